@@ -1,0 +1,23 @@
+"""The errors a user can cause.
+
+IbisError(Exception)
+|-- InputError(ValueError)      a file, array, option or reply of the user's is at fault
+`-- MissingExtra(ImportError)   an optional dependency is not installed
+"""
+
+
+class IbisError(Exception):
+    """Base of every error that this package raises on purpose; its text is one line: got, expected, what to do."""
+
+
+class InputError(IbisError, ValueError):
+    """The user's input is at fault; the command line prints the line and ends with exit code 2."""
+
+
+class MissingExtra(IbisError, ImportError):
+    """An optional dependency is missing; the line names the extra to install."""
+
+    @classmethod
+    def of(cls, module: str, extra: str) -> "MissingExtra":
+        """Name the missing ``module`` and the ``extra`` that brings it."""
+        return cls(f"{module} is not installed; run: pip install 'ibisagent[{extra}]'")

@@ -1,0 +1,1 @@
+"""Promptable segmenters by name: embedded ones without weights, and one memo layer over any of them."""
