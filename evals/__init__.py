@@ -1,1 +1,1 @@
-"""evals."""
+"""Measuring: click benchmark, and what the loop itself costs."""

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .errors import InputError
+from ibisagent.tools.errors import InputError
 
 __all__ = ["Box", "Click", "Pixel", "PixelBox", "Prompt", "click_at", "pixel_box", "pixel_of"]
 
@@ -84,7 +84,7 @@ def pixel_of(click: Click, shape: tuple[int, ...]) -> Pixel:
 
 
 def click_at(pixel: Pixel, shape: tuple[int, ...], positive: bool = True) -> Click:
-    """Click on the centre of a pixel: `pixel_of` gives the pixel back, also after rounding to 4 decimals below 10,000 px.
+    """Click on the centre of a pixel: `pixel_of` gives the pixel back, also at 4 decimals below 10,000 px.
 
     >>> click_at(Pixel(row=0, column=1), (2, 2), positive=False)
     Click(x=0.75, y=0.25, positive=False, target=None)

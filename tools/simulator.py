@@ -15,11 +15,11 @@ from ibisagent.tools.clicks import Pixel
 
 Mask = NDArray[np.bool_]
 
-__all__ = ["Deepest", "NextClick", "deepest", "next_click"]
+__all__ = ["Deepest", "NextClick", "deepest", "iou", "next_click"]
 
 
 class Deepest(NamedTuple):
-    """The pixel of a region that is farthest from its outside, first in row-major order, and that distance in pixels."""
+    """The pixel of a region farthest from its outside (first in row-major order), and that distance in pixels."""
 
     pixel: Pixel
     depth: float
@@ -54,7 +54,7 @@ def deepest(region: Mask, taken: Collection[Pixel] = ()) -> Deepest | None:
 
 
 def next_click(mask: Mask, truth: Mask, taken: Collection[Pixel] = ()) -> NextClick | None:
-    """Place the next click for ``mask`` against ``truth``, both (H, W) bool; None when no error pixel is left to click."""
+    """Place the next click for ``mask`` against ``truth``, both (H, W) bool; None when no error pixel is left."""
     missed, spilled = deepest(truth & ~mask, taken), deepest(mask & ~truth, taken)
     if missed is None and spilled is None:
         return None
@@ -62,3 +62,9 @@ def next_click(mask: Mask, truth: Mask, taken: Collection[Pixel] = ()) -> NextCl
         assert missed is not None
         return NextClick(missed.pixel, positive=True)
     return NextClick(spilled.pixel, positive=False)
+
+
+def iou(mask: Mask, truth: Mask) -> float:
+    """Intersection over union of two (H, W) bool masks; 1.0 for two empty ones, so that a right refusal counts."""
+    union = int(np.count_nonzero(mask | truth))
+    return int(np.count_nonzero(mask & truth)) / union if union else 1.0

@@ -1,1 +1,1 @@
-"""training."""
+"""Training over the same graph (to come)."""

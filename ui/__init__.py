@@ -1,1 +1,1 @@
-"""ui."""
+"""What people and other programs touch: the command line."""

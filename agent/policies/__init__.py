@@ -1,1 +1,61 @@
-"""Policies."""
+"""Policies by name: baselines, a script, the oracle, a person, and any LangChain chat model."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ibisagent.agent.policies.base import Completion, Observation, Policy, SyncPolicy, Turn
+from ibisagent.agent.policies.oracle import OraclePolicy
+from ibisagent.agent.policies.person import PersonPolicy
+from ibisagent.agent.policies.simple import CentrePolicy, RandomPolicy, ScriptedPolicy
+from ibisagent.tools.errors import InputError
+
+__all__ = [
+    "CentrePolicy",
+    "Completion",
+    "Observation",
+    "OraclePolicy",
+    "PersonPolicy",
+    "Policy",
+    "RandomPolicy",
+    "ScriptedPolicy",
+    "SyncPolicy",
+    "Turn",
+    "get_policy",
+]
+
+_PLAIN: dict[str, Callable[[int], Policy]] = {
+    "centre": lambda _seed: CentrePolicy(),
+    "person": lambda _seed: PersonPolicy(),
+    "random": RandomPolicy,
+}
+_REMOTE = ("anthropic", "azure_openai", "google_genai", "ollama", "openai")
+
+
+def get_policy(
+    policy: Policy | str, *, truth: Any = None, seed: int = 0, prompts: Any = None, local_only: bool = False
+) -> Policy:
+    """Give the policy that a string names; a policy itself passes through.
+
+    ``centre``, ``random`` (with ``seed``), ``person``, ``oracle`` (with ``truth``, the true mask), or
+    ``provider:model`` for a LangChain chat model (with ``prompts``, a `PromptSet`), which ``local_only`` refuses.
+    """
+    if not isinstance(policy, str):
+        return policy
+    if policy in _PLAIN:
+        return _PLAIN[policy](seed)
+    if policy == "oracle" and truth is not None:
+        return OraclePolicy(truth)
+    if policy == "oracle":
+        raise InputError("policy 'oracle': it needs the true mask; use OraclePolicy(truth), or `ibisagent simulate`")
+    if policy.partition(":")[0] in _REMOTE:
+        return _remote(policy, prompts, local_only)
+    names = [*sorted(_PLAIN), "oracle", *(f"{provider}:MODEL" for provider in _REMOTE)]
+    raise InputError(f"policy {policy!r}: expected one of {', '.join(names)}")
+
+
+def _remote(policy: str, prompts: Any, local_only: bool) -> Policy:
+    if local_only:
+        raise InputError(f"policy {policy!r}: it may send the picture to another machine, which --local-only forbids")
+    from ibisagent.agent.policies.chat import init_chat
+
+    return init_chat(policy, prompts=prompts)

@@ -45,8 +45,13 @@ class Segmenter(Protocol):
     ``calibrated``: True when ``score`` may be used to choose between masks.
     """
 
-    fingerprint: str
-    calibrated: bool
+    @property
+    def fingerprint(self) -> str:
+        """Tell one segmenter from another in a line of text."""
+
+    @property
+    def calibrated(self) -> bool:
+        """Tell whether scores are comparable."""
 
     def embed(self, pixels: Pixels) -> Any:
         """Encode a displayed picture, (H, W) or (H, W, 3) uint8, of any size from 1 x 1 up; once per image."""

@@ -1,0 +1,150 @@
+"""The actions of a policy, their canonical spelling and their JSON-plain form.
+
+A reply is ``<think>...</think>``, ``<action>...</action>`` and, on a stop, ``<answer>...</answer>``, one per line
+(IBISAgent, arXiv 2601.03054). Box and Backtrack extend the paper's actions; `KINDS` names what can be switched off.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ibisagent.agent.coordinates import UNIT, Frame
+from ibisagent.tools.clicks import Box, Click
+from ibisagent.tools.errors import InputError
+
+__all__ = [
+    "KINDS",
+    "Action",
+    "Backtrack",
+    "Terminate",
+    "clean_target",
+    "from_plain",
+    "kind_of",
+    "spell",
+    "to_plain",
+    "write_reply",
+]
+
+TAG = re.compile(r"<\s{0,4}(/?)\s{0,4}(think(?:ing)?|thought|action|answer)\s{0,4}>", re.IGNORECASE)
+_NEXT_ACTION = re.compile(  # wider than what the parser reads as a second action, so that no target holds one
+    r"\b(?:(?:positive|negative)[\s_*-]{0,4})?(?:positive|negative|point|click|b?box)\w{0,12}[\W_]{0,20}"
+    r"(?:at[\W_]{0,8})?[-+.]?(?:[0-9]|nan|inf|[xy][012]?\s?[=:])",
+    re.IGNORECASE,
+)
+_TARGET_LENGTH = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Backtrack:
+    """Take the last action back; ``target`` names one of several targets."""
+
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terminate:
+    """Stop: the mask is final; ``target`` names one of several targets."""
+
+    target: str | None = None
+
+
+Action = Click | Box | Backtrack | Terminate
+_TYPES: dict[str, type[Action]] = {"point": Click, "box": Box, "backtrack": Backtrack, "terminate": Terminate}
+_NAMES = {kind: name for name, kind in _TYPES.items()}
+KINDS = tuple(_TYPES)
+
+
+def kind_of(action: Action) -> str:
+    """Name the kind of an action, one of `KINDS`."""
+    return _NAMES[type(action)]
+
+
+def clean_target(target: str | None) -> str | None:
+    """Make a target's name fit for an action line: one line, no angle brackets, nothing that reads as an action.
+
+    >>> clean_target(" left  kidney.")
+    'left kidney'
+    """
+    words = " ".join((target or "")[: 4 * _TARGET_LENGTH].split())
+    words = "".join(letter for letter in words if letter.isprintable() and letter not in "<>")
+    if found := _NEXT_ACTION.search(words):
+        words = words[: found.start()]
+    return " ".join(words[:_TARGET_LENGTH].split()).strip(" .,;:*`\"'") or None
+
+
+def spell(action: Action, frame: Frame = UNIT) -> str:
+    """Write an action the one canonical way, with four decimals in ``unit`` and integers in the other profiles.
+
+    >>> spell(Click(0.4512, 0.4238, positive=False, target="left kidney"))
+    'Negative Point (0.4512, 0.4238) for left kidney'
+    """
+    target = clean_target(action.target)
+    return _head(action, frame) + (f" for {target}" if target else "")
+
+
+def _head(action: Action, frame: Frame) -> str:
+    match action:
+        case Click(x, y, positive):
+            return f"{'Positive' if positive else 'Negative'} Point {frame.write((x, y))}"
+        case Box(x0, y0, x1, y1):
+            return f"Box {frame.write((x0, y0, x1, y1))}"
+    return type(action).__name__
+
+
+def to_plain(action: Action) -> dict[str, Any]:
+    """Give the JSON-plain form in unit coordinates at full precision; a target of None is left out.
+
+    >>> to_plain(Click(0.5, 0.25))
+    {'type': 'point', 'x': 0.5, 'y': 0.25, 'positive': True}
+    """
+    plain: dict[str, Any] = {"type": kind_of(action)}
+    match action:
+        case Click(x, y, positive):
+            plain |= {"x": float(x), "y": float(y), "positive": bool(positive)}
+        case Box(x0, y0, x1, y1):
+            plain |= {"x0": float(x0), "y0": float(y0), "x1": float(x1), "y1": float(y1)}
+    return plain if action.target is None else plain | {"target": action.target}
+
+
+def from_plain(plain: Mapping[str, Any]) -> Action:
+    """Read the form that `to_plain` gives; raises `InputError` on anything else.
+
+    >>> from_plain({"type": "backtrack"})
+    Backtrack(target=None)
+    """
+    kind = plain.get("type") if isinstance(plain, Mapping) else None
+    if not isinstance(kind, str) or kind not in _TYPES:
+        raise InputError(f"got an action {str(plain)[:80]!r}: expected a 'type' of {', '.join(KINDS)}")
+    target, positive = plain.get("target"), plain.get("positive", True)
+    if not (target is None or isinstance(target, str)) or not isinstance(positive, bool):
+        raise InputError(f"got an action {str(plain)[:80]!r}: expected a text as target, true or false as positive")
+    if kind == "point":
+        return Click(_number(plain, "x"), _number(plain, "y"), positive, target)
+    if kind == "box":
+        x0, y0, x1, y1 = (_number(plain, name) for name in ("x0", "y0", "x1", "y1"))
+        return Box(x0, y0, x1, y1, target)
+    return Backtrack(target) if kind == "backtrack" else Terminate(target)
+
+
+def _number(plain: Mapping[str, Any], name: str) -> float:
+    value = plain.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise InputError(f"{name}={str(value)[:40]}: expected a number in [0, 1] of the displayed picture")
+    return float(value)
+
+
+def write_reply(thought: str, action: Action, answer: str | None = None, frame: Frame = UNIT) -> str:
+    r"""Write a whole canonical reply; the answer is written on a stop only, and tags inside a text lose their brackets.
+
+    >>> write_reply("It is covered.", Terminate(), "The liver.")
+    '<think>It is covered.</think>\n<action>Terminate</action>\n<answer>The liver.</answer>'
+    """
+    lines = [f"<think>{_untagged(thought)}</think>", f"<action>{spell(action, frame)}</action>"]
+    if isinstance(action, Terminate):
+        lines.append(f"<answer>{_untagged(answer or '')}</answer>")
+    return "\n".join(lines)
+
+
+def _untagged(text: str) -> str:
+    return TAG.sub(r"[\1\2]", text).strip()

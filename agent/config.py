@@ -1,0 +1,68 @@
+"""The settings of a loop; the defaults are the paper's where it names them (METHOD sections 1 and 5)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ibisagent.tools.errors import InputError
+
+__all__ = ["Guard", "LoopConfig"]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A prompt after which the mask floods or collapses is undone at once.
+
+    ``flood``: share of the picture that a mask may cover when it at least doubled with this prompt.
+    ``collapse``: share of the mask's area that must survive a prompt.
+    """
+
+    flood: float = 0.6
+    collapse: float = 0.1
+
+    def verdict(self, before: int, after: int, pixels: int) -> Literal["flood", "collapse"] | None:
+        """Judge a step from the mask's areas in pixels before and after it in a picture of ``pixels``."""
+        if after > self.flood * pixels and after >= 2 * before:
+            return "flood"
+        if before and after < self.collapse * before:
+            return "collapse"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class LoopConfig:
+    """How a run goes and when it ends.
+
+    ``max_steps``: actions of the policy. ``max_seconds``, ``max_tokens``: budgets over policy and segmenter.
+    ``max_parse_failures``: unparseable replies in a row. ``patience``: prompts in a row that leave the mask as it is.
+    ``context``: "stateless" shows the current overlay only (what the released weights expect), "history" all turns.
+    ``coordinates``: profile of the policy's numbers (`ibisagent.agent.coordinates`). ``actions``: kinds allowed.
+    ``undo_notice``: tell the policy what was undone. ``picture_side``: longest side in pixels of the picture shown.
+    ``pick_best``: end with the best-scored mask, only where the segmenter's score is calibrated.
+    ``review``: a person confirms the end. ``guard``: undo floods and collapses by itself.
+    """
+
+    max_steps: int = 20
+    max_seconds: float | None = None
+    max_tokens: int | None = None
+    max_parse_failures: int = 3
+    patience: int = 3
+    context: Literal["stateless", "history"] = "stateless"
+    coordinates: str = "unit"
+    actions: tuple[str, ...] = ("point", "box", "backtrack", "terminate")
+    undo_notice: bool = True
+    picture_side: int | None = 1024
+    pick_best: bool = False
+    review: bool = False
+    guard: Guard | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot run with `InputError`."""
+        for name in ("max_steps", "max_parse_failures", "patience"):
+            value = getattr(self, name)
+            if value < 1:
+                raise InputError(f"{name}={value!r}: expected a whole number from 1 up")
+
+    @property
+    def recursion_limit(self) -> int:
+        """Super-steps that the longest run can take: four an action, two an unparseable reply, and a person's share."""
+        return 32 + self.max_steps * (4 + 2 * self.max_parse_failures)

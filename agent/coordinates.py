@@ -1,0 +1,125 @@
+"""Coordinate profiles: how a family of models writes positions, translated at the grammar's edge only.
+
+Inside the package a position is a unit number: x to the right, y down, in [0, 1] of the displayed picture.
+
+=============  ==================================================================  ==================
+profile        numbers as written                                                  order
+=============  ==================================================================  ==================
+unit           0 to 1, four decimals (the released weights)                        x, y
+thousand       0 to 1000, integers (Qwen3-VL)                                      x, y
+thousand_yx    0 to 1000, integers (Gemini)                                        y, x
+pixels         pixels of the picture as sent to the model (Qwen2.5-VL grounding)   x, y
+=============  ==================================================================  ==================
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ibisagent.tools.errors import InputError
+
+__all__ = ["PROFILES", "SLACK", "UNIT", "Frame"]
+
+PROFILES = ("unit", "thousand", "thousand_yx", "pixels")
+SLACK = 0.05  # share of the range by which a number may lie outside and still be clamped
+_DECIMALS = 4
+_NAMES = {2: ("x", "y"), 4: ("x0", "y0", "x1", "y1")}
+_NAMES_YX = {2: ("y", "x"), 4: ("y0", "x0", "y1", "x1")}
+
+
+def _as_decimals(numbers: Sequence[float]) -> bool:
+    return all(0.0 <= number <= 1.0 for number in numbers) and not all(number.is_integer() for number in numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The profile that a model writes in; ``pixels`` needs the size, in pixels, of the picture as sent.
+
+    >>> Frame("thousand_yx").read([250, 500])
+    ((0.5, 0.25), ())
+    >>> Frame("thousand_yx").write((0.5, 0.25))
+    '(250, 500)'
+    """
+
+    profile: str = "unit"
+    width: int | None = None
+    height: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown profile, and ``pixels`` without a size, with `InputError`."""
+        if self.profile not in PROFILES:
+            raise InputError(f"unknown coordinate profile {self.profile!r}: expected one of {', '.join(PROFILES)}")
+        if self.profile == "pixels" and not (self.width and self.height and min(self.width, self.height) > 0):
+            size = (self.width, self.height)
+            raise InputError(f"profile 'pixels' got the size {size}: expected the (width, height) of the picture sent")
+
+    def names(self, count: int) -> tuple[str, ...]:
+        """Name the 2 numbers of a point or the 4 of a box in the order in which this profile writes them."""
+        return (_NAMES_YX if self.profile == "thousand_yx" else _NAMES)[count]
+
+    def read(self, numbers: Sequence[float]) -> tuple[tuple[float, ...], tuple[str, ...]]:
+        """Translate 2 or 4 numbers as written into unit (x, y) or (x0, y0, x1, y1), and list what was clamped.
+
+        Raises `InputError` for nan, infinities, a number more than `SLACK` of the range outside it, and for decimals
+        from 0 to 1 where a larger range is written: clamping those would be a silent click in a corner.
+
+        >>> UNIT.read([1.03, 0.5])
+        ((1.0, 0.5), ('x=1.03 clamped to 1',))
+        """
+        names = self.names(len(numbers))
+        if self.profile != "unit" and _as_decimals(numbers):
+            written = ", ".join(f"{name}={number:g}" for name, number in zip(names, numbers, strict=True))
+            top = self._top(names[0])
+            raise InputError(f"{written} are decimals from 0 to 1: expected numbers from 0 to {top}")
+        kept = {name: self._clamp(name, number) for name, number in zip(names, numbers, strict=True)}
+        repairs = tuple(
+            f"{name}={number:g} clamped to {kept[name]:g}"
+            for name, number in zip(names, numbers, strict=True)
+            if kept[name] != number
+        )
+        return tuple(self._unit(name, kept[name]) for name in _NAMES[len(numbers)]), repairs
+
+    def write(self, units: Sequence[float]) -> str:
+        """Write unit (x, y) or (x0, y0, x1, y1) in this profile; a box that rounds to nothing is one step wide.
+
+        >>> UNIT.write((0.1, 0.2, 0.10001, 0.9))
+        '(0.1000, 0.2000, 0.1001, 0.9000)'
+        """
+        steps = {name: self._step(name, unit) for name, unit in zip(_NAMES[len(units)], units, strict=True)}
+        for low, high in (("x0", "x1"), ("y0", "y1")) if len(units) == 4 else ():
+            if steps[low] >= steps[high]:
+                steps[high] = min(steps[low] + 1, self._steps(high))
+                steps[low] = steps[high] - 1
+        return f"({', '.join(self._digits(steps[name]) for name in self.names(len(units)))})"
+
+    def _top(self, name: str) -> int:
+        if self.profile == "pixels":
+            return (self.width if name[0] == "x" else self.height) or 1
+        return 1 if self.profile == "unit" else 1000
+
+    def _clamp(self, name: str, number: float) -> float:
+        top = self._top(name)
+        slack = SLACK * top * (1 + 1e-9)  # so that 1.05 itself, which no float equals, is inside
+        if not -slack <= number <= top + slack:  # also true of nan
+            raise InputError(f"{name}={number:g} is out of range: expected a number from 0 to {top}")
+        return min(max(float(number), 0.0), float(top)) + 0.0  # + 0.0 makes -0.0 a plain zero
+
+    def _unit(self, name: str, number: float) -> float:
+        top = self._top(name)
+        if self.profile == "pixels" and len(name) == 1 and number.is_integer():
+            return (min(number, top - 1) + 0.5) / top  # the pixel's centre: its edge may round into the neighbour
+        return number / top
+
+    def _steps(self, name: str) -> int:
+        return 10**_DECIMALS if self.profile == "unit" else self._top(name)
+
+    def _step(self, name: str, unit: float) -> int:
+        steps = self._steps(name)
+        if self.profile == "pixels" and len(name) == 1:
+            return min(int(unit * steps), steps - 1)
+        return round(unit * steps)
+
+    def _digits(self, step: int) -> str:
+        return f"{step / 10**_DECIMALS:.{_DECIMALS}f}" if self.profile == "unit" else str(step)
+
+
+UNIT = Frame()

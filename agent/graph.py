@@ -1,0 +1,143 @@
+"""The graph: every node, every edge, and the door that turns a caller's input into plain state."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import Any, Literal, Self
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import Checkpointer
+from langgraph.utils.runnable import RunnableCallable  # type: ignore[attr-defined]
+
+from ibisagent.agent import nodes
+from ibisagent.agent.config import LoopConfig
+from ibisagent.agent.door import admit
+from ibisagent.agent.parts import Parts
+from ibisagent.agent.policies import Policy, get_policy
+from ibisagent.agent.state import Input, Output, RunContext, State
+from ibisagent.agent.stores import ImageStore, RunStore
+from ibisagent.tools.segmenters import Segmenter, get_segmenter
+from ibisagent.tools.segmenters.memo import Memo
+
+__all__ = ["SegmentationGraph", "build_graph"]
+
+
+def build_graph(
+    policy: Policy | str,
+    segmenter: Segmenter | Memo | str,
+    config: LoopConfig | None = None,
+    *,
+    checkpointer: Checkpointer = None,
+    images: ImageStore | None = None,
+    store: RunStore | None = None,
+) -> "SegmentationGraph":
+    """Compile the loop; see `ibisagent.agent.state.Input` and `Output` for what goes in and comes out.
+
+    Pass one `Memo` to several graphs, and one ``images`` and ``store``, to share what was computed.
+    """
+    parts = Parts(
+        policy=get_policy(policy),
+        memo=segmenter if isinstance(segmenter, Memo) else Memo(get_segmenter(segmenter)),
+        config=config or LoopConfig(),
+        images=images or ImageStore(),
+        store=store or RunStore(),
+    )
+    graph = StateGraph(State, context_schema=RunContext, input_schema=Input, output_schema=Output)
+
+    graph.add_node("load", partial(nodes.load, parts=parts))
+    graph.add_node("overlay", partial(nodes.overlay, parts=parts))
+    graph.add_node("reason", RunnableCallable(partial(nodes.reason, parts=parts), partial(nodes.areason, parts=parts)))
+    graph.add_node("parse", partial(nodes.parse, parts=parts))
+    graph.add_node("segment", partial(nodes.segment, parts=parts))
+    graph.add_node("backtrack", partial(nodes.backtrack, parts=parts))
+    graph.add_node("review", nodes.review)
+    graph.add_node("terminate", partial(nodes.terminate, parts=parts))
+
+    graph.add_edge(START, "load")
+    graph.add_conditional_edges("load", after_load)
+    graph.add_conditional_edges("overlay", after_overlay)
+    graph.add_conditional_edges("reason", after_reason)
+    graph.add_conditional_edges("parse", after_parse)
+    graph.add_conditional_edges("segment", after_segment)
+    graph.add_edge("backtrack", "overlay")
+    graph.add_conditional_edges("review", after_review)
+    graph.add_edge("terminate", END)
+
+    compiled = graph.compile(checkpointer=checkpointer, name="ibisagent")
+    return SegmentationGraph.of(compiled, parts)
+
+
+def after_load(state: State) -> Literal["segment", "overlay"]:
+    """A person's prompts come before the policy's own."""
+    return "segment" if state["queue"] else "overlay"
+
+
+def after_overlay(state: State, runtime: Runtime[RunContext]) -> Literal["reason", "review", "terminate"]:
+    """Go on, unless a limit is reached, the segmenter failed or the caller cancelled."""
+    if nodes.cancelled(runtime):
+        return "terminate"
+    return _end(state) if state["stop"] else "reason"
+
+
+def after_reason(state: State) -> Literal["parse", "review", "terminate"]:
+    """A policy that failed has left no reply to parse."""
+    return _end(state) if state["stop"] else "parse"
+
+
+def after_parse(state: State) -> Literal["segment", "backtrack", "reason", "review", "terminate"]:
+    """A prompt, an undo, the end, or an unparseable reply: once more, with the error as the next message."""
+    if state["stop"]:
+        return _end(state)
+    return _apply(state) if state["queue"] else "reason"
+
+
+def after_segment(state: State) -> Literal["overlay", "backtrack"]:
+    """A guard may have queued the undoing of the prompt."""
+    return "backtrack" if state["queue"] else "overlay"
+
+
+def after_review(state: State) -> Literal["segment", "backtrack", "terminate"]:
+    """A person's click or undo leads back into the loop, an accepted result to the end."""
+    return _apply(state) if state["queue"] else "terminate"
+
+
+def _apply(state: State) -> Literal["segment", "backtrack"]:
+    action = state["queue"][0]["action"]
+    return "backtrack" if action and action["type"] == "backtrack" else "segment"
+
+
+def _end(state: State) -> Literal["review", "terminate"]:
+    return "review" if state["run"]["review"] else "terminate"
+
+
+class SegmentationGraph(CompiledStateGraph[State, RunContext, Input, Output]):
+    """A compiled loop that takes pictures and arrays at its door and keeps them out of the state; ``parts`` made it."""
+
+    parts: Parts
+
+    def __init__(self, *, parts: Parts, **attributes: Any) -> None:
+        """Take what `CompiledStateGraph` takes, and ``parts``; `with_config` copies the graph through here."""
+        super().__init__(**attributes)
+        self.parts = parts
+
+    @classmethod
+    def of(cls, compiled: CompiledStateGraph[State, RunContext, Input, Output], parts: Parts) -> Self:
+        """Give ``compiled`` a door, and the recursion limit that its longest run needs."""
+        graph = cls.__new__(cls)
+        graph.__dict__ = compiled.__dict__ | {
+            "parts": parts,
+            "config": {"recursion_limit": parts.config.recursion_limit},
+        }
+        return graph
+
+    def stream(self, input: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Stream a run; `invoke` and `batch` come through here as well."""
+        yield from super().stream(admit(input, self.parts), *args, **kwargs)
+
+    async def astream(self, input: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        """Stream a run without blocking the event loop; `ainvoke` and `abatch` come through here as well."""
+        plain = await asyncio.to_thread(admit, input, self.parts)
+        async for chunk in super().astream(plain, *args, **kwargs):
+            yield chunk

@@ -1,0 +1,183 @@
+"""Text on a Pillow picture in the font that Pillow ships: what it can draw, how wide it runs, where lines break."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple, cast
+
+from PIL import Image, ImageDraw, ImageFont
+
+__all__ = [
+    "Ink",
+    "Line",
+    "fitting_size",
+    "legible",
+    "line_height",
+    "lines_of",
+    "text_width",
+    "typeset",
+    "wrap",
+    "write",
+]
+
+Ink = tuple[int, int, int]
+
+_CHUNK = r"\S+(?: \S+)*\s*"  # words held together by single spaces, so that "score 0.83" stays on one line
+
+_PLAIN = {
+    "→": "->", "←": "<-", "↔": "<->", "⇒": "=>", "↑": "^", "↓": "v", "−": "-", "‐": "-", "‑": "-", "–": "-", "—": "-",
+    "×": "x", "÷": "/", "≥": ">=", "≤": "<=", "≈": "~", "≠": "!=", "µ": "u", "μ": "u", "✓": "ok", "✔": "ok", "✗": "x",
+    "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "đ": "d", "ð": "d", "þ": "th",
+    "ı": "i", "•": "·", "∙": "·", "′": "'", "″": '"', "„": '"', "«": '"', "»": '"',
+}  # fmt: skip
+_RAISED = {"²": "2", "³": "3"}
+_NOWHERE = "\uffff"  # a noncharacter: no font has it, so it is drawn as the box that stands for a missing glyph
+
+
+class Line(NamedTuple):
+    """One line of text and its looks; ``size`` in pixels."""
+
+    text: str
+    size: int
+    ink: Ink = (24, 24, 24)
+    bold: bool = False
+    slanted: bool = False
+
+
+@lru_cache(maxsize=32)
+def _face(size: int) -> ImageFont.FreeTypeFont:
+    return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size=size))
+
+
+@lru_cache(maxsize=4096)
+def _drawable(character: str) -> bool:
+    face = _face(24)
+    return bytes(face.getmask(character)) != bytes(face.getmask(_NOWHERE))
+
+
+@lru_cache(maxsize=4096)
+def _substitute(character: str) -> str:
+    if character.isspace():
+        return " "
+    if character in _RAISED or (character.isprintable() and _drawable(character)):
+        return character
+    if character in _PLAIN:
+        return _PLAIN[character]
+    if unicodedata.category(character)[0] in "CM":
+        return ""
+    name = unicodedata.name(character, "")
+    if name.startswith("GREEK SMALL LETTER "):
+        return name.split()[3].lower()
+    parts = unicodedata.normalize("NFKD", character)
+    return "".join(map(_substitute, parts)) if parts != character else "?"
+
+
+def legible(text: str) -> str:
+    """Put plain characters for those the font lacks: accents go, arrows become ASCII, Greek is spelled out.
+
+    Other scripts become question marks, one a character.
+
+    >>> legible("Läsion → 12 mm² 肝")
+    'Lasion -> 12 mm² ?'
+    """
+    return "".join(map(_substitute, text))
+
+
+def _runs(text: str, size: int) -> list[tuple[str, int]]:
+    parts = re.split(f"([{''.join(_RAISED)}])", text)
+    return [(_RAISED.get(part, part), round(0.62 * size) if part in _RAISED else size) for part in parts if part]
+
+
+def text_width(text: str, size: int) -> float:
+    """Give the width in pixels of one `legible` line at ``size`` pixels."""
+    return sum(_face(run_size).getlength(run) for run, run_size in _runs(text, size))
+
+
+def line_height(size: int) -> int:
+    """Give the distance in pixels from one line to the next."""
+    return round(1.36 * size)
+
+
+def fitting_size(text: str, size: int, smallest: int, width: float) -> int:
+    """Give the largest size from ``size`` down to ``smallest`` at which the line fits ``width`` pixels, if any does."""
+    sizes = range(size, smallest, -1)
+    return next((each for each in sizes if text_width(text, each) <= width), smallest)
+
+
+def _cut(text: str, size: int, width: float) -> int:
+    """Count the leading characters that fit, at least one."""
+    low, high = 1, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if text_width(text[:middle], size) <= width else (low, middle - 1)
+    return low
+
+
+def _shortened(line: str, size: int, width: float) -> str:
+    while line and text_width(line + "…", size) > width:
+        line = line.rpartition(" ")[0] or line[:-1]
+    return line.rstrip(" ,;:.") + "…"
+
+
+def wrap(text: str, size: int, width: float, lines: int) -> list[str]:
+    """Break a text into at most ``lines`` lines of ``width`` pixels; what is left out shows as an ellipsis.
+
+    Lines break where two or more spaces stand, else between words, else, where a word is too wide, inside it.
+    """
+    room = lines * int(width)  # no glyph is narrower than a pixel: the rest cannot show
+    pieces = re.findall(_CHUNK, legible(text[: room + 1]))[::-1]
+    broken: list[str] = [""]
+    while pieces and len(broken) <= lines:
+        piece = pieces.pop()
+        if text_width((broken[-1] + piece).rstrip(), size) <= width:
+            broken[-1] += piece
+        elif " " in piece.rstrip() and text_width(piece.rstrip(), size) > width:
+            pieces += re.findall(r"\S+\s*", piece)[::-1]
+        elif broken[-1]:
+            broken.append("")
+            pieces.append(piece)
+        else:
+            end = _cut(piece, size, width)
+            broken[-1] = piece[:end]
+            pieces += [piece[end:]] if piece[end:].strip() else []
+    kept = [line.rstrip() for line in broken[:lines] if line]
+    if len(broken) > lines or pieces:
+        kept[-1] = _shortened(kept[-1], size, width)
+    return kept
+
+
+def lines_of(text: str, looks: Line, width: float, lines: int) -> list[Line]:
+    """`wrap` a text into lines that look like ``looks``."""
+    return [looks._replace(text=line) for line in wrap(text, looks.size, width, lines)]
+
+
+def _coverage(line: Line) -> Image.Image:
+    """Draw one line upright, (1.36 size, width) of 0 to 255."""
+    layer = Image.new("L", (int(text_width(line.text, line.size)) + line.size, line_height(line.size)))
+    draw, x = ImageDraw.Draw(layer), 0.0
+    for run, size in _runs(line.text, line.size):
+        baseline = line.size if size == line.size else round(0.68 * line.size)
+        for strike in (0, 1) if line.bold else (0,):  # the font has one weight: bold is a second strike, a pixel on
+            draw.text((round(x) + strike, baseline), run, 255, _face(size), anchor="ls")
+        x += _face(size).getlength(run)
+    return layer
+
+
+def write(sheet: Image.Image, place: tuple[int, int], line: Line) -> None:
+    """Write one `legible` line with its upper left corner at ``place`` (x, y) in pixels."""
+    layer = _coverage(line)
+    if line.slanted:  # the font has no italics either: lean over the baseline
+        lean = (1.0, 0.2, -0.2 * line.size, 0.0, 1.0, 0.0)
+        layer = layer.transform(layer.size, Image.Transform.AFFINE, lean, Image.Resampling.BICUBIC)
+    sheet.paste(line.ink, place, layer)
+
+
+def typeset(lines: Sequence[Line], width: int, indent: int, above: int = 0) -> Image.Image:
+    """Set lines on white paper ``width`` pixels wide, ``indent`` from its left edge and ``above`` from its top."""
+    paper = Image.new("RGB", (width, max(1, above + sum(line_height(line.size) for line in lines))), "white")
+    top = above
+    for line in lines:
+        write(paper, (indent, top), line)
+        top += line_height(line.size)
+    return paper

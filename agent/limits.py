@@ -1,0 +1,51 @@
+"""When a run has to end although the policy would go on: pure functions of the state."""
+
+import hashlib
+import json
+from typing import Any
+
+from ibisagent.agent.config import LoopConfig
+from ibisagent.agent.state import State, StopReason
+from ibisagent.agent.steps import steps_of_turn
+from ibisagent.tools.masks import rle_key
+
+__all__ = ["limit", "place", "repeats"]
+
+_LAST_SUPER_STEPS = 4
+
+
+def limit(state: State, config: LoopConfig) -> StopReason | None:
+    """Name the limit that the run has reached, if any."""
+    run = state["run"]
+    if _stalled(state, config.patience):
+        return "stalled"
+    if _actions(state) >= config.max_steps:
+        return "max_steps"
+    spent = config.max_seconds is not None and run["seconds"] >= config.max_seconds
+    spent = spent or (config.max_tokens is not None and run["tokens"] >= config.max_tokens)
+    return "budget" if spent or state["remaining_steps"] < _LAST_SUPER_STEPS else None
+
+
+def _actions(state: State) -> int:
+    return sum(step["by"] == "policy" and step["error"] is None for step in steps_of_turn(state))
+
+
+def _stalled(state: State, patience: int) -> bool:
+    """Tell whether the last ``patience`` prompts, all the policy's, left the mask as it was."""
+    steps = steps_of_turn(state)
+    last = [step for step in steps if step["error"] is None][-patience:]
+    before = steps[-len(last) - 1]["mask"] if len(steps) > len(last) else state["run"]["start"]
+    made = len(last) == patience and all(step["by"] == "policy" and step["reverts"] is None for step in last)
+    return made and {step["mask"] for step in last} == {before}
+
+
+def place(state: State, action: dict[str, Any]) -> str:
+    """Hash an action with what it met: the mask, and the set of actions undone at that mask."""
+    mask = rle_key(state["mask"])
+    undone = sorted(json.dumps(item["action"], sort_keys=True) for item in state["undone"] if item["at"] == mask)
+    return hashlib.sha256(json.dumps([action, mask, sorted(set(undone))], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def repeats(state: State, at: str) -> int | None:
+    """Give the number of the step of this turn that did the same at the same place; it catches A-B-A-B as well."""
+    return next((step["n"] for step in steps_of_turn(state) if step["at"] == at), None)

@@ -1,0 +1,125 @@
+"""What a compiled graph holds by closure: the policy, the memoised segmenter, the stores, the settings."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ibisagent.agent.actions import Action, from_plain
+from ibisagent.agent.config import LoopConfig
+from ibisagent.agent.coordinates import Frame
+from ibisagent.agent.overlay import fit, overlay
+from ibisagent.agent.policies.base import Observation, Policy, Turn
+from ibisagent.agent.state import State, StepRecord
+from ibisagent.agent.steps import steps_of_turn
+from ibisagent.agent.stores import ImageStore, RunStore
+from ibisagent.tools.cache import OnceCache
+from ibisagent.tools.clicks import Box, Click, Prompt
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.images import MedicalImage
+from ibisagent.tools.masks import Rle, decode, rle_key
+from ibisagent.tools.segmenters.memo import Memo, Memoised
+
+__all__ = ["Parts", "as_prompt", "prompts_of"]
+
+_FRAMES = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """The fixed parts of a loop; nothing here changes between runs but the caches, which nobody can observe."""
+
+    policy: Policy
+    memo: Memo
+    config: LoopConfig
+    images: ImageStore
+    store: RunStore
+    frames: OnceCache[NDArray[np.uint8]] = field(default_factory=lambda: OnceCache(_FRAMES))
+    masks: OnceCache[NDArray[np.bool_]] = field(default_factory=lambda: OnceCache(_FRAMES))
+
+    @property
+    def author(self) -> str:
+        """Say whose the policy's actions are: ``person`` when a person acts, else ``policy``."""
+        return "person" if self.policy.name == "person" else "policy"
+
+    def image(self, state: State) -> MedicalImage:
+        """Open the run's image."""
+        return self.images.open(state["image"])
+
+    def mask(self, rle: Rle) -> NDArray[np.bool_]:
+        """Decode a mask, (H, W) bool, read-only."""
+        return self.masks.get(rle_key(rle), lambda: decode(rle))
+
+    def picture(self, image: MedicalImage, rle: Rle) -> NDArray[np.uint8]:
+        """Draw a mask over its image, (h, w, 3) uint8, as the policy is shown it."""
+        key = (image.sha, rle_key(rle))
+        side = self.config.picture_side
+        return self.frames.get(key, lambda: fit(overlay(image.pixels, self.mask(rle)), side))
+
+    def frame(self, state: State) -> Frame:
+        """Give the frame in which the policy writes its coordinates: that of the picture it is shown."""
+        height, width = self.picture(self.image(state), state["mask"]).shape[:2]
+        return Frame(self.config.coordinates, width, height)
+
+    def predict(self, state: State, prompts: tuple[Prompt, ...]) -> Memoised:
+        """Ask the segmenter, through the memo, for the mask of ``prompts`` over the run's initial mask."""
+        begun_with = state["run"]["segmenter"]
+        if begun_with != self.memo.fingerprint:
+            raise InputError(
+                f"segmenter {self.memo.fingerprint!r}: the run began with {begun_with!r}; resume it with that one"
+            )
+        answer = self.memo.predict(self.image(state), state["initial_mask"], prompts)
+        self.masks.get(answer.key, lambda: answer.prediction.mask)
+        return answer
+
+    def observation(self, state: State) -> Observation:
+        """Show the state to the policy."""
+        return Observation(
+            picture=self.picture(self.image(state), state["mask"]),
+            frame=self.frame(state),
+            mask=self.mask(state["mask"]),
+            image_sha=state["image"]["sha"],
+            request=state["request"],
+            kind=state["kind"],
+            step=sum(step["reply"] is not None for step in state["steps"]),
+            prompts=prompts_of(state),
+            undone=self._undone(state),
+            refining=state["initial_mask"] is not None,
+            score=state["score"],
+            actions=self.config.actions,
+            feedback=state["feedback"],
+            turns=self._turns(state) if self.config.context == "history" else (),
+        )
+
+    def _undone(self, state: State) -> tuple[Action, ...]:
+        here = rle_key(state["mask"])
+        said = [from_plain(undone["action"]) for undone in state["undone"] if undone["at"] == here]
+        return tuple(said[-3:]) if self.config.undo_notice else ()
+
+    def _turns(self, state: State) -> tuple[Turn, ...]:
+        steps = steps_of_turn(state)
+        start = state["run"]["start"]
+        before = [start, *(step["mask"] for step in steps)]
+        return tuple(
+            self._turn(state, step, key, steps[index - 1]["error"] if index else None)
+            for index, (step, key) in enumerate(zip(steps, before, strict=False))
+            if step["reply"] is not None
+        )
+
+    def _turn(self, state: State, step: StepRecord, shown: str, feedback: str | None) -> Turn:
+        picture = self.picture(self.image(state), self.store.get_mask(shown))
+        return Turn(picture, feedback, self.store.get(step["reply"] or "")["text"])
+
+
+def prompts_of(state: State) -> tuple[Prompt, ...]:
+    """Give the prompts in force, oldest first."""
+    return tuple(as_prompt(plain) for plain in state["prompts"])
+
+
+def as_prompt(value: object) -> Prompt:
+    """Take a click or a box, as itself or as its plain form."""
+    action = from_plain(value) if isinstance(value, dict) else value
+    if not isinstance(action, Click | Box):
+        raise InputError(f"prompt {value!r}: expected a Click, a Box, or the plain form of one")
+    return action
+

@@ -1,0 +1,66 @@
+"""The oracle: a policy that knows the true mask and clicks as the field's click simulator does."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ibisagent.agent.actions import Backtrack, Terminate, write_reply
+from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
+from ibisagent.tools.clicks import Click, Pixel, click_at, pixel_of
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.simulator import iou, next_click
+
+__all__ = ["OraclePolicy"]
+
+Truth = NDArray[np.bool_]
+
+
+class OraclePolicy(SyncPolicy):
+    """Clicks the deepest error pixel until the mask reaches ``target_iou``; never the same pixel twice.
+
+    An absent target (an empty true mask) is refused: an initial mask is dropped first.
+    """
+
+    name = "oracle"
+
+    def __init__(self, truth: Truth | Mapping[str, Truth], *, target_iou: float = 0.95) -> None:
+        """Take the true mask, (H, W) bool on the displayed picture, or one for each image by its content hash."""
+        self._truths, self._target = truth, target_iou
+
+    def act(self, observation: Observation) -> Completion:
+        """Click, or stop at the target IoU, or when no error pixel is left that was not clicked."""
+        truth = self._truth(observation)
+        reached = iou(observation.mask, truth)
+        if not truth.any() and observation.mask.any() and (observation.prompts or observation.refining):
+            return self._reply(observation, "What is marked is not there.", Backtrack())
+        following = None if reached >= self._target else next_click(observation.mask, truth, _taken(observation))
+        if following is None:
+            return self._stop(observation, truth)
+        missed = "A part is missed here." if following.positive else "The mask spills over here."
+        thought = missed if observation.mask.any() else "Nothing is marked yet; the target is here."
+        return self._reply(observation, thought, click_at(following.pixel, truth.shape, following.positive))
+
+    def _truth(self, observation: Observation) -> Truth:
+        known = self._truths
+        truth = known.get(observation.image_sha) if isinstance(known, Mapping) else known
+        if truth is None:
+            raise InputError(f"oracle: no true mask for image {observation.image_sha}; give one under its hash")
+        if truth.shape != observation.mask.shape:
+            raise InputError(f"oracle: true mask of shape {truth.shape}, expected {observation.mask.shape} of the picture")
+        return truth
+
+    def _stop(self, observation: Observation, truth: Truth) -> Completion:
+        if not truth.any():
+            return self._reply(observation, "I see nothing of the kind.", Terminate(), "The target is not visible.")
+        return self._reply(observation, "The mask fits the target.", Terminate(), "The target is segmented.")
+
+    def _reply(
+        self, observation: Observation, thought: str, action: Click | Backtrack | Terminate, answer: str | None = None
+    ) -> Completion:
+        return Completion(write_reply(thought, action, answer, observation.frame), model=self.name)
+
+
+def _taken(observation: Observation) -> set[Pixel]:
+    made = (*observation.prompts, *observation.undone)
+    return {pixel_of(click, observation.mask.shape) for click in made if isinstance(click, Click)}

@@ -1,0 +1,65 @@
+"""Policies without a model: a script of replies, and the two baselines that everything else has to beat."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ibisagent.agent.actions import Terminate, write_reply
+from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
+from ibisagent.tools.clicks import Click
+
+__all__ = ["CentrePolicy", "RandomPolicy", "ScriptedPolicy"]
+
+
+class ScriptedPolicy(SyncPolicy):
+    """Replies from a list, one a step, whatever is shown; a recorded run replays through it.
+
+    The reply is chosen by the observation's step, not by a counter, so that one script serves any number of runs.
+    """
+
+    name = "scripted"
+
+    def __init__(self, replies: Sequence[str], *, first: int = 0) -> None:
+        """Take raw replies; ``first`` is the step of a thread at which the first of them is due."""
+        self._replies = tuple(replies)
+        self._first = first
+
+    def act(self, observation: Observation) -> Completion:
+        """Give the reply of this step; `IndexError` when the script is over."""
+        index = observation.step - self._first
+        if not 0 <= index < len(self._replies):
+            raise IndexError(f"the script has {len(self._replies)} replies, step {index + 1} was asked for")
+        return Completion(self._replies[index], model=self.name)
+
+
+class CentrePolicy(SyncPolicy):
+    """One positive click on the centre of the picture, then a stop."""
+
+    name = "centre"
+
+    def act(self, observation: Observation) -> Completion:
+        """Click once, then stop."""
+        if observation.prompts or observation.undone:
+            text = write_reply("The click is made.", Terminate(), "The central object is segmented.", observation.frame)
+        else:
+            text = write_reply("The target may be at the centre.", Click(0.5, 0.5), frame=observation.frame)
+        return Completion(text, model=self.name)
+
+
+class RandomPolicy(SyncPolicy):
+    """Uniform clicks, seven of eight positive, and a stop with one chance in six once there is a prompt."""
+
+    name = "random"
+
+    def __init__(self, seed: int = 0) -> None:
+        """Draw from (seed, step), so that a resumed run equals an unbroken one."""
+        self._seed = seed
+
+    def act(self, observation: Observation) -> Completion:
+        """Draw an action."""
+        rng = np.random.default_rng([self._seed, observation.step])
+        x, y, sign, stop = (float(value) for value in rng.random(4))
+        if observation.prompts and stop < 1 / 6:
+            return Completion(write_reply("I stop.", Terminate(), "Done.", observation.frame), model=self.name)
+        click = Click(x, y, positive=sign < 7 / 8)
+        return Completion(write_reply("A random place.", click, frame=observation.frame), model=self.name)

@@ -1,0 +1,78 @@
+"""The words shown to a language model: a data file of templates, filled from an observation."""
+
+import os
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from ibisagent.agent.actions import spell
+from ibisagent.agent.coordinates import PROFILES
+from ibisagent.agent.parsing import ALL_KINDS
+from ibisagent.agent.policies.base import Observation
+from ibisagent.tools.errors import InputError
+
+__all__ = ["PromptSet", "load_prompts"]
+
+_TEXTS = ("system", "first", "refine", "question", "undone", "feedback")
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSet:
+    """Templates by name; ``actions`` and ``coordinates`` hold one line for each kind and each profile."""
+
+    texts: dict[str, str]
+    actions: dict[str, str]
+    coordinates: dict[str, str]
+
+    def system(self, observation: Observation) -> str:
+        """Write the system message: the task, the actions allowed, how coordinates are written."""
+        frame = observation.frame
+        where = Template(self.coordinates[frame.profile]).safe_substitute(width=frame.width, height=frame.height)
+        kinds = [line for kind in observation.actions for line in self.actions[kind].splitlines() if line]
+        allowed = "\n".join([*(f"- {line}" for line in kinds), where])
+        return Template(self.texts["system"]).safe_substitute(actions=allowed).strip()
+
+    def user(self, observation: Observation) -> str:
+        """Write the message beside the picture: the request, what was undone at this mask, what went wrong before."""
+        text = Template(self.texts[_stage(observation)]).safe_substitute(request=observation.request).strip()
+        if observation.undone:
+            said = "; ".join(spell(action, observation.frame) for action in observation.undone)
+            text += "\n" + Template(self.texts["undone"]).safe_substitute(undone=said).strip()
+        if observation.feedback:
+            text += "\n" + Template(self.texts["feedback"]).safe_substitute(feedback=observation.feedback).strip()
+        return text
+
+
+def _stage(observation: Observation) -> str:
+    if observation.kind == "question":
+        return "question"
+    return "refine" if observation.prompts or observation.refining else "first"
+
+
+def load_prompts(path: str | os.PathLike[str] | None = None) -> PromptSet:
+    """Read a prompt file (TOML), or ours; `InputError` names what is missing from it."""
+    name = "the default prompts" if path is None else Path(path).name
+    try:
+        text = _default() if path is None else Path(path).read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{name}: not a readable TOML file ({str(error).splitlines()[0]})") from error
+    actions, coordinates = _table(data, "actions"), _table(data, "coordinates")
+    missing = [key for key in _TEXTS if not isinstance(data.get(key), str)]
+    missing += [f"actions.{kind}" for kind in ALL_KINDS if kind not in actions]
+    missing += [f"coordinates.{profile}" for profile in PROFILES if profile not in coordinates]
+    if missing:
+        raise InputError(f"{name}: no text for {', '.join(missing)}; see agent/prompts/default.toml for every key")
+    return PromptSet({key: data[key] for key in _TEXTS}, actions, coordinates)
+
+
+def _default() -> str:
+    return files("ibisagent.agent").joinpath("prompts/default.toml").read_text(encoding="utf-8")
+
+
+def _table(data: dict[str, Any], name: str) -> dict[str, str]:
+    table = data.get(name)
+    return {key: str(value) for key, value in table.items()} if isinstance(table, dict) else {}

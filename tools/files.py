@@ -1,0 +1,106 @@
+"""Local files: naming a path from what a user typed, and writing a file whole or not at all."""
+
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from ibisagent.tools.errors import InputError
+
+__all__ = ["atomic", "label", "local_path", "require_file", "require_writable_folder"]
+
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
+_LONGEST_LABEL = 120
+
+
+def label(source: object) -> str:
+    """Give a path as it may stand in an error: one line, and only the tail of a very long one."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(source)).split())
+    return text if len(text) <= _LONGEST_LABEL else f"...{text[-_LONGEST_LABEL:]}"
+
+
+def local_path(source: str | os.PathLike[str]) -> Path:
+    """Turn a path or a ``file:`` URI into a path; any other URL is refused with `InputError`, nothing is fetched."""
+    text = os.fspath(source)
+    if text.lower().startswith("file:"):
+        parts = urlsplit(text)
+        if parts.netloc not in ("", "localhost"):
+            raise InputError(f"{label(text)}: got another machine's file, expected a local one; copy it here")
+        return Path(unquote(parts.path))
+    scheme = _SCHEME.match(text)
+    if scheme:
+        remedy = "nothing is fetched from the network; download the file and give its path"
+        raise InputError(f"{label(text)}: got a {scheme[1]} address, expected a local file; {remedy}")
+    return Path(text).expanduser()
+
+
+def require_file(path: Path) -> None:
+    """Refuse with `InputError` what is not a readable, regular file that holds something."""
+    try:
+        got = _not_a_file(path)
+    except (OSError, ValueError):  # a name too long for the file system, a null byte, a folder that may not be entered
+        got = "got a path that cannot be looked up"
+    if got:
+        raise InputError(f"{label(path)}: {got}, expected a readable file; check the path")
+
+
+def _not_a_file(path: Path) -> str | None:
+    if not path.exists():
+        return "got a path with no file"
+    if path.is_dir():
+        return "got a folder"
+    if not path.is_file():
+        return "got a device or pipe"
+    if not os.access(path, os.R_OK):
+        return "got a file without read permission"
+    return "got an empty file" if path.stat().st_size == 0 else None
+
+
+def require_writable_folder(path: str | os.PathLike[str]) -> None:
+    """Refuse with `InputError` a folder that is missing, is not one, or may not be written to."""
+    folder = Path(path)
+    try:
+        got = "no such folder" if not folder.exists() else "not a folder" if not folder.is_dir() else None
+    except (OSError, ValueError):
+        got = "a path that cannot be looked up"
+    if got is None and not os.access(folder, os.W_OK | os.X_OK):
+        got = "a folder without write permission"
+    if got:
+        raise InputError(f"{label(folder)}: got {got}, expected a writable folder; create it or choose another")
+
+
+@contextmanager
+def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary name beside ``path``, with its extensions; on leaving it replaces ``path``, on an error nothing.
+
+    The body writes the file itself. Its folder is checked before the body runs; a full disk is an `InputError` too.
+    A process that dies in the body leaves ``path`` as it was.
+    """
+    target = Path(path)
+    require_writable_folder(target.parent)
+    if target.is_dir():
+        raise InputError(f"{label(target)}: got a folder, expected a file name; add one")
+    temporary = target.with_name(f".{uuid.uuid4().hex}{_extensions(target)}")
+    try:
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"{label(target)}: could not be written ({reason}); free space or choose another") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _extensions(path: Path) -> str:
+    """Keep ``.nii.gz`` whole; writers choose the format by it."""
+    return "".join(path.suffixes[-2:]) if path.suffix.lower() == ".gz" else path.suffix
+
+
+def _flush(path: Path) -> None:
+    # Without this a power cut after the rename can leave the new name on an empty file.
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,137 @@
+"""Open a medical image: pixels to show, values to measure, and the way back to the source's grid.
+
+Every reader gives a `MedicalImage`. Each reader's module, and the library behind it, is imported on its first use.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.files import label, local_path, require_file
+from ibisagent.tools.grids import Grid, Spacing
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+__all__ = ["MedicalImage", "Spacing", "open_image"]
+
+_DICOM_ENDINGS = {".dcm", ".dicom", ".ima", ""}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MedicalImage:
+    """A picture as it is displayed, with its geometry; nothing in it comes from a patient header but the modality.
+
+    ``pixels`` (H, W) or (H, W, 3) uint8, read-only. ``values`` (H, W) float32 before windowing (HU on CT), or None
+    for a picture that is stored as it is shown. ``spacing`` in mm, None when unknown. ``grid`` takes an (H, W) mask
+    back to the source. ``modality`` is DICOM's code, such as CT. ``open_image(uri, slice=slice, window=window)``
+    opens the same picture again; ``uri`` is None for what did not come from a file. ``sha``, 32 hexadecimal digits,
+    names the displayed content.
+    """
+
+    pixels: NDArray[np.uint8] = field(repr=False)
+    grid: Grid = field(repr=False)
+    spacing: Spacing | None = None
+    values: NDArray[np.float32] | None = field(default=None, repr=False)
+    modality: str | None = None
+    uri: str | None = field(default=None, repr=False)  # a file's name can hold a patient's
+    slice: str | None = None
+    window: str | None = None
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only and name the content."""
+        object.__setattr__(self, "pixels", _read_only(self.pixels))
+        if self.values is not None:
+            object.__setattr__(self, "values", _read_only(self.values))
+        digest = hashlib.sha256(repr(self.pixels.shape).encode() + b"\n")
+        digest.update(self.pixels.data)
+        object.__setattr__(self, "sha", digest.hexdigest()[:32])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the displayed picture in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+
+def open_image(
+    source: "str | os.PathLike[str] | PIL.Image.Image | NDArray[Any] | MedicalImage",
+    *,
+    slice: str | None = None,
+    window: str | None = None,
+) -> MedicalImage:
+    """Open a path, ``file:`` URI, base64 data URL, PIL picture or array; a `MedicalImage` is returned as it is.
+
+    PNG, JPEG, TIFF, BMP, GIF, DICOM and NIfTI are told apart by their content. ``slice`` is a page or frame from 0,
+    or ``axial:12``, ``coronal:middle`` (NIfTI). ``window`` is a CT window's name, ``centre,width`` or ``p0.5,p99.5``.
+    Whatever cannot be opened is an `InputError` of one line; nothing is ever fetched from the network.
+
+    >>> open_image(np.zeros((2, 3), np.uint8)).shape
+    (2, 3)
+    """
+    if isinstance(source, MedicalImage):
+        return _as_opened(source, slice, window)
+    if isinstance(source, str | os.PathLike):
+        return _open_text(source, slice, window)
+    from ibisagent.tools import raster
+
+    if isinstance(source, np.ndarray):
+        return raster.from_array(source, slice, window)
+    return raster.from_picture(source, slice, window)
+
+
+def _as_opened(image: MedicalImage, wanted: str | None, window: str | None) -> MedicalImage:
+    if wanted in (None, image.slice) and window in (None, image.window):
+        return image
+    raise InputError(f"got an opened image with slice={wanted!r}, window={window!r}, expected neither; open it anew")
+
+
+def _open_text(source: str | os.PathLike[str], wanted: str | None, window: str | None) -> MedicalImage:
+    if isinstance(source, str) and source[:5].lower() == "data:":
+        from ibisagent.tools import raster
+
+        return raster.from_data_url(source, wanted, window)
+    path = local_path(source)
+    require_file(path)
+    return _read(path, wanted, window)
+
+
+def _read(path: Path, wanted: str | None, window: str | None) -> MedicalImage:
+    """Choose the reader by the first bytes, and by the name where these say nothing."""
+    from ibisagent.tools import raster
+
+    head = _head(path)
+    dicom_header = head[128:132] == b"DICM"
+    if raster.recognises(head) and not dicom_header:  # a DICOM preamble may hold a TIFF header (PS3.10 7.1)
+        return raster.from_file(path, wanted, window)
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        from ibisagent.tools import nifti
+
+        return nifti.from_file(path, wanted, window)
+    if dicom_header or path.suffix.lower() in _DICOM_ENDINGS:
+        from ibisagent.tools import dicom
+
+        return dicom.from_file(path, wanted, window)
+    formats = "PNG, JPEG, TIFF, BMP, GIF, DICOM or NIfTI (.nii, .nii.gz)"
+    raise InputError(f"{label(path)}: got an unknown kind of file, expected {formats}; convert it to one of them")
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(132)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"{label(path)}: could not be read ({reason}), expected a readable file; check it") from error
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view

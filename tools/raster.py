@@ -1,0 +1,175 @@
+"""PNG, JPEG, TIFF, BMP and GIF files, data URLs, PIL pictures and arrays.
+
+The displayed grid of a raster picture is the upright one: EXIF orientation is obeyed, as every viewer does. Alpha is
+composited on black. Grey of more than 8 bits keeps its values until it is windowed; RGB stays RGB.
+"""
+
+import base64
+import binascii
+import contextlib
+import io
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, ImageOps, JpegImagePlugin, PngImagePlugin
+from PIL import TiffImagePlugin as Tiff
+
+from ibisagent.tools.decoding import decoding, require_size
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.files import label
+from ibisagent.tools.grids import Grid
+from ibisagent.tools.images import MedicalImage
+from ibisagent.tools.slices import choose_frame
+from ibisagent.tools.window import DEFAULT_OTHER, parse_window, render
+
+__all__ = ["from_array", "from_data_url", "from_file", "from_picture", "read_picture", "recognises"]
+
+# Pillow's own Image.open warns about large pictures before their size can be looked at.
+_DECODERS: dict[bytes, type[ImageFile.ImageFile]] = {
+    b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
+    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
+    b"GIF8": GifImagePlugin.GifImageFile,
+    b"BM": BmpImagePlugin.BmpImageFile,
+} | dict.fromkeys([b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"], Tiff.TiffImageFile)
+_EXPECTED = "a whole PNG, JPEG, TIFF, BMP or GIF picture"
+
+
+def recognises(head: bytes) -> bool:
+    """Tell from a file's first bytes whether this module reads it."""
+    return _decoder(head) is not None
+
+
+def _decoder(head: bytes) -> type[ImageFile.ImageFile] | None:
+    return next((decoder for magic, decoder in _DECODERS.items() if head.startswith(magic)), None)
+
+
+def from_file(path: Path, page: str | None, window: str | None) -> MedicalImage:
+    """Open a picture file; ``page`` counts from 0 and is the first by default."""
+    picture, number = read_picture(path, page)
+    return _image(_array(picture, label(path.name)), label(path.name), window, uri=str(path), slice=number)
+
+
+def read_picture(path: Path, page: str | None = None) -> tuple[Image.Image, str | None]:
+    """Decode a file upright, in its stored mode; with it the page's number where the file has several."""
+    with decoding(label(path.name), _EXPECTED), path.open("rb") as file:
+        return _load(file, label(path.name), page)
+
+
+def from_data_url(url: str, page: str | None, window: str | None) -> MedicalImage:
+    """Open ``data:image/png;base64,...``; the media type is not believed, the content is looked at."""
+    prefix, _, payload = url.partition(",")
+    name = "data URL"
+    try:
+        content = base64.b64decode(payload, validate=True) if prefix.lower().endswith(";base64") else b""
+    except (binascii.Error, ValueError):
+        content = b""
+    if not recognises(content):
+        raise InputError(f"{name}: got no base64 picture, expected data:image/png;base64,...; encode a PNG or JPEG")
+    with decoding(name, _EXPECTED):
+        picture, number = _load(io.BytesIO(content), name, page)
+    return _image(_array(picture, name), name, window, slice=number)
+
+
+def from_picture(picture: Image.Image, page: str | None, window: str | None) -> MedicalImage:
+    """Take a PIL picture as if it came from a file; the caller's object is left as it is."""
+    if not isinstance(picture, Image.Image):
+        kind = type(picture).__name__
+        raise InputError(f"image: got {kind}, expected a path, URI, data URL, PIL picture, array or MedicalImage")
+    name = "picture"
+    number = choose_frame(page, 1, name)
+    require_size(name, picture.height, picture.width)
+    with decoding(name, _EXPECTED):
+        upright = picture.copy()
+        _turn_upright(upright)
+    return _image(_array(upright, name), name, window, slice=None if page is None else str(number))
+
+
+def from_array(array: NDArray[Any], page: str | None, window: str | None) -> MedicalImage:
+    """Take (H, W), or (H, W, 3 or 4) uint8, bool, uint16, or float in [0, 1]; the array is copied."""
+    choose_frame(page, 1, "array")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.dtype.kind not in "biuf" or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)):
+        expected = "(H, W) or (H, W, 3) of numbers"
+        raise InputError(f"array: got {array.shape} of {array.dtype}, expected {expected}; take one slice of it")
+    require_size("array", *array.shape[:2])
+    if array.ndim == 3:
+        array = _flat_colour(_colour_levels(array))
+    return _image(array.copy(), "array", window)
+
+
+def _load(file: BinaryIO, name: str, page: str | None) -> tuple[Image.Image, str | None]:
+    head = file.read(16)
+    file.seek(0)
+    decoder = _decoder(head)
+    if decoder is None:
+        raise InputError(f"{name}: got no picture, expected {_EXPECTED}; convert it to one of them")
+    picture = decoder(file)
+    require_size(name, picture.height, picture.width)
+    pages = getattr(picture, "n_frames", 1)
+    number = choose_frame(page, pages, name)
+    if pages > 1:
+        picture.seek(number)
+        require_size(name, picture.height, picture.width)
+    picture.load()
+    _turn_upright(picture)
+    return picture, None if pages == 1 and page is None else str(number)
+
+
+def _turn_upright(picture: Image.Image) -> None:
+    # With a broken EXIF block the picture is shown as it is stored, as viewers do.
+    with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(picture, in_place=True)
+
+
+def _array(picture: Image.Image, name: str) -> NDArray[Any]:
+    """Give (H, W) of the stored depth or (H, W, 3) uint8."""
+    with decoding(name, _EXPECTED):
+        if picture.mode == "F" or picture.mode.startswith("I"):
+            return np.array(picture)
+        grey = picture.mode in ("1", "L", "LA", "La")
+        if picture.has_transparency_data:
+            ground = Image.new("RGBA", picture.size, (0, 0, 0, 255))
+            picture = Image.alpha_composite(ground, picture.convert("RGBA"))
+        return np.array(picture.convert("L" if grey else "RGB"))
+
+
+def _colour_levels(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Bring (H, W, 3 or 4) of any depth to 0..255."""
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.uint16:
+        scaled = array / 257
+    elif array.dtype.kind in "bf" and not (np.nan_to_num(array) < 0).any() and not (np.nan_to_num(array) > 1).any():
+        scaled = np.nan_to_num(array.astype(np.float64)) * 255
+    else:
+        expected = "uint8, uint16, or float from 0 to 1"
+        raise InputError(f"array: got colour of {array.dtype}, expected {expected}; convert it to uint8")
+    return np.floor(scaled + 0.5).astype(np.uint8)
+
+
+def _flat_colour(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Composite (H, W, 4) on black; (H, W, 3) comes back as it is."""
+    return array if array.shape[2] == 3 else _array(Image.fromarray(array, "RGBA"), "array")
+
+
+def _image(
+    array: NDArray[Any], name: str, window: str | None, uri: str | None = None, slice: str | None = None
+) -> MedicalImage:
+    grid = Grid(array.shape[:2])
+    if array.ndim == 3:
+        if window is not None:
+            raise InputError(f"{name}: got window={window[:40]!r} for a colour picture, expected none; leave it out")
+        return MedicalImage(array, grid, uri=uri, slice=slice)
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8) * 255
+    hounsfield = array.dtype.kind in "if"  # an unsigned picture cannot hold air
+    chosen = parse_window(window or DEFAULT_OTHER, name, hounsfield=hounsfield)
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = array.astype(np.float32)
+    if array.dtype == np.uint8:
+        pixels = array if window is None else render(values, chosen)
+        return MedicalImage(pixels, grid, uri=uri, slice=slice, window=window)
+    return MedicalImage(render(values, chosen), grid, values=values, uri=uri, slice=slice, window=window)

@@ -1,0 +1,138 @@
+"""From clicks to evidence: geodesic maps, the level where each click's object ends, and the unary energy of a pixel.
+
+Geodesic distance as evidence for clicks follows Criminisi, Sharp and Blake (GeoS, 2008); the level of a map is chosen
+by how strong an edge its contour lies on, in the spirit of maximally stable regions (Matas et al. 2002).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+from skimage.graph import MCP_Geometric
+
+from ibisagent.tools.clicks import Pixel
+from ibisagent.tools.segmenters.base import Mask
+from ibisagent.tools.segmenters.features import Features, Field
+
+__all__ = ["Evidence", "Mark", "Parameters", "gather", "geodesic_map"]
+
+FAR = 9.0  # a normalised distance that stands for "no such click"
+
+
+class Mark(NamedTuple):
+    """A click on the working grid."""
+
+    pixel: Pixel
+    positive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What tunes the embedded segmenters; lengths are in working pixels, colours in units of the grey range."""
+
+    side: int = 256
+    step: float = 0.02
+    colour_cost: float = 8.0
+    edge_cost: float = 6.0
+    tolerance: float = 0.04
+    area: float = 0.03
+    area_width: float = 2.2
+    reach: float = 0.35
+    weight_colour: float = 0.5
+    weight_old: float = 2.4
+    fade: float = 0.6
+    local: float = 0.5
+    late: int = 4
+    smoothness: float = 6.0
+    floor: float = 0.1
+
+
+class Evidence(NamedTuple):
+    """``inside`` and ``outside``: (h, w) distances to the positive and negative clicks, 1 at the object's end."""
+
+    inside: Field
+    outside: Field
+
+    @property
+    def probability(self) -> Field:
+        """Chance of being inside from the two distances alone."""
+        rival = np.minimum(self.outside, 1.0) ** 2
+        return np.asarray(rival / (rival + self.inside**2 + 1e-9), dtype=np.float32)
+
+
+def geodesic_map(features: Features, pixel: Pixel, parameters: Parameters) -> Field:
+    """Cost of the cheapest path from a pixel to every other, (h, w): steps cost more across edges and in other colours."""
+    row, column, r = pixel.row, pixel.column, 2
+    patch = features.colours[max(0, row - r) : row + r + 1, max(0, column - r) : column + r + 1]
+    patch = patch.reshape(-1, patch.shape[2])
+    spread = max(parameters.tolerance, float(patch.std(axis=0).mean()))
+    difference = np.sqrt(((features.colours - np.median(patch, axis=0)) ** 2).sum(axis=2))
+    cost = (
+        parameters.step
+        + parameters.colour_cost * np.maximum(difference - spread, 0.0) ** 1.5
+        + parameters.edge_cost * np.maximum(features.gradient - 0.02, 0.0) ** 1.5
+    )
+    distances, _ = MCP_Geometric(cost.astype(np.float64), fully_connected=True).find_costs([(row, column)])
+    return np.asarray(distances, dtype=np.float32)
+
+
+def _level(distances: Field, gradient: Field, parameters: Parameters) -> float:
+    """Give the level of a map whose contour lies on the strongest mean gradient, with a broad prior on the area."""
+    levels = np.unique(np.quantile(distances, np.linspace(0.001, 0.85, 64)))
+    if levels.size < 4:
+        return max(float(levels[-1]), 1e-3)
+    bins = np.digitize(distances.ravel(), levels)
+    counts = np.bincount(bins, minlength=levels.size + 1)
+    sums = np.bincount(bins, gradient.ravel(), minlength=levels.size + 1)
+    inner = slice(1, levels.size)
+    strength = ndimage.gaussian_filter1d(sums[inner] / np.maximum(counts[inner], 1), 1.0)
+    area = np.cumsum(counts)[inner] / distances.size
+    prior = np.exp(-((np.log(np.maximum(area, 1e-4) / parameters.area) / parameters.area_width) ** 2))
+    best = int(np.argmax(strength * prior))
+    return max(float(levels[best] + levels[best + 1]) / 2, 1e-3)
+
+
+def gather(features: Features, marks: Sequence[Mark], old: Field | None, given: bool, parameters: Parameters) -> Evidence:
+    """Normalise each click's map by the level where its object ends, and take the nearest click of each sign.
+
+    ``old``: the mask so far, (h, w) in [0, 1], which limits the reach of late corrections; when ``given``
+    (somebody's initial mask), it counts as a positive click too.
+    """
+    maps = [features.memo.get(mark.pixel, lambda m=mark: geodesic_map(features, m.pixel, parameters)) for mark in marks]
+    levels = [
+        features.memo.get((mark.pixel, "level"), lambda m=a_map: _level(m, features.gradient, parameters))
+        for mark, a_map in zip(marks, maps, strict=True)
+    ]
+    if old is not None and old.any() and (given or len(marks) >= parameters.late):
+        share = min(0.9, parameters.reach * float(old.mean()) + 40 / old.size)
+        first = 0 if given else 1
+        levels[first:] = [
+            min(level, max(1e-3, float(np.quantile(a_map, share))))
+            for level, a_map in zip(levels[first:], maps[first:], strict=True)
+        ]
+    shape = features.grid.work
+    inside = np.full(shape, FAR, np.float32)
+    if given and old is not None:
+        inside = np.where(old >= 0.5, np.float32(0.45), np.float32(3.0))
+    outside = np.full(shape, FAR, np.float32)
+    positive_levels = [level for level, mark in zip(levels, marks, strict=True) if mark.positive]
+    typical = float(np.median(positive_levels)) if positive_levels else None
+    for mark, a_map, level in zip(marks, maps, levels, strict=True):
+        if mark.positive:
+            inside = np.minimum(inside, a_map / level)
+        else:
+            outside = np.minimum(outside, a_map / (level if typical is None or given else typical))
+    return Evidence(inside.astype(np.float32), outside.astype(np.float32))
+
+
+def seeds(marks: Sequence[Mark], shape: tuple[int, int], radius: int = 2) -> tuple[Mask, Mask]:
+    """Discs of ``radius`` around the clicks, positive and negative; a clicked pixel itself belongs to its own click."""
+    inside, outside = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    for reach in (radius, 0):
+        for (row, column), positive in marks:
+            disc = (rows - row) ** 2 + (columns - column) ** 2 <= reach * reach
+            inside[disc], outside[disc] = positive, not positive
+    return inside, outside

@@ -1,0 +1,150 @@
+"""What the embedded segmenters see of a picture: denoised colours and gradients on a small working grid."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+from skimage import color
+
+from ibisagent.tools.clicks import Pixel
+from ibisagent.tools.segmenters.base import Mask, Pixels
+
+Field = NDArray[np.float32]
+
+__all__ = ["Features", "Field", "Grid", "Memo", "extract"]
+
+_LAB_RANGE = np.array([100.0, 60.0, 60.0], np.float32)  # L*, a*, b* to about [0, 1] and [-1, 1]
+
+
+class Grid(NamedTuple):
+    """The displayed picture's size and the working size, each (rows, columns)."""
+
+    full: tuple[int, int]
+    work: tuple[int, int]
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], side: int) -> "Grid":
+        """Give the grid for a picture of ``shape``: at most ``side`` pixels on the longer side, never enlarged."""
+        height, width = shape[:2]
+        scale = min(1.0, side / max(height, width))
+        return cls((height, width), (max(1, round(height * scale)), max(1, round(width * scale))))
+
+    def shrunk(self, pixel: Pixel) -> Pixel:
+        """Give the working pixel that a displayed pixel falls into."""
+        return Pixel(pixel.row * self.work[0] // self.full[0], pixel.column * self.work[1] // self.full[1])
+
+    def coverage(self, mask: Mask) -> Field:
+        """Share of each working pixel, (h, w) in [0, 1], that a mask (H, W) covers."""
+        return self._resized(mask.astype(np.float32), self.work, Image.Resampling.BOX)
+
+    def enlarged(self, values: Field) -> Field:
+        """Bring a field from the working size to the displayed size, bilinear."""
+        return self._resized(values, self.full, Image.Resampling.BILINEAR)
+
+    @staticmethod
+    def _resized(values: Field, size: tuple[int, int], how: Image.Resampling) -> Field:
+        if values.shape == size:
+            return values
+        return np.asarray(Image.fromarray(values).resize(size[::-1], how), dtype=np.float32)
+
+
+class Memo:
+    """A bounded store for values that a key determines; safe to share between threads."""
+
+    def __init__(self, limit: int = 48) -> None:
+        """Keep the ``limit`` values used last."""
+        self._values: OrderedDict[Any, Any] = OrderedDict()
+        self._lock = threading.Lock()
+        self._limit = limit
+
+    def get(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Give the value of ``key``, made outside the lock when it is new."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+        value = make()
+        with self._lock:
+            self._values[key] = value
+            while len(self._values) > self._limit:
+                self._values.popitem(last=False)
+        return value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """An embedding of the embedded segmenters.
+
+    ``colours``: (h, w, c) float32, c = 1 (grey) or 3 (CIE Lab), denoised, one unit = the picture's grey range.
+    ``gradient``: (h, w) float32, length of the colour gradient in units a pixel.
+    """
+
+    grid: Grid
+    colours: Field
+    gradient: Field
+    memo: Memo = field(default_factory=Memo)
+
+
+def extract(pixels: Pixels, side: int) -> Features:
+    """Shrink, denoise and normalise a picture, (H, W) or (H, W, 3) uint8."""
+    grid = Grid.of(pixels.shape, side)
+    colours = _denoised(_channels(_shrunk(pixels, grid)), max(grid.work))
+    low, high = np.percentile(colours[..., 0], [1, 99])
+    colours = (colours / max(float(high - low), 0.05)).astype(np.float32)
+    squares = [ndimage.gaussian_gradient_magnitude(channel, 1.0) ** 2 for channel in np.moveaxis(colours, 2, 0)]
+    gradient = np.sqrt(np.sum(squares, axis=0)).astype(np.float32)
+    colours.setflags(write=False)
+    gradient.setflags(write=False)
+    return Features(grid, colours, gradient)
+
+
+def _shrunk(pixels: Pixels, grid: Grid) -> Pixels:
+    if grid.work == grid.full:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize(grid.work[::-1], Image.Resampling.BOX))
+
+
+def _channels(pixels: Pixels) -> Field:
+    if pixels.ndim == 3 and int(np.ptp(pixels, axis=2).max()) <= 2:  # a grey picture stored as colour
+        pixels = pixels[..., 0]
+    if pixels.ndim == 2:
+        return (pixels.astype(np.float32) / 255)[..., None]
+    return (color.rgb2lab(pixels).astype(np.float32) / _LAB_RANGE).astype(np.float32)
+
+
+def _denoised(channels: Field, side: int) -> Field:
+    """Median, then bilateral filter with a range that follows the noise (speckle, film grain) of each channel."""
+    size = 5 if side > 160 else 3
+    out = [
+        _bilateral(ndimage.median_filter(channel, size), max(0.03, 2 * _noise(channel)), max(0.5, 2.0 * side / 256))
+        for channel in np.moveaxis(channels, 2, 0)
+    ]
+    return np.stack(out, axis=2)
+
+
+def _noise(channel: Field) -> float:
+    return 1.4826 * float(np.median(np.abs(channel - ndimage.uniform_filter(channel, 3))))
+
+
+def _bilateral(channel: Field, value_sigma: float, space_sigma: float) -> Field:
+    """Bilateral filter of one (h, w) channel (Tomasi and Manduchi 1998), over shifts of a padded copy."""
+    radius = max(1, round(1.5 * space_sigma))
+    padded = np.pad(channel, radius, mode="edge")
+    height, width = channel.shape
+    total, weights = np.zeros_like(channel), np.zeros_like(channel)
+    for dy in range(-radius, radius + 1):
+        for dx in range(-radius, radius + 1):
+            if dy * dy + dx * dx > radius * radius:
+                continue
+            shifted = padded[radius + dy : radius + dy + height, radius + dx : radius + dx + width]
+            nearness = -(dy * dy + dx * dx) / (2 * space_sigma**2)
+            weight = np.exp(nearness - (shifted - channel) ** 2 / (2 * value_sigma**2))
+            total += weight * shifted
+            weights += weight
+    return (total / weights).astype(np.float32)

@@ -1,0 +1,180 @@
+"""The embedded segmenters' common course, and the plain one: geodesic distance from each click, no cut."""
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field, fields
+
+import numpy as np
+from scipy import ndimage
+
+from ibisagent.tools.clicks import Box, Click, Pixel, PixelBox, Prompt, pixel_box, pixel_of
+from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Query, one_by_one
+from ibisagent.tools.segmenters.evidence import Evidence, Mark, Parameters, gather, seeds
+from ibisagent.tools.segmenters.features import Features, Field, extract
+
+__all__ = ["GeodesicSegmenter", "Prior"]
+
+CERTAIN = 60.0  # the unary energy of a clicked pixel: more than any sum of pair weights around it
+LIMIT = 6.0  # that of any other pixel
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prior:
+    """The mask so far, (H, W) and (h, w) bool, both read-only; ``given``: it began with somebody's mask."""
+
+    full: Mask
+    work: Mask
+    given: bool
+
+
+@dataclass(frozen=True)
+class GeodesicSegmenter:
+    """Mask = pixels nearer, along paths that avoid edges, to a positive click than to a negative one or the far end."""
+
+    parameters: Parameters = field(default_factory=Parameters)
+    name = "geodesic-1"
+    calibrated = False
+
+    @property
+    def fingerprint(self) -> str:
+        """Name, version and every parameter in one line."""
+        values = zip(fields(self.parameters), astuple(self.parameters), strict=True)
+        return " ".join([self.name, *(f"{item.name}={value}" for item, value in values)])
+
+    def embed(self, pixels: Pixels) -> Features:
+        """Extract the features once per picture."""
+        return extract(pixels, self.parameters.side)
+
+    def predict_many(self, queries: Sequence[Query]) -> list[Prediction]:
+        """Answer one by one."""
+        return one_by_one(self, queries)
+
+    def prior_from_mask(self, embedding: Features, mask: Mask) -> Prior:
+        """Take a mask as the state so far."""
+        work = embedding.grid.coverage(mask) >= 0.5
+        return Prior(_frozen(mask.copy()), _frozen(work), given=True)
+
+    def predict(self, embedding: Features, prompts: Sequence[Prompt], prior: Prior | None) -> Prediction:
+        """Segment from all prompts; see `Segmenter.predict`."""
+        marks, box = _read(prompts, embedding)
+        evidence = self._evidence(embedding, marks, box, prior)
+        if evidence is None:
+            return self._finish(embedding, prompts, np.zeros(embedding.grid.work, np.bool_), None, None)
+        unary = self._unary(embedding, evidence, marks, box, prior)
+        label = _tidy(self._label(embedding, unary), marks, prior)
+        return self._finish(embedding, prompts, label, evidence, prior)
+
+    def _evidence(self, embedding: Features, marks: list[Mark], box: PixelBox | None, prior: Prior | None) -> Evidence | None:
+        given = prior is not None and prior.given
+        if box is not None and not any(mark.positive for mark in marks):
+            centre = Pixel((box.top + box.bottom) // 2, (box.left + box.right) // 2)
+            marks = [Mark(centre, True), *marks] if all(m.pixel != centre for m in marks) else marks
+        if not given and not any(mark.positive for mark in marks):
+            return None
+        old = None if prior is None else prior.work.astype(np.float32)
+        return gather(embedding, marks, old, given, self.parameters)
+
+    def _unary(
+        self, embedding: Features, evidence: Evidence, marks: list[Mark], box: PixelBox | None, prior: Prior | None
+    ) -> Field:
+        chance = evidence.probability
+        unary = np.log((chance + 0.02) / (1.02 - chance))
+        inside, outside = seeds(marks, embedding.grid.work)
+        unary = unary + self._colour_term(embedding, (chance > 0.75) | inside, ((chance < 0.12) & ~inside) | outside)
+        if prior is not None and prior.work.any() and (prior.given or len(marks) > 1) and marks:
+            far = self._far(marks, prior)
+            old = np.where(prior.work, 1.0, -1.0)
+            unary = unary * (1 - self.parameters.fade * far) + self.parameters.weight_old * old * far
+        unary = np.clip(unary, -LIMIT, LIMIT)
+        if box is not None:
+            unary = np.where(_inside(box, unary.shape), unary, -CERTAIN)
+        unary[inside], unary[outside] = CERTAIN, -CERTAIN
+        return unary.astype(np.float32)
+
+    def _far(self, marks: list[Mark], prior: Prior) -> Field:
+        """0 at the latest click, which rules there, to 1 where the mask so far does, (h, w)."""
+        shape = prior.work.shape
+        row, column = marks[-1].pixel
+        rows, columns = np.ogrid[: shape[0], : shape[1]]
+        distance = np.hypot(rows - row, columns - column)
+        reach = 0.22 * max(shape)
+        if prior.given or len(marks) >= self.parameters.late:
+            size = self.parameters.local * np.sqrt(prior.work.sum())
+            reach = float(np.clip(size, 8.0, max(8.0, 0.3 * max(shape))))
+        return np.asarray(np.clip(distance / reach, 0, 1) ** 1.5, dtype=np.float32)
+
+    def _colour_term(self, embedding: Features, inside: Mask, outside: Mask) -> Field | float:
+        return 0.0
+
+    def _label(self, embedding: Features, unary: Field) -> Mask:
+        return unary > 0
+
+    def _score(self, embedding: Features, label: Mask, evidence: Evidence) -> float | None:
+        return None
+
+    def _finish(
+        self, embedding: Features, prompts: Sequence[Prompt], label: Mask, evidence: Evidence | None, prior: Prior | None
+    ) -> Prediction:
+        full = _full_size(embedding, label, prior)
+        for prompt in prompts:
+            if isinstance(prompt, Box):
+                full &= _inside(pixel_box(prompt, full.shape), full.shape)
+            else:
+                full[pixel_of(prompt, full.shape)] = prompt.positive
+        score = None if evidence is None else self._score(embedding, label, evidence)
+        mask = _frozen(full)
+        return Prediction(mask, score, Prior(mask, _frozen(label), given=prior is not None and prior.given))
+
+
+def _frozen(mask: Mask) -> Mask:
+    mask.setflags(write=False)
+    return mask
+
+
+def _inside(box: PixelBox, shape: tuple[int, ...]) -> Mask:
+    mask = np.zeros(shape[:2], np.bool_)
+    mask[box.top : box.bottom + 1, box.left : box.right + 1] = True
+    return mask
+
+
+def _read(prompts: Sequence[Prompt], embedding: Features) -> tuple[list[Mark], PixelBox | None]:
+    """Bring prompts to the working grid: one mark a pixel, the latest; the latest box, if any."""
+    marks: dict[Pixel, Mark] = {}
+    box = None
+    for prompt in prompts:
+        if isinstance(prompt, Click):
+            pixel = embedding.grid.shrunk(pixel_of(prompt, embedding.grid.full))
+            marks.pop(pixel, None)
+            marks[pixel] = Mark(pixel, prompt.positive)
+        else:
+            box = pixel_box(prompt, embedding.grid.work)
+    return list(marks.values()), box
+
+
+def _tidy(label: Mask, marks: list[Mark], prior: Prior | None) -> Mask:
+    """Keep components with a positive click (or of a given mask); fill small holes without a negative click."""
+    parts, count = ndimage.label(label)
+    if count == 0:
+        return label
+    wanted = {int(parts[mark.pixel]) for mark in marks if mark.positive}
+    if prior is not None and prior.given:
+        wanted |= set(np.unique(parts[prior.work]).tolist())
+    wanted -= {0}
+    if wanted:
+        label = np.isin(parts, list(wanted))
+    holes, count = ndimage.label(~label)
+    if count > 1:
+        areas = np.bincount(holes.ravel())
+        small = areas < 0.02 * label.sum() + 9
+        small[[0, *(int(holes[mark.pixel]) for mark in marks if not mark.positive)]] = False
+        label = label | small[holes]
+    return label
+
+
+def _full_size(embedding: Features, label: Mask, prior: Prior | None) -> Mask:
+    """Enlarge a working mask; where it says what the mask so far said, keep that one's full-size contour."""
+    field_ = ndimage.gaussian_filter(label.astype(np.float32), 0.8)
+    full = embedding.grid.enlarged(field_) > 0.5
+    if prior is None or not prior.given:
+        return full
+    changed = ndimage.binary_dilation(label != prior.work, iterations=2).astype(np.float32)
+    return np.where(embedding.grid.enlarged(changed) > 0.25, full, prior.full)

@@ -1,0 +1,103 @@
+"""One memo layer over any segmenter: an image is encoded once, a list of prompts is predicted once.
+
+A prediction is a function of (segmenter fingerprint, image, initial mask, ordered prompts in force), and that is the
+key. Undo, resume, fork, replay and rollouts that share a prefix therefore cost no second call of the model; after the
+death of a process the priors are rebuilt by walking the prompts again.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from ibisagent.tools.cache import OnceCache
+from ibisagent.tools.clicks import Prompt
+from ibisagent.tools.masks import Rle, decode, encode, rle_key
+from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Segmenter
+
+__all__ = ["Memo", "Memoised", "Picture"]
+
+_EMBEDDINGS = 32
+_BYTES = 512 * 2**20
+
+
+class Picture(Protocol):
+    """What the memo needs of an image: its displayed pixels and their content hash."""
+
+    @property
+    def sha(self) -> str:
+        """The content hash of the pixels."""
+
+    @property
+    def pixels(self) -> Pixels:
+        """The displayed picture, (H, W) or (H, W, 3) uint8."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Memoised:
+    """A prediction with its mask as COCO RLE and that RLE's short hash."""
+
+    prediction: Prediction
+    rle: Rle
+    key: str
+
+    @classmethod
+    def of(cls, prediction: Prediction) -> "Memoised":
+        """Encode the mask of a prediction."""
+        rle = encode(prediction.mask)
+        return cls(prediction, rle, rle_key(rle))
+
+    @property
+    def nbytes(self) -> int:
+        """Give the bytes that the arrays hold."""
+        return int(self.prediction.mask.nbytes) + _nbytes(self.prediction.prior)
+
+
+class Memo:
+    """Answers for one segmenter, shared by every run and thread of a graph."""
+
+    def __init__(self, segmenter: Segmenter, *, embeddings: int = _EMBEDDINGS, max_bytes: int = _BYTES) -> None:
+        """Keep the last ``embeddings`` images and predictions of up to ``max_bytes``."""
+        self.segmenter = segmenter
+        self._embeddings: OnceCache[Any] = OnceCache(embeddings)
+        self._predictions: OnceCache[Memoised] = OnceCache(max_bytes, lambda value: value.nbytes)
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the segmenter, first part of every key."""
+        return self.segmenter.fingerprint
+
+    def embed(self, image: Picture) -> Any:
+        """Encode an image, at most once while it is among the last ones."""
+        return self._embeddings.get(image.sha, lambda: self.segmenter.embed(image.pixels))
+
+    def predict(self, image: Picture, initial: Rle | None, prompts: tuple[Prompt, ...]) -> Memoised:
+        """Give the mask of all ``prompts`` in force over ``initial``; without prompts, the initial mask itself."""
+        bare = tuple(replace(prompt, target=None) for prompt in prompts)
+        return self._predict(image, initial, bare)
+
+    def _predict(self, image: Picture, initial: Rle | None, prompts: tuple[Prompt, ...]) -> Memoised:
+        key = (self.fingerprint, image.sha, rle_key(initial) if initial else None, prompts)
+        return self._predictions.get(key, lambda: self._compute(image, initial, prompts))
+
+    def _compute(self, image: Picture, initial: Rle | None, prompts: tuple[Prompt, ...]) -> Memoised:
+        if not prompts:
+            return Memoised.of(self._start(image, initial))
+        before = self._predict(image, initial, prompts[:-1]).prediction
+        return Memoised.of(self.segmenter.predict(self.embed(image), prompts, before.prior))
+
+    def _start(self, image: Picture, initial: Rle | None) -> Prediction:
+        if initial is None:
+            return Prediction(_frozen(np.zeros(image.pixels.shape[:2], dtype=np.bool_)), None, None)
+        mask = _frozen(decode(initial))
+        return Prediction(mask, None, self.segmenter.prior_from_mask(self.embed(image), mask))
+
+
+def _frozen(mask: Mask) -> Mask:
+    mask.setflags(write=False)
+    return mask
+
+
+def _nbytes(prior: Any) -> int:
+    parts = prior if isinstance(prior, tuple) else (prior,)
+    return sum(int(getattr(part, "nbytes", 0)) for part in parts)

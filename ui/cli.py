@@ -1,0 +1,102 @@
+"""The command line. It parses and hands on; every heavy import waits until its command runs."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ibisagent.tools.errors import IbisError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="ibisagent",
+    help="Segment medical images by reasoning and clicking.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ImageArgument = Annotated[Path, typer.Argument(help="PNG, JPEG, TIFF, single-frame DICOM, or NIfTI (one slice of it).")]
+Segmenter = Annotated[str, typer.Option(help="geocut, geodesic or disk.")]
+Slice = Annotated[str | None, typer.Option(help="Slice or page: 12, middle, axial:12, coronal:middle, sagittal:40.")]
+Window = Annotated[str | None, typer.Option(help="CT window by name, 'centre,width', or percentiles 'p1,p99'.")]
+Out = Annotated[Path | None, typer.Option(help="Run folder; default: a new one in runs/.")]
+MaxSteps = Annotated[int, typer.Option(min=1, help="Most actions of the policy.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of a policy that draws at random.")]
+
+
+@app.command()
+def segment(
+    image: ImageArgument,
+    request: Annotated[str, typer.Argument(help="What to segment, in words.")],
+    policy: Annotated[str | None, typer.Option(help="centre, random, person, or provider:model.")] = None,
+    segmenter: Segmenter = "geocut",
+    click: Annotated[list[str] | None, typer.Option(help="A click of yours, '+x,y' or '-x,y', 0 to 1.")] = None,
+    box: Annotated[str | None, typer.Option(help="A box of yours, 'x0,y0,x1,y1', 0 to 1.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="An initial mask to refine.")] = None,
+    slice_: Annotated[str | None, typer.Option("--slice", help="Slice or page, such as 12 or coronal:middle.")] = None,
+    window: Window = None,
+    max_steps: MaxSteps = 20,
+    save: Annotated[list[Path] | None, typer.Option(help="Also write the mask here: .png, .nii.gz, .json.")] = None,
+    out: Out = None,
+    seed: Seed = 0,
+    local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
+    prompts: Annotated[Path | None, typer.Option(help="Prompt file in place of ours.")] = None,
+) -> None:
+    """Segment what REQUEST names in IMAGE."""
+    from ibisagent.ui.commands import Case, run_segment
+
+    case = Case(image, request, segmenter, slice_, window, max_steps, out, tuple(save or ()), seed)
+    run_segment(case, policy, tuple(click or ()), box, mask, local_only, prompts)
+
+
+@app.command()
+def simulate(
+    image: ImageArgument,
+    mask: Annotated[Path, typer.Argument(help="The true mask.")],
+    request: Annotated[str, typer.Option(help="What the mask shows, in words.")] = "Segment the target.",
+    segmenter: Segmenter = "geocut",
+    target_iou: Annotated[float, typer.Option(min=0.0, max=1.0, help="The oracle stops at this IoU.")] = 0.95,
+    slice_: Annotated[str | None, typer.Option("--slice", help="Slice or page, such as 12 or coronal:middle.")] = None,
+    window: Window = None,
+    max_steps: MaxSteps = 20,
+    out: Out = None,
+) -> None:
+    """Let the oracle, which knows the true MASK, click on IMAGE: what the segmenter can reach."""
+    from ibisagent.ui.commands import Case, run_simulate
+
+    run_simulate(Case(image, request, segmenter, slice_, window, max_steps, out), mask, target_iou)
+
+
+@app.command()
+def replay(
+    trajectory: Annotated[Path, typer.Argument(help="A trajectory.json of an earlier run.")],
+    image: Annotated[Path | None, typer.Option(help="The image, if it is no longer where it was.")] = None,
+    segmenter: Annotated[str | None, typer.Option(help="Another segmenter than the recorded one.")] = None,
+) -> None:
+    """Run a recorded trajectory again and compare every mask, bit for bit."""
+    from ibisagent.ui.commands import run_replay
+
+    run_replay(trajectory, image, segmenter)
+
+
+@app.command()
+def doctor() -> None:
+    """Tell what is installed, what each missing extra would bring, and whether the loop runs here."""
+    from ibisagent.ui.doctor import run_doctor
+
+    run_doctor()
+
+
+def main() -> None:
+    """Run the command line: exit code 0 for any typed stop, 2 when the user's input is at fault, 1 for a bug."""
+    try:
+        app()
+    except IbisError as error:
+        sys.stderr.write(f"ibisagent: {' '.join(str(error).split())}\n")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("ibisagent: stopped\n")
+        raise SystemExit(130) from None

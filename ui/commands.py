@@ -1,0 +1,174 @@
+"""The commands behind the command line: check the input, run the graph, write the run folder."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ibisagent.agent import Box, Click, LoopConfig, Policy, SegmentationGraph, build_graph, get_policy
+from ibisagent.agent.actions import Terminate, write_reply
+from ibisagent.agent.policies import OraclePolicy, ScriptedPolicy
+from ibisagent.agent.replay import replay
+from ibisagent.agent.trajectory import Trajectory, read_trajectories
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.files import require_writable_folder
+from ibisagent.tools.images import MedicalImage, open_image
+from ibisagent.tools.masks import read_mask, save_mask
+from ibisagent.tools.masks import require_savable
+from ibisagent.tools.segmenters import get_segmenter
+from ibisagent.ui.folder import write_run
+from ibisagent.ui.live import run_live
+
+__all__ = ["Case", "run_replay", "run_segment", "run_simulate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One image and what is to be done with it, as given on the command line."""
+
+    image: Path
+    request: str
+    segmenter: str
+    slice: str | None
+    window: str | None
+    max_steps: int
+    out: Path | None
+    saves: tuple[Path, ...] = ()
+    seed: int = 0
+
+
+def run_segment(
+    case: Case,
+    policy: str | None,
+    clicks: tuple[str, ...],
+    box: str | None,
+    mask: Path | None,
+    local_only: bool,
+    prompts: Path | None,
+) -> None:
+    """Segment with a policy, a person's own prompts, or both."""
+    given: list[Click | Box] = [] if box is None else [read_box(box)]
+    given += [read_click(text) for text in clicks]
+    chosen = _policy(policy, bool(given) or mask is not None, case.seed, local_only, prompts)
+    image = _prepare(case)
+    start: dict[str, Any] = {"image": image, "request": case.request, "prompts": given}
+    if mask is not None:
+        start["initial_mask"] = read_mask(mask, image)
+    graph = _graph(case, chosen, person=policy == "person")
+    with _private(local_only):
+        _run(graph, start, image, case)
+
+
+def run_simulate(case: Case, mask: Path, target_iou: float) -> None:
+    """Let the oracle click, and show its errors beside every step."""
+    image = _prepare(case)
+    truth = read_mask(mask, image)
+    graph = _graph(case, OraclePolicy(truth, target_iou=target_iou))
+    _run(graph, {"image": image, "request": case.request}, image, case, truth=truth)
+
+
+def run_replay(path: Path, image: Path | None, segmenter: str | None) -> None:
+    """Replay every record of a file; any difference is an error."""
+    console = Console()
+    for number, record in enumerate(read_trajectories(path), 1):
+        source = image if image is not None else _recorded_image(path, record)
+        opened = open_image(source, slice=record.image.get("slice"), window=record.image.get("window"))
+        if opened.sha != record.image["sha"]:
+            raise InputError(f"{source.name}: its pixels differ from the recorded image; name the right one with --image")
+        name = segmenter if segmenter is not None else record.segmenter.split()[0].rpartition("-")[0]
+        replayed = replay(record, name, opened)
+        if replayed.differences:
+            raise InputError(f"record {number}: {replayed.differences[0]} ({len(replayed.differences)} differences)")
+        console.print(f"record {number}: {len(record.steps)} steps, every mask equal bit for bit")
+
+
+def _recorded_image(path: Path, record: Trajectory) -> Path:
+    uri = record.image.get("uri")
+    if uri is None:
+        raise InputError(f"{path.name}: its image came without a file; name it with --image")
+    return path.parent / uri
+
+
+def _policy(name: str | None, given: bool, seed: int, local_only: bool, prompts: Path | None) -> Policy:
+    if name is None and not given:
+        raise InputError("no policy: name one with --policy (centre, random, person, provider:model) or --click yourself")
+    if name is None:
+        return ScriptedPolicy([write_reply("The clicks were given.", Terminate(), "Segmented from the given prompts.")])
+    from ibisagent.agent.prompting import load_prompts
+
+    words = load_prompts(prompts) if prompts is not None else None
+    return get_policy(name, seed=seed, prompts=words, local_only=local_only)
+
+
+def _prepare(case: Case) -> MedicalImage:
+    """Open the image and find fault with everything else before anything is run or written."""
+    get_segmenter(case.segmenter)
+    for target in case.saves:
+        require_savable(target)
+    if case.out is not None:
+        require_writable_folder(case.out)
+    return open_image(case.image, slice=case.slice, window=case.window)
+
+
+def _graph(case: Case, policy: Policy, person: bool = False) -> SegmentationGraph:
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    config = LoopConfig(max_steps=case.max_steps)
+    return build_graph(policy, case.segmenter, config, checkpointer=InMemorySaver() if person else None)
+
+
+def _run(graph: SegmentationGraph, start: dict[str, Any], image: MedicalImage, case: Case, truth: Any = None) -> None:
+    console = Console()
+    begun = time.perf_counter()
+    ended = run_live(graph, start, console, truth)
+    folder = case.out if case.out is not None else Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    written = write_run(folder, graph, ended, image, truth=truth, saves=case.saves)
+    console.print(f"{time.perf_counter() - begun:.1f} s; wrote {', '.join(str(path) for path in written)}")
+
+
+def read_click(text: str) -> Click:
+    """Read ``+x,y`` or ``-x,y``.
+
+    >>> read_click("-0.25,0.5")
+    Click(x=0.25, y=0.5, positive=False, target=None)
+    """
+    if text[:1] not in ("+", "-"):
+        raise InputError(f"--click {text!r}: expected a sign and two decimals from 0 to 1, such as +0.41,0.52")
+    x, y = _numbers("--click", text[1:], 2, "+0.41,0.52", text)
+    return Click(x, y, positive=text[0] == "+")
+
+
+def read_box(text: str) -> Box:
+    """Read ``x0,y0,x1,y1``.
+
+    >>> read_box("0.1,0.2,0.5,0.6")
+    Box(x0=0.1, y0=0.2, x1=0.5, y1=0.6, target=None)
+    """
+    x0, y0, x1, y1 = _numbers("--box", text, 4, "0.1,0.2,0.5,0.6", text)
+    return Box(x0, y0, x1, y1)
+
+
+def _numbers(option: str, text: str, count: int, example: str, whole: str) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count or not all(0.0 <= number <= 1.0 for number in numbers):
+        raise InputError(f"{option} {whole!r}: expected {count} decimals from 0 to 1 of the picture, such as {example}")
+    return numbers
+
+
+@contextlib.contextmanager
+def _private(local_only: bool) -> Iterator[None]:
+    """Turn tracing off, which would otherwise post node inputs to LangSmith when its variables are set."""
+    if not local_only:
+        yield
+        return
+    from langsmith import tracing_context
+
+    with tracing_context(enabled=False):
+        yield
