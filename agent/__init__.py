@@ -4,7 +4,17 @@ from ibisagent.agent.actions import Action, Backtrack, Terminate
 from ibisagent.agent.config import Guard, LoopConfig
 from ibisagent.agent.graph import SegmentationGraph, build_graph
 from ibisagent.agent.parsing import Reply, parse_reply
-from ibisagent.agent.policies import Completion, Observation, Policy, get_policy
+from ibisagent.agent.policies import (
+    CentrePolicy,
+    Completion,
+    Observation,
+    OraclePolicy,
+    PersonPolicy,
+    Policy,
+    RandomPolicy,
+    ScriptedPolicy,
+    get_policy,
+)
 from ibisagent.agent.stores import ImageStore, RunStore
 from ibisagent.tools.clicks import Box, Click
 
@@ -12,15 +22,20 @@ __all__ = [
     "Action",
     "Backtrack",
     "Box",
+    "CentrePolicy",
     "Click",
     "Completion",
     "Guard",
     "ImageStore",
     "LoopConfig",
     "Observation",
+    "OraclePolicy",
+    "PersonPolicy",
     "Policy",
+    "RandomPolicy",
     "Reply",
     "RunStore",
+    "ScriptedPolicy",
     "SegmentationGraph",
     "Terminate",
     "build_graph",

@@ -1,4 +1,4 @@
-"""The settings of a loop; the defaults are the paper's where it names them (METHOD sections 1 and 5)."""
+"""The settings of a loop; the defaults are the paper's where it names them (arXiv 2601.03054)."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -65,7 +65,7 @@ class Frame:
         >>> UNIT.read([1.03, 0.5])
         ((1.0, 0.5), ('x=1.03 clamped to 1',))
         """
-        names = self.names(len(numbers))
+        names, numbers = self.names(len(numbers)), [float(number) for number in numbers]
         if self.profile != "unit" and _as_decimals(numbers):
             written = ", ".join(f"{name}={number:g}" for name, number in zip(names, numbers, strict=True))
             top = self._top(names[0])
@@ -101,7 +101,7 @@ class Frame:
         slack = SLACK * top * (1 + 1e-9)  # so that 1.05 itself, which no float equals, is inside
         if not -slack <= number <= top + slack:  # also true of nan
             raise InputError(f"{name}={number:g} is out of range: expected a number from 0 to {top}")
-        return min(max(float(number), 0.0), float(top)) + 0.0  # + 0.0 makes -0.0 a plain zero
+        return min(max(number, 0.0), float(top)) + 0.0  # + 0.0 makes -0.0 a plain zero
 
     def _unit(self, name: str, number: float) -> float:
         top = self._top(name)

@@ -173,7 +173,7 @@ def segment(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:
     update: Update = {}
     for item in state["queue"]:
         update |= _segment_one(now, item, runtime, parts)
-        now = now | update  # type: ignore[operator,assignment]
+        now = now | update  # type: ignore[assignment]
         if now["stop"] is not None:
             break
     return {"queue": []} | update
@@ -218,7 +218,7 @@ def backtrack(state: State, runtime: Runtime[RunContext], parts: Parts) -> Updat
     before = in_force(steps_of_turn(state))
     dropped = state["prompts"][-1] if state["prompts"] else None
     rest: Update = {"prompts": state["prompts"][:-1]} if dropped else {"initial_mask": None}
-    without: State = state | rest  # type: ignore[operator,assignment]
+    without: State = state | rest  # type: ignore[assignment]
     found = parts.predict(without, prompts_of(without))
     parts.store.put_mask(found.key, found.rle)
     score = found.prediction.score

@@ -30,10 +30,11 @@ _ADVICE = {
 }
 
 _NUMBER = r"[-+]?(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++|nan|inf(?:inity)?)(?:e[-+]?[0-9]++)?+(?![\w%]|\.[0-9])"
+_NOUN = r"(?:point|click)(?:s|_2d)?"
 _LABEL = r"[xy][012]?\s?[=:]"
-_PADDING = r"[\s*`_\"'#>-]{0,16}"
+_PADDING = r"[\s*`_\"'#>-]{0,16}+"
 _ACTION = re.compile(
-    r"\b(?:(?P<sign>positive|negative)[\s_*-]{0,4}(?:point|click)?|point|click|(?P<box>b?box))(?:s|_2d)?"
+    rf"\b(?:(?P<sign>positive|negative)[\s_*-]{{0,4}}(?:{_NOUN})?|{_NOUN}|(?P<box>b?box(?:es|_2d)?))"
     rf"[\s:：=*`_\"']{{0,8}}(?:at\b[\s:]{{0,4}})?(?P<run>[(\[（［\s]{{0,8}}(?:{_LABEL}\s?)?{_NUMBER}"
     rf"(?:{_NUMBER}|{_LABEL}|[()\[\]（）［］\s,;，；])*+)"
     rf"|^{_PADDING}(?:action\s?[:：=]{_PADDING})?"

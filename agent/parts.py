@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ibisagent.agent.actions import Action, from_plain
 from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.coordinates import Frame
-from ibisagent.agent.overlay import fit, overlay
+from ibisagent.agent.overlay import Canvas, canvas, draw, fit
 from ibisagent.agent.policies.base import Observation, Policy, Turn
 from ibisagent.agent.state import State, StepRecord
 from ibisagent.agent.steps import steps_of_turn
@@ -22,7 +22,8 @@ from ibisagent.tools.segmenters.memo import Memo, Memoised
 
 __all__ = ["Parts", "as_prompt", "prompts_of"]
 
-_FRAMES = 64
+_CANVASES = 16
+_BYTES = 128 * 2**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +35,9 @@ class Parts:
     config: LoopConfig
     images: ImageStore
     store: RunStore
-    frames: OnceCache[NDArray[np.uint8]] = field(default_factory=lambda: OnceCache(_FRAMES))
-    masks: OnceCache[NDArray[np.bool_]] = field(default_factory=lambda: OnceCache(_FRAMES))
+    canvases: OnceCache[Canvas] = field(default_factory=lambda: OnceCache(_CANVASES))
+    frames: OnceCache[NDArray[np.uint8]] = field(default_factory=lambda: OnceCache(_BYTES, lambda array: array.nbytes))
+    masks: OnceCache[NDArray[np.bool_]] = field(default_factory=lambda: OnceCache(_BYTES, lambda array: array.nbytes))
 
     @property
     def author(self) -> str:
@@ -53,8 +55,8 @@ class Parts:
     def picture(self, image: MedicalImage, rle: Rle) -> NDArray[np.uint8]:
         """Draw a mask over its image, (h, w, 3) uint8, as the policy is shown it."""
         key = (image.sha, rle_key(rle))
-        side = self.config.picture_side
-        return self.frames.get(key, lambda: fit(overlay(image.pixels, self.mask(rle)), side))
+        ready = self.canvases.get(image.sha, lambda: canvas(image.pixels))
+        return self.frames.get(key, lambda: fit(draw(ready, self.mask(rle)), self.config.picture_side))
 
     def frame(self, state: State) -> Frame:
         """Give the frame in which the policy writes its coordinates: that of the picture it is shown."""
@@ -122,4 +124,3 @@ def as_prompt(value: object) -> Prompt:
     if not isinstance(action, Click | Box):
         raise InputError(f"prompt {value!r}: expected a Click, a Box, or the plain form of one")
     return action
-

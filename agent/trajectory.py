@@ -2,11 +2,11 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,16 +104,16 @@ def _read_step(data: dict[str, Any]) -> Step:
 
 def trajectory(
     graph: SegmentationGraph,
-    state: State,
+    ended: Mapping[str, object],
     *,
     truth: NDArray[np.bool_] | None = None,
     folder: str | os.PathLike[str] | None = None,
 ) -> Trajectory:
-    """Record what ``graph`` ended with: the result of `invoke`, or a thread's state.
+    """Record what ``graph`` ended with: the result of `invoke`, or the values of a thread's state.
 
     ``folder``: where the record will lie; the image's path is written relative to it.
     """
-    parts = graph.parts
+    parts, state = graph.parts, cast(State, ended)
     image = parts.images.open(state["image"])
     run, steps = state["run"], steps_of_turn(state)
     undone = undone_before(steps, run["start"])

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ibisagent.agent.lettering import Line, fitting_size, legible, text_width, wrap, write
-from ibisagent.agent.markers import NEGATIVE, POSITIVE, Area, draw_prompts
 from ibisagent.agent.sheet import HIT, MISS, SPILL, Panel, contact_sheet, error_map
+from ibisagent.agent.sheet.lettering import Line, fitting_size, legible, text_width, wrap, write
+from ibisagent.agent.sheet.markers import NEGATIVE, POSITIVE, Area, draw_prompts
 from ibisagent.tools.clicks import Box, Click
 from ibisagent.tools.errors import InputError
 

@@ -42,10 +42,14 @@ def encode(mask: Mask) -> Rle:
 
 
 def decode(rle: Rle) -> Mask:
-    """Give the (H, W) mask; `InputError` for what is not an `Rle` or does not fill its size."""
-    height, width = _checked(rle)
-    columns: NDArray[np.uint8] = coco.decode({"size": [height, width], "counts": rle["counts"]})
-    return _transposed(columns.T).view(np.bool_)
+    """Give the (H, W) mask; `InputError` for what is not an `Rle` or does not fill its size.
+
+    pycocotools' own decoder warns under NumPy 2 and leaves the pixels past the last run uninitialised.
+    """
+    height, width, runs = _checked(rle)
+    inside = np.arange(runs.size, dtype=np.int64) % 2 == 1
+    columns = np.repeat(inside.view(np.uint8), runs).reshape(width, height)
+    return _transposed(columns).view(np.bool_)
 
 
 def area(rle: Rle) -> int:
@@ -68,8 +72,8 @@ def _transposed(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return out
 
 
-def _checked(rle: Rle) -> tuple[int, int]:
-    """Give a sound RLE's height and width; pycocotools leaves pixels past the last run uninitialised."""
+def _checked(rle: Rle) -> tuple[int, int, NDArray[np.int64]]:
+    """Give height, width and run lengths of a sound RLE."""
     wrong = "got run lengths that do not fit, expected COCO {'size': [H, W], 'counts': str}; encode the mask anew"
     try:
         height, width = (int(length) for length in rle["size"])
@@ -78,7 +82,7 @@ def _checked(rle: Rle) -> tuple[int, int]:
         raise InputError(f"mask: {wrong}") from None
     if min(height, width) < 1 or height * width > MAX_PIXELS or int(runs.sum()) != height * width:
         raise InputError(f"mask: {wrong}")
-    return height, width
+    return height, width, runs
 
 
 def _runs(counts: str) -> NDArray[np.int64]:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from ibisagent.tools.clicks import PixelBox
 from ibisagent.tools.grids import Mask, Spacing
@@ -32,7 +31,7 @@ def measure(mask: Mask, spacing: Spacing | None) -> dict[str, Any]:
         "fraction": pixels / mask.size,
         "bbox": list(box) if box else None,
         "centroid": _centroid(crop, box, mask.shape) if box else None,
-        "components": int(ndimage.label(crop, _EIGHT)[1]) if box else 0,
+        "components": _components(crop) if box else 0,
     }
 
 
@@ -42,6 +41,12 @@ def _bounding_box(mask: Mask) -> PixelBox | None:
         return None
     columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
     return PixelBox(int(rows[0]), int(columns[0]), int(rows[-1]), int(columns[-1]))
+
+
+def _components(crop: Mask) -> int:
+    from scipy import ndimage  # a quarter of a second, which a start without a measurement is spared
+
+    return int(ndimage.label(crop, _EIGHT)[1])
 
 
 def _centroid(crop: Mask, box: PixelBox, shape: tuple[int, ...]) -> list[float]:

@@ -5,7 +5,6 @@ A NIfTI file does not say its modality, so a named CT window is taken at the use
 """
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,48 +29,41 @@ _TEXTS = ("descrip", "aux_file", "intent_name", "db_name")
 _TO_MM = {"meter": 1000.0, "micron": 0.001}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Volume:
-    """Stored voxels of the source's shape; a value is ``slope * voxel + intercept``."""
-
-    voxels: NDArray[Any]
-    slope: float
-    intercept: float
-    affine: NDArray[np.float64]
-    header: Any
-
-    def scaled(self, voxels: NDArray[Any]) -> NDArray[np.float32]:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return (voxels.astype(np.float64) * self.slope + self.intercept).astype(np.float32)
-
-    def sample(self) -> NDArray[np.float32]:
-        flat = self.voxels.ravel(order="K")
-        return self.scaled(flat[:: max(1, -(-flat.size // _SAMPLE))])
-
-
 def from_file(path: Path, wanted: str | None, window: str | None) -> MedicalImage:
     """Open one plane, the middle axial one by default; spacing from the header's zooms, in mm."""
     name = label(path.name)
     chosen = parse_window(window or DEFAULT_OTHER, name, hounsfield=True)
-    volume = _load(path, name)
     with decoding(name, _EXPECTED):
-        grid, plane = _grid(volume, name, wanted)
-    values = volume.scaled(grid.displayed(volume.voxels))
-    require_size(name, *values.shape)
-    pixels = render(values, chosen, volume.sample())
+        source = _load(path, name)
+        grid, plane = _grid(source, name, wanted)
+        voxels = source.dataobj.get_unscaled()
+    values = _scaled(grid.displayed(voxels), source)
+    flat = voxels.ravel(order="K")
+    pixels = render(values, chosen, _scaled(flat[:: -(-flat.size // _SAMPLE)], source))
     return MedicalImage(
         pixels, grid, spacing=_spacing(grid), values=values, uri=str(path), slice=str(plane), window=window
     )
 
 
-def _load(path: Path, name: str) -> _Volume:
-    """Read header, then, once it is found acceptable, voxels."""
-    with decoding(name, _EXPECTED):
-        image: Any = nib.load(path, mmap=False)
-        _require_volume(image, name)
-        proxy = image.dataobj
-        header = _without_texts(image.header)
-        return _Volume(proxy.get_unscaled(), float(proxy.slope), float(proxy.inter), np.array(image.affine), header)
+def _load(path: Path, name: str) -> Any:
+    """Open a file by its header alone and find it acceptable, before a voxel is read."""
+    source: Any = nib.load(path, mmap=False)
+    _require_volume(source, name)
+    # Deflate packs at most 1032 to 1: a header that claims more than the file can hold costs no memory here.
+    ratio = 1032 if path.name.lower().endswith(".gz") else 1
+    if _size(source) > path.stat().st_size * ratio:
+        raise InputError(f"{name}: got fewer voxels than {source.shape}, expected {_EXPECTED}; copy it again")
+    return source
+
+
+def _size(source: Any) -> int:
+    return math.prod(int(length) for length in source.shape) * int(source.get_data_dtype().itemsize)
+
+
+def _scaled(voxels: NDArray[Any], source: Any) -> NDArray[np.float32]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = voxels.astype(np.float64) * source.dataobj.slope + source.dataobj.inter
+        return np.asarray(scaled, dtype=np.float32)
 
 
 def _require_volume(image: Any, name: str) -> None:
@@ -83,7 +75,7 @@ def _require_volume(image: Any, name: str) -> None:
         raise InputError(f"{name}: got {len(shape)}-D data of {shape}, expected 3-D; save one volume of it")
     if dtype.kind not in "iuf":
         raise InputError(f"{name}: got voxels of {dtype.name}, expected one real number each; convert it")
-    if math.prod(shape) * dtype.itemsize > _MAX_BYTES:
+    if _size(image) > _MAX_BYTES:
         raise InputError(f"{name}: got a volume of {shape}, expected at most {_MAX_BYTES >> 30} GiB; crop it")
     if not np.isfinite(image.affine).all() or abs(np.linalg.det(image.affine[:3, :3])) == 0:
         raise InputError(f"{name}: got an affine that cannot be inverted, expected a valid one; repair its sform")
@@ -99,16 +91,18 @@ def _without_texts(header: Any) -> Any:
     return clean
 
 
-def _grid(volume: _Volume, name: str, wanted: str | None) -> tuple[VolumeGrid, Plane]:
+def _grid(source: Any, name: str, wanted: str | None) -> tuple[VolumeGrid, Plane]:
+    """Place the wanted plane in the canonical axes nearest to the source's own."""
     # Rows: source axes; columns: canonical axis, direction.
-    orientation = nib.io_orientation(volume.affine)  # type: ignore[no-untyped-call]
+    orientation = nib.io_orientation(source.affine)  # type: ignore[no-untyped-call]
     source_axis = [int(np.flatnonzero(orientation[:, 0] == axis)[0]) for axis in range(3)]
     order = (source_axis[0], source_axis[1], source_axis[2])
     flips = (orientation[order[0], 1] < 0, orientation[order[1], 1] < 0, orientation[order[2], 1] < 0)
-    lengths = (*volume.voxels.shape, 1)
-    plane = choose_plane(wanted, tuple(lengths[axis] for axis in order), name)
-    shape = volume.voxels.shape
-    return VolumeGrid(shape, volume.affine, order, flips, plane.axis, plane.index, volume.header), plane
+    lengths = [_lengths(source.shape)[axis] for axis in order]
+    plane = choose_plane(wanted, tuple(lengths), name)
+    require_size(name, *(length for axis, length in enumerate(lengths) if axis != plane.axis))
+    header = _without_texts(source.header)
+    return VolumeGrid(source.shape, source.affine, order, flips, plane.axis, plane.index, header), plane
 
 
 def _spacing(grid: VolumeGrid) -> Spacing | None:
@@ -122,13 +116,15 @@ def _spacing(grid: VolumeGrid) -> Spacing | None:
 def read_mask(path: Path, grid: VolumeGrid) -> Mask:
     """Read the displayed plane of a mask volume on the same grid; inside is what is neither 0 nor NaN."""
     name = label(path.name)
-    volume = _load(path, name)
-    if _lengths(volume.voxels.shape) != _lengths(grid.shape):
-        got, expected = volume.voxels.shape, grid.shape
-        raise InputError(f"{name}: got a mask of {got}, expected the image's {expected}; resample it to the image")
-    if _displacement(volume.affine, grid) > 0.1:
-        raise InputError(f"{name}: got a mask with another affine, expected the image's; resample it to the image")
-    values = volume.scaled(grid.displayed(volume.voxels))
+    with decoding(name, _EXPECTED):
+        source = _load(path, name)
+        if _lengths(source.shape) != _lengths(grid.shape):
+            got, expected = source.shape, grid.shape
+            raise InputError(f"{name}: got a mask of {got}, expected the image's {expected}; resample it to the image")
+        if _displacement(source.affine, grid) > 0.1:
+            raise InputError(f"{name}: got a mask with another affine, expected the image's; resample it to the image")
+        voxels = source.dataobj.get_unscaled()
+    values = _scaled(grid.displayed(voxels), source)
     return np.asarray(np.isfinite(values) & (values != 0), dtype=np.bool_)
 
 

@@ -1,6 +1,6 @@
 """The click simulator: where a careful person who knows the truth would click next.
 
-The rule is RITM's and SimpleClick's (METHOD: padded distance transform, the deepest pixel of the larger error, no
+The rule is RITM's and SimpleClick's (padded distance transform, the deepest pixel of the larger error, no
 pixel twice), with a tie between a miss and a spill going to the positive click.
 """
 

@@ -104,7 +104,9 @@ def _windowed(values: NDArray[np.float64], window: Window) -> NDArray[np.float64
         return 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -700, 700)))
     if window.function == "LINEAR":
         centre, width = centre - 0.5, width - 1
-    return _between(values, centre - width / 2, centre + width / 2)
+    if width == 0:
+        return (values > centre).astype(np.float64)
+    return np.clip((values - centre) / width + 0.5, 0, 1)
 
 
 def _between(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:

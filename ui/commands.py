@@ -15,12 +15,10 @@ from ibisagent.agent.policies import OraclePolicy, ScriptedPolicy
 from ibisagent.agent.replay import replay
 from ibisagent.agent.trajectory import Trajectory, read_trajectories
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import require_writable_folder
 from ibisagent.tools.images import MedicalImage, open_image
-from ibisagent.tools.masks import read_mask, save_mask
-from ibisagent.tools.masks import require_savable
+from ibisagent.tools.masks import read_mask, require_savable
 from ibisagent.tools.segmenters import get_segmenter
-from ibisagent.ui.folder import write_run
+from ibisagent.ui.folder import make_folder, write_run
 from ibisagent.ui.live import run_live
 
 __all__ = ["Case", "run_replay", "run_segment", "run_simulate"]
@@ -78,7 +76,7 @@ def run_replay(path: Path, image: Path | None, segmenter: str | None) -> None:
         source = image if image is not None else _recorded_image(path, record)
         opened = open_image(source, slice=record.image.get("slice"), window=record.image.get("window"))
         if opened.sha != record.image["sha"]:
-            raise InputError(f"{source.name}: its pixels differ from the recorded image; name the right one with --image")
+            raise InputError(f"{source.name}: its pixels differ from those recorded; name the right image with --image")
         name = segmenter if segmenter is not None else record.segmenter.split()[0].rpartition("-")[0]
         replayed = replay(record, name, opened)
         if replayed.differences:
@@ -95,9 +93,11 @@ def _recorded_image(path: Path, record: Trajectory) -> Path:
 
 def _policy(name: str | None, given: bool, seed: int, local_only: bool, prompts: Path | None) -> Policy:
     if name is None and not given:
-        raise InputError("no policy: name one with --policy (centre, random, person, provider:model) or --click yourself")
+        raise InputError(
+            "no policy: expected --policy (centre, random, person, provider:model) or a --click"
+        )
     if name is None:
-        return ScriptedPolicy([write_reply("The clicks were given.", Terminate(), "Segmented from the given prompts.")])
+        return ScriptedPolicy([write_reply("The prompts were given.", Terminate(), "Segmented as prompted.")])
     from ibisagent.agent.prompting import load_prompts
 
     words = load_prompts(prompts) if prompts is not None else None
@@ -107,11 +107,10 @@ def _policy(name: str | None, given: bool, seed: int, local_only: bool, prompts:
 def _prepare(case: Case) -> MedicalImage:
     """Open the image and find fault with everything else before anything is run or written."""
     get_segmenter(case.segmenter)
+    image = open_image(case.image, slice=case.slice, window=case.window)
     for target in case.saves:
-        require_savable(target)
-    if case.out is not None:
-        require_writable_folder(case.out)
-    return open_image(case.image, slice=case.slice, window=case.window)
+        require_savable(target, image)
+    return image
 
 
 def _graph(case: Case, policy: Policy, person: bool = False) -> SegmentationGraph:
@@ -124,8 +123,9 @@ def _graph(case: Case, policy: Policy, person: bool = False) -> SegmentationGrap
 def _run(graph: SegmentationGraph, start: dict[str, Any], image: MedicalImage, case: Case, truth: Any = None) -> None:
     console = Console()
     begun = time.perf_counter()
-    ended = run_live(graph, start, console, truth)
     folder = case.out if case.out is not None else Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    make_folder(folder)
+    ended = run_live(graph, start, console, truth)
     written = write_run(folder, graph, ended, image, truth=truth, saves=case.saves)
     console.print(f"{time.perf_counter() - begun:.1f} s; wrote {', '.join(str(path) for path in written)}")
 
@@ -158,7 +158,7 @@ def _numbers(option: str, text: str, count: int, example: str, whole: str) -> li
     except ValueError:
         numbers = []
     if len(numbers) != count or not all(0.0 <= number <= 1.0 for number in numbers):
-        raise InputError(f"{option} {whole!r}: expected {count} decimals from 0 to 1 of the picture, such as {example}")
+        raise InputError(f"{option} {whole!r}: expected {count} decimals from 0 to 1 of the picture, as in {example}")
     return numbers
 
 

@@ -40,11 +40,11 @@ class Turn:
 class Observation:
     """What the policy sees before it acts.
 
-    ``picture``: (h, w, 3) uint8, the overlay, shrunk to the configured side; ``frame``: how its coordinates are written.
+    ``picture``: (h, w, 3) uint8, the overlay, shrunk to the configured side; ``frame``: how coordinates are written.
     ``mask``: (H, W) bool, the mask in force on the displayed picture; ``image_sha``: that picture's content hash.
     ``step``: replies made so far in this thread; a policy that draws at random draws from (seed, step).
     ``prompts``: in force, oldest first; ``undone``: undone at this very mask, newest last, to be avoided;
-    ``refining``: an initial mask is in force; ``feedback``: what was wrong with the last reply; ``turns``: earlier ones.
+    ``refining``: an initial mask is in force; ``feedback``: what was wrong with the last reply; ``turns``: all earlier.
     """
 
     picture: NDArray[np.uint8]

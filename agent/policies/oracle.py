@@ -47,7 +47,7 @@ class OraclePolicy(SyncPolicy):
         if truth is None:
             raise InputError(f"oracle: no true mask for image {observation.image_sha}; give one under its hash")
         if truth.shape != observation.mask.shape:
-            raise InputError(f"oracle: true mask of shape {truth.shape}, expected {observation.mask.shape} of the picture")
+            raise InputError(f"oracle: true mask of {truth.shape}, expected the picture's {observation.mask.shape}")
         return truth
 
     def _stop(self, observation: Observation, truth: Truth) -> Completion:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 from skimage.graph import MCP_Geometric
 
 from ibisagent.tools.clicks import Pixel
 from ibisagent.tools.segmenters.base import Mask
 from ibisagent.tools.segmenters.features import Features, Field
+from ibisagent.tools.segmenters.levels import rank_levels
 
 __all__ = ["Evidence", "Mark", "Parameters", "gather", "geodesic_map"]
 
@@ -37,14 +37,19 @@ class Parameters:
     colour_cost: float = 8.0
     edge_cost: float = 6.0
     tolerance: float = 0.04
-    area: float = 0.03
-    area_width: float = 2.2
     reach: float = 0.35
     weight_colour: float = 0.5
     weight_old: float = 2.4
     fade: float = 0.6
     local: float = 0.5
     late: int = 4
+    agree: float = 0.5
+    clash: float = 1.0
+    early: float = 0.22
+    near: float = 3.0
+    least: float = 6.0
+    disc: float = 0.5
+    weight_disc: float = 3.0
     smoothness: float = 6.0
     floor: float = 0.1
 
@@ -78,20 +83,13 @@ def geodesic_map(features: Features, pixel: Pixel, parameters: Parameters) -> Fi
     return np.asarray(distances, dtype=np.float32)
 
 
-def _level(distances: Field, gradient: Field, parameters: Parameters) -> float:
-    """Give the level of a map whose contour lies on the strongest mean gradient, with a broad prior on the area."""
-    levels = np.unique(np.quantile(distances, np.linspace(0.001, 0.85, 64)))
-    if levels.size < 4:
-        return max(float(levels[-1]), 1e-3)
-    bins = np.digitize(distances.ravel(), levels)
-    counts = np.bincount(bins, minlength=levels.size + 1)
-    sums = np.bincount(bins, gradient.ravel(), minlength=levels.size + 1)
-    inner = slice(1, levels.size)
-    strength = ndimage.gaussian_filter1d(sums[inner] / np.maximum(counts[inner], 1), 1.0)
-    area = np.cumsum(counts)[inner] / distances.size
-    prior = np.exp(-((np.log(np.maximum(area, 1e-4) / parameters.area) / parameters.area_width) ** 2))
-    best = int(np.argmax(strength * prior))
-    return max(float(levels[best] + levels[best + 1]) / 2, 1e-3)
+def _level(features: Features, a_map: Field, mark: Mark, marks: Sequence[Mark], parameters: Parameters) -> float:
+    """Choose the end of a click's object: it should hold the clicks of the same sign and none of the other."""
+    levels, merits = features.memo.get((mark.pixel, "levels"), lambda: rank_levels(a_map, features, mark.pixel))
+    for pixel, positive in marks:
+        holds = levels > a_map[pixel]
+        merits = merits + (parameters.agree if positive == mark.positive else -parameters.clash) * holds
+    return float(levels[np.argmax(merits)])
 
 
 def gather(features: Features, marks: Sequence[Mark], old: Field | None, given: bool, parameters: Parameters) -> Evidence:
@@ -102,8 +100,7 @@ def gather(features: Features, marks: Sequence[Mark], old: Field | None, given: 
     """
     maps = [features.memo.get(mark.pixel, lambda m=mark: geodesic_map(features, m.pixel, parameters)) for mark in marks]
     levels = [
-        features.memo.get((mark.pixel, "level"), lambda m=a_map: _level(m, features.gradient, parameters))
-        for mark, a_map in zip(marks, maps, strict=True)
+        _level(features, a_map, mark, marks, parameters) for mark, a_map in zip(marks, maps, strict=True)
     ]
     if old is not None and old.any() and (given or len(marks) >= parameters.late):
         share = min(0.9, parameters.reach * float(old.mean()) + 40 / old.size)

@@ -24,6 +24,7 @@ class Prior:
     full: Mask
     work: Mask
     given: bool
+    clicks: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,26 +82,31 @@ class GeodesicSegmenter:
         inside, outside = seeds(marks, embedding.grid.work)
         unary = unary + self._colour_term(embedding, (chance > 0.75) | inside, ((chance < 0.12) & ~inside) | outside)
         if prior is not None and prior.work.any() and (prior.given or len(marks) > 1) and marks:
-            far = self._far(marks, prior)
-            old = np.where(prior.work, 1.0, -1.0)
-            unary = unary * (1 - self.parameters.fade * far) + self.parameters.weight_old * old * far
+            unary = self._local(unary, marks[-1], prior)
         unary = np.clip(unary, -LIMIT, LIMIT)
         if box is not None:
             unary = np.where(_inside(box, unary.shape), unary, -CERTAIN)
         unary[inside], unary[outside] = CERTAIN, -CERTAIN
         return unary.astype(np.float32)
 
-    def _far(self, marks: list[Mark], prior: Prior) -> Field:
-        """0 at the latest click, which rules there, to 1 where the mask so far does, (h, w)."""
-        shape = prior.work.shape
-        row, column = marks[-1].pixel
+    def _local(self, unary: Field, mark: Mark, prior: Prior) -> Field:
+        """Let the latest click rule near itself and the mask so far elsewhere.
+
+        A correction sits in the middle of what is wrong, so its distance to the mask's contour tells how far it reaches.
+        """
+        p, shape = self.parameters, prior.work.shape
         rows, columns = np.ogrid[: shape[0], : shape[1]]
-        distance = np.hypot(rows - row, columns - column)
-        reach = 0.22 * max(shape)
-        if prior.given or len(marks) >= self.parameters.late:
-            size = self.parameters.local * np.sqrt(prior.work.sum())
-            reach = float(np.clip(size, 8.0, max(8.0, 0.3 * max(shape))))
-        return np.asarray(np.clip(distance / reach, 0, 1) ** 1.5, dtype=np.float32)
+        distance = np.hypot(rows - mark.pixel.row, columns - mark.pixel.column)
+        rival = prior.work == mark.positive
+        gap = float(distance[rival].min()) if rival.any() else float(max(shape))
+        reach = min(p.near * gap, p.local * float(np.sqrt(prior.work.sum())), 0.3 * max(shape))
+        if not prior.given and prior.clicks + 1 < p.late:
+            reach = p.early * max(shape)
+        far = np.clip(distance / max(reach, p.least), 0, 1) ** 1.5
+        sign = 1.0 if mark.positive else -1.0
+        disc = np.clip(1.5 - distance / (p.disc * gap + 1e-6), 0, 1)
+        old = np.where(prior.work, 1.0, -1.0)
+        return np.asarray(unary * (1 - p.fade * far) + p.weight_old * old * far + p.weight_disc * sign * disc, np.float32)
 
     def _colour_term(self, embedding: Features, inside: Mask, outside: Mask) -> Field | float:
         return 0.0
@@ -122,7 +128,7 @@ class GeodesicSegmenter:
                 full[pixel_of(prompt, full.shape)] = prompt.positive
         score = None if evidence is None else self._score(embedding, label, evidence)
         mask = _frozen(full)
-        return Prediction(mask, score, Prior(mask, _frozen(label), given=prior is not None and prior.given))
+        return Prediction(mask, score, Prior(mask, _frozen(label), prior is not None and prior.given, len(prompts)))
 
 
 def _frozen(mask: Mask) -> Mask:

@@ -1,6 +1,6 @@
 """Where a click's object ends: the level of its geodesic map that looks most like an object's contour.
 
-Every level gives a nested candidate region. A fixed linear rule over nine measurements of each region chooses one; its
+Every level gives a nested candidate region. A fixed linear rule over eight measurements of each region chooses one; its
 weights were fitted (softmax over the levels, expected IoU) on synthetic pictures and a few real slices. In the spirit of
 maximally stable extremal regions (Matas et al. 2002) and of parametric segment ranking (CPMC, Carreira 2010).
 """
@@ -15,9 +15,9 @@ from ibisagent.tools.segmenters.features import Features, Field
 
 Floats = NDArray[np.float64]
 
-__all__ = ["Bands", "choose_level", "measure"]
+__all__ = ["Bands", "measure", "rank_levels"]
 
-WEIGHTS = np.zeros(9)
+WEIGHTS = np.array([-0.38, -0.08, 1.80, 4.28, -5.0, 1.70, -2.54, -4.0])
 SMALLEST = 12  # working pixels
 
 
@@ -63,9 +63,9 @@ def _bands(distances: Field, features: Features) -> Bands:
 
 
 def measure(distances: Field, features: Features, pixel: Pixel) -> tuple[Floats, Floats]:
-    """Measure every candidate region of a click's map: its level (m) and nine numbers (m, 9); m is 0 on a tiny picture.
+    """Measure every candidate region of a click's map: its level (m) and eight numbers (m, 8); m is 0 on a tiny picture.
 
-    Numbers: log area share and its square; contour gradient, relative to the picture's and absolute (logs); contrast of
+    Numbers: log area share and its square; contour gradient relative to the picture's (log); contrast of
     the shell outside against the region, in its own spread; that spread; growth of the level with the area (log-log);
     distance of the centroid from the click in radii; share of the picture's border.
     """
@@ -93,7 +93,6 @@ def measure(distances: Field, features: Features, pixel: Pixel) -> tuple[Floats,
         share,
         share**2,
         np.log(ring / (float(features.gradient.mean()) + 1e-3) + 0.05),
-        np.log(ring + 0.003),
         np.sqrt(((shell - mean) ** 2).sum(axis=1)) / (spread + 0.03),
         spread / total,
         growth / np.log(np.maximum(b.area[outer] / np.maximum(b.area[inner], 1), 1.05)),
@@ -103,9 +102,9 @@ def measure(distances: Field, features: Features, pixel: Pixel) -> tuple[Floats,
     return (b.levels[at] + b.levels[at + 1]) / 2, np.stack(numbers, axis=1)
 
 
-def choose_level(distances: Field, features: Features, pixel: Pixel) -> float:
-    """Give the level (> 0) of a geodesic map (h, w) where the object under ``pixel`` most likely ends."""
+def rank_levels(distances: Field, features: Features, pixel: Pixel) -> tuple[Floats, Floats]:
+    """Give the candidate levels (m >= 1, all > 0) of a geodesic map (h, w) and how much each looks like an object."""
     levels, numbers = measure(distances, features, pixel)
     if levels.size == 0:
-        return max(float(np.quantile(distances, 0.5)), 1e-3)
-    return max(float(levels[np.argmax(numbers @ WEIGHTS)]), 1e-3)
+        return np.array([max(float(np.quantile(distances, 0.5)), 1e-3)]), np.zeros(1)
+    return np.maximum(levels, 1e-3), numbers @ WEIGHTS

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from ibisagent.agent.lettering import Ink
+from ibisagent.agent.sheet.lettering import Ink
 from ibisagent.tools.clicks import Box, Click, Prompt
 
 __all__ = ["NEGATIVE", "POSITIVE", "Area", "draw_click", "draw_prompts"]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from ibisagent.agent.lettering import (
+from ibisagent.agent.sheet.lettering import (
     Ink,
     Line,
     fitting_size,
@@ -17,8 +17,8 @@ from ibisagent.agent.lettering import (
     typeset,
     write,
 )
-from ibisagent.agent.markers import Area, draw_prompts
-from ibisagent.agent.tiles import fitted, scaled, scaled_map
+from ibisagent.agent.sheet.markers import Area, draw_prompts
+from ibisagent.agent.sheet.tiles import fitted, scaled, scaled_map
 from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.segmenters.base import Mask, Pixels
 

@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from ibisagent.agent.lettering import Ink
 from ibisagent.agent.overlay import GREEN
+from ibisagent.agent.sheet.lettering import Ink
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.segmenters.base import Mask, Pixels
 

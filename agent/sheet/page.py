@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from ibisagent.agent.lettering import Ink, Line, lines_of, text_width, typeset, write
-from ibisagent.agent.markers import Area, draw_click, draw_prompts
-from ibisagent.agent.panels import BLACK, BLEED, GREY, PAPER, SEAM, SMALL, Panel, draw_panel, plan_for, stacked
-from ibisagent.agent.tiles import HIT, MISS, SPILL, error_map
+from ibisagent.agent.sheet.lettering import Ink, Line, lines_of, text_width, typeset, write
+from ibisagent.agent.sheet.markers import Area, draw_click, draw_prompts
+from ibisagent.agent.sheet.panels import BLACK, BLEED, GREY, PAPER, SEAM, SMALL, Panel, draw_panel, plan_for, stacked
+from ibisagent.agent.sheet.tiles import HIT, MISS, SPILL, error_map
 from ibisagent.tools.clicks import Box, Click, Prompt
 from ibisagent.tools.segmenters.base import Mask, Pixels
 

@@ -1,0 +1,106 @@
+"""What the loop itself costs: a step's time less the time inside policy and segmenter, with no checkpointer.
+
+Run it as ``python -m ibisagent.evals.bench``. Every figure comes with its ratio to one copy of the picture measured in
+the same run, so that figures of different machines can be compared.
+"""
+
+import statistics
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from ibisagent.agent import Click, Completion, LoopConfig, Observation, Terminate, build_graph
+from ibisagent.agent.actions import write_reply
+from ibisagent.agent.policies import SyncPolicy
+from ibisagent.tools.clicks import Prompt
+from ibisagent.tools.images import open_image
+from ibisagent.tools.segmenters import Prediction
+from ibisagent.tools.segmenters.disk import DiskSegmenter
+
+__all__ = ["copy_cost", "main", "step_costs"]
+
+_CLICKS = 19
+
+
+class _Clock:
+    """Seconds spent in the models so far, and our own seconds up to each of the policy's calls."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.own: list[float] = []
+
+
+class _TimedPolicy(SyncPolicy):
+    """Clicks along a circle, then stops."""
+
+    name = "bench"
+
+    def __init__(self, clock: _Clock) -> None:
+        self._clock = clock
+
+    def act(self, observation: Observation) -> Completion:
+        begun = time.perf_counter()
+        self._clock.own.append(begun - self._clock.seconds)
+        angle = 2 * np.pi * observation.step / _CLICKS
+        click = Click(0.5 + 0.2 * float(np.cos(angle)), 0.5 + 0.2 * float(np.sin(angle)))
+        action, answer = (click, None) if observation.step < _CLICKS else (Terminate(), "Done.")
+        text = write_reply("The mask misses a part of the target at the border.", action, answer, observation.frame)
+        self._clock.seconds += time.perf_counter() - begun
+        return Completion(text)
+
+
+class _TimedSegmenter(DiskSegmenter):
+    """The disk fake, whose own time is counted."""
+
+    def __init__(self, clock: _Clock) -> None:
+        super().__init__(radius=0.12)
+        self._clock = clock
+
+    def predict(self, embedding: Any, prompts: Sequence[Prompt], prior: Any) -> Prediction:
+        begun = time.perf_counter()
+        prediction = super().predict(embedding, prompts, prior)
+        self._clock.seconds += time.perf_counter() - begun
+        return prediction
+
+
+def step_costs(side: int, runs: int = 8) -> list[float]:
+    """Give the seconds of our own in each click of ``runs`` runs at ``side`` x ``side`` pixels, one thread."""
+    rng = np.random.default_rng(0)
+    costs: list[float] = []
+    for _ in range(runs):
+        pixels = rng.integers(0, 256, (side, side), dtype=np.uint8)
+        clock = _Clock()
+        graph = build_graph(_TimedPolicy(clock), _TimedSegmenter(clock), LoopConfig(max_steps=_CLICKS + 1))
+        graph.invoke({"image": open_image(pixels), "request": "Segment the target."})
+        costs += [after - before for before, after in pairwise(clock.own)]
+    return costs
+
+
+def copy_cost(side: int, repeats: int = 50) -> float:
+    """Give the median seconds of copying one (side, side, 3) uint8 picture."""
+    picture = np.zeros((side, side, 3), dtype=np.uint8)
+    times = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        picture.copy()
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times)
+
+
+def main() -> None:
+    """Print the table."""
+    table = Table("picture", "median ms a step", "p95 ms", "in picture copies", title="Own cost of a step")
+    for side in (512, 1024):
+        costs = step_costs(side)
+        middle, high = statistics.median(costs), float(np.quantile(costs, 0.95))
+        table.add_row(f"{side} px", f"{1e3 * middle:.2f}", f"{1e3 * high:.2f}", f"{middle / copy_cost(side):.0f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

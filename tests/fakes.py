@@ -1,0 +1,65 @@
+"""Policies and segmenters that misbehave on purpose, and a segmenter that counts its calls."""
+
+from ibisagent.agent.policies import Completion, SyncPolicy
+from ibisagent.agent.policies.simple import ScriptedPolicy
+from ibisagent.tools.segmenters.disk import DiskSegmenter
+
+
+def positive(x, y):
+    return f"<think>Here.</think>\n<action>Positive Point ({x:.4f}, {y:.4f})</action>"
+
+
+def negative(x, y):
+    return f"<think>Not here.</think>\n<action>Negative Point ({x:.4f}, {y:.4f})</action>"
+
+
+UNDO = "<think>That was wrong.</think>\n<action>Backtrack</action>"
+STOP = "<think>It fits.</think>\n<action>Terminate</action>\n<answer>There it is.</answer>"
+
+
+def script(*replies):
+    return ScriptedPolicy(replies)
+
+
+class Watched(SyncPolicy):
+    """Keeps every observation and hands on to another policy."""
+
+    name = "watched"
+
+    def __init__(self, policy):
+        self.policy, self.seen = policy, []
+
+    def act(self, observation):
+        self.seen.append(observation)
+        return self.policy.act(observation)
+
+
+class By(SyncPolicy):
+    """Replies with what a function of the observation gives."""
+
+    name = "by"
+
+    def __init__(self, function):
+        self.function = function
+
+    def act(self, observation):
+        said = self.function(observation)
+        return said if not isinstance(said, str) else Completion(said)
+
+
+class Counting(DiskSegmenter):
+    """The disk fake, counting what it is asked; ``fails_at`` is the number of the prediction that raises."""
+
+    def __init__(self, radius=0.1, fails_at=None):
+        super().__init__(radius=radius)
+        self.embeds, self.predictions, self.fails_at = 0, 0, fails_at
+
+    def embed(self, pixels):
+        self.embeds += 1
+        return super().embed(pixels)
+
+    def predict(self, embedding, prompts, prior):
+        self.predictions += 1
+        if self.predictions == self.fails_at:
+            raise RuntimeError("out of memory\nsecond line")
+        return super().predict(embedding, prompts, prior)

@@ -1,0 +1,55 @@
+"""The run folder: mask.png, overlay.png, steps.png, trajectory.json, and wherever else the mask was asked for."""
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ibisagent.agent import SegmentationGraph
+from ibisagent.agent.overlay import overlay
+from ibisagent.agent.sheet import sheet_of
+from ibisagent.agent.state import State
+from ibisagent.agent.trajectory import trajectory, write_trajectory
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.files import atomic, label, require_writable_folder
+from ibisagent.tools.images import MedicalImage
+from ibisagent.tools.masks import decode, save_mask
+
+__all__ = ["make_folder", "write_run"]
+
+
+def make_folder(path: Path) -> None:
+    """Make a run folder, or take one that is there; `InputError` when nothing can be written to it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        said = error.strerror or type(error).__name__
+        raise InputError(f"{label(path)}: cannot be made ({said}); name a folder that you may write to") from error
+    require_writable_folder(path)
+
+
+def write_run(
+    folder: Path,
+    graph: SegmentationGraph,
+    state: State,
+    image: MedicalImage,
+    *,
+    truth: Any = None,
+    saves: tuple[Path, ...] = (),
+) -> list[Path]:
+    """Write what a run ended with, each file whole or not at all, and give the paths."""
+    make_folder(folder)
+    mask = decode(state["mask"])
+    record = trajectory(graph, state, truth=truth, folder=folder)
+    save_mask(folder / "mask.png", mask, image)
+    _write_picture(folder / "overlay.png", Image.fromarray(overlay(image.pixels, mask)))
+    _write_picture(folder / "steps.png", sheet_of(record, image))
+    write_trajectory(folder / "trajectory.json", record)
+    for target in saves:
+        save_mask(target, mask, image)
+    return [*(folder / name for name in ("mask.png", "overlay.png", "steps.png", "trajectory.json")), *saves]
+
+
+def _write_picture(path: Path, picture: Image.Image) -> None:
+    with atomic(path) as temporary:
+        picture.save(temporary, format="PNG")
