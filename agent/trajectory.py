@@ -128,7 +128,7 @@ def trajectory(
         turn=run["turn"],
         policy=parts.policy.name,
         segmenter=run["segmenter"],
-        config=asdict(parts.config),
+        config=asdict(parts.config) | {"actions": list(parts.config.actions)},
         start=parts.store.get_mask(run["start"]),
         refined=run["refined"],
         steps=tuple(_step(graph, step, parts.frame(state), met) for step, met in zip(steps, undone, strict=True)),
@@ -201,8 +201,8 @@ def read_trajectories(path: str | os.PathLike[str]) -> Iterator[Trajectory]:
     name = Path(path).name
     try:
         text = Path(path).read_text(encoding="utf-8")
-        lines = text.splitlines() if Path(path).suffix == ".jsonl" else [text]
-        objects = [json.loads(line) for line in lines if line.strip()]
+        lines = [line for line in text.splitlines() if line.strip()] if Path(path).suffix == ".jsonl" else [text]
+        objects = [json.loads(line) for line in lines]
     except (OSError, ValueError, RecursionError) as error:
         said = str(error).splitlines()[0]
         raise InputError(f"{name}: not a readable trajectory file ({type(error).__name__}: {said})") from error

@@ -500,6 +500,13 @@ def test_wrong_slice_lists_the_ranges(tmp_path, wanted):
         open_image(nifti(tmp_path / "a.nii"), slice=wanted)
 
 
+def test_undefined_unit_counts_as_millimetres(tmp_path):
+    content = bytearray(nifti(tmp_path / "a.nii").read_bytes())
+    content[123] = 4  # xyzt_units
+    (tmp_path / "a.nii").write_bytes(content)
+    assert open_image(tmp_path / "a.nii").spacing == Spacing(3, 2)
+
+
 def test_scaled_values_units_and_named_window(tmp_path):
     image = nib.Nifti1Image(RAS, AFFINE)
     image.header.set_slope_inter(0.5, -100)
@@ -669,6 +676,8 @@ def test_missing_decoder_names_the_compression_and_the_extra():
         "HTTPS://example.org/a.png",
         "s3://bucket/a.png",
         "file://elsewhere/a.png",
+        "file://[a/a.png",
+        "~nobody/a.png",
         "data:image/png;base64,!!!!",
         "data:image/png,abc",
         "data:text/plain;base64,aGVsbG8=",

@@ -96,7 +96,11 @@ def test_a_greedy_stateless_policy_that_clicked_wrongly_need_not_end_in_a_loop(p
 
 def test_the_guard_undoes_a_flood(pixels):
     ended = run(script(positive(0.5, 0.5), STOP), pixels, Counting(radius=2.0), LoopConfig(guard=Guard(flood=0.5)))
-    assert [(step["by"], step["reverts"]) for step in ended["steps"]] == [("policy", None), ("guard", 1), ("policy", None)]
+    assert [(step["by"], step["reverts"]) for step in ended["steps"]] == [
+        ("policy", None),
+        ("guard", 1),
+        ("policy", None),
+    ]
     assert not decode(ended["mask"]).any()
 
 
@@ -140,7 +144,12 @@ def test_record_and_sheet_show_every_undo(pixels):
     record = trajectory(graph, graph.invoke({"image": image, "request": "Segment."}))
     assert [step.reverts for step in record.steps] == [None, 1, None, None]
     assert [len(step.undone) for step in record.steps] == [0, 0, 1, 0]
-    without = trajectory(graph, build_graph(script(STOP), "disk", store=graph.parts.store, images=graph.parts.images).invoke({"image": image, "request": "Segment."}))
+    without = trajectory(
+        graph,
+        build_graph(script(STOP), "disk", store=graph.parts.store, images=graph.parts.images).invoke(
+            {"image": image, "request": "Segment."}
+        ),
+    )
     red = np.array([190, 40, 20])
 
     def reddish(sheet):

@@ -51,16 +51,20 @@ class OnceCache(Generic[Value]):
         entry.set_result(value)
 
     def _shrink(self) -> None:
-        for key in list(self._weights):
-            if self._weight <= self._limit or len(self._weights) == 1:
-                return
-            self._entries.pop(key, None)
+        if self._weight <= self._limit:
+            return
+        for key in [key for key in self._entries if key in self._weights][:-1]:
+            del self._entries[key]
             self._weight -= self._weights.pop(key)
+            if self._weight <= self._limit:
+                return
 
     def peek(self, key: Hashable) -> Value | None:
         """Give the value under ``key`` if it is there and finished, without making it."""
         with self._lock:
             entry = self._entries.get(key)
+            if entry is not None:
+                self._entries.move_to_end(key)
         return entry.result() if entry is not None and entry.done() else None
 
     def __len__(self) -> int:

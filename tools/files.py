@@ -26,15 +26,22 @@ def local_path(source: str | os.PathLike[str]) -> Path:
     """Turn a path or a ``file:`` URI into a path; any other URL is refused with `InputError`, nothing is fetched."""
     text = os.fspath(source)
     if text.lower().startswith("file:"):
-        parts = urlsplit(text)
-        if parts.netloc not in ("", "localhost"):
-            raise InputError(f"{label(text)}: got another machine's file, expected a local one; copy it here")
-        return Path(unquote(parts.path))
+        return _path_of_uri(text)
     scheme = _SCHEME.match(text)
     if scheme:
         remedy = "nothing is fetched from the network; download the file and give its path"
         raise InputError(f"{label(text)}: got a {scheme[1]} address, expected a local file; {remedy}")
-    return Path(text).expanduser()
+    return Path(text)
+
+
+def _path_of_uri(uri: str) -> Path:
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # unbalanced brackets
+        raise InputError(f"{label(uri)}: got no valid URI, expected file:///path; correct it") from None
+    if parts.netloc not in ("", "localhost"):
+        raise InputError(f"{label(uri)}: got another machine's file, expected a local one; copy it here")
+    return Path(unquote(parts.path))
 
 
 def require_file(path: Path) -> None:

@@ -20,7 +20,7 @@ from ibisagent.tools.files import atomic, label, local_path, require_file, requi
 from ibisagent.tools.grids import Mask, VolumeGrid
 from ibisagent.tools.images import MedicalImage
 
-__all__ = ["Rle", "area", "decode", "encode", "read_mask", "rle_key", "save_mask"]
+__all__ = ["Rle", "area", "decode", "encode", "read_mask", "require_savable", "rle_key", "save_mask"]
 
 
 class Rle(TypedDict):
@@ -175,6 +175,14 @@ def save_mask(path: str | os.PathLike[str], mask: Mask, image: MedicalImage) -> 
     volume, with its affine and codes, only for an image that came from NIfTI. Anything else, an unwritable folder or
     another shape is an `InputError` before anything is written.
     """
+    target, ending = require_savable(path, image)
+    _fitting(mask, image, label(target.name))
+    with atomic(target) as temporary:
+        _write(temporary, ending, np.asarray(mask, dtype=np.bool_), image)
+
+
+def require_savable(path: str | os.PathLike[str], image: MedicalImage) -> tuple[Path, str]:
+    """Refuse with `InputError` what `save_mask` would refuse, before there is a mask; give the path and its ending."""
     target = local_path(path)
     ending = _ending(target)
     if ending not in (".png", ".json", ".nii", ".nii.gz"):
@@ -182,9 +190,7 @@ def save_mask(path: str | os.PathLike[str], mask: Mask, image: MedicalImage) -> 
     if ending.startswith(".nii") and not isinstance(image.grid, VolumeGrid):
         raise InputError(f"{label(target)}: got a 2-D image, expected a NIfTI one for {ending}; save .png or .json")
     require_writable_folder(target.parent)
-    _fitting(mask, image, label(target.name))
-    with atomic(target) as temporary:
-        _write(temporary, ending, np.asarray(mask, dtype=np.bool_), image)
+    return target, ending
 
 
 def _write(path: Path, ending: str, mask: Mask, image: MedicalImage) -> None:

@@ -26,7 +26,7 @@ _EXPECTED = "a whole NIfTI volume"
 _MAX_BYTES = 4 * 2**30  # of voxels as stored; a small .nii.gz can claim any number of them
 _SAMPLE = 2**22  # voxels that percentiles are taken of; a larger volume is thinned evenly
 _TEXTS = ("descrip", "aux_file", "intent_name", "db_name")
-_TO_MM = {"meter": 1000.0, "micron": 0.001}
+_TO_MM = {1: 1000.0, 3: 0.001}  # the header's codes for metre and micron; 2, 0 and what is undefined count as mm
 
 
 def from_file(path: Path, wanted: str | None, window: str | None) -> MedicalImage:
@@ -107,7 +107,7 @@ def _grid(source: Any, name: str, wanted: str | None) -> tuple[VolumeGrid, Plane
 
 def _spacing(grid: VolumeGrid) -> Spacing | None:
     zooms = [float(zoom) for zoom in (*grid.header.get_zooms(), 1.0)]
-    scale = _TO_MM.get(grid.header.get_xyzt_units()[0], 1.0)
+    scale = _TO_MM.get(int(grid.header["xyzt_units"]) & 7, 1.0)
     column, row = (zooms[grid.order[axis]] * scale for axis in range(3) if axis != grid.axis)
     known = math.isfinite(row) and math.isfinite(column) and row > 0 and column > 0
     return Spacing(row, column) if known else None

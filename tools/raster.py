@@ -152,7 +152,7 @@ def _colour_levels(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _flat_colour(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Composite (H, W, 4) on black; (H, W, 3) comes back as it is."""
-    return array if array.shape[2] == 3 else _array(Image.fromarray(array, "RGBA"), "array")
+    return array if array.shape[2] == 3 else _array(Image.fromarray(array), "array")
 
 
 def _image(

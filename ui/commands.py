@@ -93,9 +93,7 @@ def _recorded_image(path: Path, record: Trajectory) -> Path:
 
 def _policy(name: str | None, given: bool, seed: int, local_only: bool, prompts: Path | None) -> Policy:
     if name is None and not given:
-        raise InputError(
-            "no policy: expected --policy (centre, random, person, provider:model) or a --click"
-        )
+        raise InputError("no policy: expected --policy (centre, random, person, provider:model) or a --click")
     if name is None:
         return ScriptedPolicy([write_reply("The prompts were given.", Terminate(), "Segmented as prompted.")])
     from ibisagent.agent.prompting import load_prompts

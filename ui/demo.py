@@ -23,8 +23,16 @@ SCAN = "examples_overlay.dcm"
 _OUTLINE = np.s_[139:174, 46:81]
 
 
+_SAYS = """\
+A real scan: the abdominal MR in pydicom's examples_overlay.dcm, with a liver lesion
+that a person circled, loosely, so that the circle takes in more than the lesion.
+The policy is the ORACLE: it knows the circle and clicks where the mask is most wrong.
+The segmenter is geocut, which ships with the package: no weights, it knows the clicks.
+"""
+
+
 def lesion() -> tuple[Path, NDArray[np.bool_]]:
-    """Give the scan's path and the lesion, (H, W) bool: the outline drawn by a person, filled."""
+    """Give the scan's path and the lesion, (H, W) bool: the circle drawn by a person, filled."""
     path = get_testdata_file(SCAN, download=False)
     if path is None:
         raise InputError(f"{SCAN}: this pydicom does not ship it; install pydicom 3 from the package index")
@@ -38,11 +46,9 @@ def main() -> None:
     """Run the loop and write runs/demo."""
     console = Console()
     path, truth = lesion()
-    console.print("A real scan: abdominal MR (pydicom's examples_overlay.dcm) with a lesion that a person outlined.")
-    console.print("The policy is the ORACLE, which knows that outline and clicks where the mask is most wrong;")
-    console.print("the segmenter is geocut, which ships with the package and sees the picture and the clicks alone.\n")
+    console.print(_SAYS)
     image = open_image(path)
-    graph = build_graph(OraclePolicy(truth, target_iou=0.9), "geocut", LoopConfig(max_steps=12))
+    graph = build_graph(OraclePolicy(truth, target_iou=0.85), "geocut", LoopConfig(max_steps=20))
     ended = run_live(graph, {"image": image, "request": "Segment the lesion."}, console, truth)
     for written in write_run(Path("runs/demo"), graph, ended, image, truth=truth):
         console.print(f"wrote {written}")

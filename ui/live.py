@@ -4,13 +4,14 @@ import sys
 from typing import Any
 
 from langgraph.types import Command
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from ibisagent.agent import SegmentationGraph
-from ibisagent.agent.actions import from_plain, spell
+from ibisagent.agent import Action, Box, Click, SegmentationGraph
+from ibisagent.agent.actions import from_plain
 from ibisagent.agent.parsing import parse_reply
 from ibisagent.agent.state import State, StepRecord
 from ibisagent.tools.masks import area, decode
@@ -41,15 +42,17 @@ def run_live(graph: SegmentationGraph, start: dict[str, Any], console: Console, 
                     table.add_row(*_row(graph, chunk, truth))
                     live.refresh()
             given = following
+    if not console.is_terminal:
+        console.print()  # a Live table that cannot move the cursor leaves its last line open
     console.print(f"[bold]{state['stop']}[/bold]  {escape(state['answer'] or state['error'] or '')}")
     return state  # type: ignore[no-any-return]
 
 
 def _table(known: bool) -> Table:
-    table = Table(show_edge=False, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", justify="right", style="dim")
-    table.add_column("thought", ratio=1, style="italic")
-    table.add_column("action", no_wrap=True)
+    table.add_column("action")
+    table.add_column("thought", style="italic", min_width=20)
     for name in ("score", *(("IoU",) if known else ()), "area px", "s"):
         table.add_column(name, justify="right")
     return table
@@ -59,18 +62,26 @@ def _row(graph: SegmentationGraph, step: StepRecord, truth: Any) -> list[str]:
     store = graph.parts.store
     mask = store.get_mask(step["mask"])
     said = store.get(step["reply"])["text"] if step["reply"] else ""
-    action = spell(from_plain(step["action"])) if step["action"] else "-"
+    action = _short(from_plain(step["action"])) if step["action"] else "unreadable"
     notes = [] if step["by"] == "policy" else [f"by {step['by']}"]
     notes += [step["error"]] if step["error"] else []
     notes += [f"undoes {step['reverts'] or 'the initial mask'}"] if step["reverts"] is not None else []
     row = [
         str(step["n"]),
+        escape("; ".join([action, *notes])),
         escape(parse_reply(said).thought if said else ""),
-        escape(action + "".join(f" ({note})" for note in notes)),
         "" if step["score"] is None else f"{step['score']:.2f}",
     ]
     known = [] if truth is None else [f"{iou(decode(mask), truth):.3f}"]
     return [*row, *known, f"{area(mask):,}", f"{sum(step['seconds'].values()):.2f}"]
+
+
+def _short(action: Action) -> str:
+    if isinstance(action, Click):
+        return f"{'+' if action.positive else '-'} {action.x:.3f}, {action.y:.3f}"
+    if isinstance(action, Box):
+        return f"box {action.x0:.2f}, {action.y0:.2f}, {action.x1:.2f}, {action.y1:.2f}"
+    return type(action).__name__.lower()
 
 
 def _ask(question: dict[str, Any], live: Live, console: Console) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ibisagent.agent import LoopConfig, OraclePolicy, build_graph
+from ibisagent.agent import Backtrack, Click, ScriptedPolicy, Terminate, build_graph
+from ibisagent.agent.actions import write_reply
 from ibisagent.agent.sheet import sheet_of
 from ibisagent.agent.trajectory import trajectory
 from ibisagent.tools.images import open_image
@@ -39,6 +40,14 @@ _ORGANS = (
 _LESION = (106, (0.29, 0.42), (0.065, 0.05), 0.6)
 
 
+_SCRIPT = (
+    write_reply("The liver is the large bright organ on the left. I click into it.", Click(0.36, 0.5)),
+    write_reply("That took the whole liver; a darker, round lesion within it was asked for. I undo it.", Backtrack()),
+    write_reply("The lesion is the dark oval in the upper part of the right lobe.", Click(0.285, 0.415)),
+    write_reply("The green area follows the lesion's edge on all sides.", Terminate(), "One lesion in the right lobe."),
+)
+
+
 def _inside(
     size: int, centre: tuple[float, float], radii: tuple[float, float], tilt: float, wobble: float = 0.0
 ) -> NDArray[np.bool_]:
@@ -54,7 +63,7 @@ def specimen(size: int = 256, seed: int = 0) -> Specimen:
     rng = np.random.default_rng(seed)
     picture = np.full((size, size), 8.0)
     for grey, centre, radii, tilt in _ORGANS:
-        picture[_inside(size, centre, radii, tilt, 0.03)] = grey
+        picture[_inside(size, centre, radii, tilt, 0.01)] = grey
     grey, centre, radii, tilt = _LESION
     truth = _inside(size, centre, radii, tilt, 0.08)
     picture[truth] = grey
@@ -64,10 +73,10 @@ def specimen(size: int = 256, seed: int = 0) -> Specimen:
 
 
 def main() -> None:
-    """Draw the README's picture: the oracle on the specimen, with a wrong first click that is undone."""
+    """Draw the README's picture: a scripted run with a wrong first click that is undone."""
     pixels, truth = specimen()
     image = open_image(pixels)
-    graph = build_graph(OraclePolicy(truth, target_iou=0.9), "geocut", LoopConfig(max_steps=6))
+    graph = build_graph(ScriptedPolicy(_SCRIPT), "geocut")
     ended = graph.invoke({"image": image, "request": "Segment the liver lesion."})
     sheet_of(trajectory(graph, ended, truth=truth), image).save(Path(__file__).with_name("specimen.png"), optimize=True)
 

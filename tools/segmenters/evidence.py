@@ -42,9 +42,12 @@ class Parameters:
     weight_old: float = 2.4
     fade: float = 0.6
     local: float = 0.5
-    late: int = 4
+    late: int = 2
+    trust: float = 0.4
+    grow: float = 0.3
+    widen: float = 2.0
     agree: float = 0.5
-    clash: float = 1.0
+    clash: float = 5.0
     early: float = 0.22
     near: float = 3.0
     least: float = 6.0
@@ -83,36 +86,65 @@ def geodesic_map(features: Features, pixel: Pixel, parameters: Parameters) -> Fi
     return np.asarray(distances, dtype=np.float32)
 
 
-def _level(features: Features, a_map: Field, mark: Mark, marks: Sequence[Mark], parameters: Parameters) -> float:
-    """Choose the end of a click's object: it should hold the clicks of the same sign and none of the other."""
+def correction(mark: Mark, mask: Mask) -> float:
+    """Distance from a click to the nearest pixel that the mask already labels as the click wants (0: no correction).
+
+    A correction sits in the middle of what is wrong, so this tells, in working pixels, how much is wrong.
+    """
+    if mask[mark.pixel] == mark.positive:
+        return 0.0
+    rows, columns = np.nonzero(mask == mark.positive)
+    if rows.size == 0:
+        return float(max(mask.shape))
+    return float(np.sqrt(((rows - mark.pixel.row) ** 2 + (columns - mark.pixel.column) ** 2).min()))
+
+
+def _map(features: Features, pixel: Pixel, parameters: Parameters) -> Field:
+    made = features.memo.get(pixel, lambda: geodesic_map(features, pixel, parameters))
+    return np.asarray(made, dtype=np.float32)
+
+
+def _level(
+    features: Features, a_map: Field, mark: Mark, marks: Sequence[Mark], area: float, parameters: Parameters
+) -> float:
+    """Choose the end of a click's object: it should hold the clicks of its own sign and none of the other.
+
+    ``area``: the object's likely size in working pixels, 0 when nothing is known.
+    """
     levels, merits = features.memo.get((mark.pixel, "levels"), lambda: rank_levels(a_map, features, mark.pixel))
     for pixel, positive in marks:
         holds = levels > a_map[pixel]
         merits = merits + (parameters.agree if positive == mark.positive else -parameters.clash) * holds
+    if area > 0:
+        areas = np.searchsorted(np.sort(a_map, axis=None), levels) + 1.0
+        merits = merits - 3 * np.log(areas / area) ** 2
     return float(levels[np.argmax(merits)])
 
 
-def gather(features: Features, marks: Sequence[Mark], old: Field | None, given: bool, parameters: Parameters) -> Evidence:
+def _limit(a_map: Field, mark: Mark, old: Mask, parameters: Parameters) -> float:
+    """Bound the level of a correction: no further than a share of the mask so far, or than what is seen to be wrong."""
+    wrong = np.pi * (parameters.widen * correction(mark, old)) ** 2
+    share = (max(parameters.reach * float(old.sum()), wrong) + 40) / old.size
+    return max(1e-3, float(np.quantile(a_map, min(0.9, share))))
+
+
+def gather(
+    features: Features, marks: Sequence[Mark], old: Mask | None, given: bool, area: float, parameters: Parameters
+) -> Evidence:
     """Normalise each click's map by the level where its object ends, and take the nearest click of each sign.
 
-    ``old``: the mask so far, (h, w) in [0, 1], which limits the reach of late corrections; when ``given``
-    (somebody's initial mask), it counts as a positive click too.
+    ``old``: the mask so far, (h, w), which limits the reach of corrections; when ``given`` (somebody's initial mask),
+    it counts as a positive click too. ``area``: the object's likely size in working pixels, 0 when unknown.
     """
-    maps = [features.memo.get(mark.pixel, lambda m=mark: geodesic_map(features, m.pixel, parameters)) for mark in marks]
-    levels = [
-        _level(features, a_map, mark, marks, parameters) for mark, a_map in zip(marks, maps, strict=True)
-    ]
-    if old is not None and old.any() and (given or len(marks) >= parameters.late):
-        share = min(0.9, parameters.reach * float(old.mean()) + 40 / old.size)
-        first = 0 if given else 1
-        levels[first:] = [
-            min(level, max(1e-3, float(np.quantile(a_map, share))))
-            for level, a_map in zip(levels[first:], maps[first:], strict=True)
-        ]
+    maps = [_map(features, mark.pixel, parameters) for mark in marks]
+    levels = [_level(features, a_map, mark, marks, area, parameters) for mark, a_map in zip(marks, maps, strict=True)]
+    if old is not None and old.any():
+        for index in range(0 if given else 1, len(marks)):
+            levels[index] = min(levels[index], _limit(maps[index], marks[index], old, parameters))
     shape = features.grid.work
     inside = np.full(shape, FAR, np.float32)
     if given and old is not None:
-        inside = np.where(old >= 0.5, np.float32(0.45), np.float32(3.0))
+        inside = np.where(old, np.float32(0.45), np.float32(3.0))
     outside = np.full(shape, FAR, np.float32)
     positive_levels = [level for level, mark in zip(levels, marks, strict=True) if mark.positive]
     typical = float(np.median(positive_levels)) if positive_levels else None

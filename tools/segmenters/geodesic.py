@@ -8,8 +8,8 @@ from scipy import ndimage
 
 from ibisagent.tools.clicks import Box, Click, Pixel, PixelBox, Prompt, pixel_box, pixel_of
 from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Query, one_by_one
-from ibisagent.tools.segmenters.evidence import Evidence, Mark, Parameters, gather, seeds
-from ibisagent.tools.segmenters.features import Features, Field, extract
+from ibisagent.tools.segmenters.evidence import Evidence, Mark, Parameters, correction, gather, seeds
+from ibisagent.tools.segmenters.features import Features, Field, Grid, extract
 
 __all__ = ["GeodesicSegmenter", "Prior"]
 
@@ -64,15 +64,15 @@ class GeodesicSegmenter:
         label = _tidy(self._label(embedding, unary), marks, prior)
         return self._finish(embedding, prompts, label, evidence, prior)
 
-    def _evidence(self, embedding: Features, marks: list[Mark], box: PixelBox | None, prior: Prior | None) -> Evidence | None:
+    def _evidence(
+        self, embedding: Features, marks: list[Mark], box: PixelBox | None, prior: Prior | None
+    ) -> Evidence | None:
         given = prior is not None and prior.given
-        if box is not None and not any(mark.positive for mark in marks):
-            centre = Pixel((box.top + box.bottom) // 2, (box.left + box.right) // 2)
-            marks = [Mark(centre, True), *marks] if all(m.pixel != centre for m in marks) else marks
         if not given and not any(mark.positive for mark in marks):
             return None
-        old = None if prior is None else prior.work.astype(np.float32)
-        return gather(embedding, marks, old, given, self.parameters)
+        area = 0.0 if box is None else 0.7 * float(_inside(box, embedding.grid.work).sum())
+        old = None if prior is None else prior.work
+        return gather(embedding, marks, old, given, area, self.parameters)
 
     def _unary(
         self, embedding: Features, evidence: Evidence, marks: list[Mark], box: PixelBox | None, prior: Prior | None
@@ -85,7 +85,7 @@ class GeodesicSegmenter:
             unary = self._local(unary, marks[-1], prior)
         unary = np.clip(unary, -LIMIT, LIMIT)
         if box is not None:
-            unary = np.where(_inside(box, unary.shape), unary, -CERTAIN)
+            unary = np.where(_inside(box, unary.shape), unary + _roundness(box, unary.shape), -CERTAIN)
         unary[inside], unary[outside] = CERTAIN, -CERTAIN
         return unary.astype(np.float32)
 
@@ -97,16 +97,20 @@ class GeodesicSegmenter:
         p, shape = self.parameters, prior.work.shape
         rows, columns = np.ogrid[: shape[0], : shape[1]]
         distance = np.hypot(rows - mark.pixel.row, columns - mark.pixel.column)
-        rival = prior.work == mark.positive
-        gap = float(distance[rival].min()) if rival.any() else float(max(shape))
-        reach = min(p.near * gap, p.local * float(np.sqrt(prior.work.sum())), 0.3 * max(shape))
-        if not prior.given and prior.clicks + 1 < p.late:
-            reach = p.early * max(shape)
-        far = np.clip(distance / max(reach, p.least), 0, 1) ** 1.5
+        gap, radius = correction(mark, prior.work), float(np.sqrt(prior.work.sum() / np.pi))
+        trust = (
+            1.0
+            if prior.given
+            else 1.0 / (1.0 + (gap / (p.trust * (1 + p.grow * max(0, prior.clicks - 1)) * radius)) ** 2)
+        )
+        reach = min(p.near * gap, p.local * 1.77 * radius, 0.3 * max(shape))
+        far = np.clip(distance / max(reach, p.least), 0, 1) ** 1.5 * trust
         sign = 1.0 if mark.positive else -1.0
         disc = np.clip(1.5 - distance / (p.disc * gap + 1e-6), 0, 1)
         old = np.where(prior.work, 1.0, -1.0)
-        return np.asarray(unary * (1 - p.fade * far) + p.weight_old * old * far + p.weight_disc * sign * disc, np.float32)
+        return np.asarray(
+            unary * (1 - p.fade * far) + p.weight_old * old * far + p.weight_disc * sign * disc, np.float32
+        )
 
     def _colour_term(self, embedding: Features, inside: Mask, outside: Mask) -> Field | float:
         return 0.0
@@ -118,12 +122,20 @@ class GeodesicSegmenter:
         return None
 
     def _finish(
-        self, embedding: Features, prompts: Sequence[Prompt], label: Mask, evidence: Evidence | None, prior: Prior | None
+        self,
+        embedding: Features,
+        prompts: Sequence[Prompt],
+        label: Mask,
+        evidence: Evidence | None,
+        prior: Prior | None,
     ) -> Prediction:
-        full = _full_size(embedding, label, prior)
+        full = _full_size(embedding.grid, label, prior)
         for prompt in prompts:
             if isinstance(prompt, Box):
-                full &= _inside(pixel_box(prompt, full.shape), full.shape)
+                box = pixel_box(prompt, full.shape)
+                full &= _inside(box, full.shape)
+                if not full.any():
+                    full[(box.top + box.bottom) // 2, (box.left + box.right) // 2] = True
             else:
                 full[pixel_of(prompt, full.shape)] = prompt.positive
         score = None if evidence is None else self._score(embedding, label, evidence)
@@ -142,8 +154,19 @@ def _inside(box: PixelBox, shape: tuple[int, ...]) -> Mask:
     return mask
 
 
+def _roundness(box: PixelBox, shape: tuple[int, ...]) -> Field:
+    """What a box alone says of its pixels: 1 in the middle, 0 on the ellipse that fills it, below 0 in the corners."""
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    down = (2 * rows - box.top - box.bottom) / (box.bottom - box.top + 1)
+    across = (2 * columns - box.left - box.right) / (box.right - box.left + 1)
+    return np.asarray(1 - down**2 - across**2, np.float32)
+
+
 def _read(prompts: Sequence[Prompt], embedding: Features) -> tuple[list[Mark], PixelBox | None]:
-    """Bring prompts to the working grid: one mark a pixel, the latest; the latest box, if any."""
+    """Bring prompts to the working grid: one mark a pixel, the latest; the latest box, if any.
+
+    A box without a positive click stands for one on its centre.
+    """
     marks: dict[Pixel, Mark] = {}
     box = None
     for prompt in prompts:
@@ -153,6 +176,9 @@ def _read(prompts: Sequence[Prompt], embedding: Features) -> tuple[list[Mark], P
             marks[pixel] = Mark(pixel, prompt.positive)
         else:
             box = pixel_box(prompt, embedding.grid.work)
+    if box is not None and not any(mark.positive for mark in marks.values()):
+        centre = Pixel((box.top + box.bottom) // 2, (box.left + box.right) // 2)
+        return [Mark(centre, True), *(mark for mark in marks.values() if mark.pixel != centre)], box
     return list(marks.values()), box
 
 
@@ -176,11 +202,13 @@ def _tidy(label: Mask, marks: list[Mark], prior: Prior | None) -> Mask:
     return label
 
 
-def _full_size(embedding: Features, label: Mask, prior: Prior | None) -> Mask:
-    """Enlarge a working mask; where it says what the mask so far said, keep that one's full-size contour."""
-    field_ = ndimage.gaussian_filter(label.astype(np.float32), 0.8)
-    full = embedding.grid.enlarged(field_) > 0.5
+def _full_size(grid: Grid, label: Mask, prior: Prior | None) -> Mask:
+    """Enlarge a working mask; of somebody's initial mask only what has changed, so its contour stays as it was."""
     if prior is None or not prior.given:
-        return full
-    changed = ndimage.binary_dilation(label != prior.work, iterations=2).astype(np.float32)
-    return np.where(embedding.grid.enlarged(changed) > 0.25, full, prior.full)
+        return _smooth(grid, label)
+    added, removed = label & ~prior.work, prior.work & ~label
+    return np.asarray((prior.full | _smooth(grid, added)) & ~_smooth(grid, removed))
+
+
+def _smooth(grid: Grid, label: Mask) -> Mask:
+    return np.asarray(grid.enlarged(ndimage.gaussian_filter(label.astype(np.float32), 0.8)) > 0.5)
