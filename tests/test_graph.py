@@ -56,8 +56,8 @@ def by_invoke(graph):
 
 
 def by_stream(graph):
-    starts, _ = cases()
-    return [list(graph.stream(start, c, stream_mode="values"))[-1] for start, c in zip(starts, configs("s"), strict=True)]
+    pairs = zip(cases()[0], configs("stream"), strict=True)
+    return [list(graph.stream(start, config, stream_mode="values"))[-1] for start, config in pairs]
 
 
 async def by_ainvoke(graph):
@@ -180,7 +180,7 @@ def test_no_picture_array_or_base64_is_ever_in_a_checkpoint(form, pixels, truth,
         leaves = []
         for kind, blob in rows.fetchall():
             loaded = serde.loads_typed((kind, blob))
-            leaves += walk(loaded["channel_values"] if isinstance(loaded, dict) and "channel_values" in loaded else loaded)
+            leaves += walk(loaded.get("channel_values", loaded) if isinstance(loaded, dict) else loaded)
     database.close()
     assert leaves
     assert {type(leaf) for leaf in leaves} <= {str, int, float, bool, type(None)}
@@ -188,7 +188,8 @@ def test_no_picture_array_or_base64_is_ever_in_a_checkpoint(form, pixels, truth,
 
 
 def test_a_second_request_on_a_thread_begins_with_the_mask_in_force(pixels):
-    graph = build_graph(script(positive(0.3, 0.5), STOP, positive(0.7, 0.5), STOP), "disk", checkpointer=InMemorySaver())
+    policy = script(positive(0.3, 0.5), STOP, positive(0.7, 0.5), STOP)
+    graph = build_graph(policy, "disk", checkpointer=InMemorySaver())
     thread = {"configurable": {"thread_id": "1"}}
     first = graph.invoke({"image": pixels, "request": REQUEST}, thread)
     second = graph.invoke({"request": "And the one beside it."}, thread)

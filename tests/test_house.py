@@ -56,13 +56,12 @@ def test_every_package_is_listed():
 
 def test_every_data_file_is_packaged():
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    packaged = {
-        path for name, globs in listed.items() for glob in globs for path in (ROOT / name.split(".")[1]).glob(glob)
-    }
+    globs = [(name.split(".")[1], glob) for name, some in listed.items() for glob in some]
+    packaged = {path for folder, glob in globs for path in (ROOT / folder).glob(glob)}
     assert set((ROOT / "agent/prompts").iterdir()) <= packaged
 
 
-@pytest.mark.parametrize("name", modules())
+@pytest.mark.parametrize("name", list(modules()))
 def test_examples_in_docstrings_hold(name):
     module = importlib.import_module(name)
     assert module.__name__ == name

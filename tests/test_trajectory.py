@@ -106,6 +106,9 @@ def test_what_is_no_record_is_told_in_one_line(text, said, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+ANY_REPLY = (positive(0.3, 0.4), positive(0.6, 0.5), negative(0.5, 0.5), UNDO, "hm", STOP)
+
+
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(

@@ -96,11 +96,8 @@ def test_a_greedy_stateless_policy_that_clicked_wrongly_need_not_end_in_a_loop(p
 
 def test_the_guard_undoes_a_flood(pixels):
     ended = run(script(positive(0.5, 0.5), STOP), pixels, Counting(radius=2.0), LoopConfig(guard=Guard(flood=0.5)))
-    assert [(step["by"], step["reverts"]) for step in ended["steps"]] == [
-        ("policy", None),
-        ("guard", 1),
-        ("policy", None),
-    ]
+    assert [step["by"] for step in ended["steps"]] == ["policy", "guard", "policy"]
+    assert ended["steps"][1]["reverts"] == 1
     assert not decode(ended["mask"]).any()
 
 
@@ -139,20 +136,17 @@ def test_a_person_s_undo_in_review_leads_back_into_the_loop(pixels):
 
 
 def test_record_and_sheet_show_every_undo(pixels):
-    graph = build_graph(script(positive(0.2, 0.2), UNDO, positive(0.5, 0.5), STOP), "disk")
     image = open_image(pixels)
-    record = trajectory(graph, graph.invoke({"image": image, "request": "Segment."}))
+
+    def recorded(*replies):
+        graph = build_graph(script(*replies), "disk")
+        return trajectory(graph, graph.invoke({"image": image, "request": "Segment."}))
+
+    def reddish(record):
+        sheet = np.asarray(sheet_of(record, image)).astype(int)
+        return (np.abs(sheet - (190, 40, 20)).sum(axis=2) < 10).sum()
+
+    record = recorded(positive(0.2, 0.2), UNDO, positive(0.5, 0.5), STOP)
     assert [step.reverts for step in record.steps] == [None, 1, None, None]
     assert [len(step.undone) for step in record.steps] == [0, 0, 1, 0]
-    without = trajectory(
-        graph,
-        build_graph(script(STOP), "disk", store=graph.parts.store, images=graph.parts.images).invoke(
-            {"image": image, "request": "Segment."}
-        ),
-    )
-    red = np.array([190, 40, 20])
-
-    def reddish(sheet):
-        return (np.abs(np.asarray(sheet).astype(int) - red).sum(axis=2) < 10).sum()
-
-    assert reddish(sheet_of(record, image)) > reddish(sheet_of(without, image)) + 1000
+    assert reddish(record) > reddish(recorded(positive(0.5, 0.5), STOP)) + 1000
