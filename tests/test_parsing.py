@@ -48,7 +48,7 @@ LINES = {
     "Stop": read(Terminate(), NO_ANSWER, SPELLING),
     "Undo": read(Backtrack(), SPELLING),
     "**Backtrack**": read(Backtrack(), SPELLING),
-    "Positive Point (0.45, 0.42)": read(CLICK, SPELLING),
+    "Positive Point (0.45, 0.42)": read(CLICK),
     "positive point(0.4500,0.4200)": read(CLICK, SPELLING),
     "POSITIVE_POINT: [0.45, 0.42]": read(CLICK, SPELLING),
     "Positive Point\n(\n 0.45,\n 0.42\n)": read(CLICK, SPELLING),

@@ -85,7 +85,7 @@ def run_replay(path: Path, image: Path | None, segmenter: str | None) -> None:
 
 
 def _recorded_image(path: Path, record: Trajectory) -> Path:
-    uri = record.image.get("uri")
+    uri: str | None = record.image.get("uri")
     if uri is None:
         raise InputError(f"{path.name}: its image came without a file; name it with --image")
     return path.parent / uri

@@ -45,23 +45,31 @@ class Parameters:
     late: int = 2
     trust: float = 0.4
     grow: float = 0.3
+    close: float = 0.0
+    ample: float = 0.5
+    along: float = 0.0
+    small_seeds: bool = False
     widen: float = 2.0
     agree: float = 0.5
     clash: float = 5.0
     early: float = 0.22
     near: float = 3.0
     least: float = 6.0
-    disc: float = 0.5
+    disc: float = 0.8
     weight_disc: float = 3.0
     smoothness: float = 6.0
     floor: float = 0.1
 
 
 class Evidence(NamedTuple):
-    """``inside`` and ``outside``: (h, w) distances to the positive and negative clicks, 1 at the object's end."""
+    """``inside`` and ``outside``: (h, w) distances to the positive and negative clicks, 1 at the object's end.
+
+    ``latest``: (h, w) the same for the latest click alone, in its own measure.
+    """
 
     inside: Field
     outside: Field
+    latest: Field
 
     @property
     def probability(self) -> Field:
@@ -112,9 +120,16 @@ def _level(
     ``area``: the object's likely size in working pixels, 0 when nothing is known.
     """
     levels, merits = features.memo.get((mark.pixel, "levels"), lambda: rank_levels(a_map, features, mark.pixel))
+    nearest = np.inf
     for pixel, positive in marks:
         holds = levels > a_map[pixel]
         merits = merits + (parameters.agree if positive == mark.positive else -parameters.clash) * holds
+        if positive != mark.positive:
+            gap = np.hypot(pixel.row - mark.pixel.row, pixel.column - mark.pixel.column)
+            nearest = min(nearest, float(gap))
+    if np.isfinite(nearest) and parameters.close > 0:
+        areas = np.searchsorted(np.sort(a_map, axis=None), levels) + 1.0
+        merits = merits - parameters.close * np.maximum(0, np.log(areas / (np.pi * parameters.ample * nearest**2 + 1))) ** 2
     if area > 0:
         areas = np.searchsorted(np.sort(a_map, axis=None), levels) + 1.0
         merits = merits - 3 * np.log(areas / area) ** 2
@@ -153,15 +168,24 @@ def gather(
             inside = np.minimum(inside, a_map / level)
         else:
             outside = np.minimum(outside, a_map / (level if typical is None or given else typical))
-    return Evidence(inside.astype(np.float32), outside.astype(np.float32))
+    latest = maps[-1] / levels[-1] if marks else np.full(shape, FAR, np.float32)
+    return Evidence(inside.astype(np.float32), outside.astype(np.float32), latest)
 
 
-def seeds(marks: Sequence[Mark], shape: tuple[int, int], radius: int = 2) -> tuple[Mask, Mask]:
-    """Discs of ``radius`` around the clicks, positive and negative; a clicked pixel itself belongs to its own click."""
+def seeds(marks: Sequence[Mark], old: Mask | None, shape: tuple[int, int], p: Parameters) -> tuple[Mask, Mask]:
+    """Discs around the clicks, positive and negative; a clicked pixel itself belongs to its own click.
+
+    The latest disc is no larger than half of what is seen to be wrong; older ones do not overrule the mask since then.
+    """
     inside, outside = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
     rows, columns = np.ogrid[: shape[0], : shape[1]]
-    for reach in (radius, 0):
-        for (row, column), positive in marks:
-            disc = (rows - row) ** 2 + (columns - column) ** 2 <= reach * reach
+    for full in (True, False):
+        for index, ((row, column), positive) in enumerate(marks):
+            radius = 2.0 if full else 0.0
+            if p.small_seeds and full and old is not None and index == len(marks) - 1:
+                radius = min(2.0, 0.5 * correction(marks[index], old))
+            disc = (rows - row) ** 2 + (columns - column) ** 2 <= radius * radius
+            if p.small_seeds and full and old is not None and index < len(marks) - 1:
+                disc &= old == positive
             inside[disc], outside[disc] = positive, not positive
     return inside, outside

@@ -79,17 +79,19 @@ class GeodesicSegmenter:
     ) -> Field:
         chance = evidence.probability
         unary = np.log((chance + 0.02) / (1.02 - chance))
-        inside, outside = seeds(marks, embedding.grid.work)
+        inside, outside = seeds(
+            marks, prior.work if prior is not None and prior.work.any() else None, embedding.grid.work, self.parameters
+        )
         unary = unary + self._colour_term(embedding, (chance > 0.75) | inside, ((chance < 0.12) & ~inside) | outside)
         if prior is not None and prior.work.any() and (prior.given or len(marks) > 1) and marks:
-            unary = self._local(unary, marks[-1], prior)
+            unary = self._local(unary, marks[-1], evidence.latest, prior)
         unary = np.clip(unary, -LIMIT, LIMIT)
         if box is not None:
             unary = np.where(_inside(box, unary.shape), unary + _roundness(box, unary.shape), -CERTAIN)
         unary[inside], unary[outside] = CERTAIN, -CERTAIN
         return unary.astype(np.float32)
 
-    def _local(self, unary: Field, mark: Mark, prior: Prior) -> Field:
+    def _local(self, unary: Field, mark: Mark, latest: Field, prior: Prior) -> Field:
         """Let the latest click rule near itself and the mask so far elsewhere.
 
         A correction sits in the middle of what is wrong, so its distance to the mask's contour tells how far it reaches.
@@ -105,6 +107,8 @@ class GeodesicSegmenter:
         )
         reach = min(p.near * gap, p.local * 1.77 * radius, 0.3 * max(shape))
         far = np.clip(distance / max(reach, p.least), 0, 1) ** 1.5 * trust
+        if p.along and not prior.given:
+            far = np.minimum(far, np.clip(latest / p.along, 0, 1) ** 1.5 * trust)
         sign = 1.0 if mark.positive else -1.0
         disc = np.clip(1.5 - distance / (p.disc * gap + 1e-6), 0, 1)
         old = np.where(prior.work, 1.0, -1.0)
