@@ -1,5 +1,6 @@
 """The nodes of the loop: plain functions from the state to an update. The wiring stands in `ibisagent.agent.graph`."""
 
+import asyncio
 import time
 from dataclasses import asdict
 from typing import Any
@@ -97,7 +98,8 @@ async def areason(state: State, parts: Parts) -> Update:
     """Do what `reason` does without blocking the event loop."""
     begun = time.perf_counter()
     try:
-        completion = await parts.policy.aact(parts.observation(state))
+        observation = await asyncio.to_thread(parts.observation, state)
+        completion = await parts.policy.aact(observation)
         return _replied(state, parts, completion, begun)
     except (GraphBubbleUp, InputError):
         raise
@@ -244,7 +246,7 @@ def review(state: State) -> Update:
 
 def _reply_of(said: Any) -> Reply:
     try:
-        return Reply("", said if isinstance(said, Action) else from_plain(said), None, (), None)
+        return Reply("", from_plain(said), None, (), None)
     except InputError as error:
         return Reply("", None, None, (), str(error))
 

@@ -115,7 +115,7 @@ class Output(TypedDict, total=False):
     run: RunInfo
 
 
-class State(Input, Output, total=False):  # type: ignore[misc]
+class State(Input, Output, total=False):
     """Everything between the super-steps."""
 
     queue: list[Queued]

@@ -89,9 +89,9 @@ class ImageStore:
     def _reopen(self, reference: dict[str, Any]) -> MedicalImage:
         uri, sha = reference.get("uri"), reference.get("sha")
         kept = self._folder / f"{sha}.png" if self._folder is not None else None
-        if uri is None and (kept is None or not kept.is_file()):
+        source = uri if uri is not None else kept if kept is not None and kept.is_file() else None
+        if source is None:
             raise InputError(f"image {sha}: it came without a file and is held no longer; give ImageStore a folder")
-        source = uri if uri is not None else kept
         image = open_image(source, slice=reference.get("slice"), window=reference.get("window"))
         if sha is not None and image.sha != sha:
             raise InputError(f"{Path(str(uri)).name}: its pixels have changed since the run began; start a new run")

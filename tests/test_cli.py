@@ -1,6 +1,7 @@
 """The command line as a user meets it: one subprocess a case, exit codes, one line for every mistake."""
 
 import json
+import signal
 import struct
 import subprocess
 import sys
@@ -12,8 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
+from rich.console import Console
 
+from ibisagent.agent import build_graph
 from ibisagent.ui.cli import main
+from ibisagent.ui.live import run_live
 
 
 def run(*arguments, cwd, stdin=""):
@@ -108,6 +112,29 @@ def test_a_person_clicks_at_the_terminal(case):
         "point",
         "terminate",
     ]
+
+
+def test_ctrl_c_ends_the_run_with_the_mask_in_force(case):
+    command = [sys.executable, "-m", "ibisagent.ui", "segment", "scan.png", "x", "--policy", "person", "--out", "o"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=case, text=True, **pipes) as running:
+        while "Next?" not in running.stdout.readline():
+            pass
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate("Positive Point (0.55, 0.42)\n", timeout=60)
+    assert (running.returncode, err) == (0, "")
+    record = json.loads((case / "o/trajectory.json").read_text())
+    assert (record["stop"], len(record["steps"])) == ("cancelled", 1)
+    assert np.asarray(Image.open(case / "o/mask.png")).any()
+    assert "cancelled" in out
+
+
+def test_a_bug_comes_out_beside_the_last_state(pixels):
+    graph = build_graph("centre", "disk")
+    graph.parts.store.get = None  # parse will find no reply
+    state, bug = run_live(graph, {"image": pixels, "request": "x"}, Console(quiet=True))
+    assert state["run"]["turn"] == 1
+    assert isinstance(bug, TypeError)
 
 
 def test_a_slice_of_a_volume_is_saved_on_the_volume_s_grid(tmp_path):

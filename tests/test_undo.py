@@ -1,5 +1,7 @@
 """Undo: by the policy, by a guard, by a person; masks and logits come back bit for bit, and the record tells it."""
 
+import asyncio
+
 import numpy as np
 import pytest
 from fakes import STOP, UNDO, By, Counting, Watched, negative, positive, script
@@ -118,6 +120,17 @@ def test_a_person_as_policy_clicks_undoes_and_stops(pixels):
     ended = graph.invoke(Command(resume="Terminate"), THREAD)
     assert (ended["stop"], {step["by"] for step in ended["steps"]}) == ("terminated", {"person"})
     assert [step["reverts"] for step in ended["steps"]] == [None, None, 2, None]
+
+
+def test_a_person_can_be_asked_from_async_code(pixels):
+    async def ends():
+        graph = build_graph(PersonPolicy(), "disk", checkpointer=InMemorySaver())
+        await graph.ainvoke({"image": pixels, "request": "Segment."}, THREAD)
+        await graph.ainvoke(Command(resume={"type": "point", "x": 0.5, "y": 0.5, "positive": True}), THREAD)
+        return await graph.ainvoke(Command(resume={"type": "terminate"}), THREAD)
+
+    ended = asyncio.run(ends())
+    assert (ended["stop"], len(ended["steps"])) == ("terminated", 2)
 
 
 def test_a_person_s_undo_in_review_leads_back_into_the_loop(pixels):

@@ -123,8 +123,10 @@ def _run(graph: SegmentationGraph, start: dict[str, Any], image: MedicalImage, c
     begun = time.perf_counter()
     folder = case.out if case.out is not None else Path("runs") / time.strftime("%Y%m%d-%H%M%S")
     make_folder(folder)
-    ended = run_live(graph, start, console, truth)
-    written = write_run(folder, graph, ended, image, truth=truth, saves=case.saves)
+    state, bug = run_live(graph, start, console, truth)
+    written = write_run(folder, graph, state, image, truth=truth, saves=case.saves) if state is not None else []
+    if bug is not None:
+        raise bug
     console.print(f"{time.perf_counter() - begun:.1f} s; wrote {', '.join(str(path) for path in written)}")
 
 

@@ -49,8 +49,10 @@ def main() -> None:
     console.print(_SAYS)
     image = open_image(path)
     graph = build_graph(OraclePolicy(truth, target_iou=0.85), "geocut", LoopConfig(max_steps=20))
-    ended = run_live(graph, {"image": image, "request": "Segment the lesion."}, console, truth)
-    for written in write_run(Path("runs/demo"), graph, ended, image, truth=truth):
+    state, bug = run_live(graph, {"image": image, "request": "Segment the lesion."}, console, truth)
+    if state is None or bug is not None:
+        raise bug or RuntimeError("the run did not begin")
+    for written in write_run(Path("runs/demo"), graph, state, image, truth=truth):
         console.print(f"wrote {written}")
 
 

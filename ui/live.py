@@ -1,7 +1,11 @@
 """The live table of a run: one row a step, as it happens."""
 
+import signal
 import sys
-from typing import Any
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from langgraph.types import Command
 from rich.box import SIMPLE_HEAD
@@ -13,39 +17,77 @@ from rich.table import Table
 from ibisagent.agent import Action, Box, Click, SegmentationGraph
 from ibisagent.agent.actions import from_plain
 from ibisagent.agent.parsing import parse_reply
-from ibisagent.agent.state import State, StepRecord
+from ibisagent.agent.state import RunContext, State, StepRecord
 from ibisagent.tools.masks import area, decode
 from ibisagent.tools.simulator import iou
 
-__all__ = ["run_live"]
+__all__ = ["Ended", "run_live"]
 
 _THREAD = {"configurable": {"thread_id": "command line"}}
 
 
-def run_live(graph: SegmentationGraph, start: dict[str, Any], console: Console, truth: Any = None) -> State:
-    """Run the graph, show its steps, ask at interrupts, and give the state it ended with.
+class Ended(NamedTuple):
+    """The last state of a run, None if it never began, and the bug that ended it, if one did."""
+
+    state: State | None
+    bug: Exception | None
+
+
+def run_live(graph: SegmentationGraph, start: dict[str, Any], console: Console, truth: Any = None) -> Ended:
+    """Run the graph, show its steps, ask at interrupts; Ctrl-C ends the run after the model's current call.
 
     ``truth``: the true mask, (H, W) bool; with it the table has a column for the IoU.
     """
+    state: State | None = None
+    bug: Exception | None = None
+    try:
+        for state in _states(graph, start, console, truth):
+            pass
+    except Exception as error:
+        bug = error
+    if state is not None:
+        console.print(f"[bold]{state['stop'] or 'failed'}[/bold]  {escape(state['answer'] or state['error'] or '')}")
+    return Ended(state, bug)
+
+
+def _states(graph: SegmentationGraph, start: dict[str, Any], console: Console, truth: Any) -> Iterator[State]:
     table = _table(truth is not None)
-    state: Any = None
     given: Any = start
-    with Live(table, console=console, auto_refresh=False, vertical_overflow="visible") as live:
+    with (
+        _cancel_at_ctrl_c() as cancel,
+        Live(table, console=console, auto_refresh=False, vertical_overflow="visible") as live,
+    ):
         while given is not None:
             following: Any = None
-            for mode, chunk in graph.stream(given, _THREAD, stream_mode=["custom", "values"]):
+            context = RunContext(cancel=cancel)
+            for mode, chunk in graph.stream(given, _THREAD, context=context, stream_mode=["custom", "values"]):
                 if mode == "values" and "__interrupt__" in chunk:
                     following = Command(resume=_ask(chunk["__interrupt__"][0].value, live, console))
-                elif mode == "values":
-                    state = chunk
-                elif chunk["event"] == "step":
+                elif mode == "values" and "run" in chunk:
+                    yield chunk
+                elif mode == "custom" and chunk["event"] == "step":
                     table.add_row(*_row(graph, chunk, truth))
                     live.refresh()
             given = following
     if not console.is_terminal:
         console.print()  # a Live table that cannot move the cursor leaves its last line open
-    console.print(f"[bold]{state['stop']}[/bold]  {escape(state['answer'] or state['error'] or '')}")
-    return state  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _cancel_at_ctrl_c() -> Iterator[threading.Event]:
+    """Give an event that the first Ctrl-C sets; the second one interrupts as usual."""
+    cancel = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(*_: Any) -> None:
+        cancel.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield cancel
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _table(known: bool) -> Table:

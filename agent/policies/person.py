@@ -4,16 +4,15 @@ from typing import Any
 
 from langgraph.types import interrupt
 
-from ibisagent.agent.actions import Backtrack, Terminate, from_plain, spell, to_plain, write_reply
+from ibisagent.agent.actions import from_plain, spell, to_plain, write_reply
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
-from ibisagent.tools.clicks import Box, Click
 from ibisagent.tools.masks import encode
 
 __all__ = ["PersonPolicy"]
 
 
 class PersonPolicy(SyncPolicy):
-    """Interrupts with what there is to see; resume with an action as text, as itself or in its plain form.
+    """Interrupts with what there is to see; resume with an action as text or in its plain form.
 
     It needs a checkpointer: ``graph.invoke(Command(resume="Positive Point (0.41, 0.52)"), config)``.
     """
@@ -24,10 +23,7 @@ class PersonPolicy(SyncPolicy):
         """Ask the person; text goes on as it is, so that what cannot be parsed is asked again."""
         said = interrupt(_question(observation))
         if isinstance(said, dict):
-            said = from_plain(said)
-        if isinstance(said, Click | Box | Backtrack | Terminate):
-            answer = "Accepted." if isinstance(said, Terminate) else None
-            said = write_reply("", said, answer, observation.frame)
+            said = write_reply("", from_plain(said), frame=observation.frame)
         return Completion(str(said), model=self.name)
 
 

@@ -43,12 +43,12 @@ class Parameters:
     fade: float = 0.6
     local: float = 0.5
     late: int = 2
-    trust: float = 0.4
-    grow: float = 0.3
-    close: float = 0.0
-    ample: float = 0.5
-    along: float = 0.0
-    small_seeds: bool = False
+    trust: float = 0.25
+    grow: float = 1.0
+    close: float = 5.0
+    ample: float = 0.3
+    along: float = 0.6
+    small_seeds: bool = True
     widen: float = 2.0
     agree: float = 0.5
     clash: float = 5.0
@@ -129,7 +129,9 @@ def _level(
             nearest = min(nearest, float(gap))
     if np.isfinite(nearest) and parameters.close > 0:
         areas = np.searchsorted(np.sort(a_map, axis=None), levels) + 1.0
-        merits = merits - parameters.close * np.maximum(0, np.log(areas / (np.pi * parameters.ample * nearest**2 + 1))) ** 2
+        merits = (
+            merits - parameters.close * np.maximum(0, np.log(areas / (np.pi * parameters.ample * nearest**2 + 1))) ** 2
+        )
     if area > 0:
         areas = np.searchsorted(np.sort(a_map, axis=None), levels) + 1.0
         merits = merits - 3 * np.log(areas / area) ** 2

@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from ibisagent.tools.clicks import Box, Click, Pixel, PixelBox, Prompt, pixel_box, pixel_of
 from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Query, one_by_one
+from ibisagent.tools.segmenters.confidence import Context, score
 from ibisagent.tools.segmenters.evidence import Evidence, Mark, Parameters, correction, gather, seeds
 from ibisagent.tools.segmenters.features import Features, Field, Grid, extract
 
@@ -59,10 +60,10 @@ class GeodesicSegmenter:
         marks, box = _read(prompts, embedding)
         evidence = self._evidence(embedding, marks, box, prior)
         if evidence is None:
-            return self._finish(embedding, prompts, np.zeros(embedding.grid.work, np.bool_), None, None)
+            return self._finish(embedding, prompts, np.zeros(embedding.grid.work, np.bool_), None, prior)
         unary = self._unary(embedding, evidence, marks, box, prior)
         label = _tidy(self._label(embedding, unary), marks, prior)
-        return self._finish(embedding, prompts, label, evidence, prior)
+        return self._finish(embedding, prompts, label, self._score(embedding, label, unary, marks, prior), prior)
 
     def _evidence(
         self, embedding: Features, marks: list[Mark], box: PixelBox | None, prior: Prior | None
@@ -122,15 +123,19 @@ class GeodesicSegmenter:
     def _label(self, embedding: Features, unary: Field) -> Mask:
         return unary > 0
 
-    def _score(self, embedding: Features, label: Mask, evidence: Evidence) -> float | None:
-        return None
+    def _score(
+        self, embedding: Features, label: Mask, unary: Field, marks: list[Mark], prior: Prior | None
+    ) -> float | None:
+        before = None if prior is None else prior.work
+        gap = correction(marks[-1], before) if before is not None and marks else 0.0
+        return score(embedding, label, Context(max(1, len(marks)), gap, before, unary))
 
     def _finish(
         self,
         embedding: Features,
         prompts: Sequence[Prompt],
         label: Mask,
-        evidence: Evidence | None,
+        score: float | None,
         prior: Prior | None,
     ) -> Prediction:
         full = _full_size(embedding.grid, label, prior)
@@ -142,7 +147,6 @@ class GeodesicSegmenter:
                     full[(box.top + box.bottom) // 2, (box.left + box.right) // 2] = True
             else:
                 full[pixel_of(prompt, full.shape)] = prompt.positive
-        score = None if evidence is None else self._score(embedding, label, evidence)
         mask = _frozen(full)
         return Prediction(mask, score, Prior(mask, _frozen(label), prior is not None and prior.given, len(prompts)))
 
