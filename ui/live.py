@@ -41,8 +41,8 @@ def run_live(graph: SegmentationGraph, start: dict[str, Any], console: Console, 
     state: State | None = None
     bug: Exception | None = None
     try:
-        for state in _states(graph, start, console, truth):
-            pass
+        for latest in _states(graph, start, console, truth):
+            state = latest
     except Exception as error:
         bug = error
     if state is not None:
