@@ -242,6 +242,18 @@ def test_an_image_is_encoded_once_and_no_prediction_is_computed_twice(pixels):
     assert all(end["mask"] == ends[0]["mask"] for end in ends)
 
 
+def test_schemas_are_published_for_whoever_embeds_the_graph():
+    graph = build_graph("centre", "disk")
+    assert set(graph.get_input_jsonschema()["properties"]) == {"image", "request", "kind", "initial_mask", "prompts"}
+    assert {"mask", "answer", "stop", "steps", "measurements"} <= set(graph.get_output_jsonschema()["properties"])
+
+
+def test_copies_keep_the_door_and_the_recursion_limit(pixels):
+    graph = build_graph("centre", "disk").with_config(tags=["copied"])
+    assert graph.config["recursion_limit"] == LoopConfig().recursion_limit
+    assert graph.invoke({"image": pixels, "request": REQUEST})["stop"] == "terminated"
+
+
 def test_get_segmenter_names_what_there_is():
     with pytest.raises(InputError, match="disk, geocut, geodesic"):
         get_segmenter("u-net")

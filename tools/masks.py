@@ -8,11 +8,12 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
+from typing_extensions import TypedDict
 
 from ibisagent.tools.decoding import MAX_PIXELS, decoding
 from ibisagent.tools.errors import InputError
