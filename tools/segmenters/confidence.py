@@ -30,8 +30,9 @@ NAMES = (
     "clicks",
     "odds",
 )
-WEIGHTS = np.zeros(len(NAMES))
-BIAS = 0.0
+WEIGHTS = np.array([-0.157, 0.33, 0.134, -0.636, -0.317, -0.064, -1.708, -1.605, -0.316, 0.712, 0.245, 0.275])
+BIAS = 1.651
+VISIBLE = 0.3  # contrast in spreads under which a mask is not told from its surroundings
 
 
 class Context(NamedTuple):
@@ -99,4 +100,6 @@ def score(features: Features, label: Mask, context: Context) -> float:
     """Estimate the IoU of a mask (h, w), in [0, 1]; 0 for an empty mask or one that is everything."""
     if not label.any() or label.all():
         return 0.0
-    return float(np.round(1 / (1 + np.exp(-(measure(features, label, context) @ WEIGHTS + BIAS))), 4))
+    numbers = measure(features, label, context)
+    visible = min(1.0, float(numbers[NAMES.index("contrast")]) / VISIBLE)
+    return float(np.round(visible / (1 + np.exp(-(numbers @ WEIGHTS + BIAS))), 4))

@@ -18,6 +18,7 @@ class GeocutSegmenter(GeodesicSegmenter):
     """`GeodesicSegmenter` plus colour likelihoods and a contour that follows edges."""
 
     name = "geocut-1"
+    calibrated = True
 
     def _label(self, embedding: Features, unary: Field) -> Mask:
         right, down = embedding.memo.get("pairs", lambda: self._pairs(embedding.colours))
