@@ -22,8 +22,7 @@ from ibisagent.tools.segmenters.memo import Memo, Memoised
 
 __all__ = ["Parts", "as_prompt", "prompts_of"]
 
-_CANVASES = 16
-_BYTES = 128 * 2**20
+_BYTES = 96 * 2**20  # of each cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +34,7 @@ class Parts:
     config: LoopConfig
     images: ImageStore
     store: RunStore
-    canvases: OnceCache[Canvas] = field(default_factory=lambda: OnceCache(_CANVASES))
+    canvases: OnceCache[Canvas] = field(default_factory=lambda: OnceCache(_BYTES, lambda ready: 2 * ready[0].nbytes))
     frames: OnceCache[NDArray[np.uint8]] = field(default_factory=lambda: OnceCache(_BYTES, lambda array: array.nbytes))
     masks: OnceCache[NDArray[np.bool_]] = field(default_factory=lambda: OnceCache(_BYTES, lambda array: array.nbytes))
 
@@ -50,13 +49,15 @@ class Parts:
 
     def mask(self, rle: Rle) -> NDArray[np.bool_]:
         """Decode a mask, (H, W) bool, read-only."""
-        return self.masks.get(rle_key(rle), lambda: decode(rle))
+        return self.masks.get(rle_key(rle), lambda: _read_only(decode(rle)))
 
     def picture(self, image: MedicalImage, rle: Rle) -> NDArray[np.uint8]:
         """Draw a mask over its image, (h, w, 3) uint8, as the policy is shown it."""
-        key = (image.sha, rle_key(rle))
+        return self.frames.get((image.sha, rle_key(rle)), lambda: self._draw(image, rle))
+
+    def _draw(self, image: MedicalImage, rle: Rle) -> NDArray[np.uint8]:
         ready = self.canvases.get(image.sha, lambda: canvas(image.pixels))
-        return self.frames.get(key, lambda: fit(draw(ready, self.mask(rle)), self.config.picture_side))
+        return fit(draw(ready, self.mask(rle)), self.config.picture_side)
 
     def frame(self, state: State) -> Frame:
         """Give the frame in which the policy writes its coordinates: that of the picture it is shown."""
@@ -111,6 +112,11 @@ class Parts:
     def _turn(self, state: State, step: StepRecord, shown: str, feedback: str | None) -> Turn:
         picture = self.picture(self.image(state), self.store.get_mask(shown))
         return Turn(picture, feedback, self.store.get(step["reply"] or "")["text"])
+
+
+def _read_only(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    mask.setflags(write=False)
+    return mask
 
 
 def prompts_of(state: State) -> tuple[Prompt, ...]:
