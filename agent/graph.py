@@ -18,8 +18,8 @@ from ibisagent.agent.parts import Parts
 from ibisagent.agent.policies import Policy, get_policy
 from ibisagent.agent.state import Input, Output, RunContext, State
 from ibisagent.agent.stores import ImageStore, RunStore
-from ibisagent.tools.segmenters import Segmenter, get_segmenter
-from ibisagent.tools.segmenters.memo import Memo
+from ibisagent.tools.segmenters import Segmenter
+from ibisagent.tools.segmenters.memo import Memo, memo_of
 
 __all__ = ["SegmentationGraph", "build_graph"]
 
@@ -35,11 +35,11 @@ def build_graph(
 ) -> "SegmentationGraph":
     """Compile the loop; see `ibisagent.agent.state.Input` and `Output` for what goes in and comes out.
 
-    Pass one `Memo` to several graphs, and one ``images`` and ``store``, to share what was computed.
+    Graphs with the same segmenter share what it computed; with the same ``images`` and ``store`` those as well.
     """
     parts = Parts(
         policy=get_policy(policy),
-        memo=segmenter if isinstance(segmenter, Memo) else Memo(get_segmenter(segmenter)),
+        memo=memo_of(segmenter),
         config=config or LoopConfig(),
         images=images or ImageStore(),
         store=store or RunStore(),

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import atomic
-from ibisagent.tools.images import MedicalImage, open_image
+from ibisagent.tools.images import MedicalImage, Spacing, open_image
 from ibisagent.tools.masks import Rle
 
 __all__ = ["ImageStore", "RunStore"]
@@ -82,8 +83,7 @@ class ImageStore:
 
     def open(self, reference: dict[str, Any]) -> MedicalImage:
         """Open a reference; `InputError` when its file is gone or no longer has the pixels of its hash."""
-        sha = reference.get("sha")
-        held = self._images.peek(sha) if sha else None
+        held = self._images.peek(_key(reference))
         return held if held is not None else self._reopen(reference)
 
     def _reopen(self, reference: dict[str, Any]) -> MedicalImage:
@@ -93,16 +93,19 @@ class ImageStore:
         if source is None:
             raise InputError(f"image {sha}: it came without a file and is held no longer; give ImageStore a folder")
         image = open_image(source, slice=reference.get("slice"), window=reference.get("window"))
+        if uri is None:
+            image = replace(image, uri=None, spacing=_spacing(reference))
         if sha is not None and image.sha != sha:
             raise InputError(f"{Path(str(uri)).name}: its pixels have changed since the run began; start a new run")
         self._hold(image)
         return image
 
     def _hold(self, image: MedicalImage) -> dict[str, Any]:
-        self._images.get(image.sha, lambda: image)
+        reference = reference_of(image)
+        self._images.get(_key(reference), lambda: image)
         if self._folder is not None and image.uri is None:
             self._write(self._folder / f"{image.sha}.png", image)
-        return reference_of(image)
+        return reference
 
     @staticmethod
     def _write(path: Path, image: MedicalImage) -> None:
@@ -115,8 +118,20 @@ class ImageStore:
 
 
 def reference_of(image: MedicalImage) -> dict[str, Any]:
-    """Refer to an image by hash, and by file, slice and window where it has them."""
-    return {"sha": image.sha, "uri": image.uri, "slice": image.slice, "window": image.window}
+    """Refer to an image by its content hash, its file, slice and window where it has them, and its spacing in mm."""
+    spacing = [float(length) for length in image.spacing] if image.spacing is not None else None
+    return {"sha": image.sha, "uri": image.uri, "slice": image.slice, "window": image.window, "spacing_mm": spacing}
+
+
+def _key(reference: dict[str, Any]) -> tuple[Any, ...]:
+    """Tell pictures apart that look the same but lie elsewhere: two empty slices, two exports of other spacing."""
+    spacing = _spacing(reference)
+    return (reference.get("sha"), reference.get("uri"), reference.get("slice"), reference.get("window"), spacing)
+
+
+def _spacing(reference: dict[str, Any]) -> Spacing | None:
+    spacing = reference.get("spacing_mm")
+    return Spacing(*spacing) if spacing is not None else None
 
 
 def _nbytes(image: MedicalImage) -> int:

@@ -122,7 +122,7 @@ def trajectory(
         version=VERSION,
         made_by=f"ibisagent {version('ibisagent')}",
         image=state["image"] | {"uri": _relative(state["image"]["uri"], folder)},
-        geometry={"height": height, "width": width, "spacing_mm": list(image.spacing) if image.spacing else None},
+        geometry={"height": height, "width": width, "spacing_mm": state["image"]["spacing_mm"]},
         request=state["request"],
         kind=state["kind"],
         turn=run["turn"],

@@ -14,25 +14,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 from scipy import ndimage
 from scipy.stats import spearmanr
 
 from ibisagent.tools.clicks import Click, Pixel, click_at
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.segmenters import get_segmenter, segmenter_names
 from ibisagent.tools.segmenters.base import Mask, Pixels, Segmenter
-from ibisagent.tools.segmenters.disk import DiskSegmenter
-from ibisagent.tools.segmenters.geocut import GeocutSegmenter
-from ibisagent.tools.segmenters.geodesic import GeodesicSegmenter
 from ibisagent.tools.simulator import NextClick, next_click
 
 __all__ = ["Run", "click_run", "click_sequence", "clicks_to", "iou", "rough"]
 
-SEGMENTERS: dict[str, Callable[[], Segmenter]] = {
-    "disk": DiskSegmenter,
-    "geodesic": GeodesicSegmenter,
-    "geocut": GeocutSegmenter,
-}
 Place = Callable[[NextClick, Mask, Mask], Pixel]
 
 
@@ -113,28 +106,37 @@ def _row(name: str, runs: list[Run], clicks: int) -> list[str]:
     ious = [_padded(run.ious, clicks) for run in runs]
     means = np.mean(ious, axis=0)
     known = [(s, i) for run in runs for s, i in zip(run.scores, run.ious, strict=True) if s is not None]
-    rho = f"{spearmanr(*zip(*known, strict=True)).statistic:.2f}" if len({s for s, _ in known}) > 1 else "-"
+    scores, values = [s for s, _ in known], [i for _, i in known]
+    rho = f"{spearmanr(scores, values).statistic:.2f}" if len(set(scores)) > 1 and len(set(values)) > 1 else "-"
     at = [f"{means[k - 1]:.3f}" if k <= clicks else "-" for k in (1, 3, 5, 10, 20)]
-    noc = [f"{np.mean([clicks_to(values, target) for values in ious]):.1f}" for target in (0.80, 0.85)]
+    noc = [f"{np.mean([clicks_to(sequence, target) for sequence in ious]):.1f}" for target in (0.80, 0.85)]
     median = 1000 * float(np.median([seconds for run in runs for seconds in run.seconds]))
     return [name, str(len(runs)), *at, *noc, f"{median:.0f}", rho]
 
 
 def main(
     folder: Annotated[Path, typer.Argument(help="holds images/*.png and masks/*.png of equal names")],
-    segmenter: Annotated[list[str], typer.Option(help=f"one of {', '.join(SEGMENTERS)}; repeatable")] = ["geocut"],  # noqa: B006
+    segmenter: Annotated[list[str], typer.Option(help=f"one of {', '.join(segmenter_names())}; repeatable")] = [
+        "geocut"
+    ],  # noqa: B006
     clicks: Annotated[int, typer.Option(min=1)] = 20,
     jitter: Annotated[bool, typer.Option(help="rough clicks instead of centred ones")] = False,
 ) -> None:
     """Click on every target of a folder and print a row for each segmenter."""
-    if unknown := [name for name in segmenter if name not in SEGMENTERS]:
-        raise InputError(f"segmenter {unknown[0]!r}: expected one of {', '.join(SEGMENTERS)}")
+    models = [get_segmenter(name) for name in segmenter]
     pairs = list(_pairs(folder))
     if not pairs:
         raise InputError(f"{folder}: expected images/*.png with masks/*.png of equal names and a mask not empty")
-    table = Table("segmenter", "n", *(f"IoU@{k}" for k in (1, 3, 5, 10, 20)), "NoC@80", "NoC@85", "ms", "rho(score)")
-    for name in segmenter:
-        model = SEGMENTERS[name]()
+    table = Table(
+        Column("segmenter", no_wrap=True, min_width=8),
+        Column("n", min_width=2),
+        *(f"IoU@{k}" for k in (1, 3, 5, 10, 20)),
+        "NoC@80",
+        "NoC@85",
+        "ms",
+        "rho(score)",
+    )
+    for name, model in zip(segmenter, models, strict=True):
         place = rough(0) if jitter else None
         runs = [click_run(model, *pair, clicks, place) for pair in track(pairs, name, console=Console(stderr=True))]
         table.add_row(*_row(name, runs, clicks))

@@ -254,6 +254,17 @@ def test_copies_keep_the_door_and_the_recursion_limit(pixels):
     assert graph.invoke({"image": pixels, "request": REQUEST})["stop"] == "terminated"
 
 
+def test_graphs_of_one_segmenter_share_what_it_computed(pixels):
+    segmenter = Counting()
+    for _ in range(2):
+        graph = build_graph(script(positive(0.3, 0.5), STOP), segmenter)
+        graph.invoke({"image": pixels, "request": REQUEST})
+    other = build_graph(script(positive(0.7, 0.5), STOP), segmenter)
+    other.invoke({"image": pixels, "request": REQUEST})
+    assert (segmenter.embeds, segmenter.predictions) == (1, 2)
+    assert build_graph("centre", "disk").parts.memo is build_graph("random", "disk").parts.memo
+
+
 def test_get_segmenter_names_what_there_is():
     with pytest.raises(InputError, match="disk, geocut, geodesic"):
         get_segmenter("u-net")

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from fakes import STOP, UNDO, Counting, positive, script
 
-from ibisagent.agent import LoopConfig, build_graph
+from ibisagent.agent import ImageStore, LoopConfig, build_graph
 from ibisagent.agent.limits import limit
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.grids import Grid
+from ibisagent.tools.images import MedicalImage, Spacing
 from ibisagent.tools.masks import decode
 from ibisagent.tools.segmenters import Prediction
 
@@ -61,3 +63,16 @@ def test_super_steps_running_out_is_a_budget():
     state = {"run": run, "steps": [], "remaining_steps": 3}
     assert limit(state, LoopConfig()) == "budget"
     assert limit(state | {"remaining_steps": 4}, LoopConfig()) is None
+
+
+def test_pictures_that_look_the_same_keep_their_own_spacing(pixels, tmp_path):
+    images = ImageStore(tmp_path / "images")
+    areas = []
+    for spacing in (None, Spacing(1.0, 1.0), Spacing(0.5, 2.0), Spacing(0.5, 0.5)):
+        image = MedicalImage(pixels, Grid(pixels.shape), spacing=spacing)
+        graph = build_graph(script(positive(0.5, 0.5), STOP), "disk", images=images)
+        ended = graph.invoke({"image": image, "request": "Segment."})
+        areas.append(ended["measurements"]["area_mm2"])
+        later = ImageStore(tmp_path / "images").open(ended["image"])
+        assert (later.sha, later.spacing) == (image.sha, spacing)
+    assert areas == [None, areas[1], areas[1], areas[1] / 4]

@@ -148,7 +148,7 @@ def test_border_click_is_honoured(make, corner):
 @every
 @pytest.mark.parametrize("signs", [(True, False), (False, True), (True, False, True)])
 def test_later_click_wins_on_the_same_pixel(make, signs):
-    pixels, truth = scene()
+    pixels, _ = scene()
     clicks = tuple(Click(0.45, 0.45, positive=sign) for sign in signs)
     prediction = chain(make(), pixels, clicks)[-1]
     assert prediction.mask[pixel_of(clicks[-1], pixels.shape)] == signs[-1]
@@ -210,6 +210,29 @@ def test_click_on_an_initial_mask_edits_only_near_itself(make, factor):
     assert not (cut & ~initial).any()
     assert 0.5 * initial.sum() < cut.sum() < initial.sum()
     assert initial.sum() == 1800 * factor**2
+
+
+@looking
+@pytest.mark.parametrize("value", [False, True])
+def test_initial_mask_that_is_empty_or_everything(make, value):
+    pixels, truth = scene()
+    segmenter = make()
+    embedding = segmenter.embed(pixels)
+    prior = segmenter.prior_from_mask(embedding, np.full(truth.shape, value))
+    assert np.array_equal(segmenter.predict(embedding, (), prior).mask, np.full(truth.shape, value))
+    row, column = (int(values.mean()) for values in np.nonzero(truth))
+    cut = segmenter.predict(embedding, (click_at(Pixel(row, column), truth.shape, positive=False),), prior).mask
+    assert not cut[row, column]
+    assert cut.mean() > 0.5 if value else not cut.any()
+    added = segmenter.predict(embedding, (click_at(Pixel(row, column), truth.shape),), prior).mask
+    assert added.all() if value else overlap(added, truth) > 0.7
+
+
+@looking
+def test_initial_mask_of_another_shape_raises(make):
+    segmenter, (pixels, _) = make(), scene()
+    with pytest.raises(ValueError, match="expected"):
+        segmenter.prior_from_mask(segmenter.embed(pixels), np.zeros((3, 3), np.bool_))
 
 
 @looking

@@ -1,64 +1,27 @@
-"""From clicks to evidence: geodesic maps, the level where each click's object ends, and the unary energy of a pixel.
+"""From clicks to evidence: geodesic maps and the level where each click's object ends.
 
-Geodesic distance as evidence for clicks follows Criminisi, Sharp and Blake (GeoS, 2008); the level of a map is chosen
-by how strong an edge its contour lies on, in the spirit of maximally stable regions (Matas et al. 2002).
+Geodesic distance as evidence for clicks follows Criminisi, Sharp and Blake (GeoS, 2008).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from skimage.graph import MCP_Geometric
 
 from ibisagent.tools.clicks import Pixel
 from ibisagent.tools.segmenters.base import Mask
 from ibisagent.tools.segmenters.features import Features, Field
 from ibisagent.tools.segmenters.levels import rank_levels
+from ibisagent.tools.segmenters.parameters import Parameters
+from ibisagent.tools.segmenters.shaping import Mark
 
-__all__ = ["Evidence", "Mark", "Parameters", "gather", "geodesic_map"]
+__all__ = ["Evidence", "correction", "gather", "geodesic_map", "seeds"]
 
-FAR = 9.0  # a normalised distance that stands for "no such click"
-
-
-class Mark(NamedTuple):
-    """A click on the working grid."""
-
-    pixel: Pixel
-    positive: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """What tunes the embedded segmenters; lengths are in working pixels, colours in units of the grey range."""
-
-    side: int = 256
-    step: float = 0.02
-    colour_cost: float = 8.0
-    edge_cost: float = 6.0
-    tolerance: float = 0.04
-    reach: float = 0.35
-    weight_colour: float = 0.5
-    weight_old: float = 2.4
-    fade: float = 0.6
-    local: float = 0.5
-    late: int = 2
-    trust: float = 0.25
-    grow: float = 1.0
-    close: float = 5.0
-    ample: float = 0.3
-    along: float = 0.6
-    small_seeds: bool = True
-    widen: float = 2.0
-    agree: float = 0.5
-    clash: float = 5.0
-    early: float = 0.22
-    near: float = 3.0
-    least: float = 6.0
-    disc: float = 0.8
-    weight_disc: float = 3.0
-    smoothness: float = 6.0
-    floor: float = 0.1
+FAR = np.float32(9.0)  # a normalised distance that stands for "no such click"
+GIVEN = (np.float32(0.45), np.float32(3.0))  # that of a pixel inside and outside somebody's initial mask
+SEED = 2.0  # radius of the disc that a click settles, in working pixels
 
 
 class Evidence(NamedTuple):
@@ -72,14 +35,14 @@ class Evidence(NamedTuple):
     latest: Field
 
     @property
-    def probability(self) -> Field:
-        """Chance of being inside from the two distances alone."""
+    def chance(self) -> Field:
+        """Chance of being inside, (h, w), from the two distances alone."""
         rival = np.minimum(self.outside, 1.0) ** 2
         return np.asarray(rival / (rival + self.inside**2 + 1e-9), dtype=np.float32)
 
 
 def geodesic_map(features: Features, pixel: Pixel, parameters: Parameters) -> Field:
-    """Cost of the cheapest path from a pixel to every other, (h, w): steps cost more across edges and in other colours."""
+    """Cost of the cheapest path from a pixel to every other, (h, w); edges and other colours make steps dear."""
     row, column, r = pixel.row, pixel.column, 2
     patch = features.colours[max(0, row - r) : row + r + 1, max(0, column - r) : column + r + 1]
     patch = patch.reshape(-1, patch.shape[2])
@@ -102,39 +65,38 @@ def correction(mark: Mark, mask: Mask) -> float:
     if mask[mark.pixel] == mark.positive:
         return 0.0
     rows, columns = np.nonzero(mask == mark.positive)
-    if rows.size == 0:
-        return float(max(mask.shape))
+    if rows.size == 0:  # all of the picture is wrong: its border is the contour
+        (row, column), (height, width) = mark.pixel, mask.shape
+        return float(1 + min(row, column, height - 1 - row, width - 1 - column))
     return float(np.sqrt(((rows - mark.pixel.row) ** 2 + (columns - mark.pixel.column) ** 2).min()))
 
 
 def _map(features: Features, pixel: Pixel, parameters: Parameters) -> Field:
-    made = features.memo.get(pixel, lambda: geodesic_map(features, pixel, parameters))
-    return np.asarray(made, dtype=np.float32)
+    made: Field = features.memo.get((pixel, parameters), lambda: geodesic_map(features, pixel, parameters))
+    return made
+
+
+def _areas(a_map: Field, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.searchsorted(np.sort(a_map, axis=None), levels) + 1, np.float64)
 
 
 def _level(
     features: Features, a_map: Field, mark: Mark, marks: Sequence[Mark], area: float, parameters: Parameters
 ) -> float:
-    """Choose the end of a click's object: it should hold the clicks of its own sign and none of the other.
-
-    ``area``: the object's likely size in working pixels, 0 when nothing is known.
-    """
-    levels, merits = features.memo.get((mark.pixel, "levels"), lambda: rank_levels(a_map, features, mark.pixel))
-    nearest = np.inf
+    """Choose the end of a click's object: it should hold the clicks of its own sign and none of the other."""
+    key = (mark.pixel, parameters, "levels")
+    levels, merits = features.memo.get(key, lambda: rank_levels(a_map, features, mark.pixel))
+    rivals = []
     for pixel, positive in marks:
-        holds = levels > a_map[pixel]
-        merits = merits + (parameters.agree if positive == mark.positive else -parameters.clash) * holds
+        merit = parameters.agree if positive == mark.positive else -parameters.clash
+        merits = merits + merit * (levels > a_map[pixel])
         if positive != mark.positive:
-            gap = np.hypot(pixel.row - mark.pixel.row, pixel.column - mark.pixel.column)
-            nearest = min(nearest, float(gap))
-    if np.isfinite(nearest) and parameters.close > 0:
-        areas = np.searchsorted(np.sort(a_map, axis=None), levels) + 1.0
-        merits = (
-            merits - parameters.close * np.maximum(0, np.log(areas / (np.pi * parameters.ample * nearest**2 + 1))) ** 2
-        )
+            rivals.append((pixel.row - mark.pixel.row) ** 2 + (pixel.column - mark.pixel.column) ** 2)
+    if rivals:
+        excess = np.log(_areas(a_map, levels) / (np.pi * parameters.ample * min(rivals) + 1))
+        merits = merits - parameters.close * np.maximum(0, excess) ** 2
     if area > 0:
-        areas = np.searchsorted(np.sort(a_map, axis=None), levels) + 1.0
-        merits = merits - 3 * np.log(areas / area) ** 2
+        merits = merits - 3 * np.log(_areas(a_map, levels) / area) ** 2
     return float(levels[np.argmax(merits)])
 
 
@@ -158,36 +120,31 @@ def gather(
     if old is not None and old.any():
         for index in range(0 if given else 1, len(marks)):
             levels[index] = min(levels[index], _limit(maps[index], marks[index], old, parameters))
-    shape = features.grid.work
-    inside = np.full(shape, FAR, np.float32)
-    if given and old is not None:
-        inside = np.where(old, np.float32(0.45), np.float32(3.0))
-    outside = np.full(shape, FAR, np.float32)
-    positive_levels = [level for level, mark in zip(levels, marks, strict=True) if mark.positive]
-    typical = float(np.median(positive_levels)) if positive_levels else None
+    outside = np.full(features.grid.work, FAR)
+    inside = np.where(old, *GIVEN) if given and old is not None else outside
+    reaches = [level for level, mark in zip(levels, marks, strict=True) if mark.positive]
     for mark, a_map, level in zip(marks, maps, levels, strict=True):
         if mark.positive:
             inside = np.minimum(inside, a_map / level)
         else:
-            outside = np.minimum(outside, a_map / (level if typical is None or given else typical))
-    latest = maps[-1] / levels[-1] if marks else np.full(shape, FAR, np.float32)
-    return Evidence(inside.astype(np.float32), outside.astype(np.float32), latest)
+            outside = np.minimum(outside, a_map / (level if given else float(np.median(reaches))))
+    return Evidence(inside, outside, maps[-1] / levels[-1])
 
 
-def seeds(marks: Sequence[Mark], old: Mask | None, shape: tuple[int, int], p: Parameters) -> tuple[Mask, Mask]:
+def seeds(marks: Sequence[Mark], old: Mask | None, shape: tuple[int, ...]) -> tuple[Mask, Mask]:
     """Discs around the clicks, positive and negative; a clicked pixel itself belongs to its own click.
 
     The latest disc is no larger than half of what is seen to be wrong; older ones do not overrule the mask since then.
     """
     inside, outside = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
     rows, columns = np.ogrid[: shape[0], : shape[1]]
-    for full in (True, False):
-        for index, ((row, column), positive) in enumerate(marks):
-            radius = 2.0 if full else 0.0
-            if p.small_seeds and full and old is not None and index == len(marks) - 1:
-                radius = min(2.0, 0.5 * correction(marks[index], old))
-            disc = (rows - row) ** 2 + (columns - column) ** 2 <= radius * radius
-            if p.small_seeds and full and old is not None and index < len(marks) - 1:
-                disc &= old == positive
-            inside[disc], outside[disc] = positive, not positive
+    for mark in marks:
+        latest = mark is marks[-1]
+        radius = min(SEED, 0.5 * correction(mark, old)) if old is not None and latest else SEED
+        disc = (rows - mark.pixel.row) ** 2 + (columns - mark.pixel.column) ** 2 <= radius * radius
+        if old is not None and not latest:
+            disc &= old == mark.positive
+        inside[disc], outside[disc] = mark.positive, not mark.positive
+    for pixel, positive in marks:
+        inside[pixel], outside[pixel] = positive, not positive
     return inside, outside

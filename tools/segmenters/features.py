@@ -114,8 +114,8 @@ def _channels(pixels: Pixels) -> Field:
     if pixels.ndim == 3 and int(np.ptp(pixels, axis=2).max()) <= 2:  # a grey picture stored as colour
         pixels = pixels[..., 0]
     if pixels.ndim == 2:
-        return (pixels.astype(np.float32) / 255)[..., None]
-    return (color.rgb2lab(pixels).astype(np.float32) / _LAB_RANGE).astype(np.float32)
+        return np.asarray(pixels[..., None] / np.float32(255), np.float32)
+    return np.asarray(color.rgb2lab(pixels) / _LAB_RANGE, np.float32)
 
 
 def _denoised(channels: Field, side: int) -> Field:

@@ -21,7 +21,8 @@ class GeocutSegmenter(GeodesicSegmenter):
     calibrated = True
 
     def _label(self, embedding: Features, unary: Field) -> Mask:
-        right, down = embedding.memo.get("pairs", lambda: self._pairs(embedding.colours))
+        key = ("pairs", self.parameters)
+        right, down = embedding.memo.get(key, lambda: self._pairs(embedding.colours))
         return min_cut(unary, right, down)
 
     def _pairs(self, colours: Field) -> tuple[Field, Field]:
@@ -31,7 +32,7 @@ class GeocutSegmenter(GeodesicSegmenter):
         p = self.parameters
         return p.smoothness * np.exp(-across / scale) + p.floor, p.smoothness * np.exp(-along / scale) + p.floor
 
-    def _colour_term(self, embedding: Features, inside: Mask, outside: Mask) -> Field | float:
+    def _colours(self, embedding: Features, inside: Mask, outside: Mask) -> Field | float:
         if inside.sum() <= 8 or outside.sum() <= 8:
             return 0.0
         a, b = _likelihood(embedding.colours, inside), _likelihood(embedding.colours, outside)
@@ -50,4 +51,4 @@ def _likelihood(colours: Field, sample: Mask, width: float = 0.06) -> Field:
         histogram = ndimage.gaussian_filter1d(histogram, max(0.5, width / bin_width))
         density = histogram / (histogram.sum() * bin_width + 1e-9)
         total += np.log(density[bins] + 1e-6).astype(np.float32)
-    return np.exp(total / channels)
+    return np.asarray(np.exp(total / channels), np.float32)

@@ -1,8 +1,8 @@
 """Where a click's object ends: the level of its geodesic map that looks most like an object's contour.
 
 Every level gives a nested candidate region. A fixed linear rule over eight measurements of each region chooses one; its
-weights were fitted (softmax over the levels, expected IoU) on synthetic pictures and a few real slices. In the spirit of
-maximally stable extremal regions (Matas et al. 2002) and of parametric segment ranking (CPMC, Carreira 2010).
+weights were fitted (softmax over the levels, expected IoU) on synthetic pictures and a few real slices. In the spirit
+of maximally stable extremal regions (Matas et al. 2002) and of ranked parametric cuts (Carreira and Sminchisescu 2010).
 """
 
 from typing import NamedTuple
@@ -63,7 +63,7 @@ def _bands(distances: Field, features: Features) -> Bands:
 
 
 def measure(distances: Field, features: Features, pixel: Pixel) -> tuple[Floats, Floats]:
-    """Measure every candidate region of a click's map: its level (m) and eight numbers (m, 8); m is 0 on a tiny picture.
+    """Measure each candidate region of a click's map: its level (m) and eight numbers (m, 8); m = 0 on a tiny picture.
 
     Numbers: log area share and its square; contour gradient relative to the picture's (log); contrast of
     the shell outside against the region, in its own spread; that spread; growth of the level with the area (log-log);

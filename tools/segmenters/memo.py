@@ -5,17 +5,21 @@ key. Undo, resume, fork, replay and rollouts that share a prefix therefore cost 
 death of a process the priors are rebuilt by walking the prompts again.
 """
 
+import threading
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.masks import Rle, decode, encode, rle_key
+from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Segmenter
 
-__all__ = ["Memo", "Memoised", "Picture"]
+__all__ = ["Memo", "Memoised", "Picture", "memo_of"]
 
 _EMBEDDINGS = 32
 _BYTES = 512 * 2**20
@@ -91,6 +95,28 @@ class Memo:
             return Prediction(_frozen(np.zeros(image.pixels.shape[:2], dtype=np.bool_)), None, None)
         mask = _frozen(decode(initial))
         return Prediction(mask, None, self.segmenter.prior_from_mask(self.embed(image), mask))
+
+
+_shared: "WeakValueDictionary[int, Memo]" = WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def memo_of(segmenter: Segmenter | Memo | str) -> Memo:
+    """Give a segmenter's one memo in this process; a name's stays, an object's goes with its last graph."""
+    if isinstance(segmenter, Memo):
+        return segmenter
+    if isinstance(segmenter, str):
+        return _named(segmenter)
+    with _lock:  # a memo keeps its segmenter alive, so an id in here cannot be another object's
+        memo = _shared.get(id(segmenter))
+        if memo is None:
+            memo = _shared[id(segmenter)] = Memo(segmenter)
+        return memo
+
+
+@cache
+def _named(name: str) -> Memo:
+    return Memo(get_segmenter(name))
 
 
 def _frozen(mask: Mask) -> Mask:
