@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
-from rich.table import Column, Table
+from rich.table import Table
 from scipy import ndimage
 from scipy.stats import spearmanr
 
@@ -26,6 +26,7 @@ from ibisagent.tools.simulator import NextClick, next_click
 
 __all__ = ["Run", "click_run", "click_sequence", "clicks_to", "iou", "rough"]
 
+DEFAULT = ["geocut"]
 Place = Callable[[NextClick, Mask, Mask], Pixel]
 
 
@@ -116,9 +117,7 @@ def _row(name: str, runs: list[Run], clicks: int) -> list[str]:
 
 def main(
     folder: Annotated[Path, typer.Argument(help="holds images/*.png and masks/*.png of equal names")],
-    segmenter: Annotated[list[str], typer.Option(help=f"one of {', '.join(segmenter_names())}; repeatable")] = [
-        "geocut"
-    ],  # noqa: B006
+    segmenter: Annotated[list[str], typer.Option(help=f"one of {', '.join(segmenter_names())}; repeatable")] = DEFAULT,
     clicks: Annotated[int, typer.Option(min=1)] = 20,
     jitter: Annotated[bool, typer.Option(help="rough clicks instead of centred ones")] = False,
 ) -> None:
@@ -127,15 +126,8 @@ def main(
     pairs = list(_pairs(folder))
     if not pairs:
         raise InputError(f"{folder}: expected images/*.png with masks/*.png of equal names and a mask not empty")
-    table = Table(
-        Column("segmenter", no_wrap=True, min_width=8),
-        Column("n", min_width=2),
-        *(f"IoU@{k}" for k in (1, 3, 5, 10, 20)),
-        "NoC@80",
-        "NoC@85",
-        "ms",
-        "rho(score)",
-    )
+    ranks = [f"IoU@{k}" for k in (1, 3, 5, 10, 20)]
+    table = Table("segmenter", "n", *ranks, "NoC@80", "NoC@85", "ms", "rho", box=None, padding=(0, 1, 0, 0))
     for name, model in zip(segmenter, models, strict=True):
         place = rough(0) if jitter else None
         runs = [click_run(model, *pair, clicks, place) for pair in track(pairs, name, console=Console(stderr=True))]

@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from ibisagent.agent.sheet import HIT, MISS, SPILL, Panel, contact_sheet, error_map
+from ibisagent.agent.sheet.focus import focus, within
 from ibisagent.agent.sheet.lettering import Line, fitting_size, legible, text_width, wrap, write
 from ibisagent.agent.sheet.markers import NEGATIVE, POSITIVE, Area, draw_prompts
-from ibisagent.tools.clicks import Box, Click
+from ibisagent.tools.clicks import Box, Click, PixelBox, pixel_of
 from ibisagent.tools.errors import InputError
 
 WHITE = (255, 255, 255)
@@ -225,3 +228,29 @@ def test_a_click_on_the_corner_is_drawn_whole():
     shown = pixels(contact_sheet("", "", [panel(prompts=(Click(0.0, 0.0),))]))
     middle = pixels(contact_sheet("", "", [panel(prompts=(Click(0.5, 0.5),), mask=np.zeros((64, 64), bool))]))
     assert (shown == POSITIVE).all(axis=-1).sum() == (middle == POSITIVE).all(axis=-1).sum()
+
+
+def test_a_small_run_is_shown_large_and_a_large_one_whole():
+    small, large = np.zeros((300, 400), bool), np.zeros((300, 400), bool)
+    small[100:130, 200:220] = True
+    large[10:290, 50:350] = True
+    part = focus([small], [Click(0.5, 0.35)], (300, 400))
+    assert (part.bottom - part.top, part.right - part.left) == (79, 79)
+    assert part.top < 100 < 130 < part.bottom
+    assert part.left < 200 < 220 < part.right
+    assert focus([small, large], [], (300, 400)) == PixelBox(0, 0, 299, 399)
+    assert focus([np.zeros((8, 9), bool)], [], (8, 9)) == PixelBox(0, 0, 7, 8)
+    corner = focus([], [Box(0.99, 0.0, 1.0, 0.01)], (300, 400))
+    assert (corner.top, corner.right) == (0, 399)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(2, 60), st.integers(2, 60))
+def test_a_prompt_keeps_its_pixel_in_the_part(x, y, height, width):
+    shape = (height * 10, width * 10)
+    click = Click(x, y)
+    part = focus([], [click], shape)
+    row, column = pixel_of(click, shape)
+    size = (part.bottom - part.top + 1, part.right - part.left + 1)
+    moved = pixel_of(within(click, part, shape), size)
+    assert abs(moved.row + part.top - row) <= 1
+    assert abs(moved.column + part.left - column) <= 1

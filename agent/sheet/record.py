@@ -1,15 +1,17 @@
 """From a recorded run to its contact sheet."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from PIL import Image
 
 from ibisagent.agent.actions import from_plain, spell
 from ibisagent.agent.overlay import Canvas, canvas, draw
+from ibisagent.agent.sheet.focus import focus, within
 from ibisagent.agent.sheet.page import contact_sheet
 from ibisagent.agent.sheet.panels import Panel
 from ibisagent.agent.trajectory import Step, Trajectory
-from ibisagent.tools.clicks import Box, Click, Prompt
+from ibisagent.tools.clicks import Box, Click, PixelBox, Prompt
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.masks import Rle, area, decode
 from ibisagent.tools.segmenters.base import Mask
@@ -19,11 +21,37 @@ __all__ = ["sheet_of"]
 
 
 def sheet_of(record: Trajectory, image: MedicalImage) -> Image.Image:
-    """Draw a run on ``image``; with a true mask in the record, an error map stands beside every step."""
+    """Draw a run on ``image``; with a true mask in the record, an error map stands beside every step.
+
+    A run that stays in a small part of the picture is drawn in that part, and the sheet says so.
+    """
     truth = decode(record.truth) if record.truth is not None else None
     panels = list(_panels(record, canvas(image.pixels), image, truth))
-    subtitle = f"Stop: {record.stop}   Policy: {record.policy}   Segmenter: {record.segmenter.split()[0]}"
-    return contact_sheet(record.request, subtitle, panels, truth, record.answer or "", pixels=image.pixels)
+    masks = [panel.mask for panel in panels] + ([truth] if truth is not None else [])
+    part = focus(masks, (prompt for panel in panels for prompt in panel.prompts), image.shape)
+    cut = (slice(part.top, part.bottom + 1), slice(part.left, part.right + 1))
+    return contact_sheet(
+        record.request,
+        _subtitle(record, part, image.shape),
+        [_cropped(panel, part, image.shape) for panel in panels],
+        truth[cut] if truth is not None else None,
+        record.answer or "",
+        pixels=image.pixels[cut],
+    )
+
+
+def _subtitle(record: Trajectory, part: PixelBox, shape: tuple[int, int]) -> str:
+    said = f"Stop: {record.stop}   Policy: {record.policy}   Segmenter: {record.segmenter.split()[0]}"
+    if part == PixelBox(0, 0, shape[0] - 1, shape[1] - 1):
+        return said
+    rows, columns = f"rows {part.top}-{part.bottom}", f"columns {part.left}-{part.right}"
+    return f"{said}   Shown: {rows}, {columns} of {shape[0]} x {shape[1]}"
+
+
+def _cropped(panel: Panel, part: PixelBox, shape: tuple[int, int]) -> Panel:
+    rows, columns = slice(part.top, part.bottom + 1), slice(part.left, part.right + 1)
+    prompts = tuple(within(prompt, part, shape) for prompt in panel.prompts)
+    return replace(panel, overlay=panel.overlay[rows, columns], mask=panel.mask[rows, columns], prompts=prompts)
 
 
 def _panels(record: Trajectory, on: Canvas, image: MedicalImage, truth: Mask | None) -> Iterator[Panel]:
