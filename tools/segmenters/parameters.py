@@ -9,7 +9,7 @@ __all__ = ["Parameters"]
 class Parameters:
     """Lengths are in working pixels, colours in units of the picture's grey range, energies in log odds.
 
-    Chosen on synthetic pictures and a few real slices, apart from those that any test or table here uses.
+    Chosen on synthetic pictures and a few real slices (EXPERIMENTS.md).
     """
 
     side: int = 256  # the working picture's longer side, at most
