@@ -22,9 +22,9 @@ from ibisagent.tools.clicks import Click, Pixel, click_at
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.segmenters import get_segmenter, segmenter_names
 from ibisagent.tools.segmenters.base import Mask, Pixels, Segmenter
-from ibisagent.tools.simulator import NextClick, next_click
+from ibisagent.tools.simulator import NextClick, iou, next_click
 
-__all__ = ["Run", "click_run", "click_sequence", "clicks_to", "iou", "rough"]
+__all__ = ["Run", "click_run", "click_sequence", "clicks_to", "rough"]
 
 DEFAULT = ["geocut"]
 Place = Callable[[NextClick, Mask, Mask], Pixel]
@@ -36,12 +36,6 @@ class Run(NamedTuple):
     ious: list[float]
     scores: list[float | None]
     seconds: list[float]
-
-
-def iou(mask: Mask, truth: Mask) -> float:
-    """Intersection over union of two masks (H, W); 1 when both are empty."""
-    union = int((mask | truth).sum())
-    return int((mask & truth).sum()) / union if union else 1.0
 
 
 def rough(seed: int, depth: float = 0.4) -> Place:

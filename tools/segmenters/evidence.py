@@ -76,16 +76,20 @@ def _map(features: Features, pixel: Pixel, parameters: Parameters) -> Field:
     return made
 
 
-def _areas(a_map: Field, levels: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.searchsorted(np.sort(a_map, axis=None), levels) + 1, np.float64)
+def _ranked(features: Features, a_map: Field, pixel: Pixel) -> tuple[NDArray[np.float64], ...]:
+    """Give the candidate levels of a click's map, their merits, and the areas of their regions in working pixels."""
+    levels, merits = rank_levels(a_map, features, pixel)
+    areas = np.searchsorted(np.sort(a_map, axis=None), levels) + 1
+    return levels, merits, areas.astype(np.float64)
 
 
 def _level(
     features: Features, a_map: Field, mark: Mark, marks: Sequence[Mark], area: float, parameters: Parameters
 ) -> float:
     """Choose the end of a click's object: it should hold the clicks of its own sign and none of the other."""
-    key = (mark.pixel, parameters, "levels")
-    levels, merits = features.memo.get(key, lambda: rank_levels(a_map, features, mark.pixel))
+    levels, merits, areas = features.memo.get(
+        (mark.pixel, parameters, "levels"), lambda: _ranked(features, a_map, mark.pixel)
+    )
     rivals = []
     for pixel, positive in marks:
         merit = parameters.agree if positive == mark.positive else -parameters.clash
@@ -93,11 +97,21 @@ def _level(
         if positive != mark.positive:
             rivals.append((pixel.row - mark.pixel.row) ** 2 + (pixel.column - mark.pixel.column) ** 2)
     if rivals:
-        excess = np.log(_areas(a_map, levels) / (np.pi * parameters.ample * min(rivals) + 1))
+        excess = np.log(areas / (np.pi * parameters.ample * min(rivals) + 1))
         merits = merits - parameters.close * np.maximum(0, excess) ** 2
     if area > 0:
-        merits = merits - 3 * np.log(_areas(a_map, levels) / area) ** 2
-    return float(levels[np.argmax(merits)])
+        merits = merits - 3 * np.log(areas / area) ** 2
+    return float(levels[_safest(merits / parameters.doubt, areas)])
+
+
+def _safest(merits: NDArray[np.float64], areas: NDArray[np.float64]) -> int:
+    """Choose the region with the highest expected IoU when each is the object with the softmax of its merit.
+
+    The regions are nested, so the IoU of two of them is the ratio of their areas.
+    """
+    chances = np.exp(merits - merits.max())
+    ratios = areas[:, None] / areas[None, :]
+    return int(np.argmax(np.minimum(ratios, 1 / ratios) @ chances))
 
 
 def _limit(a_map: Field, mark: Mark, old: Mask, parameters: Parameters) -> float:

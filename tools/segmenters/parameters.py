@@ -18,8 +18,10 @@ class Parameters:
     colour_cost: float = 8.0
     edge_cost: float = 6.0
     tolerance: float = 0.04
-    # where a click's object ends: merit of holding a click of the same or the other sign, and of being far larger
-    # than `ample` times the disc that reaches the nearest click of the other sign
+    # where a click's object ends: how little the candidates' merits are believed (temperature of their softmax); the
+    # merit of holding a click of the same or the other sign, and of being far larger than `ample` times the disc that
+    # reaches the nearest click of the other sign
+    doubt: float = 2.0
     agree: float = 0.5
     clash: float = 5.0
     close: float = 5.0
