@@ -22,7 +22,8 @@ from ibisagent.tools.segmenters.memo import Memo, Memoised
 
 __all__ = ["Parts", "as_prompt", "prompts_of"]
 
-_BYTES = 96 * 2**20  # of each cache
+_CANVASES = 96 * 2**20  # bytes
+_RECENT = 16 * 2**20  # bytes; small, so that memory is used again instead of asked for anew
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,9 +35,9 @@ class Parts:
     config: LoopConfig
     images: ImageStore
     store: RunStore
-    canvases: OnceCache[Canvas] = field(default_factory=lambda: OnceCache(_BYTES, lambda ready: 2 * ready[0].nbytes))
-    frames: OnceCache[NDArray[np.uint8]] = field(default_factory=lambda: OnceCache(_BYTES, lambda array: array.nbytes))
-    masks: OnceCache[NDArray[np.bool_]] = field(default_factory=lambda: OnceCache(_BYTES, lambda array: array.nbytes))
+    canvases: OnceCache[Canvas] = field(default_factory=lambda: OnceCache(_CANVASES, lambda ready: 2 * ready[0].nbytes))
+    frames: OnceCache[NDArray[np.uint8]] = field(default_factory=lambda: OnceCache(_RECENT, lambda array: array.nbytes))
+    masks: OnceCache[NDArray[np.bool_]] = field(default_factory=lambda: OnceCache(_RECENT, lambda array: array.nbytes))
 
     @property
     def author(self) -> str:
