@@ -13,7 +13,7 @@ from skimage.graph import MCP_Geometric
 from ibisagent.tools.clicks import Pixel
 from ibisagent.tools.segmenters.base import Mask
 from ibisagent.tools.segmenters.features import Features, Field
-from ibisagent.tools.segmenters.levels import rank_levels
+from ibisagent.tools.segmenters.levels import Ranking, rank_levels
 from ibisagent.tools.segmenters.parameters import Parameters
 from ibisagent.tools.segmenters.shaping import Mark
 
@@ -76,32 +76,29 @@ def _map(features: Features, pixel: Pixel, parameters: Parameters) -> Field:
     return made
 
 
-def _ranked(features: Features, a_map: Field, pixel: Pixel) -> tuple[NDArray[np.float64], ...]:
-    """Give the candidate levels of a click's map, their merits, and the areas of their regions in working pixels."""
-    levels, merits = rank_levels(a_map, features, pixel)
-    areas = np.searchsorted(np.sort(a_map, axis=None), levels) + 1
-    return levels, merits, areas.astype(np.float64)
-
-
 def _level(
     features: Features, a_map: Field, mark: Mark, marks: Sequence[Mark], area: float, parameters: Parameters
 ) -> float:
     """Choose the end of a click's object: it should hold the clicks of its own sign and none of the other."""
-    levels, merits, areas = features.memo.get(
-        (mark.pixel, parameters, "levels"), lambda: _ranked(features, a_map, mark.pixel)
-    )
-    rivals = []
+    key = (mark.pixel, parameters, "levels")
+    ranking: Ranking = features.memo.get(key, lambda: rank_levels(a_map, features, mark.pixel))
+    spread = max((_apart(mark, other) for other in marks if mark.positive and other.positive), default=0.0)
+    merits = ranking.merits + ranking.sprawl * max(0.0, 1 - spread / (parameters.wide * max(a_map.shape)))
     for pixel, positive in marks:
         merit = parameters.agree if positive == mark.positive else -parameters.clash
-        merits = merits + merit * (levels > a_map[pixel])
-        if positive != mark.positive:
-            rivals.append((pixel.row - mark.pixel.row) ** 2 + (pixel.column - mark.pixel.column) ** 2)
+        merits = merits + merit * (ranking.levels > a_map[pixel])
+    rivals = [_apart(mark, other) for other in marks if other.positive != mark.positive]
     if rivals:
-        excess = np.log(areas / (np.pi * parameters.ample * min(rivals) + 1))
+        excess = np.log(ranking.areas / (np.pi * parameters.ample * min(rivals) ** 2 + 1))
         merits = merits - parameters.close * np.maximum(0, excess) ** 2
     if area > 0:
-        merits = merits - 3 * np.log(areas / area) ** 2
-    return float(levels[_safest(merits / parameters.doubt, areas)])
+        merits = merits - 3 * np.log(ranking.areas / area) ** 2
+    return float(ranking.levels[_safest(merits / parameters.doubt, ranking.areas)])
+
+
+def _apart(mark: Mark, other: Mark) -> float:
+    """Distance of two clicks in working pixels."""
+    return float(np.hypot(mark.pixel.row - other.pixel.row, mark.pixel.column - other.pixel.column))
 
 
 def _safest(merits: NDArray[np.float64], areas: NDArray[np.float64]) -> int:

@@ -15,11 +15,12 @@ from ibisagent.tools.segmenters.features import Features, Field
 
 Floats = NDArray[np.float64]
 
-__all__ = ["Bands", "measure", "rank_levels"]
+__all__ = ["Bands", "Ranking", "measure", "rank_levels"]
 
 # As fitted, but for the two of the area: they hold a log-normal prior around 3 % of the picture as well (-0.38 and
 # -0.08 were fitted), which costs nothing where contours are clear and helps most where they are not.
 WEIGHTS = np.array([-2.55, -0.39, 1.80, 4.28, -5.0, 1.70, -2.54, -4.0])
+SPRAWL = -150.0  # of a region over 30 % of the picture that runs along its border: mostly the body or the background
 SMALLEST = 12  # working pixels
 
 
@@ -65,11 +66,11 @@ def _bands(distances: Field, features: Features) -> Bands:
 
 
 def measure(distances: Field, features: Features, pixel: Pixel) -> tuple[Floats, Floats]:
-    """Measure each candidate region of a click's map: its level (m) and eight numbers (m, 8); m = 0 on a tiny picture.
+    """Measure each candidate region of a click's map: its level (m) and nine numbers (m, 9); m = 0 on a tiny picture.
 
     Numbers: log area share and its square; contour gradient relative to the picture's (log); contrast of
     the shell outside against the region, in its own spread; that spread; growth of the level with the area (log-log);
-    distance of the centroid from the click in radii; share of the picture's border.
+    distance of the centroid from the click in radii; share of the picture's border; how far it sprawls along that.
     """
     b = _bands(distances, features)
     last = b.levels.size - 1
@@ -91,6 +92,7 @@ def measure(distances: Field, features: Features, pixel: Pixel) -> tuple[Floats,
     growth = np.log((b.levels[outer] + 1e-6) / (b.levels[inner] + 1e-6))
     offset = np.hypot(b.rows[at] / area - pixel.row, b.columns[at] / area - pixel.column) / np.sqrt(area / np.pi)
     share = np.log(area / distances.size)
+    border = np.clip(b.border[at] / (4 * np.sqrt(area)), 0, 1.5)
     numbers = [
         share,
         share**2,
@@ -99,14 +101,29 @@ def measure(distances: Field, features: Features, pixel: Pixel) -> tuple[Floats,
         spread / total,
         growth / np.log(np.maximum(b.area[outer] / np.maximum(b.area[inner], 1), 1.05)),
         np.clip(offset, 0, 2),
-        np.clip(b.border[at] / (4 * np.sqrt(area)), 0, 1.5),
+        border,
+        np.maximum(0, share - np.log(0.3)) * np.minimum(border, 0.2),
     ]
     return (b.levels[at] + b.levels[at + 1]) / 2, np.stack(numbers, axis=1)
 
 
-def rank_levels(distances: Field, features: Features, pixel: Pixel) -> tuple[Floats, Floats]:
-    """Give the candidate levels (m >= 1, all > 0) of a geodesic map (h, w) and how much each looks like an object."""
+class Ranking(NamedTuple):
+    """Candidate regions of a click's map (m >= 1): the level where each ends (> 0), its area in working pixels.
+
+    ``merits``: how much each looks like an object; ``sprawl``: what is taken off (<= 0) unless clicks lie far apart.
+    """
+
+    levels: Floats
+    areas: Floats
+    merits: Floats
+    sprawl: Floats
+
+
+def rank_levels(distances: Field, features: Features, pixel: Pixel) -> Ranking:
+    """Rank the candidate regions of a geodesic map (h, w); on a tiny picture there is one, the nearer half."""
     levels, numbers = measure(distances, features, pixel)
     if levels.size == 0:
-        return np.array([max(float(np.quantile(distances, 0.5)), 1e-3)]), np.zeros(1)
-    return np.maximum(levels, 1e-3), numbers @ WEIGHTS
+        levels, numbers = np.array([float(np.quantile(distances, 0.5))]), np.zeros((1, WEIGHTS.size + 1))
+    levels = np.maximum(levels, 1e-3)
+    areas = (np.searchsorted(np.sort(distances, axis=None), levels) + 1).astype(np.float64)
+    return Ranking(levels, areas, numbers[:, :-1] @ WEIGHTS, numbers[:, -1] * SPRAWL)

@@ -22,6 +22,7 @@ class Parameters:
     # merit of holding a click of the same or the other sign, and of being far larger than `ample` times the disc that
     # reaches the nearest click of the other sign
     doubt: float = 2.0
+    wide: float = 0.5  # positive clicks so far apart, in picture sides, may mean an object along the picture's border
     agree: float = 0.5
     clash: float = 5.0
     close: float = 5.0
