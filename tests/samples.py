@@ -1,0 +1,72 @@
+"""Pictures, DICOM files and NIfTI files that the tests write and whose every pixel is known."""
+
+import nibabel as nib
+import numpy as np
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import (
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    generate_uid,
+)
+
+GREY = (np.arange(35, dtype=np.uint8) * 7).reshape(5, 7)  # no two pixels alike: any flip or transpose shows
+COLOUR = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=-1)
+PATIENT = "Doe^Jane"
+
+
+def png(array, path, **options):
+    Image.fromarray(array).save(path, **options)
+    return path
+
+
+def dicom(path, stored, *, syntax=ExplicitVRLittleEndian, preamble=b"\0" * 128, **elements):
+    """Write a file that holds ``stored`` (rows, columns[, 3]) unsigned or signed pixels."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.MediaStorageSOPClassUID = CTImageStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, dataset.file_meta.MediaStorageSOPInstanceUID
+    dataset.PatientName, dataset.PatientID, dataset.Modality = PATIENT, "4711", "MR"
+    bits = stored.dtype.itemsize * 8
+    dataset.Rows, dataset.Columns = stored.shape[-2:] if stored.shape[-1] != 3 else stored.shape[-3:-1]
+    dataset.SamplesPerPixel = 3 if stored.shape[-1] == 3 else 1
+    dataset.PhotometricInterpretation = "RGB" if stored.shape[-1] == 3 else "MONOCHROME2"
+    if stored.shape[-1] == 3:
+        dataset.PlanarConfiguration = 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = bits, bits, bits - 1
+    dataset.PixelRepresentation = int(stored.dtype.kind == "i")
+    dataset.PixelData = stored.tobytes()
+    for keyword, value in elements.items():
+        if value is None:
+            delattr(dataset, keyword)
+        else:
+            setattr(dataset, keyword, value)
+    dataset.preamble = preamble
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def lut(entries, first, bits):
+    item = Dataset()
+    item.add_new(0x00283002, "US", [len(entries), first, bits])
+    item.add_new(0x00283006, "US", list(entries))
+    return [item]
+
+
+# Volume in RAS: values 100 * x + 10 * y + z at world (x, y, z) mm apart by (2, 3, 4).
+RAS = np.fromfunction(lambda x, y, z: 100 * x + 10 * y + z, (4, 6, 5)).astype(np.int16)
+AFFINE = np.array([[2.0, 0, 0, -10], [0, 3, 0, 20], [0, 0, 4, 30], [0, 0, 0, 1]])
+
+
+def nifti(path, codes="RAS", volume=RAS, affine=AFFINE):
+    """Store the RAS volume with its axes along ``codes``; the world places of the voxels stay."""
+    image = nib.Nifti1Image(volume, affine)
+    if codes != "RAS":
+        turn = nib.orientations.ornt_transform(
+            nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(codes)
+        )
+        image = image.as_reoriented(turn)
+    nib.save(image, path)
+    return path
