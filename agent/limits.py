@@ -32,11 +32,11 @@ def _actions(state: State) -> int:
 
 def _stalled(state: State, patience: int) -> bool:
     """Tell whether the last ``patience`` prompts, all the policy's, left the mask as it was."""
-    steps = steps_of_turn(state)
-    last = [step for step in steps if step["error"] is None][-patience:]
-    before = steps[-len(last) - 1]["mask"] if len(steps) > len(last) else state["run"]["start"]
-    made = len(last) == patience and all(step["by"] == "policy" and step["reverts"] is None for step in last)
-    return made and {step["mask"] for step in last} == {before}
+    done = [step for step in steps_of_turn(state) if step["error"] is None]
+    last = done[-patience:]
+    before = done[-patience - 1]["mask"] if len(done) > patience else state["run"]["start"]
+    prompts = len(last) == patience and all(step["by"] == "policy" and step["reverts"] is None for step in last)
+    return prompts and {step["mask"] for step in last} == {before}
 
 
 def place(state: State, action: dict[str, Any]) -> str:

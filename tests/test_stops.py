@@ -88,6 +88,13 @@ class Painted(Counting):
         return super().predict(embedding, [*prompts, Box(0.0, 0.0, 1.0, 1.0)], prior)
 
 
+def test_unparseable_replies_do_not_hasten_a_stall(pixels):
+    inside = [positive(0.5 + 0.001 * k, 0.5) for k in range(5)]
+    replies = [inside[0], "hm", inside[1], inside[2], inside[3], inside[4]]
+    ended = run(script(*replies), pixels, segmenter=Painted(), config=LoopConfig(patience=3))
+    assert (ended["stop"], len(ended["steps"])) == ("stalled", 5)
+
+
 def test_unparseable_replies_in_a_row_end_with_the_mask_in_force(pixels):
     ended = run(script(positive(0.5, 0.5), "hm", "I am not sure.", "..."), pixels)
     assert ended["stop"] == "parse_failures"
