@@ -111,8 +111,7 @@ def _replied(state: State, parts: Parts, completion: Completion, begun: float) -
     if not isinstance(completion, Completion) or not isinstance(completion.text, str):
         raise TypeError(f"the policy returned {type(completion).__name__}, expected a Completion with text")
     seconds = completion.seconds if completion.seconds is not None else time.perf_counter() - begun
-    # A lone surrogate cannot be written to a checkpoint: replies are made clean where they come in.
-    record = asdict(completion) | {"text": completion.text.encode("utf-8", "replace").decode(), "seconds": seconds}
+    record = asdict(completion) | {"text": _writable(completion.text), "seconds": seconds}
     tokens = state["run"]["tokens"] + usage_total(completion.usage)
     return {
         "reply": parts.store.put(record),
@@ -120,9 +119,14 @@ def _replied(state: State, parts: Parts, completion: Completion, begun: float) -
     }
 
 
+def _writable(text: str) -> str:
+    """Replace lone surrogates, which cannot be written to a checkpoint."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _failed(state: State, stop: StopReason, error: Exception, begun: float) -> Update:
     spent = state["run"]["seconds"] + time.perf_counter() - begun
-    said = f"{type(error).__name__}: {error}".splitlines()[0][:500]
+    said = _writable(f"{type(error).__name__}: {error}".splitlines()[0][:500])
     return {"stop": stop, "error": said, "reply": None, "queue": [], "run": state["run"] | {"seconds": spent}}
 
 

@@ -147,7 +147,7 @@ def test_a_parent_with_a_small_recursion_limit_gets_a_typed_end(pixels):
     assert decode(ended["mask"]).any()
 
 
-@pytest.mark.parametrize("said", [RuntimeError("no such model\nand more"), None, 7, Completion(text=None)])
+@pytest.mark.parametrize("said", [RuntimeError("no such \ud800 model\nand more"), None, 7, Completion(text=None)])
 def test_a_policy_that_fails_ends_with_the_mask_in_force(pixels, said):
     def policy(observation):
         if observation.step == 0:
@@ -158,7 +158,7 @@ def test_a_policy_that_fails_ends_with_the_mask_in_force(pixels, said):
 
     ended = run(By(policy), pixels)
     assert ended["stop"] == "policy_error"
-    assert "\n" not in ended["error"]
+    assert "\n" not in ended["error"].encode("utf-8").decode()
     assert np.array_equal(decode(ended["mask"]), mask_after(pixels, positive(0.5, 0.5)))
 
 
