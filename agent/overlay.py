@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ibisagent.tools.measure import bounding_box
+
 __all__ = ["GREEN", "OPACITY", "Canvas", "canvas", "draw", "fit", "overlay"]
 
 GREEN = (34, 139, 34)
@@ -36,11 +38,10 @@ def draw(on: Canvas, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     is known beforehand, and a boolean choice for each of three channels would cost more than all the rest of a step.
     """
     drawn = on.picture.copy()
-    rows = np.flatnonzero(mask.any(axis=1))
-    if rows.size:
-        columns = np.flatnonzero(mask.any(axis=0))
-        inside = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        bytes_inside = np.s_[inside[0], 3 * columns[0] : 3 * columns[-1] + 3]
+    box = bounding_box(mask)
+    if box is not None:
+        inside = np.s_[box.top : box.bottom + 1, box.left : box.right + 1]
+        bytes_inside = np.s_[inside[0], 3 * box.left : 3 * box.right + 3]
         chosen = np.repeat(mask[inside].view(np.uint8) * np.uint8(255), 3, axis=1)
         chosen &= _bytes(on.difference)[bytes_inside]
         _bytes(drawn)[bytes_inside] ^= chosen

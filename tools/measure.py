@@ -7,7 +7,7 @@ import numpy as np
 from ibisagent.tools.clicks import PixelBox
 from ibisagent.tools.grids import Mask, Spacing
 
-__all__ = ["measure"]
+__all__ = ["bounding_box", "measure"]
 
 _EIGHT = np.ones((3, 3), dtype=np.bool_)
 
@@ -22,7 +22,7 @@ def measure(mask: Mask, spacing: Spacing | None) -> dict[str, Any]:
     >>> measure(np.array([[0, 1]], bool), Spacing(2.0, 0.5))["area_mm2"]
     1.0
     """
-    box = _bounding_box(mask)
+    box = bounding_box(mask)
     crop = mask[box.top : box.bottom + 1, box.left : box.right + 1] if box else mask[:0]
     pixels = int(np.count_nonzero(crop))
     return {
@@ -35,7 +35,8 @@ def measure(mask: Mask, spacing: Spacing | None) -> dict[str, Any]:
     }
 
 
-def _bounding_box(mask: Mask) -> PixelBox | None:
+def bounding_box(mask: Mask) -> PixelBox | None:
+    """Give the smallest box that holds an (H, W) mask, None for an empty one."""
     rows = np.flatnonzero(mask.any(axis=1))
     if rows.size == 0:
         return None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ibisagent.tools.clicks import Pixel
+from ibisagent.tools.measure import bounding_box
 
 Mask = NDArray[np.bool_]
 
@@ -37,11 +38,11 @@ def deepest(region: Mask, taken: Collection[Pixel] = ()) -> Deepest | None:
 
     What lies beyond the picture counts as outside, so a region at the border is not clicked on the border.
     """
-    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
-    if rows.size == 0:
+    box = bounding_box(region)
+    if box is None:
         return None
-    top, left = int(rows[0]), int(columns[0])
-    crop = region[top : rows[-1] + 1, left : columns[-1] + 1]
+    top, left = box.top, box.left
+    crop = region[top : box.bottom + 1, left : box.right + 1]
     depth = ndimage.distance_transform_edt(np.pad(crop, 1))[1:-1, 1:-1]
     for pixel in taken:
         row, column = pixel.row - top, pixel.column - left

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ibisagent.tools.clicks import Box, Click, PixelBox, Prompt, pixel_box, pixel_of
+from ibisagent.tools.measure import bounding_box
 from ibisagent.tools.segmenters.base import Mask
 
 __all__ = ["focus", "within"]
@@ -22,16 +23,16 @@ def focus(masks: Iterable[Mask], prompts: Iterable[Prompt], shape: tuple[int, in
     for prompt in prompts:
         top, left, bottom, right = _pixels(prompt, shape)
         touched[top : bottom + 1, left : right + 1] = True
-    rows, columns = np.flatnonzero(touched.any(axis=1)), np.flatnonzero(touched.any(axis=0))
     whole = PixelBox(0, 0, shape[0] - 1, shape[1] - 1)
-    if rows.size == 0:
+    box = bounding_box(touched)
+    if box is None:
         return whole
-    longer = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+    longer = max(box.bottom - box.top, box.right - box.left) + 1
     side = max(round(longer * (1 + 2 * _MARGIN)), round(_LEAST * max(shape)), 1)
     if side > _MOST * max(shape):
         return whole
-    top = _start(int(rows[0] + rows[-1]) // 2, side, shape[0])
-    left = _start(int(columns[0] + columns[-1]) // 2, side, shape[1])
+    top = _start((box.top + box.bottom) // 2, side, shape[0])
+    left = _start((box.left + box.right) // 2, side, shape[1])
     return PixelBox(top, left, min(top + side, shape[0]) - 1, min(left + side, shape[1]) - 1)
 
 

@@ -1,8 +1,5 @@
 """What the embedded segmenters see of a picture: denoised colours and gradients on a small working grid."""
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,13 +9,15 @@ from PIL import Image
 from scipy import ndimage
 from skimage import color
 
+from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.clicks import Pixel
 from ibisagent.tools.segmenters.base import Mask, Pixels
 
 Field = NDArray[np.float32]
 
-__all__ = ["Features", "Field", "Grid", "Memo", "extract"]
+__all__ = ["Features", "Field", "Grid", "extract"]
 
+_MAPS = 48  # geodesic maps and rankings kept for an image
 _LAB_RANGE = np.array([100.0, 60.0, 60.0], np.float32)  # L*, a*, b* to about [0, 1] and [-1, 1]
 
 
@@ -54,29 +53,6 @@ class Grid(NamedTuple):
         return np.asarray(Image.fromarray(values).resize(size[::-1], how), dtype=np.float32)
 
 
-class Memo:
-    """A bounded store for values that a key determines; safe to share between threads."""
-
-    def __init__(self, limit: int = 48) -> None:
-        """Keep the ``limit`` values used last."""
-        self._values: OrderedDict[Any, Any] = OrderedDict()
-        self._lock = threading.Lock()
-        self._limit = limit
-
-    def get(self, key: Any, make: Callable[[], Any]) -> Any:
-        """Give the value of ``key``, made outside the lock when it is new."""
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-                return self._values[key]
-        value = make()
-        with self._lock:
-            self._values[key] = value
-            while len(self._values) > self._limit:
-                self._values.popitem(last=False)
-        return value
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
     """An embedding of the embedded segmenters.
@@ -88,7 +64,7 @@ class Features:
     grid: Grid
     colours: Field
     gradient: Field
-    memo: Memo = field(default_factory=Memo)
+    memo: OnceCache[Any] = field(default_factory=lambda: OnceCache(_MAPS))
 
 
 def extract(pixels: Pixels, side: int) -> Features:
