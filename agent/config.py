@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from ibisagent.agent.actions import KINDS
 from ibisagent.tools.errors import InputError
 
 __all__ = ["Guard", "LoopConfig"]
@@ -48,7 +49,7 @@ class LoopConfig:
     patience: int = 3
     context: Literal["stateless", "history"] = "stateless"
     coordinates: str = "unit"
-    actions: tuple[str, ...] = ("point", "box", "backtrack", "terminate")
+    actions: tuple[str, ...] = KINDS
     undo_notice: bool = True
     picture_side: int | None = 1024
     pick_best: bool = False

@@ -48,7 +48,9 @@ def build_graph(
 
     graph.add_node("load", partial(nodes.load, parts=parts))
     graph.add_node("overlay", partial(nodes.overlay, parts=parts))
-    graph.add_node("reason", RunnableCallable(partial(nodes.reason, parts=parts), partial(nodes.areason, parts=parts)))
+    graph.add_node(
+        "reason", RunnableCallable(partial(nodes.reason, parts=parts), partial(nodes.areason, parts=parts), trace=False)
+    )
     graph.add_node("parse", partial(nodes.parse, parts=parts))
     graph.add_node("segment", partial(nodes.segment, parts=parts))
     graph.add_node("backtrack", partial(nodes.backtrack, parts=parts))

@@ -42,8 +42,8 @@ def _stalled(state: State, patience: int) -> bool:
 def place(state: State, action: dict[str, Any]) -> str:
     """Hash an action with what it met: the mask, and the set of actions undone at that mask."""
     mask = rle_key(state["mask"])
-    undone = sorted(json.dumps(item["action"], sort_keys=True) for item in state["undone"] if item["at"] == mask)
-    return hashlib.sha256(json.dumps([action, mask, sorted(set(undone))], sort_keys=True).encode()).hexdigest()[:16]
+    undone = sorted({json.dumps(item["action"], sort_keys=True) for item in state["undone"] if item["at"] == mask})
+    return hashlib.sha256(json.dumps([action, mask, undone], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def repeats(state: State, at: str) -> int | None:

@@ -51,11 +51,10 @@ def load(state: State, parts: Parts) -> Update:
         tokens=0,
         segmenter=parts.memo.fingerprint,
     )
-    given = [queued(to_plain(as_prompt(prompt)), "person") for prompt in state.get("prompts") or []]
+    given = [queued(prompt, "person") for prompt in state["prompts"]]
     fresh: Update = dict.fromkeys(("score", "answer", "stop", "error", "feedback", "reply"))
     return fresh | {
         "image": reference_of(image),
-        "kind": state.get("kind") or "segment",
         "initial_mask": initial,
         "mask": start.rle,
         "prompts": [],

@@ -15,9 +15,8 @@ from ibisagent.agent.coordinates import UNIT, Frame
 from ibisagent.agent.reading import MANY, Raw, before, has_action, quote, read, translate
 from ibisagent.tools.errors import InputError
 
-__all__ = ["ALL_KINDS", "Reply", "parse_reply"]
+__all__ = ["Reply", "parse_reply"]
 
-ALL_KINDS = KINDS
 _CLICK_TAGS = ["<think>", "</think>", "<action>", "</action>"]
 _STOP_TAGS = [*_CLICK_TAGS, "<answer>", "</answer>"]
 _ADVICE = {
@@ -52,7 +51,7 @@ class _Sections(NamedTuple):
     written: list[str]  # the same as they came
 
 
-def parse_reply(text: str, *, frame: Frame = UNIT, allow: Collection[str] = ALL_KINDS, strict: bool = False) -> Reply:
+def parse_reply(text: str, *, frame: Frame = UNIT, allow: Collection[str] = KINDS, strict: bool = False) -> Reply:
     r"""Read a reply written in the coordinates of ``frame``; kinds of action outside ``allow`` are refused.
 
     ``strict`` turns every repair into an error: it accepts what `write_reply` writes, and whitespace around texts.
@@ -163,4 +162,4 @@ def _decide(sections: _Sections, thought: str, frame: Frame, repairs: list[str])
 
 def _expected(frame: Frame, allow: Collection[str]) -> str:
     point, box = (f"({', '.join(frame.names(count))})" for count in (2, 4))
-    return "expected one of: " + ", ".join(_ADVICE[kind].format(point, box) for kind in ALL_KINDS if kind in allow)
+    return "expected one of: " + ", ".join(_ADVICE[kind].format(point, box) for kind in KINDS if kind in allow)

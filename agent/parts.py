@@ -10,12 +10,13 @@ from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.coordinates import Frame
 from ibisagent.agent.overlay import Canvas, canvas, draw, fit
 from ibisagent.agent.policies.base import Observation, Policy, Turn
-from ibisagent.agent.state import State, StepRecord
+from ibisagent.agent.state import State
 from ibisagent.agent.steps import steps_of_turn
 from ibisagent.agent.stores import ImageStore, RunStore
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.clicks import Box, Click, Prompt
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.grids import frozen
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.masks import Rle, decode, rle_key
 from ibisagent.tools.segmenters.memo import Memo, Memoised
@@ -50,7 +51,7 @@ class Parts:
 
     def mask(self, rle: Rle) -> NDArray[np.bool_]:
         """Decode a mask, (H, W) bool, read-only."""
-        return self.masks.get(rle_key(rle), lambda: _read_only(decode(rle)))
+        return self.masks.get(rle_key(rle), lambda: frozen(decode(rle)))
 
     def picture(self, image: MedicalImage, rle: Rle) -> NDArray[np.uint8]:
         """Draw a mask over its image, (h, w, 3) uint8, as the policy is shown it."""
@@ -103,21 +104,16 @@ class Parts:
     def _turns(self, state: State) -> tuple[Turn, ...]:
         steps = steps_of_turn(state)
         start = state["run"]["start"]
-        before = [start, *(step["mask"] for step in steps)]
+        shown = [start, *(step["mask"] for step in steps)]
         return tuple(
-            self._turn(state, step, key, steps[index - 1]["error"] if index else None)
-            for index, (step, key) in enumerate(zip(steps, before, strict=False))
+            self._turn(state, key, step["reply"])
+            for key, step in zip(shown, steps, strict=False)
             if step["reply"] is not None
         )
 
-    def _turn(self, state: State, step: StepRecord, shown: str, feedback: str | None) -> Turn:
+    def _turn(self, state: State, shown: str, reply: str) -> Turn:
         picture = self.picture(self.image(state), self.store.get_mask(shown))
-        return Turn(picture, feedback, self.store.get(step["reply"] or "")["text"])
-
-
-def _read_only(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    mask.setflags(write=False)
-    return mask
+        return Turn(picture, self.store.get(reply)["text"])
 
 
 def prompts_of(state: State) -> tuple[Prompt, ...]:

@@ -8,9 +8,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from ibisagent.agent.actions import spell
+from ibisagent.agent.actions import KINDS, spell
 from ibisagent.agent.coordinates import PROFILES
-from ibisagent.agent.parsing import ALL_KINDS
 from ibisagent.agent.policies.base import Observation
 from ibisagent.tools.errors import InputError
 
@@ -62,7 +61,7 @@ def load_prompts(path: str | os.PathLike[str] | None = None) -> PromptSet:
         raise InputError(f"{name}: not a readable TOML file ({str(error).splitlines()[0]})") from error
     actions, coordinates = _table(data, "actions"), _table(data, "coordinates")
     missing = [key for key in _TEXTS if not isinstance(data.get(key), str)]
-    missing += [f"actions.{kind}" for kind in ALL_KINDS if kind not in actions]
+    missing += [f"actions.{kind}" for kind in KINDS if kind not in actions]
     missing += [f"coordinates.{profile}" for profile in PROFILES if profile not in coordinates]
     if missing:
         raise InputError(f"{name}: no text for {', '.join(missing)}; see agent/prompts/default.toml for every key")

@@ -116,7 +116,7 @@ def trajectory(
     parts, state = graph.parts, cast(State, ended)
     image = parts.images.open(state["image"])
     run, steps = state["run"], steps_of_turn(state)
-    undone = undone_before(steps, run["start"])
+    frame, undone = parts.frame(state), undone_before(steps, run["start"])
     height, width = image.pixels.shape[:2]
     return Trajectory(
         version=VERSION,
@@ -131,7 +131,7 @@ def trajectory(
         config=asdict(parts.config) | {"actions": list(parts.config.actions)},
         start=parts.store.get_mask(run["start"]),
         refined=run["refined"],
-        steps=tuple(_step(graph, step, parts.frame(state), met) for step, met in zip(steps, undone, strict=True)),
+        steps=tuple(_step(graph, step, frame, met) for step, met in zip(steps, undone, strict=True)),
         stop=state["stop"],
         error=state["error"],
         answer=state["answer"],

@@ -21,9 +21,10 @@ from scipy.stats import spearmanr
 
 from ibisagent.tools.clicks import Click, Pixel, click_at
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.measure import iou
 from ibisagent.tools.segmenters import get_segmenter, segmenter_names
 from ibisagent.tools.segmenters.base import Mask, Pixels, Segmenter
-from ibisagent.tools.simulator import NextClick, iou, next_click
+from ibisagent.tools.simulator import NextClick, next_click
 
 __all__ = ["Run", "click_run", "click_sequence", "clicks_to", "rough"]
 

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import actions
 
 from ibisagent.agent.actions import (
     KINDS,
@@ -24,13 +25,6 @@ from ibisagent.tools.errors import InputError
 quick = settings(database=None, deadline=None)
 units = st.floats(0, 1)
 targets = st.none() | st.text(max_size=30)
-pairs = st.tuples(units, units).filter(lambda pair: pair[0] != pair[1]).map(sorted)
-actions = st.one_of(
-    st.builds(Click, units, units, st.booleans(), targets),
-    st.builds(lambda x, y, target: Box(x[0], y[0], x[1], y[1], target), pairs, pairs, targets),
-    st.builds(Backtrack, targets),
-    st.builds(Terminate, targets),
-)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +70,7 @@ def test_cleaning_a_target_twice_changes_nothing(target: str | None) -> None:
     assert clean_target(clean_target(target)) == clean_target(target)
 
 
-@given(actions)
+@given(actions(units, targets))
 @quick
 def test_the_plain_form_keeps_every_bit(action: Action) -> None:
     plain = to_plain(action)

@@ -118,8 +118,7 @@ def test_ctrl_c_ends_the_run_with_the_mask_in_force(case):
     command = [sys.executable, "-m", "ibisagent.ui", "segment", "scan.png", "x", "--policy", "person", "--out", "o"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, cwd=case, text=True, **pipes) as running:
-        while "Next?" not in running.stdout.readline():
-            pass
+        assert any("Next?" in line for line in iter(running.stdout.readline, ""))
         running.send_signal(signal.SIGINT)
         out, err = running.communicate("Positive Point (0.55, 0.42)\n", timeout=60)
     assert (running.returncode, err) == (0, "")

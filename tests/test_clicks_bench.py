@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from fakes import Counting
 from PIL import Image
 from typer.testing import CliRunner
 
-from ibisagent.evals.clicks import click_run, click_sequence, clicks_to, iou, main, rough
+from ibisagent.evals.clicks import click_run, click_sequence, clicks_to, main, rough
 from ibisagent.tools.clicks import Pixel
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.measure import iou
 from ibisagent.tools.segmenters.disk import DiskSegmenter
 from ibisagent.tools.simulator import NextClick
 
@@ -18,14 +20,6 @@ def square(top, left, size):
     mask = np.zeros(PIXELS.shape, np.bool_)
     mask[top : top + size, left : left + size] = True
     return mask
-
-
-class Counting(DiskSegmenter):
-    calls = 0
-
-    def embed(self, pixels):
-        type(self).calls += 1
-        return super().embed(pixels)
 
 
 def folder(tmp_path, masks):
@@ -52,11 +46,11 @@ def test_sequence_has_an_iou_for_every_click_and_rises_on_discs():
 
 
 def test_first_click_is_the_deepest_point_and_embed_runs_once():
-    Counting.calls = 0
+    segmenter = Counting(radius=1 / 60)
     truth = square(10, 10, 7)
-    ious = click_sequence(Counting(radius=1 / 60), PIXELS, truth, clicks=3)
+    ious = click_sequence(segmenter, PIXELS, truth, clicks=3)
     assert ious[0] == pytest.approx(5 / 49)
-    assert Counting.calls == 1
+    assert segmenter.embeds == 1
 
 
 def test_perfect_mask_ends_the_run_and_repeats_in_the_sequence():

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import actions
 
 from ibisagent.agent.actions import Action, Backtrack, Terminate, clean_target, spell, write_reply
 from ibisagent.agent.coordinates import PROFILES, UNIT, Frame
@@ -221,17 +222,10 @@ def test_one_is_the_last_column() -> None:
 
 targets = st.none() | st.text(max_size=20) | st.sampled_from(["left kidney", "box 3", "a positive point (0.1, 0.2)"])
 steps = st.integers(0, 10000).map(lambda step: step / 10000)
-pairs = st.tuples(steps, steps).filter(lambda pair: pair[0] != pair[1]).map(sorted)
-actions = st.one_of(
-    st.builds(Click, steps, steps, st.booleans(), targets),
-    st.builds(lambda x, y, target: Box(x[0], y[0], x[1], y[1], target), pairs, pairs, targets),
-    st.builds(Backtrack, targets),
-    st.builds(Terminate, targets),
-)
 
 
 @pytest.mark.parametrize("frame", FRAMES, ids=PROFILES)
-@given(thought=st.text(max_size=60), action=actions, answer=st.text(max_size=20))
+@given(thought=st.text(max_size=60), action=actions(steps, targets), answer=st.text(max_size=20))
 @quick
 def test_every_canonical_reply_reads_back(frame: Frame, thought: str, action: Action, answer: str) -> None:
     reply = parse_reply(write_reply(thought, action, answer, frame), frame=frame, strict=True)

@@ -20,7 +20,7 @@ from ibisagent.tools.clicks import pixel_of
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.images import open_image
 from ibisagent.tools.masks import decode
-from ibisagent.tools.simulator import iou
+from ibisagent.tools.measure import iou
 
 
 def run(policy, pixels, segmenter="disk", config=None, **given):

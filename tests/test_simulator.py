@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from ibisagent.tools.clicks import Click, Pixel, click_at, pixel_of
-from ibisagent.tools.simulator import deepest, iou, next_click
+from ibisagent.tools.measure import iou
+from ibisagent.tools.simulator import deepest, next_click
 
 
 def mask(*rows):

@@ -8,9 +8,15 @@ from numpy.typing import NDArray
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["Grid", "Spacing", "VolumeGrid"]
+__all__ = ["Grid", "Mask", "Spacing", "VolumeGrid", "frozen"]
 
 Mask = NDArray[np.bool_]
+
+
+def frozen(mask: Mask) -> Mask:
+    """Make a mask read-only, in place."""
+    mask.setflags(write=False)
+    return mask
 
 
 class Spacing(NamedTuple):

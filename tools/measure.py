@@ -7,7 +7,7 @@ import numpy as np
 from ibisagent.tools.clicks import PixelBox
 from ibisagent.tools.grids import Mask, Spacing
 
-__all__ = ["bounding_box", "measure"]
+__all__ = ["bounding_box", "iou", "measure"]
 
 _EIGHT = np.ones((3, 3), dtype=np.bool_)
 
@@ -57,3 +57,9 @@ def _centroid(crop: Mask, box: PixelBox, shape: tuple[int, ...]) -> list[float]:
     row = box.top + 0.5 + by_row @ np.arange(by_row.size) / pixels
     column = box.left + 0.5 + by_column @ np.arange(by_column.size) / pixels
     return [float(column / shape[1]), float(row / shape[0])]
+
+
+def iou(mask: Mask, truth: Mask) -> float:
+    """Intersection over union of two (H, W) bool masks; 1.0 for two empty ones, so that a right refusal counts."""
+    union = int(np.count_nonzero(mask | truth))
+    return int(np.count_nonzero(mask & truth)) / union if union else 1.0

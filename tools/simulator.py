@@ -8,15 +8,13 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from ibisagent.tools.clicks import Pixel
+from ibisagent.tools.grids import Mask
 from ibisagent.tools.measure import bounding_box
 
-Mask = NDArray[np.bool_]
-
-__all__ = ["Deepest", "NextClick", "deepest", "iou", "next_click"]
+__all__ = ["Deepest", "NextClick", "deepest", "next_click"]
 
 
 class Deepest(NamedTuple):
@@ -63,9 +61,3 @@ def next_click(mask: Mask, truth: Mask, taken: Collection[Pixel] = ()) -> NextCl
         assert missed is not None
         return NextClick(missed.pixel, positive=True)
     return NextClick(spilled.pixel, positive=False)
-
-
-def iou(mask: Mask, truth: Mask) -> float:
-    """Intersection over union of two (H, W) bool masks; 1.0 for two empty ones, so that a right refusal counts."""
-    union = int(np.count_nonzero(mask | truth))
-    return int(np.count_nonzero(mask & truth)) / union if union else 1.0

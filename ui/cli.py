@@ -20,7 +20,7 @@ app = typer.Typer(
 
 ImageArgument = Annotated[Path, typer.Argument(help="PNG, JPEG, TIFF, single-frame DICOM, or NIfTI (one slice of it).")]
 Segmenter = Annotated[str, typer.Option(help="geocut, geodesic or disk.")]
-Slice = Annotated[str | None, typer.Option(help="Slice or page: 12, middle, axial:12, coronal:middle, sagittal:40.")]
+Slice = Annotated[str | None, typer.Option("--slice", help="Slice or page, such as 12 or coronal:middle.")]
 Window = Annotated[str | None, typer.Option(help="CT window by name, 'centre,width', or percentiles 'p1,p99'.")]
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: a new one in runs/.")]
 MaxSteps = Annotated[int, typer.Option(min=1, help="Most actions of the policy.")]
@@ -36,7 +36,7 @@ def segment(
     click: Annotated[list[str] | None, typer.Option(help="A click of yours, '+x,y' or '-x,y', 0 to 1.")] = None,
     box: Annotated[str | None, typer.Option(help="A box of yours, 'x0,y0,x1,y1', 0 to 1.")] = None,
     mask: Annotated[Path | None, typer.Option(help="An initial mask to refine.")] = None,
-    slice_: Annotated[str | None, typer.Option("--slice", help="Slice or page, such as 12 or coronal:middle.")] = None,
+    slice_: Slice = None,
     window: Window = None,
     max_steps: MaxSteps = 20,
     save: Annotated[list[Path] | None, typer.Option(help="Also write the mask here: .png, .nii.gz, .json.")] = None,
@@ -59,7 +59,7 @@ def simulate(
     request: Annotated[str, typer.Option(help="What the mask shows, in words.")] = "Segment the target.",
     segmenter: Segmenter = "geocut",
     target_iou: Annotated[float, typer.Option(min=0.0, max=1.0, help="The oracle stops at this IoU.")] = 0.95,
-    slice_: Annotated[str | None, typer.Option("--slice", help="Slice or page, such as 12 or coronal:middle.")] = None,
+    slice_: Slice = None,
     window: Window = None,
     max_steps: MaxSteps = 20,
     out: Out = None,

@@ -21,7 +21,7 @@ from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.ui.folder import make_folder, write_run
 from ibisagent.ui.live import run_live
 
-__all__ = ["Case", "run_replay", "run_segment", "run_simulate"]
+__all__ = ["Case", "run_case", "run_replay", "run_segment", "run_simulate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def run_segment(
         start["initial_mask"] = read_mask(mask, image)
     graph = _graph(case, chosen, person=policy == "person")
     with _private(local_only):
-        _run(graph, start, image, case)
+        run_case(graph, start, case)
 
 
 def run_simulate(case: Case, mask: Path, target_iou: float) -> None:
@@ -66,7 +66,7 @@ def run_simulate(case: Case, mask: Path, target_iou: float) -> None:
     image = _prepare(case)
     truth = read_mask(mask, image)
     graph = _graph(case, OraclePolicy(truth, target_iou=target_iou))
-    _run(graph, {"image": image, "request": case.request}, image, case, truth=truth)
+    run_case(graph, {"image": image, "request": case.request}, case, truth)
 
 
 def run_replay(path: Path, image: Path | None, segmenter: str | None) -> None:
@@ -118,13 +118,19 @@ def _graph(case: Case, policy: Policy, person: bool = False) -> SegmentationGrap
     return build_graph(policy, case.segmenter, config, checkpointer=InMemorySaver() if person else None)
 
 
-def _run(graph: SegmentationGraph, start: dict[str, Any], image: MedicalImage, case: Case, truth: Any = None) -> None:
+def run_case(graph: SegmentationGraph, start: dict[str, Any], case: Case, truth: Any = None) -> None:
+    """Run the graph before the user's eyes and write the run folder, also when a bug ended the run.
+
+    ``start``: the graph's input, its image a `MedicalImage`; ``truth``: the true mask, (H, W) bool, where it is known.
+    """
     console = Console()
     begun = time.perf_counter()
     folder = case.out if case.out is not None else Path("runs") / time.strftime("%Y%m%d-%H%M%S")
     make_folder(folder)
     state, bug = run_live(graph, start, console, truth)
-    written = write_run(folder, graph, state, image, truth=truth, saves=case.saves) if state is not None else []
+    written = (
+        write_run(folder, graph, state, start["image"], truth=truth, saves=case.saves) if state is not None else []
+    )
     if bug is not None:
         raise bug
     console.print(f"{time.perf_counter() - begun:.1f} s; wrote {', '.join(str(path) for path in written)}")

@@ -13,8 +13,7 @@ from ibisagent.agent import LoopConfig, build_graph
 from ibisagent.agent.policies import OraclePolicy
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.images import open_image
-from ibisagent.ui.folder import write_run
-from ibisagent.ui.live import run_live
+from ibisagent.ui.commands import Case, run_case
 
 __all__ = ["lesion", "main"]
 
@@ -44,16 +43,11 @@ def lesion() -> tuple[Path, NDArray[np.bool_]]:
 
 def main() -> None:
     """Run the loop and write runs/demo."""
-    console = Console()
     path, truth = lesion()
-    console.print(_SAYS)
-    image = open_image(path)
-    graph = build_graph(OraclePolicy(truth, target_iou=0.85), "geocut", LoopConfig(max_steps=20))
-    state, bug = run_live(graph, {"image": image, "request": "Segment the lesion."}, console, truth)
-    if state is None or bug is not None:
-        raise bug or RuntimeError("the run did not begin")
-    for written in write_run(Path("runs/demo"), graph, state, image, truth=truth):
-        console.print(f"wrote {written}")
+    Console().print(_SAYS)
+    case = Case(path, "Segment the lesion.", "geocut", None, None, max_steps=20, out=Path("runs/demo"))
+    graph = build_graph(OraclePolicy(truth, target_iou=0.85), case.segmenter, LoopConfig(max_steps=case.max_steps))
+    run_case(graph, {"image": open_image(path), "request": case.request}, case, truth)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from rich.table import Table
 from ibisagent.agent import build_graph
 from ibisagent.agent.policies import OraclePolicy
 from ibisagent.tools.masks import decode
+from ibisagent.tools.measure import iou
 from ibisagent.tools.segmenters import segmenter_names
-from ibisagent.tools.simulator import iou
 
 __all__ = ["run_doctor"]
 

@@ -37,8 +37,7 @@ def write_run(
     truth: Any = None,
     saves: tuple[Path, ...] = (),
 ) -> list[Path]:
-    """Write what a run ended with, each file whole or not at all, and give the paths."""
-    make_folder(folder)
+    """Write what a run ended with into a folder that is there, each file whole or not at all, and give the paths."""
     mask = decode(state["mask"])
     record = trajectory(graph, state, truth=truth, folder=folder)
     save_mask(folder / "mask.png", mask, image)

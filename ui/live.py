@@ -19,7 +19,7 @@ from ibisagent.agent.actions import from_plain
 from ibisagent.agent.parsing import parse_reply
 from ibisagent.agent.state import RunContext, State, StepRecord
 from ibisagent.tools.masks import area, decode
-from ibisagent.tools.simulator import iou
+from ibisagent.tools.measure import iou
 
 __all__ = ["Ended", "run_live"]
 

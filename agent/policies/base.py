@@ -32,7 +32,6 @@ class Turn:
     """An earlier turn of the same run, in the history context: what was shown, and what was replied."""
 
     picture: NDArray[np.uint8]
-    feedback: str | None
     reply: str
 
 

@@ -9,7 +9,8 @@ from ibisagent.agent.actions import Backtrack, Terminate, write_reply
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.tools.clicks import Click, Pixel, click_at, pixel_of
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.simulator import iou, next_click
+from ibisagent.tools.measure import iou
+from ibisagent.tools.simulator import next_click
 
 __all__ = ["OraclePolicy"]
 

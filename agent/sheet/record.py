@@ -14,8 +14,8 @@ from ibisagent.agent.trajectory import Step, Trajectory
 from ibisagent.tools.clicks import Box, Click, PixelBox, Prompt
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.masks import Rle, area, decode
+from ibisagent.tools.measure import iou
 from ibisagent.tools.segmenters.base import Mask
-from ibisagent.tools.simulator import iou
 
 __all__ = ["sheet_of"]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.tools.clicks import Prompt
+from ibisagent.tools.grids import Mask
 
-Mask = NDArray[np.bool_]
 Pixels = NDArray[np.uint8]
 
 __all__ = ["Mask", "Pixels", "Prediction", "Query", "Segmenter", "one_by_one"]

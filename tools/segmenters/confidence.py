@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ibisagent.tools.measure import iou
 from ibisagent.tools.segmenters.base import Mask
 from ibisagent.tools.segmenters.features import Features
 
@@ -76,7 +77,7 @@ def measure(features: Features, label: Mask, context: Context) -> NDArray[np.flo
     border = float(label[[0, -1]].sum() + label[:, [0, -1]].sum())
     share = float(np.log(area / label.size))
     before = context.before
-    change = 0.0 if before is None or not before.any() else float((before & label).sum() / (before | label).sum())
+    change = 0.0 if before is None or not before.any() else iou(before, label)
     near = context.odds[box][shell]
     return np.array(
         [

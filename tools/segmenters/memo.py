@@ -15,9 +15,10 @@ import numpy as np
 
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.clicks import Prompt
+from ibisagent.tools.grids import frozen
 from ibisagent.tools.masks import Rle, decode, encode, rle_key
 from ibisagent.tools.segmenters import get_segmenter
-from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Segmenter
+from ibisagent.tools.segmenters.base import Pixels, Prediction, Segmenter
 
 __all__ = ["Memo", "Memoised", "Picture", "memo_of"]
 
@@ -77,7 +78,7 @@ class Memo:
 
     def predict(self, image: Picture, initial: Rle | None, prompts: tuple[Prompt, ...]) -> Memoised:
         """Give the mask of all ``prompts`` in force over ``initial``; without prompts, the initial mask itself."""
-        bare = tuple(replace(prompt, target=None) for prompt in prompts)
+        bare = tuple(prompt if prompt.target is None else replace(prompt, target=None) for prompt in prompts)
         return self._predict(image, initial, bare)
 
     def _predict(self, image: Picture, initial: Rle | None, prompts: tuple[Prompt, ...]) -> Memoised:
@@ -92,8 +93,8 @@ class Memo:
 
     def _start(self, image: Picture, initial: Rle | None) -> Prediction:
         if initial is None:
-            return Prediction(_frozen(np.zeros(image.pixels.shape[:2], dtype=np.bool_)), None, None)
-        mask = _frozen(decode(initial))
+            return Prediction(frozen(np.zeros(image.pixels.shape[:2], dtype=np.bool_)), None, None)
+        mask = frozen(decode(initial))
         return Prediction(mask, None, self.segmenter.prior_from_mask(self.embed(image), mask))
 
 
@@ -117,11 +118,6 @@ def memo_of(segmenter: Segmenter | Memo | str) -> Memo:
 @cache
 def _named(name: str) -> Memo:
     return Memo(get_segmenter(name))
-
-
-def _frozen(mask: Mask) -> Mask:
-    mask.setflags(write=False)
-    return mask
 
 
 def _nbytes(prior: Any) -> int:

@@ -10,7 +10,7 @@ from ibisagent.tools.clicks import Box, Pixel, PixelBox, Prompt, pixel_box, pixe
 from ibisagent.tools.segmenters.base import Mask
 from ibisagent.tools.segmenters.features import Field, Grid
 
-__all__ = ["Mark", "Marks", "box_mask", "enlarge", "frozen", "pin", "read", "roundness", "tidy"]
+__all__ = ["Mark", "Marks", "box_mask", "enlarge", "pin", "read", "roundness", "tidy"]
 
 
 class Mark(NamedTuple):
@@ -51,12 +51,6 @@ def read(prompts: Sequence[Prompt], grid: Grid) -> Marks:
 
 def _centre(box: PixelBox) -> Pixel:
     return Pixel((box.top + box.bottom) // 2, (box.left + box.right) // 2)
-
-
-def frozen(mask: Mask) -> Mask:
-    """Make a mask read-only, in place."""
-    mask.setflags(write=False)
-    return mask
 
 
 def box_mask(box: PixelBox, shape: tuple[int, ...]) -> Mask:

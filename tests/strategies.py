@@ -1,0 +1,17 @@
+"""Hypothesis strategies that several tests share."""
+
+from hypothesis import strategies as st
+
+from ibisagent.agent.actions import Backtrack, Terminate
+from ibisagent.tools.clicks import Box, Click
+
+
+def actions(numbers, targets):
+    """Every kind of action, with unit coordinates out of ``numbers`` and names out of ``targets``."""
+    pairs = st.tuples(numbers, numbers).filter(lambda pair: pair[0] != pair[1]).map(sorted)
+    return st.one_of(
+        st.builds(Click, numbers, numbers, st.booleans(), targets),
+        st.builds(lambda x, y, target: Box(x[0], y[0], x[1], y[1], target), pairs, pairs, targets),
+        st.builds(Backtrack, targets),
+        st.builds(Terminate, targets),
+    )
