@@ -1,7 +1,8 @@
 """The actions of a policy, their canonical spelling and their JSON-plain form.
 
 A reply is ``<think>...</think>``, ``<action>...</action>`` and, on a stop, ``<answer>...</answer>``, one per line
-(IBISAgent, arXiv 2601.03054). Box and Backtrack extend the paper's actions; `KINDS` names what can be switched off.
+(IBISAgent, arXiv 2601.03054). Box and Backtrack extend the paper's actions; `KINDS` names what a policy may do and what
+can be switched off. Redo is a person's alone.
 """
 
 import re
@@ -14,9 +15,11 @@ from ibisagent.tools.clicks import Box, Click
 from ibisagent.tools.errors import InputError
 
 __all__ = [
+    "EVERY_KIND",
     "KINDS",
     "Action",
     "Backtrack",
+    "Redo",
     "Terminate",
     "clean_target",
     "from_plain",
@@ -43,20 +46,34 @@ class Backtrack:
 
 
 @dataclass(frozen=True, slots=True)
+class Redo:
+    """Bring back what was undone last, as long as nothing else was done since; ``target`` names one of several."""
+
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Terminate:
     """Stop: the mask is final; ``target`` names one of several targets."""
 
     target: str | None = None
 
 
-Action = Click | Box | Backtrack | Terminate
-_TYPES: dict[str, type[Action]] = {"point": Click, "box": Box, "backtrack": Backtrack, "terminate": Terminate}
+Action = Click | Box | Backtrack | Terminate | Redo
+_TYPES: dict[str, type[Action]] = {
+    "point": Click,
+    "box": Box,
+    "backtrack": Backtrack,
+    "terminate": Terminate,
+    "redo": Redo,
+}
+EVERY_KIND = tuple(_TYPES)
+KINDS = tuple(kind for kind in EVERY_KIND if kind != "redo")
 _NAMES = {kind: name for name, kind in _TYPES.items()}
-KINDS = tuple(_TYPES)
 
 
 def kind_of(action: Action) -> str:
-    """Name the kind of an action, one of `KINDS`."""
+    """Name the kind of an action, one of `EVERY_KIND`."""
     return _NAMES[type(action)]
 
 
@@ -115,7 +132,7 @@ def from_plain(plain: Mapping[str, Any]) -> Action:
     """
     kind = plain.get("type") if isinstance(plain, Mapping) else None
     if not isinstance(kind, str) or kind not in _TYPES:
-        raise InputError(f"got an action {str(plain)[:80]!r}: expected a 'type' of {', '.join(KINDS)}")
+        raise InputError(f"got an action {str(plain)[:80]!r}: expected a 'type' of {', '.join(EVERY_KIND)}")
     target, positive = plain.get("target"), plain.get("positive", True)
     if not (target is None or isinstance(target, str)) or not isinstance(positive, bool):
         raise InputError(f"got an action {str(plain)[:80]!r}: expected a text as target, true or false as positive")
@@ -124,7 +141,7 @@ def from_plain(plain: Mapping[str, Any]) -> Action:
     if kind == "box":
         x0, y0, x1, y1 = (_number(plain, name) for name in ("x0", "y0", "x1", "y1"))
         return Box(x0, y0, x1, y1, target)
-    return Backtrack(target) if kind == "backtrack" else Terminate(target)
+    return Backtrack(target) if kind == "backtrack" else Terminate(target) if kind == "terminate" else Redo(target)
 
 
 def _number(plain: Mapping[str, Any], name: str) -> float:

@@ -34,6 +34,7 @@ class LoopConfig:
     """How a run goes and when it ends.
 
     ``max_steps``: actions of the policy. ``max_seconds``, ``max_tokens``: budgets over policy and segmenter.
+    ``policy_seconds``: time that a policy has for one reply, after which its call is abandoned.
     ``max_parse_failures``: unparseable replies in a row. ``patience``: prompts in a row that leave the mask as it is.
     ``context``: "stateless" shows the current overlay only (what the released weights expect), "history" all turns.
     ``coordinates``: profile of the policy's numbers (`ibisagent.agent.coordinates`). ``actions``: kinds allowed.
@@ -45,6 +46,7 @@ class LoopConfig:
     max_steps: int = 20
     max_seconds: float | None = None
     max_tokens: int | None = None
+    policy_seconds: float | None = 600.0
     max_parse_failures: int = 3
     patience: int = 3
     context: Literal["stateless", "history"] = "stateless"
@@ -62,6 +64,10 @@ class LoopConfig:
             value = getattr(self, name)
             if value < 1:
                 raise InputError(f"{name}={value!r}: expected a whole number from 1 up")
+        for name in ("max_seconds", "max_tokens", "policy_seconds"):
+            limit = getattr(self, name)
+            if limit is not None and not limit > 0:
+                raise InputError(f"{name}={limit!r}: expected a number above 0, or None for no limit")
 
     @property
     def recursion_limit(self) -> int:

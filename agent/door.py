@@ -1,15 +1,19 @@
 """The door: whatever a caller passes as an image, a mask or prompts becomes plain state before LangGraph sees it."""
 
+import hashlib
+import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ibisagent.agent.actions import to_plain
 from ibisagent.agent.parts import Parts, as_prompt
-from ibisagent.tools.masks import encode
+from ibisagent.tools.images import MedicalImage
+from ibisagent.tools.masks import encode, read_mask, rle_key
 
-__all__ = ["admit"]
+__all__ = ["admit", "asked"]
 
 
 def admit(given: Any, parts: Parts) -> Any:
@@ -36,3 +40,11 @@ def _mask(given: Any) -> Any:
     if isinstance(given, np.ndarray):
         return encode(given.astype(np.bool_))
     return os.fspath(given) if isinstance(given, os.PathLike) else given
+
+
+def asked(plain: Mapping[str, Any], image: MedicalImage) -> str:
+    """Hash what an admitted input asks of an image, by content: the same question is the same run."""
+    given = plain.get("initial_mask")
+    mask = rle_key(encode(read_mask(given, image))) if given is not None else None
+    question = [image.sha, plain.get("request"), plain.get("kind"), mask, plain.get("prompts")]
+    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]

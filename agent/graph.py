@@ -80,18 +80,20 @@ def after_overlay(state: State, runtime: Runtime[RunContext]) -> Literal["reason
     """Go on, unless a limit is reached, the segmenter failed or the caller cancelled."""
     if nodes.cancelled(runtime):
         return "terminate"
-    return _end(state) if state["stop"] else "reason"
+    return _end(state, runtime) if state["stop"] else "reason"
 
 
-def after_reason(state: State) -> Literal["parse", "review", "terminate"]:
+def after_reason(state: State, runtime: Runtime[RunContext]) -> Literal["parse", "review", "terminate"]:
     """A policy that failed has left no reply to parse."""
-    return _end(state) if state["stop"] else "parse"
+    return _end(state, runtime) if state["stop"] else "parse"
 
 
-def after_parse(state: State) -> Literal["segment", "backtrack", "reason", "review", "terminate"]:
+def after_parse(
+    state: State, runtime: Runtime[RunContext]
+) -> Literal["segment", "backtrack", "reason", "review", "terminate"]:
     """A prompt, an undo, the end, or an unparseable reply: once more, with the error as the next message."""
-    if state["stop"]:
-        return _end(state)
+    if state["stop"] or nodes.cancelled(runtime):
+        return _end(state, runtime)
     return _apply(state) if state["queue"] else "reason"
 
 
@@ -101,17 +103,17 @@ def after_segment(state: State) -> Literal["overlay", "backtrack"]:
 
 
 def after_review(state: State) -> Literal["segment", "backtrack", "terminate"]:
-    """A person's click or undo leads back into the loop, an accepted result to the end."""
+    """A person's click, undo or redo leads back into the loop, an accepted result to the end."""
     return _apply(state) if state["queue"] else "terminate"
 
 
 def _apply(state: State) -> Literal["segment", "backtrack"]:
     action = state["queue"][0]["action"]
-    return "backtrack" if action and action["type"] == "backtrack" else "segment"
+    return "backtrack" if action and action["type"] in ("backtrack", "redo") else "segment"
 
 
-def _end(state: State) -> Literal["review", "terminate"]:
-    return "review" if state["run"]["review"] else "terminate"
+def _end(state: State, runtime: Runtime[RunContext]) -> Literal["review", "terminate"]:
+    return "review" if state["run"]["review"] and not nodes.cancelled(runtime) else "terminate"
 
 
 class SegmentationGraph(CompiledStateGraph[State, RunContext, Input, Output]):

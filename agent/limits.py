@@ -9,8 +9,9 @@ from ibisagent.agent.state import State, StopReason
 from ibisagent.agent.steps import steps_of_turn
 from ibisagent.tools.masks import rle_key
 
-__all__ = ["limit", "place", "repeats"]
+__all__ = ["REPEATS", "limit", "place", "repeats"]
 
+REPEATS = "repeats step"
 _LAST_SUPER_STEPS = 4
 
 
@@ -46,6 +47,7 @@ def place(state: State, action: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps([action, mask, undone], sort_keys=True).encode()).hexdigest()[:16]
 
 
-def repeats(state: State, at: str) -> int | None:
-    """Give the number of the step of this turn that did the same at the same place; it catches A-B-A-B as well."""
-    return next((step["n"] for step in steps_of_turn(state) if step["at"] == at), None)
+def repeats(state: State, at: str) -> str | None:
+    """Name the step of this turn that did the same at the same place, if one did; it catches A-B-A-B as well."""
+    earlier = next((step["n"] for step in steps_of_turn(state) if step["at"] == at), None)
+    return f"{REPEATS} {earlier} on the same mask" if earlier is not None else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
-from ibisagent.agent.actions import KINDS, TAG, Action, Terminate
+from ibisagent.agent.actions import EVERY_KIND, KINDS, TAG, Action, Terminate
 from ibisagent.agent.coordinates import UNIT, Frame
 from ibisagent.agent.reading import MANY, Raw, before, has_action, quote, read, translate
 from ibisagent.tools.errors import InputError
@@ -24,6 +24,7 @@ _ADVICE = {
     "box": "Box {1}",
     "backtrack": "Backtrack",
     "terminate": "Terminate",
+    "redo": "Redo",
 }
 
 
@@ -162,4 +163,4 @@ def _decide(sections: _Sections, thought: str, frame: Frame, repairs: list[str])
 
 def _expected(frame: Frame, allow: Collection[str]) -> str:
     point, box = (f"({', '.join(frame.names(count))})" for count in (2, 4))
-    return "expected one of: " + ", ".join(_ADVICE[kind].format(point, box) for kind in KINDS if kind in allow)
+    return "expected one of: " + ", ".join(_ADVICE[kind].format(point, box) for kind in EVERY_KIND if kind in allow)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ibisagent.agent.actions import Action, from_plain
+from ibisagent.agent.actions import EVERY_KIND, Action, from_plain
 from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.coordinates import Frame
 from ibisagent.agent.overlay import Canvas, canvas, draw, fit
@@ -45,6 +45,11 @@ class Parts:
         """Say whose the policy's actions are: ``person`` when a person acts, else ``policy``."""
         return "person" if self.policy.name == "person" else "policy"
 
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """Name the kinds of action that are read in a reply; a person may do everything."""
+        return EVERY_KIND if self.author == "person" else self.config.actions
+
     def image(self, state: State) -> MedicalImage:
         """Open the run's image."""
         return self.images.open(state["image"])
@@ -68,14 +73,16 @@ class Parts:
 
     def predict(self, state: State, prompts: tuple[Prompt, ...]) -> Memoised:
         """Ask the segmenter, through the memo, for the mask of ``prompts`` over the run's initial mask."""
-        begun_with = state["run"]["segmenter"]
-        if begun_with != self.memo.fingerprint:
-            raise InputError(
-                f"segmenter {self.memo.fingerprint!r}: the run began with {begun_with!r}; resume it with that one"
-            )
+        self.require_same_segmenter(state)
         answer = self.memo.predict(self.image(state), state["initial_mask"], prompts)
         self.masks.get(answer.key, lambda: answer.prediction.mask)
         return answer
+
+    def require_same_segmenter(self, state: State) -> None:
+        """Refuse with `InputError` to go on with a run that began with another segmenter."""
+        begun_with, fingerprint = state["run"]["segmenter"], self.memo.fingerprint
+        if begun_with != fingerprint:
+            raise InputError(f"segmenter {fingerprint!r}: the run began with {begun_with!r}; resume it with that one")
 
     def observation(self, state: State) -> Observation:
         """Show the state to the policy."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from ibisagent.agent.actions import Action, Backtrack, Terminate, clean_target
+from ibisagent.agent.actions import Action, Backtrack, Redo, Terminate, clean_target
 from ibisagent.agent.coordinates import Frame
 from ibisagent.tools.clicks import Box, Click
 from ibisagent.tools.errors import InputError
@@ -25,7 +25,7 @@ _ACTION = re.compile(
     rf"[\s:：=*`_\"']{{0,8}}(?:at\b[\s:]{{0,4}})?(?P<run>[(\[（［\s]{{0,8}}(?:{_LABEL}\s?)?{_NUMBER}"
     rf"(?:{_NUMBER}|{_LABEL}|[()\[\]（）［］\s,;，；])*+)"
     rf"|^{_PADDING}(?:action\s?[:：=]{_PADDING})?"
-    r"(?:(?P<terminate>terminat(?:e|ed|ion)|(?:stop|finish(?:ed)?|done)(?=\W{0,16}$))|(?P<backtrack>backtrack|undo))\b",
+    r"(?:(?P<terminate>terminat(?:e|ed|ion)|(?:stop|finish(?:ed)?|done)(?=\W{0,16}$))|(?P<backtrack>backtrack|undo)|(?P<redo>redo))\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _NUMBERS = re.compile(_NUMBER, re.IGNORECASE)
@@ -38,7 +38,7 @@ MANY = 1000  # tags, or actions in one text, beyond which a reply is noise and t
 def _shape(number: str) -> re.Pattern[str]:
     """Compile the canonical spelling of an action: what `spell` writes, but for the values."""
     point, box = (rf"\({', '.join([number] * count)}\)" for count in (2, 4))
-    head = rf"(?:Positive|Negative) Point {point}|Box {box}|Backtrack|Terminate"
+    head = rf"(?:Positive|Negative) Point {point}|Box {box}|Backtrack|Terminate|Redo"
     return re.compile(rf"(?:{head})(?: for ([^\n]{{1,500}}))?")
 
 
@@ -51,6 +51,7 @@ _ATTRIBUTE_KEYS = ("attribute", "sign", "positive", "label", "action")
 _POINT_KEYS = ("coordinate2d", "coordinates2d", "coordinate", "coordinates", "point2d", "point")
 _BOX_KEYS = ("bbox2d", "bbox", "box2d", "box")
 _DECODER = json.JSONDecoder(parse_int=float)
+_WORDS: dict[str, type[Terminate | Backtrack | Redo]] = {"terminate": Terminate, "backtrack": Backtrack, "redo": Redo}
 
 
 class Raw(NamedTuple):
@@ -129,7 +130,7 @@ def _read_line(match: re.Match[str], text: str, frame: Frame) -> Raw:
     named = _TARGET.match(text, match.end() if not match["run"] else match.start("run") + len(match["run"].rstrip()))
     target = clean_target(named[1]) if named else None
     if not match["run"]:
-        return Raw("terminate" if match["terminate"] else "backtrack", target=target)
+        return Raw(next(kind for kind in _WORDS if match[kind]), target=target)
     numbers = tuple(float(number) for number in _numbers(match))
     labels = _LABELS.findall(match["run"])
     if labels and labels[0].lower() != frame.names(2)[0]:
@@ -209,8 +210,8 @@ def _sign(fields: dict[str, str], repairs: list[str]) -> bool:
 
 def translate(raw: Raw, frame: Frame, repairs: list[str]) -> Action:
     """Make the action in unit coordinates; raises `InputError` for numbers out of range and empty boxes."""
-    if raw.kind in ("backtrack", "terminate"):
-        return Backtrack(raw.target) if raw.kind == "backtrack" else Terminate(raw.target)
+    if raw.kind in _WORDS:
+        return _WORDS[raw.kind](raw.target)
     units, clamped = frame.read(raw.numbers)
     repairs.extend(clamped)
     if raw.kind == "point":

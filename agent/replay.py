@@ -2,18 +2,24 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from itertools import takewhile
 
-from ibisagent.agent.actions import from_plain, write_reply
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
+
 from ibisagent.agent.config import Guard, LoopConfig
 from ibisagent.agent.graph import build_graph
+from ibisagent.agent.limits import REPEATS
 from ibisagent.agent.policies import ScriptedPolicy
 from ibisagent.agent.state import Input
+from ibisagent.agent.threads import intervene
 from ibisagent.agent.trajectory import Step, Trajectory, trajectory
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.segmenters import Segmenter
 
 __all__ = ["Replayed", "replay"]
+
+_THREAD = RunnableConfig(configurable={"thread_id": "replay"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,30 +31,34 @@ class Replayed:
 
 
 def replay(record: Trajectory, segmenter: Segmenter | str, image: MedicalImage) -> Replayed:
-    """Run the graph again on ``image`` with the recorded replies and a person's recorded actions."""
-    given, script = _script(record)
-    graph = build_graph(ScriptedPolicy(script), segmenter, _config(record))
+    """Run the graph again on ``image`` with the recorded replies and a person's recorded actions.
+
+    A step at which the segmenter or the run store failed did nothing and is left out.
+    """
+    steps = [step for step in record.steps if not _failed(step)]
+    given = [step.action for step in takewhile(_is_given, steps)]
+    replies = [step.reply for step in steps if step.reply is not None]
+    graph = build_graph(ScriptedPolicy(replies), segmenter, _config(record), checkpointer=InMemorySaver())
     begin = Input(image=image, request=record.request, prompts=given)
     begin["kind"] = "question" if record.kind == "question" else "segment"
     begin["initial_mask"] = record.start if record.refined else None
-    result = graph.invoke(begin)
-    run = trajectory(graph, result)
-    return Replayed(run, tuple(_differences(record, run)))
+    graph.invoke(begin, _THREAD, interrupt_before=["reason"])
+    for step in steps[len(given) :]:
+        if step.reply is not None:
+            graph.invoke(None, _THREAD, interrupt_before=["reason"])
+        elif step.by == "person" and step.action is not None:  # a guard does its own
+            intervene(graph, _THREAD, step.action, interrupt_before=["reason"])
+    run = trajectory(graph, graph.invoke(None, _THREAD))
+    return Replayed(run, tuple(_differences(record, steps, run)))
 
 
-def _script(record: Trajectory) -> tuple[list[dict[str, Any]], list[str]]:
-    """Split the record into the prompts given before the first reply and the replies after them."""
-    steps = [step for step in record.steps if step.by != "guard"]
-    first = next((index for index, step in enumerate(steps) if step.reply is not None), len(steps))
-    given = [step.action for step in steps[:first] if step.action is not None]
-    return given, [_reply(step) for step in steps[first:]]
+def _failed(step: Step) -> bool:
+    return step.action is not None and step.error is not None and not step.error.startswith(REPEATS)
 
 
-def _reply(step: Step) -> str:
-    """Give the raw reply, or for a person's action one that says the same."""
-    if step.reply is not None or step.action is None:
-        return step.reply or ""
-    return write_reply("", from_plain(step.action))
+def _is_given(step: Step) -> bool:
+    """Tell whether a step, before any reply, is a prompt that came with the request."""
+    return step.reply is None and step.action is not None and step.action["type"] in ("point", "box")
 
 
 def _config(record: Trajectory) -> LoopConfig:
@@ -57,15 +67,15 @@ def _config(record: Trajectory) -> LoopConfig:
     settings["actions"] = tuple(settings["actions"])
     settings["guard"] = Guard(**settings["guard"]) if settings.get("guard") else None
     # Time and a person's review belong to the first run; what is replayed is what was done.
-    return replace(LoopConfig(**settings), review=False, max_seconds=None, max_tokens=None)
+    return replace(LoopConfig(**settings), review=False, max_seconds=None, max_tokens=None, policy_seconds=None)
 
 
-def _differences(record: Trajectory, run: Trajectory) -> Iterator[str]:
+def _differences(record: Trajectory, steps: list[Step], run: Trajectory) -> Iterator[str]:
     if record.segmenter != run.segmenter:
         yield f"segmenter: recorded with {record.segmenter}, replayed with {run.segmenter}"
-    if len(record.steps) != len(run.steps):
-        yield f"steps: {len(record.steps)} recorded, {len(run.steps)} replayed"
-    for before, now in zip(record.steps, run.steps, strict=False):
+    if len(steps) != len(run.steps):
+        yield f"steps: {len(steps)} recorded, {len(run.steps)} replayed"
+    for before, now in zip(steps, run.steps, strict=False):
         if before.action != now.action:
             yield f"step {before.n}: action {before.action} recorded, {now.action} replayed"
         if before.mask != now.mask:

@@ -4,7 +4,7 @@ No pixel array, picture, tensor, numpy scalar or base64 is ever in it: an image 
 slice, window), a mask is COCO RLE, raw replies and each step's mask lie in the run store under their keys.
 """
 
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
 from langgraph.managed import RemainingSteps
 from typing_extensions import TypedDict
@@ -24,6 +24,7 @@ StopReason = Literal[
     "budget",  # seconds, tokens, or super-steps left in the enclosing graph
     "policy_error",  # the model failed
     "segmenter_error",  # the segmenter failed; the mask is that of the step before
+    "store_error",  # the run store failed: a full disk, a folder that vanished; the mask is that of the step before
     "cancelled",  # the caller cancelled
 ]
 
@@ -48,7 +49,7 @@ class StepRecord(TypedDict):
 
     ``n`` counts from 1 within a thread; ``by``: policy, person or guard; ``mask``: key of the mask in force after it;
     ``reply``: key of the raw reply; ``at``: what the action met (`ibisagent.agent.limits.place`); ``reverts``: number
-    of the step that a backtrack undid, 0 for the initial mask.
+    of the step that a backtrack undid, ``restores``: of the one that a redo brought back; 0 is the initial mask.
     """
 
     n: int
@@ -61,6 +62,7 @@ class StepRecord(TypedDict):
     at: str
     seconds: dict[str, float]
     reverts: int | None
+    restores: int | None
 
 
 class Undone(TypedDict):
@@ -84,8 +86,9 @@ class RunInfo(TypedDict):
     """The account of a turn: a request on a thread.
 
     ``turn`` counts from 1; ``first``: index of its first step; ``image``: content hash; ``start``: key of the mask that
-    it began with; ``refined``: that was an initial mask; ``review``: a person confirms the end; ``seconds``,
-    ``tokens``: spent so far in policy and segmenter; ``segmenter``: fingerprint.
+    it began with; ``refined``: that was an initial mask; ``asked``: hash of what was asked (`ibisagent.agent.door`);
+    ``review``: a person confirms the end; ``seconds``, ``tokens``: spent so far in policy and segmenter; ``call``:
+    seconds of the last reply; ``segmenter``: fingerprint; ``forked``: first step of this branch, None on the trunk.
     """
 
     turn: int
@@ -93,10 +96,18 @@ class RunInfo(TypedDict):
     image: str
     start: str
     refined: bool
+    asked: str
     review: bool
     seconds: float
     tokens: int
+    call: float
     segmenter: str
+    forked: int | None
+
+
+def _joined(steps: list[StepRecord], new: list[StepRecord] | None) -> list[StepRecord]:
+    """Append what a node adds; None begins anew. A checkpointer so writes each step once, not the list every time."""
+    return [*steps, *new] if new is not None else []
 
 
 class Output(TypedDict, total=False):
@@ -110,7 +121,7 @@ class Output(TypedDict, total=False):
     answer: str | None
     stop: StopReason | None
     error: str | None
-    steps: list[StepRecord]
+    steps: Annotated[list[StepRecord], _joined]
     measurements: dict[str, Any]
     run: RunInfo
 

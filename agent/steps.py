@@ -7,9 +7,9 @@ from langgraph.runtime import Runtime
 from ibisagent.agent.state import Queued, RunContext, State, StepRecord
 from ibisagent.tools.masks import Rle, rle_key
 
-__all__ = ["appended", "in_force", "queued", "step_of", "steps_of_turn", "tell"]
+__all__ = ["INITIAL_MASK", "appended", "history", "in_force", "queued", "step_of", "steps_of_turn", "tell"]
 
-INITIAL_MASK = 0  # what `reverts` says when the initial mask was dropped; steps count from 1
+INITIAL_MASK = 0  # what `reverts` and `restores` say of the initial mask; steps count from 1
 
 
 def queued(
@@ -28,6 +28,7 @@ def step_of(
     seconds: float = 0.0,
     error: str | None = None,
     reverts: int | None = None,
+    restores: int | None = None,
 ) -> StepRecord:
     """Write a step down with the mask in force after it; ``seconds`` is the segmenter's time."""
     return StepRecord(
@@ -41,13 +42,14 @@ def step_of(
         at=item["at"],
         seconds={"policy": item["seconds"], "segmenter": seconds},
         reverts=reverts,
+        restores=restores,
     )
 
 
-def appended(state: State, runtime: Runtime[RunContext], step: StepRecord) -> dict[str, Any]:
+def appended(runtime: Runtime[RunContext], step: StepRecord) -> dict[str, Any]:
     """Append a step and tell whoever listens to the stream."""
     tell(runtime, "step", **step)
-    return {"steps": [*state["steps"], step]}
+    return {"steps": [step]}
 
 
 def tell(runtime: Runtime[RunContext], event: str, **facts: Any) -> None:
@@ -67,11 +69,24 @@ def in_force(steps: list[StepRecord]) -> list[int]:
     >>> in_force([{"n": 1, "action": click, "error": None}, {"n": 2, "action": undo, "error": None}])
     []
     """
-    stack: list[int] = []
+    return history(steps)[0]
+
+
+def history(steps: list[StepRecord]) -> tuple[list[int], list[int]]:
+    """Give the numbers of the steps in force, oldest first, and of the undone ones that a redo brings back, last first.
+
+    Whatever is done after an undo, but for further undoing, leaves nothing to bring back.
+    """
+    standing: list[int] = []
+    undone: list[int] = []
     for step in steps:
         kind = step["action"]["type"] if step["action"] and not step["error"] else None
         if kind in ("point", "box"):
-            stack.append(step["n"])
-        elif kind == "backtrack" and stack:
-            stack.pop()
-    return stack
+            standing.append(step["n"])
+            undone = []
+        elif kind == "backtrack":
+            undone.insert(0, standing.pop() if standing else INITIAL_MASK)
+        elif kind == "redo":
+            back = undone.pop(0)
+            standing += [back] if back != INITIAL_MASK else []
+    return standing, undone

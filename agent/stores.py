@@ -2,67 +2,84 @@
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ibisagent.tools.cache import OnceCache
-from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import atomic
+from ibisagent.tools.errors import InputError, StoreError
+from ibisagent.tools.files import atomic, label
 from ibisagent.tools.images import MedicalImage, Spacing, open_image
 from ibisagent.tools.masks import Rle
 
 __all__ = ["ImageStore", "RunStore"]
 
 _BYTES = 1024 * 2**20
+_RECORDS = 64 * 2**20  # characters
 
 
 class RunStore:
-    """Plain records under the hash of their content: in memory, and in ``folder`` if a run must survive its process."""
+    """Plain records under the hash of their content: in memory, or in ``folder`` if a run must survive its process."""
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        """Keep records in memory, or write each one through to ``folder``."""
-        self._records: dict[str, dict[str, Any]] = {}
+        """Keep every record in memory, or write each to ``folder`` and hold the last ones."""
+        limit = _RECORDS if folder is not None else math.inf
+        self._records: OnceCache[dict[str, Any]] = OnceCache(limit, _characters)
         self._folder = Path(folder) if folder is not None else None
 
     def put(self, record: dict[str, Any]) -> str:
-        """Keep a JSON-plain record and give its key; the same record has the same key."""
+        """Keep a JSON-plain record and give its key; the same record has the same key, `StoreError` if it cannot be."""
         text = json.dumps(record, sort_keys=True, separators=(",", ":"))
         return self._keep(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24], record)
 
     def put_mask(self, key: str, rle: Rle) -> str:
-        """Keep a mask under its RLE's own key."""
+        """Keep a mask under its RLE's own key; `StoreError` if it cannot be kept."""
         return self._keep(key, dict(rle))
 
     def _keep(self, key: str, record: dict[str, Any]) -> str:
-        if key not in self._records:
-            self._records[key] = record
-            if self._folder is not None:
-                self._write(self._path(key), record)
+        self._records.get(key, lambda: self._written(key, record))
         return key
 
-    @staticmethod
-    def _write(path: Path, record: dict[str, Any]) -> None:
-        if not path.exists():
+    def _written(self, key: str, record: dict[str, Any]) -> dict[str, Any]:
+        path = self._path(key)
+        if path is None or path.is_file():
+            return record
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic(path) as temporary:
                 temporary.write_text(json.dumps(record), encoding="utf-8")
+        except (OSError, InputError) as error:
+            raise StoreError(f"run store: {' '.join(str(error).split())}") from error
+        return record
 
-    def _path(self, key: str) -> Path:
-        assert self._folder is not None
-        return self._folder / key[:2] / f"{key}.json"
+    def _path(self, key: str) -> Path | None:
+        return self._folder / key[:2] / f"{key}.json" if self._folder is not None else None
 
     def get_mask(self, key: str) -> Rle:
-        """Give the mask under its RLE's own key."""
+        """Give the mask under its RLE's own key; `StoreError` as in `get`."""
         record = self.get(key)
         return Rle(size=record["size"], counts=record["counts"])
 
     def get(self, key: str) -> dict[str, Any]:
-        """Give the record under ``key``; `KeyError` when this store has never held it."""
-        if key not in self._records and self._folder is not None and self._path(key).is_file():
-            self._records[key] = json.loads(self._path(key).read_text(encoding="utf-8"))
-        return self._records[key]
+        """Give the record under ``key``; `StoreError` when it is not there, or no longer."""
+        return self._records.get(key, lambda: self._read(key))
+
+    def _read(self, key: str) -> dict[str, Any]:
+        path = self._path(key)
+        if path is None:
+            raise StoreError(f"run store: it holds no record {key}; a run that outlives its process needs a folder")
+        try:
+            record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            reason = f"{type(error).__name__}; bring its folder back, or start a new run"
+            raise StoreError(f"run store: record {key} of {label(self._folder)} cannot be read ({reason})") from error
+        return record
+
+
+def _characters(record: dict[str, Any]) -> int:
+    return sum(len(value) for value in record.values() if isinstance(value, str | list))
 
 
 class ImageStore:

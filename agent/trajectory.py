@@ -30,8 +30,8 @@ class Step:
     """A step with everything that the state leaves to the run store.
 
     ``reply``: raw; ``undone``: what had been undone at the mask that the step met; ``mask``: in force after it;
-    ``seconds``: of policy and segmenter; ``reverts``: see `ibisagent.agent.state.StepRecord`; ``completion``: what else
-    the policy told (usage, finish, model, token ids and log-probabilities).
+    ``seconds``: of policy and segmenter; ``reverts``, ``restores``: see `ibisagent.agent.state.StepRecord`;
+    ``completion``: what else the policy told (usage, finish, model, token ids and log-probabilities).
     """
 
     n: int
@@ -47,6 +47,7 @@ class Step:
     seconds: dict[str, float]
     reverts: int | None
     completion: dict[str, Any]
+    restores: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ class Trajectory:
     """One request on one image, from the mask it began with to the mask in force at the end.
 
     ``image``: reference with content hash, path relative to the record's folder, slice and window; ``geometry``: size
-    and spacing of the displayed picture; ``truth``: the true mask where it is known.
+    and spacing of the displayed picture; ``truth``: the true mask where it is known; ``forked``: the first step of its
+    own when the run is a branch of another.
     """
 
     version: int
@@ -79,6 +81,7 @@ class Trajectory:
     seconds: float
     tokens: int
     truth: Rle | None = None
+    forked: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON object."""
@@ -141,6 +144,7 @@ def trajectory(
         seconds=run["seconds"],
         tokens=run["tokens"],
         truth=encode(truth) if truth is not None else None,
+        forked=run["forked"],
     )
 
 
@@ -163,6 +167,7 @@ def _step(graph: SegmentationGraph, step: StepRecord, frame: Frame, undone: list
         seconds=step["seconds"],
         reverts=step["reverts"],
         completion=completion,
+        restores=step["restores"],
     )
 
 
@@ -178,6 +183,9 @@ def undone_before(steps: Sequence[StepRecord], start: str) -> list[list[dict[str
         reverted = actions.get(step["reverts"] or 0)
         if reverted is not None:
             said.append((reverted, here))
+        restored = actions.get(step["restores"] or 0)
+        if restored is not None:
+            del said[max(index for index, (action, _) in enumerate(said) if action == restored)]
     return met
 
 

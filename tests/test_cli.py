@@ -116,11 +116,12 @@ def test_a_person_clicks_at_the_terminal(case):
 
 def test_ctrl_c_ends_the_run_with_the_mask_in_force(case):
     command = [sys.executable, "-m", "ibisagent.ui", "segment", "scan.png", "x", "--policy", "person", "--out", "o"]
+    command += ["--click", "+0.55,0.42"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, cwd=case, text=True, **pipes) as running:
         assert any("Next?" in line for line in iter(running.stdout.readline, ""))
         running.send_signal(signal.SIGINT)
-        out, err = running.communicate("Positive Point (0.55, 0.42)\n", timeout=60)
+        out, err = running.communicate("Positive Point (0.1, 0.1)\n", timeout=60)
     assert (running.returncode, err) == (0, "")
     record = json.loads((case / "o/trajectory.json").read_text())
     assert (record["stop"], len(record["steps"])) == ("cancelled", 1)
@@ -131,7 +132,7 @@ def test_ctrl_c_ends_the_run_with_the_mask_in_force(case):
 def test_a_bug_comes_out_beside_the_last_state(pixels):
     graph = build_graph("centre", "disk")
     graph.parts.store.get = None  # parse will find no reply
-    state, bug = run_live(graph, {"image": pixels, "request": "x"}, Console(quiet=True))
+    state, bug = run_live(graph, {"image": pixels, "request": "x"}, {}, Console(quiet=True))
     assert state["run"]["turn"] == 1
     assert isinstance(bug, TypeError)
 

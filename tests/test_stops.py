@@ -181,8 +181,8 @@ def test_cancelled_ends_with_the_mask_in_force(pixels):
 
     ended = run(By(policy), pixels, context={"cancel": cancel})
     assert ended["stop"] == "cancelled"
-    assert len(ended["steps"]) == 3
-    assert np.array_equal(decode(ended["mask"]), mask_after(pixels, *[positive(0.2 + 0.1 * k, 0.5) for k in range(3)]))
+    assert len(ended["steps"]) == 2
+    assert np.array_equal(decode(ended["mask"]), mask_after(pixels, *[positive(0.2 + 0.1 * k, 0.5) for k in range(2)]))
 
 
 def test_lone_surrogates_and_two_megabytes_do_no_harm(pixels):

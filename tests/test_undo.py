@@ -143,7 +143,7 @@ def test_a_person_s_undo_in_review_leads_back_into_the_loop(pixels):
     once_more = graph.invoke(Command(resume="Backtrack"), THREAD)
     assert len(once_more["__interrupt__"][0].value["prompts"]) == 1
     ended = graph.invoke(Command(resume="accept"), THREAD)
-    assert [step["by"] for step in ended["steps"]] == ["policy", "policy", "policy", "person", "policy"]
+    assert [step["by"] for step in ended["steps"]] == ["policy", "policy", "policy", "person", "policy", "person"]
     assert ended["mask"]["counts"] != asked["mask"]["counts"]
     assert ended["stop"] == "terminated"
 

@@ -17,7 +17,7 @@ class OnceCache(Generic[Value]):
     A value that fails to be made is not kept; every thread that waited for it gets the same exception.
     """
 
-    def __init__(self, limit: int, weigh: Callable[[Value], int] = lambda _value: 1) -> None:
+    def __init__(self, limit: float, weigh: Callable[[Value], int] = lambda _value: 1) -> None:
         """Keep values while their weights sum to at most ``limit``; the newest is always kept."""
         self._limit, self._weigh, self._weight = limit, weigh, 0
         self._entries: OrderedDict[Hashable, Future[Value]] = OrderedDict()

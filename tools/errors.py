@@ -2,6 +2,7 @@
 
 IbisError(Exception)
 |-- InputError(ValueError)      a file, array, option or reply of the user's is at fault
+|-- StoreError(OSError)         a run store cannot be written, or no longer holds what a run refers to
 `-- MissingExtra(ImportError)   an optional dependency is not installed
 """
 
@@ -12,6 +13,10 @@ class IbisError(Exception):
 
 class InputError(IbisError, ValueError):
     """The user's input is at fault; the command line prints the line and ends with exit code 2."""
+
+
+class StoreError(IbisError, OSError):
+    """A run store failed: a full disk, a folder that vanished; inside a run it is the stop reason ``store_error``."""
 
 
 class MissingExtra(IbisError, ImportError):

@@ -44,11 +44,13 @@ def segment(
     seed: Seed = 0,
     local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
     prompts: Annotated[Path | None, typer.Option(help="Prompt file in place of ours.")] = None,
+    thread: Annotated[str | None, typer.Option(help="Name of the run in --db: begin it there, or take it up.")] = None,
+    db: Annotated[Path | None, typer.Option(help="SQLite file that keeps every step of --thread.")] = None,
 ) -> None:
     """Segment what REQUEST names in IMAGE."""
     from ibisagent.ui.commands import Case, run_segment
 
-    case = Case(image, request, segmenter, slice_, window, max_steps, out, tuple(save or ()), seed)
+    case = Case(image, request, segmenter, slice_, window, max_steps, out, tuple(save or ()), seed, thread, db)
     run_segment(case, policy, tuple(click or ()), box, mask, local_only, prompts)
 
 

@@ -1,18 +1,33 @@
 """The commands behind the command line: check the input, run the graph, write the run folder."""
 
 import contextlib
+import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
 from rich.console import Console
 
-from ibisagent.agent import Box, Click, LoopConfig, Policy, SegmentationGraph, build_graph, get_policy
+from ibisagent.agent import (
+    Box,
+    Click,
+    ImageStore,
+    LoopConfig,
+    Policy,
+    RunStore,
+    SegmentationGraph,
+    build_graph,
+    get_policy,
+)
 from ibisagent.agent.actions import Terminate, write_reply
+from ibisagent.agent.checkpoints import open_checkpointer
 from ibisagent.agent.policies import OraclePolicy, ScriptedPolicy
 from ibisagent.agent.replay import replay
+from ibisagent.agent.threads import take_up
 from ibisagent.agent.trajectory import Trajectory, read_trajectories
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.images import MedicalImage, open_image
@@ -37,6 +52,8 @@ class Case:
     out: Path | None
     saves: tuple[Path, ...] = ()
     seed: int = 0
+    thread: str | None = None
+    db: Path | None = None
 
 
 def run_segment(
@@ -56,16 +73,15 @@ def run_segment(
     start: dict[str, Any] = {"image": image, "request": case.request, "prompts": given}
     if mask is not None:
         start["initial_mask"] = read_mask(mask, image)
-    graph = _graph(case, chosen, person=policy == "person")
-    with _private(local_only):
-        run_case(graph, start, case)
+    with _private(local_only), _kept(case) as kept:
+        run_case(build_graph(chosen, case.segmenter, LoopConfig(max_steps=case.max_steps), **kept), start, case)
 
 
 def run_simulate(case: Case, mask: Path, target_iou: float) -> None:
     """Let the oracle click, and show its errors beside every step."""
     image = _prepare(case)
     truth = read_mask(mask, image)
-    graph = _graph(case, OraclePolicy(truth, target_iou=target_iou))
+    graph = build_graph(OraclePolicy(truth, target_iou=target_iou), case.segmenter, LoopConfig(case.max_steps))
     run_case(graph, {"image": image, "request": case.request}, case, truth)
 
 
@@ -105,17 +121,24 @@ def _policy(name: str | None, given: bool, seed: int, local_only: bool, prompts:
 def _prepare(case: Case) -> MedicalImage:
     """Open the image and find fault with everything else before anything is run or written."""
     get_segmenter(case.segmenter)
-    image = open_image(case.image, slice=case.slice, window=case.window)
+    if (case.thread is None) != (case.db is None):
+        raise InputError("got one of --thread and --db: expected both, or neither; name the run and its file")
+    path = case.image if case.db is None else case.image.absolute()  # it may be taken up from another folder
+    image = open_image(path, slice=case.slice, window=case.window)
     for target in case.saves:
         require_savable(target, image)
     return image
 
 
-def _graph(case: Case, policy: Policy, person: bool = False) -> SegmentationGraph:
-    from langgraph.checkpoint.memory import InMemorySaver
-
-    config = LoopConfig(max_steps=case.max_steps)
-    return build_graph(policy, case.segmenter, config, checkpointer=InMemorySaver() if person else None)
+@contextlib.contextmanager
+def _kept(case: Case) -> Iterator[dict[str, Any]]:
+    """Give the parts of the graph that keep a run: checkpoints in --db, replies and masks in a folder beside it."""
+    if case.db is None:
+        yield {"checkpointer": InMemorySaver()}
+        return
+    folder = case.db.with_name(f"{case.db.name}.store")
+    with open_checkpointer(case.db) as saver:
+        yield {"checkpointer": saver, "store": RunStore(folder), "images": ImageStore(folder / "images")}
 
 
 def run_case(graph: SegmentationGraph, start: dict[str, Any], case: Case, truth: Any = None) -> None:
@@ -125,12 +148,16 @@ def run_case(graph: SegmentationGraph, start: dict[str, Any], case: Case, truth:
     """
     console = Console()
     begun = time.perf_counter()
+    thread = RunnableConfig(configurable={"thread_id": case.thread or "command line"})
+    given, thread = take_up(graph, start, thread) if graph.checkpointer else (start, thread)
     folder = case.out if case.out is not None else Path("runs") / time.strftime("%Y%m%d-%H%M%S")
     make_folder(folder)
-    state, bug = run_live(graph, start, console, truth)
+    state, bug = run_live(graph, given, thread, console, truth)
     written = (
         write_run(folder, graph, state, start["image"], truth=truth, saves=case.saves) if state is not None else []
     )
+    if isinstance(bug, sqlite3.Error):
+        raise InputError(f"{case.db}: {bug}; make room and run the same command again, it goes on from there") from bug
     if bug is not None:
         raise bug
     console.print(f"{time.perf_counter() - begun:.1f} s; wrote {', '.join(str(path) for path in written)}")

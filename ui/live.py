@@ -5,8 +5,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -18,12 +19,11 @@ from ibisagent.agent import Action, Box, Click, SegmentationGraph
 from ibisagent.agent.actions import from_plain
 from ibisagent.agent.parsing import parse_reply
 from ibisagent.agent.state import RunContext, State, StepRecord
+from ibisagent.agent.steps import steps_of_turn
 from ibisagent.tools.masks import area, decode
 from ibisagent.tools.measure import iou
 
 __all__ = ["Ended", "run_live"]
-
-_THREAD = {"configurable": {"thread_id": "command line"}}
 
 
 class Ended(NamedTuple):
@@ -33,15 +33,18 @@ class Ended(NamedTuple):
     bug: Exception | None
 
 
-def run_live(graph: SegmentationGraph, start: dict[str, Any], console: Console, truth: Any = None) -> Ended:
+def run_live(
+    graph: SegmentationGraph, given: Any, thread: RunnableConfig, console: Console, truth: Any = None
+) -> Ended:
     """Run the graph, show its steps, ask at interrupts; Ctrl-C ends the run after the model's current call.
 
-    ``truth``: the true mask, (H, W) bool; with it the table has a column for the IoU.
+    ``given``, ``thread``: what `take_up` gives; ``truth``: the true mask, (H, W) bool; with it the table has a column
+    for the IoU.
     """
     state: State | None = None
     bug: Exception | None = None
     try:
-        for latest in _states(graph, start, console, truth):
+        for latest in _states(graph, given, thread, console, truth):
             state = latest
     except Exception as error:
         bug = error
@@ -50,25 +53,32 @@ def run_live(graph: SegmentationGraph, start: dict[str, Any], console: Console, 
     return Ended(state, bug)
 
 
-def _states(graph: SegmentationGraph, start: dict[str, Any], console: Console, truth: Any) -> Iterator[State]:
+def _states(
+    graph: SegmentationGraph, given: Any, thread: RunnableConfig, console: Console, truth: Any
+) -> Iterator[State]:
     table = _table(truth is not None)
-    given: Any = start
+    if given is None:
+        earlier = cast(State, graph.get_state(thread).values)
+        for step in steps_of_turn(earlier):
+            table.add_row(*_row(graph, step, truth))
+        console.print(f"taken up after {len(steps_of_turn(earlier))} steps")
+        yield earlier
     with (
         _cancel_at_ctrl_c() as cancel,
         Live(table, console=console, auto_refresh=False, vertical_overflow="visible") as live,
     ):
-        while given is not None:
-            following: Any = None
-            context = RunContext(cancel=cancel)
-            for mode, chunk in graph.stream(given, _THREAD, context=context, stream_mode=["custom", "values"]):
+        going = True
+        while going:
+            going = False
+            options: dict[str, Any] = {"context": RunContext(cancel=cancel), "stream_mode": ["custom", "values"]}
+            for mode, chunk in graph.stream(given, thread, durability="sync", **options):
                 if mode == "values" and "__interrupt__" in chunk:
-                    following = Command(resume=_ask(chunk["__interrupt__"][0].value, live, console))
+                    given, going = Command(resume=_ask(chunk["__interrupt__"][0].value, live, console)), True
                 elif mode == "values" and "run" in chunk:
                     yield chunk
                 elif mode == "custom" and chunk["event"] == "step":
                     table.add_row(*_row(graph, chunk, truth))
                     live.refresh()
-            given = following
     if not console.is_terminal:
         console.print()  # a Live table that cannot move the cursor leaves its last line open
 
@@ -107,7 +117,8 @@ def _row(graph: SegmentationGraph, step: StepRecord, truth: Any) -> list[str]:
     action = _short(from_plain(step["action"])) if step["action"] else "unreadable"
     notes = [] if step["by"] == "policy" else [f"by {step['by']}"]
     notes += [step["error"]] if step["error"] else []
-    notes += [f"undoes {step['reverts'] or 'the initial mask'}"] if step["reverts"] is not None else []
+    for word, moved in (("undoes", step["reverts"]), ("brings back", step["restores"])):
+        notes += [f"{word} {moved or 'the initial mask'}"] if moved is not None else []
     row = [
         str(step["n"]),
         escape("; ".join([action, *notes])),

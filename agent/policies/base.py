@@ -1,6 +1,5 @@
 """The policy contract: from what it is shown to one reply as text. Parsing sees the text alone."""
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from ibisagent.agent.actions import Action
 from ibisagent.agent.coordinates import Frame
+from ibisagent.agent.waiting import on_daemon
 from ibisagent.tools.clicks import Prompt
 
 __all__ = ["Completion", "Observation", "Policy", "SyncPolicy", "Turn"]
@@ -77,7 +77,7 @@ class Policy(Protocol):
 
 
 class SyncPolicy:
-    """Base of policies that only compute: the async twin runs ``act`` in a worker thread."""
+    """Base of policies that only compute: the async twin runs ``act`` on a daemon thread."""
 
     name: str = "policy"
 
@@ -86,8 +86,8 @@ class SyncPolicy:
         raise NotImplementedError
 
     async def aact(self, observation: Observation) -> Completion:
-        """Run `act` in a worker thread, with the caller's context variables."""
-        return await asyncio.to_thread(self.act, observation)
+        """Run `act` on a thread that does not hold the process when it hangs."""
+        return await on_daemon(self.act, observation)
 
 
 def usage_total(usage: dict[str, Any]) -> int:

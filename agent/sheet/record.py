@@ -41,7 +41,7 @@ def sheet_of(record: Trajectory, image: MedicalImage) -> Image.Image:
 
 
 def _subtitle(record: Trajectory, part: PixelBox, shape: tuple[int, int]) -> str:
-    said = f"Stop: {record.stop}   Policy: {record.policy}   Segmenter: {record.segmenter.split()[0]}"
+    said = f"Stop: {record.stop or 'unfinished'}   Policy: {record.policy}   Segmenter: {record.segmenter.split()[0]}"
     if part == PixelBox(0, 0, shape[0] - 1, shape[1] - 1):
         return said
     rows, columns = f"rows {part.top}-{part.bottom}", f"columns {part.left}-{part.right}"
@@ -55,23 +55,35 @@ def _cropped(panel: Panel, part: PixelBox, shape: tuple[int, int]) -> Panel:
 
 
 def _panels(record: Trajectory, on: Canvas, image: MedicalImage, truth: Mask | None) -> Iterator[Panel]:
-    undone_by = {step.reverts: step.n for step in record.steps if step.reverts is not None}
+    undone_by = _undone_by(record)
     if record.refined:
         start = decode(record.start)
         facts = _facts(record.start, None, None, image, truth)
         yield Panel("Initial mask", "", facts, draw(on, start), (), start, undone_by.get(0))
     prompts: tuple[Prompt, ...] = ()
     for step in record.steps:
-        prompts = _after(prompts, step)
+        prompts = _after(prompts, step, record)
         mask = decode(step.mask)
         facts = _facts(step.mask, step.score, sum(step.seconds.values()), image, truth)
         undone = undone_by.get(step.n)
         yield Panel(_heading(step), step.thought, facts, draw(on, mask), prompts, mask, undone, step.error)
 
 
-def _after(prompts: tuple[Prompt, ...], step: Step) -> tuple[Prompt, ...]:
+def _undone_by(record: Trajectory) -> dict[int, int]:
+    """Map the steps that stay undone, 0 for the initial mask, to the steps that undid them."""
+    found: dict[int, int] = {}
+    for step in record.steps:
+        if step.reverts is not None:
+            found[step.reverts] = step.n
+        if step.restores is not None:
+            found.pop(step.restores, None)
+    return found
+
+
+def _after(prompts: tuple[Prompt, ...], step: Step, record: Trajectory) -> tuple[Prompt, ...]:
     """Give the prompts in force after a step."""
-    action = from_plain(step.action) if step.action and not step.error else None
+    told = next((other for other in record.steps if other.n == step.restores), step)
+    action = from_plain(told.action) if told.action and not step.error else None
     if isinstance(action, Click | Box):
         return (*prompts, action)
     return prompts[:-1] if step.reverts else prompts
@@ -79,8 +91,9 @@ def _after(prompts: tuple[Prompt, ...], step: Step) -> tuple[Prompt, ...]:
 
 def _heading(step: Step) -> str:
     action = spell(from_plain(step.action)) if step.action else "Unreadable reply"
-    if step.reverts is not None:
-        action = f"{action} (step {step.reverts})" if step.reverts else f"{action} (initial mask)"
+    moved = step.reverts if step.restores is None else step.restores
+    if moved is not None:
+        action = f"{action} (step {moved})" if moved else f"{action} (initial mask)"
     return f"{step.n}  {action}" + ("" if step.by == "policy" else f", by {step.by}")
 
 

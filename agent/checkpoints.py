@@ -1,0 +1,106 @@
+"""Where runs are kept: opening a checkpointer by its file or address, and what its configs say."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+from urllib.parse import urlsplit
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
+
+from ibisagent.tools.errors import InputError, MissingExtra
+from ibisagent.tools.files import label, require_writable_folder
+
+__all__ = ["Plan", "aopen_checkpointer", "checkpoint_of", "head", "open_checkpointer", "thread_of"]
+
+
+@contextmanager
+def open_checkpointer(where: str | Path) -> Iterator[BaseCheckpointSaver[Any]]:
+    """Open an SQLite file, made if it is not there, or a ``postgresql://`` address (extra ``postgres``).
+
+    `InputError`: the file is something else or cannot be made, or the server cannot be reached.
+    """
+    saver_type, connection = _kind(where, asynchronous=False)
+    with ExitStack() as stack:
+        try:
+            saver = stack.enter_context(saver_type.from_conn_string(connection))
+            saver.setup()
+        except Exception as error:  # whatever the driver raises about files, servers and passwords
+            raise _unusable(where, error) from error
+        yield saver
+
+
+@asynccontextmanager
+async def aopen_checkpointer(where: str | Path) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+    """Do what `open_checkpointer` does, for `ainvoke` and `astream`."""
+    saver_type, connection = _kind(where, asynchronous=True)
+    async with AsyncExitStack() as stack:
+        try:
+            saver = await stack.enter_async_context(saver_type.from_conn_string(connection))
+            await saver.setup()
+        except Exception as error:
+            raise _unusable(where, error) from error
+        yield saver
+
+
+def _kind(where: str | Path, asynchronous: bool) -> tuple[Any, str]:
+    """Choose the checkpointer's class and give what it connects to."""
+    if _is_postgres(where):
+        return _postgres(asynchronous), str(where)
+    path = Path(where)
+    require_writable_folder(path.parent)
+    if asynchronous:
+        from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+        return AsyncSqliteSaver, str(path)
+    from langgraph.checkpoint.sqlite import SqliteSaver
+
+    return SqliteSaver, str(path)
+
+
+def _is_postgres(where: str | Path) -> bool:
+    return str(where).startswith(("postgres://", "postgresql://"))
+
+
+def _postgres(asynchronous: bool) -> Any:
+    try:
+        if asynchronous:
+            from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+
+            return AsyncPostgresSaver
+        from langgraph.checkpoint.postgres import PostgresSaver
+    except ModuleNotFoundError as error:
+        raise MissingExtra.of("langgraph-checkpoint-postgres", "postgres") from error
+    return PostgresSaver
+
+
+def _unusable(where: str | Path, error: Exception) -> InputError:
+    said = " ".join(str(error).split()) or type(error).__name__
+    if _is_postgres(where):  # its address may hold a password
+        return InputError(f"checkpoints at {urlsplit(str(where)).hostname}: {said}; check the address and the server")
+    return InputError(f"{label(where)}: {said}; expected an SQLite file of checkpoints, or a name for a new one")
+
+
+class Plan(NamedTuple):
+    """An update of a checkpoint, written as if by a node: the arguments of `update_state`."""
+
+    config: RunnableConfig
+    update: dict[str, Any]
+    node: str
+
+
+def head(config: RunnableConfig) -> RunnableConfig:
+    """Name the thread alone, without one of its checkpoints."""
+    kept = {key: value for key, value in config.get("configurable", {}).items() if key != "checkpoint_id"}
+    return cast(RunnableConfig, {**config, "configurable": kept})
+
+
+def thread_of(config: RunnableConfig) -> str:
+    """Give the thread's id."""
+    return str(config.get("configurable", {}).get("thread_id"))
+
+
+def checkpoint_of(config: RunnableConfig | None) -> str:
+    """Give the checkpoint's id, empty when the config names none."""
+    return str((config or {}).get("configurable", {}).get("checkpoint_id") or "")

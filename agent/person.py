@@ -1,0 +1,66 @@
+"""What a person may say to a run, at a review or from outside, and what it makes of the state."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ibisagent.agent.actions import EVERY_KIND, Action, Backtrack, Redo, Terminate, from_plain, to_plain
+from ibisagent.agent.parsing import parse_reply
+from ibisagent.agent.state import State, StopReason
+from ibisagent.agent.steps import history, queued, step_of, steps_of_turn
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.masks import area
+
+__all__ = ["end_of", "pointless", "said"]
+
+
+def said(state: State, words: Action | Mapping[str, Any] | str | bool) -> dict[str, Any]:
+    """Give the update that a person's words make; `InputError` says in a line what is wrong with them.
+
+    ``words``: "accept" (or True), a reply or an action as text ("Redo", "Negative Point (0.41, 0.52)"), an action, its
+    plain form, or ``{"answer": "..."}`` to accept with another answer. An acceptance is a step of its own.
+    """
+    action, answer = _read(words)
+    trouble = pointless(state, action)
+    if trouble is not None:
+        raise InputError(trouble)
+    item = queued(to_plain(action), "person")
+    if not isinstance(action, Terminate):
+        return {"queue": [item], "stop": None, "answer": None, "error": None, "feedback": None}
+    return {
+        "steps": [step_of(state, item, state["mask"], state["score"])],
+        "stop": state["stop"] or end_of(state),
+        "answer": answer if answer is not None else state["answer"],
+        "queue": [],
+    }
+
+
+def _read(words: object) -> tuple[Action, str | None]:
+    if words is True or words == "accept":
+        return Terminate(), None
+    if isinstance(words, str):
+        reply = parse_reply(words, allow=EVERY_KIND)
+        if reply.action is None:
+            raise InputError(reply.error or "no action")
+        return reply.action, reply.answer
+    if isinstance(words, Mapping):
+        answer = words.get("answer")
+        return from_plain({"type": "terminate"} | dict(words)), answer if isinstance(answer, str) else None
+    if isinstance(words, Action):
+        return words, None
+    raise InputError(f"got {type(words).__name__}: expected 'accept', an action as text, or its plain form")
+
+
+def pointless(state: State, action: Action | None) -> str | None:
+    """Say why an undo or a redo has nothing to work on, if it has not."""
+    if isinstance(action, Backtrack) and not state["prompts"] and state["initial_mask"] is None:
+        return "Backtrack: there is nothing to undo"
+    if isinstance(action, Redo) and not history(steps_of_turn(state))[1]:
+        return "Redo: there is nothing to bring back"
+    return None
+
+
+def end_of(state: State) -> StopReason:
+    """Name what a stop of one's own free will means here."""
+    if state["prompts"] or area(state["mask"]):
+        return "terminated"
+    return "answered" if state["kind"] == "question" else "target_absent"
