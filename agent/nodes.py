@@ -143,8 +143,8 @@ def _replied(state: State, parts: Parts, completion: Completion, begun: float) -
 
 
 def _writable(text: str) -> str:
-    """Replace lone surrogates, which cannot be written to a checkpoint."""
-    return text.encode("utf-8", "replace").decode()
+    """Replace what a checkpointer cannot write: lone surrogates, and for Postgres null characters."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _failed(state: State, stop: StopReason, error: Exception | None, begun: float) -> Update:

@@ -245,3 +245,55 @@ def test_help_needs_none_of_the_heavy_imports(tmp_path):
         "sys.exit(any(m in sys.modules for m in ('numpy', 'langgraph', 'langchain_core', 'PIL', 'scipy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == 0
+
+
+def test_a_killed_command_goes_on_where_it_was(case):
+    command = ["segment", "scan.png", "Segment it.", "--policy", "person", "--thread", "t", "--db", "runs.db"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": case}
+    with subprocess.Popen([sys.executable, "-m", "ibisagent.ui", *command, "--out", "a"], **pipes) as running:
+        running.stdin.write("Positive Point (0.55, 0.42)\n")
+        running.stdin.flush()
+        asked = (line for line in iter(running.stdout.readline, "") if "Next?" in line)
+        assert next(asked)
+        assert next(asked)
+        running.kill()
+    ended = run(*command, "--out", "b", cwd=case, stdin="Terminate\n")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "taken up after 1 steps" in ended.stdout
+    record = json.loads((case / "b/trajectory.json").read_text())
+    assert [step["action"]["type"] for step in record["steps"]] == ["point", "terminate"]
+    again = run(*command, "--out", "c", cwd=case)
+    assert (again.returncode, "taken up after 2 steps" in again.stdout) == (0, True)
+    assert json.loads((case / "c/trajectory.json").read_text()) == record
+    refined = run(*command[:2], "Leave out the rim.", *command[3:], "--out", "d", cwd=case, stdin="Backtrack\n\n")
+    assert refined.returncode == 0
+    assert json.loads((case / "d/trajectory.json").read_text())["turn"] == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--thread", "t"], ["--db", "r.db"], ["--thread", "t", "--db", "scan.png"], ["--thread", "t", "--db", "."]],
+)
+def test_a_run_that_cannot_be_kept_is_refused_in_a_line(case, options):
+    ran = run("segment", "scan.png", "x", "--policy", "centre", *options, cwd=case)
+    assert ran.returncode == 2
+    assert ran.stderr.count("\n") == 1
+    assert not (case / "runs").exists()
+
+
+def test_a_full_disk_under_the_checkpoints_is_told_and_the_run_goes_on_later(case):
+    code = """
+import resource, sys
+from ibisagent.ui.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)), resource.RLIM_INFINITY))
+main()
+"""
+    command = ["segment", "scan.png", "x", "--policy", "random", "--thread", "t", "--db", "runs.db", "--out", "o"]
+    python = {"cwd": case, "capture_output": True, "text": True}
+    full = subprocess.run([sys.executable, "-c", code, "70000", *command], **python)
+    assert (full.returncode, full.stderr.count("\n")) == (2, 1)
+    assert full.stderr.startswith("ibisagent: ")
+    ended = run(*command, cwd=case)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    run("segment", "scan.png", "x", "--policy", "random", "--out", "whole", cwd=case)
+    assert (case / "o/mask.png").read_bytes() == (case / "whole/mask.png").read_bytes()

@@ -68,9 +68,9 @@ def open_image(
 ) -> MedicalImage:
     """Open a path, ``file:`` URI, base64 data URL, PIL picture or array; a `MedicalImage` is returned as it is.
 
-    PNG, JPEG, TIFF, BMP, GIF, DICOM and NIfTI are told apart by their content. ``slice`` is a page or frame from 0,
-    or ``axial:12``, ``coronal:middle`` (NIfTI). ``window`` is a CT window's name, ``centre,width`` or ``p0.5,p99.5``.
-    Whatever cannot be opened is an `InputError` of one line; nothing is ever fetched from the network.
+    PNG, JPEG, TIFF, BMP, GIF, DICOM, NIfTI and NPZ are told apart by their content. ``slice`` is a page or frame from
+    0, or ``axial:12``, ``coronal:middle`` (NIfTI). ``window`` is a CT window's name, ``centre,width`` or
+    ``p0.5,p99.5``. Whatever cannot be opened is an `InputError` of one line; nothing is ever fetched from the network.
 
     >>> open_image(np.zeros((2, 3), np.uint8)).shape
     (2, 3)
@@ -118,7 +118,11 @@ def _read(path: Path, wanted: str | None, window: str | None) -> MedicalImage:
         from ibisagent.tools import dicom
 
         return dicom.from_file(path, wanted, window)
-    formats = "PNG, JPEG, TIFF, BMP, GIF, DICOM or NIfTI (.nii, .nii.gz)"
+    if path.suffix.lower() == ".npz":
+        from ibisagent.tools import npz
+
+        return npz.from_file(path, wanted, window)
+    formats = "PNG, JPEG, TIFF, BMP, GIF, DICOM, NIfTI (.nii, .nii.gz) or NPZ"
     raise InputError(f"{label(path)}: got an unknown kind of file, expected {formats}; convert it to one of them")
 
 

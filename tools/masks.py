@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,10 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import atomic, label, local_path, require_file, require_writable_folder
 from ibisagent.tools.grids import Mask, VolumeGrid
 from ibisagent.tools.images import MedicalImage
+from ibisagent.tools.labels import Label, inside, stored
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 __all__ = ["Rle", "area", "decode", "encode", "read_mask", "require_savable", "rle_key", "save_mask"]
 
@@ -109,23 +113,39 @@ def _runs(counts: str) -> NDArray[np.int64]:
     return runs
 
 
-def read_mask(source: str | os.PathLike[str] | NDArray[Any] | Rle, image: MedicalImage) -> Mask:
-    """Read a mask of ``image``: an (H, W) array, an `Rle`, or a PNG (or other picture), NIfTI or JSON file.
+def read_mask(
+    source: str | os.PathLike[str] | NDArray[Any] | Rle, image: MedicalImage, *, values: Label | None = None
+) -> Mask:
+    """Read a mask of ``image``: an (H, W) array, an `Rle`, or a PNG (or other picture), NIfTI, NPZ or JSON file.
 
     Inside is what is not 0: in a picture, any colour but black, whatever its alpha; in a JPEG, whose edges ring, 128
-    and above. A NIfTI mask must lie on the image's own grid. Another shape or grid is an `InputError`.
+    and above. ``values`` picks labels instead: grey levels, palette indices, voxels, or a COCO file's categories. Of
+    several pages or frames the image's own is read. A NIfTI mask must lie on the image's own grid. Another shape or
+    grid is an `InputError`.
     """
     if isinstance(source, np.ndarray):
-        return _fitting(_nonzero(source), image, "array")
+        return _fitting(_numbers(source, values), image, "array")
     if isinstance(source, dict):
-        return _fitting(decode(source), image, "mask")
+        return _fitting(inside(decode(source), values), image, "mask")
     path = local_path(source)
     require_file(path)
     if _ending(path) in (".nii", ".nii.gz"):
-        return _read_volume(path, image)
-    if _ending(path) == ".json":
-        return _fitting(_read_json(path), image, label(path.name))
-    return _fitting(_read_picture(path), image, label(path.name))
+        return _read_volume(path, image, values)
+    return _fitting(_read_flat(path, image, values), image, label(path.name))
+
+
+def _read_flat(path: Path, image: MedicalImage, values: Label | None) -> Mask:
+    if _ending(path) == ".npz":
+        from ibisagent.tools import npz
+
+        return npz.read_mask(path, image.slice, values)
+    if _ending(path) != ".json":
+        return _read_picture(path, image.slice, values)
+    if values is None:
+        return _read_json(path)
+    from ibisagent.tools import coco as annotations
+
+    return annotations.read_mask(path, image, values)
 
 
 def _fitting(mask: Mask, image: MedicalImage, name: str) -> Mask:
@@ -135,24 +155,34 @@ def _fitting(mask: Mask, image: MedicalImage, name: str) -> Mask:
     return mask
 
 
-def _nonzero(array: NDArray[Any]) -> Mask:
+def _numbers(array: NDArray[Any], values: Label | None = None) -> Mask:
     if array.dtype.kind not in "biuf":
         raise InputError(f"array: got a mask of {array.dtype}, expected bool or numbers; convert it")
-    inside = array != 0
-    return np.asarray(inside & ~np.isnan(array) if array.dtype.kind == "f" else inside, dtype=np.bool_)
+    return inside(array, values)
 
 
-def _read_picture(path: Path) -> Mask:
+def _read_picture(path: Path, page: str | None, values: Label | None) -> Mask:
     from ibisagent.tools import raster
 
-    picture, _ = raster.read_picture(path)
+    picture, number = raster.read_picture(path)
+    if number is not None and page not in (None, number):
+        picture, _ = raster.read_picture(path, page)
     lossy = picture.format == "JPEG"
+    if values is not None:
+        return _read_labels(picture, values, label(path.name), lossy)
     with decoding(label(path.name), "a mask picture"):
         deep = picture.mode == "F" or picture.mode.startswith("I")
         # A palette's colours are what a person saw when drawing; its indices may be in any order.
         array = np.asarray(picture if deep else picture.convert("RGBA").convert("RGB"))
-    inside = np.asarray(array >= 128) if lossy else _nonzero(array)
-    return np.asarray(inside.any(axis=2)) if inside.ndim == 3 else inside
+    marked = np.asarray(array >= 128) if lossy else _numbers(array)
+    return np.asarray(marked.any(axis=2)) if marked.ndim == 3 else marked
+
+
+def _read_labels(picture: "PIL.Image.Image", values: Label, name: str, lossy: bool) -> Mask:
+    if lossy:
+        raise InputError(f"{name}: got labels in a JPEG, which changes them, expected PNG; save them as PNG")
+    with decoding(name, "a label picture"):
+        return inside(stored(picture), values)
 
 
 def _read_json(path: Path) -> Mask:
@@ -160,13 +190,13 @@ def _read_json(path: Path) -> Mask:
         return decode(json.loads(path.read_text("utf-8")))
 
 
-def _read_volume(path: Path, image: MedicalImage) -> Mask:
+def _read_volume(path: Path, image: MedicalImage, values: Label | None) -> Mask:
     if not isinstance(image.grid, VolumeGrid):
         remedy = "give the mask as PNG or JSON"
         raise InputError(f"{label(path.name)}: got a NIfTI mask of an image that is not NIfTI, expected PNG; {remedy}")
     from ibisagent.tools import nifti
 
-    return nifti.read_mask(path, image.grid)
+    return nifti.read_mask(path, image.grid, values)
 
 
 def save_mask(path: str | os.PathLike[str], mask: Mask, image: MedicalImage) -> None:

@@ -5,6 +5,8 @@ A NIfTI file does not say its modality, so a named CT window is taken at the use
 """
 
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,11 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label
 from ibisagent.tools.grids import Mask, Spacing, VolumeGrid
 from ibisagent.tools.images import MedicalImage
+from ibisagent.tools.labels import Label, inside
 from ibisagent.tools.slices import Plane, choose_plane
 from ibisagent.tools.window import DEFAULT_OTHER, parse_window, render
 
-__all__ = ["from_file", "read_mask", "write_mask"]
+__all__ = ["from_file", "planes", "read_mask", "write_mask"]
 
 _EXPECTED = "a whole NIfTI volume"
 _MAX_BYTES = 4 * 2**30  # of voxels as stored; a small .nii.gz can claim any number of them
@@ -113,8 +116,19 @@ def _spacing(grid: VolumeGrid) -> Spacing | None:
     return Spacing(row, column) if known else None
 
 
-def read_mask(path: Path, grid: VolumeGrid) -> Mask:
-    """Read the displayed plane of a mask volume on the same grid; inside is what is neither 0 nor NaN."""
+def planes(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Give every plane as it is displayed, with its ``slice``: the axial ones, or a thin volume's only one."""
+    name = label(path.name)
+    with decoding(name, _EXPECTED):
+        source = _load(path, name)
+        grid, plane = _grid(source, name, None)
+        voxels = source.dataobj.get_unscaled()
+    for index in range(_lengths(source.shape)[grid.order[grid.axis]]):
+        yield str(replace(plane, index=index)), _scaled(replace(grid, index=index).displayed(voxels), source)
+
+
+def read_mask(path: Path, grid: VolumeGrid, values: Label | None = None) -> Mask:
+    """Read where the displayed plane of a volume on the same grid holds ``values``; by default neither 0 nor NaN."""
     name = label(path.name)
     with decoding(name, _EXPECTED):
         source = _load(path, name)
@@ -124,8 +138,8 @@ def read_mask(path: Path, grid: VolumeGrid) -> Mask:
         if _displacement(source.affine, grid) > 0.1:
             raise InputError(f"{name}: got a mask with another affine, expected the image's; resample it to the image")
         voxels = source.dataobj.get_unscaled()
-    values = _scaled(grid.displayed(voxels), source)
-    return np.asarray(np.isfinite(values) & (values != 0), dtype=np.bool_)
+    plane = _scaled(grid.displayed(voxels), source)
+    return np.asarray(np.isfinite(plane) & inside(plane, values), dtype=np.bool_)
 
 
 def _lengths(shape: tuple[int, ...]) -> tuple[int, ...]:

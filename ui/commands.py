@@ -136,7 +136,7 @@ def _kept(case: Case) -> Iterator[dict[str, Any]]:
     if case.db is None:
         yield {"checkpointer": InMemorySaver()}
         return
-    folder = case.db.with_name(f"{case.db.name}.store")
+    folder = Path(f"{case.db}.store")
     with open_checkpointer(case.db) as saver:
         yield {"checkpointer": saver, "store": RunStore(folder), "images": ImageStore(folder / "images")}
 

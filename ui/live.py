@@ -57,6 +57,7 @@ def _states(
     graph: SegmentationGraph, given: Any, thread: RunnableConfig, console: Console, truth: Any
 ) -> Iterator[State]:
     table = _table(truth is not None)
+    durable: dict[str, Any] = {"durability": "sync"} if graph.checkpointer else {}
     if given is None:
         earlier = cast(State, graph.get_state(thread).values)
         for step in steps_of_turn(earlier):
@@ -71,7 +72,7 @@ def _states(
         while going:
             going = False
             options: dict[str, Any] = {"context": RunContext(cancel=cancel), "stream_mode": ["custom", "values"]}
-            for mode, chunk in graph.stream(given, thread, durability="sync", **options):
+            for mode, chunk in graph.stream(given, thread, **options, **durable):
                 if mode == "values" and "__interrupt__" in chunk:
                     given, going = Command(resume=_ask(chunk["__interrupt__"][0].value, live, console)), True
                 elif mode == "values" and "run" in chunk:

@@ -1,0 +1,74 @@
+"""Data-set folders of five kinds, all read into the same rows: one `Case` for each target in each picture."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from ibisagent.tools.datasets import biomedparse, coco, cvpr, manifest, nnunet
+from ibisagent.tools.datasets.case import Case
+from ibisagent.tools.datasets.manifest import write_manifest
+from ibisagent.tools.datasets.names import identified
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.files import label, local_path
+from ibisagent.tools.labels import Which
+
+__all__ = ["KINDS", "Case", "read_dataset", "write_manifest"]
+
+_MODULES = {"native": manifest, "nnunet": nnunet, "biomedparse": biomedparse, "coco": coco, "cvpr": cvpr}
+KINDS = {kind: str(module.LOOKED_FOR) for kind, module in _MODULES.items()}
+"""Each kind of folder, and what it is recognised by; the first that fits is taken."""
+
+
+def read_dataset(
+    folder: str | os.PathLike[str],
+    *,
+    kind: str | None = None,
+    split: str | None = None,
+    slices: Which = "largest",
+    channel: int = 0,
+) -> list[Case]:
+    """Read a data set's rows, sorted by id; the pictures stay closed, and what is wrong with one shows when it opens.
+
+    ``kind`` is one of `KINDS`, by default the first that the folder looks like. Of a labelled volume (nnU-Net, CVPR)
+    each label gives the slice that shows most of it, or with ``slices="all"`` every slice that shows it; choosing
+    decodes every label file, so keep the rows of a large set by `write_manifest`. ``channel`` picks nnU-Net's picture.
+    A folder of no kind, without rows, or without rows of ``split`` is an `InputError`.
+    """
+    path = local_path(folder)
+    if slices not in ("largest", "all"):
+        raise InputError(f"got slices={slices!r}, expected 'largest' or 'all'; choose one")
+    if not path.is_dir():
+        raise InputError(f"{label(path)}: got no folder, expected a data set's; check the path")
+    try:
+        cases = sorted(_read(path, kind or _kind(path), slices, channel), key=lambda case: case.id)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"{label(path)}: could not be read ({reason}), expected a readable folder; check it") from None
+    chosen = [case for case in cases if split in (None, case.split)]
+    if not chosen:
+        splits = ", ".join(sorted({repr(case.split) for case in cases}))
+        got = f"no row of split {split!r}, expected one of {splits}" if cases else "no row, expected at least one"
+        raise InputError(f"{label(path)}: got {got}; check the data set")
+    return chosen
+
+
+def _kind(folder: Path) -> str:
+    found = next((kind for kind, module in _MODULES.items() if module.recognises(folder)), None)
+    if found is None:
+        looked_for = "; ".join(f"{files} ({kind})" for kind, files in KINDS.items())
+        raise InputError(f"{label(folder)}: got a folder of no known kind, expected {looked_for}; check the path")
+    return found
+
+
+def _read(folder: Path, kind: str, slices: Which, channel: int) -> Iterable[Case]:
+    readers: dict[str, Callable[[], Iterator[Case]]] = {
+        "nnunet": lambda: nnunet.read(folder, slices, channel),
+        "biomedparse": lambda: biomedparse.read(folder),
+        "coco": lambda: coco.read(folder),
+        "cvpr": lambda: cvpr.read(folder, slices),
+    }
+    if kind == "native":
+        return manifest.read(folder)
+    if kind not in readers:
+        raise InputError(f"got kind={kind[:40]!r}, expected one of {', '.join(KINDS)}; choose one")
+    return identified(readers[kind]())

@@ -1,0 +1,58 @@
+"""COCO: ``annotations/*.json``, or a JSON file beside the pictures or their folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ibisagent.tools import coco
+from ibisagent.tools.datasets.case import Case, place
+from ibisagent.tools.datasets.names import split_of, stem
+
+__all__ = ["LOOKED_FOR", "read", "recognises"]
+
+LOOKED_FOR = "annotations/*.json, or *.json beside images/"
+_PLACES = ("annotations/*.json", "*.json", "*/_annotations.coco.json")
+
+
+def recognises(folder: Path) -> bool:
+    """Tell whether a folder is of this kind, as far as names can say."""
+    return bool(_files(folder))
+
+
+def _files(folder: Path) -> list[Path]:
+    """Choose the annotation files; captions and key points of the same pictures are no further targets."""
+    found = next((files for files in (sorted(folder.glob(pattern)) for pattern in _PLACES) if files), [])
+    return [path for path in found if path.name.startswith("instances")] or found
+
+
+def read(folder: Path) -> Iterator[Case]:
+    """Give a case for every picture and category in it; instances of one category, crowds too, are one target.
+
+    An annotation file that is none is an `InputError`; a segmentation that is wrong shows when the mask is read.
+    """
+    source = folder.resolve().name
+    for path in _files(folder):
+        found = coco.load(path)
+        base = _base(folder, path, next(iter(found.images.values()), ""))
+        split = split_of(path.relative_to(folder).as_posix())
+        for image, category in found.parts:
+            if image not in found.images:
+                continue
+            name, target = found.images[image], found.categories.get(category, f"category {category}")
+            picture, fault = place(base, name)
+            yield Case(
+                id=f"{stem(name)}_{target}",
+                image=picture,
+                mask=path,
+                label=category,
+                target=target.replace("_", " "),
+                source=source,
+                split=split,
+                fault=fault,
+            )
+
+
+def _base(folder: Path, path: Path, name: str) -> Path:
+    """Find the folder that the file names start from: the first in which a picture lies."""
+    year = stem(path.name).removeprefix("instances_")
+    bases = [folder / "images", folder / "images" / year, folder / year, path.parent, folder]
+    return next((base for base in bases if name and (base / name).is_file()), bases[0])
