@@ -34,7 +34,7 @@ class LoopConfig:
     """How a run goes and when it ends.
 
     ``max_steps``: actions of the policy. ``max_seconds``, ``max_tokens``: budgets over policy and segmenter.
-    ``policy_seconds``: time that a policy has for one reply, after which its call is abandoned.
+    ``policy_seconds``: time that a policy has for one reply, after which its call is abandoned; None: its own limit.
     ``max_parse_failures``: unparseable replies in a row. ``patience``: prompts in a row that leave the mask as it is.
     ``context``: "stateless" shows the current overlay only (what the released weights expect), "history" all turns.
     ``coordinates``: profile of the policy's numbers (`ibisagent.agent.coordinates`). ``actions``: kinds allowed.
@@ -46,7 +46,7 @@ class LoopConfig:
     max_steps: int = 20
     max_seconds: float | None = None
     max_tokens: int | None = None
-    policy_seconds: float | None = 600.0
+    policy_seconds: float | None = None
     max_parse_failures: int = 3
     patience: int = 3
     context: Literal["stateless", "history"] = "stateless"

@@ -116,7 +116,7 @@ async def areason(state: State, runtime: Runtime[RunContext], parts: Parts) -> U
 
 def _patience(state: State, parts: Parts) -> float | None:
     """Give the seconds that the policy has: its own limit, and no more than the budget leaves."""
-    most, budget = parts.config.policy_seconds, parts.config.max_seconds
+    most, budget = parts.patience, parts.config.max_seconds
     left = budget - state["run"]["seconds"] if budget is not None else None
     return min((limit for limit in (most, left) if limit is not None), default=None)
 

@@ -23,6 +23,7 @@ from ibisagent.tools.segmenters.memo import Memo, Memoised
 
 __all__ = ["Parts", "as_prompt", "prompts_of"]
 
+_PATIENCE = 600.0
 _CANVASES = 96 * 2**20  # bytes
 _RECENT = 16 * 2**20  # bytes; small, so that memory is used again instead of asked for anew
 
@@ -44,6 +45,12 @@ class Parts:
     def author(self) -> str:
         """Say whose the policy's actions are: ``person`` when a person acts, else ``policy``."""
         return "person" if self.policy.name == "person" else "policy"
+
+    @property
+    def patience(self) -> float | None:
+        """Give the seconds that the policy has for a reply."""
+        limit = self.config.policy_seconds
+        return getattr(self.policy, "seconds", _PATIENCE) if limit is None else limit
 
     @property
     def allowed(self) -> tuple[str, ...]:

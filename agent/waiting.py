@@ -18,7 +18,7 @@ __all__ = ["Cancelled", "await_call", "call", "on_daemon"]
 Argument = TypeVar("Argument")
 Answer = TypeVar("Answer")
 _POLL = 0.05  # seconds between two looks at the event that cancels
-_FAREWELL = 1.0  # seconds that a cancelled coroutine has to close what it opened
+_FAREWELL = 0.3  # seconds that a cancelled coroutine has to close what it opened
 
 
 class Cancelled(Exception):

@@ -1,8 +1,8 @@
 """Runs that die: a process that forks one child per run, so that each is a real process without an import's delay.
 
-``python nursery.py FOLDER`` reads a JSON object a line: ``thread``, ``seed``, ``durability``, ``kill_after`` (super-steps
-after which the child gets SIGKILL, None to let it end) and ``pause`` (seconds more). It answers each with a line: what
-the child ended with, or what the checkpoints hold after its death.
+``python nursery.py FOLDER`` reads a JSON object a line: ``thread``, ``seed``, ``durability``, ``kill_after``
+(super-steps after which the child gets SIGKILL, None to let it end) and ``pause`` (seconds more). It answers each with
+a line: what the child ended with, or what the checkpoints hold after its death.
 """
 
 import json

@@ -169,6 +169,15 @@ def test_limits_that_nothing_can_keep_are_refused(wrong):
         LoopConfig(**wrong)
 
 
+def test_a_policy_says_how_long_it_may_take(stuck, pixels):
+    class Bare:
+        name, act, aact = "bare", stuck.act, stuck.aact
+
+    stuck.seconds = 0.3
+    ended = build_graph(stuck, "disk").invoke({"image": pixels, "request": "x"})
+    assert (ended["stop"], build_graph(Bare(), "disk").parts.patience) == ("policy_error", 600.0)
+
+
 def test_a_policy_that_is_quick_is_not_hindered(pixels):
     quick = By(lambda seen: Completion(STOP, seconds=0.0))
     assert build_graph(quick, "disk", LoopConfig(policy_seconds=0.5)).invoke({"image": pixels, "request": "x"})[

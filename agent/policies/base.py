@@ -63,7 +63,7 @@ class Observation:
 
 
 class Policy(Protocol):
-    """Anything that acts."""
+    """Anything that acts; it has ten minutes for a reply, or as many ``seconds`` as an attribute of that name says."""
 
     @property
     def name(self) -> str:
@@ -77,9 +77,13 @@ class Policy(Protocol):
 
 
 class SyncPolicy:
-    """Base of policies that only compute: the async twin runs ``act`` on a daemon thread."""
+    """Base of policies that only compute: the async twin runs ``act`` on a daemon thread.
+
+    ``seconds``: time for a reply, None without end: such a call is the cheaper by being made on the run's own thread.
+    """
 
     name: str = "policy"
+    seconds: float | None = None
 
     def act(self, observation: Observation) -> Completion:
         """Reply to an observation."""
