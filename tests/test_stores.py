@@ -121,7 +121,7 @@ def kept(path):
     return rows, writes
 
 
-def test_twenty_clicks_at_1024_pixels_stay_small_in_sqlite(tmp_path):
+def test_twenty_clicks_at_1024_pixels_stay_small_in_sqlite(tmp_path, capsys):
     replies = script(*[positive(0.04 * k, 0.03 * k) for k in range(20)])
     pixels = np.zeros((1024, 1024), np.uint8)
     sizes = {}
@@ -134,6 +134,9 @@ def test_twenty_clicks_at_1024_pixels_stay_small_in_sqlite(tmp_path):
         sizes[durability] = (max(rows), (sum(rows) + writes) / 20)
     assert len(ended["steps"]) == 20
     assert 5000 < np.mean(lengths) < 7000
+    with capsys.disabled():
+        for durability, (row, click) in sizes.items():
+            print(f"\n{durability}: RLE {np.mean(lengths):.0f} bytes, largest row {row}, {click:.0f} a click")  # noqa: T201
     assert sizes["sync"][0] < 20_000
     assert sizes["sync"][1] < 60_000
     assert sizes["exit"][1] < 2_000
