@@ -1,0 +1,71 @@
+"""The beginning of a turn, and of every look at it."""
+
+import numpy as np
+from langgraph.runtime import Runtime
+
+from ibisagent.agent.door import asked
+from ibisagent.agent.limits import limit
+from ibisagent.agent.nodes.common import Update
+from ibisagent.agent.parts import Parts
+from ibisagent.agent.state import RunContext, RunInfo, State
+from ibisagent.agent.steps import queued, tell
+from ibisagent.agent.stores import reference_of
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.images import MedicalImage
+from ibisagent.tools.masks import Rle, area, encode, read_mask, rle_key
+
+__all__ = ["load", "overlay"]
+
+
+def load(state: State, parts: Parts) -> Update:
+    """Open the image and begin a turn: the mask in force becomes the initial mask; a new image begins anew."""
+    if not str(state.get("request") or "").strip():
+        raise InputError("request: got nothing, expected words such as 'segment the liver'")
+    if not state.get("image"):
+        raise InputError("image: got nothing, expected a path, an array, a picture or a MedicalImage")
+    image = parts.images.open(state["image"])
+    before = state.get("run")
+    goes_on = before is not None and before["image"] == image.sha
+    given = _given_mask(state, image)
+    initial = given or (state["mask"] if goes_on and area(state["mask"]) else None)
+    start = initial or encode(np.zeros(image.pixels.shape[:2], np.bool_))
+    run = RunInfo(
+        turn=before["turn"] + 1 if goes_on and before is not None else 1,
+        first=len(state["steps"]) if goes_on else 0,
+        image=image.sha,
+        start=parts.store.put_mask(rle_key(start), start),
+        refined=initial is not None,
+        asked=asked(state | {"initial_mask": given}, image),
+        review=parts.config.review,
+        seconds=0.0,
+        tokens=0,
+        call=0.0,
+        segmenter=parts.memo.fingerprint,
+        forked=None,
+    )
+    fresh: Update = dict.fromkeys(("score", "answer", "stop", "error", "feedback", "reply"))
+    if not goes_on:
+        fresh["steps"] = None
+    return fresh | {
+        "image": reference_of(image),
+        "initial_mask": initial,
+        "mask": start,
+        "prompts": [],
+        "queue": [queued(prompt, "person") for prompt in state["prompts"]],
+        "undone": [],
+        "failures": 0,
+        "measurements": {},
+        "run": run,
+    }
+
+
+def _given_mask(state: State, image: MedicalImage) -> Rle | None:
+    given = state.get("initial_mask")
+    return encode(read_mask(given, image)) if given is not None else None
+
+
+def overlay(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:
+    """Draw the mask in force over the picture for whoever looks next, and see whether a limit is reached."""
+    parts.picture(parts.image(state), state["mask"])
+    tell(runtime, "overlay", mask=rle_key(state["mask"]), steps=len(state["steps"]))
+    return {"stop": state["stop"] or limit(state, parts.config)}

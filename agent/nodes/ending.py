@@ -1,0 +1,70 @@
+"""The end of a turn: a person's look at it, and the result."""
+
+from typing import Any
+
+from langgraph.runtime import Runtime
+from langgraph.types import interrupt
+
+from ibisagent.agent.nodes.common import Update, cancelled
+from ibisagent.agent.parts import Parts
+from ibisagent.agent.person import said
+from ibisagent.agent.state import RunContext, State
+from ibisagent.agent.steps import in_force, steps_of_turn, tell
+from ibisagent.tools.errors import InputError, StoreError
+from ibisagent.tools.masks import Rle, rle_key
+from ibisagent.tools.measure import measure
+
+__all__ = ["review", "terminate"]
+
+
+def review(state: State, runtime: Runtime[RunContext]) -> Update:
+    """Ask a person: accept, or a click, a box, an undo or a redo, which lead back into the loop."""
+    error: str | None = None
+    while True:
+        words = interrupt(_question(state, error))
+        try:
+            update = said(state, words)
+        except InputError as fault:
+            error = str(fault)
+            continue
+        for step in update.get("steps", []):
+            tell(runtime, "step", **step)
+        return update
+
+
+def _question(state: State, error: str | None) -> dict[str, Any]:
+    return {
+        "ask": "review",
+        "request": state["request"],
+        "answer": state["answer"],
+        "stop": state["stop"],
+        "image": state["image"],
+        "mask": state["mask"],
+        "score": state["score"],
+        "prompts": state["prompts"],
+        "expected": "'accept', an action such as 'Negative Point (0.41, 0.52)', 'Backtrack', 'Redo', or its plain form",
+        "error": error,
+    }
+
+
+def terminate(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:
+    """End with a typed reason, the mask in force (or the best-scored one, where that may be asked) and its measures."""
+    stop = state["stop"] or ("cancelled" if cancelled(runtime) else "terminated")
+    mask, score = _result(state, parts)
+    measurements = measure(parts.mask(mask), parts.image(state).spacing)
+    tell(runtime, "end", stop=stop, mask=rle_key(mask), answer=state["answer"])
+    return {"stop": stop, "mask": mask, "score": score, "measurements": measurements, "queue": []}
+
+
+def _result(state: State, parts: Parts) -> tuple[Rle, float | None]:
+    if not (parts.config.pick_best and parts.memo.segmenter.calibrated and state["prompts"]):
+        return state["mask"], state["score"]
+    standing = set(in_force(steps_of_turn(state)))
+    scored = [step for step in steps_of_turn(state) if step["n"] in standing and step["score"] is not None]
+    best = max(scored, key=lambda step: step["score"] or 0.0, default=None)
+    if best is None:
+        return state["mask"], state["score"]
+    try:
+        return parts.store.get_mask(best["mask"]), best["score"]
+    except StoreError:
+        return state["mask"], state["score"]
