@@ -84,6 +84,34 @@ def replay(
     run_replay(trajectory, image, segmenter)
 
 
+trajectories = typer.Typer(help="Recorded runs in figures and in pictures.", no_args_is_help=True)
+app.add_typer(trajectories, name="trajectories")
+
+
+@trajectories.command()
+def stats(
+    paths: Annotated[list[Path], typer.Argument(help="Trajectory files, and folders that hold some.")],
+    by: Annotated[str | None, typer.Option(help="modality, policy, segmenter, stop or all.")] = None,
+    dataset: Annotated[Path | None, typer.Option(help="Data set that tells each record's modality by its id.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write the table here.")] = None,
+) -> None:
+    """Tabulate recorded runs: samples, states, length, IoU, Dice, click-hit rate."""
+    from ibisagent.ui.trajectories import show_stats
+
+    show_stats(paths, by, dataset=dataset, csv_file=csv)
+
+
+@trajectories.command()
+def show(
+    path: Annotated[Path, typer.Argument(help="A trajectory file, or a folder that holds some.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: beside each record.")] = None,
+) -> None:
+    """Draw every recorded run as a step sheet."""
+    from ibisagent.ui import trajectories as pictures
+
+    pictures.show(path, out)
+
+
 @app.command()
 def doctor() -> None:
     """Tell what is installed, what each missing extra would bring, and whether the loop runs here."""

@@ -1,0 +1,138 @@
+"""Many runs in figures, and the paper's data table."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+
+from ibisagent.agent.trajectory import Trajectory
+from ibisagent.evals.trajectories.fit import RANKS, share
+from ibisagent.evals.trajectories.journey import Journey, Reversal, journey
+
+__all__ = ["Row", "summary", "table", "tabulate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the data table; ``states``: single-step samples, one a reply; ``mean_length``: without the stops.
+
+    IoU and Dice are final ones per case, over the samples with a true mask; the click-hit rate is pooled over clicks.
+    """
+
+    modality: str
+    samples: int
+    states: int
+    mean_length: float
+    mean_iou: float | None
+    median_iou: float | None
+    mean_dice: float | None
+    median_dice: float | None
+    click_hit_rate: float | None
+
+
+def summary(journeys: Iterable[Journey]) -> dict[str, Any]:
+    """Put many runs in figures; every value is plain JSON, None where there is nothing to say.
+
+    A rate is given twice, ``pooled`` over all steps and as the mean ``per_run`` (runs that have none left out).
+    Percentiles are interpolated linearly. IoU and Dice are per case. Seconds and tokens a step are over the steps of
+    all runs that told them.
+    """
+    runs = list(journeys)
+    fits = [run.fit for run in runs if run.fit is not None]
+    clicks = [(fit, fit.hits + fit.misses) for fit in fits]
+    return {
+        "runs": len(runs),
+        "with_truth": len(fits),
+        "stops": dict(sorted(Counter(run.stop or "unfinished" for run in runs).items())),
+        "turns": _spread([run.turns for run in runs]),
+        "length": _spread([run.length for run in runs]),
+        "start_iou": _middle([fit.start for fit in fits]),
+        "final_iou": _middle([fit.final for fit in fits]),
+        "final_dice": _middle([fit.dice for fit in fits]),
+        "best_iou": _middle([fit.best for fit in fits]),
+        "overshoot": _middle([fit.overshoot for fit in fits]),
+        "iou_at": {str(k): _mean([fit.at[str(k)] for fit in fits]) for k in RANKS},
+        "wasted_clicks": _spread([fit.wasted for fit in fits]),
+        "click_hit_rate": _rate([(fit.hits, made) for fit, made in clicks]),
+        "progress_rate": _rate([(fit.progressed, made) for fit, made in clicks]),
+        "wasted_rate": _rate([(fit.wasted, made) for fit, made in clicks]),
+        "valid_action_rate": _rate([(run.valid, run.turns) for run in runs]),
+        "repair_rate": _rate([(run.repaired, run.turns) for run in runs]),
+        "undos": _turned([undo for run in runs for undo in run.undos]),
+        "redos": _turned([redo for run in runs for redo in run.redos]),
+        "person_steps": sum(run.person_steps for run in runs),
+        "seconds_a_run": _spread([run.seconds for run in runs]),
+        "policy_seconds_a_step": _spread([value for run in runs for value in run.policy_seconds]),
+        "segmenter_seconds_a_step": _spread([value for run in runs for value in run.segmenter_seconds]),
+        "tokens_a_step": _spread([value for run in runs for value in run.tokens]),
+    }
+
+
+def _mean(values: list[float]) -> float | None:
+    return fmean(values) if values else None
+
+
+def _median(values: list[float]) -> float | None:
+    return float(median(values)) if values else None
+
+
+def _middle(values: list[float]) -> dict[str, float | None]:
+    return {"mean": _mean(values), "median": _median(values)}
+
+
+def _spread(values: list[float] | list[int]) -> dict[str, float] | None:
+    if not values:
+        return None
+    half, most = np.percentile(values, (50, 95))
+    return {"mean": fmean(values), "p50": float(half), "p95": float(most)}
+
+
+def _rate(shares: list[tuple[int, int]]) -> dict[str, float | None]:
+    pooled = share(sum(part for part, _ in shares), sum(whole for _, whole in shares))
+    return {"pooled": pooled, "per_run": _mean([part / whole for part, whole in shares if whole])}
+
+
+def _turned(reversals: list[Reversal]) -> dict[str, dict[str, Any]]:
+    """Count reversals by their author: how many, how many with a known gain raised the IoU, and the mean gain."""
+    told: dict[str, dict[str, Any]] = {}
+    for author in sorted({each.by for each in reversals}):
+        his = [each for each in reversals if each.by == author]
+        gains = [each.gained for each in his if each.gained is not None]
+        helped = sum(gain > 0 for gain in gains) if gains else None
+        told[author] = {"count": len(his), "helped": helped, "mean_gained": _mean(gains)}
+    return told
+
+
+def table(records: Iterable[Trajectory], modality: Callable[[Trajectory], str] = lambda _: "all") -> list[Row]:
+    """Tabulate a data set of runs as the paper does, one row for each name that ``modality`` gives, by name.
+
+    A record does not know its modality; ``lambda record: known[record.image["sha"]]`` takes it from a mapping.
+    """
+    return tabulate((modality(record), journey(record)) for record in records)
+
+
+def tabulate(named: Iterable[tuple[str, Journey]]) -> list[Row]:
+    """Tabulate runs that are in figures already, one row for each name, by name."""
+    groups: dict[str, list[Journey]] = {}
+    for name, run in named:
+        groups.setdefault(name, []).append(run)
+    return [_row(name, runs) for name, runs in sorted(groups.items())]
+
+
+def _row(name: str, runs: list[Journey]) -> Row:
+    fits = [run.fit for run in runs if run.fit is not None]
+    ious, dices = [fit.final for fit in fits], [fit.dice for fit in fits]
+    return Row(
+        modality=name,
+        samples=len(runs),
+        states=sum(run.turns for run in runs),
+        mean_length=fmean(run.length for run in runs),
+        mean_iou=_mean(ious),
+        median_iou=_median(ious),
+        mean_dice=_mean(dices),
+        median_dice=_median(dices),
+        click_hit_rate=share(sum(fit.hits for fit in fits), sum(fit.hits + fit.misses for fit in fits)),
+    )
