@@ -24,6 +24,12 @@ Slice = Annotated[str | None, typer.Option("--slice", help="Slice or page, such 
 Window = Annotated[str | None, typer.Option(help="CT window by name, 'centre,width', or percentiles 'p1,p99'.")]
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: a new one in runs/.")]
 MaxSteps = Annotated[int, typer.Option(min=1, help="Most actions of the policy.")]
+DataSet = Annotated[
+    Path, typer.Argument(help="Data-set folder: manifest.csv, nnU-Net raw, BiomedParse naming, COCO or CVPR NPZ.")
+]
+Kind = Annotated[str | None, typer.Option(help="native, nnunet, biomedparse, coco or cvpr; default: looked for.")]
+Split = Annotated[str | None, typer.Option(help="Only the rows of this split.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one a core.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of a policy that draws at random.")]
 
 
@@ -82,6 +88,27 @@ def replay(
     from ibisagent.ui.commands import run_replay
 
     run_replay(trajectory, image, segmenter)
+
+
+@app.command()
+def clicks(
+    dataset: DataSet,
+    segmenter: Annotated[list[str], typer.Option(help="geocut, geodesic or disk; repeatable.")] = ["geocut"],  # noqa: B006
+    mode: Annotated[list[str] | None, typer.Option(help="centre, jitter or box (first); default: all.")] = None,
+    number: Annotated[int, typer.Option("--clicks", min=1, help="Most prompts a target.")] = 20,
+    seed: Seed = 0,
+    out: Out = None,
+    kind: Kind = None,
+    split: Split = None,
+    workers: Workers = None,
+) -> None:
+    """Count the simulated clicks that segmenters need on DATASET (RITM's protocol)."""
+    from ibisagent.ui.clicks import run_clicks
+
+    modes = mode or ("centre", "jitter", "box")
+    run_clicks(
+        dataset, segmenter, modes=modes, clicks=number, seed=seed, out=out, kind=kind, split=split, workers=workers
+    )
 
 
 trajectories = typer.Typer(help="Recorded runs in figures and in pictures.", no_args_is_help=True)

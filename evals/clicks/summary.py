@@ -1,0 +1,180 @@
+"""What came of a benchmark: ``clicks.csv``, a line for each row, and ``clicks.json``, the figures of groups of rows.
+
+* NoC@t: prompts until the IoU is t % or more; all of them, 20 by default, in a run that never reaches it.
+* >=20@90: runs that never reach 90 %, as a share and a number. (RITM's code also counts those that reach it by the
+  very last click.)
+* IoU@k: after k prompts; a run that ended early, with no error pixel left, repeats its last. None past the prompts
+  that were asked for.
+* A bounding box is a prompt, the first.
+* Intervals: 95 % bootstrap, drawing pictures with all their targets.
+* ``seconds``: of a prompt, the segmenter's ``predict`` alone; ``encoder_seconds``: of a picture, which counts once for
+  each of its targets.
+"""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from ibisagent.evals.clicks.journal import Row
+from ibisagent.evals.clicks.protocol import clicks_to
+from ibisagent.evals.stats import Interval, mean_interval, proportion_interval
+from ibisagent.tools.files import atomic
+
+__all__ = ["RANKS", "TARGETS", "Group", "figures", "groups_of", "summary_of", "write_csv", "write_json"]
+
+TARGETS = (80, 85, 90)
+RANKS = (1, 3, 5, 10, 20)
+
+
+class Group(NamedTuple):
+    """All rows of a segmenter and a mode, or those of one modality; None is all of them."""
+
+    segmenter: str
+    mode: str
+    modality: str | None
+    rows: tuple[Row, ...]
+
+    @property
+    def done(self) -> list[Row]:
+        """Leave the broken ones out."""
+        return [row for row in self.rows if row.reason is None]
+
+
+def groups_of(rows: Sequence[Row]) -> list[Group]:
+    """Give each segmenter and mode, in the order of the rows, first whole and then by modality if one is named."""
+    modalities = sorted({row.modality for row in rows})
+    parts = [None, *modalities] if any(modalities) else [None]
+    return [
+        Group(*pair, part, tuple(row for row in rows if _belongs(row, *pair, part)))
+        for pair in dict.fromkeys((row.segmenter, row.mode) for row in rows)
+        for part in parts
+    ]
+
+
+def figures(rows: Sequence[Row], clicks: int) -> dict[str, Interval]:
+    """Give NoC, the share of failures and IoU@k of rows that are done, each with its interval."""
+    runs, pictures = [_sequence(row, clicks) for row in rows], [row.image for row in rows]
+    noc = {f"noc_{target}": [clicks_to(run, target / 100) for run in runs] for target in TARGETS}
+    at = {f"iou_at_{rank}": [run[rank - 1] for run in runs] for rank in RANKS if rank <= clicks}
+    failed = proportion_interval([not _reaches(run) for run in runs], pictures)
+    return {
+        **{name: mean_interval(values, pictures) for name, values in noc.items()},
+        "failed_90": failed,
+        **{name: mean_interval(values, pictures) for name, values in at.items()},
+    }
+
+
+def summary_of(rows: Sequence[Row], settings: dict[str, Any], absent: int) -> dict[str, Any]:
+    """Give all figures as plain JSON; two runs differ in ``timing`` alone, the last key."""
+    clicks, groups = int(settings["clicks"]), groups_of(rows)
+    return {
+        "settings": settings,
+        "absent": absent,
+        "results": [_result(group, clicks) for group in groups],
+        "broken": [
+            {"id": row.id, "segmenter": row.segmenter, "mode": row.mode, "reason": row.reason}
+            for row in rows
+            if row.reason is not None
+        ],
+        "timing": [_named(group) | _timing(group) for group in groups],
+    }
+
+
+def write_csv(path: Path, rows: Sequence[Row], clicks: int) -> None:
+    """Write a line for each row, whole or not at all; only the last two columns differ between two runs."""
+    lines = [_line(row, clicks) for row in rows]
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def write_json(path: Path, summary: dict[str, Any]) -> None:
+    """Write a summary, whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
+
+
+def _belongs(row: Row, segmenter: str, mode: str, modality: str | None) -> bool:
+    return (row.segmenter, row.mode) == (segmenter, mode) and modality in (None, row.modality)
+
+
+def _sequence(row: Row, clicks: int) -> list[float]:
+    return [*row.ious, *row.ious[-1:] * (clicks - len(row.ious))]
+
+
+def _reaches(run: Sequence[float]) -> bool:
+    return max(run) >= 0.9
+
+
+def _line(row: Row, clicks: int) -> dict[str, Any]:
+    done, run = row.reason is None, _sequence(row, clicks)
+    told = {name: getattr(row, name) for name in ("id", "image", "target", "modality", "source", "split")}
+    return {
+        **told,
+        "segmenter": row.segmenter,
+        "mode": row.mode,
+        "status": "done" if done else "broken",
+        "reason": row.reason,
+        "height": row.height,
+        "width": row.width,
+        "area_px": row.area_px,
+        "prompts": len(row.marks) if done else None,
+        **{f"noc_{target}": clicks_to(run, target / 100) if done else None for target in TARGETS},
+        "failed_90": int(not _reaches(run)) if done else None,
+        **{f"iou_at_{rank}": run[rank - 1] if done and rank <= clicks else None for rank in RANKS},
+        "marks": " ".join(row.marks),
+        "ious": " ".join(map(repr, row.ious)),
+        "encoder_seconds": row.encoder_seconds,
+        "seconds": float(np.mean(row.seconds)) if done else None,
+    }
+
+
+def _result(group: Group, clicks: int) -> dict[str, Any]:
+    rows = group.done
+    found = {name: interval._asdict() for name, interval in figures(rows, clicks).items()} if rows else {}
+    if rows:
+        found["failed_90"]["count"] = sum(not _reaches(row.ious) for row in rows)
+    curve = [] if group.modality is not None else _curve(rows, clicks)
+    return _named(group) | {
+        "fingerprint": group.rows[0].fingerprint,
+        "n": len(rows),
+        "pictures": len({row.image for row in rows}),
+        "broken": len(group.rows) - len(rows),
+        **found,
+        "score_spearman": _spearman(rows),
+        "curve": [interval._asdict() for interval in curve],
+    }
+
+
+def _named(group: Group) -> dict[str, Any]:
+    return {"segmenter": group.segmenter, "mode": group.mode, "modality": group.modality}
+
+
+def _curve(rows: Sequence[Row], clicks: int) -> list[Interval]:
+    runs, pictures = [_sequence(row, clicks) for row in rows], [row.image for row in rows]
+    return [mean_interval(values, pictures) for values in zip(*runs, strict=True)]
+
+
+def _spearman(rows: Sequence[Row]) -> float | None:
+    """Rank the segmenter's own scores against the IoU, over all prompts; None without two different ones of each."""
+    pairs = [(s, iou) for row in rows for s, iou in zip(row.scores, row.ious, strict=True) if s is not None]
+    scores, ious = {score for score, _ in pairs}, {iou for _, iou in pairs}
+    return float(stats.spearmanr(pairs).statistic) if len(scores) > 1 and len(ious) > 1 else None
+
+
+def _timing(group: Group) -> dict[str, float | None]:
+    seconds = [second for row in group.done for second in row.seconds]
+    encoder = [row.encoder_seconds for row in group.done if row.encoder_seconds is not None]
+    return {
+        "seconds_median": float(np.median(seconds)) if seconds else None,
+        "seconds_mean": float(np.mean(seconds)) if seconds else None,
+        "seconds_p95": float(np.quantile(seconds, 0.95)) if seconds else None,
+        "encoder_seconds_median": float(np.median(encoder)) if encoder else None,
+        "encoder_seconds_mean": float(np.mean(encoder)) if encoder else None,
+    }

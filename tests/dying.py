@@ -1,0 +1,20 @@
+"""Work that kills its own process, in a module that such a process imports quickly."""
+
+import os
+import signal
+
+from ibisagent.evals.clicks.bench import play_jobs
+
+
+def tenfold(number):
+    """Die at 3."""
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * 10
+
+
+def two_clicks(jobs):
+    """Die at the case ``a 2``."""
+    if any(job.case.id == "a 2" for job in jobs):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return play_jobs(jobs, 2, 0)
