@@ -1,15 +1,16 @@
 """What the loop itself costs: a step's time less the time inside policy and segmenter, with no checkpointer.
 
 Run it as ``python -m ibisagent.evals.bench``. Every figure comes with its ratio to one copy of the picture measured in
-the same run, so that figures of different machines can be compared.
+the same run, so that figures of different machines can be compared. ``--sam`` measures episodes with SAM 2 instead.
 """
 
 import statistics
+import sys
 import time
 from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -24,7 +25,10 @@ from ibisagent.tools.images import open_image
 from ibisagent.tools.segmenters import Prediction
 from ibisagent.tools.segmenters.disk import DiskSegmenter
 
-__all__ = ["copy_cost", "main", "step_costs"]
+if TYPE_CHECKING:  # it needs torch and sam2
+    from ibisagent.evals.sam_cost import EpisodeCosts
+
+__all__ = ["copy_cost", "main", "sam_table", "step_costs"]
 
 _CLICKS = 19
 
@@ -101,8 +105,30 @@ def copy_cost(side: int, repeats: int = 50) -> float:
     return statistics.median(times)
 
 
+def sam_table(costs: "EpisodeCosts", side: int, clicks: int) -> Table:
+    """Put episodes with SAM 2.1 tiny beside the bare passes of the network that they are made of."""
+    passes = costs.encoder + clicks * costs.decoder
+    table = Table("", "ms", "in bare passes", title=f"SAM 2.1 tiny at {side}, {clicks} clicks, one CPU thread")
+    rows = {
+        "encoder pass": costs.encoder,
+        "decoder pass": costs.decoder,
+        "bare passes of an episode": passes,
+        "our segmenter": costs.ours,
+        "the loop around it": costs.graph,
+        "the official predictor's calls": costs.official,
+    }
+    for name, seconds in rows.items():
+        table.add_row(name, f"{1e3 * seconds:.0f}", f"{seconds / passes:.3f}")
+    return table
+
+
 def main() -> None:
     """Print the table."""
+    if "--sam" in sys.argv[1:]:
+        from ibisagent.evals.sam_cost import episode_costs
+
+        Console().print(sam_table(episode_costs(512, 10), 512, 10))
+        return
     table = Table("picture", "median ms a step", "p95 ms", "in picture copies", title="Own cost of a step")
     for side, streaming in ((512, False), (1024, False), (512, True), (1024, True)):
         costs = step_costs(side, streaming=streaming)

@@ -111,6 +111,44 @@ def clicks(
     )
 
 
+@app.command("eval")
+def evaluate(
+    dataset: DataSet,
+    policy: Annotated[list[str] | None, typer.Option(help="A policy to measure, as in segment; repeatable.")] = None,
+    segmenter: Annotated[list[str], typer.Option(help="geocut, geodesic or disk; repeatable.")] = ["geocut"],  # noqa: B006
+    out: Out = None,
+    baselines: Annotated[bool, typer.Option(help="Also run oracle, centre and random.")] = True,
+    max_steps: MaxSteps = 20,
+    seed: Seed = 0,
+    kind: Kind = None,
+    split: Split = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many cases, spread over the data set.")] = None,
+    workers: Workers = None,
+    local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
+    prompts: Annotated[Path | None, typer.Option(help="Prompt file in place of ours.")] = None,
+) -> None:
+    """Run policies with segmenters over DATASET; write figures and a report. The same command goes on after a death."""
+    import time
+
+    from ibisagent.ui import evaluate as evaluation
+
+    evaluation.evaluate(
+        dataset,
+        policy or [],
+        segmenter,
+        out if out is not None else Path("runs") / time.strftime("eval-%Y%m%d-%H%M%S"),
+        baselines=baselines,
+        max_steps=max_steps,
+        seed=seed,
+        workers=workers,
+        kind=kind,
+        split=split,
+        local_only=local_only,
+        prompts=prompts,
+        limit=limit,
+    )
+
+
 trajectories = typer.Typer(help="Recorded runs in figures and in pictures.", no_args_is_help=True)
 app.add_typer(trajectories, name="trajectories")
 

@@ -64,7 +64,7 @@ def _panels(record: Trajectory, on: Canvas, image: MedicalImage, truth: Mask | N
     for step in record.steps:
         prompts = _after(prompts, step, record)
         mask = decode(step.mask)
-        facts = _facts(step.mask, step.score, sum(step.seconds.values()), image, truth)
+        facts = _facts(step.mask, step.score, sum(step.seconds.values()) if step.seconds else None, image, truth)
         undone = undone_by.get(step.n)
         yield Panel(_heading(step), step.thought, facts, draw(on, mask), prompts, mask, undone, step.error)
 

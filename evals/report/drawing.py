@@ -1,0 +1,98 @@
+"""Plots as SVG that is part of the page: in its fonts, in its ink by day and night, equal bytes for equal data."""
+
+import html
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ibisagent.tools.errors import MissingExtra
+from ibisagent.tools.files import label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["COLOURS", "FAINT", "GLYPHS", "INK", "MARKERS", "Plot", "plot", "short"]
+
+# Okabe and Ito's palette without yellow, which white paper swallows, those of the most contrast first.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+MARKERS, GLYPHS = "osD^vPX", "●■◆▲▼✚✖"
+INK, FAINT = "#010101", "#020202"  # stand for the page's own, which differ in the dark
+_STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "text.parse_math": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "ibisagent",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": FAINT,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+}
+
+
+class Plot(NamedTuple):
+    """A drawing of one segmenter, with what it is called and an SVG to stand in the page."""
+
+    title: str
+    svg: str
+
+
+def plot(title: str, said: str, draw: Callable[["Axes"], None], height: float) -> Plot:
+    """Draw one pair of axes, 4.2 by ``height`` inches; ``said`` tells it to whoever cannot see it."""
+    with _quiet():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(4.2, height), layout="constrained")
+        draw(figure.add_subplot())
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(_ABOUT))
+    return Plot(title, _at_home(buffer.getvalue(), f"{title}: {said}"))
+
+
+_ABOUT = ("Creator", "Date", "Format", "Type")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Set our style; a name in a script that the measuring font lacks is no fault of anybody's."""
+    try:
+        import matplotlib
+    except ModuleNotFoundError as error:
+        raise MissingExtra.of("matplotlib", "eval") from error
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph|.*[Ff]ont", category=UserWarning)
+        yield
+
+
+_OF_A_FILE = re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|<\?.*?\?>", re.DOTALL)
+_UNUSED_ID = re.compile(r' id="(?:figure|axes|patch|text|line2d|matplotlib|xtick|ytick|\w+Collection)[\w.]*"')
+
+
+def _at_home(svg: str, said: str) -> str:
+    """Take off what only a file of its own needs, and the ids that nothing refers to: every drawing has the same."""
+    opening = f'role="img" aria-label="{html.escape(said)}">'
+    body = _UNUSED_ID.sub("", _OF_A_FILE.sub("", svg[svg.index("<svg") :]))
+    body = re.sub(r'^<svg[^>]*?(viewBox="[^"]*")[^>]*>', lambda found: f"<svg {found[1]} {opening}", body)
+    body = re.sub(r"font: (?:\w+ )?([\d.]+px) [^;\"]*|font-family: [^;\"]*; ", _size, body)
+    return body.replace("xlink:href", "href").replace(INK, "currentColor").replace(FAINT, "var(--faint)")
+
+
+def _size(font: re.Match[str]) -> str:
+    return f"font-size: {font[1]}" if font[1] else ""
+
+
+def short(name: Any, longest: int = 22) -> str:
+    """Give a name that fits beside an axis."""
+    text = label(name) or "none given"
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

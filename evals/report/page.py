@@ -1,0 +1,100 @@
+"""The report as a whole: what is said in which order, and its writing."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ibisagent.evals.report import plots, sheets, tables
+from ibisagent.evals.report.cells import Table
+from ibisagent.evals.report.results import Outcome, Results, read_results
+from ibisagent.evals.trajectories import EPSILON
+from ibisagent.tools.errors import MissingExtra
+from ibisagent.tools.files import atomic
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+__all__ = ["write_report"]
+
+_MANY = 12  # names that are still listed one by one
+
+
+def write_report(out: Path, *, cases: int = 3) -> Path:
+    """Write ``report.html`` into an evaluation's folder, whole or not at all, and give its path.
+
+    It shows ``cases`` worst, median and best step sheets a policy and segmenter. Equal results give equal bytes but for
+    the section ``timing``. Raises `InputError` for a folder without a finished evaluation, `MissingExtra` without
+    jinja2 or matplotlib.
+    """
+    template, results = _template(), read_results(out)
+    path = out / "report.html"
+    with atomic(path) as temporary:
+        template.stream(**_content(results, cases)).dump(str(temporary), encoding="utf-8", errors="replace")
+    return path
+
+
+def _template() -> "Template":
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ModuleNotFoundError as error:
+        raise MissingExtra.of("jinja2", "eval") from error
+    loader = PackageLoader("ibisagent.evals.report", "")
+    place = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return place.get_template("page.html.j2")
+
+
+def _content(results: Results, cases: int) -> dict[str, Any]:
+    """Give what the template asks for; step sheets are drawn when it comes to them, so that one at a time is held."""
+    return {
+        "settings": results.settings,
+        "summary": results.summary,
+        "policies": plots.looks(results),
+        "segmenters": results.segmenters,
+        "known": _known(results.outcomes),
+        "tolerance": next((row.tolerance for row in results.outcomes if row.status == "done"), None),
+        "epsilon": EPSILON,
+        "tables": {table.key: table for table in _tables(results)},
+        "plots": {
+            "steps": plots.by_steps(results),
+            "spreads": plots.spreads(results),
+            "modalities": plots.by_modality(results),
+            "reliability": plots.reliability(results),
+            "costs": plots.costs(results),
+        },
+        "broken": _broken(results.outcomes),
+        "shown": [
+            (run["policy"], run["segmenter"], sheets.shown(results, run["policy"], run["segmenter"], cases))
+            for run in results.summary["runs"]
+        ],
+    }
+
+
+def _tables(results: Results) -> Iterator[Table]:
+    yield tables.quality(results)
+    yield tables.effort(results)
+    yield tables.comparisons(results)
+    yield from (tables.groups(results, by) for by in tables.GROUPS)
+    yield tables.gaps(results)
+    yield tables.journeys(results)
+    yield tables.stops(results)
+    yield tables.agreement(results)
+    yield tables.timing(results)
+
+
+def _known(outcomes: tuple[Outcome, ...]) -> dict[str, str]:
+    """Say how the cases spread over modalities, targets, sources and splits: by name while there are few."""
+    cases = {row.id: row for row in outcomes}.values()
+    said = {}
+    for by in (*tables.GROUPS, "split"):
+        counts = Counter(getattr(row, by) or "none given" for row in cases)
+        names = [f"{name} {count}" for name, count in sorted(counts.items())]
+        more = f", and {len(names) - _MANY} more" if len(names) > _MANY else ""
+        said[by] = ", ".join(names[:_MANY]) + more
+    return said
+
+
+def _broken(outcomes: tuple[Outcome, ...]) -> list[tuple[str, str, str, int]]:
+    """Give each broken case once a reason, with the number of runs that it broke."""
+    counts = Counter((row.id, row.target, row.reason) for row in outcomes if row.status == "broken")
+    return [(*said, count) for said, count in counts.items()]

@@ -1,0 +1,149 @@
+"""The report's plots: one drawing a segmenter, in all of which a policy keeps its colour and marker."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ibisagent.evals.report.drawing import COLOURS, FAINT, GLYPHS, INK, MARKERS, Plot, plot, short
+from ibisagent.evals.report.results import Results
+from ibisagent.evals.trajectories import RANKS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Look", "by_modality", "by_steps", "costs", "looks", "reliability", "spreads"]
+
+Draw = Callable[[str, "Axes"], None]  # draws a segmenter
+_ROW = 0.2  # inches
+
+
+class Look(NamedTuple):
+    """How a policy looks: its place among the colours, its marker in a plot and the like of it in text."""
+
+    place: int
+    colour: str
+    marker: str
+    glyph: str
+
+
+def looks(results: Results) -> dict[str, Look]:
+    """Give every policy its look; the first 42 differ."""
+    found = {}
+    for index, policy in enumerate(results.policies):
+        place, form = index % len(COLOURS), index % len(MARKERS)
+        found[policy] = Look(place, COLOURS[place], MARKERS[form], GLYPHS[form])
+    return found
+
+
+def by_steps(results: Results) -> list[Plot]:
+    """Draw the mean IoU after the policy's k-th action, with its interval as a band."""
+    styles, ranks = looks(results), [k for k in RANKS if k <= results.settings["max_steps"]]
+
+    def draw(segmenter: str, axes: "Axes") -> None:
+        for run in results.runs(segmenter):
+            look, found = styles[run["policy"]], [run["overall"][f"iou_at_{k}"] for k in ranks]
+            value, low, high = (_column(found, end) for end in ("value", "low", "high"))
+            axes.fill_between(ranks, low, high, color=look.colour, alpha=0.18, linewidth=0)
+            axes.plot(ranks, value, color=look.colour, marker=look.marker, markersize=4.5, linewidth=1.4)
+        axes.set(ylim=(-0.02, 1.02), xticks=ranks, xlabel="actions of the policy", ylabel="mean IoU per case")
+
+    return _each(results, "mean IoU after each number of actions", draw)
+
+
+def spreads(results: Results) -> list[Plot]:
+    """Draw how many cases ended at which IoU, each policy a row as high as its fullest bin, with its median."""
+    styles, edges = looks(results), np.linspace(0, 1, 21)
+
+    def draw(segmenter: str, axes: "Axes") -> None:
+        policies = [run["policy"] for run in results.runs(segmenter)]
+        for row, policy in enumerate(policies):
+            look, ious = styles[policy], [row.iou for row in results.done(policy, segmenter)]
+            counts = np.histogram(ious, edges)[0]
+            heights = row - 0.8 * counts / max(1, counts.max())
+            axes.stairs(heights, edges, baseline=row, color=look.colour, alpha=0.35, fill=True)
+            axes.stairs(heights, edges, baseline=row, color=look.colour, linewidth=1.2)
+            if ious:
+                axes.plot(
+                    [np.median(ious)], [row + 0.08], color=INK, marker=6, markersize=5, linestyle="", clip_on=False
+                )
+        axes.set(xlim=(0, 1), ylim=(len(policies) - 0.7, -0.95), xlabel="final IoU")
+        axes.set_yticks(range(len(policies)), [short(policy) for policy in policies])
+
+    return _each(results, "distribution of the final IoU", draw, 0.75 + 2.6 * _ROW * len(results.policies))
+
+
+def by_modality(results: Results) -> list[Plot]:
+    """Draw the mean IoU of each modality with its interval; nothing when there is but one."""
+    styles = looks(results)
+    names = sorted({name for run in results.summary["runs"] for name in run["modality"]})
+    if len(names) < 2:
+        return []
+
+    def draw(segmenter: str, axes: "Axes") -> None:
+        runs = results.runs(segmenter)
+        for index, run in enumerate(runs):
+            look = styles[run["policy"]]
+            found = [run["modality"].get(name, {}).get("iou_per_case", {}) for name in names]
+            value, low, high = (_column(found, end) for end in ("value", "low", "high"))
+            rows = np.arange(len(names)) + (index + 1) / (len(runs) + 1) - 0.5
+            axes.hlines(rows, low, high, color=look.colour, linewidth=1.4)
+            axes.plot(value, rows, color=look.colour, marker=look.marker, markersize=4.5, linestyle="")
+        axes.set(xlim=(-0.02, 1.02), ylim=(len(names) - 0.5, -0.5), xlabel="mean IoU per case")
+        axes.set_yticks(range(len(names)), [short(name) for name in names])
+
+    height = 0.75 + _ROW * len(names) * max(2, len(results.policies))
+    return _each(results, "mean IoU per case of each modality", draw, height)
+
+
+def reliability(results: Results) -> list[Plot]:
+    """Draw the true IoU of masks against the segmenter's own score; nothing for one that gives no scores."""
+    styles = looks(results)
+
+    def draw(segmenter: str, axes: "Axes") -> None:
+        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--")
+        for run in results.runs(segmenter):
+            look, bins = styles[run["policy"]], run["calibration"]["bins"]
+            score, true, weight = (_column(bins, name) for name in ("score", "iou", "n"))
+            axes.plot(score, true, color=look.colour, linewidth=0.8, alpha=0.6)
+            area = 8 + 80 * weight / max(1, weight.sum())
+            axes.scatter(score, true, area, color=look.colour, marker=look.marker, linewidths=0)
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="the segmenter's score", ylabel="true IoU")
+
+    scored = {run["segmenter"] for run in results.summary["runs"] if run["calibration"]["n"]}
+    return _each(results, "true IoU against the segmenter's score", draw, only=scored)
+
+
+def costs(results: Results) -> list[Plot]:
+    """Draw each policy's mean IoU against its seconds a sample."""
+    styles = looks(results)
+    times = {(time["policy"], time["segmenter"]): time for time in results.summary["timing"]}
+
+    def draw(segmenter: str, axes: "Axes") -> None:
+        from matplotlib.ticker import LogLocator
+
+        for run in results.runs(segmenter):
+            look, seconds = styles[run["policy"]], times[run["policy"], segmenter]["seconds"]
+            if seconds and run["overall"]["iou_per_case"]["value"] is not None:
+                value = run["overall"]["iou_per_case"]["value"]
+                axes.plot([seconds["mean"]], [value], color=look.colour, marker=look.marker, markersize=7)
+        axes.set(ylim=(-0.02, 1.02), xscale="log", xlabel="seconds a sample, mean", ylabel="mean IoU per case")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
+
+    return _each(results, "mean IoU against seconds a sample", draw)
+
+
+def _each(results: Results, said: str, draw: Draw, height: float = 2.6, only: set[str] | None = None) -> list[Plot]:
+    return [
+        plot(segmenter, said, partial(draw, segmenter), height)
+        for segmenter in results.segmenters
+        if only is None or segmenter in only
+    ]
+
+
+def _column(found: Sequence[dict[str, Any]], name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Put one value of each into an array, nan where there is none, which a plot leaves out."""
+    return np.array([each.get(name) for each in found], dtype=np.float64)

@@ -1,0 +1,101 @@
+"""What an evaluation wrote, as the report reads it."""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.files import label
+
+__all__ = ["Outcome", "Results", "read_results"]
+
+
+class Outcome(NamedTuple):
+    """What the report needs of a row of ``results.csv``; its figures are nan for a broken one."""
+
+    id: str
+    image: str
+    target: str
+    modality: str
+    source: str
+    split: str
+    policy: str
+    segmenter: str
+    status: str
+    reason: str
+    stop: str
+    trajectory: str
+    tolerance: float
+    iou: float
+    hits: float
+    misses: float
+
+
+_NUMBERS = [name for name, kind in Outcome.__annotations__.items() if kind is float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Results:
+    """An evaluation: its ``folder``, how it was set, its figures, and each case's outcomes in the order of the CSV."""
+
+    folder: Path
+    settings: dict[str, Any]
+    summary: dict[str, Any]
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def policies(self) -> list[str]:
+        """Every policy, in the summary's order."""
+        return list(dict.fromkeys(run["policy"] for run in self.summary["runs"]))
+
+    @property
+    def segmenters(self) -> list[str]:
+        """Every segmenter, in the summary's order."""
+        return list(dict.fromkeys(run["segmenter"] for run in self.summary["runs"]))
+
+    def runs(self, segmenter: str) -> list[dict[str, Any]]:
+        """Give the summary's runs of one segmenter, one a policy."""
+        return [run for run in self.summary["runs"] if run["segmenter"] == segmenter]
+
+    def done(self, policy: str, segmenter: str) -> list[Outcome]:
+        """Give the outcomes of one run that are not broken."""
+        return [row for row in self.outcomes if (row.policy, row.segmenter, row.status) == (policy, segmenter, "done")]
+
+
+def read_results(folder: Path) -> Results:
+    """Read an evaluation's folder; `InputError` names the file that is missing or is none of ours."""
+    settings = _json(folder / "settings.json", "version", "data", "max_steps", "seed")
+    summary = _json(folder / "summary.json", "cases", "images", "absent", "rules", "runs", "comparisons", "timing")
+    path = folder / "results.csv"
+    try:
+        return Results(folder, settings, summary, tuple(_outcomes(path)))
+    except (OSError, ValueError, csv.Error) as error:
+        raise _foreign(path, error) from error
+
+
+def _json(path: Path, *names: str) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {name: found[name] for name in names}
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+        raise _foreign(path, error) from error
+
+
+def _foreign(path: Path, error: Exception) -> InputError:
+    said = f"{type(error).__name__}: {label(error)}"
+    return InputError(f"{label(path)}: not an evaluation's ({said}); name the folder of one that ran to its end")
+
+
+def _outcomes(path: Path) -> Iterator[Outcome]:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        missing = set(Outcome._fields) - set(rows.fieldnames or ())
+        if missing:
+            raise ValueError(f"no column {', '.join(sorted(missing))}")
+        for row in rows:
+            yield Outcome._make(
+                float(row[name] or "nan") if name in _NUMBERS else row[name] for name in Outcome._fields
+            )

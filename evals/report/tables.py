@@ -1,0 +1,197 @@
+"""The report's tables, each from the figures of ``summary.json``."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, NamedTuple
+
+from ibisagent.evals.report.cells import Cell, Head, Line, Table, counted, figure, given, known, mean_of, probability
+from ibisagent.evals.report.results import Results
+
+__all__ = ["GROUPS", "agreement", "comparisons", "effort", "gaps", "groups", "journeys", "quality", "stops", "timing"]
+
+Run = dict[str, Any]
+GROUPS = ("modality", "target", "source")
+
+
+class _Column(NamedTuple):
+    key: str
+    text: str
+    cell: Callable[[Run], Cell]
+
+
+def _runs(key: str, runs: Iterable[Run], columns: Iterable[_Column]) -> Table:
+    """Give each run of a policy with a segmenter a line; columns without a number in them are left out."""
+    told = tuple(columns)
+    heads = tuple(Head(column.key, column.text) for column in told)
+    lines = (_line(run["policy"], run, told)._replace(policy=run["policy"]) for run in runs)
+    return known(Table(key, "Policy", heads, tuple(lines)))
+
+
+def _line(name: str, told: Run, columns: Iterable[_Column]) -> Line:
+    return Line(name, tuple(column.cell(told) for column in columns), told["segmenter"])
+
+
+def _overall(key: str, text: str, digits: int = 3, *, rests: bool = True) -> _Column:
+    """``rests``: say on how many cases it rests where some are left out."""
+    return _Column(key, text, lambda run: figure(run["overall"].get(key), digits, cases=run["done"] if rests else None))
+
+
+def quality(results: Results) -> Table:
+    """How good the masks are; sensitivity only beside specificity, where a target is absent."""
+    columns = [
+        _Column("done", "Cases", lambda run: counted(run["done"])),
+        _Column("broken", "Broken", lambda run: counted(run["broken"])),
+        _overall("iou_per_case", "IoU per case"),
+        _overall("dice_per_case", "Dice per case"),
+        _overall("dice_pooled", "Dice pooled"),
+        _overall("f1", "F1", rests=False),
+        _overall("hd95_mm", "HD95, mm", 1),
+        _overall("hd95_mm_penalised", "HD95 penalised, mm", 1),
+        _overall("hd95_px", "HD95, px", 1),
+        _overall("hd95_px_penalised", "HD95 penalised, px", 1),
+        _overall("nsd_mm", "NSD (mm)"),
+        _overall("nsd_px", "NSD (px)"),
+    ]
+    if any(run["overall"]["specificity"]["n"] for run in results.summary["runs"]):
+        columns += [_overall("sensitivity", "Sensitivity"), _overall("specificity", "Specificity")]
+    return _runs("quality", results.summary["runs"], columns)
+
+
+def effort(results: Results) -> Table:
+    """What the first actions bring, how many there are and how well they are aimed."""
+    columns = [_overall(f"iou_at_{k}", f"IoU@{k}") for k in (1, 3, 5, 10)]
+    columns += [
+        _Column("length", "Steps", lambda run: mean_of(run["trajectories"]["length"])),
+        _rate("click_hit_rate", "Click-hit rate"),
+    ]
+    return _runs("effort", results.summary["runs"], columns)
+
+
+def _rate(key: str, text: str) -> _Column:
+    return _Column(key, text, lambda run: given(run["trajectories"][key]["pooled"]))
+
+
+def journeys(results: Results) -> Table:
+    """How the runs went."""
+    columns = [
+        _Column("wasted_clicks", "Wasted clicks a run", lambda run: mean_of(run["trajectories"]["wasted_clicks"])),
+        _rate("wasted_rate", "Wasted share"),
+        _rate("progress_rate", "Progress rate"),
+        _Column("overshoot", "Overshoot", lambda run: given(run["trajectories"]["overshoot"]["mean"])),
+        _Column("undos", "Undos", lambda run: counted(_undos(run)["count"])),
+        _Column("undos_helped", "Undos that helped", lambda run: given(_undos(run)["helped"], 0)),
+        _Column("undo_gain", "IoU gained an undo", lambda run: given(_undos(run)["mean_gained"])),
+        _rate("valid_action_rate", "Valid actions"),
+        _rate("repair_rate", "Repaired replies"),
+        _Column("oracle_gap", "IoU behind the oracle", partial(_behind, results)),
+    ]
+    return _runs("journeys", results.summary["runs"], columns)
+
+
+def _undos(run: Run) -> dict[str, Any]:
+    found: dict[str, Any] = run["trajectories"]["undos"]
+    return found
+
+
+def _behind(results: Results, run: Run) -> Cell:
+    """Read the comparison with the oracle, the same cases and segmenter, which stands in the order of the policies."""
+    for pair in results.summary["comparisons"]:
+        if pair["segmenter"] == run["segmenter"] and {pair["first"], pair["second"]} == {"oracle", run["policy"]}:
+            return figure(pair["difference"] if pair["first"] == "oracle" else _turned(pair["difference"]))
+    return given(None)
+
+
+def _turned(found: Run) -> Run:
+    low, high = found["low"], found["high"]
+    ends = {"low": None if high is None else -high, "high": None if low is None else -low}
+    return found | ends | {"value": None if found["value"] is None else -found["value"]}
+
+
+def comparisons(results: Results) -> Table:
+    """Every two policies with the same segmenter on the same cases."""
+    columns = (
+        _Column("difference", "IoU difference", lambda pair: figure(pair["difference"])),
+        _Column("larger", "Better", lambda pair: counted(pair["larger"])),
+        _Column("equal", "Equal", lambda pair: counted(pair["equal"])),
+        _Column("smaller", "Worse", lambda pair: counted(pair["smaller"])),
+        _Column("effect", "Effect", lambda pair: given(pair["effect"], 2)),
+        _Column("holm_p", "p (Holm)", lambda pair: probability(pair["holm_p"])),
+        _Column("wilcoxon_p", "p, Wilcoxon", lambda pair: probability(pair["wilcoxon_p"])),
+    )
+    pairs = results.summary["comparisons"]
+    lines = (_line(f"{pair['first']} − {pair['second']}", pair, columns) for pair in pairs)
+    heads = tuple(Head(column.key, column.text) for column in columns)
+    return Table("comparisons", "Policies", heads, tuple(lines))
+
+
+def groups(results: Results, by: str) -> Table:
+    """Mean IoU of each modality, target or source, a column a run."""
+    runs = results.summary["runs"]
+    names = sorted({name for run in runs for name in run[by]})
+    heads = [Head("cases", "Cases")] + [Head("iou_per_case", run["segmenter"], run["policy"]) for run in runs]
+    return Table(by, by.capitalize(), tuple(heads), tuple(_group(runs, by, name) for name in names))
+
+
+def _group(runs: list[Run], by: str, name: str) -> Line:
+    found = [run[by].get(name, {}).get("iou_per_case") for run in runs]
+    cases = max(each["n"] for each in found if each)
+    return Line(name or "none given", (counted(cases), *(figure(each, cases=cases) for each in found)))
+
+
+def gaps(results: Results) -> Table:
+    """How far a run's worst source lies behind its best one."""
+    columns = (
+        _Column("best", "Best source", lambda run: _source(run, "best")),
+        _Column("worst", "Worst source", lambda run: _source(run, "worst")),
+        _Column("gap", "Gap", lambda run: given((run["gap"] or {}).get("gap"))),
+    )
+    return _runs("gaps", results.summary["runs"], columns)
+
+
+def _source(run: Run, which: str) -> Cell:
+    if not run["gap"]:
+        return given(None)
+    name = run["gap"][which]
+    return figure(run["source"][name]["iou_per_case"])._replace(note=name)
+
+
+def agreement(results: Results) -> Table:
+    """How well the segmenter's score tells the IoU."""
+    columns = [_Column("n", "Scored", lambda run: counted(run["calibration"]["n"]))]
+    for key, text in (("mae", "Mean error"), ("bias", "Bias"), ("ece", "ECE"), ("spearman", "Spearman")):
+        columns.append(_Column(key, text, partial(_calibrated, key)))
+    return _runs("agreement", results.summary["runs"], columns)
+
+
+def _calibrated(key: str, run: Run) -> Cell:
+    return given(run["calibration"][key])
+
+
+def stops(results: Results) -> Table:
+    """Why runs ended, with bars for the shares."""
+    runs = results.summary["runs"]
+    names = sorted({name for run in runs for name in run["trajectories"]["stops"]})
+    columns = (_Column(name, name.replace("_", " "), partial(_stopped, name)) for name in names)
+    return _runs("stops", runs, columns)
+
+
+def _stopped(name: str, run: Run) -> Cell:
+    count = run["trajectories"]["stops"].get(name, 0)
+    return counted(count)._replace(share=count / max(1, run["done"]))
+
+
+def timing(results: Results) -> Table:
+    """What a sample costs, beside what it brings."""
+    times = {(time["policy"], time["segmenter"]): time for time in results.summary["timing"]}
+
+    def column(key: str, text: str, digits: int = 3) -> _Column:
+        return _Column(key, text, lambda run: mean_of(times[run["policy"], run["segmenter"]][key], digits))
+
+    columns = (
+        _overall("iou_per_case", "IoU per case"),
+        column("seconds", "Seconds a sample"),
+        column("policy_seconds", "of these, policy"),
+        column("segmenter_seconds", "of these, segmenter"),
+        column("tokens", "Tokens a sample", 0),
+    )
+    return _runs("timing-table", results.summary["runs"], columns)

@@ -1,0 +1,65 @@
+"""What an evaluation writes when its rows are finished: ``results.csv`` and ``summary.json``."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ibisagent.evals.journal import places, rows_at
+from ibisagent.evals.rows import COLUMNS, Key, Row
+from ibisagent.evals.summary import RULES, comparisons, figures, timing
+from ibisagent.tools.datasets import Case
+from ibisagent.tools.files import atomic
+
+__all__ = ["write_results"]
+
+Pair = tuple[str, str]
+
+
+def write_results(
+    out: Path, rows: Path, cases: Sequence[Case], policies: Sequence[str], segmenters: Sequence[str]
+) -> None:
+    """Write both files into ``out`` from the journal ``rows``, in the order of the cases and names given.
+
+    Rows are read when they are needed, those of one policy with one segmenter at a time: memory hardly grows.
+    """
+    where = places(rows)
+    keys = [(case.id, policy, segmenter) for case in cases for policy in policies for segmenter in segmenters]
+    _write_csv(out / "results.csv", rows_at(rows, (where[key] for key in keys if key in where)))
+    there = {key[1:] for key in where}
+    pairs = [(policy, segmenter) for segmenter in segmenters for policy in policies if (policy, segmenter) in there]
+    with atomic(out / "summary.json") as temporary:
+        temporary.write_text(json.dumps(_summary(rows, cases, pairs, where), indent=1), encoding="utf-8")
+
+
+def _write_csv(path: Path, rows: Iterator[Row]) -> None:
+    """Write None as an empty cell and every float so that it reads back the same."""
+    with (
+        atomic(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(row.values() for row in rows)
+
+
+def _summary(rows: Path, cases: Sequence[Case], pairs: Sequence[Pair], where: Mapping[Key, int]) -> dict[str, Any]:
+    runs, times, ious, images = [], [], {}, dict.fromkeys((case.id for case in cases), "")
+    for policy, segmenter in pairs:
+        keys = ((case.id, policy, segmenter) for case in cases)
+        some = list(rows_at(rows, (where[key] for key in keys if key in where)))
+        runs.append({"policy": policy, "segmenter": segmenter} | figures(some))
+        times.append({"policy": policy, "segmenter": segmenter} | timing(some))
+        found = {row["id"]: row["iou"] for row in some}
+        ious[policy, segmenter] = [found.get(case.id) for case in cases]
+        images |= {row["id"]: row["image"] for row in some}
+    return {
+        "cases": len(cases),
+        "images": len(set(images.values())),
+        "absent": sum(not case.present for case in cases),
+        "rules": RULES,
+        "runs": runs,
+        "comparisons": comparisons(ious, list(images.values())),
+        "timing": times,
+    }

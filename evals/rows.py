@@ -1,0 +1,97 @@
+"""The rows of an evaluation: one flat, JSON-plain row for each case, policy and segmenter; None where unknown.
+
+In `COLUMNS` order: what the case is, what was run and how it ended, the fields of `CaseMetrics`, those of the journey,
+and last, in `VOLATILE`, what differs between two equal runs. ``status`` is "done" or "broken", with ``reason`` in one
+line; any typed stop is "done", for its mask counts. ``image`` is the picture's file in the data set: targets and slices
+of one file are one unit of the bootstrap.
+"""
+
+from typing import Any, NamedTuple
+
+from ibisagent.agent.trajectory import Trajectory
+from ibisagent.evals.metrics import CaseMetrics
+from ibisagent.evals.trajectories import RANKS, Journey
+from ibisagent.tools.datasets import Case
+
+__all__ = ["COLUMNS", "VOLATILE", "Key", "Row", "Run", "broken", "done", "key_of", "metrics_of"]
+
+Row = dict[str, Any]
+Key = tuple[str, str, str]
+"""Case id, policy and segmenter, by which rows are told apart."""
+
+_CASE = ("id", "image", "target", "modality", "source", "split", "request")
+_RUN = ("policy", "segmenter", "status", "reason", "stop")
+_JOURNEY = (
+    *("turns", "length", *(f"iou_at_{k}" for k in RANKS), "best_iou", "overshoot"),
+    *("hits", "misses", "click_hit_rate", "wasted_clicks", "valid", "valid_action_rate", "repaired", "repair_rate"),
+    *("progressed", "progress_rate", "undos", "undos_helped", "undo_gain"),
+)
+VOLATILE = ("seconds", "policy_seconds", "segmenter_seconds", "tokens")
+"""Sums over a run, by the clock, while other processes compute; encoding the picture counts for the segmenter."""
+COLUMNS = (*_CASE, *_RUN, *CaseMetrics._fields, *_JOURNEY, "score", "trajectory", *VOLATILE)
+
+
+class Run(NamedTuple):
+    """What a row is about; ``image``: the key of the case's picture, ``policy``, ``segmenter``: by name."""
+
+    case: Case
+    image: str
+    policy: str
+    segmenter: str
+
+
+def key_of(row: Row) -> Key:
+    """Tell which case, policy and segmenter a row is of."""
+    return row["id"], row["policy"], row["segmenter"]
+
+
+def metrics_of(row: Row) -> CaseMetrics | None:
+    """Give the case's figures back, None for a broken one."""
+    return CaseMetrics(*(row[name] for name in CaseMetrics._fields)) if row["status"] == "done" else None
+
+
+def broken(run: Run, reason: str) -> Row:
+    """Write the row of a case that could not be run."""
+    return _row(run, status="broken", reason=" ".join(reason.split())[:300])
+
+
+def done(run: Run, record: Trajectory, path: str, metrics: CaseMetrics, journey: Journey, encoding: float) -> Row:
+    """Write the row of a case that was run; ``path``: the record's in the output folder, ``encoding``: in seconds.
+
+    ``reason`` is what a failed policy, segmenter or store said. ``undos_helped`` raised the IoU,
+    ``undo_gain`` is the mean IoU that an undo gained.
+    """
+    return _row(
+        run,
+        status="done",
+        reason=record.error,
+        stop=record.stop,
+        score=record.score,
+        trajectory=path,
+        seconds=encoding + journey.seconds,
+        policy_seconds=sum(journey.policy_seconds),
+        segmenter_seconds=encoding + sum(journey.segmenter_seconds),
+        tokens=sum(journey.tokens) if journey.tokens else None,
+        **metrics._asdict(),
+        **_figures(journey),
+    )
+
+
+def _figures(journey: Journey) -> Row:
+    names = ("turns", "length", "valid", "valid_action_rate", "repaired", "repair_rate")
+    figures: Row = {name: getattr(journey, name) for name in names}
+    gains = [undo.gained for undo in journey.undos if undo.gained is not None]
+    figures |= {"undos": len(journey.undos), "undos_helped": sum(gain > 0 for gain in gains)}
+    figures["undo_gain"] = sum(gains) / len(gains) if gains else None
+    fit = journey.fit
+    if fit is not None:
+        same = ("overshoot", "hits", "misses", "click_hit_rate", "progressed", "progress_rate")
+        figures |= {name: getattr(fit, name) for name in same} | {"best_iou": fit.best, "wasted_clicks": fit.wasted}
+        figures |= {f"iou_at_{k}": fit.at[str(k)] for k in RANKS}
+    return figures
+
+
+def _row(run: Run, **told: Any) -> Row:
+    case = {name: getattr(run.case, name) for name in _CASE if name != "image"}
+    known = {"image": run.image, "policy": run.policy, "segmenter": run.segmenter, **case, **told}
+    return {name: known.get(name) for name in COLUMNS}

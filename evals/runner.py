@@ -1,0 +1,110 @@
+"""A data set through the loop: cases spread over processes, finished rows kept, a killed run taken up where it was.
+
+The folder of a run holds ``rows.jsonl`` (rows as they came), ``settings.json`` (what they depend on),
+``trajectories/<policy>/<segmenter>/<case>.json``, and in the end ``results.csv`` and ``summary.json``.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import closing
+from pathlib import Path
+
+from ibisagent.agent import LoopConfig, Policy
+from ibisagent.agent.prompting import PromptSet
+from ibisagent.evals import journal
+from ibisagent.evals.desk import PER_CASE, Plan, policy_of
+from ibisagent.evals.pool import worked_off
+from ibisagent.evals.results import write_results
+from ibisagent.evals.rows import Key, Row
+from ibisagent.evals.settings import keep_settings
+from ibisagent.evals.worker import Pair, Task
+from ibisagent.tools.datasets import Case
+from ibisagent.tools.errors import InputError
+
+__all__ = ["OnRow", "run_eval"]
+
+OnRow = Callable[[Row, int, int], None]
+"""A new row, how many are finished, and of how many."""
+
+
+def run_eval(
+    cases: Sequence[Case],
+    policies: Sequence[Policy | str],
+    segmenters: Sequence[str],
+    out: str | os.PathLike[str],
+    *,
+    max_steps: int = 20,
+    seed: int = 0,
+    workers: int | None = None,
+    prompts: PromptSet | None = None,
+    local_only: bool = False,
+    on_row: OnRow | None = None,
+) -> None:
+    """Run every policy with every segmenter on every case and write the folder ``out``.
+
+    Equal settings give equal rows but for `VOLATILE`, whatever ``workers`` (processes, by default one a core). What
+    ``out`` has finished is not run again: with other settings than its own it is an `InputError`, further policies and
+    segmenters join the earlier ones. A broken case, or one that kills its process, is a row with the reason.
+    ``on_row`` is told of each new row. Policies that are no strings are pickled.
+    The processes import the script that calls this, which therefore needs ``if __name__ == "__main__":``.
+    """
+    plan = Plan(
+        out=Path(os.path.abspath(out)),
+        root=_root(cases),
+        policies={each if isinstance(each, str) else each.name: each for each in policies},
+        max_steps=LoopConfig(max_steps=max_steps).max_steps,
+        seed=seed,
+        prompts=prompts,
+        local_only=local_only,
+    )
+    pairs = [(policy, name) for policy in plan.policies for name in dict.fromkeys(segmenters)]
+    _require_work(plan, cases, pairs, workers)
+    known = keep_settings(plan, cases, [name for _, name in pairs])
+    rows = plan.out / "rows.jsonl"
+    for torn in plan.out.glob("trajectories/*/*/.*.json"):  # what a killed process was writing
+        torn.unlink(missing_ok=True)
+    todo = list(_todo(cases, pairs, journal.finished(rows)))
+    total = len(cases) * len(pairs)
+    count = total - sum(len(left) for _, left in todo)
+    with closing(worked_off(plan, iter(todo), workers or _cores())) as batches:
+        for batch in batches:
+            journal.append(rows, batch)
+            for row in batch:
+                count += 1
+                if on_row is not None:
+                    on_row(row, count, total)
+    write_results(plan.out, rows, cases, list(known["policies"]), list(known["segmenters"]))
+
+
+def _root(cases: Sequence[Case]) -> Path:
+    """Give the folder that holds every picture and mask."""
+    files = [path for case in cases for path in (case.image, case.mask) if path is not None]
+    return Path(os.path.commonpath({os.path.dirname(os.path.abspath(path)) for path in files} or {os.getcwd()}))
+
+
+def _require_work(plan: Plan, cases: Sequence[Case], pairs: Sequence[Pair], workers: int | None) -> None:
+    """Find fault with whatever can be known before anything runs."""
+    if workers is not None and workers < 1:
+        raise InputError(f"got {workers} workers, expected 1 or more; leave them out for one a core")
+    if not cases or not pairs:
+        got = f"{len(cases)} cases and {len(pairs)} pairs of policy and segmenter"
+        raise InputError(f"got {got}, expected one of each or more; name them")
+    if len({case.id for case in cases}) < len(cases):
+        raise InputError("got cases of equal ids, expected each id once; name them anew")
+    if "person" in plan.policies:
+        raise InputError("policy 'person': got one that asks, expected one that acts alone; use `ibisagent segment`")
+    for name in plan.policies:
+        if name not in PER_CASE:
+            policy_of(plan, name)
+
+
+def _todo(cases: Sequence[Case], pairs: Sequence[Pair], finished: AbstractSet[Key]) -> Iterator[Task]:
+    for case in cases:
+        left = tuple(pair for pair in pairs if (case.id, *pair) not in finished)
+        if left:
+            yield case, left
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

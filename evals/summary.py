@@ -1,0 +1,146 @@
+"""The figures of an evaluation, all from its rows: of each policy and segmenter, by group, and against each other.
+
+Groups of the bootstrap are pictures. Whatever differs between two equal runs stands under ``timing``.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from ibisagent.evals.metrics import calibration, group_metrics
+from ibisagent.evals.rows import VOLATILE, Row, metrics_of
+from ibisagent.evals.stats import Bootstrap, compare, holm, mean_interval
+from ibisagent.evals.trajectories import RANKS
+
+__all__ = ["RULES", "comparisons", "figures", "timing"]
+
+Plain = dict[str, Any]
+_HOW, _IN_GROUPS, _THRESHOLD = Bootstrap(), Bootstrap(resamples=2000), 0.5
+RULES = {
+    "level": _HOW.level,
+    "resamples": _HOW.resamples,
+    "resamples_in_groups": _IN_GROUPS.resamples,
+    "threshold": _THRESHOLD,
+}
+"""How intervals are drawn, and above which IoU a mask is the right entity."""
+_GROUPINGS = ("modality", "target", "source")
+
+
+def figures(rows: Sequence[Row]) -> Plain:
+    """Put the rows of one policy with one segmenter in figures.
+
+    ``overall`` and, by name, each group of ``modality``, ``target`` and ``source``: `group_metrics` over the cases that
+    are not broken. ``gap``: between the best and the worst source's mean IoU per case, None with fewer than two.
+    """
+    done = [row for row in rows if row["status"] == "done"]
+    overall = _metrics(done, _HOW)
+    grouped = {by: _grouped(done, by, overall) for by in _GROUPINGS}
+    scores = calibration([row["score"] for row in done], [row["iou"] for row in done])
+    return {
+        "done": len(done),
+        "broken": len(rows) - len(done),
+        "overall": overall | {f"iou_at_{k}": _mean(done, f"iou_at_{k}") for k in RANKS},
+        **grouped,
+        "gap": _gap(grouped["source"]),
+        "trajectories": _trajectories(done),
+        "calibration": scores._asdict() | {"bins": [part._asdict() for part in scores.bins]},
+    }
+
+
+def _metrics(rows: Sequence[Row], how: Bootstrap) -> Plain:
+    measured = [metrics for row in rows if (metrics := metrics_of(row)) is not None]
+    found = group_metrics(measured, [row["image"] for row in rows], threshold=_THRESHOLD, how=how)
+    return {name: interval._asdict() for name, interval in found.items()}
+
+
+def _mean(rows: Sequence[Row], column: str) -> Plain:
+    return mean_interval([row[column] for row in rows], [row["image"] for row in rows], _HOW)._asdict()
+
+
+def _grouped(rows: Sequence[Row], by: str, overall: Plain) -> Plain:
+    """Give each group's figures by name; one that is the whole has the overall ones."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row[by], []).append(row)
+    return {name: _metrics(some, _IN_GROUPS) if len(groups) > 1 else overall for name, some in sorted(groups.items())}
+
+
+def _gap(sources: Plain) -> Plain | None:
+    means = {name: found["iou_per_case"]["value"] for name, found in sources.items()}
+    if len(means) < 2:
+        return None
+    worst, best = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+    return {"by": "source", "worst": worst, "best": best, "gap": means[best] - means[worst]}
+
+
+def _trajectories(rows: Sequence[Row]) -> Plain:
+    """Put the ways there in figures, under the names and in the shapes of `ibisagent.evals.trajectories.summary`."""
+    made = [row["hits"] + row["misses"] for row in rows]
+    turns = [row["turns"] for row in rows]
+    counts = {"click_hit_rate": "hits", "progress_rate": "progressed", "wasted_rate": "wasted_clicks"}
+    undos, gained = sum(row["undos"] for row in rows), [row for row in rows if row["undo_gain"] is not None]
+    return {
+        "runs": len(rows),
+        "stops": dict(sorted(Counter(row["stop"] for row in rows).items())),
+        "turns": _spread(turns),
+        "length": _spread(_column(rows, "length")),
+        "best_iou": _middle(_column(rows, "best_iou")),
+        "overshoot": _middle(_column(rows, "overshoot")),
+        "iou_at": {str(k): fmean(_column(rows, f"iou_at_{k}")) if rows else None for k in RANKS},
+        "wasted_clicks": _spread(_column(rows, "wasted_clicks")),
+        **{rate: _rate(_column(rows, count), made) for rate, count in counts.items()},
+        "valid_action_rate": _rate(_column(rows, "valid"), turns),
+        "repair_rate": _rate(_column(rows, "repaired"), turns),
+        "undos": {
+            "count": undos,
+            "helped": sum(row["undos_helped"] for row in rows),
+            "mean_gained": sum(row["undos"] * row["undo_gain"] for row in gained) / undos if undos else None,
+        },
+    }
+
+
+def _column(rows: Iterable[Row], name: str) -> list[Any]:
+    return [row[name] for row in rows if row[name] is not None]
+
+
+def _spread(values: Sequence[float]) -> dict[str, float] | None:
+    if not values:
+        return None
+    half, most = np.percentile(values, (50, 95))
+    return {"mean": fmean(values), "p50": float(half), "p95": float(most)}
+
+
+def _middle(values: Sequence[float]) -> dict[str, float | None]:
+    return {"mean": fmean(values), "median": float(np.median(values))} if values else {"mean": None, "median": None}
+
+
+def _rate(parts: Sequence[int], wholes: Sequence[int]) -> dict[str, float | None]:
+    shares = [part / whole for part, whole in zip(parts, wholes, strict=True) if whole]
+    pooled = sum(parts) / sum(wholes) if shares else None
+    return {"pooled": pooled, "per_run": fmean(shares) if shares else None}
+
+
+def timing(rows: Sequence[Row]) -> Plain:
+    """Give the seconds and tokens of a sample, over the cases that are not broken and told them."""
+    return {name: _spread(_column(rows, name)) for name in VOLATILE}
+
+
+def comparisons(ious: Mapping[tuple[str, str], Sequence[float | None]], images: Sequence[str]) -> list[dict[str, Any]]:
+    """Compare the IoU of every two policies with the same segmenter, case by case, first minus second.
+
+    ``ious``: by policy and segmenter, a value a case, None where there is none; ``images``: the cases' pictures.
+    ``holm_p``: the permutation test's, adjusted for all the comparisons that are returned.
+    """
+    pairs = [(one, other) for one, other in combinations(ious, 2) if one[1] == other[1]]
+    found = [compare(ious[one], ious[other], images, _HOW) for one, other in pairs]
+    adjusted = holm([each.permutation_p for each in found])
+    return [
+        {"segmenter": one[1], "first": one[0], "second": other[0], "metric": "iou"}
+        | each._asdict()
+        | {"difference": each.difference._asdict(), "holm_p": p}
+        for (one, other), each, p in zip(pairs, found, adjusted, strict=True)
+    ]

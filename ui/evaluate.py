@@ -1,0 +1,125 @@
+"""`ibisagent eval`: a data set through the loop, with a bar while it lasts, a table and a report at its end."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ibisagent.agent.prompting import load_prompts
+from ibisagent.evals.rows import Row
+from ibisagent.evals.runner import OnRow, run_eval
+from ibisagent.tools.datasets import Case, read_dataset
+from ibisagent.tools.errors import InputError
+
+__all__ = ["BASELINES", "evaluate"]
+
+BASELINES = ("oracle", "centre", "random")
+"""What a segmenter can reach, and what every policy has to beat."""
+
+
+def evaluate(
+    dataset: Path,
+    policies: Sequence[str],
+    segmenters: Sequence[str],
+    out: Path,
+    *,
+    baselines: bool = True,
+    max_steps: int = 20,
+    seed: int = 0,
+    workers: int | None = None,
+    kind: str | None = None,
+    split: str | None = None,
+    local_only: bool = False,
+    prompts: Path | None = None,
+    limit: int | None = None,
+) -> None:
+    """Run policies, and unless told otherwise the `BASELINES`, with every segmenter; write tables and a report.
+
+    ``limit``: so many cases, spread evenly over the data set. The same command goes on where an earlier one ended.
+    """
+    names = [*policies, *(name for name in BASELINES if baselines and name not in policies)]
+    cases = _spread(read_dataset(dataset, kind=kind, split=split), limit)
+    words = load_prompts(prompts) if prompts is not None else None
+    with _bar(out) as tell:
+        run_eval(
+            cases,
+            names,
+            segmenters,
+            out,
+            max_steps=max_steps,
+            seed=seed,
+            workers=workers,
+            prompts=words,
+            local_only=local_only,
+            on_row=tell,
+        )
+    console = Console()
+    console.print(_table(json.loads((out / "summary.json").read_text(encoding="utf-8"))))
+    console.print(f"wrote results.csv, summary.json and trajectories/ in {escape(str(out))}", soft_wrap=True)
+    from ibisagent.evals.report import write_report
+
+    console.print(f"wrote {escape(str(write_report(out)))}", soft_wrap=True)
+
+
+def _spread(cases: list[Case], limit: int | None) -> list[Case]:
+    if limit is None or limit >= len(cases):
+        return cases
+    if limit < 1:
+        raise InputError(f"got limit={limit}, expected a number of cases from 1 up; raise it or leave it out")
+    return [cases[index * len(cases) // limit] for index in range(limit)]
+
+
+@contextmanager
+def _bar(out: Path) -> Iterator[OnRow]:
+    """Show how far an evaluation is; Ctrl-C leaves a line that says how to go on."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = Console(stderr=True)
+    bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
+    task = bar.add_task("starting", total=None)
+
+    def tell(_row: Row, done: int, total: int) -> None:
+        if bar.tasks[task].total is None:
+            bar.reset(task, total=total, completed=done)
+        bar.update(task, completed=done, description="running" if done < total else "figures")
+
+    try:
+        with bar:
+            yield tell
+    except KeyboardInterrupt:
+        console.print(f"what is finished is kept in {escape(str(out))}; the same command goes on from there")
+        raise
+
+
+def _table(summary: dict[str, Any]) -> Table:
+    seconds = {(each["policy"], each["segmenter"]): each["seconds"] for each in summary["timing"]}
+    said = f"{summary['cases']} cases, {summary['images']} pictures; means per case, intervals of 95 %"
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=said, caption_justify="left")
+    for name in ("policy", "segmenter"):
+        table.add_column(name)
+    for name in ("done", "broken", "IoU", "", "Dice", "F1", "clicks", "s"):
+        table.add_column(name, justify="right")
+    for run in summary["runs"]:
+        iou, dice, f1 = (run["overall"][name] for name in ("iou_per_case", "dice_per_case", "f1"))
+        spent = run["trajectories"]["length"], seconds[run["policy"], run["segmenter"]]
+        table.add_row(
+            *(escape(run[name]) for name in ("policy", "segmenter")),
+            *(str(run[name]) for name in ("done", "broken")),
+            *(_shown(iou), _ends(iou), _shown(dice), _shown(f1)),
+            *(f"{each['mean']:.2f}" if each else "-" for each in spent),
+        )
+    return table
+
+
+def _shown(interval: dict[str, Any]) -> str:
+    return "-" if interval["value"] is None else f"{interval['value']:.3f}"
+
+
+def _ends(interval: dict[str, Any]) -> str:
+    return "" if interval["low"] is None else f"{interval['low']:.2f}-{interval['high']:.2f}"
