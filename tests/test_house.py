@@ -4,6 +4,7 @@ import ast
 import doctest
 import importlib
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -56,9 +57,11 @@ def test_every_package_is_listed():
 
 def test_every_data_file_is_packaged():
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    globs = [(name.split(".")[1], glob) for name, some in listed.items() for glob in some]
+    globs = [(Path(*name.split(".")[1:]), glob) for name, some in listed.items() for glob in some]
     packaged = {path for folder, glob in globs for path in (ROOT / folder).glob(glob)}
-    assert set((ROOT / "agent/prompts").iterdir()) <= packaged
+    suffixes = {".toml", ".csv", ".j2", ".css", ".json"}
+    data = {path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in suffixes}
+    assert data == packaged
 
 
 @pytest.mark.parametrize("name", list(modules()))
@@ -112,6 +115,10 @@ def test_the_readme_s_commands_run(tmp_path):
     pixels, truth = specimen()
     Image.fromarray(pixels).save(tmp_path / "scan.png")
     Image.fromarray(truth).save(tmp_path / "truth.png")
+    for folder, name in (("images", "scan.png"), ("masks", "truth.png")):
+        (tmp_path / "dataset" / folder).mkdir(parents=True)
+        shutil.copy(tmp_path / name, tmp_path / "dataset" / folder / "case.png")
+    (tmp_path / "dataset/manifest.csv").write_text("id,target,modality\ncase,liver lesion,MR\n")
     lines = re.findall(r"^ibisagent .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert len(lines) >= 5
     for line in lines:
