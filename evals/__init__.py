@@ -1,1 +1,1 @@
-"""Measuring: click benchmark, and what the loop itself costs."""
+"""Measuring: data sets through the loop and their report, the click benchmark, and what the loop itself costs."""

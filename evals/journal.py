@@ -1,46 +1,48 @@
-"""The file of an evaluation's rows: one JSON object a line, added as they come, sound after any death of the process.
+"""A file of rows: one JSON object a line, added as they come, sound after any death of the process.
 
 Where a key stands twice, as that of a broken case that was tried again does, the later row counts.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from ibisagent.evals.rows import COLUMNS, Key, Row, key_of
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label
 
-__all__ = ["append", "finished", "places", "rows_at"]
+__all__ = ["append", "mend", "rows_at", "rows_in"]
 
 
-def append(path: Path, rows: Iterable[Row]) -> None:
-    """Add rows in one write, so that a death of the process tears no line but the last."""
+def append(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Add rows, of which a death of the process can tear the last alone."""
     text = "".join(f"{json.dumps(row, separators=(',', ':'))}\n" for row in rows)
-    try:
-        with path.open("ab", buffering=0) as file:
-            file.write(text.encode())
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InputError(f"{label(path)}: could not be written ({reason}); make room and run it again") from error
+    with _writing(path), path.open("ab") as file:
+        file.write(text.encode())
 
 
-def finished(path: Path) -> set[Key]:
-    """Name what need not be run again, and cut off a torn last line; a broken case gets another try."""
+def mend(path: Path) -> None:
+    """Cut off a torn last line, if there is a file."""
+    if path.exists():
+        with _writing(path), path.open("r+b") as file:
+            file.truncate(sum(len(line) for line in file if line.endswith(b"\n")))
+
+
+def rows_in(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Give every row of these columns and the byte that it begins at; no file holds none."""
     if not path.exists():
-        return set()
-    with path.open("r+b") as file:
-        file.truncate(sum(len(line) for line in file if line.endswith(b"\n")))
-    status = {key_of(row): row["status"] for _, row in _lines(path)}
-    return {key for key, said in status.items() if said == "done"}
+        return
+    place = 0
+    with path.open("rb") as file:
+        for line in file:
+            row = _read(line)
+            if isinstance(row, dict) and tuple(row) == tuple(columns):
+                yield place, row
+            place += len(line)
 
 
-def places(path: Path) -> dict[Key, int]:
-    """Say at which byte the row of every key begins, which takes less memory than the rows."""
-    return {key_of(row): place for place, row in _lines(path)} if path.exists() else {}
-
-
-def rows_at(path: Path, where: Iterable[int]) -> Iterator[Row]:
+def rows_at(path: Path, where: Iterable[int]) -> Iterator[dict[str, Any]]:
     """Read the rows that begin at the bytes ``where``, in that order."""
     places = list(where)
     if not places:
@@ -48,24 +50,21 @@ def rows_at(path: Path, where: Iterable[int]) -> Iterator[Row]:
     with path.open("rb") as file:
         for place in places:
             file.seek(place)
-            row: Row = json.loads(file.readline())
+            row: dict[str, Any] = json.loads(file.readline())
             yield row
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Row]]:
-    """Give every sound row and the byte that it begins at."""
-    place = 0
-    with path.open("rb") as file:
-        for line in file:
-            row = _row(line)
-            if row is not None:
-                yield place, row
-            place += len(line)
-
-
-def _row(line: bytes) -> Row | None:
+def _read(line: bytes) -> Any:
     try:
-        row = json.loads(line)
+        return json.loads(line)
     except ValueError:
         return None
-    return row if isinstance(row, dict) and tuple(row) == COLUMNS else None
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"{label(path)}: could not be written ({reason}); make room and run it again") from error

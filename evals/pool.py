@@ -1,26 +1,28 @@
-"""Processes that work off cases: few wait, one that dies costs no case but its own, and none outlives us.
+"""Work spread over processes: few wait, a job that kills its process costs its own row alone, and none outlives us.
 
 Processes are spawned, not forked, as threads and native libraries demand, and each computes on one thread.
 """
 
 import os
-from collections.abc import Callable, Generator, Iterator
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from multiprocessing import get_context
-from typing import TypeVar
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
 
-from ibisagent.evals.desk import Plan
-from ibisagent.evals.rows import Row, broken
-from ibisagent.evals.worker import Task, begin, runs_of, work
 from ibisagent.tools.errors import InputError
 
-__all__ = ["worked_off"]
+__all__ = ["spread"]
 
-Argument = TypeVar("Argument")
-Answer = TypeVar("Answer")
+Job = TypeVar("Job")
+Row = TypeVar("Row")
+Unit = Sequence[Job]
+Work = Callable[[Unit[Job]], list[Row]]
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _DIED = "its process died (out of memory, or a crash in native code)"
@@ -29,51 +31,61 @@ _STILLBORN = (
     '`if __name__ == "__main__":`, or free memory'
 )
 
+_work: Callable[[Any], list[Any]]
 
-def worked_off(plan: Plan, tasks: Iterator[Task], workers: int) -> Generator[list[Row], None, None]:
-    """Give each task's rows as they come, in any order; closing the generator ends the processes at once.
 
-    Of the tasks that were under way when a process died, each policy and segmenter gets another try alone, and the one
-    that kills again a broken row.
+def spread(
+    work: Work[Job, Row], units: Iterable[Unit[Job]], workers: int | None, dead: Callable[[Job, str], Row]
+) -> Generator[list[Row], None, None]:
+    """Give each unit's rows as they come, in any order; closing the generator ends the processes at once.
+
+    Each of the ``workers``, by default one a core, gets its own copy of ``work`` once and keeps it. Of the units that
+    were under way when a process died, each job gets another try alone; of one that kills again ``dead`` makes the row,
+    given the reason. What ``work`` raises, this raises.
     """
-    while lost := (yield from _until_a_death(plan, tasks, workers, ahead=2 * workers)):
-        alone = ((case, (pair,)) for case, pairs in lost for pair in pairs)
-        while fatal := (yield from _until_a_death(plan, alone, workers=1, ahead=1)):
-            yield [broken(run, _DIED) for task in fatal for run in runs_of(plan, task)]
+    queue, workers = iter(units), workers or _cores()
+    while lost := (yield from _until_a_death(work, queue, workers, ahead=2 * workers)):
+        alone = ((job,) for unit in lost for job in unit)
+        while fatal := (yield from _until_a_death(work, alone, workers=1, ahead=1)):
+            yield [dead(job, _DIED) for unit in fatal for job in unit]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _until_a_death(
-    plan: Plan, tasks: Iterator[Task], workers: int, ahead: int
-) -> Generator[list[Row], None, list[Task]]:
-    """Work off ``tasks``, up to ``ahead`` of them under way; returns those that a process took with it when it died."""
-    next_ones, lost = list(islice(tasks, ahead)), list[Task]()
+    work: Work[Job, Row], units: Iterator[Unit[Job]], workers: int, ahead: int
+) -> Generator[list[Row], None, list[Unit[Job]]]:
+    """Work off ``units``, up to ``ahead`` of them under way; returns those that a process took with it when it died."""
+    next_ones, lost = list(islice(units, ahead)), list[Unit[Job]]()
     if not next_ones:
         return lost
-    under_way: dict[Future[list[Row]], Task] = {}
-    with _pool(plan, workers) as pool:
-        begun = _submitted(pool, str, "")
+    under_way: dict[Future[list[Row]], Unit[Job]] = {}
+    with _pool(work, workers) as pool:
+        begun = pool.submit(str)
         while next_ones or under_way:
-            under_way |= {_submitted(pool, work, task): task for task in next_ones}
+            under_way |= {_submitted(pool, unit): unit for unit in next_ones}
             for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                task = under_way.pop(future)
+                unit = under_way.pop(future)
                 if isinstance(future.exception(), BrokenProcessPool):
-                    lost.append(task)
+                    lost.append(unit)
                 else:
                     yield future.result()
-            next_ones = list(islice(tasks, ahead - len(under_way))) if not lost else []
+            next_ones = list(islice(units, ahead - len(under_way))) if not lost else []
     if lost and workers == 1 and isinstance(begun.exception(), BrokenProcessPool):
         raise InputError(_STILLBORN)
     return lost
 
 
 @contextmanager
-def _pool(plan: Plan, workers: int) -> Iterator[ProcessPoolExecutor]:
+def _pool(work: Work[Job, Row], workers: int) -> Iterator[ProcessPoolExecutor]:
     """Give a pool whose processes end when we leave, whatever they do, and when this process dies."""
     context = get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(_ONE_THREAD)
-    pool = ProcessPoolExecutor(workers, context, begin, (plan, theirs))
+    pool = ProcessPoolExecutor(workers, context, _begin, (work, theirs))
     try:
         yield pool
         pool.shutdown()
@@ -85,13 +97,29 @@ def _pool(plan: Plan, workers: int) -> Iterator[ProcessPoolExecutor]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _submitted(
-    pool: ProcessPoolExecutor, function: Callable[[Argument], Answer], argument: Argument
-) -> "Future[Answer]":
-    """Submit a call; a pool that is broken already breaks this one as well."""
+def _submitted(pool: ProcessPoolExecutor, unit: Unit[Job]) -> Future[list[Any]]:
+    """Submit a unit; a pool that is broken already breaks this one as well."""
     try:
-        return pool.submit(function, argument)
+        return pool.submit(_call, unit)
     except BrokenProcessPool as error:
-        failed: Future[Answer] = Future()
+        failed: Future[list[Any]] = Future()
         failed.set_exception(error)
         return failed
+
+
+def _begin(work: Work[Any, Any], lifeline: Connection) -> None:
+    """Make this process ready; it ends when the other end of ``lifeline`` is closed, also by its parent's death."""
+    global _work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
+    threading.Thread(target=_end_with, args=(lifeline,), name="ibisagent lifeline", daemon=True).start()
+    _work = work
+
+
+def _end_with(lifeline: Connection) -> None:
+    with suppress(EOFError, OSError):
+        lifeline.recv_bytes()
+    os._exit(1)
+
+
+def _call(unit: Unit[Any]) -> list[Any]:
+    return _work(unit)

@@ -6,15 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ibisagent.evals.journal import places, rows_at
-from ibisagent.evals.rows import COLUMNS, Key, Row
+from ibisagent.evals.journal import rows_at, rows_in
+from ibisagent.evals.rows import COLUMNS, Key, Pair, Row, key_of
 from ibisagent.evals.summary import RULES, comparisons, figures, timing
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.files import atomic
 
 __all__ = ["write_results"]
-
-Pair = tuple[str, str]
 
 
 def write_results(
@@ -24,7 +22,7 @@ def write_results(
 
     Rows are read when they are needed, those of one policy with one segmenter at a time: memory hardly grows.
     """
-    where = places(rows)
+    where = {key_of(row): place for place, row in rows_in(rows, COLUMNS)}
     keys = [(case.id, policy, segmenter) for case in cases for policy in policies for segmenter in segmenters]
     _write_csv(out / "results.csv", rows_at(rows, (where[key] for key in keys if key in where)))
     there = {key[1:] for key in where}

@@ -13,11 +13,13 @@ from ibisagent.evals.metrics import CaseMetrics
 from ibisagent.evals.trajectories import RANKS, Journey
 from ibisagent.tools.datasets import Case
 
-__all__ = ["COLUMNS", "VOLATILE", "Key", "Row", "Run", "broken", "done", "key_of", "metrics_of"]
+__all__ = ["COLUMNS", "VOLATILE", "Key", "Pair", "Row", "Run", "broken", "done", "key_of", "metrics_of"]
 
 Row = dict[str, Any]
 Key = tuple[str, str, str]
 """Case id, policy and segmenter, by which rows are told apart."""
+Pair = tuple[str, str]
+"""A policy and a segmenter, by name."""
 
 _CASE = ("id", "image", "target", "modality", "source", "split", "request")
 _RUN = ("policy", "segmenter", "status", "reason", "stop")

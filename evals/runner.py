@@ -5,27 +5,33 @@ The folder of a run holds ``rows.jsonl`` (rows as they came), ``settings.json`` 
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ibisagent.agent import LoopConfig, Policy
 from ibisagent.agent.prompting import PromptSet
 from ibisagent.evals import journal
-from ibisagent.evals.desk import PER_CASE, Plan, policy_of
-from ibisagent.evals.pool import worked_off
+from ibisagent.evals.desk import PER_CASE, Desk, Plan, policy_of
+from ibisagent.evals.pool import spread
 from ibisagent.evals.results import write_results
-from ibisagent.evals.rows import Key, Row
-from ibisagent.evals.settings import keep_settings
-from ibisagent.evals.worker import Pair, Task
+from ibisagent.evals.rows import COLUMNS, Key, Pair, Row, Run, broken, key_of
+from ibisagent.evals.settings import digest, keep_settings, within
+from ibisagent.evals.worker import work
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.segmenters import get_segmenter
 
 __all__ = ["OnRow", "run_eval"]
 
 OnRow = Callable[[Row, int, int], None]
 """A new row, how many are finished, and of how many."""
+
+_WORDLESS = ("centre", "oracle", "random")
 
 
 def run_eval(
@@ -60,14 +66,16 @@ def run_eval(
     )
     pairs = [(policy, name) for policy in plan.policies for name in dict.fromkeys(segmenters)]
     _require_work(plan, cases, pairs, workers)
-    known = keep_settings(plan, cases, [name for _, name in pairs])
     rows = plan.out / "rows.jsonl"
+    known = keep_settings(rows, cases, plan.root, **_told(plan, dict.fromkeys(segmenters)))
     for torn in plan.out.glob("trajectories/*/*/.*.json"):  # what a killed process was writing
         torn.unlink(missing_ok=True)
-    todo = list(_todo(cases, pairs, journal.finished(rows)))
+    journal.mend(rows)
+    status = {key_of(row): row["status"] for _, row in journal.rows_in(rows, COLUMNS)}
+    done = {key for key, said in status.items() if said == "done"}  # a broken case gets another try
     total = len(cases) * len(pairs)
-    count = total - sum(len(left) for _, left in todo)
-    with closing(worked_off(plan, iter(todo), workers or _cores())) as batches:
+    count = sum((case.id, *pair) in done for case in cases for pair in pairs)
+    with closing(spread(partial(work, Desk(plan)), _todo(plan, cases, pairs, done), workers, broken)) as batches:
         for batch in batches:
             journal.append(rows, batch)
             for row in batch:
@@ -99,12 +107,21 @@ def _require_work(plan: Plan, cases: Sequence[Case], pairs: Sequence[Pair], work
             policy_of(plan, name)
 
 
-def _todo(cases: Sequence[Case], pairs: Sequence[Pair], finished: AbstractSet[Key]) -> Iterator[Task]:
+def _told(plan: Plan, segmenters: Iterable[str]) -> dict[str, Any]:
+    """Give what the rows depend on: ``policies`` with the hash of the prompts given to each, None without."""
+    prompts = digest(asdict(plan.prompts)) if plan.prompts is not None else None
+    return {
+        "max_steps": plan.max_steps,
+        "seed": plan.seed,
+        "policies": {name: None if name in _WORDLESS else prompts for name in plan.policies},
+        "segmenters": {name: get_segmenter(name).fingerprint for name in segmenters},
+    }
+
+
+def _todo(plan: Plan, cases: Sequence[Case], pairs: Sequence[Pair], done: AbstractSet[Key]) -> Iterator[list[Run]]:
+    """Give for each case what is still to be run on it."""
     for case in cases:
-        left = tuple(pair for pair in pairs if (case.id, *pair) not in finished)
+        image = within(plan.root, case.image)
+        left = [Run(case, image, *pair) for pair in pairs if (case.id, *pair) not in done]
         if left:
-            yield case, left
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            yield left

@@ -1,23 +1,19 @@
 """What a process of an evaluation does: all policies and segmenters on one case, whose picture it opens once."""
 
-import contextlib
 import hashlib
 import os
 import re
-import signal
-import threading
-from collections.abc import Iterator
-from multiprocessing.connection import Connection
+from collections.abc import Sequence
 from pathlib import Path
 
 from ibisagent.agent import ImageStore, LoopConfig, RunStore, build_graph
+from ibisagent.agent.privacy import untraced
 from ibisagent.agent.state import Input
 from ibisagent.agent.trajectory import Trajectory, trajectory, write_trajectory
 from ibisagent.evals.desk import Answers, Desk, Plan
 from ibisagent.evals.metrics import case_metrics
 from ibisagent.evals.rows import Row, Run, broken, done
 from ibisagent.evals.trajectories import journey
-from ibisagent.tools.datasets import Case
 from ibisagent.tools.datasets.names import is_safe
 from ibisagent.tools.errors import IbisError, InputError
 from ibisagent.tools.files import label
@@ -26,47 +22,19 @@ from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.masks import decode
 from ibisagent.tools.segmenters.memo import Memo
 
-__all__ = ["Pair", "Task", "begin", "runs_of", "work"]
-
-Pair = tuple[str, str]
-"""A policy and a segmenter, by name."""
-Task = tuple[Case, tuple[Pair, ...]]
-"""A case, and what is to be run on it."""
-
-_desk: Desk | None = None
+__all__ = ["work"]
 
 
-def begin(plan: Plan, lifeline: Connection) -> None:
-    """Make this process ready; it ends when the other end of ``lifeline`` is closed, also by its parent's death."""
-    global _desk
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
-    threading.Thread(target=_end_with, args=(lifeline,), name="ibisagent lifeline", daemon=True).start()
-    _desk = Desk(plan)
-
-
-def _end_with(lifeline: Connection) -> None:
-    with contextlib.suppress(EOFError, OSError):
-        lifeline.recv_bytes()
-    os._exit(1)
-
-
-def runs_of(plan: Plan, task: Task) -> list[Run]:
-    """List what a task's rows are about."""
-    case, pairs = task
-    return [Run(case, Path(os.path.relpath(case.image, plan.root)).as_posix(), *pair) for pair in pairs]
-
-
-def work(task: Task) -> list[Row]:
+def work(desk: Desk, runs: Sequence[Run]) -> list[Row]:
     """Run one case; whatever is wrong with it, a policy or a segmenter is a row, but a full disk an `InputError`."""
-    assert _desk is not None
-    runs, case = runs_of(_desk.plan, task), task[0]
-    with _quiet(_desk.plan.local_only):
+    case = runs[0].case
+    with untraced(desk.plan.local_only):
         try:
             image = case.open()
             truth = case.truth(image)
         except Exception as error:
-            return [broken(run, _said(error, _desk.plan)) for run in runs]
-        return [_row(_desk, run, image, truth) for run in runs]
+            return [broken(run, _said(error, desk.plan)) for run in runs]
+        return [_row(desk, run, image, truth) for run in runs]
 
 
 def _row(desk: Desk, run: Run, image: MedicalImage, truth: Mask) -> Row:
@@ -122,15 +90,3 @@ def _file(name: str) -> str:
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{re.sub(r'[^A-Za-z0-9_+-]+', '-', name)[:100]}-{digest[:8]}"
-
-
-@contextlib.contextmanager
-def _quiet(local_only: bool) -> Iterator[None]:
-    """Turn tracing off, which would otherwise post node inputs to LangSmith when its variables are set."""
-    if not local_only:
-        yield
-        return
-    from langsmith import tracing_context
-
-    with tracing_context(enabled=False):
-        yield

@@ -6,11 +6,11 @@ import signal
 from ibisagent.evals.clicks.bench import play_jobs
 
 
-def tenfold(number):
-    """Die at 3."""
-    if number == 3:
+def tenfold(numbers):
+    """Die at 3 and 5."""
+    if {3, 5} & set(numbers):
         os.kill(os.getpid(), signal.SIGKILL)
-    return number * 10
+    return [number * 10 for number in numbers]
 
 
 def two_clicks(jobs):

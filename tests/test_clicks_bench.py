@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import dying
 import numpy as np
@@ -18,11 +19,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ibisagent.evals.clicks import click_run, click_sequence, clicks_to, play, rough
-from ibisagent.evals.clicks.bench import jobs_of, play_jobs, run_jobs, settings_of
-from ibisagent.evals.clicks.journal import Row, open_journal
-from ibisagent.evals.clicks.pool import spread
+from ibisagent.evals.clicks.bench import jobs_left, jobs_of, play_jobs, run_jobs
 from ibisagent.evals.clicks.protocol import box_around
+from ibisagent.evals.clicks.rows import Row, read_rows
 from ibisagent.evals.clicks.summary import figures, summary_of
+from ibisagent.evals.journal import append
+from ibisagent.evals.pool import spread
 from ibisagent.tools.clicks import Click, Pixel, PixelBox, pixel_box
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError, MissingExtra
@@ -388,39 +390,42 @@ def group_ends(group):
 def test_a_killed_run_goes_on_where_it_was(dataset, unbroken, tmp_path):
     kept = killed(dataset, tmp_path / "out", 12)
     begun = kept.read_bytes()
-    done = [line for line in begun.splitlines()[1:] if json.loads(line)["reason"] is None]
+    done = [line for line in begun.splitlines() if json.loads(line)["reason"] is None]
     assert 12 <= len(done) < 8 * 2 * 3
-    kept.write_bytes(begun + begun.splitlines()[1][:100])
+    kept.write_bytes(begun + begun.splitlines()[0][:100])
     run_clicks(dataset, SEGMENTERS, out=tmp_path / "out", workers=2, **OPTIONS)
     assert lasting(tmp_path / "out") == lasting(unbroken)
     assert kept.read_bytes().startswith(begun)
-    rows = [json.loads(line) for line in kept.read_bytes().splitlines()[1:]]
+    rows = [json.loads(line) for line in kept.read_bytes().splitlines()]
     finished = [(row["id"], row["segmenter"], row["mode"]) for row in rows if row["reason"] is None]
     assert len(finished) == len(set(finished)) == 8 * 2 * 3
 
 
 def test_other_settings_than_the_run_was_begun_with_are_refused(dataset, unbroken):
     before = (unbroken / "clicks.jsonl").read_bytes()
-    with pytest.raises(InputError, match=r"got clicks=7, seed=4, expected clicks=6, seed=3 .* another --out"):
+    with pytest.raises(InputError, match=r"got clicks 7 after 6, seed 4 after 3; .* another --out"):
         run_clicks(dataset, SEGMENTERS, out=unbroken, clicks=7, seed=4)
     assert (unbroken / "clicks.jsonl").read_bytes() == before
 
 
-def test_rows_of_another_version_of_a_segmenter_are_refused(dataset, tmp_path):
-    cases = read_dataset(dataset)
-    jobs = jobs_of(cases, dataset, ["disk"], ["centre"])
-    journal = open_journal(tmp_path / "clicks.jsonl", settings_of(cases, dataset, 3, 0))
-    journal.add(play_jobs(jobs[:1], 3, 0))
-    with pytest.raises(InputError, match=r"got 'disk-2', expected 'disk-1 radius=0\.05'"):
-        list(run_jobs([job._replace(fingerprint="disk-2") for job in jobs], journal, str, 1))
+def test_rows_of_another_version_of_a_segmenter_are_refused(dataset, unbroken, tmp_path):
+    settings = unbroken / "settings.json"
+    (tmp_path / "settings.json").write_text(settings.read_text().replace("geocut-", "geocut-0"))
+    with pytest.raises(InputError, match=r"got segmenters geocut 'geocut-\d.*' after 'geocut-0"):
+        run_clicks(dataset, SEGMENTERS, out=tmp_path, **OPTIONS)
 
 
-def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path):
+def test_a_file_of_another_kind_is_refused_and_left_alone(dataset, tmp_path):
     path = tmp_path / "clicks.jsonl"
     path.write_text("my notes\n")
-    with pytest.raises(InputError, match="got no run of this benchmark"):
-        open_journal(path, {"clicks": 20})
+    with pytest.raises(InputError, match="expected an evaluation's or a new one; choose another --out"):
+        run_clicks(dataset, SEGMENTERS, out=tmp_path)
     assert path.read_text() == "my notes\n"
+
+
+def test_a_full_disk_is_told_in_a_line():
+    with pytest.raises(InputError, match=r"^/dev/full: could not be written \(No space left on device\); make room"):
+        append(Path("/dev/full"), [{"id": "a"}])
 
 
 def test_targets_of_one_picture_share_its_embedding(dataset):
@@ -448,22 +453,34 @@ def test_jitter_depends_on_the_seed_and_the_case_alone(dataset):
     assert [row.marks for row in play_jobs(jobs, 4, 1)] != marks
 
 
-def test_a_process_that_dies_costs_what_was_out_and_the_rest_goes_on():
-    given = dict(spread(dying.tenfold, range(8), workers=1, ahead=2))
-    assert given.keys() == set(range(8))
-    assert given[3] is None
-    assert sum(result is None for result in given.values()) <= 2
-    assert all(result in (None, number * 10) for number, result in given.items())
+def test_jobs_that_kill_their_process_cost_their_own_rows_alone():
+    died = "its process died (out of memory, or a crash in native code)"
+    units = [[0], [1, 2, 3], [4, 5], [6], [7]]
+    rows = [row for rows in spread(dying.tenfold, units, 1, lambda *job: job) for row in rows]
+    assert sorted(rows, key=str) == [(3, died), (5, died), 0, 10, 20, 40, 60, 70]
+
+
+class Stillborn:
+    """Ends the process that unpickles it."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_processes_that_die_as_they_begin_are_told():
+    with pytest.raises(InputError, match="got processes that die as they begin, expected them to run"):
+        list(spread(Stillborn(), [[0], [1]], 2, lambda *job: job))
 
 
 def test_a_case_that_kills_its_process_is_a_broken_row(dataset, tmp_path):
     cases = read_dataset(dataset)[:5]
     jobs = jobs_of(cases, dataset, ["disk"], ["centre"])
-    journal = open_journal(tmp_path / "clicks.jsonl", settings_of(cases, dataset, 2, 0))
-    given = [row for rows in run_jobs(jobs, journal, dying.two_clicks, 2) for row in rows]
+    path = tmp_path / "clicks.jsonl"
+    given = [row for rows in run_jobs(jobs, path, dying.two_clicks, 2) for row in rows]
     assert sorted(row.id for row in given) == ["a 1", "a 2", "b 1", "b 2"]
     assert {row.id: row.reason and row.reason[:16] for row in given if row.reason} == {"a 2": "its process died"}
-    assert open_journal(tmp_path / "clicks.jsonl", settings_of(cases, dataset, 2, 0)).rows == journal.rows
+    assert read_rows(path) == {row.key: row for row in given}
+    assert [job.case.id for job in jobs_left(jobs, path)] == ["a 2"]
 
 
 def test_what_cannot_be_run_is_refused_before_anything_is_written(dataset, tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
 """`ibisagent clicks`: the click benchmark on a data set, with its progress, tables, files and plot."""
 
-import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ibisagent.evals.clicks.bench import Job, jobs_of, play_jobs, run_jobs, settings_of
-from ibisagent.evals.clicks.journal import Journal, Row, open_journal
+from ibisagent.evals.clicks.bench import Job, Work, jobs_left, jobs_of, play_jobs, run_jobs
 from ibisagent.evals.clicks.plot import require_matplotlib, write_plot
 from ibisagent.evals.clicks.protocol import MODES
+from ibisagent.evals.clicks.rows import Row, read_rows
 from ibisagent.evals.clicks.summary import RANKS, TARGETS, summary_of, write_csv, write_json
+from ibisagent.evals.settings import keep_settings
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError
 from ibisagent.ui.folder import make_folder
@@ -42,9 +43,9 @@ def run_clicks(
 ) -> None:
     """Click on every target of a data set with every segmenter in every mode, one of `MODES`.
 
-    Writes ``clicks.jsonl`` (as it goes; the same call with the same ``out`` goes on from there), ``clicks.csv``,
-    ``clicks.json`` and ``clicks.png``, and prints the tables. ``out`` is by default a new folder in runs/, ``workers``
-    as many as there are cores.
+    Writes ``clicks.jsonl`` (as it goes; the same call with the same ``out`` goes on from there), ``settings.json``,
+    ``clicks.csv``, ``clicks.json`` and ``clicks.png``, and prints the tables. ``out`` is by default a new folder in
+    runs/, ``workers`` as many as there are cores.
     """
     if clicks < 1 or seed < 0 or (workers is not None and workers < 1):
         got = f"clicks={clicks}, seed={seed}, workers={workers}"
@@ -54,28 +55,29 @@ def run_clicks(
     jobs = jobs_of(cases, dataset, segmenters, modes)
     folder = out if out is not None else Path("runs") / time.strftime("clicks-%Y%m%d-%H%M%S")
     make_folder(folder)
-    settings = settings_of(cases, dataset, clicks, seed)
-    journal = open_journal(folder / "clicks.jsonl", settings)
-    _play(jobs, journal, settings, workers or _cores(), folder)
-    rows = [journal.rows[job.key] for job in jobs]
+    kept = folder / "clicks.jsonl"
+    models = {job.segmenter: job.fingerprint for job in jobs}
+    settings = keep_settings(kept, cases, dataset, clicks=clicks, seed=seed, segmenters=models)
+    _play(jobs, kept, partial(play_jobs, clicks=clicks, seed=seed), workers)
+    done = read_rows(kept)
+    rows = [done[job.key] for job in jobs]
     summary = summary_of(rows, settings, sum(not case.present for case in cases))
     _write(folder, rows, summary)
     _show(summary, rows, folder)
 
 
-def _play(jobs: Sequence[Job], journal: Journal, settings: dict[str, Any], workers: int, folder: Path) -> None:
-    console = Console(stderr=True)
-    kept = [journal.rows.get(job.key) for job in jobs]
-    done = sum(row is not None and row.reason is None for row in kept)
-    work = partial(play_jobs, clicks=settings["clicks"], seed=settings["seed"])
+def _play(jobs: Sequence[Job], kept: Path, work: Work, workers: int | None) -> None:
+    console, left = Console(stderr=True), jobs_left(jobs, kept)
     columns = TextColumn("clicking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True)
     try:
-        with Progress(*columns, console=console) as progress:
-            task = progress.add_task("", total=len(jobs), completed=done)
-            for rows in run_jobs(jobs, journal, work, workers):
+        with Progress(*columns, console=console) as progress, closing(run_jobs(left, kept, work, workers)) as done:
+            task = progress.add_task("", total=len(jobs), completed=len(jobs) - len(left))
+            for rows in done:
                 progress.advance(task, len(rows))
     except KeyboardInterrupt:
-        console.print(f"stopped; the same command with --out {escape(str(folder))} goes on from here", soft_wrap=True)
+        console.print(
+            f"stopped; the same command with --out {escape(str(kept.parent))} goes on from here", soft_wrap=True
+        )
         raise
 
 
@@ -172,7 +174,3 @@ def _foot(summary: dict[str, Any], rows: Sequence[Row], clicks: int) -> list[str
         "Ranges: 95 % bootstrap, whole pictures drawn.",
         *(f"{mode}: {MODES[mode]}." for mode in dict.fromkeys(result["mode"] for result in summary["results"])),
     ]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,19 +9,17 @@ from typing import Any, NamedTuple, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
 
-from ibisagent.agent import Action, Box, Click, SegmentationGraph
-from ibisagent.agent.actions import from_plain
+from ibisagent.agent import SegmentationGraph
 from ibisagent.agent.parsing import parse_reply
 from ibisagent.agent.state import RunContext, State, StepRecord
 from ibisagent.agent.steps import steps_of_turn
-from ibisagent.tools.masks import area, decode
-from ibisagent.tools.measure import iou
+from ibisagent.tools.masks import decode
+from ibisagent.tools.measure import describe, iou
+from ibisagent.ui.steps import empty_table, step_row
 
 __all__ = ["Ended", "run_live"]
 
@@ -50,13 +48,15 @@ def run_live(
         bug = error
     if state is not None:
         console.print(f"[bold]{state['stop'] or 'failed'}[/bold]  {escape(state['answer'] or state['error'] or '')}")
+        if state["measurements"]:
+            console.print(describe(state["measurements"]))
     return Ended(state, bug)
 
 
 def _states(
     graph: SegmentationGraph, given: Any, thread: RunnableConfig, console: Console, truth: Any
 ) -> Iterator[State]:
-    table = _table(truth is not None)
+    table = empty_table(truth is not None)
     durable: dict[str, Any] = {"durability": "sync"} if graph.checkpointer else {}
     if given is None:
         earlier = cast(State, graph.get_state(thread).values)
@@ -101,41 +101,12 @@ def _cancel_at_ctrl_c() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def _table(known: bool) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("", justify="right", style="dim")
-    table.add_column("action")
-    table.add_column("thought", style="italic", min_width=20)
-    for name in ("score", *(("IoU",) if known else ()), "area px", "s"):
-        table.add_column(name, justify="right")
-    return table
-
-
 def _row(graph: SegmentationGraph, step: StepRecord, truth: Any) -> list[str]:
     store = graph.parts.store
     mask = store.get_mask(step["mask"])
     said = store.get(step["reply"])["text"] if step["reply"] else ""
-    action = _short(from_plain(step["action"])) if step["action"] else "unreadable"
-    notes = [] if step["by"] == "policy" else [f"by {step['by']}"]
-    notes += [step["error"]] if step["error"] else []
-    for word, moved in (("undoes", step["reverts"]), ("brings back", step["restores"])):
-        notes += [f"{word} {moved or 'the initial mask'}"] if moved is not None else []
-    row = [
-        str(step["n"]),
-        escape("; ".join([action, *notes])),
-        escape(parse_reply(said).thought if said else ""),
-        "" if step["score"] is None else f"{step['score']:.2f}",
-    ]
-    known = [] if truth is None else [f"{iou(decode(mask), truth):.3f}"]
-    return [*row, *known, f"{area(mask):,}", f"{sum(step['seconds'].values()):.2f}"]
-
-
-def _short(action: Action) -> str:
-    if isinstance(action, Click):
-        return f"{'+' if action.positive else '-'} {action.x:.3f}, {action.y:.3f}"
-    if isinstance(action, Box):
-        return f"box {action.x0:.2f}, {action.y0:.2f}, {action.x1:.2f}, {action.y1:.2f}"
-    return type(action).__name__.lower()
+    known = None if truth is None else iou(decode(mask), truth)
+    return step_row(step, parse_reply(said).thought if said else "", mask, known)
 
 
 def _ask(question: dict[str, Any], live: Live, console: Console) -> str:

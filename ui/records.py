@@ -13,8 +13,9 @@ from ibisagent.agent.trajectory import Trajectory
 from ibisagent.tools.decoding import decoding
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label, require_file
+from ibisagent.tools.images import MedicalImage, open_image
 
-__all__ = ["Place", "plain", "tell", "worked"]
+__all__ = ["Place", "plain", "recorded_image", "tell", "worked"]
 
 Value = TypeVar("Value")
 
@@ -58,6 +59,21 @@ def worked(
         raise InputError(f"{named}: got no trajectory ({left}), expected .json or .jsonl ones; name their folder")
     if others or broken:
         tell(console, f"left out: {left}")
+
+
+def recorded_image(path: Path, record: Trajectory, image: Path | None = None, remedy: str = "") -> MedicalImage:
+    """Open the image of a record that lies at ``path``, or ``image`` in its place, as it was recorded.
+
+    `InputError` for one that is gone or has other pixels; ``remedy`` says what to do then.
+    """
+    uri = record.image.get("uri")
+    if image is None and uri is None:
+        raise InputError(f"its image came without a file{remedy}")
+    source = image if image is not None else path.parent / str(uri)
+    opened = open_image(source, slice=record.image.get("slice"), window=record.image.get("window"))
+    if opened.sha != record.image["sha"]:
+        raise InputError(f"{source.name}: its pixels differ from those recorded{remedy}")
+    return opened
 
 
 def tell(console: Console, line: str) -> None:

@@ -22,7 +22,7 @@ from ibisagent.tools.files import atomic, require_writable_folder
 from ibisagent.tools.images import MedicalImage, Spacing, open_image
 from ibisagent.tools.masks import decode
 from ibisagent.ui.folder import make_folder
-from ibisagent.ui.records import Place, plain, tell, worked
+from ibisagent.ui.records import Place, plain, recorded_image, tell, worked
 from ibisagent.ui.steps import steps_table
 
 __all__ = ["BY", "show", "show_stats"]
@@ -143,20 +143,10 @@ def _target(place: Place, path: Path, out: Path | None) -> Path:
 
 def _draw(place: Place, record: Trajectory) -> _Drawn:
     try:
-        image, lack = _recorded_image(place, record), None
+        image, lack = recorded_image(place.path, record), None
     except InputError as error:
         image, lack = _grey(record), str(error)
     return _Drawn(sheet_of(record, image), steps_table(record), lack)
-
-
-def _recorded_image(place: Place, record: Trajectory) -> MedicalImage:
-    uri = record.image.get("uri")
-    if uri is None:
-        raise InputError("its image came without a file")
-    image = open_image(place.path.parent / uri, slice=record.image.get("slice"), window=record.image.get("window"))
-    if image.sha != record.image["sha"]:
-        raise InputError(f"{Path(uri).name}: its pixels differ from those recorded")
-    return image
 
 
 def _grey(record: Trajectory) -> MedicalImage:

@@ -5,31 +5,29 @@ fails is a row with its reason and never ends the run.
 """
 
 import hashlib
-import json
 import math
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import cache
-from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ibisagent.evals.clicks.journal import Journal, Key, Row
-from ibisagent.evals.clicks.pool import spread
 from ibisagent.evals.clicks.protocol import MODES, Mark, Run, play, rough
+from ibisagent.evals.clicks.rows import Key, Row, read_rows
+from ibisagent.evals.journal import append, mend
+from ibisagent.evals.pool import spread
+from ibisagent.evals.settings import within
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.segmenters import Segmenter, get_segmenter
 from ibisagent.tools.simulator import NextClick
 
-__all__ = ["Job", "Work", "jobs_of", "play_jobs", "run_jobs", "settings_of"]
+__all__ = ["Job", "Work", "jobs_left", "jobs_of", "play_jobs", "run_jobs"]
 
 _TARGETS = 4  # of one picture in one go: what they cost is lost when the run is killed
-_DIED = "its process died (out of memory, or a crash in the segmenter), expected it to live; try fewer workers"
 
 
 _named = cache(get_segmenter)
@@ -60,15 +58,6 @@ Work = Callable[[Sequence[Job]], list[Row]]
 """What plays jobs on the targets of one picture: `play_jobs` with its settings."""
 
 
-def settings_of(cases: Iterable[Case], folder: Path, clicks: int, seed: int) -> dict[str, Any]:
-    """Give what a run's rows depend on, besides what a row says itself; a data set that is moved stays the same."""
-    plain = [
-        asdict(case) | {"image": _within(folder, case.image), "mask": _within(folder, case.mask)} for case in cases
-    ]
-    digest = hashlib.sha256(json.dumps(plain, default=str).encode()).hexdigest()[:16]
-    return {"version": version("ibisagent"), "dataset": digest, "cases": len(plain), "clicks": clicks, "seed": seed}
-
-
 def jobs_of(cases: Iterable[Case], folder: Path, segmenters: Iterable[str], modes: Iterable[str]) -> list[Job]:
     """List the jobs in the order of the results; a target that is absent gives none, as nothing can be clicked on.
 
@@ -85,36 +74,29 @@ def jobs_of(cases: Iterable[Case], folder: Path, segmenters: Iterable[str], mode
             "got no target that is present, segmenter or mode, expected one of each; name another data set"
         )
     return [
-        Job(case, _within(folder, case.image) or "", name, fingerprint, mode)
+        Job(case, within(folder, case.image), name, fingerprint, mode)
         for case in present
         for name, fingerprint in models.items()
         for mode in wanted
     ]
 
 
-def run_jobs(jobs: Sequence[Job], journal: Journal, work: Work, workers: int) -> Iterator[list[Row]]:
-    """Play the jobs whose rows ``journal`` does not hold or holds as broken; keep and give rows as they are done.
+def jobs_left(jobs: Iterable[Job], path: Path) -> list[Job]:
+    """Leave out the jobs whose rows ``path`` holds, unless as broken; a torn last line there is cut off."""
+    mend(path)
+    done = {key for key, row in read_rows(path).items() if row.reason is None}
+    return [job for job in jobs if job.key not in done]
 
-    When a process dies, what was out is played again one by one, and what kills its process again is a broken row.
-    Rows of another version of a segmenter are an `InputError`.
+
+def run_jobs(jobs: Iterable[Job], path: Path, work: Work, workers: int | None) -> Generator[list[Row], None, None]:
+    """Play jobs in processes, by default one a core; add the rows to ``path`` and give them as they are done.
+
+    A job that kills its process is a broken row.
     """
-    for job in jobs:
-        row = journal.rows.get(job.key)
-        if row is not None and row.fingerprint != job.fingerprint:
-            expected = f"expected {row.fingerprint!r}, by which it was begun; name another --out"
-            raise InputError(f"{job.segmenter}: got {job.fingerprint!r}, {expected}")
-    done = {key for key, row in journal.rows.items() if row.reason is None}
-    lost: list[Job] = []
-    for unit, rows in spread(work, _units(job for job in jobs if job.key not in done), workers):
-        lost += unit if rows is None else []
-        yield _kept(journal, rows or [])
-    for unit, rows in spread(work, [[job] for job in lost], 1, ahead=1):
-        yield _kept(journal, rows or [job.row(reason=_DIED) for job in unit])
-
-
-def _kept(journal: Journal, rows: list[Row]) -> list[Row]:
-    journal.add(rows)
-    return rows
+    with closing(spread(work, _units(jobs), workers, lambda job, reason: job.row(reason=reason))) as batches:
+        for rows in batches:
+            append(path, [row._asdict() for row in rows])
+            yield rows
 
 
 def _units(jobs: Iterable[Job]) -> Iterator[list[Job]]:
@@ -167,10 +149,3 @@ def _spelled(mark: Mark) -> str:
 
 def _seed(seed: int, id: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {id}".encode()).digest()[:8])
-
-
-def _within(folder: Path, path: Path | None) -> str | None:
-    if path is None:
-        return None
-    base, absolute = Path(os.path.abspath(folder)), Path(os.path.abspath(path))
-    return (absolute.relative_to(base) if absolute.is_relative_to(base) else absolute).as_posix()

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from ibisagent.evals.clicks.journal import Row
 from ibisagent.evals.clicks.protocol import clicks_to
+from ibisagent.evals.clicks.rows import Row
 from ibisagent.evals.stats import Interval, mean_interval, proportion_interval
 from ibisagent.tools.files import atomic
 

@@ -1,0 +1,52 @@
+"""The rows of a benchmark: one for each target, segmenter and mode, kept a line each in ``clicks.jsonl``."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from ibisagent.evals.journal import rows_in
+
+__all__ = ["Key", "Row", "read_rows"]
+
+Key = tuple[str, str, str]
+"""Case id, segmenter, mode."""
+
+
+class Row(NamedTuple):
+    """One target, segmenter and mode; ``reason`` says why there is nothing more, in one line, or is None.
+
+    ``image`` is the picture's path in the data set, the same for all its targets and slices. ``marks``, ``ious``,
+    ``scores`` and ``seconds`` hold a value for each prompt made: ``r12c40+`` and ``r12c40-`` are clicks on row 12,
+    column 40, ``r2c3..r20c50`` is a box with both corners in it. ``encoder_seconds`` are the picture's, which its
+    targets share.
+    """
+
+    id: str
+    image: str
+    target: str
+    modality: str
+    source: str
+    split: str
+    segmenter: str
+    fingerprint: str
+    mode: str
+    reason: str | None = None
+    height: int | None = None
+    width: int | None = None
+    area_px: int | None = None
+    marks: tuple[str, ...] = ()
+    ious: tuple[float, ...] = ()
+    scores: tuple[float | None, ...] = ()
+    encoder_seconds: float | None = None
+    seconds: tuple[float, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        """Tell a row from any other of the run."""
+        return self.id, self.segmenter, self.mode
+
+
+def read_rows(path: Path) -> dict[Key, Row]:
+    """Read what is done so far; no file holds none."""
+    plain = (row.values() for _, row in rows_in(path, Row._fields))
+    rows = (Row._make(tuple(value) if isinstance(value, list) else value for value in values) for values in plain)
+    return {row.key: row for row in rows}
