@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ibisagent.agent import ImageStore, LoopConfig, RunStore, build_graph
-from ibisagent.agent.privacy import untraced
+from ibisagent.agent.privacy import kept_here
 from ibisagent.agent.state import Input
 from ibisagent.agent.trajectory import Trajectory, trajectory, write_trajectory
 from ibisagent.evals.desk import Answers, Desk, Plan
@@ -28,7 +28,7 @@ __all__ = ["work"]
 def work(desk: Desk, runs: Sequence[Run]) -> list[Row]:
     """Run one case; whatever is wrong with it, a policy or a segmenter is a row, but a full disk an `InputError`."""
     case = runs[0].case
-    with untraced(desk.plan.local_only):
+    with kept_here(desk.plan.local_only):
         try:
             image = case.open()
             truth = case.truth(image)

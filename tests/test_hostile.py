@@ -6,6 +6,7 @@ import logging
 import struct
 import threading
 import warnings
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     JPEGLSLossless,
     RTStructureSetStorage,
@@ -59,6 +61,34 @@ def saved(writer, folder, name, *arguments, **options):
     return writer(folder / name, *arguments, **options).read_bytes()
 
 
+def zipped(*contents):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, content in enumerate(contents):
+            archive.writestr(f"{number}.dcm", content)
+    return buffer.getvalue()
+
+
+def claiming(content):
+    """Let a zip's only file claim two gigabytes."""
+    return zipped(content).replace(struct.pack("<I", len(content)), struct.pack("<I", 2**31))
+
+
+def deflated(folder, blocks):
+    """Begin a deflated DICOM file that inflates to ``blocks`` MiB."""
+    plain = saved(dicom, folder, "b", GREY[:, :6])
+    head = plain[: 144 + struct.unpack_from("<I", plain, 140)[0]]
+    syntax, wanted = (uid.encode() + b"\0" for uid in (ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian))
+    more = len(wanted) - len(syntax)
+    (length,) = struct.unpack_from("<I", head, 140)
+    head = head[:140] + struct.pack("<I", length + more) + head[144:]
+    field = b"UI" + struct.pack("<H", len(syntax)) + syntax
+    head = head.replace(field, b"UI" + struct.pack("<H", len(wanted)) + wanted)
+    squeeze = zlib.compressobj(wbits=-15)
+    block = squeeze.compress(bytes(2**20)) + squeeze.flush(zlib.Z_FULL_FLUSH)
+    return head + block * blocks
+
+
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
 HOSTILE = {
     "empty.png": lambda folder: b"",
@@ -98,7 +128,17 @@ HOSTILE = {
     "claims.nii.gz": lambda folder: gzip.compress(nifti_header((1000, 1000, 1000))),
     "claims.nii": lambda folder: nifti_header((1000, 1000, 1000)),
     "flat.nii.gz": lambda folder: gzip.compress(nifti_header((30_000, 30_000, 1), np.uint8)),
-    "4d.nii": lambda folder: saved(nifti, folder, "b.nii", volume=np.zeros((2, 2, 2, 3), np.int16)),
+    "5d.nii": lambda folder: saved(nifti, folder, "b.nii", volume=np.zeros((2, 2, 2, 1, 3), np.int16)),
+    "half.webp": lambda folder: half(encoded(NOISE, "WEBP", lossless=True)),
+    "rubbish.webp": lambda folder: b"RIFF\xff\0\0\0WEBPVP8 " + bytes(range(256)),
+    "half.zip": lambda folder: half(zipped(saved(dicom, folder, "b", NOISE.astype(np.int16)))),
+    "empty.zip": lambda folder: zipped(),
+    "text.zip": lambda folder: zipped(b"Dear colleague"),
+    "rubbish.zip": lambda folder: b"PK\3\4" + bytes(range(256)),
+    "claims.zip": lambda folder: claiming(saved(dicom, folder, "b", GREY[:, :6])),
+    "halves.zip": lambda folder: zipped(half(saved(dicom, folder, "b", NOISE.astype(np.int16)))),
+    "inflated.dcm": lambda folder: deflated(folder, 300),
+    "cut_inflated.dcm": lambda folder: deflated(folder, 1),
     "complex.nii": lambda folder: saved(nifti, folder, "b.nii", volume=np.zeros((2, 2, 2), np.complex64)),
     "colour.nii": lambda folder: saved(
         nifti, folder, "b.nii", volume=np.zeros((2, 2, 2), [("R", "u1"), ("G", "u1"), ("B", "u1")])
@@ -134,7 +174,10 @@ def test_hostile_file_is_refused_in_one_line(tmp_path, name, capfd, caplog):
     [
         ("huge.png", f"60000 x 60000 pixels, expected at most {MAX_PIXELS:,}"),
         ("no_pixels.dcm", "RT Structure Set Storage without pixel data"),
-        ("4d.nii", r"4-D data of \(2, 2, 2, 3\)"),
+        ("5d.nii", r"5-D data of \(2, 2, 2, 1, 3\)"),
+        ("inflated.dcm", "over 256 MiB"),
+        ("empty.zip", "without DICOM pictures, expected"),
+        ("claims.zip", r"without DICOM pictures \(1 files cannot be read\)"),
         ("huge.nii.gz", "4 GiB"),
     ],
 )
@@ -245,3 +288,25 @@ def test_image_survives_pickling(tmp_path):
     assert isinstance(again, MedicalImage)
     assert again.sha == image.sha
     assert Path(again.uri) == tmp_path / "a.nii"
+
+
+@pytest.mark.parametrize("name", ["a.dcm", "b.nii", "c.tif", "d.webp", "e.zip"])
+def test_random_damage_is_read_or_refused(tmp_path, name):
+    whole = {
+        "a.dcm": lambda: saved(dicom, tmp_path, "x", NOISE.astype(np.int16), WindowCenter=[1, 2], PixelSpacing=[1, 1]),
+        "b.nii": lambda: saved(nifti, tmp_path, "x.nii"),
+        "c.tif": lambda: encoded(NOISE, "TIFF", compression="tiff_lzw"),
+        "d.webp": lambda: encoded(NOISE, "WEBP"),
+        "e.zip": lambda: zipped(saved(dicom, tmp_path, "x", NOISE.astype(np.int16))),
+    }[name]()
+    random, refused = np.random.default_rng(3), 0
+    for _ in range(60):
+        content = bytearray(whole)
+        for place in random.integers(0, min(len(whole), 2000), random.integers(1, 9)):
+            content[place] = random.integers(256)
+        (tmp_path / name).write_bytes(content)
+        try:
+            open_image(tmp_path / name)
+        except InputError:
+            refused += 1
+    assert refused > 0

@@ -11,6 +11,14 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.images import open_image
 
 
+def test_webp_opens_by_its_content(tmp_path):
+    path = png(COLOUR, tmp_path / "a.jpg", format="WEBP", lossless=True)
+    assert np.array_equal(open_image(path).pixels, COLOUR)
+    second = Image.fromarray(COLOUR[::-1].copy())
+    Image.fromarray(COLOUR).save(tmp_path / "b.webp", save_all=True, append_images=[second], lossless=True)
+    assert np.array_equal(open_image(tmp_path / "b.webp", slice="1").pixels, COLOUR[::-1])
+
+
 @pytest.mark.parametrize("ending", ["png", "tif", "bmp"])
 @pytest.mark.parametrize("array", [GREY, COLOUR], ids=["grey", "colour"])
 def test_lossless_picture_comes_as_it_is_stored(tmp_path, ending, array):
@@ -92,11 +100,28 @@ def test_float_tiff_keeps_its_values(tmp_path):
     assert np.array_equal(image.pixels, np.floor(np.clip(values.astype(np.float64) + 0.5, 0, 1) * 255 + 0.5))
 
 
+def test_deep_tiff_whose_white_is_zero_is_shown_so(tmp_path):
+    path = png(GREY.astype(np.uint16) * 9, tmp_path / "a.tif")
+    with Image.open(path) as picture:
+        picture.save(tmp_path / "b.tif", tiffinfo={262: 0})
+    plain, inverted = (open_image(tmp_path / name, window="p0,p100") for name in ("a.tif", "b.tif"))
+    assert np.array_equal(inverted.pixels, 255 - plain.pixels)
+    assert np.array_equal(inverted.values, GREY * 9.0)
+
+
+def test_signed_bytes_of_a_tiff_are_signed(tmp_path):
+    Image.fromarray((GREY.astype(np.int16) - 128).astype(np.int8).view(np.uint8)).save(
+        tmp_path / "a.tif", tiffinfo={339: 2}
+    )
+    assert np.array_equal(open_image(tmp_path / "a.tif").values, GREY.astype(float) - 128)
+
+
 def test_slice_chooses_a_page(tmp_path):
     first, second = Image.fromarray(GREY), Image.fromarray(GREY[::-1].copy())
     first.save(tmp_path / "a.tif", save_all=True, append_images=[second])
     assert np.array_equal(open_image(tmp_path / "a.tif").pixels, GREY)
     image = open_image(tmp_path / "a.tif", slice="1")
+    assert open_image(tmp_path / "a.tif", slice="middle").sha == image.sha
     assert np.array_equal(image.pixels, GREY[::-1])
     assert image.slice == "1"
     with pytest.raises(InputError, match="from 0 to 1"):

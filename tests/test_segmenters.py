@@ -1,24 +1,39 @@
-"""One contract for every embedded segmenter, the cut's exactness, and a floor under the quality."""
+"""One contract for every segmenter, more for the embedded ones, the cut's exactness, and a floor under the quality."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
 import pytest
+import sams
+import torch
 from scipy import ndimage
 
 from ibisagent.evals.clicks import click_sequence
 from ibisagent.tools.clicks import Box, Click, Pixel, Prompt, click_at, pixel_box, pixel_of
+from ibisagent.tools.images import open_image
 from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Query, Segmenter
 from ibisagent.tools.segmenters.disk import DiskSegmenter
 from ibisagent.tools.segmenters.features import extract
 from ibisagent.tools.segmenters.geocut import GeocutSegmenter
 from ibisagent.tools.segmenters.geodesic import GeodesicSegmenter
 from ibisagent.tools.segmenters.maxflow import energy, min_cut
+from ibisagent.tools.segmenters.memo import Memo
 
 LOOKING = [GeodesicSegmenter, GeocutSegmenter]
-every = pytest.mark.parametrize("make", [DiskSegmenter, *LOOKING])
-looking = pytest.mark.parametrize("make", LOOKING)
+EMBEDDED = [DiskSegmenter, *LOOKING]
+every = pytest.mark.parametrize("make", [*EMBEDDED, *sams.FAMILIES], indirect=True)
+embedded = pytest.mark.parametrize("make", EMBEDDED, indirect=True)
+looking = pytest.mark.parametrize("make", LOOKING, indirect=True)
+networks = pytest.mark.parametrize("make", sams.FAMILIES, indirect=True)
+
+
+@pytest.fixture
+def make(request):
+    """Give what makes a segmenter: a class, or the one tiny random network of a family."""
+    return (lambda: sams.opened(request.param)) if isinstance(request.param, str) else request.param
+
 
 CLICKS = (Click(0.5, 0.5), Click(0.9, 0.1, positive=False), Click(0.6, 0.45), Click(0.05, 0.9, positive=False))
 PICTURES = {
@@ -70,14 +85,38 @@ def test_implements_the_protocol(make):
     assert segmenter.fingerprint == make().fingerprint
 
 
+def evidence(prediction: Prediction):
+    """What a prediction rests on: a network's logits, which tell more than its mask, or the mask."""
+    return getattr(prediction.prior, "logits", prediction.mask)
+
+
+def differ(one: Prediction, other: Prediction) -> bool:
+    return not np.array_equal(evidence(one), evidence(other))
+
+
 @every
 @pytest.mark.parametrize("name", PICTURES)
-def test_any_picture_gives_a_mask_that_honours_the_clicks(make, name):
+def test_any_picture_gives_a_mask_on_its_own_grid(make, name):
     pixels = PICTURES[name]
-    for count, prediction in enumerate(chain(make(), pixels, CLICKS), 1):
+    for prediction in chain(make(), pixels, CLICKS):
         mask = prediction.mask
         assert (mask.shape, mask.dtype, mask.flags.writeable) == (pixels.shape[:2], np.bool_, False)
         assert prediction.score is None or 0.0 <= prediction.score <= 1.0
+
+
+@every
+@pytest.mark.parametrize("shape", [(64, 64), (64, 64, 3), (2000, 1500), (1500, 2000, 3)])
+def test_small_and_large_pictures_grey_and_in_colour(make, shape):
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    assert chain(make(), pixels, CLICKS[:2])[-1].mask.shape == shape[:2]
+
+
+@embedded
+@pytest.mark.parametrize("name", PICTURES)
+def test_clicks_are_honoured_on_any_picture(make, name):
+    pixels = PICTURES[name]
+    for count, prediction in enumerate(chain(make(), pixels, CLICKS), 1):
+        mask = prediction.mask
         last = {pixel_of(click, pixels.shape): click.positive for click in CLICKS[:count]}
         if make is not DiskSegmenter:
             assert {pixel: bool(mask[pixel]) for pixel in last} == last
@@ -129,6 +168,89 @@ def test_threads_share_an_embedding(make):
 
 
 @every
+def test_another_prior_gives_another_answer(make):
+    segmenter, (pixels, truth) = make(), scene()
+    embedding = segmenter.embed(pixels)
+    priors = [None, *(segmenter.prior_from_mask(embedding, mask) for mask in (truth, np.roll(truth, 60, axis=1)))]
+    answers = [segmenter.predict(embedding, CLICKS[2:3], prior) for prior in priors]
+    assert all(differ(answers[i], answers[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+
+
+@every
+def test_another_box_gives_another_answer(make):
+    segmenter, (pixels, _) = make(), scene()
+    embedding = segmenter.embed(pixels)
+    boxes = (Box(0.2, 0.2, 0.6, 0.7), Box(0.2, 0.2, 0.7, 0.7))
+    alone, wider = (segmenter.predict(embedding, (box,), None) for box in boxes)
+    assert differ(alone, wider)
+    clicked = segmenter.predict(embedding, CLICKS[:1], None)
+    assert differ(clicked, segmenter.predict(embedding, (*CLICKS[:1], Box(0.46, 0.46, 0.54, 0.54)), clicked.prior))
+
+
+@every
+def test_prompts_count_in_their_order(make):
+    pixels, _ = scene()
+    clicks = (Click(0.5, 0.5), Click(0.52, 0.5, positive=False))
+    assert differ(chain(make(), pixels, clicks)[-1], chain(make(), pixels, clicks[::-1])[-1])
+
+
+@every
+def test_undo_through_the_memo_is_exact(make):
+    image = open_image(scene()[0])
+    memo, small = Memo(make()), Memo(make(), max_bytes=1)
+    before = [memo.predict(image, None, CLICKS[:count]) for count in (1, 2, 3)]
+    for undone in (memo, small):  # remembered, and made again
+        after = [undone.predict(image, None, CLICKS[:count]) for count in (2, 1)]
+        assert [answer.rle for answer in after] == [before[1].rle, before[0].rle]
+        assert [answer.prediction.score for answer in after] == [answer.prediction.score for answer in before[1::-1]]
+        assert not any(differ(a.prediction, b.prediction) for a, b in zip(after, before[1::-1], strict=True))
+    other = (CLICKS[0], CLICKS[3])
+    assert not differ(memo.predict(image, None, other).prediction, chain(make(), image.pixels, other)[-1])
+
+
+@networks
+def test_predict_many_is_within_the_tolerance_of_one_by_one(make):
+    segmenter = make()
+    one, other = (segmenter.embed(scene(seed)[0]) for seed in (0, 1))
+    prior = segmenter.predict(one, CLICKS[:1], None).prior
+    queries = [Query(picture, (click,), None) for picture in (one, other) for click in CLICKS]
+    queries += [
+        Query(one, CLICKS[:2], prior),
+        Query(other, CLICKS[2:], None),
+        Query(one, (Box(0.1, 0.1, 0.5, 0.5),), prior),
+    ]
+    for together, query in zip(segmenter.predict_many(queries), queries, strict=True):
+        alone = segmenter.predict(*query)
+        assert (together.mask != alone.mask).mean() < 1e-4
+        assert together.score == pytest.approx(alone.score, abs=1e-4)
+        if alone.prior is not None:
+            assert np.abs(together.prior.logits - alone.prior.logits).max() < 1e-4
+
+
+@networks
+@pytest.mark.parametrize("factor", [1, 4])
+def test_initial_mask_comes_back_out_of_its_logits(make, factor, record_property):
+    pixels, truth = (np.kron(part, np.ones((factor, factor), part.dtype)) for part in scene())
+    segmenter = make()
+    embedding = segmenter.embed(pixels)
+    prior = segmenter.prior_from_mask(embedding, truth)
+    carried = segmenter.view.mask(torch.tensor(prior.logits)[None, None], embedding.frame)
+    answered = segmenter.predict(embedding, (), prior).mask  # random weights: it only has to be there
+    fidelity = f"{overlap(carried, truth):.4f} carried, {overlap(answered, truth):.4f} answered"
+    record_property("prior_from_mask fidelity, IoU", fidelity)
+    sys.stdout.write(f"{segmenter.name}: {fidelity}\n")
+    assert overlap(carried, truth) > 0.95
+
+
+@embedded
+def test_initial_mask_without_prompts_is_given_back(make):
+    pixels, truth = scene()
+    segmenter = make()
+    embedding = segmenter.embed(pixels)
+    assert np.array_equal(segmenter.predict(embedding, (), segmenter.prior_from_mask(embedding, truth)).mask, truth)
+
+
+@embedded
 def test_predict_many_equals_one_by_one(make):
     segmenter, (pixels, _) = make(), scene(shape=(60, 80))
     embedding = segmenter.embed(pixels)
@@ -137,7 +259,7 @@ def test_predict_many_equals_one_by_one(make):
     assert all(np.array_equal(p.mask, segmenter.predict(*q).mask) for p, q in zip(many, queries, strict=True))
 
 
-@every
+@embedded
 @pytest.mark.parametrize("corner", [(0.0, 0.0), (1.0, 1.0), (0.0, 1.0), (1.0, 0.0)])
 def test_border_click_is_honoured(make, corner):
     pixels, _ = scene()
@@ -145,7 +267,7 @@ def test_border_click_is_honoured(make, corner):
     assert make().predict(make().embed(pixels), (click,), None).mask[pixel_of(click, pixels.shape)]
 
 
-@every
+@embedded
 @pytest.mark.parametrize("signs", [(True, False), (False, True), (True, False, True)])
 def test_later_click_wins_on_the_same_pixel(make, signs):
     pixels, _ = scene()
@@ -160,7 +282,7 @@ def test_negative_click_alone_gives_an_empty_mask(make):
     assert not make().predict(make().embed(pixels), (Click(0.5, 0.5, positive=False),), None).mask.any()
 
 
-@every
+@embedded
 @pytest.mark.parametrize("name", ["1x1", "16 colour", "constant", "noise", "tall"])
 def test_box_bounds_a_mask_that_is_not_empty(make, name):
     pixels, box = PICTURES[name], Box(0.25, 0.3, 0.7, 0.8)
@@ -191,7 +313,7 @@ def overlap(mask: Mask, truth: Mask) -> float:
     return float((mask & truth).sum() / (mask | truth).sum())
 
 
-@every
+@embedded
 @pytest.mark.parametrize("factor", [1, 3])
 def test_click_on_an_initial_mask_edits_only_near_itself(make, factor):
     pixels, truth = (np.kron(part, np.ones((factor, factor), part.dtype)) for part in scene())
@@ -228,14 +350,14 @@ def test_initial_mask_that_is_empty_or_everything(make, value):
     assert added.all() if value else overlap(added, truth) > 0.7
 
 
-@looking
+@every
 def test_initial_mask_of_another_shape_raises(make):
     segmenter, (pixels, _) = make(), scene()
     with pytest.raises(ValueError, match="expected"):
         segmenter.prior_from_mask(segmenter.embed(pixels), np.zeros((3, 3), np.bool_))
 
 
-@looking
+@every
 def test_initial_mask_is_copied(make):
     pixels, truth = scene()
     segmenter = make()
@@ -244,6 +366,7 @@ def test_initial_mask_is_copied(make):
     before = segmenter.predict(embedding, CLICKS[:1], prior).mask
     mask[:] = False
     assert np.array_equal(segmenter.predict(embedding, CLICKS[:1], prior).mask, before)
+    assert segmenter.prior_from_mask(embedding, truth) is not prior
 
 
 @looking

@@ -205,7 +205,7 @@ def test_records_are_held_one_at_a_time(runs):
     (runs / "many.jsonl").write_text(8 * line_of(runs / "a.json"))
 
     def alive(_place, _record):
-        return sum(isinstance(each, Trajectory) for each in gc.get_objects())
+        return sum(type(each) is Trajectory for each in gc.get_objects())
 
     before = alive(None, None)
     made = list(worked([runs], alive, Console(stderr=True), "Reading"))

@@ -22,27 +22,35 @@ if TYPE_CHECKING:
 __all__ = ["MedicalImage", "Spacing", "open_image"]
 
 _DICOM_ENDINGS = {".dcm", ".dicom", ".ima", ""}
+_VOLUME_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MedicalImage:
     """A picture as it is displayed, with its geometry; nothing in it comes from a patient header but the modality.
 
-    ``pixels`` (H, W) or (H, W, 3) uint8, read-only. ``values`` (H, W) float32 before windowing (HU on CT), or None
-    for a picture that is stored as it is shown. ``spacing`` in mm, None when unknown. ``grid`` takes an (H, W) mask
-    back to the source. ``modality`` is DICOM's code, such as CT. ``open_image(uri, slice=slice, window=window)``
-    opens the same picture again; ``uri`` is None for what did not come from a file. ``sha``, 32 hexadecimal digits,
-    names the displayed content.
+    A plane of a volume is shown as radiologists look at it: an axial one from the feet with the patient's front at the
+    top, a coronal one from the front, so on both the patient's right is at the viewer's left; a sagittal one with the
+    front at the left; the head is at the top. A single DICOM file or a frame by its number is shown as it is stored,
+    as in every viewer, and a note says where that differs. ``axes`` and ``side_of`` tell where the patient's sides are.
+
+    ``pixels`` (H, W) or (H, W, 3) uint8, read-only. ``values`` (H, W) before windowing (HU on CT), float32 or, where
+    that would round DICOM's rescaled values, float64; None for a picture that is stored as it is shown. ``spacing`` in
+    mm, None when unknown. ``grid`` takes an (H, W) mask back to the source. ``modality`` is DICOM's code, such as CT.
+    ``open_image(uri, slice=slice, window=window)`` opens the same picture again; ``uri`` is None for what did not come
+    from a file. ``notes``: remarks of one line on what to bear in mind (spacing at the detector, gaps, burned-in text).
+    ``sha``, 32 hexadecimal digits, names the displayed content.
     """
 
     pixels: NDArray[np.uint8] = field(repr=False)
     grid: Grid = field(repr=False)
     spacing: Spacing | None = None
-    values: NDArray[np.float32] | None = field(default=None, repr=False)
+    values: NDArray[np.float32] | NDArray[np.float64] | None = field(default=None, repr=False)
     modality: str | None = None
     uri: str | None = field(default=None, repr=False)  # a file's name can hold a patient's
     slice: str | None = None
     window: str | None = None
+    notes: tuple[str, ...] = ()
     sha: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,6 +67,15 @@ class MedicalImage:
         """Height and width of the displayed picture in pixels."""
         return self.pixels.shape[0], self.pixels.shape[1]
 
+    @property
+    def axes(self) -> tuple[str, str] | None:
+        """Where the picture's bottom and its right side lie in the patient: R, L, A, P, H or F; None when unknown."""
+        return self.grid.axes
+
+    def side_of(self, x: float, y: float) -> str | None:
+        """Give the patient's side, left or right, at a point in [0, 1] of the picture; None when unknown."""
+        return self.grid.side_of(x, y)
+
 
 def open_image(
     source: "str | os.PathLike[str] | PIL.Image.Image | NDArray[Any] | MedicalImage",
@@ -68,9 +85,11 @@ def open_image(
 ) -> MedicalImage:
     """Open a path, ``file:`` URI, base64 data URL, PIL picture or array; a `MedicalImage` is returned as it is.
 
-    PNG, JPEG, TIFF, BMP, GIF, DICOM, NIfTI and NPZ are told apart by their content. ``slice`` is a page or frame from
-    0, or ``axial:12``, ``coronal:middle`` (NIfTI). ``window`` is a CT window's name, ``centre,width`` or
-    ``p0.5,p99.5``. Whatever cannot be opened is an `InputError` of one line; nothing is ever fetched from the network.
+    PNG, JPEG, TIFF, BMP, GIF, WebP, DICOM (a file, or a folder or zip with a series), NIfTI, NRRD, MetaImage and NPZ
+    are told apart by their content. ``slice`` is a page or frame from 0, or ``middle``; of a volume also ``axial:12``,
+    ``coronal:middle``, ``axial:12@3`` with a fourth axis; ``4/axial:12`` in series 4 of a folder. ``window`` is a CT
+    window's name, ``centre,width``, ``p0.5,p99.5``, or ``file:1`` or ``file:NAME`` for one of several that a DICOM file
+    brings. Whatever cannot be opened is an `InputError` of one line; nothing is ever fetched from the network.
 
     >>> open_image(np.zeros((2, 3), np.uint8)).shape
     (2, 3)
@@ -98,6 +117,10 @@ def _open_text(source: str | os.PathLike[str], wanted: str | None, window: str |
 
         return raster.from_data_url(source, wanted, window)
     path = local_path(source)
+    if os.fspath(source) and os.path.isdir(path):  # false, without an error, for what cannot be looked up
+        from ibisagent.tools import dicom
+
+        return dicom.from_folder(path, wanted, window)
     require_file(path)
     return _read(path, wanted, window)
 
@@ -106,23 +129,24 @@ def _read(path: Path, wanted: str | None, window: str | None) -> MedicalImage:
     """Choose the reader by the first bytes, and by the name where these say nothing."""
     from ibisagent.tools import raster
 
-    head = _head(path)
+    head, name = _head(path), path.name.lower()
     dicom_header = head[128:132] == b"DICM"
     if raster.recognises(head) and not dicom_header:  # a DICOM preamble may hold a TIFF header (PS3.10 7.1)
         return raster.from_file(path, wanted, window)
-    if path.name.lower().endswith((".nii", ".nii.gz")):
-        from ibisagent.tools import nifti
+    if name.endswith(_VOLUME_ENDINGS):
+        from ibisagent.tools import volumes
 
-        return nifti.from_file(path, wanted, window)
-    if dicom_header or path.suffix.lower() in _DICOM_ENDINGS:
-        from ibisagent.tools import dicom
-
-        return dicom.from_file(path, wanted, window)
-    if path.suffix.lower() == ".npz":
+        return volumes.from_file(path, wanted, window)
+    if name.endswith(".npz"):
         from ibisagent.tools import npz
 
         return npz.from_file(path, wanted, window)
-    formats = "PNG, JPEG, TIFF, BMP, GIF, DICOM, NIfTI (.nii, .nii.gz) or NPZ"
+    if dicom_header or head.startswith(b"PK") or path.suffix.lower() in _DICOM_ENDINGS:
+        from ibisagent.tools import dicom
+
+        zipped = head.startswith(b"PK") and not dicom_header
+        return (dicom.from_zip if zipped else dicom.from_file)(path, wanted, window)
+    formats = "PNG, JPEG, TIFF, BMP, GIF, WebP, DICOM, NIfTI, NRRD, MetaImage or NPZ"
     raise InputError(f"{label(path)}: got an unknown kind of file, expected {formats}; convert it to one of them")
 
 

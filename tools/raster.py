@@ -1,4 +1,4 @@
-"""PNG, JPEG, TIFF, BMP and GIF files, data URLs, PIL pictures and arrays.
+"""PNG, JPEG, TIFF, BMP, GIF and WebP files, data URLs, PIL pictures and arrays.
 
 The displayed grid of a raster picture is the upright one: EXIF orientation is obeyed, as every viewer does. Alpha is
 composited on black. Grey of more than 8 bits keeps its values until it is windowed; RGB stays RGB.
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, ImageOps, JpegImagePlugin, PngImagePlugin
 from PIL import TiffImagePlugin as Tiff
+from PIL import WebPImagePlugin as WebP
 
 from ibisagent.tools.decoding import decoding, require_size
 from ibisagent.tools.errors import InputError
@@ -33,7 +34,9 @@ _DECODERS: dict[bytes, type[ImageFile.ImageFile]] = {
     b"GIF8": GifImagePlugin.GifImageFile,
     b"BM": BmpImagePlugin.BmpImageFile,
 } | dict.fromkeys([b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"], Tiff.TiffImageFile)
-_EXPECTED = "a whole PNG, JPEG, TIFF, BMP or GIF picture"
+_EXPECTED = "a whole PNG, JPEG, TIFF, BMP, GIF or WebP picture"
+_PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339  # TIFF tags
+_WHITE_IS_ZERO, _SIGNED = 0, 2
 
 
 def recognises(head: bytes) -> bool:
@@ -42,13 +45,16 @@ def recognises(head: bytes) -> bool:
 
 
 def _decoder(head: bytes) -> type[ImageFile.ImageFile] | None:
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return WebP.WebPImageFile
     return next((decoder for magic, decoder in _DECODERS.items() if head.startswith(magic)), None)
 
 
 def from_file(path: Path, page: str | None, window: str | None) -> MedicalImage:
     """Open a picture file; ``page`` counts from 0 and is the first by default."""
     picture, number = read_picture(path, page)
-    return _image(_array(picture, label(path.name)), label(path.name), window, uri=str(path), slice=number)
+    name = label(path.name)
+    return _image(_array(picture, name), name, window, str(path), number, inverted=_is_inverted(picture))
 
 
 def read_picture(path: Path, page: str | None = None) -> tuple[Image.Image, str | None]:
@@ -124,11 +130,23 @@ def _turn_upright(picture: Image.Image) -> None:
         ImageOps.exif_transpose(picture, in_place=True)
 
 
+def _is_inverted(picture: Image.Image) -> bool:
+    """Tell a deep TIFF whose white is zero; Pillow turns only those of 8 bits and fewer."""
+    white = isinstance(picture, Tiff.TiffImageFile) and picture.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    return white and _is_deep(picture)
+
+
+def _is_deep(picture: Image.Image) -> bool:
+    return picture.mode == "F" or picture.mode.startswith("I")
+
+
 def _array(picture: Image.Image, name: str) -> NDArray[Any]:
     """Give (H, W) of the stored depth or (H, W, 3) uint8."""
     with decoding(name, _EXPECTED):
-        if picture.mode == "F" or picture.mode.startswith("I"):
+        if _is_deep(picture):
             return np.array(picture)
+        if isinstance(picture, Tiff.TiffImageFile) and picture.tag_v2.get(_SAMPLE_FORMAT) == (_SIGNED,):
+            return np.array(picture).view(np.int8)  # which Pillow takes for unsigned
         grey = picture.mode in ("1", "L", "LA", "La")
         if picture.has_transparency_data:
             ground = Image.new("RGBA", picture.size, (0, 0, 0, 255))
@@ -156,7 +174,13 @@ def _flat_colour(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _image(
-    array: NDArray[Any], name: str, window: str | None, uri: str | None = None, slice: str | None = None
+    array: NDArray[Any],
+    name: str,
+    window: str | None,
+    uri: str | None = None,
+    slice: str | None = None,
+    *,
+    inverted: bool = False,
 ) -> MedicalImage:
     grid = Grid(array.shape[:2])
     if array.ndim == 3:
@@ -172,4 +196,6 @@ def _image(
     if array.dtype == np.uint8:
         pixels = array if window is None else render(values, chosen)
         return MedicalImage(pixels, grid, uri=uri, slice=slice, window=window)
-    return MedicalImage(render(values, chosen), grid, values=values, uri=uri, slice=slice, window=window)
+    pixels = render(values, chosen)
+    pixels = 255 - pixels if inverted else pixels
+    return MedicalImage(pixels, grid, values=values, uri=uri, slice=slice, window=window)

@@ -12,41 +12,60 @@ PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """A plane across canonical ``axis``, at ``index`` counted from the left, the back or the feet."""
+    """A plane across canonical ``axis``, at ``index`` counted from the left, the back or the feet.
+
+    ``volume`` counts a fourth axis from 0 (time, channel); None where there is none.
+    """
 
     axis: int
     index: int
+    volume: int | None = None
 
     def __str__(self) -> str:
-        """Spell it as the ``slice`` option does, such as ``axial:12``."""
+        """Spell it as the ``slice`` option does, such as ``axial:12`` or ``axial:12@3``."""
         name = next(name for name, axis in PLANES.items() if axis == self.axis)
-        return f"{name}:{self.index}"
+        return f"{name}:{self.index}" + ("" if self.volume is None else f"@{self.volume}")
 
 
 def choose_frame(wanted: str | None, count: int, name: str, default: int | None = 0) -> int:
-    """Read a frame or page number, counted from 0; with no ``default`` one of several must be named."""
+    """Read a frame or page number, counted from 0, or ``middle``; with no ``default`` one of several must be named."""
     if wanted is None:
         if count == 1:
             return 0
         if default is None:
             raise InputError(f"{name}: got {count} frames, expected one picture; name one by slice=0..{count - 1}")
         return default
-    if wanted.strip().isdecimal() and int(wanted) < count:
-        return int(wanted)
-    raise InputError(f"{name}: got slice={wanted[:40]!r}, expected a number from 0 to {count - 1}; choose one of them")
+    index = _index(wanted.strip().lower(), count)
+    if index is not None:
+        return index
+    expected = f"expected a number from 0 to {count - 1}, or middle"
+    raise InputError(f"{name}: got slice={wanted[:40]!r}, {expected}; choose one of them")
 
 
-def choose_plane(wanted: str | None, shape: tuple[int, ...], name: str) -> Plane:
-    """Read ``middle``, ``12``, ``axial:12`` or ``coronal:middle`` for a volume of canonical ``shape``.
+def choose_plane(
+    wanted: str | None, shape: tuple[int, ...], name: str, *, volumes: int = 1, across: int | None = None
+) -> Plane:
+    """Read ``middle``, ``12``, ``axial:12``, ``coronal:middle`` or ``axial:12@3`` for a volume of canonical ``shape``.
 
-    Without a plane's name: axial, or across the only axis of length 1 (a single slice stored as a volume).
+    Without a plane's name: ``across`` that axis; by default axial, or across the only axis of length 1 (a single slice
+    stored as a volume). Without ``@`` the first of several ``volumes``.
     """
-    plane, _, where = (wanted or "middle").strip().lower().rpartition(":")
+    where, at, number = (wanted or "middle").strip().lower().partition("@")
+    plane, _, where = where.rpartition(":")
     thin = [axis for axis in range(3) if shape[axis] == 1]
-    axis = PLANES.get(plane, -1) if plane else thin[0] if len(thin) == 1 else PLANES["axial"]
-    if axis >= 0 and where == "middle":
-        return Plane(axis, shape[axis] // 2)
-    if axis >= 0 and where.isdecimal() and int(where) < shape[axis]:
-        return Plane(axis, int(where))
-    counts = ", ".join(f"{plane}:0..{shape[axis] - 1}" for plane, axis in reversed(PLANES.items()))
-    raise InputError(f"{name}: got slice={(wanted or '')[:40]!r}, expected one of {counts} or PLANE:middle; change it")
+    usual = across if across is not None else thin[0] if len(thin) == 1 else PLANES["axial"]
+    axis = PLANES.get(plane, -1) if plane else usual
+    index = _index(where, shape[axis]) if axis >= 0 else None
+    volume = _index(number, volumes) if at else 0
+    if index is None or volume is None or (at and volumes == 1):
+        counts = ", ".join(f"{plane}:0..{shape[axis] - 1}" for plane, axis in reversed(PLANES.items()))
+        several = f" with @0..{volumes - 1}" if volumes > 1 else ""
+        expected = f"expected one of {counts} or PLANE:middle{several}"
+        raise InputError(f"{name}: got slice={(wanted or '')[:40]!r}, {expected}; change it")
+    return Plane(axis, index, volume if volumes > 1 else None)
+
+
+def _index(text: str, count: int) -> int | None:
+    if text == "middle":
+        return count // 2
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 and int(text) < count else None

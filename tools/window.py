@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["DEFAULT_CT", "DEFAULT_OTHER", "WINDOWS", "Percentiles", "Window", "parse_window", "render"]
+__all__ = ["DEFAULT_CT", "DEFAULT_OTHER", "WINDOWS", "Percentiles", "Window", "compact", "parse_window", "render"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,13 @@ def _pair(key: str) -> Window | Percentiles | None:
     if not (math.isfinite(first) and math.isfinite(second) and second > 0):
         return None
     return Window(first, second, "LINEAR" if second > 1 else "LINEAR_EXACT")
+
+
+def compact(values: NDArray[Any]) -> NDArray[np.float32] | NDArray[np.float64]:
+    """Give numbers as float32 where that holds every one exactly, else as float64."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        single = values.astype(np.float32)
+        return single if np.array_equal(single, values, equal_nan=True) else values.astype(np.float64)
 
 
 def render(

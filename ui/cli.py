@@ -18,8 +18,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ImageArgument = Annotated[Path, typer.Argument(help="PNG, JPEG, TIFF, single-frame DICOM, or NIfTI (one slice of it).")]
-Segmenter = Annotated[str, typer.Option(help="geocut, geodesic or disk.")]
+ImageArgument = Annotated[
+    Path, typer.Argument(help="PNG, JPEG, TIFF, WebP, BMP, DICOM (file, folder or zip), NIfTI, NRRD, MetaImage or NPZ.")
+]
+_SEGMENTERS = "geocut, geodesic, disk, or weights: medsam2:FILE, sam2:FILE, sam:ID, medsam:ID, sam2hf:ID."
+Segmenter = Annotated[str, typer.Option(help=_SEGMENTERS)]
+Segmenters = Annotated[list[str], typer.Option(help=f"{_SEGMENTERS} Repeatable.")]
 Slice = Annotated[str | None, typer.Option("--slice", help="Slice or page, such as 12 or coronal:middle.")]
 Window = Annotated[str | None, typer.Option(help="CT window by name, 'centre,width', or percentiles 'p1,p99'.")]
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: a new one in runs/.")]
@@ -45,7 +49,9 @@ def segment(
     slice_: Slice = None,
     window: Window = None,
     max_steps: MaxSteps = 20,
-    save: Annotated[list[Path] | None, typer.Option(help="Also write the mask here: .png, .nii.gz, .json.")] = None,
+    save: Annotated[
+        list[Path] | None, typer.Option(help="Also write the mask here: .png, .nii.gz, .nrrd, .dcm (DICOM-SEG), .json.")
+    ] = None,
     out: Out = None,
     seed: Seed = 0,
     local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
@@ -93,7 +99,7 @@ def replay(
 @app.command()
 def clicks(
     dataset: DataSet,
-    segmenter: Annotated[list[str], typer.Option(help="geocut, geodesic or disk; repeatable.")] = ["geocut"],  # noqa: B006
+    segmenter: Segmenters = ["geocut"],  # noqa: B006
     mode: Annotated[list[str] | None, typer.Option(help="centre, jitter or box (first); default: all.")] = None,
     number: Annotated[int, typer.Option("--clicks", min=1, help="Most prompts a target.")] = 20,
     seed: Seed = 0,
@@ -115,7 +121,7 @@ def clicks(
 def evaluate(
     dataset: DataSet,
     policy: Annotated[list[str] | None, typer.Option(help="A policy to measure, as in segment; repeatable.")] = None,
-    segmenter: Annotated[list[str], typer.Option(help="geocut, geodesic or disk; repeatable.")] = ["geocut"],  # noqa: B006
+    segmenter: Segmenters = ["geocut"],  # noqa: B006
     out: Out = None,
     baselines: Annotated[bool, typer.Option(help="Also run oracle, centre and random.")] = True,
     max_steps: MaxSteps = 20,

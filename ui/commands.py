@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from rich.console import Console
+from rich.markup import escape
 
 from ibisagent.agent import (
     Box,
@@ -26,15 +28,18 @@ from ibisagent.agent import (
 from ibisagent.agent.actions import Terminate, write_reply
 from ibisagent.agent.checkpoints import open_checkpointer
 from ibisagent.agent.policies import OraclePolicy, ScriptedPolicy
+from ibisagent.agent.privacy import kept_here
 from ibisagent.agent.replay import replay
 from ibisagent.agent.threads import take_up
 from ibisagent.agent.trajectory import Trajectory, read_trajectories
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.images import MedicalImage, open_image
 from ibisagent.tools.masks import read_mask, require_savable
-from ibisagent.tools.segmenters import get_segmenter
+from ibisagent.tools.segmenters import segmenter_names
+from ibisagent.tools.segmenters.memo import memo_of
 from ibisagent.ui.folder import make_folder, write_run
 from ibisagent.ui.live import run_live
+from ibisagent.ui.records import recorded_image
 
 __all__ = ["Case", "run_case", "run_replay", "run_segment", "run_simulate"]
 
@@ -69,12 +74,13 @@ def run_segment(
     given: list[Click | Box] = [] if box is None else [read_box(box)]
     given += [read_click(text) for text in clicks]
     chosen = _policy(policy, bool(given) or mask is not None, case.seed, local_only, prompts)
-    image = _prepare(case)
-    start: dict[str, Any] = {"image": image, "request": case.request, "prompts": given}
-    if mask is not None:
-        start["initial_mask"] = read_mask(mask, image)
-    with _private(local_only), _kept(case) as kept:
-        run_case(build_graph(chosen, case.segmenter, LoopConfig(max_steps=case.max_steps), **kept), start, case)
+    with kept_here(local_only):
+        image = _prepare(case)
+        start: dict[str, Any] = {"image": image, "request": case.request, "prompts": given}
+        if mask is not None:
+            start["initial_mask"] = read_mask(mask, image)
+        with _kept(case) as kept:
+            run_case(build_graph(chosen, case.segmenter, LoopConfig(max_steps=case.max_steps), **kept), start, case)
 
 
 def run_simulate(case: Case, mask: Path, target_iou: float) -> None:
@@ -89,22 +95,19 @@ def run_replay(path: Path, image: Path | None, segmenter: str | None) -> None:
     """Replay every record of a file; any difference is an error."""
     console = Console()
     for number, record in enumerate(read_trajectories(path), 1):
-        source = image if image is not None else _recorded_image(path, record)
-        opened = open_image(source, slice=record.image.get("slice"), window=record.image.get("window"))
-        if opened.sha != record.image["sha"]:
-            raise InputError(f"{source.name}: its pixels differ from those recorded; name the right image with --image")
-        name = segmenter if segmenter is not None else record.segmenter.split()[0].rpartition("-")[0]
+        opened = recorded_image(path, record, image, remedy="; name the right one with --image")
+        name = segmenter if segmenter is not None else _recorded_segmenter(record)
         replayed = replay(record, name, opened)
         if replayed.differences:
             raise InputError(f"record {number}: {replayed.differences[0]} ({len(replayed.differences)} differences)")
         console.print(f"record {number}: {len(record.steps)} steps, every mask equal bit for bit")
 
 
-def _recorded_image(path: Path, record: Trajectory) -> Path:
-    uri: str | None = record.image.get("uri")
-    if uri is None:
-        raise InputError(f"{path.name}: its image came without a file; name it with --image")
-    return path.parent / uri
+def _recorded_segmenter(record: Trajectory) -> str:
+    name = record.segmenter.split()[0].rpartition("-")[0]
+    if name not in segmenter_names():
+        raise InputError(f"recorded with {record.segmenter!r}: name its weights, as in --segmenter {name}:FILE")
+    return name
 
 
 def _policy(name: str | None, given: bool, seed: int, local_only: bool, prompts: Path | None) -> Policy:
@@ -120,7 +123,7 @@ def _policy(name: str | None, given: bool, seed: int, local_only: bool, prompts:
 
 def _prepare(case: Case) -> MedicalImage:
     """Open the image and find fault with everything else before anything is run or written."""
-    get_segmenter(case.segmenter)
+    memo_of(case.segmenter)
     if (case.thread is None) != (case.db is None):
         raise InputError("got one of --thread and --db: expected both, or neither; name the run and its file")
     path = case.image if case.db is None else case.image.absolute()  # it may be taken up from another folder
@@ -153,9 +156,12 @@ def run_case(graph: SegmentationGraph, start: dict[str, Any], case: Case, truth:
     folder = case.out if case.out is not None else Path("runs") / time.strftime("%Y%m%d-%H%M%S")
     make_folder(folder)
     state, bug = run_live(graph, given, thread, console, truth)
-    written = (
-        write_run(folder, graph, state, start["image"], truth=truth, saves=case.saves) if state is not None else []
-    )
+    written: list[Path] = []
+    with warnings.catch_warnings(record=True) as told:
+        if state is not None:
+            written = write_run(folder, graph, state, start["image"], truth=truth, saves=case.saves)
+    for warning in told:
+        console.print(escape(str(warning.message)), style="yellow")
     if isinstance(bug, sqlite3.Error):
         raise InputError(f"{case.db}: {bug}; make room and run the same command again, it goes on from there") from bug
     if bug is not None:
@@ -193,15 +199,3 @@ def _numbers(option: str, text: str, count: int, example: str, whole: str) -> li
     if len(numbers) != count or not all(0.0 <= number <= 1.0 for number in numbers):
         raise InputError(f"{option} {whole!r}: expected {count} decimals from 0 to 1 of the picture, as in {example}")
     return numbers
-
-
-@contextlib.contextmanager
-def _private(local_only: bool) -> Iterator[None]:
-    """Turn tracing off, which would otherwise post node inputs to LangSmith when its variables are set."""
-    if not local_only:
-        yield
-        return
-    from langsmith import tracing_context
-
-    with tracing_context(enabled=False):
-        yield

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ibisagent.agent.privacy import kept_here
 from ibisagent.agent.prompting import load_prompts
 from ibisagent.evals.rows import Row
 from ibisagent.evals.runner import OnRow, run_eval
@@ -47,7 +48,7 @@ def evaluate(
     names = [*policies, *(name for name in BASELINES if baselines and name not in policies)]
     cases = _spread(read_dataset(dataset, kind=kind, split=split), limit)
     words = load_prompts(prompts) if prompts is not None else None
-    with _bar(out) as tell:
+    with kept_here(local_only), _bar(out) as tell:
         run_eval(
             cases,
             names,

@@ -9,13 +9,13 @@ from ibisagent.agent import SegmentationGraph
 from ibisagent.agent.overlay import overlay
 from ibisagent.agent.sheet import sheet_of
 from ibisagent.agent.state import State
-from ibisagent.agent.trajectory import trajectory, write_trajectory
+from ibisagent.agent.trajectory import Trajectory, trajectory, write_trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import atomic, label, require_writable_folder
 from ibisagent.tools.images import MedicalImage
-from ibisagent.tools.masks import decode, save_mask
+from ibisagent.tools.masks import About, decode, save_mask
 
-__all__ = ["make_folder", "write_run"]
+__all__ = ["about", "make_folder", "write_run"]
 
 
 def make_folder(path: Path) -> None:
@@ -45,8 +45,19 @@ def write_run(
     _write_picture(folder / "steps.png", sheet_of(record, image))
     write_trajectory(folder / "trajectory.json", record)
     for target in saves:
-        save_mask(target, mask, image)
+        save_mask(target, mask, image, about(record))
     return [*(folder / name for name in ("mask.png", "overlay.png", "steps.png", "trajectory.json")), *saves]
+
+
+def about(record: Trajectory) -> About:
+    """Say of a run's mask what it shows, what made it, and whether a person had a hand in it."""
+    prompts = [step for step in record.steps if step.action and step.action["type"] in ("point", "box")]
+    targets = [step.action["target"] for step in prompts if step.action and step.action.get("target")]
+    return About(
+        target=targets[-1] if targets else record.request,
+        clicked=any(step.by == "person" for step in prompts),
+        algorithm=f"{record.policy} with {record.segmenter.split()[0]}",
+    )
 
 
 def _write_picture(path: Path, picture: Image.Image) -> None:

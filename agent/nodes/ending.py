@@ -12,7 +12,7 @@ from ibisagent.agent.state import RunContext, State
 from ibisagent.agent.steps import in_force, steps_of_turn, tell
 from ibisagent.tools.errors import InputError, StoreError
 from ibisagent.tools.masks import Rle, rle_key
-from ibisagent.tools.measure import measure
+from ibisagent.tools.measure import measure_on
 
 __all__ = ["review", "terminate"]
 
@@ -51,7 +51,7 @@ def terminate(state: State, runtime: Runtime[RunContext], parts: Parts) -> Updat
     """End with a typed reason, the mask in force (or the best-scored one, where that may be asked) and its measures."""
     stop = state["stop"] or ("cancelled" if cancelled(runtime) else "terminated")
     mask, score = _result(state, parts)
-    measurements = measure(parts.mask(mask), parts.image(state).spacing)
+    measurements = measure_on(parts.mask(mask), parts.image(state))
     tell(runtime, "end", stop=stop, mask=rle_key(mask), answer=state["answer"])
     return {"stop": stop, "mask": mask, "score": score, "measurements": measurements, "queue": []}
 

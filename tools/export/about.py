@@ -1,0 +1,19 @@
+"""What a file may say of how its mask came about."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+
+__all__ = ["About"]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """``target``: what the mask shows, in words, or the request; ``clicked``: a person clicked or drew, too.
+
+    ``algorithm`` and ``version`` name what made it. Only DICOM-SEG has a place for any of this.
+    """
+
+    target: str = ""
+    clicked: bool = False
+    algorithm: str = "ibisagent"
+    version: str = version("ibisagent")

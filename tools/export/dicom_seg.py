@@ -1,0 +1,136 @@
+"""DICOM segmentation (.dcm; PS3.3 A.51): one binary segment over the source's own frames, with codes for what it is.
+
+Patient and study are the source's, which is what binds the object to its images; it stays with the user's data.
+"""
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.sr.coding import Code
+
+from ibisagent.tools.decoding import decoding
+from ibisagent.tools.errors import InputError, MissingExtra
+from ibisagent.tools.export.about import About
+from ibisagent.tools.export.targets import Coded, Concept, code
+from ibisagent.tools.grids import Grid, Mask, VolumeGrid
+from ibisagent.tools.images import MedicalImage
+
+if TYPE_CHECKING:
+    from highdicom.seg import Segmentation, SegmentDescription
+
+__all__ = ["require", "write"]
+
+_EXPECTED = "a DICOM image that a segmentation can refer to"
+_REMEDY = "save .png or .json"
+_FAMILY = Code("123110", "DCM", "Artificial Intelligence")
+_LONGEST = 64  # characters of a name (LO)
+
+
+def require(name: str, image: MedicalImage) -> None:
+    """Refuse with `InputError` what is no DICOM image, or one that lacks what a segmentation needs of it."""
+    if not image.grid.sources:
+        raise InputError(f"{name}: got an image that is no DICOM, expected one for .dcm; save .png, .json or .nii.gz")
+    try:
+        import highdicom  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtra.of("highdicom", "medical") from error
+    planes = np.zeros((1, *_planes(np.zeros(image.shape, np.bool_), image.grid).shape[1:]), np.bool_)
+    _segmentation(planes, _shown(image)[:1], image.grid, About(), code(""), name)
+
+
+def write(path: Path, mask: Mask, image: MedicalImage, about: About) -> None:
+    """Write the frames that hold something of the mask, or an empty one; warn when the target has no code."""
+    planes = _planes(mask, image.grid)
+    chosen = np.flatnonzero(planes.any(axis=(1, 2)))
+    chosen = chosen if chosen.size else _shown(image)[:1]
+    coded = code(about.target)
+    _segmentation(planes[chosen], chosen, image.grid, about, coded, "the segmentation").save_as(path)
+    if not coded.known:
+        said = f"{coded.label!r} has no code here, so that the segmentation calls it any tissue"
+        warnings.warn(f"{said}; name a usual target, such as 'liver' or 'lesion'", stacklevel=3)
+
+
+def _planes(mask: Mask, grid: Grid) -> NDArray[np.bool_]:
+    """Give the source's frames, (n, rows, columns)."""
+    source = grid.to_source(mask)
+    return source.reshape((*source.shape, 1)[:3]).T if isinstance(grid, VolumeGrid) else source[None]
+
+
+def _shown(image: MedicalImage) -> NDArray[np.intp]:
+    """Give the numbers of the frames that the picture shows something of."""
+    return np.flatnonzero(_planes(np.ones(image.shape, np.bool_), image.grid).any(axis=(1, 2)))
+
+
+def _segmentation(
+    planes: NDArray[np.bool_], chosen: NDArray[np.intp], grid: Grid, about: About, coded: Coded, name: str
+) -> "Segmentation":
+    import highdicom as hd
+
+    from ibisagent.tools.export.dicom_views import refer, views_of
+
+    with decoding(name, _EXPECTED, _REMEDY):
+        views = views_of(chosen.tolist(), grid, name)
+        first = views[0].header
+        made = hd.seg.Segmentation(
+            source_images=[view.header for view in views],
+            pixel_array=planes,
+            segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=[_description(about, coded)],
+            series_instance_uid=hd.UID(),
+            series_number=max(int(first.get("SeriesNumber") or 0), 0) + 100,
+            sop_instance_uid=hd.UID(),
+            instance_number=1,
+            manufacturer="ibisagent",
+            manufacturer_model_name="ibisagent",
+            software_versions=About().version,
+            device_serial_number="none",
+            content_label="SEGMENTATION",
+            series_description=f"Segmentation: {coded.label}"[:_LONGEST],
+            specific_character_set="ISO_IR 192",
+            omit_empty_frames=False,
+        )
+        for measures in made.SharedFunctionalGroupsSequence[0].get("PixelMeasuresSequence", []):
+            measures.SliceThickness = measures.get("SliceThickness")  # readers expect it, known or not
+        if "FrameOfReferenceUID" not in made:
+            made.PatientOrientation = first.get("PatientOrientation")
+        refer(made, views)
+    return made
+
+
+def _description(about: About, coded: Coded) -> "SegmentDescription":
+    import highdicom as hd
+
+    identity = hd.UID()
+    kind = hd.seg.SegmentAlgorithmTypeValues
+    described = hd.seg.SegmentDescription(
+        segment_number=1,
+        segment_label=coded.label,
+        segmented_property_category=_code(coded.category),
+        segmented_property_type=_code(coded.type),
+        algorithm_type=kind.SEMIAUTOMATIC if about.clicked else kind.AUTOMATIC,
+        algorithm_identification=hd.AlgorithmIdentificationSequence(
+            name=_named(about.algorithm), family=_FAMILY, version=_named(about.version)
+        ),
+        tracking_uid=identity,
+        tracking_id=f"{coded.label} {identity[-8:]}",
+        anatomic_regions=[_code(coded.region)] if coded.region else None,
+    )
+    if coded.side:
+        side = [hd.sr.CodedConcept.from_code(_code(coded.side))]
+        if coded.region:
+            described.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = side
+        else:
+            described.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = side
+    return described
+
+
+def _code(concept: Concept) -> Code:
+    return Code(concept.value, "SCT", concept.meaning)
+
+
+def _named(text: str) -> str:
+    plain = "".join(letter for letter in text if letter.isprintable() and letter != "\\").strip()
+    return plain[:_LONGEST] or "unknown"

@@ -1,0 +1,59 @@
+"""The one way out: the format by the file's extension, the file whole or not at all."""
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.export.about import About
+from ibisagent.tools.files import atomic, label, local_path, require_writable_folder
+from ibisagent.tools.grids import Mask
+from ibisagent.tools.images import MedicalImage
+
+__all__ = ["ending_of", "require_savable", "save_mask"]
+
+_ROOMS = {".png": "flat", ".json": "flat", ".nii": "nifti", ".nii.gz": "nifti", ".nrrd": "nrrd", ".dcm": "dicom_seg"}
+
+
+def save_mask(path: str | os.PathLike[str], mask: Mask, image: MedicalImage, about: About | None = None) -> None:
+    """Write an (H, W) mask of ``image`` by extension, whole or not at all.
+
+    ``.png``: 0 and 255, the displayed picture. ``.json``: its COCO run lengths. ``.nii``, ``.nii.gz``, ``.nrrd``: uint8
+    on the whole source volume in its own place, 0 elsewhere, for an image with a place. ``.dcm``: a DICOM segmentation
+    that refers to the source's instances, for a DICOM image; it warns when ``about.target`` has no code. Anything
+    else, an unwritable folder or another shape is an `InputError` before anything is written.
+    """
+    target, room = _room(path, image)
+    if mask.shape != image.shape:
+        remedy = "save the mask at the displayed picture's size"
+        raise InputError(f"{label(target)}: got a mask of {mask.shape}, expected the image's {image.shape}; {remedy}")
+    with atomic(target) as temporary:
+        room.write(temporary, np.asarray(mask, dtype=np.bool_), image, about or About())
+
+
+def require_savable(path: str | os.PathLike[str], image: MedicalImage) -> tuple[Path, str]:
+    """Refuse with `InputError` what `save_mask` would refuse, before there is a mask; give the path and its ending."""
+    target, _ = _room(path, image)
+    return target, ending_of(target)
+
+
+def _room(path: str | os.PathLike[str], image: MedicalImage) -> tuple[Path, Any]:
+    """Give the path and the module that writes it, after that has found nothing against the image."""
+    target = local_path(path)
+    ending = ending_of(target)
+    if ending not in _ROOMS:
+        *most, last = _ROOMS
+        raise InputError(f"{label(target)}: got ending {ending!r}, expected {', '.join(most)} or {last}; change it")
+    room = import_module(f"ibisagent.tools.export.{_ROOMS[ending]}")
+    room.require(label(target), image)
+    require_writable_folder(target.parent)
+    return target, room
+
+
+def ending_of(path: Path) -> str:
+    """Give a file name's extension in lower case, ``.nii.gz`` as one."""
+    name = path.name.lower()
+    return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()

@@ -1,0 +1,40 @@
+"""NIfTI (.nii, .nii.gz): the whole source volume, as the source's own header has it."""
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from ibisagent.tools.export.about import About
+from ibisagent.tools.export.volume import grid_of, require, voxels_of
+from ibisagent.tools.grids import Mask
+from ibisagent.tools.images import MedicalImage
+
+__all__ = ["require", "write"]
+
+
+def write(path: Path, mask: Mask, image: MedicalImage, _about: About) -> None:
+    """Write uint8 with the source's qform, sform, codes and units; what was no NIfTI gets both, as scanner mm."""
+    grid = grid_of(image)
+    voxels = voxels_of(mask, grid)
+    kind: Any = nib.Nifti2Image if isinstance(grid.header, nib.Nifti2Header) else nib.Nifti1Image
+    if grid.header is None:
+        made = kind(voxels, grid.affine)
+        made.set_sform(grid.affine, 1)
+        made.set_qform(grid.affine, 1)
+        made.header.set_xyzt_units("mm")
+    else:
+        # No affine here: nibabel would rebuild qform and sform from it and lose one of the two and its code.
+        made = kind(voxels.reshape(grid.shape), None, _header(grid.header))
+    made.to_filename(path)
+
+
+def _header(source: Any) -> Any:
+    """Copy the source's header for a mask: what it says of its voxels' values does not hold here."""
+    header = source.copy()
+    header.set_data_dtype(np.uint8)
+    header.set_slope_inter(1, 0)
+    header.set_intent("none")
+    header["cal_min"], header["cal_max"] = 0, 0
+    return header

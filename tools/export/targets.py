@@ -1,0 +1,113 @@
+"""SNOMED CT codes for what is segmented, found in the words of a target or of a request.
+
+`targets.csv` holds, a row each, a name, other words for it (``|`` between them), a category, and the code with the
+meaning that DICOM gives it (PS3.16, context groups 7150 to 7199 and the anatomic regions) wherever it has one.
+"""
+
+import csv
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+__all__ = ["CATEGORIES", "Coded", "Concept", "Entry", "code", "entries"]
+
+
+class Concept(NamedTuple):
+    """A code of SNOMED CT and its meaning."""
+
+    value: str
+    meaning: str
+
+
+class Entry(NamedTuple):
+    """A row of the table; ``names`` are in lower case, the first is the one to show."""
+
+    names: tuple[str, ...]
+    category: str
+    concept: Concept
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """What a segment shows: DICOM's property category and type, the body part that it lies in, and the side.
+
+    ``known`` is False when the words hold nothing of the table; the codes are then those of any tissue.
+    """
+
+    label: str
+    category: Concept
+    type: Concept
+    region: Concept | None = None
+    side: Concept | None = None
+    known: bool = True
+
+
+CATEGORIES = {
+    "anatomy": Concept("91723000", "Anatomical Structure"),
+    "tissue": Concept("85756007", "Tissue"),
+    "abnormal": Concept("49755003", "Morphologically Abnormal Structure"),
+    "object": Concept("260787004", "Physical object"),
+    "substance": Concept("91720002", "Body Substance"),
+}
+_PLACES = ("anatomy", "tissue")
+_SIDES = {"left": Concept("7771000", "Left"), "right": Concept("24028007", "Right")}
+_LONGEST = 64  # characters of a DICOM label (LO)
+
+
+def code(words: str) -> Coded:
+    """Code a target's name or a request: the first thing that is not mere anatomy, in the first place named, or that.
+
+    >>> found = code("Segment the stone in the left kidney.")
+    >>> found.label, found.type.meaning, found.region.meaning, found.side.meaning
+    ('left kidney calculus', 'Calculus', 'Kidney', 'Left')
+    """
+    plain = _plain(words)
+    named = [_table()[match[1]] for match in _pattern().finditer(plain)]
+    places = [entry for entry in named if entry.category in _PLACES]
+    things = [entry for entry in named if entry.category not in _PLACES]
+    if not named:
+        label = "".join(letter for letter in words if letter.isprintable() and letter != "\\").strip()[:_LONGEST]
+        return Coded(label or "segment", CATEGORIES["tissue"], CATEGORIES["tissue"], known=False)
+    main = (things or places)[0]
+    place = places[0] if things and places else None
+    sides = set(re.findall(r"\b(?:left|right)\b", _pattern().sub(" ", plain)))
+    side = sides.pop() if len(sides) == 1 else None
+    return Coded(
+        label=" ".join(word for word in (side, place and place.names[0], main.names[0]) if word),
+        category=CATEGORIES[main.category],
+        type=main.concept,
+        region=place.concept if place else None,
+        side=_SIDES[side] if side else None,
+    )
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """Give the table, row by row."""
+    text = (files("ibisagent.tools.export") / "targets.csv").read_text("utf-8")
+    return tuple(
+        Entry(
+            (row["name"], *filter(None, row["also"].split("|"))), row["category"], Concept(row["code"], row["meaning"])
+        )
+        for row in csv.DictReader(text.splitlines())
+    )
+
+
+@cache
+def _table() -> dict[str, Entry]:
+    return {name: entry for entry in entries() for name in entry.names}
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    """Match a name of the table, the longest first, or its plural."""
+    names = sorted(_table(), key=len, reverse=True)
+    return re.compile(rf"\b({'|'.join(map(re.escape, names))})(?:e?s)?\b")
+
+
+def _plain(words: str) -> str:
+    """Leave words of letters and digits, one space between them, no articles."""
+    plain = re.sub(r"[^\w]+|_+", " ", words.casefold())
+    return " ".join(word for word in plain.split() if word not in ("the", "a", "an"))

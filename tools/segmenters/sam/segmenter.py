@@ -1,0 +1,130 @@
+"""The segmenter itself: one course for every model of the family."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ibisagent.tools.clicks import Prompt
+from ibisagent.tools.grids import Mask, frozen
+from ibisagent.tools.segmenters.base import Pixels, Prediction, Query
+from ibisagent.tools.segmenters.sam.frame import Ask, Frame, Prior, ask, signed_distance_prior
+from ibisagent.tools.segmenters.sam.gather import Gatherer
+from ibisagent.tools.segmenters.sam.models import Features, Model, joined, question
+from ibisagent.tools.segmenters.sam.views import View
+from ibisagent.tools.segmenters.sam.weights import digest
+
+__all__ = ["Embedding", "SamSegmenter"]
+
+_LARGEST_BATCH = 16
+
+_Asked = tuple[int, Ask]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding:
+    """An encoded picture: feature maps (1, c, h, w), finest first, and where the picture lies in them."""
+
+    features: Features
+    frame: Frame
+
+
+@dataclass(frozen=True, eq=False)
+class SamSegmenter:
+    """A promptable network of the SAM family on one device.
+
+    Pure, and safe to share between threads. ``predict`` decodes alone and gives the same bits every time, unless
+    ``gathers``; ``predict_many`` batches questions that fit together, which moves logits by up to 1e-4. The score is
+    the predicted IoU, clamped to [0, 1]. Clicks that are all negative, without box or mask, give an empty mask.
+    """
+
+    name: str
+    model: Model
+    view: View
+    files: tuple[Path, ...]
+    device: torch.device
+    dtype: torch.dtype
+    gathers: bool = False
+    calibrated = False
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Name and version, hash of the weights and what else the masks depend on."""
+        kind = str(self.dtype).removeprefix("torch.")
+        line = f"{self.name}-1 weights={digest(self.files)} size={self.model.side} device={self.device} dtype={kind}"
+        return f"{line} threshold=0{' batch=1' if self.gathers else ''}"
+
+    @cached_property
+    def _gatherer(self) -> Gatherer[Query, Prediction]:
+        return Gatherer(self.predict_many, _LARGEST_BATCH)
+
+    def embed(self, pixels: Pixels) -> Embedding:
+        """Encode a picture."""
+        frame = self.view.frame(pixels.shape, self.model.side)
+        prepared = self.view.prepare(pixels, frame).to(self.device)
+        with torch.inference_mode(), self._precision():
+            features = self.model.encode(prepared)
+            return Embedding(tuple(level.float() for level in features), frame)
+
+    def predict(self, embedding: Embedding, prompts: Sequence[Prompt], prior: Prior | None) -> Prediction:
+        """Segment from all prompts; see `Segmenter.predict`."""
+        query = Query(embedding, prompts, prior)
+        return self._gatherer.ask(query) if self.gathers else self.predict_many([query])[0]
+
+    def predict_many(self, queries: Sequence[Query]) -> list[Prediction]:
+        """Answer in batches of equal numbers of clicks, with or without box and prior; the pictures may differ."""
+        answers: dict[int, Prediction] = {}
+        kinds: defaultdict[Hashable, list[_Asked]] = defaultdict(list)
+        for index, query in enumerate(queries):
+            asked = ask(query.embedding.frame, query.prompts, query.prior)
+            if asked is None:
+                answers[index] = _nothing(query)
+            else:
+                kinds[asked.kind].append((index, asked))
+        for batch in _batches(kinds.values()):
+            indices, asks = zip(*batch, strict=True)
+            decoded = self._decoded([queries[index] for index in indices], asks)
+            answers.update(zip(indices, decoded, strict=True))
+        return [answers[index] for index in range(len(queries))]
+
+    def prior_from_mask(self, embedding: Embedding, mask: Mask) -> Prior | None:
+        """Turn a mask into signed-distance logits and its box; an empty one gives None."""
+        return signed_distance_prior(embedding.frame, mask)
+
+    def _decoded(self, queries: Sequence[Query], asks: Sequence[Ask]) -> list[Prediction]:
+        """Decode one batch; of three masks the one that is predicted to be best."""
+        with torch.inference_mode():
+            features = joined([query.embedding.features for query in queries])
+            logits, scores = self.model.decode(features, question(asks, self.device))
+            best = scores.argmax(dim=1, keepdim=True)
+            chosen = scores.gather(1, best).clamp(0, 1).flatten().tolist()
+            maps = logits.take_along_dim(best[:, :, None, None], dim=1)
+            return [self._prediction(*each) for each in zip(queries, maps.unsqueeze(1), chosen, strict=True)]
+
+    def _prediction(self, query: Query, logits: torch.Tensor, score: float) -> Prediction:
+        bound = self.model.bound
+        low = logits[0, 0].clamp(-bound, bound).cpu().numpy()
+        low.setflags(write=False)
+        mask = frozen(self.view.mask(logits, query.embedding.frame))
+        return Prediction(mask, score, Prior(low, None if query.prior is None else query.prior.box))
+
+    def _precision(self) -> AbstractContextManager[object]:
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+
+def _nothing(query: Query) -> Prediction:
+    """Answer a query that says nothing of the target yet."""
+    return Prediction(frozen(np.zeros(query.embedding.frame.picture, np.bool_)), None, query.prior)
+
+
+def _batches(kinds: Iterable[list[_Asked]]) -> Iterator[list[_Asked]]:
+    for asked in kinds:
+        for begin in range(0, len(asked), _LARGEST_BATCH):
+            yield asked[begin : begin + _LARGEST_BATCH]

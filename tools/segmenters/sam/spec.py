@@ -1,0 +1,89 @@
+"""What `medsam2:FILE?device=cuda&dtype=bfloat16` says: a family, where its weights lie, and options."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ibisagent.tools.errors import InputError
+
+__all__ = ["FORMS", "Spec", "read_spec"]
+
+FORMS = {
+    "medsam": "medsam:ID",
+    "medsam2": "medsam2:FILE",
+    "sam": "sam:ID",
+    "sam2": "sam2:FILE_OR_ID",
+    "sam2hf": "sam2hf:ID",
+}
+_DTYPES = ("float32", "bfloat16", "float16")
+_CHECKPOINTS = ("medsam2", "sam2")
+_LARGEST_SIDE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A SAM-family segmenter as its name describes it.
+
+    ``device``: torch's name; "" takes cuda where there is one, else cpu. ``dtype``: of the image encoder; prompts and
+    masks are always decoded in float32. ``batch``: 1 gathers concurrent `predict` calls into one call of the decoder,
+    which costs the bit-equality of runs. For checkpoint files only: ``size``, the side of the model's square input in
+    pixels (0: 512 for MedSAM2, 1024 for SAM 2), and ``config``, the YAML file of an architecture of your own.
+    """
+
+    family: str
+    source: str
+    device: str = ""
+    dtype: str = "float32"
+    batch: bool = False
+    size: int = 0
+    config: str = ""
+
+    @property
+    def form(self) -> str:
+        """How such a name is written."""
+        return FORMS[self.family]
+
+    def refuse(self, got: str, expected: str) -> InputError:
+        """Make the error for a fault in this name."""
+        return InputError(f"segmenter {self.family}:{self.source}: got {got}, expected {expected}")
+
+
+def read_spec(name: str) -> Spec:
+    """Read a name that begins with a family and a colon; `InputError` for an option that does not exist or fit.
+
+    >>> read_spec("medsam2:weights/MedSAM2_latest.pt?device=cpu&batch=1").batch
+    True
+    """
+    family, _, rest = name.partition(":")
+    source, query, options = rest.rpartition("?")
+    if not query or "=" not in options:  # a question mark of the file's own name
+        source, options = rest, ""
+    spec = Spec(family, source)
+    if not source:
+        raise spec.refuse("no weights", f"{spec.form}")
+    given = dict(_option(spec, part) for part in options.split("&") if part)
+    return Spec(family, source, **given)
+
+
+def _option(spec: Spec, part: str) -> tuple[str, Any]:
+    name, _, value = part.partition("=")
+    names = [field.name for field in fields(Spec)[2:]][: None if spec.family in _CHECKPOINTS else 3]
+    if name not in names:
+        raise spec.refuse(f"option {name!r}", f"one of {', '.join(names)}, as in ?device=cpu&dtype=float32")
+    if name == "dtype" and value not in _DTYPES:
+        raise spec.refuse(f"dtype={value}", f"one of {', '.join(_DTYPES)}")
+    if name == "batch":
+        return name, _flag(spec, value)
+    return name, _side(spec, value) if name == "size" else value
+
+
+def _flag(spec: Spec, value: str) -> bool:
+    if value not in ("0", "1"):
+        raise spec.refuse(f"batch={value}", "0 or 1")
+    return value == "1"
+
+
+def _side(spec: Spec, value: str) -> int:
+    side = int(value) if value.isdecimal() and len(value) < 6 else 0
+    if side <= 0 or side % 32 or side > _LARGEST_SIDE:
+        raise spec.refuse(f"size={value}", f"a multiple of 32 up to {_LARGEST_SIDE}, the side that it was trained at")
+    return side

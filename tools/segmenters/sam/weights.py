@@ -1,0 +1,120 @@
+"""Weights: where they are, what they hash to, and in what a file differs from the model that it is given to."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ibisagent.tools.errors import InputError, MissingExtra
+from ibisagent.tools.files import label
+
+__all__ = ["checkpoint", "difference", "differing", "digest", "fetched", "module", "said", "snapshot"]
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_SHOWN = 3
+_OF_SAM2 = ("sam2", "omegaconf", "hydra", "iopath")
+_OF_MODELS = ("transformers", "huggingface_hub", "safetensors")
+_HOW_TO_SAM2 = (
+    "sam2 is not installed; run: pip install 'ibisagent[models]' hydra-core iopath && SAM2_BUILD_CUDA=0 pip install "
+    "--no-deps --no-build-isolation sam2==1.1.0 (ibisagent[sam2] would bring torchvision as well)"
+)
+
+
+def module(name: str) -> Any:
+    """Import an optional module; `MissingExtra` when its package is absent, any other ImportError as it is."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package in _OF_SAM2:
+            raise MissingExtra(_HOW_TO_SAM2) from error
+        if package in _OF_MODELS:
+            raise MissingExtra.of(package, "models") from error
+        raise
+
+
+def said(error: BaseException) -> str:
+    """Put an error in one short line: its type and first sentence."""
+    first = " ".join(str(error).split()).partition(". ")[0]
+    return f"{type(error).__name__}: {first[:100]}"
+
+
+def digest(files: Sequence[Path]) -> str:
+    """Give the first 12 hex digits of the SHA-256 of the files, one after the other."""
+    total = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                total.update(chunk)
+    return total.hexdigest()[:12]
+
+
+def checkpoint(path: Path) -> dict[str, torch.Tensor]:
+    """Read a state dict: ``{"model": state_dict}`` as SAM 2 and MedSAM2 publish it, a bare one, or safetensors."""
+    try:
+        held = _held(path)
+    except MissingExtra:
+        raise
+    except Exception as error:  # unpickling and unzipping what is neither raises almost anything
+        raise InputError(f"{label(path)}: got no weights ({said(error)}), expected a checkpoint; check it") from error
+    state = held.get("model", held) if isinstance(held, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise InputError(f'{label(path)}: got no state dict, expected {{"model": state_dict}}; check the file')
+    return state
+
+
+def _held(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        return module("safetensors.torch").load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def difference(got: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> str | None:
+    """Say which keys of a model a state dict lacks, adds, or holds in another shape; None when it fits."""
+    missing = [name for name in wanted if name not in got]
+    unexpected = [name for name in got if name not in wanted]
+    reshaped = [name for name in wanted if name in got and got[name].shape != wanted[name].shape]
+    return differing(missing, unexpected, reshaped)
+
+
+def differing(missing: Iterable[str], unexpected: Iterable[str], reshaped: Iterable[str]) -> str | None:
+    """Put the names of differing keys in a few words; None when there are none."""
+    parts = [_some(missing, "missing"), _some(unexpected, "unexpected"), _some(reshaped, "of another shape")]
+    return ", ".join(part for part in parts if part) or None
+
+
+def _some(names: Iterable[str], how: str) -> str:
+    names = sorted(names)
+    shown = ", ".join([*names[:_SHOWN], *(["..."] if len(names) > _SHOWN else [])])
+    return f"{len(names)} {'key' if len(names) == 1 else 'keys'} {how} ({shown})" if names else ""
+
+
+def snapshot(source: str) -> Path:
+    """Give the folder of a transformers model: a local one, or a hub id's, fetched unless offline or cached."""
+    folder = Path(source)
+    if (folder / "config.json").is_file():
+        return folder
+    if folder.exists() or not _HUB_ID.fullmatch(source):
+        raise InputError(f"{label(source)}: got no config.json there, expected a transformers model's folder or hub id")
+    wanted = ["config.json", "model*.safetensors*"]
+    found = _hub("snapshot_download", source, allow_patterns=wanted)
+    if not list(found.glob("model*.safetensors")):  # older repositories
+        return _hub("snapshot_download", source, allow_patterns=[*wanted, "pytorch_model*.bin*"])
+    return found
+
+
+def fetched(name: str, file: str) -> Path:
+    """Give one file of a hub id, fetched unless offline or cached."""
+    return _hub("hf_hub_download", name, filename=file)
+
+
+def _hub(how: str, name: str, **options: Any) -> Path:
+    try:
+        return Path(getattr(module("huggingface_hub"), how)(name, **options))
+    except (OSError, ValueError) as error:
+        remedy = "download it and give its path"
+        raise InputError(f"{label(name)}: got no hub id that can be had ({said(error)}); {remedy}") from error
