@@ -39,8 +39,8 @@ lint: $(DEV)
 types: $(DEV)
 	$(BIN)/mypy
 
-bench: $(READY)
-	$(BIN)/python -m ibisagent.evals.bench
+bench: $(DEV)
+	$(BIN)/python -m ibisagent.evals.bench --sam
 
 picture: $(READY)
 	$(BIN)/python -m ibisagent.ui.specimen

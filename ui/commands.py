@@ -150,6 +150,8 @@ def run_case(graph: SegmentationGraph, start: dict[str, Any], case: Case, truth:
     ``start``: the graph's input, its image a `MedicalImage`; ``truth``: the true mask, (H, W) bool, where it is known.
     """
     console = Console()
+    for note in start["image"].notes:
+        console.print(note, style="yellow", markup=False)
     begun = time.perf_counter()
     thread = RunnableConfig(configurable={"thread_id": case.thread or "command line"})
     given, thread = take_up(graph, start, thread) if graph.checkpointer else (start, thread)
