@@ -165,10 +165,20 @@ def test_the_number_of_processes_does_not_matter(dataset, unbroken, tmp_path):
 
 
 SCRIPT = """
-import sys
+import sys, time
 from pathlib import Path
+from ibisagent.evals import journal
 from ibisagent.ui.evaluate import evaluate
 
+append = journal.append
+
+
+def slowly(path, rows):  # so that the run lasts until it is stopped, however busy the machine is
+    append(path, rows)
+    time.sleep(0.5)
+
+
+journal.append = slowly
 if __name__ == "__main__":
     settings = {"baselines": False, "max_steps": 6, "workers": int(sys.argv[3])}
     evaluate(Path(sys.argv[1]), ["oracle", "random"], ["geodesic", "disk"], Path(sys.argv[2]), **settings)

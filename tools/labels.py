@@ -59,10 +59,10 @@ def _counts(plane: NDArray[Any]) -> dict[int, int]:
 
 def _planes(path: Path) -> Iterator[tuple[str | None, NDArray[Any]]]:
     name = path.name.lower()
-    if name.endswith((".nii", ".nii.gz")):
-        from ibisagent.tools import nifti
+    if name.endswith((".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")):
+        from ibisagent.tools import volumes
 
-        return nifti.planes(path)
+        return volumes.planes(path)
     if name.endswith(".npz"):
         from ibisagent.tools import npz
 

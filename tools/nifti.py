@@ -8,9 +8,9 @@ import nibabel as nib
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label
-from ibisagent.tools.volumes import Volume, planes, require_volume
+from ibisagent.tools.volumes import Volume, require_volume
 
-__all__ = ["load", "planes"]
+__all__ = ["load"]
 
 _TEXTS = ("descrip", "aux_file", "intent_name", "db_name")
 _TO_MM = {1: 1000.0, 3: 0.001}  # the header's codes for metre and micron; 2, 0 and what is undefined count as mm
