@@ -175,7 +175,7 @@ append = journal.append
 
 def slowly(path, rows):  # so that the run lasts until it is stopped, however busy the machine is
     append(path, rows)
-    time.sleep(0.5)
+    time.sleep(0.1)
 
 
 journal.append = slowly
@@ -185,12 +185,17 @@ if __name__ == "__main__":
 """
 
 
+def heed_ctrl_c():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it, and so would what they start
+
+
 def stopped(script, dataset, out, workers, how):
     """Run a script in a process group of its own until four more rows are there, stop it, await the end of all."""
     rows = out / "rows.jsonl"
     before = rows.read_bytes().count(b"\n") if rows.exists() else 0
     command = [sys.executable, script, dataset, out, str(workers)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    own = {"start_new_session": True, "preexec_fn": heed_ctrl_c}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **own)
     while not rows.exists() or rows.read_bytes().count(b"\n") < before + 4:
         assert process.poll() is None
         time.sleep(0.002)
