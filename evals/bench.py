@@ -122,20 +122,25 @@ def sam_table(costs: "EpisodeCosts", side: int, clicks: int) -> Table:
     return table
 
 
-def main() -> None:
-    """Print the table."""
-    if "--sam" in sys.argv[1:]:
-        from ibisagent.evals.sam_cost import episode_costs
-
-        Console().print(sam_table(episode_costs(512, 10), 512, 10))
-        return
+def own_table() -> Table:
+    """Measure the loop's own cost at both sizes, with and without a listener."""
     table = Table("picture", "median ms a step", "p95 ms", "in picture copies", title="Own cost of a step")
     for side, streaming in ((512, False), (1024, False), (512, True), (1024, True)):
         costs = step_costs(side, streaming=streaming)
         middle, high = statistics.median(costs), float(np.quantile(costs, 0.95))
         name = f"{side} px, events streamed" if streaming else f"{side} px"
         table.add_row(name, f"{1e3 * middle:.2f}", f"{1e3 * high:.2f}", f"{middle / copy_cost(side):.0f}")
-    Console().print(table)
+    return table
+
+
+def main() -> None:
+    """Print the loop's own cost; with ``--sam`` also an episode with SAM 2.1 tiny, which needs the extra ``sam2``."""
+    console = Console()
+    console.print(own_table())
+    if "--sam" in sys.argv[1:]:
+        from ibisagent.evals.sam_cost import episode_costs
+
+        console.print(sam_table(episode_costs(512, 10), 512, 10))
 
 
 if __name__ == "__main__":
