@@ -6,6 +6,8 @@ IbisError(Exception)
 `-- MissingExtra(ImportError)   an optional dependency is not installed
 """
 
+from importlib.util import find_spec
+
 
 class IbisError(Exception):
     """Base of every error that this package raises on purpose; its text is one line: got, expected, what to do."""
@@ -26,3 +28,10 @@ class MissingExtra(IbisError, ImportError):
     def of(cls, module: str, extra: str) -> "MissingExtra":
         """Name the missing ``module`` and the ``extra`` that brings it."""
         return cls(f"{module} is not installed; run: pip install 'ibisagent[{extra}]'")
+
+    @classmethod
+    def require(cls, extra: str, *modules: str) -> None:
+        """Raise where one of the ``modules`` of an ``extra`` is missing, before anything is computed that needs it."""
+        for module in modules:
+            if find_spec(module) is None:
+                raise cls.of(module, extra)

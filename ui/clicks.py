@@ -14,13 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ibisagent.evals.clicks.bench import Job, Work, jobs_left, jobs_of, play_jobs, run_jobs
-from ibisagent.evals.clicks.plot import require_matplotlib, write_plot
+from ibisagent.evals.clicks.plot import write_plot
 from ibisagent.evals.clicks.protocol import MODES
 from ibisagent.evals.clicks.rows import Row, read_rows
 from ibisagent.evals.clicks.summary import RANKS, TARGETS, summary_of, write_csv, write_json
 from ibisagent.evals.settings import keep_settings
 from ibisagent.tools.datasets import read_dataset
-from ibisagent.tools.errors import InputError
+from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.ui.folder import make_folder
 
 __all__ = ["run_clicks"]
@@ -50,7 +50,7 @@ def run_clicks(
     if clicks < 1 or seed < 0 or (workers is not None and workers < 1):
         got = f"clicks={clicks}, seed={seed}, workers={workers}"
         raise InputError(f"got {got}, expected clicks and workers of 1 or more and a seed of 0 or more; correct them")
-    require_matplotlib()
+    MissingExtra.require("eval", "matplotlib")
     cases = read_dataset(dataset, kind=kind, split=split)
     jobs = jobs_of(cases, dataset, segmenters, modes)
     folder = out if out is not None else Path("runs") / time.strftime("clicks-%Y%m%d-%H%M%S")

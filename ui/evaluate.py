@@ -17,7 +17,7 @@ from ibisagent.agent.prompting import load_prompts
 from ibisagent.evals.rows import Row
 from ibisagent.evals.runner import OnRow, run_eval
 from ibisagent.tools.datasets import Case, read_dataset
-from ibisagent.tools.errors import InputError
+from ibisagent.tools.errors import InputError, MissingExtra
 
 __all__ = ["BASELINES", "evaluate"]
 
@@ -45,6 +45,7 @@ def evaluate(
 
     ``limit``: so many cases, spread evenly over the data set. The same command goes on where an earlier one ended.
     """
+    MissingExtra.require("eval", "jinja2", "matplotlib")
     names = [*policies, *(name for name in BASELINES if baselines and name not in policies)]
     cases = _spread(read_dataset(dataset, kind=kind, split=split), limit)
     words = load_prompts(prompts) if prompts is not None else None

@@ -7,25 +7,15 @@ from ibisagent.evals.clicks.summary import RANKS
 from ibisagent.tools.errors import MissingExtra
 from ibisagent.tools.files import atomic
 
-__all__ = ["require_matplotlib", "write_plot"]
+__all__ = ["write_plot"]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
 _TITLES = {"centre": "centred clicks", "jitter": "jittered clicks", "box": "bounding box, then centred clicks"}
 
 
-def require_matplotlib() -> None:
-    """Raise `MissingExtra` where `write_plot` would, before anything is computed."""
-    try:
-        import matplotlib  # noqa: F401
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        raise MissingExtra.of("matplotlib", "eval") from error
-
-
 def write_plot(path: Path, summary: dict[str, Any]) -> None:
     """Draw the curves of a summary, with their 95 % bands, as PNG; equal summaries give equal bytes."""
-    require_matplotlib()
+    MissingExtra.require("eval", "matplotlib")
     from matplotlib.figure import Figure
 
     whole = [result for result in summary["results"] if result["curve"]]
