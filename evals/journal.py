@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label
+from ibisagent.tools.files import label, reason_of
 
 __all__ = ["append", "mend", "rows_at", "rows_in"]
 
@@ -66,5 +66,6 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InputError(f"{label(path)}: could not be written ({reason}); make room and run it again") from error
+        raise InputError(
+            f"{label(path)}: could not be written ({reason_of(error)}); make room and run it again"
+        ) from error

@@ -16,7 +16,7 @@ from ibisagent.evals.rows import Row, Run, broken, done
 from ibisagent.evals.trajectories import journey
 from ibisagent.tools.datasets.names import is_safe
 from ibisagent.tools.errors import IbisError, InputError
-from ibisagent.tools.files import label
+from ibisagent.tools.files import label, reason_of
 from ibisagent.tools.grids import Mask
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.masks import decode
@@ -57,9 +57,8 @@ def _keep(path: Path, record: Trajectory) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
         remedy = "make room or choose another --out"
-        raise InputError(f"{label(path.parent)}: cannot be made ({reason}); {remedy}") from error
+        raise InputError(f"{label(path.parent)}: cannot be made ({reason_of(error)}); {remedy}") from error
     write_trajectory(path, record)
 
 

@@ -10,7 +10,17 @@ from urllib.parse import unquote, urlsplit
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["atomic", "label", "local_path", "require_file", "require_writable_folder"]
+__all__ = [
+    "VOLUME_ENDINGS",
+    "atomic",
+    "label",
+    "local_path",
+    "reason_of",
+    "require_file",
+    "require_writable_folder",
+]
+
+VOLUME_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
 _LONGEST_LABEL = 120
@@ -20,6 +30,11 @@ def label(source: object) -> str:
     """Give a path as it may stand in an error: one line, and only the tail of a very long one."""
     text = " ".join("".join(c if c.isprintable() else " " for c in str(source)).split())
     return text if len(text) <= _LONGEST_LABEL else f"...{text[-_LONGEST_LABEL:]}"
+
+
+def reason_of(error: OSError) -> str:
+    """Give the system's own words for a failure, as they may stand in an error."""
+    return error.strerror or type(error).__name__
 
 
 def local_path(source: str | os.PathLike[str]) -> Path:
@@ -96,8 +111,9 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         _flush(temporary)
         os.replace(temporary, target)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InputError(f"{label(target)}: could not be written ({reason}); free space or choose another") from error
+        raise InputError(
+            f"{label(target)}: could not be written ({reason_of(error)}); free space or choose another"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

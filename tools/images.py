@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label, local_path, require_file
+from ibisagent.tools.files import VOLUME_ENDINGS, label, local_path, reason_of, require_file
 from ibisagent.tools.grids import Grid, Spacing
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["MedicalImage", "Spacing", "open_image"]
 
 _DICOM_ENDINGS = {".dcm", ".dicom", ".ima", ""}
-_VOLUME_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,7 +132,7 @@ def _read(path: Path, wanted: str | None, window: str | None) -> MedicalImage:
     dicom_header = head[128:132] == b"DICM"
     if raster.recognises(head) and not dicom_header:  # a DICOM preamble may hold a TIFF header (PS3.10 7.1)
         return raster.from_file(path, wanted, window)
-    if name.endswith(_VOLUME_ENDINGS):
+    if name.endswith(VOLUME_ENDINGS):
         from ibisagent.tools import volumes
 
         return volumes.from_file(path, wanted, window)
@@ -155,8 +154,9 @@ def _head(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(132)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InputError(f"{label(path)}: could not be read ({reason}), expected a readable file; check it") from error
+        raise InputError(
+            f"{label(path)}: could not be read ({reason_of(error)}), expected a readable file; check it"
+        ) from error
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.tools.decoding import decoding
-from ibisagent.tools.files import label, require_file
+from ibisagent.tools.files import VOLUME_ENDINGS, label, require_file
 from ibisagent.tools.grids import Mask
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _counts(plane: NDArray[Any]) -> dict[int, int]:
 
 def _planes(path: Path) -> Iterator[tuple[str | None, NDArray[Any]]]:
     name = path.name.lower()
-    if name.endswith((".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")):
+    if name.endswith(VOLUME_ENDINGS):
         from ibisagent.tools import volumes
 
         return volumes.planes(path)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ibisagent.tools.decoding import decoding
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import About, ending_of, require_savable, save_mask
-from ibisagent.tools.files import label, local_path, require_file
+from ibisagent.tools.files import VOLUME_ENDINGS, label, local_path, require_file
 from ibisagent.tools.grids import Mask, VolumeGrid
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.labels import Label, inside, stored
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import PIL.Image
 
 __all__ = ["About", "Rle", "area", "decode", "encode", "read_mask", "require_savable", "rle_key", "save_mask"]
-
-_VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 def read_mask(
@@ -46,7 +44,7 @@ def read_mask(
         return _fitting(inside(decode(source), values), image, "mask")
     path = local_path(source)
     require_file(path)
-    if ending_of(path) in _VOLUMES:
+    if ending_of(path) in VOLUME_ENDINGS:
         return _read_volume(path, image, values)
     return _fitting(_read_flat(path, image, values), image, label(path.name))
 

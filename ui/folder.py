@@ -11,7 +11,7 @@ from ibisagent.agent.sheet import sheet_of
 from ibisagent.agent.state import State
 from ibisagent.agent.trajectory import Trajectory, trajectory, write_trajectory
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import atomic, label, require_writable_folder
+from ibisagent.tools.files import atomic, label, reason_of, require_writable_folder
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.masks import About, decode, save_mask
 
@@ -23,8 +23,9 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        said = error.strerror or type(error).__name__
-        raise InputError(f"{label(path)}: cannot be made ({said}); name a folder that you may write to") from error
+        raise InputError(
+            f"{label(path)}: cannot be made ({reason_of(error)}); name a folder that you may write to"
+        ) from error
     require_writable_folder(path)
 
 

@@ -66,10 +66,9 @@ _ABOUT = ("Creator", "Date", "Format", "Type")
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Set our style; a name in a script that the measuring font lacks is no fault of anybody's."""
-    try:
-        import matplotlib
-    except ModuleNotFoundError as error:
-        raise MissingExtra.of("matplotlib", "eval") from error
+    MissingExtra.require("eval", "matplotlib")
+    import matplotlib
+
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph|.*[Ff]ont", category=UserWarning)
         yield

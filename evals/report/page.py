@@ -35,10 +35,9 @@ def write_report(out: Path, *, cases: int = 3) -> Path:
 
 
 def _template() -> "Template":
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ModuleNotFoundError as error:
-        raise MissingExtra.of("jinja2", "eval") from error
+    MissingExtra.require("eval", "jinja2")
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     loader = PackageLoader("ibisagent.evals.report", "")
     place = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return place.get_template("page.html.j2")

@@ -9,7 +9,7 @@ from ibisagent.tools.datasets.case import Case
 from ibisagent.tools.datasets.manifest import write_manifest
 from ibisagent.tools.datasets.names import identified
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label, local_path
+from ibisagent.tools.files import label, local_path, reason_of
 from ibisagent.tools.labels import Which
 
 __all__ = ["KINDS", "Case", "read_dataset", "write_manifest"]
@@ -42,8 +42,9 @@ def read_dataset(
     try:
         cases = sorted(_read(path, kind or _kind(path), slices, channel), key=lambda case: case.id)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InputError(f"{label(path)}: could not be read ({reason}), expected a readable folder; check it") from None
+        raise InputError(
+            f"{label(path)}: could not be read ({reason_of(error)}), expected a readable folder; check it"
+        ) from None
     chosen = [case for case in cases if split in (None, case.split)]
     if not chosen:
         splits = ", ".join(sorted({repr(case.split) for case in cases}))

@@ -33,10 +33,7 @@ def require(name: str, image: MedicalImage) -> None:
     """Refuse with `InputError` what is no DICOM image, or one that lacks what a segmentation needs of it."""
     if not image.grid.sources:
         raise InputError(f"{name}: got an image that is no DICOM, expected one for .dcm; save .png, .json or .nii.gz")
-    try:
-        import highdicom  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingExtra.of("highdicom", "medical") from error
+    MissingExtra.require("medical", "highdicom")
     planes = np.zeros((1, *_planes(np.zeros(image.shape, np.bool_), image.grid).shape[1:]), np.bool_)
     _segmentation(planes, _shown(image)[:1], image.grid, About(), code(""), name)
 
