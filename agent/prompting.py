@@ -8,14 +8,29 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ibisagent.agent.actions import KINDS, spell
 from ibisagent.agent.coordinates import PROFILES
 from ibisagent.agent.policies.base import Observation
 from ibisagent.tools.errors import InputError
 
-__all__ = ["PromptSet", "load_prompts"]
+__all__ = ["PromptSet", "Said", "load_prompts"]
 
 _TEXTS = ("system", "first", "refine", "question", "undone", "feedback")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """A message of the conversation: words of the ``role`` system, user or assistant, after a picture if there is one.
+
+    ``picture``: (h, w, 3) uint8.
+    """
+
+    role: str
+    text: str = ""
+    picture: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +40,14 @@ class PromptSet:
     texts: dict[str, str]
     actions: dict[str, str]
     coordinates: dict[str, str]
+
+    def conversation(self, observation: Observation) -> list[Said]:
+        """Give everything that a model is shown, in order; a loop, a training sample and a server show the same."""
+        system = self.system(observation)
+        said = [Said("system", system)] if system else []
+        for turn in observation.turns:
+            said += [Said("user", picture=turn.picture), Said("assistant", turn.reply)]
+        return [*said, Said("user", self.user(observation), observation.picture)]
 
     def system(self, observation: Observation) -> str:
         """Write the system message: the task, the actions allowed, how coordinates are written."""
@@ -36,7 +59,16 @@ class PromptSet:
 
     def user(self, observation: Observation) -> str:
         """Write the message beside the picture: the request, what was undone at this mask, what went wrong before."""
-        text = Template(self.texts[_stage(observation)]).safe_substitute(request=observation.request).strip()
+        made = observation.prompts
+        text = (
+            Template(self.texts[_stage(observation)])
+            .safe_substitute(
+                request=observation.request,
+                made=len(made),
+                last=spell(made[-1], observation.frame) if made else "none",
+            )
+            .strip()
+        )
         if observation.undone:
             said = "; ".join(spell(action, observation.frame) for action in observation.undone)
             text += "\n" + Template(self.texts["undone"]).safe_substitute(undone=said).strip()

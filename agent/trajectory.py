@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -123,7 +124,7 @@ def trajectory(
     height, width = image.pixels.shape[:2]
     return Trajectory(
         version=VERSION,
-        made_by=f"ibisagent {version('ibisagent')}",
+        made_by=_made_by(),
         image=state["image"] | {"uri": _relative(state["image"]["uri"], folder)},
         geometry={"height": height, "width": width, "spacing_mm": state["image"]["spacing_mm"]},
         request=state["request"],
@@ -146,6 +147,11 @@ def trajectory(
         truth=encode(truth) if truth is not None else None,
         forked=run["forked"],
     )
+
+
+@cache
+def _made_by() -> str:
+    return f"ibisagent {version('ibisagent')}"
 
 
 def _step(graph: SegmentationGraph, step: StepRecord, frame: Frame, undone: list[dict[str, Any]]) -> Step:

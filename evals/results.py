@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ibisagent.evals.journal import rows_at, rows_in
 from ibisagent.evals.rows import COLUMNS, Key, Pair, Row, key_of
 from ibisagent.evals.summary import RULES, comparisons, figures, timing
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.files import atomic
+from ibisagent.tools.journal import rows_at, rows_in
 
 __all__ = ["write_results"]
 

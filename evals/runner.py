@@ -15,16 +15,16 @@ from typing import Any
 
 from ibisagent.agent import LoopConfig, Policy
 from ibisagent.agent.prompting import PromptSet
-from ibisagent.evals import journal
 from ibisagent.evals.desk import PER_CASE, Desk, Plan, policy_of
-from ibisagent.evals.pool import spread
 from ibisagent.evals.results import write_results
 from ibisagent.evals.rows import COLUMNS, Key, Pair, Row, Run, broken, key_of
-from ibisagent.evals.settings import digest, keep_settings, within
 from ibisagent.evals.worker import work
+from ibisagent.tools import journal
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.pool import spread
 from ibisagent.tools.segmenters import get_segmenter
+from ibisagent.tools.settings import digest, keep_settings, root_of, within
 
 __all__ = ["OnRow", "run_eval"]
 
@@ -57,7 +57,7 @@ def run_eval(
     """
     plan = Plan(
         out=Path(os.path.abspath(out)),
-        root=_root(cases),
+        root=root_of(cases),
         policies={each if isinstance(each, str) else each.name: each for each in policies},
         max_steps=LoopConfig(max_steps=max_steps).max_steps,
         seed=seed,
@@ -83,12 +83,6 @@ def run_eval(
                 if on_row is not None:
                     on_row(row, count, total)
     write_results(plan.out, rows, cases, list(known["policies"]), list(known["segmenters"]))
-
-
-def _root(cases: Sequence[Case]) -> Path:
-    """Give the folder that holds every picture and mask."""
-    files = [path for case in cases for path in (case.image, case.mask) if path is not None]
-    return Path(os.path.commonpath({os.path.dirname(os.path.abspath(path)) for path in files} or {os.getcwd()}))
 
 
 def _require_work(plan: Plan, cases: Sequence[Case], pairs: Sequence[Pair], workers: int | None) -> None:

@@ -23,12 +23,12 @@ from ibisagent.evals.clicks.bench import jobs_left, jobs_of, play_jobs, run_jobs
 from ibisagent.evals.clicks.protocol import box_around
 from ibisagent.evals.clicks.rows import Row, read_rows
 from ibisagent.evals.clicks.summary import figures, summary_of
-from ibisagent.evals.journal import append
-from ibisagent.evals.pool import spread
 from ibisagent.tools.clicks import Click, Pixel, PixelBox, pixel_box
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError, MissingExtra
+from ibisagent.tools.journal import append
 from ibisagent.tools.measure import bounding_box, iou
+from ibisagent.tools.pool import spread
 from ibisagent.tools.segmenters import Prediction, get_segmenter
 from ibisagent.tools.segmenters.disk import DiskSegmenter
 from ibisagent.tools.simulator import NextClick
@@ -418,7 +418,7 @@ def test_rows_of_another_version_of_a_segmenter_are_refused(dataset, unbroken, t
 def test_a_file_of_another_kind_is_refused_and_left_alone(dataset, tmp_path):
     path = tmp_path / "clicks.jsonl"
     path.write_text("my notes\n")
-    with pytest.raises(InputError, match="expected an evaluation's or a new one; choose another --out"):
+    with pytest.raises(InputError, match="expected an earlier run's or a new one; choose another --out"):
         run_clicks(dataset, SEGMENTERS, out=tmp_path)
     assert path.read_text() == "my notes\n"
 

@@ -167,7 +167,7 @@ def test_the_number_of_processes_does_not_matter(dataset, unbroken, tmp_path):
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from ibisagent.evals import journal
+from ibisagent.tools import journal
 from ibisagent.ui.evaluate import evaluate
 
 append = journal.append
@@ -297,7 +297,7 @@ def test_a_folder_that_cannot_be_written_ends_the_run_and_costs_no_case(dataset,
 
 def test_a_folder_that_is_no_evaluation_s_is_refused(dataset, tmp_path):
     (tmp_path / "rows.jsonl").write_text("")
-    with pytest.raises(InputError, match="expected an evaluation's or a new one; choose another --out"):
+    with pytest.raises(InputError, match="expected an earlier run's or a new one; choose another --out"):
         run_eval(read_dataset(dataset), POLICIES, SEGMENTERS, tmp_path)
 
 

@@ -8,13 +8,14 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from ibisagent.tools.clicks import Pixel
 from ibisagent.tools.grids import Mask
 from ibisagent.tools.measure import bounding_box
 
-__all__ = ["Deepest", "NextClick", "deepest", "next_click"]
+__all__ = ["Deepest", "NextClick", "deepest", "depths", "next_click"]
 
 
 class Deepest(NamedTuple):
@@ -36,12 +37,9 @@ def deepest(region: Mask, taken: Collection[Pixel] = ()) -> Deepest | None:
 
     What lies beyond the picture counts as outside, so a region at the border is not clicked on the border.
     """
-    box = bounding_box(region)
-    if box is None:
+    if (found := depths(region)) is None:
         return None
-    top, left = box.top, box.left
-    crop = region[top : box.bottom + 1, left : box.right + 1]
-    depth = ndimage.distance_transform_edt(np.pad(crop, 1))[1:-1, 1:-1]
+    (top, left), depth = found
     for pixel in taken:
         row, column = pixel.row - top, pixel.column - left
         if 0 <= row < depth.shape[0] and 0 <= column < depth.shape[1]:
@@ -50,6 +48,18 @@ def deepest(region: Mask, taken: Collection[Pixel] = ()) -> Deepest | None:
     if depth[row, column] <= 0.0:
         return None
     return Deepest(Pixel(row + top, column + left), float(depth[row, column]))
+
+
+def depths(region: Mask) -> tuple[Pixel, NDArray[np.float64]] | None:
+    """Give each pixel's distance to what is outside ``region`` (H, W), on its bounding box, and that box's first pixel.
+
+    What lies beyond the picture is outside; an empty region has no box.
+    """
+    box = bounding_box(region)
+    if box is None:
+        return None
+    crop = region[box.top : box.bottom + 1, box.left : box.right + 1]
+    return Pixel(box.top, box.left), ndimage.distance_transform_edt(np.pad(crop, 1))[1:-1, 1:-1]
 
 
 def next_click(mask: Mask, truth: Mask, taken: Collection[Pixel] = ()) -> NextClick | None:

@@ -22,6 +22,7 @@ ImageArgument = Annotated[
     Path, typer.Argument(help="PNG, JPEG, TIFF, WebP, BMP, DICOM (file, folder or zip), NIfTI, NRRD, MetaImage or NPZ.")
 ]
 _SEGMENTERS = "geocut, geodesic, disk, or weights: medsam2:FILE, sam2:FILE, sam:ID, medsam:ID, sam2hf:ID."
+_POLICIES = "nano, hf:FOLDER_OR_ID, provider:model, person, centre, random, or none: only the prompts that are given."
 Segmenter = Annotated[str, typer.Option(help=_SEGMENTERS)]
 Segmenters = Annotated[list[str], typer.Option(help=f"{_SEGMENTERS} Repeatable.")]
 Slice = Annotated[str | None, typer.Option("--slice", help="Slice or page, such as 12 or coronal:middle.")]
@@ -41,7 +42,7 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of a policy that draws at r
 def segment(
     image: ImageArgument,
     request: Annotated[str, typer.Argument(help="What to segment, in words.")],
-    policy: Annotated[str | None, typer.Option(help="centre, random, person, or provider:model.")] = None,
+    policy: Annotated[str, typer.Option(help=_POLICIES)] = "nano",
     segmenter: Segmenter = "geocut",
     click: Annotated[list[str] | None, typer.Option(help="A click of yours, '+x,y' or '-x,y', 0 to 1.")] = None,
     box: Annotated[str | None, typer.Option(help="A box of yours, 'x0,y0,x1,y1', 0 to 1.")] = None,
@@ -155,8 +156,54 @@ def evaluate(
     )
 
 
-trajectories = typer.Typer(help="Recorded runs in figures and in pictures.", no_args_is_help=True)
+trajectories = typer.Typer(help="Recorded runs: made for training, in figures and in pictures.", no_args_is_help=True)
 app.add_typer(trajectories, name="trajectories")
+
+
+@trajectories.command("make")
+def make_trajectories(
+    dataset: DataSet,
+    out: Annotated[Path, typer.Option(help="Folder for the records; one that was begun goes on.")],
+    segmenter: Segmenter = "geocut",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = 0,
+    workers: Workers = None,
+    max_steps: MaxSteps = 6,
+    mistakes: Annotated[float, typer.Option(min=0, max=1, help="Share of clicks that are wrong, then undone.")] = 0.3,
+    rough: Annotated[float, typer.Option(min=0, max=1, help="Share of runs that refine a rough mask.")] = 0.1,
+    wrong: Annotated[float, typer.Option(min=0, max=1, help="Share of runs that begin with a wrong mask.")] = 0.1,
+    style: Annotated[str, typer.Option(help="Thoughts: short (fixed sentences) or full (varied).")] = "short",
+    stop_iou: Annotated[float, typer.Option(min=0, max=1, help="The teacher stops at this IoU.")] = 0.85,
+    snap: Annotated[float, typer.Option(min=0, max=0.1, help="Bin width of written coordinates; 0: exact.")] = 0.01,
+    reword: Annotated[bool, typer.Option(help="Word the requests anew, where the data set has no own words.")] = True,
+    min_dice: Annotated[float, typer.Option(min=0, max=1, help="Drop runs that end below this.")] = 0.5,
+    teacher: Annotated[str | None, typer.Option(help="Chat model, provider:model, that writes the thoughts.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many cases, spread over the data set.")] = None,
+    kind: Kind = None,
+    split: Split = None,
+) -> None:
+    """Let a teacher that knows the masks of DATASET, and errs now and then, make trajectories to learn from."""
+    from ibisagent.training import lessons
+    from ibisagent.training import mistakes as errors
+    from ibisagent.training import trajectories as made
+    from ibisagent.ui.making import make
+
+    make(
+        dataset,
+        out,
+        segmenter=segmenter,
+        seed=seed,
+        workers=workers,
+        max_steps=max_steps,
+        mistakes=errors.Mistakes.of(mistakes),
+        starts=made.Starts(rough, wrong),
+        filters=made.Filters(dice=min_dice),
+        lesson=lessons.Lesson(stop_iou=stop_iou, snap=snap or None, style=lessons.style_of(style)),
+        reword=reword,
+        teacher=teacher,
+        limit=limit,
+        kind=kind,
+        split=split,
+    )
 
 
 @trajectories.command()

@@ -18,9 +18,9 @@ from ibisagent.evals.clicks.plot import write_plot
 from ibisagent.evals.clicks.protocol import MODES
 from ibisagent.evals.clicks.rows import Row, read_rows
 from ibisagent.evals.clicks.summary import RANKS, TARGETS, summary_of, write_csv, write_json
-from ibisagent.evals.settings import keep_settings
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError, MissingExtra
+from ibisagent.tools.settings import keep_settings
 from ibisagent.ui.folder import make_folder
 
 __all__ = ["run_clicks"]

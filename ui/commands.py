@@ -63,18 +63,18 @@ class Case:
 
 def run_segment(
     case: Case,
-    policy: str | None,
+    policy: str,
     clicks: tuple[str, ...],
     box: str | None,
     mask: Path | None,
     local_only: bool,
     prompts: Path | None,
 ) -> None:
-    """Segment with a policy, a person's own prompts, or both."""
+    """Segment with a policy, a person's own prompts, or both; the policy ``none`` adds nothing to the prompts."""
     given: list[Click | Box] = [] if box is None else [read_box(box)]
     given += [read_click(text) for text in clicks]
-    chosen = _policy(policy, bool(given) or mask is not None, case.seed, local_only, prompts)
     with kept_here(local_only):
+        chosen = _policy(policy, bool(given) or mask is not None, case.seed, local_only, prompts)
         image = _prepare(case)
         start: dict[str, Any] = {"image": image, "request": case.request, "prompts": given}
         if mask is not None:
@@ -110,10 +110,10 @@ def _recorded_segmenter(record: Trajectory) -> str:
     return name
 
 
-def _policy(name: str | None, given: bool, seed: int, local_only: bool, prompts: Path | None) -> Policy:
-    if name is None and not given:
-        raise InputError("no policy: expected --policy (centre, random, person, provider:model) or a --click")
-    if name is None:
+def _policy(name: str, given: bool, seed: int, local_only: bool, prompts: Path | None) -> Policy:
+    if name == "none" and not given:
+        raise InputError("got --policy none and no prompts, expected a --click, a --box or a --mask with it; give one")
+    if name == "none":
         return ScriptedPolicy([write_reply("The prompts were given.", Terminate(), "Segmented as prompted.")])
     from ibisagent.agent.prompting import load_prompts
 

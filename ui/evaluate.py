@@ -1,23 +1,21 @@
 """`ibisagent eval`: a data set through the loop, with a bar while it lasts, a table and a report at its end."""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ibisagent.agent.privacy import kept_here
 from ibisagent.agent.prompting import load_prompts
-from ibisagent.evals.rows import Row
-from ibisagent.evals.runner import OnRow, run_eval
-from ibisagent.tools.datasets import Case, read_dataset
-from ibisagent.tools.errors import InputError, MissingExtra
+from ibisagent.evals.runner import run_eval
+from ibisagent.tools.datasets import read_dataset
+from ibisagent.tools.errors import MissingExtra
+from ibisagent.ui.over_cases import bar, evenly
 
 __all__ = ["BASELINES", "evaluate"]
 
@@ -47,9 +45,9 @@ def evaluate(
     """
     MissingExtra.require("eval", "jinja2", "matplotlib")
     names = [*policies, *(name for name in BASELINES if baselines and name not in policies)]
-    cases = _spread(read_dataset(dataset, kind=kind, split=split), limit)
+    cases = evenly(read_dataset(dataset, kind=kind, split=split), limit)
     words = load_prompts(prompts) if prompts is not None else None
-    with kept_here(local_only), _bar(out) as tell:
+    with kept_here(local_only), bar(out, "figures") as tell:
         run_eval(
             cases,
             names,
@@ -68,35 +66,6 @@ def evaluate(
     from ibisagent.evals.report import write_report
 
     console.print(f"wrote {escape(str(write_report(out)))}", soft_wrap=True)
-
-
-def _spread(cases: list[Case], limit: int | None) -> list[Case]:
-    if limit is None or limit >= len(cases):
-        return cases
-    if limit < 1:
-        raise InputError(f"got limit={limit}, expected a number of cases from 1 up; raise it or leave it out")
-    return [cases[index * len(cases) // limit] for index in range(limit)]
-
-
-@contextmanager
-def _bar(out: Path) -> Iterator[OnRow]:
-    """Show how far an evaluation is; Ctrl-C leaves a line that says how to go on."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    console = Console(stderr=True)
-    bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
-    task = bar.add_task("starting", total=None)
-
-    def tell(_row: Row, done: int, total: int) -> None:
-        if bar.tasks[task].total is None:
-            bar.reset(task, total=total, completed=done)
-        bar.update(task, completed=done, description="running" if done < total else "figures")
-
-    try:
-        with bar:
-            yield tell
-    except KeyboardInterrupt:
-        console.print(f"what is finished is kept in {escape(str(out))}; the same command goes on from there")
-        raise
 
 
 def _table(summary: dict[str, Any]) -> Table:

@@ -1,4 +1,4 @@
-"""Policies by name: baselines, a script, the oracle, a person, and any LangChain chat model."""
+"""Policies by name: baselines, a script, the oracle, a person, local models, and any LangChain chat model."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ from ibisagent.agent.policies.base import Completion, Observation, Policy, SyncP
 from ibisagent.agent.policies.oracle import OraclePolicy
 from ibisagent.agent.policies.person import PersonPolicy
 from ibisagent.agent.policies.simple import CentrePolicy, RandomPolicy, ScriptedPolicy
-from ibisagent.tools.errors import InputError
+from ibisagent.tools.errors import InputError, MissingExtra
 
 __all__ = [
     "CentrePolicy",
@@ -36,8 +36,9 @@ def get_policy(
 ) -> Policy:
     """Give the policy that a string names; a policy itself passes through.
 
-    ``centre``, ``random`` (with ``seed``), ``person``, ``oracle`` (with ``truth``, the true mask), or
-    ``provider:model`` for a LangChain chat model (with ``prompts``, a `PromptSet`), which ``local_only`` refuses.
+    ``centre``, ``random`` (with ``seed``), ``person``, ``oracle`` (with ``truth``, the true mask); with ``prompts``, a
+    `PromptSet`, in place of their own: ``nano``, the model that ships, ``hf:FOLDER_OR_ID``, a Qwen-VL model in this
+    process, and ``provider:model``, a LangChain chat model. ``local_only`` refuses the latter and asks no model hub.
     """
     if not isinstance(policy, str):
         return policy
@@ -47,10 +48,19 @@ def get_policy(
         return OraclePolicy(truth)
     if policy == "oracle":
         raise InputError("policy 'oracle': it needs the true mask; use OraclePolicy(truth), or `ibisagent simulate`")
+    if policy == "nano" or policy.startswith("hf:"):
+        return _local(policy, prompts, local_only)
     if policy.partition(":")[0] in _REMOTE:
         return _remote(policy, prompts, local_only)
-    names = [*sorted(_PLAIN), "oracle", *(f"{provider}:MODEL" for provider in _REMOTE)]
+    names = [*sorted(_PLAIN), "oracle", "nano", "hf:FOLDER_OR_ID", *(f"{provider}:MODEL" for provider in _REMOTE)]
     raise InputError(f"policy {policy!r}: expected one of {', '.join(names)}")
+
+
+def _local(policy: str, prompts: Any, local_only: bool) -> Policy:
+    MissingExtra.require("models", "torch", "transformers")
+    from ibisagent.agent.policies.local import open_named
+
+    return open_named(policy, prompts=prompts, local_only=local_only)
 
 
 def _remote(policy: str, prompts: Any, local_only: bool) -> Policy:

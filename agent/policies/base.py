@@ -16,7 +16,10 @@ __all__ = ["Completion", "Observation", "Policy", "SyncPolicy", "Turn"]
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A reply. ``usage``: token counts by kind; ``seconds``: time it took; the last two fields serve training."""
+    """A reply. ``usage``: token counts by kind; ``seconds``: time it took; the last three fields serve training.
+
+    ``label``: what a teacher replies at this observation, where that is not ``text``.
+    """
 
     text: str
     finish: str = "stop"
@@ -25,6 +28,7 @@ class Completion:
     model: str = ""
     token_ids: list[int] | None = None
     logprobs: list[float] | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

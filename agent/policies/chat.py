@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ibisagent.agent.policies.base import Completion, Observation
-from ibisagent.agent.prompting import PromptSet, load_prompts
+from ibisagent.agent.prompting import PromptSet, Said, load_prompts
 from ibisagent.tools.errors import InputError, MissingExtra
 
-__all__ = ["ChatPolicy", "image_block", "init_chat"]
+__all__ = ["ChatPolicy", "chat_model", "image_block", "init_chat"]
 
 
 class ChatPolicy:
@@ -38,19 +38,21 @@ class ChatPolicy:
 
     def messages(self, observation: Observation) -> list[BaseMessage]:
         """Write the conversation that the model is shown."""
-        said: list[BaseMessage] = [SystemMessage(self._prompts.system(observation))]
-        for turn in observation.turns:
-            said += [HumanMessage(content=[image_block(turn.picture)]), AIMessage(turn.reply)]
-        now: list[str | dict[Any, Any]] = [
-            image_block(observation.picture),
-            {"type": "text", "text": self._prompts.user(observation)},
-        ]
-        return [*said, HumanMessage(content=now)]
+        return [_message(said) for said in self._prompts.conversation(observation)]
 
     def _completion(self, message: AIMessage, begun: float) -> Completion:
         usage = {key: value for key, value in (message.usage_metadata or {}).items() if isinstance(value, int)}
         finish = str(message.response_metadata.get("finish_reason") or "stop")
         return Completion(str(message.text), finish, usage, time.perf_counter() - begun, self.name)
+
+
+def _message(said: Said) -> BaseMessage:
+    if said.role == "system":
+        return SystemMessage(said.text)
+    if said.role == "assistant":
+        return AIMessage(said.text)
+    content: list[str | dict[Any, Any]] = [image_block(said.picture)] if said.picture is not None else []
+    return HumanMessage(content=[*content, {"type": "text", "text": said.text}] if said.text else content)
 
 
 def image_block(picture: NDArray[Any]) -> dict[str, Any]:
@@ -63,13 +65,19 @@ def image_block(picture: NDArray[Any]) -> dict[str, Any]:
 
 def init_chat(name: str, *, prompts: PromptSet | None = None) -> ChatPolicy:
     """Make a policy from ``provider:model``, as `langchain.chat_models.init_chat_model` understands it."""
+    return ChatPolicy(chat_model(name), prompts=prompts, name=name)
+
+
+def chat_model(name: str) -> BaseChatModel:
+    """Make a LangChain chat model from ``provider:model``, at temperature 0."""
     try:
         from langchain.chat_models import init_chat_model
     except ModuleNotFoundError as error:
         raise MissingExtra.of("langchain", "chat") from error
     try:
-        return ChatPolicy(init_chat_model(name, temperature=0), prompts=prompts, name=name)
+        made: BaseChatModel = init_chat_model(name, temperature=0)
     except ImportError as error:
         raise MissingExtra(f"policy {name!r}: {str(error).splitlines()[0]}") from error
     except Exception as error:  # whatever a provider's client raises about keys and names
         raise InputError(f"policy {name!r}: {type(error).__name__}: {str(error).splitlines()[0]}") from error
+    return made

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 from ibisagent.evals.clicks.protocol import MODES, Mark, Run, play, rough
 from ibisagent.evals.clicks.rows import Key, Row, read_rows
-from ibisagent.evals.journal import append, mend
-from ibisagent.evals.pool import spread
-from ibisagent.evals.settings import within
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.journal import append, mend
+from ibisagent.tools.pool import spread
 from ibisagent.tools.segmenters import Segmenter, get_segmenter
+from ibisagent.tools.settings import within
 from ibisagent.tools.simulator import NextClick
 
 __all__ = ["Job", "Work", "jobs_left", "jobs_of", "play_jobs", "run_jobs"]

@@ -13,7 +13,7 @@ from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import atomic, label
 
-__all__ = ["digest", "keep_settings", "within"]
+__all__ = ["digest", "keep_settings", "root_of", "within"]
 
 
 def keep_settings(rows: Path, cases: Sequence[Case], root: Path, **told: Any) -> dict[str, Any]:
@@ -41,6 +41,12 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def root_of(cases: Sequence[Case]) -> Path:
+    """Give the folder that holds every picture and mask."""
+    files = [path for case in cases for path in (case.image, case.mask) if path is not None]
+    return Path(os.path.commonpath({os.path.dirname(os.path.abspath(path)) for path in files} or {os.getcwd()}))
+
+
 def within(root: Path, path: Path) -> str:
     """Name a file by its path from a folder."""
     return Path(os.path.relpath(path, root)).as_posix()
@@ -57,7 +63,8 @@ def _before(rows: Path, growing: Sequence[str]) -> dict[str, Any] | None:
         return read | {name: dict(read[name]) for name in growing}
     except (OSError, ValueError, TypeError, KeyError) as error:
         got = f"got a folder whose settings.json cannot be read ({type(error).__name__})"
-        raise InputError(f"{label(out)}: {got}, expected an evaluation's or a new one; choose another --out") from error
+        remedy = "expected an earlier run's or a new one; choose another --out"
+        raise InputError(f"{label(out)}: {got}, {remedy}") from error
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:

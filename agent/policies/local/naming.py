@@ -1,0 +1,73 @@
+"""From a name to a local model that every graph of this process shares."""
+
+import os
+import threading
+from importlib.resources import files
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+import torch
+
+from ibisagent.agent.policies.local.opening import PROFILE, open_local
+from ibisagent.agent.policies.local.policy import LocalPolicy
+from ibisagent.agent.prompting import PromptSet
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.files import label
+from ibisagent.tools.segmenters.sam.weights import said
+
+__all__ = ["NANO", "open_named"]
+
+NANO = Path(str(files("ibisagent.agent.policies") / "nano"))
+"""The model that ships."""
+
+_WANTED = ("*.json", "*.safetensors", "*.jinja", "*.txt", PROFILE)
+
+_shared: "WeakValueDictionary[object, LocalPolicy]" = WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def open_named(
+    name: str, *, prompts: PromptSet | None = None, local_only: bool = False, nano: Path = NANO
+) -> LocalPolicy:
+    """Give the policy ``nano``, or ``hf:FOLDER_OR_ID``, the same one while it is in use and its files are unchanged.
+
+    ``local_only``: the hub is not asked; ``nano``: a folder in place of the shipped one. The shipped model runs on the
+    CPU, where it is the same everywhere, any other on CUDA where there is some.
+    """
+    if name == "nano" and not (nano / "model.safetensors").is_file():
+        raise InputError(
+            "policy 'nano': got a build without its model, expected the released one; install that, or name hf:FOLDER"
+        )
+    folder = nano if name == "nano" else _folder(name.partition(":")[2], local_only)
+    key = (
+        name,
+        repr(prompts),
+        folder.resolve(),
+        *sorted((each.name, each.stat().st_mtime_ns) for each in folder.iterdir()),
+    )
+    with _lock:
+        policy = _shared.get(key)
+        if policy is None:
+            cuda = name != "nano" and torch.cuda.is_available()
+            policy = open_local(folder, name=name, prompts=prompts, device="cuda" if cuda else "cpu")
+            _shared[key] = policy
+        return policy
+
+
+def _folder(source: str, local_only: bool) -> Path:
+    """Give a local folder, or fetch a hub's ``owner/model`` or ``owner/model/folder`` unless it is cached."""
+    folder = Path(source)
+    if source and os.path.isdir(folder):
+        return folder
+    named = f"policy 'hf:{label(source)}'"
+    if local_only:
+        raise InputError(f"{named}: got no folder here, and --local-only forbids to ask the hub; give a folder")
+    owner, _, rest = source.partition("/")
+    model, _, inner = rest.partition("/")
+    from huggingface_hub import snapshot_download
+
+    try:
+        wanted = [f"{inner}/{each}" if inner else each for each in _WANTED]
+        return Path(snapshot_download(f"{owner}/{model}", allow_patterns=wanted)) / inner
+    except (OSError, ValueError) as error:
+        raise InputError(f"{named}: got no folder here and no hub id that can be had ({said(error)})") from error

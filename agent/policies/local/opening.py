@@ -1,0 +1,120 @@
+"""From a model's folder to a policy."""
+
+import json
+import os
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from ibisagent.agent.policies.local.inputs import Inputs
+from ibisagent.agent.policies.local.policy import LONGEST, LocalPolicy
+from ibisagent.agent.prompting import PromptSet, load_prompts
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.files import label
+from ibisagent.tools.segmenters.sam.weights import differing, said
+
+__all__ = ["PROFILE", "open_local", "read_profile"]
+
+PROFILE = "ibisagent.toml"
+"""In a model folder: the prompts that the model was trained on, and how its pictures are made ready."""
+
+_TYPES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
+
+
+def open_local(
+    folder: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    prompts: PromptSet | None = None,
+    device: str = "cpu",
+    **options: Any,
+) -> LocalPolicy:
+    """Open a model folder as a policy, in float32 on the CPU; a `PROFILE` in it says how the model is addressed.
+
+    ``prompts`` go before those of the profile; ``options`` as in `LocalPolicy`. `InputError` for anything but a whole
+    model of the Qwen-VL family.
+    """
+    folder = Path(folder)
+    profile = read_profile(folder)
+    model, inputs = _opened(folder, profile.get("square"), device)
+    if prompts is None and "first" in profile:
+        prompts = load_prompts(folder / PROFILE)
+    given = {"longest": profile.get("longest", LONGEST)} | options
+    return LocalPolicy(model, inputs, prompts=prompts, name=name or f"hf:{folder}", **given)
+
+
+def read_profile(folder: Path) -> dict[str, Any]:
+    """Read a model folder's profile; empty when it has none."""
+    path = folder / PROFILE
+    if not path.is_file():
+        return {}
+    try:
+        profile = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{label(path)}: not a readable TOML file ({str(error).splitlines()[0]})") from error
+    for key in ("square", "longest"):
+        if key in profile and (type(profile[key]) is not int or profile[key] < 1):
+            raise InputError(
+                f"{label(path)}: got {key}={profile[key]!r}, expected a whole number from 1 up; correct it"
+            )
+    return profile
+
+
+def _opened(folder: Path, square: int | None, device: str) -> tuple[Any, Inputs]:
+    _require_known(folder)
+    loader: Any = transformers.AutoModelForImageTextToText
+    try:
+        with _quiet(transformers.utils.logging):
+            model, info = loader.from_pretrained(
+                folder,
+                local_files_only=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,  # they come back by name
+                output_loading_info=True,
+                dtype=torch.float32 if device == "cpu" else "auto",
+            )
+            inputs = Inputs.of(folder, square=square)
+    except ImportError:
+        raise
+    except Exception as error:  # whatever a broken config or file makes of itself
+        raise _refused(folder, said(error)) from error
+    wrong = differing(info["missing_keys"], info["unexpected_keys"], [key[0] for key in info["mismatched_keys"]])
+    if wrong is None and inputs.image_id != model.config.image_token_id:
+        wrong = "another model's tokenizer"
+    if wrong is None and inputs.tokenizer.chat_template is None:
+        wrong = "no chat template"
+    if wrong is not None:
+        raise _refused(folder, wrong)
+    return model.to(device), inputs
+
+
+def _require_known(folder: Path) -> None:
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _refused(folder, "no readable config.json with a model_type") from error
+    if found not in _TYPES:
+        raise _refused(folder, f"a model of type {str(found)[:40]!r}")
+
+
+def _refused(folder: Path, got: str) -> InputError:
+    return InputError(f"{label(folder)}: got {got}, expected a whole transformers folder of a Qwen-VL model; check it")
+
+
+@contextmanager
+def _quiet(logging: Any) -> Iterator[None]:
+    """Keep transformers' report and progress bar of a load to itself: what is wrong is raised."""
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()

@@ -1,0 +1,133 @@
+"""Tiny random vision-language models of the Qwen-VL family, in folders as the real ones are published."""
+
+import atexit
+import json
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, Qwen3VLConfig, Qwen3VLForConditionalGeneration
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.utils.logging import disable_progress_bar
+
+from ibisagent.training.fresh import Fresh, make_fresh
+
+torch.set_num_threads(1)
+disable_progress_bar()
+
+PROFILE = """
+square = 64
+longest = 12
+system = ""
+first = "Look: $request"
+refine = "$request $made made, last $last."
+question = "$request"
+undone = "Undone: $undone."
+feedback = ""
+[actions]
+point = "point"
+box = "box"
+backtrack = "backtrack"
+terminate = "terminate"
+[coordinates]
+unit = "unit"
+thousand = "thousand"
+thousand_yx = "thousand_yx"
+pixels = "pixels"
+"""
+
+# What the published templates make of a system message and of messages with a picture before the words.
+STOCK = """\
+{%- for message in messages %}
+{{- '<|im_start|>' + message.role + '\\n' }}
+{%- for part in message.content %}
+{{- '<|vision_start|><|image_pad|><|vision_end|>' if part.type == 'image' else part.text }}
+{%- endfor %}
+{{- '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+{{- '<|im_start|>assistant\\n' }}
+{%- endif %}
+"""
+
+
+@cache
+def _place():
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    return folder
+
+
+@cache
+def qwen25():
+    """Write a Qwen2.5-VL with a profile, which stretches pictures to 64 x 64: 16 tokens each."""
+    profile, folder = _place() / "profile.toml", _place() / "qwen25"
+    profile.write_text(PROFILE)
+    sizes = {"hidden": 48, "layers": 2, "heads": 2, "kv_heads": 1, "ff": 64}
+    vision = {"vision_hidden": 32, "vision_layers": 2, "vision_heads": 2, "vision_ff": 48}
+    texts = ["Look: Segment the liver lesion, please. Nothing is marked yet."] * 2
+    make_fresh(Fresh(picture=64, spread=0.3, **sizes, **vision), texts, profile, folder, seed=1)
+    return folder
+
+
+@cache
+def qwen3():
+    """Write a Qwen3-VL without a profile: patches of 16 pixels, pictures of 4,096 to 16,384 pixels as they are."""
+    folder = _place() / "qwen3"
+    tokenizer = AutoTokenizer.from_pretrained(qwen25())
+    tokenizer.chat_template = STOCK
+    ids = dict(zip(("image", "video", "start", "end"), _marks(tokenizer), strict=True))
+    torch.manual_seed(2)
+    config = Qwen3VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": 48,
+            "intermediate_size": 64,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "head_dim": 24,
+            "initializer_range": 0.3,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 100.0, "mrope_section": [4, 4, 4]},
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+        },
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_heads": 2,
+            "out_hidden_size": 48,
+            "patch_size": 16,
+            "num_position_embeddings": 64,
+            "deepstack_visual_indexes": [0, 1],
+            "initializer_range": 0.3,
+        },
+        image_token_id=ids["image"],
+        video_token_id=ids["video"],
+        vision_start_token_id=ids["start"],
+        vision_end_token_id=ids["end"],
+        tie_word_embeddings=True,
+    )
+    model = Qwen3VLForConditionalGeneration(config)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    size = {"shortest_edge": 4096, "longest_edge": 16384}
+    pictures = Qwen2VLImageProcessorPil(patch_size=16, merge_size=2, size=size, image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    for part in (model, tokenizer, pictures):
+        part.save_pretrained(folder)
+    return folder
+
+
+def _marks(tokenizer):
+    return tokenizer.convert_tokens_to_ids(["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"])
+
+
+def altered(folder, target, file="config.json", **changes):
+    """Copy a model's folder with keys of one of its JSON files changed."""
+    shutil.copytree(folder, target)
+    held = json.loads((target / file).read_text())
+    (target / file).write_text(json.dumps(held | changes))
+    return target

@@ -1,0 +1,64 @@
+"""Phantoms: medical-looking pictures with exact named masks, made by seed. Synthetic; no patient is in them."""
+
+from importlib import import_module
+
+import numpy as np
+
+from ibisagent.tools.errors import InputError
+from ibisagent.training.phantoms.camera import shoot
+from ibisagent.training.phantoms.phantom import Drawing, Phantom
+
+__all__ = ["DIFFICULTY", "MODALITIES", "SIZE", "Drawing", "Phantom", "draw"]
+
+MODALITIES = (
+    "ct_abdomen",
+    "chest_xray",
+    "brain_mr",
+    "ultrasound",
+    "dermoscopy",
+    "endoscopy",
+    "fundus",
+    "fluorescence",
+    "histology",
+)
+"""Each is drawn by the module of its name."""
+
+SIZE = 256
+DIFFICULTY = 0.5
+_SIZES = (32, 4096)
+_SMALLEST = 0.0012  # share of the picture
+_DRAWING, _CAMERA = 0, 1
+
+
+def draw(modality: str, seed: int, size: int = SIZE, difficulty: float = DIFFICULTY) -> Phantom:
+    """Draw the phantom of a seed, (size, size) or (size, size, 3) uint8: the same for the same arguments.
+
+    ``difficulty`` in [0, 1]: how much contrast, noise and clutter hide the targets. `InputError` for an unknown
+    modality, a size outside 32 to 4096, a difficulty outside [0, 1] or a negative seed.
+    """
+    if modality not in MODALITIES:
+        raise InputError(f"got modality {modality[:40]!r}, expected one of {', '.join(MODALITIES)}; name one")
+    if not _SIZES[0] <= size <= _SIZES[1]:
+        raise InputError(f"got size={size}, expected {_SIZES[0]} to {_SIZES[1]} pixels; change it")
+    if not 0 <= difficulty <= 1:
+        raise InputError(f"got difficulty={difficulty}, expected a number from 0 to 1; change it")
+    if seed < 0:
+        raise InputError(f"got seed={seed}, expected a whole number from 0 up; change it")
+    root, hidden = (seed, MODALITIES.index(modality)), _hidden(difficulty)
+    artist = import_module(f"{__name__}.{modality}")
+    drawing: Drawing = artist.draw(np.random.default_rng([*root, _DRAWING]), size, hidden)
+    picture, masks = shoot(np.random.default_rng([*root, _CAMERA]), drawing.image, drawing.masks, hidden)
+    return Phantom(
+        modality=modality,
+        seed=seed,
+        difficulty=difficulty,
+        image=picture,
+        masks={name: mask for name, mask in masks.items() if mask.mean() >= _SMALLEST},
+        absent=drawing.absent,
+        lesions=drawing.lesions,
+    )
+
+
+def _hidden(difficulty: float) -> float:
+    """Give how hard to draw, so that at the default an oracle with geocut ends at a mean IoU of about .82."""
+    return float(np.interp(difficulty, (0, 0.5, 1), (0, 0.75, 1)))

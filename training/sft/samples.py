@@ -1,0 +1,149 @@
+"""From trajectories to samples: one for each state before a reply, found again in its file when it is needed."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ibisagent.agent.prompting import PromptSet, Said
+from ibisagent.agent.stores import RunStore
+from ibisagent.agent.trajectory import Trajectory
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.files import label
+from ibisagent.tools.masks import decode, rle_key
+from ibisagent.training.states import Before, config_of, parts_of, states_of
+
+__all__ = ["Mistakes", "Place", "Sample", "Samples"]
+
+Mistakes = Literal["mask", "correct"]
+"""What is learned where a recorded action was a mistake: its thought alone, or what the teacher said instead."""
+
+MISTAKE = "mistake"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a sample lies: the byte in ``file`` at which its record begins, and the state's number in it.
+
+    ``shown`` names the picture with its mask: samples of one name are shown the same.
+    """
+
+    file: int
+    byte: int
+    number: int
+    shown: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """What the policy is shown, and the reply that it learns.
+
+    ``action_counts``: the tokens of the action carry loss, as those of the thought do; not so those of a mistake.
+    ``missed``: (H, W) bool, where a click of the reply may lie, None for every other reply.
+    """
+
+    conversation: list[Said]
+    reply: str
+    action_counts: bool
+    missed: NDArray[np.bool_] | None
+
+
+class Samples:
+    """The samples of trajectory files; nothing but their places is held."""
+
+    def __init__(self, files: Sequence[Path], prompts: PromptSet, *, mistakes: Mistakes = "correct") -> None:
+        """Find the samples of ``.jsonl`` files; the first record's settings decide what a policy is shown."""
+        self.files, self._prompts, self._mistakes = list(files), prompts, mistakes
+        self.places = list(self._find())
+        if not self.places:
+            raise InputError(f"got no state in {len(self.files)} trajectory files, expected some; make trajectories")
+        self._parts = parts_of(config_of(self._record(self.places[0])))
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Render a sample with the code that the loop shows its states by."""
+        place = self.places[index]
+        record = self._record(place)
+        store = RunStore()
+        parts = replace(self._parts, store=store)
+        before = list(states_of(record, self.files[place.file].parent, store))[place.number]
+        observation = parts.observation(before.state)
+        reply = _reply(before, self._mistakes)
+        truth = decode(record.truth) if record.truth is not None else None
+        return Sample(
+            conversation=self._prompts.conversation(observation),
+            reply=reply,
+            action_counts=self._mistakes == "correct" or not is_mistake(before),
+            missed=_missed(reply, observation.mask, truth),
+        )
+
+    def texts_of(self, index: int) -> Iterator[str]:
+        """Give a sample's prompt and reply as text, from which a tokenizer is trained."""
+        sample = self[index]
+        yield from (said.text for said in sample.conversation)
+        yield sample.reply
+
+    def groups(self, most: int) -> list[list[int]]:
+        """Gather samples that are shown the same picture, at most ``most`` of them together."""
+        together: dict[str, list[int]] = {}
+        for index, place in enumerate(self.places):
+            together.setdefault(place.shown, []).append(index)
+        return [some[start : start + most] for some in together.values() for start in range(0, len(some), most)]
+
+    def _find(self) -> Iterator[Place]:
+        for number, path in enumerate(self.files):
+            for byte, record in _records(path):
+                for index, shown in enumerate(_shown(record, self._mistakes)):
+                    if shown is not None:
+                        yield Place(number, byte, index, shown)
+
+    def _record(self, place: Place) -> Trajectory:
+        with self.files[place.file].open("rb") as file:
+            file.seek(place.byte)
+            return Trajectory.from_json(json.loads(file.readline()))
+
+
+def _records(path: Path) -> Iterator[tuple[int, Trajectory]]:
+    byte = 0
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                yield byte, Trajectory.from_json(json.loads(line))
+                byte += len(line)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{label(path)}: not a readable trajectory file ({type(error).__name__})") from error
+
+
+def _shown(record: Trajectory, mistakes: Mistakes) -> Iterable[str | None]:
+    """Name what is shown at each reply; None where nothing is to be learned."""
+    mask = record.start
+    for step in record.steps:
+        if step.reply is not None:
+            learned = step.by == "policy" and (step.action is not None or "label" in step.completion)
+            yield f"{record.image['sha']} {rle_key(mask)}" if learned else None
+        mask = step.mask
+
+
+def is_mistake(before: Before) -> bool:
+    """Tell whether a recorded reply is one that nobody should learn."""
+    return before.step.completion.get("model") == MISTAKE
+
+
+def _reply(before: Before, mistakes: Mistakes) -> str:
+    said = before.step.completion.get("label")
+    return str(said if said is not None and mistakes == "correct" else before.step.reply)
+
+
+def _missed(reply: str, mask: NDArray[np.bool_], truth: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    if truth is None:
+        return None
+    if "Positive Point" in reply:
+        return truth & ~mask
+    return mask & ~truth if "Negative Point" in reply else None

@@ -1,0 +1,48 @@
+"""What the commands over a data set share: which cases are taken, and a bar while they are worked on."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ibisagent.tools.datasets import Case
+from ibisagent.tools.errors import InputError
+
+__all__ = ["bar", "evenly"]
+
+
+def evenly(cases: list[Case], limit: int | None) -> list[Case]:
+    """Take ``limit`` cases, spread evenly over all."""
+    if limit is None or limit >= len(cases):
+        return cases
+    if limit < 1:
+        raise InputError(f"got limit={limit}, expected a number of cases from 1 up; raise it or leave it out")
+    return [cases[index * len(cases) // limit] for index in range(limit)]
+
+
+@contextmanager
+def bar(out: Path, at_the_end: str) -> Iterator[Callable[[dict[str, Any], int, int], None]]:
+    """Give what is told of each new row, how many are done, and of how many; Ctrl-C leaves a line on how to go on.
+
+    ``at_the_end``: what follows when all rows are there.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = Console(stderr=True)
+    progress = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
+    task = progress.add_task("starting", total=None)
+
+    def tell(_row: dict[str, Any], done: int, total: int) -> None:
+        if progress.tasks[task].total is None:
+            progress.reset(task, total=total, completed=done)
+        progress.update(task, completed=done, description="running" if done < total else at_the_end)
+
+    try:
+        with progress:
+            yield tell
+    except KeyboardInterrupt:
+        console.print(f"what is finished is kept in {escape(str(out))}; the same command goes on from there")
+        raise
