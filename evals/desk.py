@@ -1,7 +1,6 @@
 """What a process of an evaluation keeps from case to case: what it was told, its segmenters and its policies."""
 
 import contextlib
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,17 +8,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ibisagent.agent import Policy, get_policy
+from ibisagent.agent.policies import PER_CASE
 from ibisagent.agent.prompting import PromptSet
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.grids import Mask
 from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.tools.segmenters.memo import Memo, Picture
+from ibisagent.tools.settings import case_seed
 
-__all__ = ["PER_CASE", "Answers", "Desk", "Plan", "Tool", "policy_of"]
-
-PER_CASE = ("oracle", "random")
-"""Policies that are made for each case, with its truth and a seed of its own."""
+__all__ = ["Answers", "Desk", "Plan", "Tool", "policy_of"]
 
 _EMBEDDINGS = 4
 _BYTES = 64 * 2**20
@@ -27,7 +25,10 @@ _BYTES = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What every process of an evaluation is told; ``root``: the folder that the keys of pictures are relative to."""
+    """What every process of an evaluation is told.
+
+    ``root``: the folder that the keys of pictures are relative to; ``start``: see `evals.beginning`.
+    """
 
     out: Path
     root: Path
@@ -36,6 +37,7 @@ class Plan:
     seed: int
     prompts: PromptSet | None
     local_only: bool
+    start: str = "nothing"
 
 
 class Tool:
@@ -99,8 +101,7 @@ class Desk:
         """Give a policy, made at its first use, or for this case alone."""
         given = self.plan.policies[name]
         if given in PER_CASE:
-            seed = int.from_bytes(hashlib.sha256(f"{self.plan.seed} {case.id}".encode()).digest()[:8], "big")
-            return get_policy(given, truth=truth, seed=seed)
+            return get_policy(given, truth=truth, seed=case_seed(self.plan.seed, case.id))
         if name not in self._policies:
             self._policies[name] = policy_of(self.plan, name)
         return self._policies[name]

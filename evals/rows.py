@@ -1,9 +1,13 @@
 """The rows of an evaluation: one flat, JSON-plain row for each case, policy and segmenter; None where unknown.
 
-In `COLUMNS` order: what the case is, what was run and how it ended, the fields of `CaseMetrics`, those of the journey,
-and last, in `VOLATILE`, what differs between two equal runs. ``status`` is "done" or "broken", with ``reason`` in one
-line; any typed stop is "done", for its mask counts. ``image`` is the picture's file in the data set: targets and slices
-of one file are one unit of the bootstrap.
+In `COLUMNS` order: what the case is, what was run and how it ended, the fields of `CaseMetrics`, what the run began
+from, the fields of the journey, and last, in `VOLATILE`, what differs between two equal runs. ``status`` is "done" or
+"broken", with ``reason`` in one line; any typed stop is "done", for its mask counts. ``image`` is the picture's file in
+the data set: targets and slices of one file are one unit of the bootstrap.
+
+``start`` is what was planted, None in a run that begins with nothing: ``start_iou`` is that of the mask which the
+policy met first, ``start_undone`` says whether the planted mask or click was undone. ``first_hit``: the policy's first
+click or box hit (`ibisagent.tools.judging`), None when it made none.
 """
 
 from typing import Any, NamedTuple
@@ -23,23 +27,38 @@ Pair = tuple[str, str]
 
 _CASE = ("id", "image", "target", "modality", "source", "split", "request")
 _RUN = ("policy", "segmenter", "status", "reason", "stop")
+_START = ("start", "start_iou", "start_undone")
 _JOURNEY = (
     *("turns", "length", *(f"iou_at_{k}" for k in RANKS), "best_iou", "overshoot"),
-    *("hits", "misses", "click_hit_rate", "wasted_clicks", "valid", "valid_action_rate", "repaired", "repair_rate"),
+    *(
+        "first_hit",
+        "hits",
+        "misses",
+        "click_hit_rate",
+        "wasted_clicks",
+        "valid",
+        "valid_action_rate",
+        "repaired",
+        "repair_rate",
+    ),
     *("progressed", "progress_rate", "undos", "undos_helped", "undo_gain"),
 )
 VOLATILE = ("seconds", "policy_seconds", "segmenter_seconds", "tokens")
 """Sums over a run, by the clock, while other processes compute; encoding the picture counts for the segmenter."""
-COLUMNS = (*_CASE, *_RUN, *CaseMetrics._fields, *_JOURNEY, "score", "trajectory", *VOLATILE)
+COLUMNS = (*_CASE, *_RUN, *CaseMetrics._fields, *_START, *_JOURNEY, "score", "trajectory", *VOLATILE)
 
 
 class Run(NamedTuple):
-    """What a row is about; ``image``: the key of the case's picture, ``policy``, ``segmenter``: by name."""
+    """What a row is about; ``image``: the key of the case's picture, ``policy``, ``segmenter``: by name.
+
+    ``others``: further cases of the picture, where their masks are asked for.
+    """
 
     case: Case
     image: str
     policy: str
     segmenter: str
+    others: tuple[Case, ...] = ()
 
 
 def key_of(row: Row) -> Key:
@@ -57,9 +76,18 @@ def broken(run: Run, reason: str) -> Row:
     return _row(run, status="broken", reason=" ".join(reason.split())[:300])
 
 
-def done(run: Run, record: Trajectory, path: str, metrics: CaseMetrics, journey: Journey, encoding: float) -> Row:
+def done(
+    run: Run,
+    record: Trajectory,
+    path: str,
+    metrics: CaseMetrics,
+    journey: Journey,
+    encoding: float,
+    start: str | None = None,
+) -> Row:
     """Write the row of a case that was run; ``path``: the record's in the output folder, ``encoding``: in seconds.
 
+    ``start``: what was planted.
     ``reason`` is what a failed policy, segmenter or store said. ``undos_helped`` raised the IoU,
     ``undo_gain`` is the mean IoU that an undo gained.
     """
@@ -76,7 +104,14 @@ def done(run: Run, record: Trajectory, path: str, metrics: CaseMetrics, journey:
         tokens=sum(journey.tokens) if journey.tokens else None,
         **metrics._asdict(),
         **_figures(journey),
+        **(_start(start, journey) if start is not None else {}),
     )
+
+
+def _start(kind: str, journey: Journey) -> Row:
+    planted = 1 if kind == "click" else 0  # the step that planted it; 0 is the initial mask
+    met = journey.fit.met if journey.fit is not None else None
+    return {"start": kind, "start_iou": met, "start_undone": any(undo.of == planted for undo in journey.undos)}
 
 
 def _figures(journey: Journey) -> Row:
@@ -88,7 +123,8 @@ def _figures(journey: Journey) -> Row:
     fit = journey.fit
     if fit is not None:
         same = ("overshoot", "hits", "misses", "click_hit_rate", "progressed", "progress_rate")
-        figures |= {name: getattr(fit, name) for name in same} | {"best_iou": fit.best, "wasted_clicks": fit.wasted}
+        figures |= {name: getattr(fit, name) for name in same}
+        figures |= {"best_iou": fit.best, "wasted_clicks": fit.wasted, "first_hit": fit.first}
         figures |= {f"iou_at_{k}": fit.at[str(k)] for k in RANKS}
     return figures
 

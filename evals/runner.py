@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ibisagent.agent import LoopConfig, Policy
+from ibisagent.agent.policies import PER_CASE
 from ibisagent.agent.prompting import PromptSet
-from ibisagent.evals.desk import PER_CASE, Desk, Plan, policy_of
+from ibisagent.evals.beginning import STARTS
+from ibisagent.evals.desk import Desk, Plan, policy_of
 from ibisagent.evals.results import write_results
 from ibisagent.evals.rows import COLUMNS, Key, Pair, Row, Run, broken, key_of
 from ibisagent.evals.worker import work
@@ -41,6 +43,7 @@ def run_eval(
     out: str | os.PathLike[str],
     *,
     max_steps: int = 20,
+    start: str = "nothing",
     seed: int = 0,
     workers: int | None = None,
     prompts: PromptSet | None = None,
@@ -49,6 +52,7 @@ def run_eval(
 ) -> None:
     """Run every policy with every segmenter on every case and write the folder ``out``.
 
+    ``start``: what runs begin from, one of `ibisagent.evals.beginning.STARTS`, drawn from (seed, case id).
     Equal settings give equal rows but for `VOLATILE`, whatever ``workers`` (processes, by default one a core). What
     ``out`` has finished is not run again: with other settings than its own it is an `InputError`, further policies and
     segmenters join the earlier ones. A broken case, or one that kills its process, is a row with the reason.
@@ -63,6 +67,7 @@ def run_eval(
         seed=seed,
         prompts=prompts,
         local_only=local_only,
+        start=start,
     )
     pairs = [(policy, name) for policy in plan.policies for name in dict.fromkeys(segmenters)]
     _require_work(plan, cases, pairs, workers)
@@ -94,6 +99,8 @@ def _require_work(plan: Plan, cases: Sequence[Case], pairs: Sequence[Pair], work
         raise InputError(f"got {got}, expected one of each or more; name them")
     if len({case.id for case in cases}) < len(cases):
         raise InputError("got cases of equal ids, expected each id once; name them anew")
+    if plan.start not in STARTS:
+        raise InputError(f"got start {plan.start[:40]!r}, expected one of {', '.join(STARTS)}; choose one")
     if "person" in plan.policies:
         raise InputError("policy 'person': got one that asks, expected one that acts alone; use `ibisagent segment`")
     for name in plan.policies:
@@ -106,6 +113,7 @@ def _told(plan: Plan, segmenters: Iterable[str]) -> dict[str, Any]:
     prompts = digest(asdict(plan.prompts)) if plan.prompts is not None else None
     return {
         "max_steps": plan.max_steps,
+        "start": plan.start,
         "seed": plan.seed,
         "policies": {name: None if name in _WORDLESS else prompts for name in plan.policies},
         "segmenters": {name: get_segmenter(name).fingerprint for name in segmenters},
@@ -114,8 +122,17 @@ def _told(plan: Plan, segmenters: Iterable[str]) -> dict[str, Any]:
 
 def _todo(plan: Plan, cases: Sequence[Case], pairs: Sequence[Pair], done: AbstractSet[Key]) -> Iterator[list[Run]]:
     """Give for each case what is still to be run on it."""
+    pictures: dict[Any, list[Case]] = {}
+    if plan.start == "wrong":
+        for case in cases:
+            pictures.setdefault(_picture(case), []).append(case)
     for case in cases:
         image = within(plan.root, case.image)
-        left = [Run(case, image, *pair) for pair in pairs if (case.id, *pair) not in done]
+        others = tuple(other for other in pictures.get(_picture(case), ()) if other.id != case.id)
+        left = [Run(case, image, *pair, others) for pair in pairs if (case.id, *pair) not in done]
         if left:
             yield left
+
+
+def _picture(case: Case) -> tuple[Any, ...]:
+    return case.image, case.slice, case.window

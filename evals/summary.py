@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ibisagent.evals.behaviour import GAIN, behaviour
 from ibisagent.evals.metrics import calibration, group_metrics
 from ibisagent.evals.rows import VOLATILE, Row, metrics_of
 from ibisagent.evals.stats import Bootstrap, compare, holm, mean_interval
@@ -25,16 +26,18 @@ RULES = {
     "resamples": _HOW.resamples,
     "resamples_in_groups": _IN_GROUPS.resamples,
     "threshold": _THRESHOLD,
+    "gain": GAIN,
 }
-"""How intervals are drawn, and above which IoU a mask is the right entity."""
+"""How intervals are drawn, above which IoU a mask is the right entity, which gain of IoU outweighs a planted click."""
 _GROUPINGS = ("modality", "target", "source")
 
 
 def figures(rows: Sequence[Row]) -> Plain:
     """Put the rows of one policy with one segmenter in figures.
 
-    ``overall`` and, by name, each group of ``modality``, ``target`` and ``source``: `group_metrics` over the cases that
-    are not broken. ``gap``: between the best and the worst source's mean IoU per case, None with fewer than two.
+    ``overall`` and, by name, each group of ``modality``, ``target`` and ``source``: `group_metrics` and `behaviour` of
+    the cases that are not broken. ``gap``: between the best and the worst source's mean IoU per case, None with fewer
+    than two.
     """
     done = [row for row in rows if row["status"] == "done"]
     overall = _metrics(done, _HOW)
@@ -54,7 +57,7 @@ def figures(rows: Sequence[Row]) -> Plain:
 def _metrics(rows: Sequence[Row], how: Bootstrap) -> Plain:
     measured = [metrics for row in rows if (metrics := metrics_of(row)) is not None]
     found = group_metrics(measured, [row["image"] for row in rows], threshold=_THRESHOLD, how=how)
-    return {name: interval._asdict() for name, interval in found.items()}
+    return {name: interval._asdict() for name, interval in (found | behaviour(rows, _THRESHOLD, how)).items()}
 
 
 def _mean(rows: Sequence[Row], column: str) -> Plain:

@@ -10,6 +10,7 @@ from ibisagent.agent import ImageStore, LoopConfig, RunStore, build_graph
 from ibisagent.agent.privacy import kept_here
 from ibisagent.agent.state import Input
 from ibisagent.agent.trajectory import Trajectory, trajectory, write_trajectory
+from ibisagent.evals.beginning import begin
 from ibisagent.evals.desk import Answers, Desk, Plan
 from ibisagent.evals.metrics import case_metrics
 from ibisagent.evals.rows import Row, Run, broken, done
@@ -32,21 +33,21 @@ def work(desk: Desk, runs: Sequence[Run]) -> list[Row]:
         try:
             image = case.open()
             truth = case.truth(image)
+            given = begin(desk.plan.start, desk.plan.seed, case, runs[0].others, image, truth)
         except Exception as error:
             return [broken(run, _said(error, desk.plan)) for run in runs]
-        return [_row(desk, run, image, truth) for run in runs]
+        return [_row(desk, run, image, truth, given) for run in runs]
 
 
-def _row(desk: Desk, run: Run, image: MedicalImage, truth: Mask) -> Row:
+def _row(desk: Desk, run: Run, image: MedicalImage, truth: Mask, given: Input) -> Row:
     path = f"trajectories/{_file(run.policy)}/{_file(run.segmenter)}/{_file(run.case.id)}.json"
     target = desk.plan.out / path
     try:
         tool = desk.tool(run.segmenter)
         encoding = tool.seconds(image)
-        record = _record(desk, run, image, truth, Answers(tool), target.parent)
-        row = done(
-            run, record, path, case_metrics(decode(record.mask), truth, image.spacing), journey(record), encoding
-        )
+        record = _record(desk, run, image, truth, given, Answers(tool), target.parent)
+        metrics = case_metrics(decode(record.mask), truth, image.spacing)
+        row = done(run, record, path, metrics, journey(record), encoding, desk.plan.start if given else None)
     except (Exception, SystemExit) as error:
         return broken(run, _said(error, desk.plan))
     _keep(target, record)
@@ -62,7 +63,9 @@ def _keep(path: Path, record: Trajectory) -> None:
     write_trajectory(path, record)
 
 
-def _record(desk: Desk, run: Run, image: MedicalImage, truth: Mask, memo: Memo, folder: Path) -> Trajectory:
+def _record(
+    desk: Desk, run: Run, image: MedicalImage, truth: Mask, given: Input, memo: Memo, folder: Path
+) -> Trajectory:
     graph = build_graph(
         desk.policy(run.policy, run.case, truth),
         memo,
@@ -70,7 +73,7 @@ def _record(desk: Desk, run: Run, image: MedicalImage, truth: Mask, memo: Memo, 
         images=ImageStore(),
         store=RunStore(),
     )
-    ended = graph.invoke(Input(image=image, request=run.case.request))
+    ended = graph.invoke(given | Input(image=image, request=run.case.request))
     return trajectory(graph, ended, truth=truth, folder=folder)
 
 

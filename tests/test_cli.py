@@ -1,6 +1,7 @@
 """The command line as a user meets it: one subprocess a case, exit codes, one line for every mistake."""
 
 import json
+import re
 import signal
 import struct
 import subprocess
@@ -68,7 +69,9 @@ def test_replay_tells_a_changed_record_and_a_changed_image(case, pixels):
 
 def test_own_clicks_need_no_policy(case):
     ran = run(
-        "segment", "scan.png", "the ellipse", "--click", "+0.55,0.42", "--click", "-0.1,0.1", "--out", "o", cwd=case
+        *("segment", "scan.png", "the ellipse", "--policy", "none", "--out", "o"),
+        *("--click", "+0.55,0.42", "--click", "-0.1,0.1"),
+        cwd=case,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     steps = json.loads((case / "o/trajectory.json").read_text())["steps"]
@@ -83,7 +86,7 @@ def test_own_clicks_need_no_policy(case):
 def test_box_mask_and_every_save(case):
     ran = run(
         *("segment", "scan.png", "the ellipse", "--box", "0.2,0.2,0.8,0.7", "--mask", "truth.png", "--out", "o"),
-        *("--save", "one.png", "--save", "two.json", "--segmenter", "disk"),
+        *("--save", "one.png", "--save", "two.json", "--segmenter", "disk", "--policy", "none"),
         cwd=case,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -144,6 +147,7 @@ def test_a_slice_of_a_volume_is_saved_on_the_volume_s_grid(tmp_path):
     nibabel.save(nibabel.Nifti1Image(volume, affine), tmp_path / "v.nii.gz")
     ran = run(
         *("segment", "v.nii.gz", "the cube", "--slice", "3", "--click", "+0.5,0.5", "--save", "m.nii.gz", "--out", "o"),
+        *("--policy", "none"),
         cwd=tmp_path,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -160,6 +164,7 @@ def test_doctor_tells_what_is_missing_and_runs_the_loop(tmp_path):
     ran = run("doctor", cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "geocut: " in ran.stdout
+    assert re.search("^nano(: [0-9]+ steps| cannot run here: )", ran.stdout, re.MULTILINE)
     assert not list(tmp_path.iterdir())
 
 
@@ -215,7 +220,8 @@ def test_a_broken_image_is_one_line_and_exit_code_2(name, tmp_path, pixels):
         (["--click", "+312,200"], "0 to 1"),
         (["--click", "+nan,0.5"], "0 to 1"),
         (["--box", "0.5,0.5,0.1,0.1"], "empty box"),
-        ([], "--policy"),
+        (["--policy", "none"], "--click"),
+        (["--policy", "hf:owner/model", "--local-only"], "--local-only"),
     ],
 )
 def test_a_wrong_option_is_one_line_and_exit_code_2(arguments, said, case, capsys, monkeypatch):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,9 +15,12 @@ from conftest import ellipse
 from PIL import Image
 from typer.testing import CliRunner
 
+from ibisagent.agent.actions import Backtrack, Terminate
 from ibisagent.agent.parsing import parse_reply
+from ibisagent.agent.policies import Completion, SyncPolicy
 from ibisagent.agent.replay import replay
 from ibisagent.agent.trajectory import Trajectory, read_trajectories
+from ibisagent.tools.clicks import pixel_of
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.images import open_image
@@ -192,6 +196,9 @@ def test_a_finished_folder_is_left_alone_and_other_settings_are_refused(dataset,
         ({"workers": 0}, "got 0 workers"),
         ({"segmenter": "nothing"}, "segmenter 'nothing': expected one of"),
         ({"max_steps": 0}, "max_steps=0"),
+        ({"policy": "person"}, "expected one that acts alone"),
+        ({"policy": "nobody"}, "policy 'nobody': expected one of"),
+        ({"policy": "centre", "mistakes": Mistakes.of(0.1)}, "got mistakes and a policy"),
     ],
 )
 def test_what_cannot_be_made_is_refused_before_anything_is_written(dataset, tmp_path, settings, said):
@@ -221,6 +228,57 @@ def test_runs_that_teach_nothing_are_dropped(unbroken):
     assert faults[:2] == [None, None]
     assert [fault.split()[0] for fault in faults[2:]] == ["final", str(len(good.steps)), "a", "the", "ended"]
     assert faults[6] == "ended by segmenter_error: no memory"
+
+
+class Stubborn(SyncPolicy):
+    """Clicks on one place, says nothing that can be read, clicks there again, then stops."""
+
+    name = "stubborn"
+
+    def act(self, observation):
+        click = "<think>Here.</think>\n<action>Positive Point (0.0100, 0.0100)</action>"
+        stop = "<think>Done.</think>\n<action>Terminate</action>\n<answer>Done.</answer>"
+        return Completion((click, "I wonder.", click.replace("0.0100)", "0.9900)"), stop)[observation.step], model="my")
+
+
+def test_a_policy_s_own_runs_are_labelled_by_the_teacher_at_every_reply(dataset, tmp_path):
+    cases = read_dataset(dataset)[:6]
+    settings = {"segmenter": "geodesic", "policy": Stubborn(), "workers": 1, "reword": False}
+    assert make_trajectories(cases, tmp_path, **settings) == {
+        **{"kept": 6, "dropped": 0, "broken": 0},
+        "replies": {"my": 24},
+    }
+    for case, record in zip(cases, records(tmp_path), strict=True):
+        assert (record.policy, record.stop, len(record.steps)) == ("stubborn", "terminated", 4)
+        truth, met = case.truth(case.open()), decode(record.start)
+        assert [step.action and step.action["type"] for step in record.steps] == ["point", None, "point", "terminate"]
+        right = [parse_reply(step.completion["label"], strict=True).action for step in record.steps]
+        if case.present:
+            assert truth[pixel_of(right[0], truth.shape)]
+        else:
+            assert (right[0], met.any()) == (Terminate(), False)
+        assert right[1:] == [Backtrack()] * 3
+    assert json.loads((tmp_path / "settings.json").read_text())["policy"] == "stubborn"
+    with pytest.raises(InputError, match=r"got policy 'random' after 'stubborn'; .* choose another --out"):
+        make_trajectories(cases, tmp_path, **settings | {"policy": "random"})
+
+
+def test_a_policy_s_runs_are_left_out_only_when_a_tool_failed_unless_asked_otherwise(dataset, unbroken, tmp_path):
+    settings = {"segmenter": "disk", "policy": "oracle", "max_steps": 1, "workers": 1, "filters": Filters(dice=0.9)}
+    made = make_trajectories(read_dataset(dataset)[:3], tmp_path, **settings)
+    assert made == {"kept": 1, "dropped": 2, "broken": 0, "replies": {"oracle": 1}}
+    record = records(unbroken)[0]
+    for stop in ("loop", "stalled", "parse_failures", "policy_error"):
+        fault = fault_of(Trajectory.from_json(record.to_json() | {"stop": stop, "error": None}), Filters(dice=None))
+        assert fault == ("ended by policy_error" if stop == "policy_error" else None)
+
+
+def test_the_command_lets_a_policy_drive_and_refuses_mistakes_beside_it(dataset, tmp_path):
+    options = [str(dataset), "--out", str(tmp_path), "--policy", "random", "--segmenter", "disk", "--workers", "1"]
+    made = CliRunner().invoke(app, ["trajectories", "make", *options, "--limit", "3"], catch_exceptions=False)
+    assert re.match(r"3 cases: 3 kept, 0 dropped, 0 broken; replies: \d+ by random$", made.stdout.splitlines()[0])
+    with pytest.raises(InputError, match="got mistakes and a policy, expected one of them"):
+        CliRunner().invoke(app, ["trajectories", "make", *options, "--mistakes", "0.2"], catch_exceptions=False)
 
 
 def test_the_command_makes_what_stats_and_show_read(dataset, tmp_path):

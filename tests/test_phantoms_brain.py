@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ibisagent.training.phantoms import brain_mr, fundus, ultrasound
-from ibisagent.training.phantoms.grain import grain, missing, seen
+from ibisagent.training.phantoms.artists import brain_mr, fundus, ultrasound
+from ibisagent.training.phantoms.grain import grain
 
 SIZE = 64
 
@@ -83,20 +83,3 @@ def test_grain_of_one_seed_is_the_same_at_every_size():
     coarse, fine = (grain(np.random.default_rng(3), size, 30, 20) for size in (64, 256))
     assert np.corrcoef(coarse.ravel(), fine.reshape(64, 4, 64, 4).mean(axis=(1, 3)).ravel())[0, 1] > 0.98
     assert coarse.std() == pytest.approx(1, abs=0.15)
-
-
-def test_crumbs_go_and_tiny_masks_with_them():
-    mask, tiny = np.zeros((100, 100), bool), np.zeros((100, 100), bool)
-    mask[:40, :40] = mask[60:64, 60:64] = mask[90, 90] = tiny[5, 5] = True
-    kept = seen({"target": mask, "tiny": tiny})
-    assert list(kept) == ["target"]
-    assert (int(kept["target"].sum()), bool(kept["target"][90, 90])) == (1616, False)
-
-
-def test_what_is_out_of_view_is_missing_and_what_is_tiny_is_not():
-    masks = {"left": np.zeros((10, 10), bool), "tiny": np.zeros((10, 10), bool)}
-    masks["left"][:, :3] = masks["tiny"][5, 8] = True
-    view = np.zeros((10, 10), bool)
-    view[:, 5:] = True
-    assert missing(("left", "tiny", "other"), masks, view) == ("left", "other")
-    assert missing(("left", "tiny", "other"), masks) == ("other",)

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from ibisagent.training.phantoms import chest_xray, ct_abdomen
+from ibisagent.training.phantoms.artists import chest_xray, ct_abdomen
 from ibisagent.training.phantoms.canvas import Canvas
-from ibisagent.training.phantoms.seen import framed, seen
 
 SEEDS = range(24)
 
@@ -75,19 +74,8 @@ def test_target_is_never_both_there_and_absent(artist):
         assert set(drawing.lesions) <= drawing.masks.keys() | set(drawing.absent)
 
 
-def test_crumbs_and_small_targets_are_not_seen():
-    whole, crumbed, dot = (np.zeros((100, 100), bool) for _ in range(3))
-    whole[10:40, 10:40] = True
-    crumbed |= whole
-    crumbed[80, 80] = dot[5, 5] = True
-    masks = {"organ": crumbed, "dot": dot, "gone": np.zeros_like(dot)}
-    drawing = seen(np.zeros((100, 100)), masks, ("organ", "gone"), ("dot", "never"))
-    assert {name: mask.tolist() for name, mask in drawing.masks.items()} == {"organ": whole.tolist()}
-    assert (drawing.absent, drawing.lesions) == (("gone", "never"), ("never",))
-
-
 def test_frame_puts_the_point_in_the_middle_and_zooms():
     canvas = Canvas(np.random.default_rng(0), 33, warp=0, turn=0, shift=0, scale=0)
     x, y = canvas.X.copy(), canvas.Y.copy()
-    framed(canvas, 0.5, 0.2, -0.3)
+    canvas.frame(0.5, 0.2, -0.3)
     np.testing.assert_allclose([canvas.X, canvas.Y], [x / 2 + 0.2, y / 2 - 0.3], atol=1e-6)

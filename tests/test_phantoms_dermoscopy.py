@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from ibisagent.training.phantoms import dermoscopy, endoscopy, fluorescence, histology
-from ibisagent.training.phantoms.stamps import named_by_place, stamped, traced
+from ibisagent.training.phantoms.artists import dermoscopy, endoscopy, fluorescence, histology
+from ibisagent.training.phantoms.stamps import stamped, traced
+from ibisagent.training.phantoms.targets import named_by_place
 
 SEEDS = range(40)
 SIZE = 64

@@ -82,7 +82,7 @@ def test_a_script_that_is_over_is_a_policy_error(pixels):
 
 def test_names():
     assert get_policy("random", seed=3).name == "random"
-    with pytest.raises(InputError, match="centre, person, random, oracle"):
+    with pytest.raises(InputError, match="centre, person, random, oracle, nano, hf:FOLDER_OR_ID"):
         get_policy("nonsense")
     with pytest.raises(InputError, match="true mask"):
         get_policy("oracle")

@@ -127,7 +127,7 @@ def ends(figure):
 def test_the_main_figures_are_those_of_the_summary_and_the_csv(out):
     rows, summary, quality = rows_of(out), summary_of(out), Page(out / "report.html").rows("quality")
     shown = ["iou_per_case", "dice_per_case", "dice_pooled", "f1", "hd95_px", "hd95_px_penalised", "nsd_px"]
-    shown += ["sensitivity", "specificity"]
+    shown += ["sensitivity", "specificity", "refused", "wrongly_refused"]
     for pair, run, cells in zip(PAIRS, summary["runs"], quality, strict=True):
         assert (run["policy"], run["segmenter"]) == pair
         assert list(cells) == ["done", "broken", *shown]
@@ -152,6 +152,7 @@ def test_the_other_tables_are_those_of_the_summary(out):
             **{f"iou_at_{k}": run["overall"][f"iou_at_{k}"]["value"] for k in (1, 3, 5, 10)},
             "length": way["length"]["mean"],
             "click_hit_rate": way["click_hit_rate"]["pooled"],
+            "first_hit": run["overall"]["first_hit"]["value"],
         }
         assert journey["wasted_clicks"][0] == way["wasted_clicks"]["mean"]
         assert journey["overshoot"][0] == way["overshoot"]["mean"]
@@ -175,6 +176,13 @@ def test_each_group_has_a_line_with_every_run_s_figure(out, by):
     for name, cells in zip(names, lines, strict=True):
         assert cells[0][:2] == ("cases", runs[0][by][name]["iou_per_case"]["n"])
         assert [cell[1:] for cell in cells[1:]] == [ends(run[by][name]["iou_per_case"]) for run in runs]
+
+
+def test_a_line_a_source_and_run_tells_what_was_done_there(out):
+    runs, lines = summary_of(out)["runs"], Page(out / "report.html").rows("kinds")
+    named = [(name, run) for name in sorted(runs[0]["source"]) for run in runs]
+    told = ("iou_per_case", "refused", "wrongly_refused", "first_hit", "length", "valid_action_rate")
+    assert lines == [{key: ends(run["source"][name][key]) for key in told} for name, run in named]
 
 
 def test_what_is_read_is_what_is_meant(out):

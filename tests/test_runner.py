@@ -106,8 +106,10 @@ def test_a_row_holds_the_case_and_the_figures_of_its_run(dataset, unbroken):
         **{"request": "Segment the lesion.", "policy": "oracle", "segmenter": "geodesic"},
         **{"status": "done", "reason": None, "stop": ended["stop"]},
         **case_metrics(decode(ended["mask"]), truth)._asdict(),
+        **{"start": None, "start_iou": None, "start_undone": None},
         **{"turns": run.turns, "length": run.length, **{f"iou_at_{k}": run.fit.at[str(k)] for k in (1, 3, 5, 10, 20)}},
-        **{"best_iou": run.fit.best, "overshoot": run.fit.overshoot, "hits": run.fit.hits, "misses": run.fit.misses},
+        **{"best_iou": run.fit.best, "overshoot": run.fit.overshoot, "first_hit": run.fit.first},
+        **{"hits": run.fit.hits, "misses": run.fit.misses},
         **{"click_hit_rate": run.fit.click_hit_rate, "wasted_clicks": run.fit.wasted},
         **{"valid": run.valid, "valid_action_rate": run.valid_action_rate},
         **{"repaired": run.repaired, "repair_rate": run.repair_rate},
@@ -279,7 +281,11 @@ def test_a_further_policy_and_a_mended_case_do_only_their_own_work(dataset, unbr
 def test_other_settings_than_those_of_the_rows_are_refused(dataset, unbroken):
     cases = read_dataset(dataset)
     fit = {"max_steps": STEPS, "seed": 0, "workers": 1}
-    for change, said in (({"max_steps": 5}, "max_steps 5 after 6"), ({"seed": 3}, "seed 3 after 0")):
+    for change, said in (
+        ({"max_steps": 5}, "max_steps 5 after 6"),
+        ({"seed": 3}, "seed 3 after 0"),
+        ({"start": "click"}, "start 'click' after 'nothing'"),
+    ):
         with pytest.raises(InputError, match=f"got {said}; .* choose another --out"):
             run_eval(cases, POLICIES, SEGMENTERS, unbroken, **fit | change)
     with pytest.raises(InputError, match=r"got data '.{16}' after '.{16}'; .* choose another --out"):

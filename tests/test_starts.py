@@ -6,7 +6,7 @@ from conftest import ellipse
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.measure import iou
-from ibisagent.training.starts import start
+from ibisagent.tools.starts import start
 
 EMPTY = np.zeros((96, 128), bool)
 

@@ -89,12 +89,14 @@ def test_a_run_in_figures():
         fit=Fit(
             present=True,
             start=0.0,
+            met=0.0,
             ious=(0.05, 0.8, 80 / 105, 0.8, 0.75, 0.8, 0.84, 0.8, 0.8),
             at={"1": 0.05, "3": 80 / 105, "5": 0.75, "10": 0.8, "20": 0.8},
             final=0.8,
             dice=1.6 / 1.8,
             best=0.84,
             overshoot=0.84 - 0.8,
+            first=True,
             hits=3,
             misses=2,
             progressed=3,
@@ -187,12 +189,14 @@ def test_a_right_refusal_is_perfect_and_a_click_at_nothing_misses():
     assert right.fit == Fit(
         present=False,
         start=1.0,
+        met=1.0,
         ious=(1.0,),
         at=dict.fromkeys(("1", "3", "5", "10", "20"), 1.0),
         final=1.0,
         dice=1.0,
         best=1.0,
         overshoot=0.0,
+        first=None,
         hits=0,
         misses=0,
         progressed=0,
@@ -202,6 +206,7 @@ def test_a_right_refusal_is_perfect_and_a_click_at_nothing_misses():
     )
     wrong = journey(record_of(script(positive(7, 7), BOX, STOP), truth=ABSENT))
     assert (wrong.fit.hits, wrong.fit.misses, wrong.fit.final, wrong.fit.overshoot) == (0, 2, 0.0, 1.0)
+    assert wrong.fit.first is False
 
 
 def test_an_initial_mask_undone_is_told_as_zero():
@@ -234,7 +239,7 @@ def test_a_person_s_prompts_are_where_the_policy_begins():
     run = journey(record_of(script(STOP), **given))
     assert (run.turns, run.prompts, run.person_steps) == (1, 0, 2)
     assert (run.fit.hits, run.fit.misses, run.fit.start, run.fit.final) == (0, 0, 0.0, 80 / 105)
-    assert run.fit.at["1"] == 80 / 105
+    assert (run.fit.met, run.fit.at["1"], run.fit.first) == (80 / 105, 80 / 105, None)
     assert len(run.segmenter_seconds) == 2
     silent = journey(record_of(script(), **given))
     assert (silent.stop, silent.turns, silent.valid_action_rate) == ("policy_error", 0, None)

@@ -115,7 +115,9 @@ def qwen3():
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     size = {"shortest_edge": 4096, "longest_edge": 16384}
-    pictures = Qwen2VLImageProcessorPil(patch_size=16, merge_size=2, size=size, image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    pictures = Qwen2VLImageProcessorPil(
+        patch_size=16, merge_size=2, size=size, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    )
     for part in (model, tokenizer, pictures):
         part.save_pretrained(folder)
     return folder

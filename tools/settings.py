@@ -13,7 +13,7 @@ from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import atomic, label
 
-__all__ = ["digest", "keep_settings", "root_of", "within"]
+__all__ = ["case_seed", "digest", "keep_settings", "root_of", "within"]
 
 
 def keep_settings(rows: Path, cases: Sequence[Case], root: Path, **told: Any) -> dict[str, Any]:
@@ -39,6 +39,11 @@ def keep_settings(rows: Path, cases: Sequence[Case], root: Path, **told: Any) ->
 def digest(value: Any) -> str:
     """Hash what is JSON-plain."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def case_seed(seed: int, name: str) -> int:
+    """Give a case, or whatever else has a name of its own, its own seed of 64 bits."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:8], "big")
 
 
 def root_of(cases: Sequence[Case]) -> Path:

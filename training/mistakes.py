@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
-from scipy import ndimage
 
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.tools.clicks import Click
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.grids import Mask
+from ibisagent.tools.misplaced import around, outlying
 from ibisagent.training.aiming import inside
 from ibisagent.training.lessons import Decision, Teaches, taken, worded
 from ibisagent.training.thoughts import kind_of_click
@@ -17,8 +17,6 @@ from ibisagent.training.thoughts import kind_of_click
 __all__ = ["Learner", "Mistakes"]
 
 _SHARES = {"sloppy": 0.25, "near": 0.3, "mirrored": 0.1, "elsewhere": 0.2, "sign": 0.15}
-_NEAR = 0.08  # of the picture's longer side
-_OUTLYING = 15  # percent of the pixels that are bright, and as many dark
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ class Learner(SyncPolicy):
             sign = right.action.positive if kind == "sloppy" else True
             return self._inside(self._region(kind, right.action, observation, rng), sign, observation, rng)
         if right.kind == "absent" and kind == "elsewhere":
-            return self._inside(_outlying(observation, self._teacher.truth, rng), True, observation, rng)
+            return self._inside(self._outlying(observation, rng), True, observation, rng)
         return None
 
     def _drawn(self, rng: np.random.Generator) -> str | None:
@@ -94,27 +92,13 @@ class Learner(SyncPolicy):
         choices: dict[str, Callable[[], Mask]] = {
             "sloppy": lambda: (truth & ~mask) if right.positive else (mask & ~truth),
             "mirrored": lambda: truth[:, ::-1] & ~truth & ~mask,
-            "elsewhere": lambda: _outlying(observation, truth, rng),
+            "elsewhere": lambda: self._outlying(observation, rng),
         }
         region = choices[kind]() if kind in choices else None
-        return region if region is not None and region.any() else _around(truth) & ~mask
+        return region if region is not None and region.any() else around(truth) & ~mask
 
     def _inside(self, region: Mask, positive: bool, observation: Observation, rng: np.random.Generator) -> Click | None:
         return inside(region, taken(observation), self._teacher.lesson.snap, rng, positive=positive)
 
-
-def _around(truth: Mask) -> Mask:
-    """Give what lies just outside a mask, (H, W) bool."""
-    distance = ndimage.distance_transform_edt(~truth)
-    return np.asarray((distance > 1) & (distance <= max(3.0, _NEAR * max(truth.shape))))
-
-
-def _outlying(observation: Observation, truth: Mask, rng: np.random.Generator) -> Mask:
-    """Give what is bright, or what is dark, outside the target and the mask."""
-    rows, columns = (
-        np.arange(size) * shown // size for size, shown in zip(truth.shape, observation.picture.shape, strict=False)
-    )
-    grey = observation.picture[..., 1][np.ix_(rows, columns)]
-    low, high = np.percentile(grey, (_OUTLYING, 100 - _OUTLYING))
-    chosen = grey >= high if rng.random() < 0.6 else grey <= low
-    return np.asarray(chosen & ~truth & ~observation.mask)
+    def _outlying(self, observation: Observation, rng: np.random.Generator) -> Mask:
+        return outlying(observation.picture, ~self._teacher.truth & ~observation.mask, rng)

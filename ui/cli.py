@@ -1,6 +1,7 @@
 """The command line. It parses and hands on; every heavy import waits until its command runs."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ import typer
 
 from ibisagent.tools.errors import IbisError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "in_a_line", "main"]
 
 app = typer.Typer(
     name="ibisagent",
@@ -126,6 +127,9 @@ def evaluate(
     out: Out = None,
     baselines: Annotated[bool, typer.Option(help="Also run oracle, centre and random.")] = True,
     max_steps: MaxSteps = 20,
+    start: Annotated[
+        str, typer.Option(help="What runs begin from: nothing, a rough or wrong mask, or a wrong click.")
+    ] = "nothing",
     seed: Seed = 0,
     kind: Kind = None,
     split: Split = None,
@@ -146,6 +150,7 @@ def evaluate(
         out if out is not None else Path("runs") / time.strftime("eval-%Y%m%d-%H%M%S"),
         baselines=baselines,
         max_steps=max_steps,
+        start=start,
         seed=seed,
         workers=workers,
         kind=kind,
@@ -153,6 +158,43 @@ def evaluate(
         local_only=local_only,
         prompts=prompts,
         limit=limit,
+    )
+
+
+@app.command()
+def phantoms(
+    number: Annotated[int, typer.Option("--n", min=1, help="How many pictures, the modalities in turn.")],
+    out: Annotated[Path, typer.Option(help="Folder for the data set; one that was begun goes on.")],
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first picture; the next has the next.")] = 0,
+    size: Annotated[str, typer.Option(help="Side in pixels, or a range to draw each from, such as 112-176.")] = "256",
+    difficulty: Annotated[str, typer.Option(help="0 to 1, or a range to draw each from, such as 0.1-0.7.")] = "0.5",
+    modality: Annotated[list[str] | None, typer.Option(help="Such as ct_abdomen; repeatable; default: all.")] = None,
+    ask: Annotated[
+        list[str] | None,
+        typer.Option(help="Rows: present, absent, foreign, reasoning, comparison; repeatable; default: all."),
+    ] = None,
+    one: Annotated[bool, typer.Option("--one", help="One row a picture, drawn at random.")] = False,
+    workers: Workers = None,
+    sheet: Annotated[Path | None, typer.Option(help="PNG to draw the first pictures on, masks tinted.")] = None,
+) -> None:
+    """Draw a data set of phantoms: medical-looking pictures with exact masks, for training and tests."""
+    from ibisagent.training.phantoms import MODALITIES
+    from ibisagent.training.phantoms.spec import ASKS, Spec
+    from ibisagent.ui.phantoms import between, make
+
+    make(
+        Spec(
+            n=number,
+            seed=seed,
+            size=between("--size", size, int),
+            difficulty=between("--difficulty", difficulty, float),
+            modalities=tuple(modality or MODALITIES),
+            asks=tuple(ask or ASKS),
+            one=one,
+        ),
+        out,
+        workers=workers,
+        sheet=sheet,
     )
 
 
@@ -168,20 +210,28 @@ def make_trajectories(
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = 0,
     workers: Workers = None,
     max_steps: MaxSteps = 6,
-    mistakes: Annotated[float, typer.Option(min=0, max=1, help="Share of clicks that are wrong, then undone.")] = 0.3,
+    policy: Annotated[
+        str | None, typer.Option(help="Drives the loop, as in segment, its replies labelled by the teacher.")
+    ] = None,
+    mistakes: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of clicks that are wrong, then undone; default: 0.3.")
+    ] = None,
     rough: Annotated[float, typer.Option(min=0, max=1, help="Share of runs that refine a rough mask.")] = 0.1,
     wrong: Annotated[float, typer.Option(min=0, max=1, help="Share of runs that begin with a wrong mask.")] = 0.1,
     style: Annotated[str, typer.Option(help="Thoughts: short (fixed sentences) or full (varied).")] = "short",
     stop_iou: Annotated[float, typer.Option(min=0, max=1, help="The teacher stops at this IoU.")] = 0.85,
     snap: Annotated[float, typer.Option(min=0, max=0.1, help="Bin width of written coordinates; 0: exact.")] = 0.01,
     reword: Annotated[bool, typer.Option(help="Word the requests anew, where the data set has no own words.")] = True,
-    min_dice: Annotated[float, typer.Option(min=0, max=1, help="Drop runs that end below this.")] = 0.5,
+    min_dice: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Drop runs that end below this; default: 0.5, with --policy none."),
+    ] = None,
     teacher: Annotated[str | None, typer.Option(help="Chat model, provider:model, that writes the thoughts.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many cases, spread over the data set.")] = None,
     kind: Kind = None,
     split: Split = None,
 ) -> None:
-    """Let a teacher that knows the masks of DATASET, and errs now and then, make trajectories to learn from."""
+    """Let a teacher that knows the masks of DATASET, and errs now and then, or a policy, make trajectories."""
     from ibisagent.training import lessons
     from ibisagent.training import mistakes as errors
     from ibisagent.training import trajectories as made
@@ -194,9 +244,10 @@ def make_trajectories(
         seed=seed,
         workers=workers,
         max_steps=max_steps,
-        mistakes=errors.Mistakes.of(mistakes),
+        policy=policy,
+        mistakes=errors.Mistakes.of((0.3 if policy is None else 0.0) if mistakes is None else mistakes),
         starts=made.Starts(rough, wrong),
-        filters=made.Filters(dice=min_dice),
+        filters=made.Filters(dice=min_dice) if min_dice is not None else None,
         lesson=lessons.Lesson(stop_iou=stop_iou, snap=snap or None, style=lessons.style_of(style)),
         reword=reword,
         teacher=teacher,
@@ -230,6 +281,26 @@ def show(
     pictures.show(path, out)
 
 
+training = typer.Typer(help="Train a policy.", no_args_is_help=True)
+app.add_typer(training, name="train")
+
+
+@training.command("sft")
+def train_sft(
+    config: Annotated[str, typer.Option(help="Training file, or one that ships: nano, qwen2_5vl-7b.")],
+    data: Annotated[list[Path], typer.Option(help="Folder of trajectories (.jsonl) to learn; repeatable.")],
+    out: Annotated[Path, typer.Option(help="Folder for model, checkpoints, figures; one that was begun goes on.")],
+    base: Annotated[str | None, typer.Option(help="Model folder or hub id to go on from, in the file's place.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Setting in the file's place, train.max_steps=100; repeatable.")
+    ] = None,
+) -> None:
+    """Fine-tune a model on recorded trajectories (TRL). The same command goes on after a death."""
+    from ibisagent.ui.training import sft
+
+    sft(config, data, out, base=base, changes=changes or ())
+
+
 @app.command()
 def doctor() -> None:
     """Tell what is installed, what each missing extra would bring, and whether the loop runs here."""
@@ -240,8 +311,13 @@ def doctor() -> None:
 
 def main() -> None:
     """Run the command line: exit code 0 for any typed stop, 2 when the user's input is at fault, 1 for a bug."""
+    in_a_line(app)
+
+
+def in_a_line(run: Callable[[], None]) -> None:
+    """Run anything as the command line does: a fault of the user's is one line and an exit code."""
     try:
-        app()
+        run()
     except IbisError as error:
         sys.stderr.write(f"ibisagent: {' '.join(str(error).split())}\n")
         raise SystemExit(2) from None

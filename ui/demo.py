@@ -16,6 +16,7 @@ from ibisagent.agent.policies import OraclePolicy
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.images import open_image
 from ibisagent.training.phantoms import draw
+from ibisagent.ui.cli import in_a_line
 from ibisagent.ui.commands import Case, run_case
 from ibisagent.ui.folder import make_folder
 
@@ -94,4 +95,4 @@ def main(out: Path = Path("runs/demo"), policy: str = "nano") -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_a_line(main)

@@ -10,6 +10,7 @@ from ibisagent.agent.policies.simple import CentrePolicy, RandomPolicy, Scripted
 from ibisagent.tools.errors import InputError, MissingExtra
 
 __all__ = [
+    "PER_CASE",
     "CentrePolicy",
     "Completion",
     "Observation",
@@ -28,6 +29,9 @@ _PLAIN: dict[str, Callable[[int], Policy]] = {
     "person": lambda _seed: PersonPolicy(),
     "random": RandomPolicy,
 }
+PER_CASE = ("oracle", "random")
+"""Policies that are made for each case, with its truth and a seed of its own."""
+
 _REMOTE = ("anthropic", "azure_openai", "google_genai", "ollama", "openai")
 
 

@@ -67,7 +67,7 @@ class Results:
 
 def read_results(folder: Path) -> Results:
     """Read an evaluation's folder; `InputError` names the file that is missing or is none of ours."""
-    settings = _json(folder / "settings.json", "version", "data", "max_steps", "seed")
+    settings = _json(folder / "settings.json", "version", "data", "max_steps", "start", "seed")
     summary = _json(folder / "summary.json", "cases", "images", "absent", "rules", "runs", "comparisons", "timing")
     path = folder / "results.csv"
     try:

@@ -7,7 +7,22 @@ from typing import Any, NamedTuple
 from ibisagent.evals.report.cells import Cell, Head, Line, Table, counted, figure, given, known, mean_of, probability
 from ibisagent.evals.report.results import Results
 
-__all__ = ["GROUPS", "agreement", "comparisons", "effort", "gaps", "groups", "journeys", "quality", "stops", "timing"]
+__all__ = [
+    *(
+        "GROUPS",
+        "agreement",
+        "comparisons",
+        "effort",
+        "gaps",
+        "groups",
+        "journeys",
+        "kinds",
+        "quality",
+        "starts",
+        "stops",
+    ),
+    "timing",
+]
 
 Run = dict[str, Any]
 GROUPS = ("modality", "target", "source")
@@ -37,7 +52,7 @@ def _overall(key: str, text: str, digits: int = 3, *, rests: bool = True) -> _Co
 
 
 def quality(results: Results) -> Table:
-    """How good the masks are; sensitivity only beside specificity, where a target is absent."""
+    """How good the masks are; sensitivity only beside specificity and refusals, where a target is absent."""
     columns = [
         _Column("done", "Cases", lambda run: counted(run["done"])),
         _Column("broken", "Broken", lambda run: counted(run["broken"])),
@@ -54,6 +69,7 @@ def quality(results: Results) -> Table:
     ]
     if any(run["overall"]["specificity"]["n"] for run in results.summary["runs"]):
         columns += [_overall("sensitivity", "Sensitivity"), _overall("specificity", "Specificity")]
+        columns += [_overall("refused", "Refused"), _overall("wrongly_refused", "Wrongly refused")]
     return _runs("quality", results.summary["runs"], columns)
 
 
@@ -63,6 +79,7 @@ def effort(results: Results) -> Table:
     columns += [
         _Column("length", "Steps", lambda run: mean_of(run["trajectories"]["length"])),
         _rate("click_hit_rate", "Click-hit rate"),
+        _overall("first_hit", "First hit"),
     ]
     return _runs("effort", results.summary["runs"], columns)
 
@@ -107,6 +124,17 @@ def _turned(found: Run) -> Run:
     return found | ends | {"value": None if found["value"] is None else -found["value"]}
 
 
+def starts(results: Results) -> Table:
+    """How the policies got over what was planted; without a column where nothing was."""
+    columns = [
+        _overall("start_iou", "IoU met"),
+        _overall("better", "Better at the end"),
+        _overall("start_undone", "Undone"),
+        _overall("outweighed", "Outweighed"),
+    ]
+    return _runs("starts", results.summary["runs"], columns)
+
+
 def comparisons(results: Results) -> Table:
     """Every two policies with the same segmenter on the same cases."""
     columns = (
@@ -136,6 +164,36 @@ def _group(runs: list[Run], by: str, name: str) -> Line:
     found = [run[by].get(name, {}).get("iou_per_case") for run in runs]
     cases = max(each["n"] for each in found if each)
     return Line(name or "none given", (counted(cases), *(figure(each, cases=cases) for each in found)))
+
+
+_OF_A_KIND = {
+    "iou_per_case": "IoU per case",
+    "refused": "Refused",
+    "wrongly_refused": "Wrongly refused",
+    "first_hit": "First hit",
+    "length": "Steps",
+    "valid_action_rate": "Valid actions",
+    "better": "Better at the end",
+    "outweighed": "Outweighed",
+}
+
+
+def kinds(results: Results) -> Table:
+    """What each policy does on each source, where there are several: sources may be kinds of request."""
+    runs = results.summary["runs"]
+    names = sorted({name for run in runs for name in run["source"]})
+    lines = [
+        Line(f"{name or 'none given'}: {run['policy']}", _kind(run["source"][name]), run["segmenter"])
+        for name in names
+        for run in runs
+        if name in run["source"]
+    ]
+    heads = tuple(Head(key, text) for key, text in _OF_A_KIND.items())
+    return known(Table("kinds", "Source and policy", heads, tuple(lines) if len(names) > 1 else ()))
+
+
+def _kind(found: Run) -> tuple[Cell, ...]:
+    return tuple(figure(found.get(key), 1 if key == "length" else 3) for key in _OF_A_KIND)
 
 
 def gaps(results: Results) -> Table:

@@ -7,8 +7,9 @@ import numpy as np
 from ibisagent.tools.errors import InputError
 from ibisagent.training.phantoms.camera import shoot
 from ibisagent.training.phantoms.phantom import Drawing, Phantom
+from ibisagent.training.phantoms.targets import SMALLEST
 
-__all__ = ["DIFFICULTY", "MODALITIES", "SIZE", "Drawing", "Phantom", "draw"]
+__all__ = ["DIFFICULTY", "MODALITIES", "SIZE", "Drawing", "Phantom", "draw", "require_drawable"]
 
 MODALITIES = (
     "ct_abdomen",
@@ -21,12 +22,11 @@ MODALITIES = (
     "fluorescence",
     "histology",
 )
-"""Each is drawn by the module of its name."""
+"""Each is drawn by the artist of its name."""
 
 SIZE = 256
 DIFFICULTY = 0.5
 _SIZES = (32, 4096)
-_SMALLEST = 0.0012  # share of the picture
 _DRAWING, _CAMERA = 0, 1
 
 
@@ -36,6 +36,24 @@ def draw(modality: str, seed: int, size: int = SIZE, difficulty: float = DIFFICU
     ``difficulty`` in [0, 1]: how much contrast, noise and clutter hide the targets. `InputError` for an unknown
     modality, a size outside 32 to 4096, a difficulty outside [0, 1] or a negative seed.
     """
+    require_drawable(modality, seed, size, difficulty)
+    root, hidden = (seed, MODALITIES.index(modality)), _hidden(difficulty)
+    artist = import_module(f"{__name__}.artists.{modality}")
+    drawing: Drawing = artist.draw(np.random.default_rng([*root, _DRAWING]), size, hidden)
+    picture, masks = shoot(np.random.default_rng([*root, _CAMERA]), drawing.image, drawing.masks, hidden)
+    return Phantom(
+        modality=modality,
+        seed=seed,
+        difficulty=difficulty,
+        image=picture,
+        masks={name: mask for name, mask in masks.items() if mask.mean() >= SMALLEST},
+        absent=drawing.absent,
+        lesions=drawing.lesions,
+    )
+
+
+def require_drawable(modality: str, seed: int, size: int, difficulty: float) -> None:
+    """Refuse with `InputError` what `draw` cannot draw."""
     if modality not in MODALITIES:
         raise InputError(f"got modality {modality[:40]!r}, expected one of {', '.join(MODALITIES)}; name one")
     if not _SIZES[0] <= size <= _SIZES[1]:
@@ -44,19 +62,6 @@ def draw(modality: str, seed: int, size: int = SIZE, difficulty: float = DIFFICU
         raise InputError(f"got difficulty={difficulty}, expected a number from 0 to 1; change it")
     if seed < 0:
         raise InputError(f"got seed={seed}, expected a whole number from 0 up; change it")
-    root, hidden = (seed, MODALITIES.index(modality)), _hidden(difficulty)
-    artist = import_module(f"{__name__}.{modality}")
-    drawing: Drawing = artist.draw(np.random.default_rng([*root, _DRAWING]), size, hidden)
-    picture, masks = shoot(np.random.default_rng([*root, _CAMERA]), drawing.image, drawing.masks, hidden)
-    return Phantom(
-        modality=modality,
-        seed=seed,
-        difficulty=difficulty,
-        image=picture,
-        masks={name: mask for name, mask in masks.items() if mask.mean() >= _SMALLEST},
-        absent=drawing.absent,
-        lesions=drawing.lesions,
-    )
 
 
 def _hidden(difficulty: float) -> float:

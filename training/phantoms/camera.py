@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from ibisagent.tools.grids import Mask
 from ibisagent.training.phantoms.canvas import Field, blurred, smooth
 
 __all__ = ["Shot", "shoot"]
-
-Mask = NDArray[np.bool_]
 
 _INVERTED = 0.03
 _BOXED = 0.12

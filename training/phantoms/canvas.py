@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ibisagent.tools.grids import Mask
+
 __all__ = ["FAR", "Canvas", "Field", "blurred", "coverage", "fractal", "smooth"]
 
 Field = NDArray[np.float32]
@@ -89,7 +91,12 @@ class Canvas:
         self.Y = np.asarray(x * s + y * c + dy + warp * smooth(rng, size, 4), np.float32)
         shape = (size, size) if channels == 1 else (size, size, channels)
         self.image: Field = np.full(shape, background, np.float32)
-        self.masks: dict[str, NDArray[np.bool_]] = {}
+        self.masks: dict[str, Mask] = {}
+
+    def frame(self, zoom: float, x: float = 0.0, y: float = 0.0) -> None:
+        """Look at ``zoom`` times the field of view, with (x, y) in the middle; levels stay in pixels of zoom 1."""
+        self.X = np.asarray(self.X * np.float32(zoom) + np.float32(x), np.float32)
+        self.Y = np.asarray(self.Y * np.float32(zoom) + np.float32(y), np.float32)
 
     def smooth(self, cells: int) -> Field:
         """Draw a smooth random field."""
@@ -126,10 +133,7 @@ class Canvas:
         def level(x: Field, y: Field) -> Field:
             u = ((x - cx) * np.cos(angle) + (y - cy) * np.sin(angle)) / rx
             v = (-(x - cx) * np.sin(angle) + (y - cy) * np.cos(angle)) / ry
-            if power == 2:
-                radius = np.hypot(u, v)
-            else:
-                radius = (np.abs(u) ** power + np.abs(v) ** power) ** (1 / power)
+            radius = np.hypot(u, v) if power == 2 else (np.abs(u) ** power + np.abs(v) ** power) ** (1 / power)
             border: Field | float = 1.0
             if table is not None:
                 border = table[((np.arctan2(v, u) + np.pi) * (1024 / (2 * np.pi))).astype(np.int32).clip(0, 1024)]

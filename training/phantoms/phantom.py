@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Drawing", "Phantom"]
+from ibisagent.tools.grids import Mask
 
-Mask = NDArray[np.bool_]
+__all__ = ["Drawing", "Phantom"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

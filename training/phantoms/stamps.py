@@ -1,4 +1,4 @@
-"""Many small things at once: discs, ellipses and strokes stamped on a picture; where things lie in it, by name."""
+"""Many small things at once: discs, ellipses and strokes stamped on a picture."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ibisagent.training.phantoms.canvas import Field
-from ibisagent.training.phantoms.phantom import Mask
 
-__all__ = ["Disc", "grid", "named_by_place", "stamped", "traced", "weighted"]
+__all__ = ["Disc", "grid", "stamped", "traced", "weighted"]
 
 
 Disc = tuple[float, float, float]
@@ -77,16 +76,3 @@ def traced(size: int, at: Places, radius: ArrayLike, softness: float = 0.8) -> F
     """Give the coverage of strokes: x and y of ``at`` are (strokes, points); ``radius`` fits them or is one number."""
     x, y = np.broadcast_arrays(*at)
     return stamped(size, (x, y), np.broadcast_to(radius, x.shape), softness=softness)
-
-
-def named_by_place(masks: Sequence[Mask], discs: Sequence[Disc], noun: str) -> dict[str, Mask]:
-    """Name each mask that has a quarter of the picture to itself and, by its disc, lies in no other.
-
-    >>> list(named_by_place([np.ones((4, 4), bool)], [(0.5, -0.5, 0.3)], "gland"))
-    ['upper right gland']
-    """
-    quarters: dict[str, list[int]] = {}
-    for index, (x, y, _) in enumerate(discs):
-        quarters.setdefault(f"{'upper' if y < 0 else 'lower'} {'left' if x < 0 else 'right'} {noun}", []).append(index)
-    alone = {name: found[0] for name, found in quarters.items() if len(found) == 1}
-    return {name: masks[one] for name, one in alone.items() if min(map(abs, discs[one][:2])) > discs[one][2]}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ibisagent.agent.policies.local import Encoded, Inputs
+from ibisagent.agent.policies.local.inputs import plain
 from ibisagent.training.sft.samples import Sample, Samples
 
 __all__ = ["IGNORED", "Collator", "Learned", "Rope", "learned"]
@@ -39,10 +40,16 @@ def learned(sample: Sample, inputs: Inputs) -> Learned:
     reply = inputs.reply_ids(sample.reply)
     labels = list(reply)
     if not sample.action_counts:
-        thought = sample.reply.partition("<action>")[0]
-        kept = len(inputs.tokenizer(thought, add_special_tokens=False)["input_ids"])
+        kept = _thought(sample.reply, inputs)
         labels = [*labels[:kept], *[IGNORED] * (len(labels) - kept)]
     return Learned(encoded, [*encoded.ids, *reply], [IGNORED] * len(encoded.ids) + labels, len(encoded.ids))
+
+
+def _thought(reply: str, inputs: Inputs) -> int:
+    """Count the tokens that begin before a reply's action; where it has none that is marked as one, none."""
+    spans = inputs.tokenizer(plain(reply), add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    action = plain(reply).find("<action>")
+    return sum(start < action for start, _ in spans)
 
 
 class Collator:
@@ -53,7 +60,6 @@ class Collator:
     ) -> None:
         """Take the samples; with the model's ``rope`` a group becomes one row with one picture, else a row for each."""
         self._samples, self._inputs, self._groups, self._rope = samples, inputs, groups, rope
-        self._positions: dict[tuple[int, ...], torch.Tensor] = {}
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Render, encode and pad."""
@@ -124,11 +130,8 @@ class Collator:
 
     def _placed(self, ids: list[int], grid: NDArray[np.int64], rope: Rope) -> torch.Tensor:
         """Give the positions of what a group shares, (3, length)."""
-        key = (*ids, *grid.ravel().tolist())
-        if key not in self._positions:
-            row = torch.tensor([ids])
-            self._positions[key] = rope(row, (row == self._inputs.image_id).int(), torch.from_numpy(grid))[:, 0]
-        return self._positions[key]
+        row = torch.tensor([ids])
+        return rope(row, (row == self._inputs.image_id).int(), torch.from_numpy(grid))[:, 0]
 
     def _region(self, missed: NDArray[np.bool_], grid: NDArray[np.int64]) -> NDArray[np.float32]:
         """Give the share of a region that each picture token holds, (tokens,), summing to 1."""
@@ -145,5 +148,5 @@ def _shared(group: Sequence[Learned], image: int) -> int:
     head = min(each.replied for each in group) - 1
     for each in group[1:]:
         head = next((i for i in range(head) if each.ids[i] != first[i]), head)
-    assert image not in first[head:], "samples of one group are shown different pictures"
+    assert all(image not in each.ids[head:] for each in group), "samples of one group are shown different pictures"
     return head

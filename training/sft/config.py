@@ -2,15 +2,41 @@
 
 import os
 import tomllib
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label
 from ibisagent.training.sft.samples import Mistakes
 
-__all__ = ["Plan", "read_plan"]
+__all__ = ["Loss", "Plan", "built", "read_plan", "shipped"]
+
+_Settings = TypeVar("_Settings")
+_SHIPPED = Path(str(files("ibisagent.training") / "configs"))
+_TYPES: dict[str, type] = {
+    **dict.fromkeys(("base", "profile", "prompts", "mistakes", "attention", "dtype"), str),
+    **dict.fromkeys(("fresh", "loss", "lora", "train"), dict),
+    **dict.fromkeys(("pack", "max_pixels", "threads"), int),
+    "freeze_vision": bool,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The loss over packed rows.
+
+    ``coordinates``: weight of a coordinate token. ``blur``: deviation, in tokens, of the Gaussian target over
+    neighbouring coordinates; 0 for the one token. ``looking``, ``placing``: weights of the guides
+    (`ibisagent.training.sft.guides`), both 0: none, as for a model that can see already.
+    """
+
+    coordinates: float = 3.0
+    blur: float = 1.5
+    looking: float = 0.2
+    placing: float = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +47,8 @@ class Plan:
     (`ibisagent.training.fresh.Fresh`), with the ``profile`` file that says how it is addressed. ``mistakes``: see
     `ibisagent.training.sft.samples.Mistakes`. ``prompts``: prompt file, by default the base's own or ours.
     ``pack``: samples of one picture that share a row, 0: each has its own, and TRL's own loss. ``loss``: of packed rows
-    (`ibisagent.training.sft.trainer.Loss`). ``lora``: settings of peft's `LoraConfig`, none: full training.
-    ``freeze_vision``: leave the vision tower as it is. ``attention``: transformers' name of its attention code.
+    (`Loss`). ``lora``: settings of peft's `LoraConfig`, none: full training. ``freeze_vision``: leave the vision tower
+    as it is. ``dtype``: of the weights while they are trained. ``attention``: transformers' name of its attention code.
     ``max_pixels``: pixels that a picture is shrunk to. ``threads``: of torch. ``train``: settings of TRL's `SFTConfig`.
     """
 
@@ -35,6 +61,7 @@ class Plan:
     loss: dict[str, Any] = field(default_factory=dict)
     lora: dict[str, Any] | None = None
     freeze_vision: bool = False
+    dtype: str = "float32"
     attention: str | None = None
     max_pixels: int | None = None
     threads: int | None = None
@@ -46,25 +73,77 @@ class Plan:
         return self.folder / name
 
 
-def read_plan(path: str | os.PathLike[str]) -> Plan:
-    """Read a training file; `InputError` says what is wrong with it."""
-    file = Path(path)
+def shipped() -> list[str]:
+    """Name the trainings that ship."""
+    return sorted(path.stem for path in _SHIPPED.glob("*.toml") if not path.stem.endswith("-profile"))
+
+
+def read_plan(source: str | os.PathLike[str], changes: Sequence[str] = ()) -> Plan:
+    """Read a training file, or one that ships by its name; `InputError` says what is wrong with it.
+
+    ``changes``: settings in place of the file's, each ``key=value`` or ``table.key=value`` with a value as in TOML.
+    """
+    file = _SHIPPED / f"{source}.toml" if str(source) in shipped() else Path(source)
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         said = str(error).splitlines()[0]
-        raise InputError(f"{label(file)}: not a readable TOML file ({said}); check the path and its syntax") from error
-    known = {each.name for each in fields(Plan)} - {"folder"}
-    unknown = sorted(data.keys() - known)
+        remedy = f"check the path and its syntax, or name one that ships: {', '.join(shipped())}"
+        raise InputError(f"{label(file)}: not a readable TOML file ({said}); {remedy}") from error
+    for change in changes:
+        _change(data, change)
+    _require_sound(data, label(file))
+    return Plan(**data, folder=file.parent)
+
+
+def _change(data: dict[str, Any], change: str) -> None:
+    name, _, text = change.partition("=")
+    *tables, key = name.strip().split(".")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+        for table in tables:
+            data = data.setdefault(table, {})
+        data[key] = value
+    except (ValueError, AttributeError, TypeError) as error:
+        expected = "expected key=value or table.key=value with a value as in TOML, words in quotes"
+        raise InputError(f"--set {label(change)}: {expected}, such as train.max_steps=100") from error
+
+
+def _require_sound(data: dict[str, Any], name: str) -> None:
+    unknown = sorted(data.keys() - _TYPES.keys())
     if unknown:
-        raise InputError(f"{label(file)}: got {unknown[0]!r}, expected keys of {', '.join(sorted(known))}; correct it")
-    plan = Plan(**data, folder=file.parent)
-    if (plan.base is None) == (plan.fresh is None):
-        raise InputError(f"{label(file)}: expected either 'base' (a model) or 'fresh' (sizes of a new one); give one")
-    if plan.fresh is not None and plan.profile is None:
-        raise InputError(f"{label(file)}: got 'fresh' without 'profile', expected a profile file; name it")
-    if plan.mistakes not in ("mask", "correct"):
-        raise InputError(f"{label(file)}: got mistakes={plan.mistakes!r}, expected 'mask' or 'correct'; choose one")
-    if plan.pack and plan.lora is not None:
-        raise InputError(f"{label(file)}: got 'pack' with 'lora', expected one of them; leave the other out")
-    return plan
+        raise InputError(f"{name}: got {unknown[0]!r}, expected keys of {', '.join(sorted(_TYPES))}; correct it")
+    for key, value in data.items():
+        if type(value) is not _TYPES[key]:
+            raise InputError(f"{name}: got {key}={value!r}, expected {_TYPES[key].__name__}; correct it")
+    if ("base" in data) == ("fresh" in data):
+        raise InputError(f"{name}: expected either 'base' (a model) or 'fresh' (sizes of a new one); give one")
+    if "fresh" in data and "profile" not in data:
+        raise InputError(f"{name}: got 'fresh' without 'profile', expected a profile file; name it")
+    if data.get("mistakes", "mask") not in ("mask", "correct"):
+        raise InputError(f"{name}: got mistakes={data['mistakes']!r}, expected 'mask' or 'correct'; choose one")
+    if data.get("dtype", "float32") not in ("float32", "bfloat16"):
+        raise InputError(f"{name}: got dtype={data['dtype']!r}, expected 'float32' or 'bfloat16'; choose one")
+    if data.get("pack") and "lora" in data:
+        raise InputError(f"{name}: got 'pack' with 'lora', expected one of them; leave the other out")
+    built(Loss, data.get("loss", {}), "loss")
+
+
+def built(kind: type[_Settings], table: Mapping[str, Any], name: str, **ours: Any) -> _Settings:
+    """Make a dataclass of settings from a table of the file, which goes before ``ours``.
+
+    `InputError` for keys and values that do not fit.
+    """
+    known = {each.name: each.default for each in fields(kind) if each.init}  # type: ignore[arg-type]
+    for key, value in table.items():
+        if key not in known:
+            few = f", expected keys of {', '.join(known)}" if len(known) < 20 else f", no setting of {kind.__name__}"
+            raise InputError(f"[{name}]: got {key!r}{few}; correct it")
+        default = known[key]
+        if default is not MISSING and isinstance(default, int | float) and not isinstance(value, int | float):
+            raise InputError(f"[{name}]: got {key}={value!r}, expected a number or true or false; correct it")
+    try:
+        return kind(**ours | dict(table))
+    except (TypeError, ValueError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise InputError(f"[{name}]: got settings that {kind.__name__} refuses ({said}); correct them") from error

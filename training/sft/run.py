@@ -1,42 +1,34 @@
 """Supervised fine-tuning from a training file: the model made or opened, the trainer run, a model folder written."""
 
-import hashlib
 import json
 import shutil
 import time
+import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
-from transformers import AutoModelForImageTextToText, TrainerCallback
-from trl.trainer.sft_config import SFTConfig
-from trl.trainer.sft_trainer import SFTTrainer
+from transformers import PrinterCallback, TrainerCallback
 
-from ibisagent.agent.policies.local import PROFILE, Inputs, read_profile
+from ibisagent.agent.policies.local import PROFILE, Inputs, folder_of, open_model, read_profile
 from ibisagent.agent.prompting import load_prompts
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label
-from ibisagent.training.fresh import COORDINATES, Fresh, make_fresh
-from ibisagent.training.sft.collating import Collator
-from ibisagent.training.sft.config import Plan
+from ibisagent.tools.files import label, reason_of
+from ibisagent.training.fresh import Fresh, make_fresh
+from ibisagent.training.sft.building import settings_of, trainer_of
+from ibisagent.training.sft.config import Plan, built
+from ibisagent.training.sft.keeping import Log, digest, keep_settings, last_checkpoint, write_json
 from ibisagent.training.sft.samples import Samples
-from ibisagent.training.sft.trainer import Loss, PackedTrainer
+from ibisagent.training.sft.trainer import PlainTrainer
 
 __all__ = ["train_sft"]
 
 _TEXTS = 4000  # texts that a new tokenizer is trained on, drawn over all samples
-_OURS = {
-    "bf16": False,
-    "max_length": None,
-    "remove_unused_columns": False,
-    "report_to": "none",
-    "disable_tqdm": True,
-    "dataset_kwargs": {"skip_prepare_dataset": True},
-}
+_FINISHED = "training.json"
 
 
 def train_sft(
@@ -45,78 +37,93 @@ def train_sft(
     """Train on the ``.jsonl`` files in the folders ``data``; give the model folder ``out``/model.
 
     ``base`` goes before the plan's own model: a second training goes on from the first. Checkpoints lie in
-    ``out``/checkpoints, and the same call goes on from the last of them; ``out``/training.json tells the data's hash,
-    the settings and the figures logged.
+    ``out``/checkpoints, and the same call goes on from the last of them; with other data or settings it is an
+    `InputError`. ``out``/log.jsonl holds the figures logged, ``out``/training.json, the last file to be written, these
+    with the data's hash and the settings. Adapters are written as such; `open_local` opens their folder.
     """
     if plan.threads:
         torch.set_num_threads(plan.threads)
-    files = [file for folder in data for file in sorted(folder.glob("*.jsonl"))]
-    if not files:
-        raise InputError(f"got no .jsonl file in {', '.join(label(folder) for folder in data)}; make trajectories")
-    out.mkdir(parents=True, exist_ok=True)
-    digest = _digest(files)
-    start = base or plan.base or str(out / "fresh")
-    profile = plan.path(plan.profile) if base is None and plan.base is None and plan.profile else Path(start) / PROFILE
-    words = plan.path(plan.prompts) if plan.prompts else profile if profile.is_file() else None
-    samples = Samples(files, load_prompts(words), mistakes=plan.mistakes)
-    settings = _settings(plan, out / "checkpoints")
-    if start == str(out / "fresh") and not (out / "fresh" / "config.json").is_file():
-        fresh = Fresh(**(plan.fresh or {}))
-        every = max(1, len(samples) // _TEXTS)
-        texts = islice(
-            (text for index in range(0, len(samples), every) for text in samples.texts_of(index)), 4 * _TEXTS
-        )
-        make_fresh(fresh, texts, profile, out / "fresh", settings.seed)
+    shards = _shards(data)
+    settings = settings_of(plan, _made(out) / "checkpoints")
+    start = _start(plan, base, out)
+    fresh = start == out / "fresh"
+    profile = plan.path(plan.profile) if fresh and plan.profile else start / PROFILE
+    words = _words(plan, profile)
+    prompts = load_prompts(words)
+    settled = asdict(plan) | {"folder": None, "threads": None}
+    told = {"data": digest(shards), "words": digest([words]), "base": base, "plan": settled}
+    with settings.main_process_first(local=False):
+        keep_settings(out, told)
+    if (out / _FINISHED).is_file():
+        return out / "model"
+    samples = Samples(shards, prompts, mistakes=plan.mistakes)
+    with settings.main_process_first(local=False):
+        if fresh and not (start / PROFILE).is_file():
+            make_fresh(built(Fresh, plan.fresh or {}, "fresh"), _texts(samples), profile, start, settings.seed)
     model, inputs = _opened(plan, start)
-    trainer = _trainer(plan, model, inputs, samples, settings, callbacks)
+    trainer = trainer_of(plan, model, inputs, samples, settings)
+    trainer.remove_callback(PrinterCallback)
+    for callback in (Log(out / "log.jsonl"), *callbacks):
+        trainer.add_callback(callback)
+    checkpoint = last_checkpoint(out / "checkpoints")
     begun = time.perf_counter()
-    trainer.train(resume_from_checkpoint=_has_checkpoint(out / "checkpoints"))
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.perf_counter() - begun
-    folder = _written(trainer.model, inputs, start, out / "model")
-    told = {
-        "data": digest,
-        "samples": len(samples),
-        "plan": asdict(plan) | {"folder": None},
-        "base": base or plan.base,
-        "seconds": seconds,
-        "log": trainer.state.log_history,
-    }
-    (out / "training.json").write_text(json.dumps(told, indent=1, default=str), encoding="utf-8")
-    return folder
+    named = base or plan.base
+    origin = named if named and start not in (Path(named), plan.path(named)) else str(start.resolve())
+    _write(trainer, inputs, origin, _profile(words, read_profile(start)), out / "model")
+    if trainer.is_world_process_zero():
+        log = trainer.state.log_history
+        write_json(out / _FINISHED, told | {"samples": len(samples), "seconds": seconds, "log": log})
+    return out / "model"
 
 
-def _settings(plan: Plan, checkpoints: Path) -> SFTConfig:
-    wanted = dict(plan.train)
-    recompute = wanted.pop("gradient_checkpointing", False)
-    settings = SFTConfig(output_dir=str(checkpoints), **_OURS | {"use_cpu": not torch.cuda.is_available()} | wanted)
-    # TRL's default is to recompute, and its alias of the setting's new name wins over that name.
-    settings.gradient_checkpointing = settings.activation_checkpointing = recompute
-    return settings
+def _shards(data: Sequence[Path]) -> list[Path]:
+    shards = [sorted(folder.glob("*.jsonl")) for folder in data]
+    for folder, found in zip(data, shards, strict=True):
+        if not found:
+            raise InputError(f"{label(folder)}: got no .jsonl file, expected trajectories; make some")
+    if not shards:
+        raise InputError("got no folder of trajectories, expected one or more; name it")
+    return [shard for found in shards for shard in found]
 
 
-def _has_checkpoint(folder: Path) -> bool:
-    return any(folder.glob("checkpoint-*"))
-
-
-def _digest(files: Sequence[Path]) -> str:
-    """Hash the data, in its order."""
-    sha = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                sha.update(block)
-    return sha.hexdigest()
-
-
-def _opened(plan: Plan, start: str) -> tuple[Any, Inputs]:
-    square = read_profile(Path(start)).get("square")
-    options = {"attn_implementation": plan.attention} if plan.attention else {}
+def _made(out: Path) -> Path:
     try:
-        model = AutoModelForImageTextToText.from_pretrained(start, dtype=torch.float32, **options)
-        inputs = Inputs.of(start, square=square)
-    except (OSError, ValueError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise InputError(f"{label(start)}: got no model that can be opened ({said}); check 'base'") from error
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{label(out)}: cannot be made ({reason_of(error)}); choose another --out") from error
+    return out
+
+
+def _start(plan: Plan, base: str | None, out: Path) -> Path:
+    """Give the folder of the model that is trained on; that of a fresh one is yet to be made."""
+    named = base or plan.base
+    if named is None:
+        return out / "fresh"
+    beside = plan.path(named)
+    return beside if base is None and beside.is_dir() else folder_of(named)
+
+
+def _words(plan: Plan, profile: Path) -> Path:
+    """Give the file with the words of the prompts."""
+    if plan.prompts:
+        return plan.path(plan.prompts)
+    if profile.is_file() and (profile.name != PROFILE or "first" in read_profile(profile.parent)):
+        return profile
+    return Path(str(files("ibisagent.agent") / "prompts/default.toml"))
+
+
+def _texts(samples: Samples) -> Any:
+    every = max(1, len(samples) // _TEXTS)
+    texts = (text for index in range(0, len(samples), every) for text in samples.texts_of(index))
+    return islice(texts, 4 * _TEXTS)
+
+
+def _opened(plan: Plan, start: Path) -> tuple[Any, Inputs]:
+    attention = {"attn_implementation": plan.attention} if plan.attention else {}
+    square = read_profile(start).get("square")
+    model, inputs = open_model(start, square=square, dtype=getattr(torch, plan.dtype), **attention)
     if plan.max_pixels:
         inputs.pictures.size["longest_edge"] = plan.max_pixels
     if plan.freeze_vision:
@@ -124,52 +131,30 @@ def _opened(plan: Plan, start: str) -> tuple[Any, Inputs]:
     return model, inputs
 
 
-def _trainer(
-    plan: Plan, model: Any, inputs: Inputs, samples: Samples, settings: SFTConfig, callbacks: Sequence[TrainerCallback]
-) -> SFTTrainer:
-    groups = samples.groups(max(plan.pack, 1))
-    rows = Dataset.from_dict({"group": list(range(len(groups)))})
-    given: dict[str, Any] = {
-        "model": model,
-        "args": settings,
-        "train_dataset": rows,
-        "processing_class": inputs.tokenizer,
-        "callbacks": list(callbacks),
-    }
-    if not plan.pack:
-        return SFTTrainer(data_collator=Collator(samples, inputs, groups), peft_config=_lora(plan), **given)
-    model.pointer = torch.nn.Linear(
-        model.config.text_config.hidden_size, model.config.text_config.hidden_size, bias=False
-    )
-    rope = model.model.get_rope_index
-    return PackedTrainer(
-        loss=Loss(**plan.loss),
-        coordinates=inputs.tokenizer.convert_tokens_to_ids(list(COORDINATES)),
-        image_id=inputs.image_id,
-        data_collator=Collator(
-            samples, inputs, groups, rope=lambda ids, kinds, grid: rope(ids, kinds, image_grid_thw=grid)[0]
-        ),
-        **given,
-    )
+def _profile(words: Path, held: dict[str, Any]) -> str:
+    """Give the text of the new model's profile: the words that it learned, and its base's way with pictures."""
+    text = words.read_text(encoding="utf-8")
+    own = tomllib.loads(text)
+    kept = [key for key in ("square", "longest") if key in held and key not in own]
+    return "".join(f"{key} = {held[key]}\n" for key in kept) + text
 
 
-def _lora(plan: Plan) -> Any:
-    if plan.lora is None:
-        return None
-    from peft import LoraConfig
-
-    return LoraConfig(task_type="CAUSAL_LM", **plan.lora)
-
-
-def _written(model: Any, inputs: Inputs, start: str, folder: Path) -> Path:
-    """Write weights, tokenizer, picture processor and profile; an adapter is written as one."""
+def _write(trainer: PlainTrainer, inputs: Inputs, origin: str, profile: str, folder: Path) -> None:
+    """Write weights, tokenizer, picture processor and profile; adapters are written as such, and name their base."""
+    model: Any = trainer.model
+    if hasattr(model, "guides"):
+        del model.guides
+    making = folder.with_name(".model")
+    trainer.save_model(str(making))
+    if not trainer.is_world_process_zero():
+        return
+    adapter = making / "adapter_config.json"
+    if adapter.is_file():
+        told = json.loads(adapter.read_text(encoding="utf-8")) | {"base_model_name_or_path": origin}
+        adapter.write_text(json.dumps(told, indent=1), encoding="utf-8")
+    inputs.pictures.save_pretrained(making)
+    (making / PROFILE).write_text(profile, encoding="utf-8")
+    for name in ("training_args.bin", "README.md"):  # what the libraries leave for themselves
+        (making / name).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
-    if hasattr(model, "pointer"):
-        del model.pointer
-    model.save_pretrained(folder)
-    inputs.tokenizer.save_pretrained(folder)
-    inputs.pictures.save_pretrained(folder)
-    profile = Path(start) / PROFILE
-    if profile.is_file():
-        shutil.copyfile(profile, folder / PROFILE)
-    return folder
+    making.rename(folder)

@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ibisagent.agent.config import LoopConfig
+from ibisagent.agent.parts import Parts
 from ibisagent.agent.prompting import PromptSet, Said
 from ibisagent.agent.stores import RunStore
 from ibisagent.agent.trajectory import Trajectory
@@ -20,9 +22,7 @@ from ibisagent.training.states import Before, config_of, parts_of, states_of
 __all__ = ["Mistakes", "Place", "Sample", "Samples"]
 
 Mistakes = Literal["mask", "correct"]
-"""What is learned where a recorded action was a mistake: its thought alone, or what the teacher said instead."""
-
-MISTAKE = "mistake"
+"""What is learned where a reply has a teacher's beside it: its own thought without the action, or the teacher's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,16 @@ class Samples:
     """The samples of trajectory files; nothing but their places is held."""
 
     def __init__(self, files: Sequence[Path], prompts: PromptSet, *, mistakes: Mistakes = "correct") -> None:
-        """Find the samples of ``.jsonl`` files; the first record's settings decide what a policy is shown."""
+        """Find the samples of ``.jsonl`` files; each record's settings decide what its policy is shown.
+
+        `InputError` for a file that cannot be read, a record whose image is not there, and for files without samples.
+        """
         self.files, self._prompts, self._mistakes = list(files), prompts, mistakes
+        self._parts: dict[LoopConfig, Parts] = {}
+        self._remembers = False
         self.places = list(self._find())
         if not self.places:
             raise InputError(f"got no state in {len(self.files)} trajectory files, expected some; make trajectories")
-        self._parts = parts_of(config_of(self._record(self.places[0])))
 
     def __len__(self) -> int:
         """Count them."""
@@ -72,7 +76,7 @@ class Samples:
         place = self.places[index]
         record = self._record(place)
         store = RunStore()
-        parts = replace(self._parts, store=store)
+        parts = replace(self._parts_of(config_of(record)), store=store)
         before = list(states_of(record, self.files[place.file].parent, store))[place.number]
         observation = parts.observation(before.state)
         reply = _reply(before, self._mistakes)
@@ -80,7 +84,7 @@ class Samples:
         return Sample(
             conversation=self._prompts.conversation(observation),
             reply=reply,
-            action_counts=self._mistakes == "correct" or not is_mistake(before),
+            action_counts=self._mistakes == "correct" or before.step.completion.get("label") is None,
             missed=_missed(reply, observation.mask, truth),
         )
 
@@ -91,15 +95,26 @@ class Samples:
         yield sample.reply
 
     def groups(self, most: int) -> list[list[int]]:
-        """Gather samples that are shown the same picture, at most ``most`` of them together."""
+        """Gather samples that are shown the same picture, at most ``most`` of them together.
+
+        `InputError` when several are wanted and a record shows all turns: its samples are shown many pictures each.
+        """
+        if most > 1 and self._remembers:
+            raise InputError("got runs in the context 'history' with 'pack', expected 'stateless'; set pack = 0")
         together: dict[str, list[int]] = {}
         for index, place in enumerate(self.places):
             together.setdefault(place.shown, []).append(index)
         return [some[start : start + most] for some in together.values() for start in range(0, len(some), most)]
 
     def _find(self) -> Iterator[Place]:
+        there = set[Path]()
         for number, path in enumerate(self.files):
             for byte, record in _records(path):
+                picture = _picture(record, path)
+                if picture not in there and not picture.exists():
+                    raise InputError(f"{label(picture)}: got no such image for {path.name}, expected it; bring it back")
+                there.add(picture)
+                self._remembers |= record.config.get("context") == "history"
                 for index, shown in enumerate(_shown(record, self._mistakes)):
                     if shown is not None:
                         yield Place(number, byte, index, shown)
@@ -109,6 +124,11 @@ class Samples:
             file.seek(place.byte)
             return Trajectory.from_json(json.loads(file.readline()))
 
+    def _parts_of(self, config: LoopConfig) -> Parts:
+        if config not in self._parts:
+            self._parts[config] = parts_of(config)
+        return self._parts[config]
+
 
 def _records(path: Path) -> Iterator[tuple[int, Trajectory]]:
     byte = 0
@@ -117,8 +137,17 @@ def _records(path: Path) -> Iterator[tuple[int, Trajectory]]:
             for line in file:
                 yield byte, Trajectory.from_json(json.loads(line))
                 byte += len(line)
+    except InputError as error:
+        raise InputError(f"{label(path)}: {error}") from error
     except (OSError, ValueError) as error:
-        raise InputError(f"{label(path)}: not a readable trajectory file ({type(error).__name__})") from error
+        raise InputError(f"{label(path)}: not a readable trajectory file ({type(error).__name__}); make it") from error
+
+
+def _picture(record: Trajectory, path: Path) -> Path:
+    uri: str | None = record.image.get("uri")
+    if uri is None:
+        raise InputError(f"{label(path)}: got a run on an image without a file, expected one; leave the run out")
+    return path.parent / uri
 
 
 def _shown(record: Trajectory, mistakes: Mistakes) -> Iterable[str | None]:
@@ -126,14 +155,10 @@ def _shown(record: Trajectory, mistakes: Mistakes) -> Iterable[str | None]:
     mask = record.start
     for step in record.steps:
         if step.reply is not None:
-            learned = step.by == "policy" and (step.action is not None or "label" in step.completion)
-            yield f"{record.image['sha']} {rle_key(mask)}" if learned else None
+            taught = mistakes == "correct" and step.completion.get("label") is not None
+            learned = step.by == "policy" and (step.action is not None or taught)
+            yield f"{record.image['sha']} {rle_key(mask)} {record.config['picture_side']}" if learned else None
         mask = step.mask
-
-
-def is_mistake(before: Before) -> bool:
-    """Tell whether a recorded reply is one that nobody should learn."""
-    return before.step.completion.get("model") == MISTAKE
 
 
 def _reply(before: Before, mistakes: Mistakes) -> str:

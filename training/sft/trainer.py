@@ -1,41 +1,69 @@
-"""TRL's SFT trainer with the loss of the nano recipe: coordinates weigh more, near misses count less than far ones."""
+"""TRL's SFT trainer, resumable, and with the loss of the nano recipe: coordinates weigh more, near misses less."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch.nn import functional
+from transformers import PreTrainedModel
 from trl.trainer.sft_trainer import SFTTrainer
 
 from ibisagent.training.sft.collating import IGNORED
+from ibisagent.training.sft.config import Loss
+from ibisagent.training.sft.guides import Guides, Named
 
-__all__ = ["Loss", "PackedTrainer"]
+__all__ = ["PackedTrainer", "PlainTrainer"]
 
 _HIDDEN = -1e4
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """The loss over packed rows.
+class PlainTrainer(SFTTrainer):
+    """TRL's own, but for checkpoints that it can go on from.
 
-    ``coordinates``: weight of a coordinate token. ``blur``: deviation, in tokens, of the Gaussian target over
-    neighbouring coordinates; 0 for the one token. ``pointing``: weight of a loss, by a head thrown away afterwards,
-    that the states before coordinates match the picture tokens on which the click belongs.
+    transformers saves Qwen-VL's weights under the names of its first releases, and on resuming looks for today's: it
+    warns, and goes on from the weights that the training began with (its issue 43701).
     """
 
-    coordinates: float = 3.0
-    blur: float = 1.5
-    pointing: float = 0.2
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        whole, save = cast(Any, self.model), cast(Any, super())._save_checkpoint
+        if not isinstance(whole, PreTrainedModel):  # adapters keep their names
+            save(model, trial)
+            return
+        vars(whole)["save_pretrained"] = partial(whole.save_pretrained, save_original_format=False)
+        try:
+            save(model, trial)
+        finally:
+            del vars(whole)["save_pretrained"]
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        tied = set(getattr(self.model, "all_tied_weights_keys", None) or ())
+        wrong = {*load_result.missing_keys, *load_result.unexpected_keys} - tied
+        if wrong:
+            raise RuntimeError(
+                f"the checkpoint's weights are not the model's: {len(wrong)} names, such as {min(wrong)}"
+            )
 
 
-class PackedTrainer(SFTTrainer):
-    """Trains on packed rows (`Collator` with a rope), one process a model."""
+class PackedTrainer(PlainTrainer):
+    """Trains on packed rows (`Collator` with a rope), in one process: the wrapped model is not called as a whole."""
 
-    def __init__(self, *args: Any, loss: Loss, coordinates: Sequence[int], image_id: int, **options: Any) -> None:
-        """Take what `SFTTrainer` takes, the loss, the ids of the coordinate tokens in order, and the picture token's."""
+    loss_is_scaled_for_ga: Any = False  # `compute_loss` gives the mean of its own batch
+
+    def __init__(
+        self,
+        *args: Any,
+        loss: Loss,
+        guides: Guides | None,
+        coordinates: Sequence[int],
+        place_words: Sequence[int],
+        image_id: int,
+        **options: Any,
+    ) -> None:
+        """Take what `SFTTrainer` does, the loss, and ids: coordinates in order, words of a row, the picture token's."""
         super().__init__(*args, **options)
-        self._loss, self._image_id = loss, image_id
+        self._loss, self._guides, self._image_id = loss, guides, image_id
+        self._place_words = torch.tensor(list(place_words))
         self._first, self._count = coordinates[0], len(coordinates)
         away = torch.arange(self._count)[None] - torch.arange(self._count)[:, None]
         near = torch.exp(-((away / max(loss.blur, 1e-3)) ** 2) / 2)
@@ -65,10 +93,8 @@ class PackedTrainer(SFTTrainer):
         wanted = labels[chosen]
         each, nll = self._token_loss(logits, wanted)
         total = each.mean()
-        if self._loss.pointing:
-            pointing = self._pointing(core, out.last_hidden_state, inputs, chosen, wanted)
-            total = total + self._loss.pointing * pointing
-            self._tell("pointing", pointing)
+        if self._guides is not None:
+            total = total + self._guided(self._guides, core, inputs, chosen, wanted)
         self._tell("nll", nll.mean())
         self._tell("mean_token_accuracy", (logits.argmax(dim=-1) == wanted).float().mean())
         point = self._is_coordinate(wanted)
@@ -97,21 +123,18 @@ class PackedTrainer(SFTTrainer):
             each[point] = near * self._loss.coordinates
         return each, nll
 
-    def _pointing(
-        self, core: Any, states: torch.Tensor, inputs: dict[str, Any], chosen: torch.Tensor, wanted: torch.Tensor
+    def _guided(
+        self, guides: Guides, core: Any, inputs: dict[str, Any], chosen: torch.Tensor, wanted: torch.Tensor
     ) -> torch.Tensor:
-        """Compare where each coordinate's state points with where the click may lie."""
-        rows, places = torch.nonzero(chosen, as_tuple=True)
-        regions = inputs["pointed"][:, 1:][chosen]
-        picked = self._is_coordinate(wanted) & (regions >= 0)
-        if not picked.any():
-            return states.sum() * 0
-        rows, places, regions = rows[picked], places[picked], regions[picked]
-        shown = states[inputs["input_ids"] == self._image_id].view(states.shape[0], -1, states.shape[2])
-        asked = core.pointer(states[rows, places])
-        match = torch.einsum("nd,ntd->nt", asked.float(), shown[rows].float()) / states.shape[2] ** 0.5
-        wide: torch.Tensor = inputs["regions"][regions] * functional.log_softmax(match, dim=-1)
-        return -wide.sum(dim=1).mean()
+        """Give the weighted losses of the guides."""
+        names = self._is_coordinate(wanted) | torch.isin(wanted, self._place_words.to(wanted.device))
+        looking = guides.looking(Named(inputs, chosen, names, self._image_id))
+        table = core.lm_head.weight[self._first : self._first + self._count]
+        placing = guides.placing(table, inputs["image_grid_thw"])
+        guides.forget()
+        self._tell("looking", looking)
+        self._tell("placing", placing)
+        return self._loss.looking * looking + self._loss.placing * placing
 
 
 def _visible(segments: torch.Tensor) -> torch.Tensor:

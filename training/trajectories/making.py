@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ibisagent.agent import LoopConfig
+from ibisagent.agent import LoopConfig, Policy, get_policy
+from ibisagent.agent.policies import PER_CASE
 from ibisagent.tools import journal
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
@@ -44,15 +45,18 @@ def make_trajectories(
     max_steps: int = 6,
     seed: int = 0,
     teacher: str | None = None,
+    policy: Policy | str | None = None,
     workers: int | None = None,
     on_row: OnRow | None = None,
 ) -> dict[str, Any]:
     """Let a teacher, or with ``mistakes`` a learner, run every case; write the folder ``out`` and give its summary.
 
     ``reword``: the words of a request are drawn from `ibisagent.training.requests`, where the data set has none of its
-    own. ``teacher``: a chat model, ``provider:model``, that writes the thoughts. Equal settings give equal files but
-    for the seconds in them, whatever ``workers`` (processes, by default one a core); with others than those of ``out``
-    it is an `InputError`. A broken case is a row with its reason. ``on_row`` is told of each new row.
+    own. ``teacher``: a chat model, ``provider:model``, that writes the thoughts. ``policy``: drives the loop instead,
+    errs by itself, and has each reply labelled with the teacher's; by default its runs are kept however they end.
+    Equal settings give equal files but for the seconds in them, whatever ``workers`` (processes, by default one a
+    core); with others than those of ``out`` it is an `InputError`. A broken case is a row with its reason. ``on_row``
+    is told of each new row. A policy that is no string is pickled.
     The processes import the script that calls this, which therefore needs ``if __name__ == "__main__":``.
     """
     plan = Plan(
@@ -61,11 +65,12 @@ def make_trajectories(
         lesson=lesson or Lesson(),
         mistakes=mistakes or Mistakes(),
         starts=starts or Starts(),
-        filters=filters or Filters(),
+        filters=filters or (Filters() if policy is None else Filters(dice=None)),
         reword=reword,
         max_steps=LoopConfig(max_steps=max_steps).max_steps,
         seed=seed,
         teacher=teacher,
+        policy=policy,
     )
     _require_work(cases, plan, workers)
     rows = plan.out / ".rows.jsonl"
@@ -88,6 +93,17 @@ def _require_work(cases: Sequence[Case], plan: Plan, workers: int | None) -> Non
         from ibisagent.agent.policies.chat import chat_model
 
         chat_model(plan.teacher)
+    if plan.policy is not None:
+        _require_policy(plan, plan.policy)
+
+
+def _require_policy(plan: Plan, policy: Policy | str) -> None:
+    if plan.mistakes != Mistakes():
+        raise InputError("got mistakes and a policy, expected one of them: a policy errs by itself; leave one out")
+    if policy == "person":
+        raise InputError("policy 'person': got one that asks, expected one that acts alone; use `ibisagent segment`")
+    if policy not in PER_CASE:
+        get_policy(policy, seed=plan.seed)
 
 
 def _run(cases: Sequence[Case], plan: Plan, rows: Path, workers: int | None, on_row: OnRow | None) -> None:

@@ -1,11 +1,11 @@
 """What the making of trajectories is told, what a process of it is given, and the rows that come back."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ibisagent.agent import LoopConfig
+from ibisagent.agent import LoopConfig, Policy
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
 from ibisagent.training.lessons import Lesson
@@ -39,17 +39,21 @@ class Starts:
 class Filters:
     """Which runs are kept: ``dice`` that the final mask of a present target reaches, ``length`` in replies at most.
 
-    ``gain``: IoU that every right click must bring, of those that are not mistakes; None: any.
+    ``dice`` None: however a run ended, unless a tool failed. ``gain``: IoU that every right click must bring, of those
+    that are not mistakes; None: any.
     """
 
-    dice: float = 0.5
+    dice: float | None = 0.5
     length: int | None = None
     gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that the trajectories depend on but the cases; ``teacher``: a chat model that words the thoughts."""
+    """Everything that the trajectories depend on but the cases.
+
+    ``teacher``: a chat model that words the thoughts; ``policy``: who drives the loop, None: the teacher or a learner.
+    """
 
     out: Path
     segmenter: str = "geocut"
@@ -61,6 +65,7 @@ class Plan:
     max_steps: int = 6
     seed: int = 0
     teacher: str | None = None
+    policy: Policy | str | None = None
 
     @property
     def config(self) -> LoopConfig:
@@ -69,7 +74,8 @@ class Plan:
 
     def told(self) -> dict[str, Any]:
         """Give it JSON-plain, one value a name."""
-        plain = {name: value for name, value in asdict(self).items() if name != "out"}
+        policy = self.policy if self.policy is None or isinstance(self.policy, str) else self.policy.name
+        plain = {name: value for name, value in asdict(replace(self, policy=policy)).items() if name != "out"}
         nested = ("lesson", "mistakes", "starts", "filters")
         flat = {f"{name}.{key}": value for name in nested for key, value in plain.pop(name).items()}
         return plain | flat

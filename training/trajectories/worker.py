@@ -1,13 +1,13 @@
 """What a process does: one case after the other through the graph, those of one picture in a row."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ibisagent.agent import ImageStore, Policy, RunStore, build_graph
+from ibisagent.agent import ImageStore, Policy, RunStore, build_graph, get_policy
 from ibisagent.agent.graph import SegmentationGraph
+from ibisagent.agent.policies import PER_CASE
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.agent.state import Input
 from ibisagent.agent.trajectory import Trajectory, trajectory
@@ -18,10 +18,11 @@ from ibisagent.tools.grids import Mask
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.tools.segmenters.memo import Memo
-from ibisagent.training.lessons import Teacher, Teaches
+from ibisagent.tools.settings import case_seed
+from ibisagent.tools.starts import start
+from ibisagent.training.lessons import Teacher, Teaches, Watched
 from ibisagent.training.mistakes import Learner, Mistakes
 from ibisagent.training.requests import initial, refining
-from ibisagent.training.starts import Start, start
 from ibisagent.training.trajectories.filtering import fault_of
 from ibisagent.training.trajectories.plan import Job, Plan, Row, row_of
 
@@ -32,7 +33,7 @@ _BYTES = 64 * 2**20
 
 
 class Maker:
-    """What a process keeps from case to case: the segmenter with its last answers, and the chat model if there is one.
+    """What a process keeps from case to case: the segmenter with its last answers, and whatever model there is.
 
     It travels to its process as the plan alone.
     """
@@ -40,7 +41,7 @@ class Maker:
     def __init__(self, plan: Plan) -> None:
         """Begin with nothing."""
         self.plan = plan
-        self._kept: OnceCache[Any] = OnceCache(2)
+        self._kept: OnceCache[Any] = OnceCache(3)
         self._pictures: OnceCache[MedicalImage] = OnceCache(1)
 
     def __reduce__(self) -> tuple[type["Maker"], tuple[Plan]]:
@@ -61,11 +62,19 @@ class Maker:
         return self._pictures.get((case.image, case.slice, case.window), case.open)
 
     def policy(self, case: Case, truth: Mask, seed: int) -> Policy:
-        """Give the policy of a run: a teacher, or a learner where mistakes are wanted."""
+        """Give the policy of a run: a teacher, a learner where mistakes are wanted, or one that a teacher watches."""
         teacher: Teaches = Teacher(truth, case.target, self.plan.lesson, seed)
         if self.plan.teacher is not None:
             teacher = self._tutor(teacher, self.plan.teacher)
+        if self.plan.policy is not None:
+            return Watched(self._own(self.plan.policy, truth, seed), teacher)
         return teacher if self.plan.mistakes == Mistakes() else Learner(teacher, self.plan.mistakes, seed)
+
+    def _own(self, policy: Policy | str, truth: Mask, seed: int) -> Policy:
+        if policy in PER_CASE:
+            return get_policy(policy, truth=truth, seed=seed)
+        made: Policy = self._kept.get("policy", lambda: get_policy(policy, seed=self.plan.seed))
+        return made
 
     def _tutor(self, teacher: Teaches, name: str) -> Teaches:
         from ibisagent.agent.policies.chat import chat_model
@@ -107,7 +116,7 @@ def _made(maker: Maker, job: Job, graph: SegmentationGraph, actor: _Actor) -> Tr
     plan, case = maker.plan, job.case
     image = maker.image(case)
     truth = case.truth(image)
-    seed = int.from_bytes(hashlib.sha256(f"{plan.seed} {case.id}".encode()).digest()[:8])
+    seed = case_seed(plan.seed, case.id)
     rng = np.random.default_rng(seed)
     initial_mask = _start(plan, job, image, truth, rng)
     actor.play(maker.policy(case, truth, seed))
@@ -126,7 +135,7 @@ def _request(plan: Plan, case: Case, refined: bool, rng: np.random.Generator) ->
 
 def _start(plan: Plan, job: Job, image: MedicalImage, truth: Mask, rng: np.random.Generator) -> Mask | None:
     draw = rng.random()
-    kind: Start = (
+    kind = (
         "rough" if draw < plan.starts.rough else "wrong" if draw < plan.starts.rough + plan.starts.wrong else "nothing"
     )
     others = [case.truth(image) for case in job.picture if case.id != job.case.id] if kind == "wrong" else []

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ibisagent.agent.prompting import Said
 
-__all__ = ["Encoded", "Inputs"]
+__all__ = ["Encoded", "Inputs", "plain"]
 
 _PAD = "<|image_pad|>"
 
@@ -64,7 +64,7 @@ class Inputs:
 
     def reply_ids(self, reply: str) -> list[int]:
         """Give the tokens of a whole reply, the end of the turn included."""
-        ids: list[int] = self.tokenizer(reply, add_special_tokens=False)["input_ids"]
+        ids: list[int] = self.tokenizer(plain(reply), add_special_tokens=False)["input_ids"]
         return [*ids, self.tokenizer.eos_token_id]
 
     def patchified(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -105,8 +105,12 @@ class Inputs:
         }
 
 
+def plain(text: str) -> str:
+    """Write a text such that it cannot speak in the model's control tokens."""
+    return text.replace("<|", "< |")
+
+
 def _message(said: Said) -> dict[str, Any]:
     picture = [{"type": "image"}] if said.picture is not None else []
-    text = said.text.replace("<|", "< |")  # no request or reply may speak in the model's control tokens
-    words = [{"type": "text", "text": text}] if text else []
+    words = [{"type": "text", "text": plain(said.text)}] if said.text else []
     return {"role": said.role, "content": [*picture, *words]}

@@ -8,19 +8,17 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from ibisagent.agent.policies.local.opening import PROFILE, open_local
+from ibisagent.agent.policies.local.opening import fetched, open_local
 from ibisagent.agent.policies.local.policy import LocalPolicy
 from ibisagent.agent.prompting import PromptSet
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label
 from ibisagent.tools.segmenters.sam.weights import said
 
-__all__ = ["NANO", "open_named"]
+__all__ = ["NANO", "folder_of", "open_named"]
 
 NANO = Path(str(files("ibisagent.agent.policies") / "nano"))
 """The model that ships."""
-
-_WANTED = ("*.json", "*.safetensors", "*.jinja", "*.txt", PROFILE)
 
 _shared: "WeakValueDictionary[object, LocalPolicy]" = WeakValueDictionary()
 _lock = threading.Lock()
@@ -38,13 +36,8 @@ def open_named(
         raise InputError(
             "policy 'nano': got a build without its model, expected the released one; install that, or name hf:FOLDER"
         )
-    folder = nano if name == "nano" else _folder(name.partition(":")[2], local_only)
-    key = (
-        name,
-        repr(prompts),
-        folder.resolve(),
-        *sorted((each.name, each.stat().st_mtime_ns) for each in folder.iterdir()),
-    )
+    folder = nano if name == "nano" else folder_of(name.partition(":")[2], local_only=local_only)
+    key = (name, repr(prompts), folder.resolve(), _written(folder))
     with _lock:
         policy = _shared.get(key)
         if policy is None:
@@ -54,7 +47,7 @@ def open_named(
         return policy
 
 
-def _folder(source: str, local_only: bool) -> Path:
+def folder_of(source: str, *, local_only: bool = False) -> Path:
     """Give a local folder, or fetch a hub's ``owner/model`` or ``owner/model/folder`` unless it is cached."""
     folder = Path(source)
     if source and os.path.isdir(folder):
@@ -62,12 +55,15 @@ def _folder(source: str, local_only: bool) -> Path:
     named = f"policy 'hf:{label(source)}'"
     if local_only:
         raise InputError(f"{named}: got no folder here, and --local-only forbids to ask the hub; give a folder")
-    owner, _, rest = source.partition("/")
-    model, _, inner = rest.partition("/")
-    from huggingface_hub import snapshot_download
-
     try:
-        wanted = [f"{inner}/{each}" if inner else each for each in _WANTED]
-        return Path(snapshot_download(f"{owner}/{model}", allow_patterns=wanted)) / inner
+        return fetched(source)
     except (OSError, ValueError) as error:
         raise InputError(f"{named}: got no folder here and no hub id that can be had ({said(error)})") from error
+
+
+def _written(folder: Path) -> tuple[tuple[str, int], ...]:
+    """Tell when each file of a folder was written; none where there is no folder."""
+    try:
+        return tuple(sorted((each.name, each.stat().st_mtime_ns) for each in folder.iterdir() if each.is_file()))
+    except OSError:
+        return ()

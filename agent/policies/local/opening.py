@@ -3,6 +3,7 @@
 import json
 import os
 import tomllib
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,15 +15,17 @@ import transformers
 from ibisagent.agent.policies.local.inputs import Inputs
 from ibisagent.agent.policies.local.policy import LONGEST, LocalPolicy
 from ibisagent.agent.prompting import PromptSet, load_prompts
-from ibisagent.tools.errors import InputError
+from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.files import label
 from ibisagent.tools.segmenters.sam.weights import differing, said
 
-__all__ = ["PROFILE", "open_local", "read_profile"]
+__all__ = ["PROFILE", "fetched", "open_local", "open_model", "read_profile"]
 
 PROFILE = "ibisagent.toml"
 """In a model folder: the prompts that the model was trained on, and how its pictures are made ready."""
 
+_ADAPTER = "adapter_config.json"
+_WANTED = ("*.json", "*.safetensors", "*.jinja", "*.txt", PROFILE)
 _TYPES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
 
 
@@ -36,16 +39,17 @@ def open_local(
 ) -> LocalPolicy:
     """Open a model folder as a policy, in float32 on the CPU; a `PROFILE` in it says how the model is addressed.
 
-    ``prompts`` go before those of the profile; ``options`` as in `LocalPolicy`. `InputError` for anything but a whole
-    model of the Qwen-VL family.
+    An adapter's folder opens with its base, where that is here. ``prompts`` go before those of the profile; ``options``
+    as in `LocalPolicy`. `InputError` for anything but a whole model of the Qwen-VL family.
     """
     folder = Path(folder)
     profile = read_profile(folder)
-    model, inputs = _opened(folder, profile.get("square"), device)
+    dtype = torch.float32 if device == "cpu" else "auto"
+    model, inputs = open_model(folder, square=profile.get("square"), dtype=dtype)
     if prompts is None and "first" in profile:
         prompts = load_prompts(folder / PROFILE)
     given = {"longest": profile.get("longest", LONGEST)} | options
-    return LocalPolicy(model, inputs, prompts=prompts, name=name or f"hf:{folder}", **given)
+    return LocalPolicy(model.to(device), inputs, prompts=prompts, name=name or f"hf:{folder}", **given)
 
 
 def read_profile(folder: Path) -> dict[str, Any]:
@@ -65,32 +69,69 @@ def read_profile(folder: Path) -> dict[str, Any]:
     return profile
 
 
-def _opened(folder: Path, square: int | None, device: str) -> tuple[Any, Inputs]:
-    _require_known(folder)
-    loader: Any = transformers.AutoModelForImageTextToText
+def open_model(folder: Path, *, square: int | None = None, **options: Any) -> tuple[Any, Inputs]:
+    """Open a model folder on the CPU, with ``options`` of transformers' `from_pretrained`; adapters are merged."""
     try:
         with _quiet(transformers.utils.logging):
-            model, info = loader.from_pretrained(
-                folder,
-                local_files_only=True,
-                trust_remote_code=False,
-                ignore_mismatched_sizes=True,  # they come back by name
-                output_loading_info=True,
-                dtype=torch.float32 if device == "cpu" else "auto",
-            )
+            adapted = (folder / _ADAPTER).is_file()
+            model = _merged(folder, options) if adapted else _model(folder, options)
             inputs = Inputs.of(folder, square=square)
-    except ImportError:
+    except (ImportError, InputError):
         raise
     except Exception as error:  # whatever a broken config or file makes of itself
         raise _refused(folder, said(error)) from error
-    wrong = differing(info["missing_keys"], info["unexpected_keys"], [key[0] for key in info["mismatched_keys"]])
-    if wrong is None and inputs.image_id != model.config.image_token_id:
+    wrong = None
+    if inputs.image_id != model.config.image_token_id:
         wrong = "another model's tokenizer"
-    if wrong is None and inputs.tokenizer.chat_template is None:
+    elif inputs.tokenizer.chat_template is None:
         wrong = "no chat template"
     if wrong is not None:
         raise _refused(folder, wrong)
-    return model.to(device), inputs
+    return model, inputs
+
+
+def _model(folder: Path, options: dict[str, Any]) -> Any:
+    _require_known(folder)
+    loader: Any = transformers.AutoModelForImageTextToText
+    model, info = loader.from_pretrained(
+        folder,
+        local_files_only=True,
+        trust_remote_code=False,
+        ignore_mismatched_sizes=True,  # they come back by name
+        output_loading_info=True,
+        **options,
+    )
+    wrong = differing(info["missing_keys"], info["unexpected_keys"], [key[0] for key in info["mismatched_keys"]])
+    if wrong is not None:
+        raise _refused(folder, wrong)
+    return model
+
+
+def _merged(folder: Path, options: dict[str, Any]) -> Any:
+    """Give the base with the adapter's weights added to its own."""
+    MissingExtra.require("train", "peft")
+    from peft import PeftModel
+
+    told = json.loads((folder / _ADAPTER).read_text(encoding="utf-8"))["base_model_name_or_path"]
+    try:
+        base = Path(told) if os.path.isdir(told) else fetched(told, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise _refused(folder, f"an adapter of {label(told)!r}, which is not here") from error
+    model = _merged(base, options) if (base / _ADAPTER).is_file() else _model(base, options)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Found missing adapter keys")
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # what peft asks
+        return PeftModel.from_pretrained(model, folder).merge_and_unload()
+
+
+def fetched(source: str, **options: Any) -> Path:
+    """Give the folder of a hub's ``owner/model`` or ``owner/model/folder``; options of `snapshot_download`."""
+    from huggingface_hub import snapshot_download
+
+    owner, _, rest = source.partition("/")
+    model, _, inner = rest.partition("/")
+    wanted = [f"{inner}/{each}" if inner else each for each in _WANTED]
+    return Path(snapshot_download(f"{owner}/{model}", allow_patterns=wanted, **options)) / inner
 
 
 def _require_known(folder: Path) -> None:

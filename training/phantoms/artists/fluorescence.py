@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ibisagent.tools.grids import Mask
 from ibisagent.training.phantoms.canvas import Canvas, Field, blurred, coverage
-from ibisagent.training.phantoms.grain import SMALLEST, grain
-from ibisagent.training.phantoms.phantom import Drawing, Mask
-from ibisagent.training.phantoms.stamps import Disc, grid, named_by_place, stamped, traced, weighted
+from ibisagent.training.phantoms.grain import grain
+from ibisagent.training.phantoms.phantom import Drawing
+from ibisagent.training.phantoms.stamps import Disc, grid, stamped, traced, weighted
+from ibisagent.training.phantoms.targets import SMALLEST, named_by_place
 
 __all__ = ["draw"]
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from ibisagent.training.phantoms.artists.chest_anatomy import Chest, drawn_chest, vessels
+from ibisagent.training.phantoms.artists.chest_bones import bones, devices
 from ibisagent.training.phantoms.canvas import Canvas, Field, blurred, coverage
-from ibisagent.training.phantoms.chest import Chest, drawn_chest, vessels
-from ibisagent.training.phantoms.chest_bones import bones, devices
 from ibisagent.training.phantoms.phantom import Drawing
-from ibisagent.training.phantoms.seen import framed, seen
+from ibisagent.training.phantoms.targets import missing, seen
 
 __all__ = ["draw"]
 
@@ -31,7 +31,9 @@ def draw(rng: np.random.Generator, size: int, difficulty: float) -> Drawing:
         _nodules(k, chest, fluid, u(0.18, 0.32) * (1 - 0.78 * difficulty), 2 + 3 * difficulty)
     devices(k, int(rng.poisson(0.5 + difficulty)))
     _name(k, chest, fluid)
-    return seen(_exposed(k, difficulty), k.masks, _ORGANS, _LESIONS)
+    masks, absent = seen(k.masks, crumb=1), missing(_ORGANS + _LESIONS, k.masks)
+    lesions = tuple(name for name in _LESIONS if name in masks or name in absent)
+    return Drawing(_exposed(k, difficulty), masks, absent, lesions)
 
 
 def _frame(k: Canvas) -> None:
@@ -39,11 +41,11 @@ def _frame(k: Canvas) -> None:
     u = k.rng.uniform
     kind = k.rng.random()
     if kind < 0.65:
-        framed(k, u(0.88, 1.1))
+        k.frame(u(0.88, 1.1))
     elif kind < 0.8:
-        framed(k, u(1.1, 1.4), u(-0.1, 0.1), u(-0.1, 0.2))
+        k.frame(u(1.1, 1.4), u(-0.1, 0.1), u(-0.1, 0.2))
     else:
-        framed(k, u(0.45, 0.85), u(-0.42, 0.42), u(-0.25, 0.3))
+        k.frame(u(0.45, 0.85), u(-0.42, 0.42), u(-0.25, 0.3))
 
 
 def _effusion(k: Canvas, chest: Chest, soft: float) -> Field:

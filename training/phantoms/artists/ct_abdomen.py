@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ibisagent.training.phantoms import ct_body, ct_organs
+from ibisagent.training.phantoms.artists import ct_body, ct_organs
 from ibisagent.training.phantoms.canvas import Canvas, Field, blurred, coverage
 from ibisagent.training.phantoms.phantom import Drawing
-from ibisagent.training.phantoms.seen import framed, seen
+from ibisagent.training.phantoms.targets import missing, seen
 
 __all__ = ["draw"]
 
@@ -34,7 +34,9 @@ def draw(rng: np.random.Generator, size: int, difficulty: float) -> Drawing:
     ct_body.surroundings(k, body, u() < 0.25)
     ct_body.bowel(k, body, level, hu["gut"])
     _organs(k, body, level, hu, soft, muscle, native, difficulty)
-    return seen(_scanned(k, difficulty), k.masks, _ORGANS, _LESIONS)
+    masks, absent = seen(k.masks, crumb=1), missing(_ORGANS + _LESIONS, k.masks)
+    lesions = tuple(name for name in _LESIONS if name in masks or name in absent)
+    return Drawing(_scanned(k, difficulty), masks, absent, lesions)
 
 
 def _frame(k: Canvas) -> None:
@@ -42,11 +44,11 @@ def _frame(k: Canvas) -> None:
     u = k.rng.uniform
     kind = u()
     if kind < 0.55:
-        framed(k, u(0.86, 1.06))
+        k.frame(u(0.86, 1.06))
     elif kind < 0.7:
-        framed(k, u(1.06, 1.3), u(-0.1, 0.1), u(-0.1, 0.2))
+        k.frame(u(1.06, 1.3), u(-0.1, 0.1), u(-0.1, 0.2))
     else:
-        framed(k, u(0.4, 0.8), u(-0.45, 0.45), u(-0.25, 0.25))
+        k.frame(u(0.4, 0.8), u(-0.45, 0.45), u(-0.25, 0.25))
 
 
 def _values(rng: np.random.Generator, difficulty: float) -> tuple[dict[str, float], bool]:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ibisagent.training.phantoms.artists.ultrasound_beam import Beam, fibres, streaks
 from ibisagent.training.phantoms.canvas import Canvas, Field
-from ibisagent.training.phantoms.ultrasound_beam import Beam, fibres, streaks
 
 __all__ = ["Asked", "Scene", "layer", "skin_and_fat"]
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from ibisagent.training.phantoms.artists.ultrasound_beam import fibres, streaks
+from ibisagent.training.phantoms.artists.ultrasound_scene import Asked, Scene, layer, skin_and_fat
 from ibisagent.training.phantoms.canvas import coverage
-from ibisagent.training.phantoms.ultrasound_beam import fibres, streaks
-from ibisagent.training.phantoms.ultrasound_scene import Asked, Scene, layer, skin_and_fat
 
 __all__ = ["breast", "organ"]
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ibisagent.training.phantoms.canvas import Field, coverage
-from ibisagent.training.phantoms.ultrasound_beam import fibres, streaks
-from ibisagent.training.phantoms.ultrasound_scene import Asked, Scene, layer, skin_and_fat
+from ibisagent.training.phantoms.artists.ultrasound_beam import fibres, streaks
+from ibisagent.training.phantoms.artists.ultrasound_scene import Asked, Scene, layer, skin_and_fat
+from ibisagent.training.phantoms.canvas import FAR, Field, coverage
 
 __all__ = ["fetal_head", "vessel"]
 
@@ -69,7 +69,7 @@ def vessel(s: Scene) -> Asked:
         c.image += np.asarray(0.5 * np.exp(-((bone / (3 * c.px)) ** 2)) * (y > c.Y), np.float32)
         s.behind(x, y, 0.3, -0.35)
     x, y = rng.uniform(-0.6, 0.6), rng.uniform(np.clip(tops[0], -0.55, 0.2), 0.45)
-    lumen = np.full_like(c.X, -1e3)
+    lumen = np.full_like(c.X, FAR)
     if rng.random() < 0.25:
         lumen = c.blob(x, y, 3.0, rng.uniform(0.08, 0.2), rng.normal(0, 0.12), 0.0, power=6)
         lumen = lumen + np.float32(0.006 * c.size) * c.smooth(4)

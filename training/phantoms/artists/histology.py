@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from ibisagent.tools.grids import Mask
+from ibisagent.training.phantoms.artists.histology_stroma import scattered, sprinkle, stroma
 from ibisagent.training.phantoms.canvas import Canvas, Field, blurred, coverage
-from ibisagent.training.phantoms.grain import grain, seen
-from ibisagent.training.phantoms.histology_stroma import scattered, sprinkle, stroma
-from ibisagent.training.phantoms.phantom import Drawing, Mask
-from ibisagent.training.phantoms.stamps import named_by_place, stamped
+from ibisagent.training.phantoms.grain import grain
+from ibisagent.training.phantoms.phantom import Drawing
+from ibisagent.training.phantoms.stamps import stamped
+from ibisagent.training.phantoms.targets import named_by_place, seen
 
 __all__ = ["draw"]
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ibisagent.training.phantoms.artists.ct_body import Body
 from ibisagent.training.phantoms.canvas import Canvas, Field, coverage
-from ibisagent.training.phantoms.ct_body import Body
 
 __all__ = ["cyst", "heart", "kidney", "liver", "lungs", "spleen", "stomach", "tumours", "vessels"]
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 
+from ibisagent.training.phantoms.artists.ultrasound_beam import beam_of, speckle
+from ibisagent.training.phantoms.artists.ultrasound_lesions import breast, organ
+from ibisagent.training.phantoms.artists.ultrasound_normal import fetal_head, vessel
+from ibisagent.training.phantoms.artists.ultrasound_scene import Scene
 from ibisagent.training.phantoms.canvas import Canvas
-from ibisagent.training.phantoms.grain import missing, seen
 from ibisagent.training.phantoms.phantom import Drawing
-from ibisagent.training.phantoms.ultrasound_beam import beam_of, speckle
-from ibisagent.training.phantoms.ultrasound_lesions import breast, organ
-from ibisagent.training.phantoms.ultrasound_normal import fetal_head, vessel
-from ibisagent.training.phantoms.ultrasound_scene import Scene
+from ibisagent.training.phantoms.targets import missing, seen
 
 __all__ = ["draw"]
 

@@ -4,9 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.training.phantoms.canvas import Canvas, Field, blurred, coverage
-from ibisagent.training.phantoms.grain import grain, seen
+from ibisagent.training.phantoms.grain import grain
 from ibisagent.training.phantoms.phantom import Drawing
 from ibisagent.training.phantoms.stamps import grid, stamped, traced, weighted
+from ibisagent.training.phantoms.targets import seen
 
 __all__ = ["draw"]
 

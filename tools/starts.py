@@ -1,7 +1,6 @@
 """Masks to begin from: somebody's rough one to be refined, and one of something else to be dropped."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +10,7 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.grids import Mask
 from ibisagent.tools.measure import bounding_box, iou
 
-__all__ = ["Start", "start"]
-
-Start = Literal["nothing", "rough", "wrong"]
+__all__ = ["start"]
 
 _ROUGH = (0.3, 0.8)  # IoU with the truth
 _UNFIT = 0.1
@@ -24,7 +21,7 @@ _ANOTHER = 0.7  # how often a wrong mask is another target's, where there is one
 _Score = NDArray[np.float64]
 
 
-def start(kind: Start, truth: Mask, others: Sequence[Mask], rng: np.random.Generator) -> Mask | None:
+def start(kind: str, truth: Mask, others: Sequence[Mask], rng: np.random.Generator) -> Mask | None:
     """Make an initial mask, (H, W) bool, for ``truth``; None for "nothing" and where there can be none of the kind.
 
     "rough": the truth eroded, dilated, cut or shifted, of an IoU from .3 to .8 with it. "wrong": one of ``others``,

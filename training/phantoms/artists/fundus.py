@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from ibisagent.training.phantoms.artists.fundus_vessels import covered, tree
 from ibisagent.training.phantoms.canvas import FAR, Canvas, Field, blurred, coverage
-from ibisagent.training.phantoms.fundus_vessels import covered, tree
-from ibisagent.training.phantoms.grain import grain, missing, seen
+from ibisagent.training.phantoms.grain import grain
 from ibisagent.training.phantoms.phantom import Drawing
+from ibisagent.training.phantoms.targets import missing, seen
 
 __all__ = ["draw"]
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ibisagent.training.phantoms.artists.chest_anatomy import Chest
 from ibisagent.training.phantoms.canvas import Canvas, Field, coverage
-from ibisagent.training.phantoms.chest import Chest
 
 __all__ = ["bones", "devices"]
 

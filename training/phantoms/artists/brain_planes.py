@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ibisagent.training.phantoms.brain_parts import Plane, blob, pair, segment, skull
+from ibisagent.training.phantoms.artists.brain_parts import Plane, blob, pair, segment, skull
 from ibisagent.training.phantoms.canvas import Canvas
 
 __all__ = ["PLANES"]

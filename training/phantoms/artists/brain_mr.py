@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ibisagent.training.phantoms.brain_parts import Plane, folded
-from ibisagent.training.phantoms.brain_planes import PLANES
+from ibisagent.training.phantoms.artists.brain_parts import Plane, folded
+from ibisagent.training.phantoms.artists.brain_planes import PLANES
 from ibisagent.training.phantoms.canvas import Canvas, Field, coverage
-from ibisagent.training.phantoms.grain import grain, missing, seen
+from ibisagent.training.phantoms.grain import grain
 from ibisagent.training.phantoms.phantom import Drawing
+from ibisagent.training.phantoms.targets import missing, seen
 
 __all__ = ["draw"]
 

@@ -1,0 +1,52 @@
+"""Which of a drawing's masks can be asked for: large enough, without crumbs, in view, and by what name."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from scipy import ndimage
+
+from ibisagent.tools.grids import Mask
+from ibisagent.training.phantoms.stamps import Disc
+
+__all__ = ["SMALLEST", "missing", "named_by_place", "seen"]
+
+SMALLEST = 0.0012
+"""Share of the picture under which a target is too small to be asked for."""
+
+
+def seen(masks: Mapping[str, Mask], view: Mask | None = None, *, crumb: int = 5) -> dict[str, Mask]:
+    """Keep of each mask what lies in ``view``, without crumbs; drop the masks too small to be asked for.
+
+    A crumb is too small to be asked for by itself and less than 1 / ``crumb`` of the largest piece.
+    """
+    kept = {}
+    for name, mask in masks.items():
+        mask = mask if view is None else mask & view
+        pieces, count = ndimage.label(mask)
+        if count > 1:
+            areas = np.bincount(pieces.ravel())
+            areas[0] = 0
+            mask = (areas >= min(areas.max() / crumb, SMALLEST * mask.size))[pieces]
+        if mask.mean() >= SMALLEST:
+            kept[name] = mask
+    return kept
+
+
+def missing(asked: Iterable[str], masks: Mapping[str, Mask], view: Mask | None = None) -> tuple[str, ...]:
+    """Give the names of which nothing at all lies in ``view``; of one too small to be asked for something does."""
+    return tuple(
+        name for name in asked if name not in masks or not (masks[name] if view is None else masks[name] & view).any()
+    )
+
+
+def named_by_place(masks: Sequence[Mask], discs: Sequence[Disc], noun: str) -> dict[str, Mask]:
+    """Name each mask that has a quarter of the picture to itself and, by its disc, lies in no other.
+
+    >>> list(named_by_place([np.ones((4, 4), bool)], [(0.5, -0.5, 0.3)], "gland"))
+    ['upper right gland']
+    """
+    quarters: dict[str, list[int]] = {}
+    for index, (x, y, _) in enumerate(discs):
+        quarters.setdefault(f"{'upper' if y < 0 else 'lower'} {'left' if x < 0 else 'right'} {noun}", []).append(index)
+    alone = {name: found[0] for name, found in quarters.items() if len(found) == 1}
+    return {name: masks[one] for name, one in alone.items() if min(map(abs, discs[one][:2])) > discs[one][2]}

@@ -1,0 +1,82 @@
+"""`ibisagent train sft`: supervised fine-tuning, with a bar while it runs."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ibisagent.tools.errors import MissingExtra
+
+MissingExtra.require("train", "torch", "transformers", "trl", "peft", "datasets", "accelerate")
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments  # noqa: E402
+from transformers.utils import logging  # noqa: E402
+
+__all__ = ["sft"]
+
+_FIGURES = {"loss": "loss", "coordinate_nll": "coordinates"}
+
+
+def sft(config: str, data: Sequence[Path], out: Path, *, base: str | None, changes: Sequence[str]) -> None:
+    """Train as a training file tells, with ``changes`` to it; the same call goes on where an earlier one ended."""
+    from ibisagent.training.sft.config import read_plan
+    from ibisagent.training.sft.run import train_sft
+
+    plan = read_plan(config, changes)
+    loud: Any = logging
+    loud.set_verbosity_error()
+    loud.disable_progress_bar()
+    with _bar(out) as bar:
+        folder = train_sft(plan, data, out, base=base, callbacks=[bar])
+    Console().print(f"wrote {escape(str(folder))}; try it: --policy hf:{escape(str(folder))}", soft_wrap=True)
+
+
+@contextmanager
+def _bar(out: Path) -> Iterator["_Bar"]:
+    console = Console(stderr=True)
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    try:
+        with progress:
+            yield _Bar(progress)
+    except KeyboardInterrupt:
+        console.print(f"what is finished is kept in {escape(str(out))}; the same command goes on from there")
+        raise
+
+
+class _Bar(TrainerCallback):
+    """Shows the steps done, the last figures and the time left."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("reading", total=None, figures="")
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
+    ) -> None:
+        del args, control, more
+        self._progress.reset(self._task, total=state.max_steps, completed=state.global_step, description="training")
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any) -> None:
+        del args, control, more
+        self._progress.update(self._task, completed=state.global_step)
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any) -> None:
+        del args, control, more
+        last = state.log_history[-1]
+        said = [f"{short} {last[name]:.3f}" for name, short in _FIGURES.items() if name in last]
+        if said:
+            self._progress.update(self._task, figures=", ".join(said))
