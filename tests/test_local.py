@@ -203,8 +203,9 @@ def test_a_temperature_draws():
 def test_a_random_model_s_rubbish_ends_typed(folder, context, pixels):
     graph = build_graph(open_local(folder(), longest=8), "disk", LoopConfig(context=context))
     ended = graph.invoke({"image": pixels, "request": "Segment the <|image_pad|> ellipse."})
-    assert (ended["stop"], ended["error"], len(ended["steps"])) == ("parse_failures", None, 3)
-    assert ended["run"]["tokens"] > 24
+    assert ended["stop"] in ("parse_failures", "target_absent")  # "Terminate" is one token, that chance may draw
+    assert (ended["error"], len(ended["steps"]) <= 3) == (None, True)
+    assert ended["run"]["tokens"] > 8
 
 
 def test_the_profile_s_prompts_and_length_are_used_and_a_user_s_go_before_them():

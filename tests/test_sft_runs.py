@@ -92,7 +92,7 @@ def replies_of(folder, data, picture, request, replies):
 
 def test_a_packed_training_learns_by_heart(data, tmp_path):
     out = tmp_path / "out"
-    plan = read_plan(plan_of(tmp_path, vlms.qwen25(), rate=5e-3, steps=60, batch=8), ["train.save_steps=60"])
+    plan = read_plan(plan_of(tmp_path, vlms.qwen25(), rate=5e-3, steps=120, batch=8), ["train.save_steps=120"])
     model = train_sft(plan, [data], out)
     figures = log_of(out)
     assert figures[-2]["nll"] < 0.1 * figures[0]["nll"]
@@ -101,7 +101,7 @@ def test_a_packed_training_learns_by_heart(data, tmp_path):
         assert replies_of(model, data, picture, request, replies) == replies
     told = json.loads((out / "training.json").read_text())
     assert (told["samples"], told["log"], len(told["data"])) == (8, figures, 64)
-    assert told["plan"]["train"]["max_steps"] == 60
+    assert told["plan"]["train"]["max_steps"] == 120
     assert (model / PROFILE).read_text() == (vlms.qwen25() / PROFILE).read_text()
     assert "guides" not in str(load_file(model / "model.safetensors").keys())
 

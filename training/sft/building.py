@@ -47,9 +47,7 @@ def trainer_of(plan: Plan, model: Any, inputs: Inputs, samples: Samples, setting
     given: dict[str, Any] = {
         "model": model,
         "args": settings,
-        "train_dataset": Dataset.from_dict(
-            {"group": list(range(len(groups))), "length": [len(some) for some in groups]}
-        ),
+        "train_dataset": Dataset.from_dict({"group": list(range(len(groups)))}),
         "processing_class": inputs.tokenizer,
     }
     try:

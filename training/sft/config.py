@@ -20,7 +20,7 @@ _TYPES: dict[str, type] = {
     **dict.fromkeys(("base", "profile", "prompts", "mistakes", "attention", "dtype"), str),
     **dict.fromkeys(("fresh", "loss", "lora", "train"), dict),
     **dict.fromkeys(("pack", "max_pixels", "threads"), int),
-    "freeze_vision": bool,
+    **dict.fromkeys(("freeze_vision", "half"), bool),
 }
 
 
@@ -48,8 +48,9 @@ class Plan:
     `ibisagent.training.sft.samples.Mistakes`. ``prompts``: prompt file, by default the base's own or ours.
     ``pack``: samples of one picture that share a row, 0: each has its own, and TRL's own loss. ``loss``: of packed rows
     (`Loss`). ``lora``: settings of peft's `LoraConfig`, none: full training. ``freeze_vision``: leave the vision tower
-    as it is. ``dtype``: of the weights while they are trained. ``attention``: transformers' name of its attention code.
-    ``max_pixels``: pixels that a picture is shrunk to. ``threads``: of torch. ``train``: settings of TRL's `SFTConfig`.
+    as it is. ``dtype``: of the weights while they are trained; ``half``: they are written as float16. ``attention``:
+    transformers' name of its attention code. ``max_pixels``: pixels that a picture is shrunk to. ``threads``: of torch.
+    ``train``: settings of TRL's `SFTConfig`.
     """
 
     base: str | None = None
@@ -62,6 +63,7 @@ class Plan:
     lora: dict[str, Any] | None = None
     freeze_vision: bool = False
     dtype: str = "float32"
+    half: bool = False
     attention: str | None = None
     max_pixels: int | None = None
     threads: int | None = None

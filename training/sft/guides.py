@@ -11,7 +11,7 @@ from torch.nn import functional
 
 __all__ = ["Guides", "Named"]
 
-_LAYERS = slice(1, 3)
+_LAYERS = slice(-3, -1)
 _HEADS = 2
 _NEAR = 2.5  # deviation, in coordinate tokens, of the target around a picture token's own place
 _INSIDE = 0.25  # share of the fullest picture token from which on another counts as inside a region
@@ -46,7 +46,8 @@ class Guides(nn.Module):
         self.places = nn.ModuleList([nn.Linear(width, width) for _ in range(2)])
         self._looks: list[torch.Tensor] = []
         self._shown: list[torch.Tensor] = []
-        for layer in core.model.language_model.layers[_LAYERS]:
+        layers = core.model.language_model.layers
+        for layer in layers[_LAYERS] or layers:
             layer.self_attn.register_forward_hook(lambda _module, _inputs, out: self._looks.append(out[1]))
         core.model.visual.register_forward_hook(lambda _module, _inputs, out: self._shown.append(out.pooler_output))
 

@@ -71,6 +71,8 @@ def train_sft(
     seconds = time.perf_counter() - begun
     named = base or plan.base
     origin = named if named and start not in (Path(named), plan.path(named)) else str(start.resolve())
+    if plan.half:
+        trainer.model.half()  # type: ignore[union-attr]
     _write(trainer, inputs, origin, _profile(words, read_profile(start)), out / "model")
     if trainer.is_world_process_zero():
         log = trainer.state.log_history

@@ -102,8 +102,9 @@ class Samples:
         if most > 1 and self._remembers:
             raise InputError("got runs in the context 'history' with 'pack', expected 'stateless'; set pack = 0")
         together: dict[str, list[int]] = {}
-        for index, place in enumerate(self.places):
-            together.setdefault(place.shown, []).append(index)
+        # In files the targets that are there come first: in that order some rows would hold refusals alone.
+        for index in np.random.default_rng(0).permutation(len(self.places)).tolist():
+            together.setdefault(self.places[index].shown, []).append(index)
         return [some[start : start + most] for some in together.values() for start in range(0, len(some), most)]
 
     def _find(self) -> Iterator[Place]:
