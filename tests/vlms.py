@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, Qwen3VLConfig, Qwen3VLForConditionalGene
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.utils.logging import disable_progress_bar
 
-from ibisagent.training.fresh import Fresh, make_fresh
+from ibisagent.training.fresh import TEMPLATE, Fresh, make_fresh
 
 torch.set_num_threads(1)
 disable_progress_bar()
@@ -36,20 +36,6 @@ unit = "unit"
 thousand = "thousand"
 thousand_yx = "thousand_yx"
 pixels = "pixels"
-"""
-
-# What the published templates make of a system message and of messages with a picture before the words.
-STOCK = """\
-{%- for message in messages %}
-{{- '<|im_start|>' + message.role + '\\n' }}
-{%- for part in message.content %}
-{{- '<|vision_start|><|image_pad|><|vision_end|>' if part.type == 'image' else part.text }}
-{%- endfor %}
-{{- '<|im_end|>\\n' }}
-{%- endfor %}
-{%- if add_generation_prompt %}
-{{- '<|im_start|>assistant\\n' }}
-{%- endif %}
 """
 
 
@@ -77,7 +63,7 @@ def qwen3():
     """Write a Qwen3-VL without a profile: patches of 16 pixels, pictures of 4,096 to 16,384 pixels as they are."""
     folder = _place() / "qwen3"
     tokenizer = AutoTokenizer.from_pretrained(qwen25())
-    tokenizer.chat_template = STOCK
+    tokenizer.chat_template = TEMPLATE
     ids = dict(zip(("image", "video", "start", "end"), _marks(tokenizer), strict=True))
     torch.manual_seed(2)
     config = Qwen3VLConfig(

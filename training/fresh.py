@@ -13,7 +13,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from ibisagent.agent.policies.local import PROFILE
 
-__all__ = ["COORDINATES", "Fresh", "make_fresh"]
+__all__ = ["COORDINATES", "TEMPLATE", "Fresh", "make_fresh"]
 
 COORDINATES = tuple(f"0.{bin:02d}" for bin in range(100))
 """One token for each 0.01 of a coordinate; the two decimals after it are a token with what follows, or digits."""
@@ -28,7 +28,7 @@ _GRAMMAR = (
     *("user\n", "assistant\n"),
 )
 # The shape of Qwen's own: a picture where it is named, each turn closed, no system message unless there is one.
-_TEMPLATE = """\
+TEMPLATE = """\
 {%- for message in messages %}
 {{- '<|im_start|>' + message.role + '\\n' }}
 {%- for part in message.content %}
@@ -106,7 +106,7 @@ def _tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast
     )
     added = (*_GRAMMAR, *COORDINATES)
     tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in added])
-    tokenizer.chat_template = _TEMPLATE
+    tokenizer.chat_template = TEMPLATE
     return tokenizer
 
 

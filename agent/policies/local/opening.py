@@ -4,8 +4,6 @@ import json
 import os
 import tomllib
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from ibisagent.agent.policies.local.policy import LONGEST, LocalPolicy
 from ibisagent.agent.prompting import PromptSet, load_prompts
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.files import label
+from ibisagent.tools.quiet import quiet
 from ibisagent.tools.segmenters.sam.weights import differing, said
 
 __all__ = ["PROFILE", "fetched", "open_local", "open_model", "read_profile"]
@@ -72,7 +71,7 @@ def read_profile(folder: Path) -> dict[str, Any]:
 def open_model(folder: Path, *, square: int | None = None, **options: Any) -> tuple[Any, Inputs]:
     """Open a model folder on the CPU, with ``options`` of transformers' `from_pretrained`; adapters are merged."""
     try:
-        with _quiet(transformers.utils.logging):
+        with quiet(transformers.utils.logging):
             adapted = (folder / _ADAPTER).is_file()
             model = _merged(folder, options) if adapted else _model(folder, options)
             inputs = Inputs.of(folder, square=square)
@@ -145,17 +144,3 @@ def _require_known(folder: Path) -> None:
 
 def _refused(folder: Path, got: str) -> InputError:
     return InputError(f"{label(folder)}: got {got}, expected a whole transformers folder of a Qwen-VL model; check it")
-
-
-@contextmanager
-def _quiet(logging: Any) -> Iterator[None]:
-    """Keep transformers' report and progress bar of a load to itself: what is wrong is raised."""
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()

@@ -1,8 +1,6 @@
 """SAM, MedSAM and SAM 2 as transformers keeps them: a folder of `config.json` and weights, or a hub id."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import torch
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label
+from ibisagent.tools.quiet import quiet
 from ibisagent.tools.segmenters.sam.models import Features, Masks, Question
 from ibisagent.tools.segmenters.sam.weights import differing, module, said
 
@@ -94,7 +93,7 @@ def load(folder: Path, kind: str) -> Any:
     if found not in _KINDS[kind]:
         raise InputError(f"{label(folder)}: got a model of type {found!r}, expected {' or '.join(_KINDS[kind])}")
     transformers = module("transformers")
-    with _quiet(transformers.utils.logging):
+    with quiet(transformers.utils.logging):
         try:
             model, info = getattr(transformers, kind).from_pretrained(
                 folder,
@@ -118,17 +117,3 @@ def _kind_of(folder: Path) -> Any:
         return json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{label(folder)}: got no readable config.json, expected one with a model_type") from error
-
-
-@contextmanager
-def _quiet(logging: Any) -> Iterator[None]:
-    """Keep transformers' report and progress bar of a load to itself: what is wrong is raised."""
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()

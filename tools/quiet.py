@@ -1,0 +1,21 @@
+"""Libraries that talk while they load."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["quiet"]
+
+
+@contextmanager
+def quiet(logging: Any) -> Iterator[None]:
+    """Keep transformers' report and progress bar of a load to itself: what is wrong is raised."""
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
