@@ -200,3 +200,7 @@ def test_the_smallest_pictures_and_the_ends_of_difficulty_can_be_drawn(modality)
         phantom = draw(modality, 2**40, 32, difficulty)
         assert phantom.image.shape[:2] == (32, 32)
         assert phantom.image.std() > 1
+
+
+def test_a_short_vessel_branches_within_itself():
+    assert draw("fundus", 1_009_105, 64).masks.keys() >= {"optic disc"}

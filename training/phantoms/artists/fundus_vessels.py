@@ -67,7 +67,7 @@ def _grow(
         return
     place, side = rng.uniform(2.5, 5), rng.choice([-1, 1])
     while place < length * 0.85:
-        at = int(place / STEP)
+        at = min(int(place / STEP), steps - 1)
         rest = 1 - place / length
         inward = side == -np.sign(start) and order == 0
         angle = heading[at] + side * rng.uniform(0.45, 0.9)
