@@ -71,7 +71,8 @@ def _nuclei(k: Canvas, count: int, r: float, difficulty: float) -> list[_Nucleus
     texture = _chromatin(k, r, difficulty)
     for index in range(count):
         big = r * (rng.uniform(1.5, 2.1) if giant and index == 0 else float(np.exp(rng.normal(0, spread))))
-        disc = _free(rng, [one.disc for one in nuclei], big, crowd, max(0.96 - big, 0) if count < 8 or not index else 1.02)
+        reach = max(0.96 - big, 0) if count < 8 or not index else 1.02
+        disc = _free(rng, [one.disc for one in nuclei], big, crowd, reach)
         if disc is None:
             continue
         angle, bright = rng.uniform(0, np.pi), float(np.exp(rng.normal(0, 0.12 + 0.25 * difficulty)))
