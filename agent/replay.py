@@ -17,7 +17,7 @@ from ibisagent.agent.trajectory import Step, Trajectory, trajectory
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.segmenters import Segmenter
 
-__all__ = ["Replayed", "replay"]
+__all__ = ["Replayed", "config_of", "replay"]
 
 _THREAD = RunnableConfig(configurable={"thread_id": "replay"})
 
@@ -38,7 +38,7 @@ def replay(record: Trajectory, segmenter: Segmenter | str, image: MedicalImage) 
     steps = [step for step in record.steps if not _failed(step)]
     given = [step.action for step in takewhile(_is_given, steps)]
     replies = [step.reply for step in steps if step.reply is not None]
-    graph = build_graph(ScriptedPolicy(replies), segmenter, _config(record), checkpointer=InMemorySaver())
+    graph = build_graph(ScriptedPolicy(replies), segmenter, config_of(record), checkpointer=InMemorySaver())
     begin = Input(image=image, request=record.request, prompts=given)
     begin["kind"] = "question" if record.kind == "question" else "segment"
     begin["initial_mask"] = record.start if record.refined else None
@@ -61,7 +61,8 @@ def _is_given(step: Step) -> bool:
     return step.reply is None and step.action is not None and step.action["type"] in ("point", "box")
 
 
-def _config(record: Trajectory) -> LoopConfig:
+def config_of(record: Trajectory) -> LoopConfig:
+    """Give the settings of a recorded run, without limits of time and tokens and without review."""
     known = {field.name for field in fields(LoopConfig)}
     settings = {name: value for name, value in record.config.items() if name in known}
     settings["actions"] = tuple(settings["actions"])

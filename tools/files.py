@@ -1,9 +1,10 @@
 """Local files: naming a path from what a user typed, and writing a file whole or not at all."""
 
+import hashlib
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,6 +14,7 @@ from ibisagent.tools.errors import InputError
 __all__ = [
     "VOLUME_ENDINGS",
     "atomic",
+    "digest",
     "label",
     "local_path",
     "reason_of",
@@ -92,6 +94,16 @@ def require_writable_folder(path: str | os.PathLike[str]) -> None:
         got = "a folder without write permission"
     if got:
         raise InputError(f"{label(folder)}: got {got}, expected a writable folder; create it or choose another")
+
+
+def digest(files: Sequence[Path]) -> str:
+    """Give the SHA-256, in hex, of the contents of files, one after the other."""
+    total = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                total.update(chunk)
+    return total.hexdigest()
 
 
 @contextmanager

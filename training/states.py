@@ -1,7 +1,6 @@
 """The states that a recorded run went through, as the loop had them before each reply of the policy."""
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -32,13 +31,6 @@ def parts_of(config: LoopConfig) -> Parts:
     return build_graph(
         ScriptedPolicy([]), "disk", config, images=ImageStore(max_bytes=_PICTURES), store=RunStore()
     ).parts
-
-
-def config_of(record: Trajectory) -> LoopConfig:
-    """Give the settings that decide what a policy is shown."""
-    known = {field.name for field in fields(LoopConfig)} - {"guard"}
-    settings = {name: value for name, value in record.config.items() if name in known}
-    return replace(LoopConfig(), **settings | {"actions": tuple(settings["actions"])})
 
 
 def states_of(record: Trajectory, folder: Path, store: RunStore) -> Iterator[Before]:

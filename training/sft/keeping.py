@@ -1,8 +1,7 @@
 """What a training keeps beside its model: the settings that it began with, its last checkpoint, and its figures."""
 
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,7 @@ from ibisagent.tools import journal
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import atomic, label
 
-__all__ = ["Log", "digest", "keep_settings", "last_checkpoint", "write_json"]
-
-
-def digest(files: Sequence[Path]) -> str:
-    """Hash the contents of files, in their order."""
-    sha = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                sha.update(block)
-    return sha.hexdigest()
+__all__ = ["Log", "keep_settings", "last_checkpoint", "write_json"]
 
 
 def keep_settings(out: Path, told: dict[str, Any]) -> None:

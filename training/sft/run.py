@@ -17,11 +17,11 @@ from transformers import PrinterCallback, TrainerCallback
 from ibisagent.agent.policies.local import PROFILE, Inputs, folder_of, open_model, read_profile
 from ibisagent.agent.prompting import load_prompts
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label, reason_of
+from ibisagent.tools.files import digest, label, reason_of
 from ibisagent.training.fresh import Fresh, make_fresh
 from ibisagent.training.sft.building import settings_of, trainer_of
 from ibisagent.training.sft.config import Plan, built
-from ibisagent.training.sft.keeping import Log, digest, keep_settings, last_checkpoint, write_json
+from ibisagent.training.sft.keeping import Log, keep_settings, last_checkpoint, write_json
 from ibisagent.training.sft.samples import Samples
 from ibisagent.training.sft.trainer import PlainTrainer
 
@@ -71,9 +71,7 @@ def train_sft(
     seconds = time.perf_counter() - begun
     named = base or plan.base
     origin = named if named and start not in (Path(named), plan.path(named)) else str(start.resolve())
-    if plan.half:
-        trainer.model.half()  # type: ignore[union-attr]
-    _write(trainer, inputs, origin, _profile(words, read_profile(start)), out / "model")
+    _write(trainer, inputs, origin, _profile(words, read_profile(start)), out / "model", half=plan.half)
     if trainer.is_world_process_zero():
         log = trainer.state.log_history
         write_json(out / _FINISHED, told | {"samples": len(samples), "seconds": seconds, "log": log})
@@ -141,11 +139,13 @@ def _profile(words: Path, held: dict[str, Any]) -> str:
     return "".join(f"{key} = {held[key]}\n" for key in kept) + text
 
 
-def _write(trainer: PlainTrainer, inputs: Inputs, origin: str, profile: str, folder: Path) -> None:
+def _write(trainer: PlainTrainer, inputs: Inputs, origin: str, profile: str, folder: Path, *, half: bool) -> None:
     """Write weights, tokenizer, picture processor and profile; adapters are written as such, and name their base."""
     model: Any = trainer.model
     if hasattr(model, "guides"):
         del model.guides
+    if half:
+        model.half()
     making = folder.with_name(".model")
     trainer.save_model(str(making))
     if not trainer.is_world_process_zero():

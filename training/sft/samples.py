@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -12,12 +13,13 @@ from numpy.typing import NDArray
 from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.parts import Parts
 from ibisagent.agent.prompting import PromptSet, Said
+from ibisagent.agent.replay import config_of
 from ibisagent.agent.stores import RunStore
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label
 from ibisagent.tools.masks import decode, rle_key
-from ibisagent.training.states import Before, config_of, parts_of, states_of
+from ibisagent.training.states import Before, parts_of, states_of
 
 __all__ = ["Mistakes", "Place", "Sample", "Samples"]
 
@@ -77,7 +79,7 @@ class Samples:
         record = self._record(place)
         store = RunStore()
         parts = replace(self._parts_of(config_of(record)), store=store)
-        before = list(states_of(record, self.files[place.file].parent, store))[place.number]
+        before = next(islice(states_of(record, self.files[place.file].parent, store), place.number, None))
         observation = parts.observation(before.state)
         reply = _reply(before, self._mistakes)
         truth = decode(record.truth) if record.truth is not None else None

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from ibisagent.tools.clicks import Prompt
+from ibisagent.tools.files import digest
 from ibisagent.tools.grids import Mask, frozen
 from ibisagent.tools.segmenters.base import Pixels, Prediction, Query
 from ibisagent.tools.segmenters.sam.frame import Ask, Frame, Prior, ask, signed_distance_prior
 from ibisagent.tools.segmenters.sam.gather import Gatherer
 from ibisagent.tools.segmenters.sam.models import Features, Model, joined, question
 from ibisagent.tools.segmenters.sam.views import View
-from ibisagent.tools.segmenters.sam.weights import digest
 
 __all__ = ["Embedding", "SamSegmenter"]
 
@@ -56,7 +56,9 @@ class SamSegmenter:
     def fingerprint(self) -> str:
         """Name and version, hash of the weights and what else the masks depend on."""
         kind = str(self.dtype).removeprefix("torch.")
-        line = f"{self.name}-1 weights={digest(self.files)} size={self.model.side} device={self.device} dtype={kind}"
+        line = (
+            f"{self.name}-1 weights={digest(self.files)[:12]} size={self.model.side} device={self.device} dtype={kind}"
+        )
         return f"{line} threshold=0{' batch=1' if self.gathers else ''}"
 
     @cached_property

@@ -1,8 +1,7 @@
 """Weights: where they are, what they hash to, and in what a file differs from the model that it is given to."""
 
-import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.files import label
 
-__all__ = ["checkpoint", "difference", "differing", "digest", "fetched", "module", "said", "snapshot"]
+__all__ = ["checkpoint", "difference", "differing", "fetched", "module", "said", "snapshot"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _SHOWN = 3
@@ -41,16 +40,6 @@ def said(error: BaseException) -> str:
     """Put an error in one short line: its type and first sentence."""
     first = " ".join(str(error).split()).partition(". ")[0]
     return f"{type(error).__name__}: {first[:100]}"
-
-
-def digest(files: Sequence[Path]) -> str:
-    """Give the first 12 hex digits of the SHA-256 of the files, one after the other."""
-    total = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                total.update(chunk)
-    return total.hexdigest()[:12]
 
 
 def checkpoint(path: Path) -> dict[str, torch.Tensor]:
