@@ -66,6 +66,7 @@ class PromptSet:
                 request=observation.request,
                 made=len(made),
                 last=spell(made[-1], observation.frame) if made else "none",
+                clicks="; ".join(spell(prompt, observation.frame) for prompt in made) or "none",
             )
             .strip()
         )

@@ -45,7 +45,7 @@ STORIES = {
 }
 
 
-@pytest.mark.parametrize("folder", [vlms.qwen25, vlms.qwen3], ids=["qwen2.5", "qwen3"])
+@pytest.mark.parametrize("folder", [vlms.qwen25, vlms.qwen3, vlms.pointer], ids=["qwen2.5", "qwen3", "pointer"])
 @pytest.mark.parametrize("context", ["stateless", "history"])
 @pytest.mark.parametrize("story", STORIES)
 def test_a_sample_is_what_the_model_was_given(story, context, folder, tmp_path):
@@ -181,7 +181,7 @@ def test_runs_that_show_all_turns_are_not_packed(tmp_path):
 class Bench:
     """A tiny model, and two pictures with several requests each, of which four samples share a picture."""
 
-    def __init__(self, tmp_path):
+    def __init__(self, tmp_path, folder):
         coached.draw(tmp_path, "a.png", "b.png")
         stories = [
             ("a.png", "Segment it.", RIGHT, STOP),
@@ -189,12 +189,12 @@ class Bench:
             ("b.png", "Segment it.", RIGHT, MORE, STOP),
             ("a.png", "Segment nothing.", STOP),
         ]
-        self.samples = coached.lessons(tmp_path, *stories, truth=ellipse((80, 64), (40, 30), (20, 20)))
-        self.model, self.inputs = open_model(vlms.qwen25(), square=64, dtype=torch.float32)
+        self.samples = coached.lessons(tmp_path, *stories, model=folder, truth=ellipse((80, 64), (40, 30), (20, 20)))
+        self.model, self.inputs = open_model(folder, square=64, dtype=torch.float32)
         self.out = tmp_path / "out"
 
     def trainer(self, pack):
-        loss = {"coordinates": 1.0, "blur": 0.0, "looking": 0.0, "placing": 0.0}
+        loss = {"coordinates": 1.0, "blur": 0.0, "drawing": 0.0}
         plan = Plan(pack=pack, loss=loss)
         return trainer_of(plan, self.model, self.inputs, self.samples, settings_of(plan, self.out))
 
@@ -209,7 +209,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path):
-    return Bench(tmp_path)
+    return Bench(tmp_path, vlms.qwen25())
 
 
 def test_samples_of_one_picture_share_a_row(bench):
@@ -218,7 +218,9 @@ def test_samples_of_one_picture_share_a_row(bench):
     assert bench.samples.groups(3) == bench.samples.groups(3)
 
 
-def test_a_packed_row_has_the_loss_of_its_samples_alone(bench):
+@pytest.mark.parametrize("folder", [vlms.qwen25, vlms.pointer], ids=["qwen", "pointer"])
+def test_a_packed_row_has_the_loss_of_its_samples_alone(folder, tmp_path):
+    bench = Bench(tmp_path, folder())
     trainer = bench.trainer(pack=5)
     groups = bench.samples.groups(5)
     assert max(map(len, groups)) > 2

@@ -43,6 +43,7 @@ save_total_limit = 2
 seed = 3
 """
 PACKED = 'pack = 4\nattention = "eager"\n'
+GUIDED = PACKED + "[loss]\nlooking = 0.2\nplacing = 0.3\n"
 LORA = """
 mistakes = "mask"
 freeze_vision = true
@@ -90,9 +91,11 @@ def replies_of(folder, data, picture, request, replies):
 # What is learned
 
 
-def test_a_packed_training_learns_by_heart(data, tmp_path):
+@pytest.mark.parametrize(("base", "settings"), [(vlms.qwen25, GUIDED), (vlms.pointer, PACKED)], ids=["qwen", "pointer"])
+def test_a_packed_training_learns_by_heart(base, settings, data, tmp_path):
     out = tmp_path / "out"
-    plan = read_plan(plan_of(tmp_path, vlms.qwen25(), rate=5e-3, steps=120, batch=8), ["train.save_steps=120"])
+    path = plan_of(tmp_path, base(), settings, rate=5e-3, steps=180, batch=8)
+    plan = read_plan(path, ["train.save_steps=180", "loss.blur=1.5", "loss.coordinates=3.0"])
     model = train_sft(plan, [data], out)
     figures = log_of(out)
     assert figures[-2]["nll"] < 0.1 * figures[0]["nll"]
@@ -101,8 +104,8 @@ def test_a_packed_training_learns_by_heart(data, tmp_path):
         assert replies_of(model, data, picture, request, replies) == replies
     told = json.loads((out / "training.json").read_text())
     assert (told["samples"], told["log"], len(told["data"])) == (8, figures, 64)
-    assert told["plan"]["train"]["max_steps"] == 120
-    assert (model / PROFILE).read_text() == (vlms.qwen25() / PROFILE).read_text()
+    assert told["plan"]["train"]["max_steps"] == 180
+    assert (model / PROFILE).read_text() == (base() / PROFILE).read_text()
     assert "guides" not in str(load_file(model / "model.safetensors").keys())
 
 
@@ -167,8 +170,6 @@ def test_accumulated_steps_weigh_as_one_large_step(data, tmp_path):
         'train.optim="sgd"',
         "train.max_grad_norm=100.0",
         "train.logging_steps=1",
-        "loss.looking=0.0",
-        "loss.placing=0.0",
         "pack=1",
     ]
     losses = []
@@ -294,7 +295,10 @@ def refused(*command):
     ("change", "said"),
     [
         ("train.max_stepz=3", "[train]: got 'max_stepz', no setting of SFTConfig; correct it"),
-        ("loss.blurr=3", "[loss]: got 'blurr', expected keys of coordinates, blur, looking, placing; correct it"),
+        (
+            "loss.blurr=3",
+            "[loss]: got 'blurr', expected keys of coordinates, blur, looking, placing, drawing; correct it",
+        ),
         ("train.learning_rate='high'", "[train]: got learning_rate='high', expected a number or true or false"),
         ("train.lr_scheduler_type='steep'", "[train]: got settings that SFTConfig refuses ("),
         ("train.output_dir='/'", "[train]: got 'output_dir', expected settings without it; leave it out"),
@@ -319,7 +323,7 @@ def test_settings_that_do_not_fit_are_refused_in_a_line(change, said, data, tmp_
 def test_what_is_not_there_is_told_in_a_line(data, tmp_path):
     plan, out = plan_of(tmp_path, vlms.qwen25()), tmp_path / "out"
     given = ["--data", data, "--out", out]
-    assert "ships: nano, qwen2_5vl-7b" in refused("--config", "nono", *given)
+    assert "ships: nano, nano-qwen, qwen2_5vl-7b" in refused("--config", "nono", *given)
     assert f"{tmp_path}: got no .jsonl file" in refused("--config", plan, "--data", tmp_path, "--out", out)
     (tmp_path / "file").touch()
     assert "file: cannot be made (" in refused("--config", plan, "--data", data, "--out", tmp_path / "file")
@@ -361,16 +365,20 @@ def test_the_paper_s_settings():
 @pytest.mark.parametrize("name", shipped())
 def test_a_training_that_ships_runs_on_a_tiny_model(name, data, tmp_path):
     tiny = ["train.max_steps=1", "train.per_device_train_batch_size=2", "train.gradient_accumulation_steps=2"]
-    text = ["layers=1", "hidden=48", "heads=2", "kv_heads=1", "ff=48"]
-    vision = ["vision_layers=1", "vision_hidden=32", "vision_heads=2", "vision_ff=48"]
-    plan = read_plan(name, [*tiny, *(f"fresh.{each}" for each in (*text, *vision) if name == "nano")])
-    base = None if name == "nano" else str(vlms.qwen25())
+    sizes = ["layers=1", "hidden=48", "heads=2", "kv_heads=1", "ff=48"]
+    sizes += {
+        "nano": ["readers=1", "widths=[8, 8, 8, 32]", "features=8", "maps=2"],
+        "nano-qwen": ["vision_layers=1", "vision_hidden=32", "vision_heads=2", "vision_ff=48"],
+    }.get(name, [])
+    made = name.startswith("nano")
+    plan = read_plan(name, [*tiny, *(f"fresh.{each}" for each in sizes if made)])
+    base = None if made else str(vlms.qwen25())
     policy = open_local(train_sft(plan, [data], tmp_path / "out", base=base))
     adapted = len(list((tmp_path / "out/model").glob("adapter_model.safetensors")))
-    assert adapted == (name != "nano")
-    assert policy.inputs.square == (160 if name == "nano" else 64)
+    assert adapted == (not made)
+    assert policy.inputs.square == (160 if made else 64)
     size = policy.inputs.pictures.size["longest_edge"]
-    assert size == (160**2 if name == "nano" else 512**2)
+    assert size == (160**2 if made else 512**2)
 
 
 def test_the_loss_of_the_nano_recipe_is_the_default():

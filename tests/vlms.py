@@ -1,4 +1,4 @@
-"""Tiny random vision-language models of the Qwen-VL family, in folders as the real ones are published."""
+"""Tiny random vision-language models, Qwen-VL's and our own, in folders as the real ones are published."""
 
 import atexit
 import json
@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, Qwen3VLConfig, Qwen3VLForConditionalGene
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.utils.logging import disable_progress_bar
 
-from ibisagent.training.fresh import TEMPLATE, Fresh, make_fresh
+from ibisagent.training.fresh import TEMPLATE, Fresh, FreshPointer, make_fresh
 
 torch.set_num_threads(1)
 disable_progress_bar()
@@ -39,10 +39,24 @@ pixels = "pixels"
 """
 
 
+TEXTS = ["Look: Segment the liver lesion, please. Nothing is marked yet."] * 2
+
+
 @cache
 def _place():
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder)
+    return folder
+
+
+@cache
+def pointer():
+    """Write a pointer model with a profile, which stretches pictures to 64 x 64: 4 tokens each."""
+    profile, folder = _place() / "profile.toml", _place() / "pointer"
+    profile.write_text(PROFILE.replace("last $last", "clicks $clicks"))
+    sizes = {"hidden": 48, "layers": 2, "readers": 1, "heads": 2, "kv_heads": 1, "ff": 64}
+    vision = {"widths": (8, 16, 16, 32), "depths": (1, 1, 1), "features": 16, "maps": 4}
+    make_fresh(FreshPointer(picture=64, spread=0.2, **sizes, **vision), TEXTS, profile, folder, seed=1)
     return folder
 
 
@@ -53,8 +67,7 @@ def qwen25():
     profile.write_text(PROFILE)
     sizes = {"hidden": 48, "layers": 2, "heads": 2, "kv_heads": 1, "ff": 64}
     vision = {"vision_hidden": 32, "vision_layers": 2, "vision_heads": 2, "vision_ff": 48}
-    texts = ["Look: Segment the liver lesion, please. Nothing is marked yet."] * 2
-    make_fresh(Fresh(picture=64, spread=0.3, **sizes, **vision), texts, profile, folder, seed=1)
+    make_fresh(Fresh(picture=64, spread=0.3, **sizes, **vision), TEXTS, profile, folder, seed=1)
     return folder
 
 

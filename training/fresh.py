@@ -1,8 +1,9 @@
-"""A small untrained Qwen2.5-VL with a tokenizer and a processor of its own: what the nano policy is trained from."""
+"""Small untrained models with a tokenizer and a processor of their own: the pointer of nano, or a Qwen2.5-VL."""
 
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLFo
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from ibisagent.agent.policies.local import PROFILE
+from ibisagent.agent.policies.pointer import PointerConfig, PointerForConditionalGeneration
 
-__all__ = ["COORDINATES", "TEMPLATE", "Fresh", "make_fresh"]
+__all__ = ["COORDINATES", "KINDS", "TEMPLATE", "Fresh", "FreshPointer", "make_fresh"]
 
 COORDINATES = tuple(f"0.{bin:02d}" for bin in range(100))
 """One token for each 0.01 of a coordinate; the two decimals after it are a token with what follows, or digits."""
@@ -43,8 +45,70 @@ TEMPLATE = """\
 
 
 @dataclass(frozen=True, slots=True)
+class FreshPointer:
+    """The sizes of a pointer model (`ibisagent.agent.policies.pointer.PointerConfig`); ``vocabulary``: at most."""
+
+    picture: int = 160
+    patch: int = 8
+    merge: int = 4
+    hidden: int = 192
+    layers: int = 4
+    readers: int = 2
+    heads: int = 4
+    kv_heads: int = 2
+    ff: int = 448
+    widths: tuple[int, ...] = (24, 48, 96, 160)
+    depths: tuple[int, ...] = (1, 2, 2)
+    features: int = 64
+    maps: int = 8
+    vocabulary: int = 1200
+    theta: float = 1000.0
+    spread: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Refuse a side that does not divide with `ValueError`."""
+        if self.picture % 16 or self.picture % (self.patch * self.merge):
+            step = f"16 and of patch x merge = {self.patch * self.merge}"
+            raise ValueError(f"picture={self.picture!r}, expected a multiple of {step}")
+
+    def model(self, tokenizer: PreTrainedTokenizerFast) -> PointerForConditionalGeneration:
+        """Draw the weights of a model that speaks a tokenizer's words."""
+        of = partial(_id_of, tokenizer)
+        config = PointerConfig(
+            picture=self.picture,
+            patch=self.patch,
+            merge=self.merge,
+            widths=self.widths,
+            depths=self.depths,
+            features=self.features,
+            maps=self.maps,
+            readers=self.readers,
+            image_token_id=of("<|image_pad|>"),
+            turn_token_id=of("assistant\n"),
+            positive_token_id=of("Positive Point ("),
+            negative_token_id=of("Negative Point ("),
+            first_coordinate_id=of(COORDINATES[0]),
+            coordinates=len(COORDINATES),
+            vocab_size=len(tokenizer),
+            hidden_size=self.hidden,
+            intermediate_size=self.ff,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            num_key_value_heads=self.kv_heads,
+            max_position_embeddings=4096,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            initializer_range=self.spread,
+            rope_parameters={"rope_type": "default", "rope_theta": self.theta},
+            tie_word_embeddings=True,
+        )
+        return PointerForConditionalGeneration(config)
+
+
+@dataclass(frozen=True, slots=True)
 class Fresh:
-    """The sizes of the model; ``picture``: side in pixels that every picture is stretched to, whole merged patches."""
+    """The sizes of a Qwen2.5-VL; ``picture``: side in pixels of every picture, whole merged patches."""
 
     picture: int = 160
     patch: int = 8
@@ -63,13 +127,21 @@ class Fresh:
     vision_theta: float = 100.0
     spread: float = 0.05
 
+    def model(self, tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLForConditionalGeneration:
+        """Draw the weights of a model that speaks a tokenizer's words."""
+        return Qwen2_5_VLForConditionalGeneration(_config(self, tokenizer))
 
-def make_fresh(fresh: Fresh, texts: Iterable[str], profile: Path, folder: Path, seed: int) -> None:
+
+KINDS: dict[str, type[Fresh] | type[FreshPointer]] = {"pointer": FreshPointer, "qwen2_5_vl": Fresh}
+"""Models that can be made, by name."""
+
+
+def make_fresh(fresh: Fresh | FreshPointer, texts: Iterable[str], profile: Path, folder: Path, seed: int) -> None:
     """Write an untrained model folder: weights drawn by ``seed``, a tokenizer for ``texts``, the ``profile``."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(texts, fresh.vocabulary)
     torch.manual_seed(seed)
-    model = Qwen2_5_VLForConditionalGeneration(_config(fresh, tokenizer))
+    model: Any = fresh.model(tokenizer)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     side = fresh.picture**2
@@ -110,10 +182,12 @@ def _tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast
     return tokenizer
 
 
-def _config(fresh: Fresh, tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
-    def of(token: str) -> int:
-        return int(tokenizer.convert_tokens_to_ids(token))  # type: ignore[arg-type]
+def _id_of(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
+    return int(tokenizer.convert_tokens_to_ids(token))  # type: ignore[arg-type]
 
+
+def _config(fresh: Fresh, tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
+    of = partial(_id_of, tokenizer)
     text: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": fresh.hidden,

@@ -287,7 +287,7 @@ app.add_typer(training, name="train")
 
 @training.command("sft")
 def train_sft(
-    config: Annotated[str, typer.Option(help="Training file, or one that ships: nano, qwen2_5vl-7b.")],
+    config: Annotated[str, typer.Option(help="Training file, or one that ships: nano, nano-qwen, qwen2_5vl-7b.")],
     data: Annotated[list[Path], typer.Option(help="Folder of trajectories (.jsonl) to learn; repeatable.")],
     out: Annotated[Path, typer.Option(help="Folder for model, checkpoints, figures; one that was begun goes on.")],
     base: Annotated[str | None, typer.Option(help="Model folder or hub id to go on from, in the file's place.")] = None,

@@ -9,13 +9,14 @@ from datasets import Dataset
 from trl.trainer.sft_config import SFTConfig
 
 from ibisagent.agent.policies.local import Inputs
+from ibisagent.agent.policies.pointer import PointerForConditionalGeneration
 from ibisagent.tools.errors import InputError
 from ibisagent.training.fresh import COORDINATES
 from ibisagent.training.sft.collating import Collator
 from ibisagent.training.sft.config import Loss, Plan, built
 from ibisagent.training.sft.guides import Guides
 from ibisagent.training.sft.samples import Samples
-from ibisagent.training.sft.trainer import PackedTrainer, PlainTrainer
+from ibisagent.training.sft.trainer import PackedTrainer, PlainTrainer, PointerTrainer
 
 __all__ = ["settings_of", "trainer_of"]
 
@@ -73,20 +74,27 @@ def _packed(
     if settings.world_size > 1:
         raise InputError(f"got 'pack' in {settings.world_size} processes, expected one; start one, or set pack = 0")
     loss = built(Loss, plan.loss, "loss")
+    pointer = isinstance(model, PointerForConditionalGeneration)
+    if pointer and (loss.looking or loss.placing):
+        raise InputError("[loss]: got guides for a pointer model, which draws instead; set looking and placing to 0")
     if loss.looking or loss.placing:
         if model.config.text_config._attn_implementation != "eager":
             raise InputError("[loss]: got guides without attention = 'eager', which alone tells where it looks; set it")
         torch.manual_seed(settings.seed)
         model.guides = Guides(model)
-    rope = model.model.get_rope_index
-    return PackedTrainer(
+    rope = model.get_rope_index if pointer else model.model.get_rope_index
+    return (PointerTrainer if pointer else PackedTrainer)(
         loss=loss,
         guides=getattr(model, "guides", None),
         coordinates=coordinates,
         place_words=[id for word in _ROWS for id in inputs.tokenizer(word, add_special_tokens=False)["input_ids"]],
         image_id=inputs.image_id,
         data_collator=Collator(
-            samples, inputs, groups, rope=lambda ids, kinds, grid: rope(ids, kinds, image_grid_thw=grid)[0]
+            samples,
+            inputs,
+            groups,
+            rope=lambda ids, kinds, grid: rope(ids, kinds, image_grid_thw=grid)[0],
+            drawn=model.config.picture // 4 if pointer else None,
         ),
         **given,
     )

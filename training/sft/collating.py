@@ -56,10 +56,19 @@ class Collator:
     """Makes batches of groups of samples (`Samples.groups`); what it is given are rows with the key ``group``."""
 
     def __init__(
-        self, samples: Samples, inputs: Inputs, groups: Sequence[Sequence[int]], *, rope: Rope | None = None
+        self,
+        samples: Samples,
+        inputs: Inputs,
+        groups: Sequence[Sequence[int]],
+        *,
+        rope: Rope | None = None,
+        drawn: int | None = None,
     ) -> None:
-        """Take the samples; with the model's ``rope`` a group becomes one row with one picture, else a row for each."""
-        self._samples, self._inputs, self._groups, self._rope = samples, inputs, groups, rope
+        """Take the samples; with the model's ``rope`` a group becomes one row with one picture, else a row for each.
+
+        ``drawn``: side of the maps that the model draws, to be given target and mask on.
+        """
+        self._samples, self._inputs, self._groups, self._rope, self._drawn = samples, inputs, groups, rope, drawn
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Render, encode and pad."""
@@ -120,6 +129,8 @@ class Collator:
         out = {"input_ids": ids, "labels": labels, "segments": segments, "pointed": pointed}
         tokens = {name: torch.from_numpy(array) for name, array in out.items()}
         pictures = [group[0].encoded for group in several]
+        if self._drawn is not None:
+            tokens["masks"] = torch.from_numpy(_maps(groups, self._drawn))
         return tokens | {
             "attention_mask": tokens["segments"] >= 0,
             "position_ids": positions,
@@ -137,9 +148,19 @@ class Collator:
         """Give the share of a region that each picture token holds, (tokens,), summing to 1."""
         merge = self._inputs.pictures.merge_size
         rows, columns = int(grid[1]) // merge, int(grid[2]) // merge
-        page = Image.fromarray(missed.astype(np.float32)).resize((columns, rows), Image.Resampling.BOX)
-        share = np.asarray(page, np.float32).ravel()
+        share = _shrunk(missed, columns, rows).ravel()
         return share / max(float(share.sum()), 1e-9)
+
+
+def _maps(groups: Sequence[Sequence[Sample]], side: int) -> NDArray[np.float32]:
+    """Give the share of target and mask in each place, (samples, 2, side, side); without a truth the target is nan."""
+    both = [(sample.truth, sample.mask) for group in groups for sample in group]
+    nothing = np.full((side, side), np.nan, np.float32)
+    return np.stack([[nothing if part is None else _shrunk(part, side, side) for part in parts] for parts in both])
+
+
+def _shrunk(mask: NDArray[np.bool_], columns: int, rows: int) -> NDArray[np.float32]:
+    return np.asarray(Image.fromarray(mask.astype(np.float32)).resize((columns, rows), Image.Resampling.BOX))
 
 
 def _shared(group: Sequence[Learned], image: int) -> int:

@@ -28,23 +28,25 @@ _TYPES: dict[str, type] = {
 class Loss:
     """The loss over packed rows.
 
-    ``coordinates``: weight of a coordinate token. ``blur``: deviation, in tokens, of the Gaussian target over
+    ``drawing``: weight of what a pointer model draws, against target and mask. ``coordinates``: weight of a coordinate
+    token. ``blur``: deviation, in tokens, of the Gaussian target over
     neighbouring coordinates; 0 for the one token. ``looking``, ``placing``: weights of the guides
-    (`ibisagent.training.sft.guides`), both 0: none, as for a model that can see already.
+    (`ibisagent.training.sft.guides`) of a Qwen-VL that is trained from nothing, both 0: none.
     """
 
-    coordinates: float = 3.0
-    blur: float = 1.5
-    looking: float = 0.2
-    placing: float = 0.3
+    coordinates: float = 2.0
+    blur: float = 1.0
+    looking: float = 0.0
+    placing: float = 0.0
+    drawing: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A training as its TOML file tells it; paths are relative to the file's folder.
 
-    ``base``: model folder or id that is trained on. ``fresh``: sizes of a new model instead
-    (`ibisagent.training.fresh.Fresh`), with the ``profile`` file that says how it is addressed. ``mistakes``: see
+    ``base``: model folder or id that is trained on. ``fresh``: ``kind`` and sizes of a new model
+    instead (`ibisagent.training.fresh`), with the ``profile`` file that says how it is addressed. ``mistakes``: see
     `ibisagent.training.sft.samples.Mistakes`. ``prompts``: prompt file, by default the base's own or ours.
     ``pack``: samples of one picture that share a row, 0: each has its own, and TRL's own loss. ``loss``: of packed rows
     (`Loss`). ``lora``: settings of peft's `LoraConfig`, none: full training. ``freeze_vision``: leave the vision tower

@@ -18,7 +18,7 @@ from ibisagent.agent.policies.local import PROFILE, Inputs, folder_of, open_mode
 from ibisagent.agent.prompting import load_prompts
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import digest, label, reason_of
-from ibisagent.training.fresh import Fresh, make_fresh
+from ibisagent.training.fresh import KINDS, Fresh, FreshPointer, make_fresh
 from ibisagent.training.sft.building import settings_of, trainer_of
 from ibisagent.training.sft.config import Plan, built
 from ibisagent.training.sft.keeping import Log, keep_settings, last_checkpoint, write_json
@@ -59,7 +59,7 @@ def train_sft(
     samples = Samples(shards, prompts, mistakes=plan.mistakes)
     with settings.main_process_first(local=False):
         if fresh and not (start / PROFILE).is_file():
-            make_fresh(built(Fresh, plan.fresh or {}, "fresh"), _texts(samples), profile, start, settings.seed)
+            make_fresh(_sizes(plan.fresh or {}), _texts(samples), profile, start, settings.seed)
     model, inputs = _opened(plan, start)
     trainer = trainer_of(plan, model, inputs, samples, settings)
     trainer.remove_callback(PrinterCallback)
@@ -76,6 +76,14 @@ def train_sft(
         log = trainer.state.log_history
         write_json(out / _FINISHED, told | {"samples": len(samples), "seconds": seconds, "log": log})
     return out / "model"
+
+
+def _sizes(table: dict[str, Any]) -> Fresh | FreshPointer:
+    sizes = dict(table)
+    kind = sizes.pop("kind", "pointer")
+    if kind not in KINDS:
+        raise InputError(f"[fresh]: got kind={kind!r}, expected one of {', '.join(KINDS)}; choose one")
+    return built(KINDS[kind], sizes, "fresh")
 
 
 def _shards(data: Sequence[Path]) -> list[Path]:

@@ -45,13 +45,23 @@ class Sample:
     """What the policy is shown, and the reply that it learns.
 
     ``action_counts``: the tokens of the action carry loss, as those of the thought do; not so those of a mistake.
-    ``missed``: (H, W) bool, where a click of the reply may lie, None for every other reply.
+    ``mask``: (H, W) bool, the one that is shown; ``truth``: the target's, None where the run had none.
     """
 
     conversation: list[Said]
     reply: str
     action_counts: bool
-    missed: NDArray[np.bool_] | None
+    mask: NDArray[np.bool_]
+    truth: NDArray[np.bool_] | None
+
+    @property
+    def missed(self) -> NDArray[np.bool_] | None:
+        """Give where a click of the reply may lie, (H, W) bool, None for every other reply."""
+        if self.truth is None:
+            return None
+        if "Positive Point" in self.reply:
+            return self.truth & ~self.mask
+        return self.mask & ~self.truth if "Negative Point" in self.reply else None
 
 
 class Samples:
@@ -82,12 +92,12 @@ class Samples:
         before = next(islice(states_of(record, self.files[place.file].parent, store), place.number, None))
         observation = parts.observation(before.state)
         reply = _reply(before, self._mistakes)
-        truth = decode(record.truth) if record.truth is not None else None
         return Sample(
             conversation=self._prompts.conversation(observation),
             reply=reply,
             action_counts=self._mistakes == "correct" or before.step.completion.get("label") is None,
-            missed=_missed(reply, observation.mask, truth),
+            mask=observation.mask,
+            truth=decode(record.truth) if record.truth is not None else None,
         )
 
     def texts_of(self, index: int) -> Iterator[str]:
@@ -167,11 +177,3 @@ def _shown(record: Trajectory, mistakes: Mistakes) -> Iterable[str | None]:
 def _reply(before: Before, mistakes: Mistakes) -> str:
     said = before.step.completion.get("label")
     return str(said if said is not None and mistakes == "correct" else before.step.reply)
-
-
-def _missed(reply: str, mask: NDArray[np.bool_], truth: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
-    if truth is None:
-        return None
-    if "Positive Point" in reply:
-        return truth & ~mask
-    return mask & ~truth if "Negative Point" in reply else None

@@ -13,9 +13,10 @@ from ibisagent.training.sft.collating import IGNORED
 from ibisagent.training.sft.config import Loss
 from ibisagent.training.sft.guides import Guides, Named
 
-__all__ = ["PackedTrainer", "PlainTrainer"]
+__all__ = ["PackedTrainer", "PlainTrainer", "PointerTrainer"]
 
 _HIDDEN = -1e4
+_CROSS, _SHOWN = 4.0, 2.0  # weights of cross entropies beside a Dice loss of 1
 
 
 class PlainTrainer(SFTTrainer):
@@ -75,32 +76,39 @@ class PackedTrainer(PlainTrainer):
         """Give the mean loss of a batch; TRL's own figures are logged beside ours."""
         del num_items_in_batch
         core = self.accelerator.unwrap_model(model)
-        with self.accelerator.autocast():  # the wrapped model would do it by itself, its parts do not
-            out = core.model(
-                input_ids=inputs["input_ids"],
-                pixel_values=inputs["pixel_values"],
-                image_grid_thw=inputs["image_grid_thw"],
-                position_ids=inputs["position_ids"],
-                attention_mask=_visible(inputs["segments"]),
-                use_cache=False,
-            )
         # The state before a token foretells it; no token is foretold across the border of two samples, whose first
         # tokens belong to the prompt and carry no label.
-        states, labels = out.last_hidden_state[:, :-1], inputs["labels"][:, 1:]
-        chosen = labels != IGNORED
-        with self.accelerator.autocast():
-            logits = core.lm_head(states[chosen]).float()
-        wanted = labels[chosen]
+        chosen = inputs["labels"][:, 1:] != IGNORED
+        wanted = inputs["labels"][:, 1:][chosen]
+        with self.accelerator.autocast():  # the wrapped model would do it by itself, its parts do not
+            logits, out = self._seen(core, inputs, chosen)
         each, nll = self._token_loss(logits, wanted)
-        total = each.mean()
-        if self._guides is not None:
-            total = total + self._guided(self._guides, core, inputs, chosen, wanted)
+        total = each.mean() + self._beside(core, out, inputs, chosen, wanted)
         self._tell("nll", nll.mean())
         self._tell("mean_token_accuracy", (logits.argmax(dim=-1) == wanted).float().mean())
         point = self._is_coordinate(wanted)
         if point.any():
             self._tell("coordinate_nll", nll[point].mean())
         return (total, out) if return_outputs else total
+
+    def _seen(self, core: Any, inputs: dict[str, Any], chosen: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        """Give the logits of the tokens that are learned, (n, vocabulary), and the model's whole output."""
+        out = core.model(
+            input_ids=inputs["input_ids"],
+            pixel_values=inputs["pixel_values"],
+            image_grid_thw=inputs["image_grid_thw"],
+            position_ids=inputs["position_ids"],
+            attention_mask=_visible(inputs["segments"]),
+            use_cache=False,
+        )
+        return core.lm_head(out.last_hidden_state[:, :-1][chosen]).float(), out
+
+    def _beside(
+        self, core: Any, out: Any, inputs: dict[str, Any], chosen: torch.Tensor, wanted: torch.Tensor
+    ) -> torch.Tensor | float:
+        """Give the weighted losses beside that of the tokens: here those of the guides, if there are any."""
+        del out
+        return self._guided(self._guides, core, inputs, chosen, wanted) if self._guides is not None else 0.0
 
     def _tell(self, name: str, value: torch.Tensor) -> None:
         assert self.model is not None
@@ -135,6 +143,41 @@ class PackedTrainer(PlainTrainer):
         self._tell("looking", looking)
         self._tell("placing", placing)
         return self._loss.looking * looking + self._loss.placing * placing
+
+
+class PointerTrainer(PackedTrainer):
+    """Trains a pointer model: what it draws is held against the target's mask and the one that is shown."""
+
+    def _seen(self, core: Any, inputs: dict[str, Any], chosen: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        out = core(
+            input_ids=inputs["input_ids"],
+            pixel_values=inputs["pixel_values"],
+            position_ids=inputs["position_ids"],
+            attention_mask=_visible(inputs["segments"]),
+            segments=inputs["segments"],
+            keep=functional.pad(chosen, (0, 1)),
+            use_cache=False,
+        )
+        return out.logits, out
+
+    def _beside(
+        self, core: Any, out: Any, inputs: dict[str, Any], chosen: torch.Tensor, wanted: torch.Tensor
+    ) -> torch.Tensor | float:
+        del core, chosen, wanted
+        truths, masks = inputs["masks"].unbind(dim=1)
+        known = ~torch.isnan(truths[:, 0, 0])
+        target, truth = out.drawing.target[known], truths[known]
+        there = truth.flatten(1).amax(dim=1) > 0
+        bce = functional.binary_cross_entropy_with_logits(target, truth, reduction="none").mean(dim=(1, 2))
+        shown, sums = torch.sigmoid(target[there]), (1, 2)
+        both, either = (shown * truth[there]).sum(sums), (shown + truth[there]).sum(sums)
+        dice = (1 - (2 * both + 1) / (either + 1)).sum() / max(len(truth), 1)
+        covered = functional.binary_cross_entropy_with_logits(out.drawing.covered, masks)
+        hard, real = target[there] > 0, truth[there] > 0.5
+        overlap = (hard & real).sum(sums) / (hard | real).sum(sums).clamp(min=1)
+        self._tell("drawn_iou", overlap.mean() if there.any() else overlap.sum())
+        beside: torch.Tensor = self._loss.drawing * (_CROSS * bce.mean() + dice + _SHOWN * covered)
+        return beside
 
 
 def _visible(segments: torch.Tensor) -> torch.Tensor:

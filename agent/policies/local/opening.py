@@ -12,6 +12,7 @@ import transformers
 
 from ibisagent.agent.policies.local.inputs import Inputs
 from ibisagent.agent.policies.local.policy import LONGEST, LocalPolicy
+from ibisagent.agent.policies.pointer import PointerConfig
 from ibisagent.agent.prompting import PromptSet, load_prompts
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.files import label
@@ -25,7 +26,7 @@ PROFILE = "ibisagent.toml"
 
 _ADAPTER = "adapter_config.json"
 _WANTED = ("*.json", "*.safetensors", "*.jinja", "*.txt", PROFILE)
-_TYPES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
+_TYPES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", PointerConfig.model_type)
 
 
 def open_local(
@@ -39,7 +40,8 @@ def open_local(
     """Open a model folder as a policy, in float32 on the CPU; a `PROFILE` in it says how the model is addressed.
 
     An adapter's folder opens with its base, where that is here. ``prompts`` go before those of the profile; ``options``
-    as in `LocalPolicy`. `InputError` for anything but a whole model of the Qwen-VL family.
+    as in `LocalPolicy`. `InputError` for anything but a whole model of the Qwen-VL family or
+    a pointer model.
     """
     folder = Path(folder)
     profile = read_profile(folder)

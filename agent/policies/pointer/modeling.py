@@ -1,0 +1,229 @@
+"""The pointer model: Llama's layers read picture and request, the request is drawn, and the reply is written.
+
+A coordinate's probability is that of its token times that of its bin in the drawing: x by all clicks there, y by those
+at the x that was written. All else is a language model, with `generate` and a cache.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import DynamicCache, GenerationMixin, PreTrainedModel
+from transformers.masking_utils import create_causal_mask
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
+from transformers.utils.generic import ModelOutput
+
+from ibisagent.agent.policies.pointer.configuration import PointerConfig
+from ibisagent.agent.policies.pointer.drawing import Drawer, Drawing
+from ibisagent.agent.policies.pointer.seeing import Tower
+
+__all__ = ["PointerForConditionalGeneration", "PointerOutput"]
+
+_SPOT = 1.0  # deviation, in places of the drawing, of a click that the prompt speaks of
+
+
+@dataclass
+class PointerOutput(ModelOutput):
+    """``logits``: (B, L, vocabulary), or (n, vocabulary) of the places asked for; ``drawing``: of each turn."""
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    past_key_values: Any = None
+    drawing: Drawing | None = None
+
+
+class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-call]
+    """The whole model; it takes what a Qwen-VL takes, pictures all of the config's size.
+
+    A reply is drawn on the last picture before it.
+    """
+
+    config_class = PointerConfig
+    config: PointerConfig
+    base_model_prefix = "model"
+    main_input_name = "input_ids"
+    _tied_weights_keys = {"lm_head.weight": "embed.weight"}  # noqa: RUF012
+    _supports_sdpa = True
+    _no_split_modules = ["LlamaDecoderLayer"]  # noqa: RUF012
+
+    def __init__(self, config: PointerConfig) -> None:
+        """Build it of a config's sizes."""
+        super().__init__(config)
+        self.embed: nn.Module = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.visual = Tower(config)
+        self.layers = nn.ModuleList([LlamaDecoderLayer(config, n) for n in range(config.num_hidden_layers)])
+        self.rotary = LlamaRotaryEmbedding(config=config)
+        self.read = LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.norm = LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.drawer = Drawer(config)
+        self.lm_head: nn.Module = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)  # type: ignore[no-untyped-call]
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module is self.drawer.heat:  # at first a click may go anywhere
+            nn.init.zeros_(self.drawer.heat.weight)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Give the embedding of tokens."""
+        return self.embed
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Take another embedding of tokens."""
+        self.embed = value
+
+    def get_output_embeddings(self) -> nn.Module:
+        """Give the layer before the logits."""
+        return self.lm_head
+
+    @staticmethod
+    def get_rope_index(input_ids: torch.Tensor, *_: Any, **__: Any) -> tuple[torch.Tensor, None]:
+        """Give positions as Qwen-VL models do, (3, B, L): here one after the other, whatever the token."""
+        return torch.arange(input_ids.shape[1]).expand(3, *input_ids.shape), None
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Any = None,
+        pixel_values: torch.Tensor | None = None,
+        image_grid_thw: torch.Tensor | None = None,
+        mm_token_type_ids: torch.Tensor | None = None,
+        segments: torch.Tensor | None = None,
+        keep: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int = 0,
+        **_: Any,
+    ) -> PointerOutput:
+        """Foretell tokens.
+
+        ``segments``: (B, L), in a packed row the number of each token's sample, 0 for what they share. ``keep``: (B, L)
+        bool, where logits are wanted. A row's reply begins after the config's turn token. The pictures' grid and the
+        tokens' kinds are known without being told.
+        """
+        del image_grid_thw, mm_token_type_ids
+        if use_cache and past_key_values is None:
+            past_key_values = DynamicCache(config=self.config)
+        seen = past_key_values.get_seq_length() if past_key_values is not None else 0
+        states = self.embed(input_ids)
+        here = input_ids == self.config.image_token_id
+        features = None
+        if pixel_values is not None:
+            features, tokens = self.visual(pixel_values)
+            if int(here.sum()) != len(tokens) * tokens.shape[1]:
+                got = f"{int(here.sum())} picture tokens and {len(tokens)} pictures"
+                raise ValueError(f"got {got}, expected {tokens.shape[1]} tokens for each")
+            states = states.masked_scatter(here[..., None], tokens.to(states.dtype))
+        if position_ids is None:
+            position_ids = (torch.arange(input_ids.shape[1], device=input_ids.device) + seen)[None]
+        elif position_ids.ndim == 3:
+            position_ids = position_ids[0]
+        mask = create_causal_mask(
+            config=self.config,
+            inputs_embeds=states,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            position_ids=position_ids,
+        )
+        told: dict[str, Any] = {
+            "attention_mask": mask,
+            "position_embeddings": self.rotary(states, position_ids=position_ids),
+            "past_key_values": past_key_values,
+        }
+        for layer in self.layers[: self.config.readers]:
+            states = layer(states, **told)
+        recent = getattr(past_key_values, "pointed", None)
+        if features is not None:
+            ids = input_ids if segments is None else input_ids.masked_fill(segments < 0, -1)
+            turns = torch.nonzero(ids == self.config.turn_token_id)
+            shown = self._shown(here, turns)
+            read = self.read(states[turns[:, 0], turns[:, 1]])
+            drawing = self.drawer(features[shown], read, self._spots(ids, turns, segments))
+            owner = _owner(ids.shape, turns, segments)
+        elif recent is not None:
+            drawing, owner, _ = recent
+            owner = owner[:, -1:].expand(-1, input_ids.shape[1])
+        else:
+            raise ValueError("got no picture, expected one before each reply; give pixel_values")
+        summary = functional.pad(drawing.summary, (0, 0, 0, 1))[owner]  # the last row, zeros, is that of no turn
+        states = states + summary.to(states.dtype)
+        for layer in self.layers[self.config.readers :]:
+            states = layer(states, **told)
+        before = recent[2] if recent is not None else torch.full_like(input_ids[:, :1], -1).expand(-1, 2)
+        trail = torch.cat([before, input_ids], dim=1)
+        if past_key_values is not None:
+            past_key_values.pointed = (drawing, owner, trail[:, -2:])
+        wanted = torch.ones_like(input_ids, dtype=torch.bool) if keep is None else keep
+        if keep is None:
+            wanted[:, : -logits_to_keep or None] = logits_to_keep == 0
+        logits = self.lm_head(self.norm(states[wanted])).float()
+        logits = logits + self._pointed(drawing, owner[wanted], trail.unfold(1, 3, 1)[wanted])
+        if keep is None:
+            logits = logits.view(len(input_ids), -1, logits.shape[-1])
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size)
+        return PointerOutput(loss=loss, logits=logits, past_key_values=past_key_values, drawing=drawing)
+
+    def _shown(self, here: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
+        """Tell which of the batch's pictures is the last before each turn; ``here``: (B, L) bool, their tokens."""
+        each = self.visual.across**2
+        before = here.flatten().cumsum(0).view_as(here)[turns[:, 0], turns[:, 1]] // each
+        first = functional.pad(here.sum(dim=1).cumsum(0)[:-1], (1, 0))[turns[:, 0]] // each
+        if not len(turns) or bool((before <= first).any()):
+            raise ValueError("got a row without a picture before its reply, expected one; put it into the prompt")
+        return before - 1
+
+    def _pointed(self, drawing: Drawing, owner: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+        """Give what the drawing adds to logits, (n, vocabulary); ``last``: (n, 3), the tokens before those foretold."""
+        config, turns = self.config, len(drawing.heat)
+        first, count = config.first_coordinate_id, config.coordinates
+        added = drawing.heat.new_zeros(len(owner), config.vocab_size)
+        spot = added[:, first : first + count]
+        for sign, opening in enumerate((config.positive_token_id, config.negative_token_id)):
+            across = (last[:, 2] == opening) & (owner < turns)
+            spot[across] = drawing.heat[owner[across], sign].logsumexp(dim=1)
+            column = last[:, 1] - first
+            down = (last[:, 0] == opening) & (owner < turns) & (column >= 0) & (column < count)
+            spot[down] = functional.log_softmax(drawing.heat[owner[down], sign, :, column[down]], dim=1)
+        return added
+
+    def _spots(self, ids: torch.Tensor, turns: torch.Tensor, segments: torch.Tensor | None) -> torch.Tensor:
+        """Draw the clicks that each prompt speaks of, (n, 2, side / 4, side / 4): positive ones, negative ones."""
+        config = self.config
+        signs = {config.positive_token_id: 0, config.negative_token_id: 1}
+        first, side = config.first_coordinate_id, config.picture // 4
+        middle = torch.arange(side, device=ids.device) + 0.5
+        out = torch.zeros(len(turns), 2, side, side, device=ids.device)
+        rows, parts = ids.tolist(), segments.tolist() if segments is not None else None
+        for number, (row, end) in enumerate(turns.tolist()):
+            line = rows[row]
+            own = range(end) if parts is None else [p for p in range(end) if parts[row][p] in (0, parts[row][end])]
+            named = [
+                (line[p] - first, signs.get(line[p - 1])) for p in own if 0 <= line[p] - first < config.coordinates
+            ]
+            for (x, sign), (y, after) in pairwise(named):
+                if sign is not None and after is None:
+                    away = [(middle - (each + 0.5) / config.coordinates * side) ** 2 for each in (y, x)]
+                    spot = torch.exp(-(away[0][:, None] + away[1]) / (2 * _SPOT**2))
+                    out[number, sign] = torch.maximum(out[number, sign], spot)
+        return out
+
+
+def _owner(shape: torch.Size, turns: torch.Tensor, segments: torch.Tensor | None) -> torch.Tensor:
+    """Tell for each token, (B, L), the number of the turn whose reply it belongs to; their count where to none's."""
+    owner = torch.full(shape, len(turns), device=turns.device)
+    for number, (row, start) in enumerate(turns.tolist()):
+        tail = owner[row, start:]
+        if segments is None:
+            tail[:] = number
+        else:
+            tail[segments[row, start:] == segments[row, start]] = number
+    return owner
