@@ -55,10 +55,24 @@ def test_ramps_rise_to_the_right_and_downwards():
 def test_clicks_of_the_prompt_are_seen_where_they_are(opened):
     model, inputs = opened
     ids = torch.tensor([encoded(inputs, CLICKED)[0].ids])
-    spots = model._spots(ids, torch.nonzero(ids == model.config.turn_token_id), None)[0]
+    named = model._named(ids, torch.nonzero(ids == model.config.turn_token_id), None)
+    assert named.tolist() == [[0, 0, 75, 25], [0, 1, 10, 80]]
+    spots = model._spots(named, 1, SIDE, 0.05)[0]
     assert [divmod(int(spot.argmax()), SIDE) for spot in spots] == [(12, 4), (1, 12)]
     nothing = torch.tensor([encoded(inputs, "Segment 0.25 of it.")[0].ids])
-    assert not model._spots(nothing, torch.nonzero(nothing == model.config.turn_token_id), None).any()
+    assert not len(model._named(nothing, torch.nonzero(nothing == model.config.turn_token_id), None))
+
+
+def test_a_click_that_was_made_is_not_made_again(opened, monkeypatch):
+    model, inputs = opened
+    heat = torch.zeros(1, 2, 100, 100)
+    heat[0, :, 75, 25] = 5.0
+    drawer = model.drawer.forward
+    monkeypatch.setattr(model.drawer, "forward", lambda *given: drawer(*given)._replace(heat=heat))
+    with torch.inference_mode():
+        drawn = [model(**inputs.batch(encoded(inputs, text))).drawing.heat[0] for text in ("Segment it.", CLICKED)]
+    best = [[divmod(int(each.argmax()), 100) == (75, 25) for each in signs] for signs in drawn]
+    assert best == [[True, True], [False, True]]
 
 
 def test_a_click_is_read_off_the_drawing(opened, monkeypatch):

@@ -15,6 +15,8 @@ from torch.nn import functional
 
 from ibisagent.agent import Click, Completion, LoopConfig, build_graph
 from ibisagent.agent.policies.local import open_model
+from ibisagent.agent.policies.pointer import PointerOutput
+from ibisagent.agent.policies.pointer.drawing import Drawing
 from ibisagent.agent.trajectory import Trajectory, trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.training.sft.building import settings_of, trainer_of
@@ -263,6 +265,49 @@ def test_a_reply_is_guided_to_the_picture_tokens_on_what_is_missed(bench):
     assert torch.allclose(batch["regions"][0], torch.from_numpy(share / share.sum()))
     replied = (batch["segments"][0] == 1) & (batch["labels"][0] != IGNORED)
     assert set(batch["pointed"][0, replied].tolist()) == {0}
+
+
+def test_refusals_weigh_as_the_plan_says(tmp_path):
+    coached.draw(tmp_path, "a.png")
+    samples = coached.lessons(tmp_path, ("a.png", "Segment it.", STOP), truth=np.zeros((80, 64), bool))
+    model, inputs = open_model(vlms.qwen25(), square=64, dtype=torch.float32)
+    assert [sample.refuses for sample in samples] == [True]
+
+    def loss(weight):
+        plan = Plan(pack=1, loss={"refusals": weight})
+        trainer = trainer_of(plan, model, inputs, samples, settings_of(plan, tmp_path / "out"))
+        with torch.no_grad():
+            return trainer.compute_loss(model, trainer.data_collator([{"group": 0}]))
+
+    torch.testing.assert_close(loss(0.25), loss(1.0) / 4)
+
+
+def test_a_stop_or_a_click_is_no_refusal(bench):
+    assert not any(sample.refuses for sample in bench.samples)
+
+
+def test_a_pointer_learns_to_draw_target_and_mask(tmp_path):
+    """A drawing that is the truth costs next to nothing, and the collator gives it target and mask the right way up."""
+    bench = Bench(tmp_path, vlms.pointer())
+    plan = Plan(pack=5, loss={"drawing": 1.0})
+    trainer = trainer_of(plan, bench.model, bench.inputs, bench.samples, settings_of(plan, bench.out))
+    group = bench.samples.groups(5)[0]
+    batch = trainer.data_collator([{"group": 0}])
+    for index, (truth, mask) in zip(group, batch["masks"], strict=True):
+        for whole, part in ((bench.samples[index].truth, truth), (bench.samples[index].mask, mask)):
+            small = np.asarray(Image.fromarray(whole.astype(np.float32)).resize((16, 16), Image.Resampling.BOX))
+            assert np.array_equal(part.numpy(), small)
+    targets, masks = batch["masks"].unbind(dim=1)
+
+    def cost(target, mask):
+        drawing = Drawing(target * 40 - 20, mask * 40 - 20, None, None)
+        return trainer._beside(None, PointerOutput(drawing=drawing), batch, None, None)
+
+    sharp = batch["masks"] > 0.5
+    batch["masks"] = sharp.float()
+    targets, masks = batch["masks"].unbind(dim=1)
+    assert cost(targets, masks) < 0.01
+    assert cost(masks, targets) > 1
 
 
 # Pictures

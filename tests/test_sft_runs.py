@@ -297,7 +297,7 @@ def refused(*command):
         ("train.max_stepz=3", "[train]: got 'max_stepz', no setting of SFTConfig; correct it"),
         (
             "loss.blurr=3",
-            "[loss]: got 'blurr', expected keys of coordinates, blur, looking, placing, drawing; correct it",
+            "[loss]: got 'blurr', expected keys of coordinates, blur, refusals, looking, placing, drawing; correct it",
         ),
         ("train.learning_rate='high'", "[train]: got learning_rate='high', expected a number or true or false"),
         ("train.lr_scheduler_type='steep'", "[train]: got settings that SFTConfig refuses ("),

@@ -22,6 +22,9 @@ __all__ = ["BASELINES", "evaluate"]
 BASELINES = ("oracle", "centre", "random")
 """What a segmenter can reach, and what every policy has to beat."""
 
+_WIDE = 120  # columns that the table takes where no terminal says how many there are
+_FIGURES = ("iou_per_case", "dice_per_case", "f1", "first_hit", "valid_action_rate")
+
 
 def evaluate(
     dataset: Path,
@@ -63,6 +66,8 @@ def evaluate(
             on_row=tell,
         )
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(_WIDE, console.width))
     console.print(_table(json.loads((out / "summary.json").read_text(encoding="utf-8"))))
     console.print(f"wrote results.csv, summary.json and trajectories/ in {escape(str(out))}", soft_wrap=True)
     from ibisagent.evals.report import write_report
@@ -76,15 +81,15 @@ def _table(summary: dict[str, Any]) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=said, caption_justify="left")
     for name in ("policy", "segmenter"):
         table.add_column(name)
-    for name in ("done", "broken", "IoU", "", "Dice", "F1", "clicks", "s"):
+    for name in ("done", "broken", "IoU", "", "Dice", "F1", "first hit", "valid", "clicks", "s"):
         table.add_column(name, justify="right")
     for run in summary["runs"]:
-        iou, dice, f1 = (run["overall"][name] for name in ("iou_per_case", "dice_per_case", "f1"))
+        iou, *others = (run["overall"][name] for name in _FIGURES)
         spent = run["trajectories"]["length"], seconds[run["policy"], run["segmenter"]]
         table.add_row(
             *(escape(run[name]) for name in ("policy", "segmenter")),
             *(str(run[name]) for name in ("done", "broken")),
-            *(_shown(iou), _ends(iou), _shown(dice), _shown(f1)),
+            *(_shown(iou), _ends(iou), *map(_shown, others)),
             *(f"{each['mean']:.2f}" if each else "-" for each in spent),
         )
     return table

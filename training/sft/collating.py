@@ -108,7 +108,7 @@ class Collator:
         ids = np.full(shape, self._inputs.tokenizer.pad_token_id, np.int64)
         labels, segments = np.full(shape, IGNORED, np.int64), np.full(shape, -1, np.int64)
         regions: list[NDArray[np.float32]] = []
-        pointed = np.full(shape, -1, np.int64)
+        pointed, refused = np.full(shape, -1, np.int64), np.zeros(shape, np.bool_)
         positions = torch.zeros((3, *shape), dtype=torch.long)
         for row, (head, group) in enumerate(zip(shared, several, strict=True)):
             ids[row, :head], segments[row, :head] = group[0].ids[:head], 0
@@ -121,12 +121,13 @@ class Collator:
                 span = np.s_[row, place : place + length]
                 ids[span], labels[span], segments[span] = each.ids[head:], each.labels[head:], number
                 positions[:, row, place : place + length] = torch.arange(following, following + length)
+                refused[span] = groups[row][number - 1].refuses
                 missed = groups[row][number - 1].missed
                 if missed is not None and missed.any():
                     pointed[span][each.replied - head :] = len(regions)
                     regions.append(self._region(missed, each.encoded.grid[0]))
                 place += length
-        out = {"input_ids": ids, "labels": labels, "segments": segments, "pointed": pointed}
+        out = {"input_ids": ids, "labels": labels, "segments": segments, "pointed": pointed, "refused": refused}
         tokens = {name: torch.from_numpy(array) for name, array in out.items()}
         pictures = [group[0].encoded for group in several]
         if self._drawn is not None:

@@ -28,14 +28,16 @@ _TYPES: dict[str, type] = {
 class Loss:
     """The loss over packed rows.
 
-    ``drawing``: weight of what a pointer model draws, against target and mask. ``coordinates``: weight of a coordinate
-    token. ``blur``: deviation, in tokens, of the Gaussian target over
-    neighbouring coordinates; 0 for the one token. ``looking``, ``placing``: weights of the guides
-    (`ibisagent.training.sft.guides`) of a Qwen-VL that is trained from nothing, both 0: none.
+    ``coordinates``: weight of a coordinate token. ``blur``: deviation, in tokens, of the Gaussian target over
+    neighbouring coordinates; 0 for the one token. ``refusals``: weight of the tokens of a reply that refuses; below 1 a
+    wrong refusal costs more than a wrong try. ``drawing``: weight of what a pointer model draws, against target and
+    mask. ``looking``, ``placing``: weights of the guides (`ibisagent.training.sft.guides`) of a Qwen-VL that is trained
+    from nothing, both 0: none.
     """
 
     coordinates: float = 2.0
     blur: float = 1.0
+    refusals: float = 1.0
     looking: float = 0.0
     placing: float = 0.0
     drawing: float = 1.0

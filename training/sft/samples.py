@@ -55,6 +55,11 @@ class Sample:
     truth: NDArray[np.bool_] | None
 
     @property
+    def refuses(self) -> bool:
+        """Tell whether the reply says that the target is not there."""
+        return self.truth is not None and not self.truth.any() and "Terminate" in self.reply
+
+    @property
     def missed(self) -> NDArray[np.bool_] | None:
         """Give where a click of the reply may lie, (H, W) bool, None for every other reply."""
         if self.truth is None:

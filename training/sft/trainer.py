@@ -83,6 +83,7 @@ class PackedTrainer(PlainTrainer):
         with self.accelerator.autocast():  # the wrapped model would do it by itself, its parts do not
             logits, out = self._seen(core, inputs, chosen)
         each, nll = self._token_loss(logits, wanted)
+        each = torch.where(inputs["refused"][:, 1:][chosen], each * self._loss.refusals, each)
         total = each.mean() + self._beside(core, out, inputs, chosen, wanted)
         self._tell("nll", nll.mean())
         self._tell("mean_token_accuracy", (logits.argmax(dim=-1) == wanted).float().mean())

@@ -22,7 +22,8 @@ from ibisagent.agent.policies.pointer.seeing import Tower
 
 __all__ = ["PointerForConditionalGeneration", "PointerOutput"]
 
-_SPOT = 1.0  # deviation, in places of the drawing, of a click that the prompt speaks of
+_SPOT = 0.025  # deviation, as a share of the picture's side, of a click that the prompt speaks of
+_WORN, _NEAR = 10.0, 0.01  # by how much, and how near, its place is less likely to be clicked again
 
 
 @dataclass
@@ -145,7 +146,12 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
             turns = torch.nonzero(ids == self.config.turn_token_id)
             shown = self._shown(here, turns)
             read = self.read(states[turns[:, 0], turns[:, 1]])
-            drawing = self.drawer(features[shown], read, self._spots(ids, turns, segments))
+            named, count = self._named(ids, turns, segments), len(turns)
+            drawing = self.drawer(features[shown], read, self._spots(named, count, self.config.picture // 4, _SPOT))
+            worn = _WORN * self._spots(named, count, self.config.coordinates, _NEAR)
+            drawing = drawing._replace(
+                heat=functional.log_softmax((drawing.heat - worn).flatten(2), dim=2).view_as(worn)
+            )
             owner = _owner(ids.shape, turns, segments)
         elif recent is not None:
             drawing, owner, _ = recent
@@ -195,25 +201,30 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
             spot[down] = functional.log_softmax(drawing.heat[owner[down], sign, :, column[down]], dim=1)
         return added
 
-    def _spots(self, ids: torch.Tensor, turns: torch.Tensor, segments: torch.Tensor | None) -> torch.Tensor:
-        """Draw the clicks that each prompt speaks of, (n, 2, side / 4, side / 4): positive ones, negative ones."""
+    def _named(self, ids: torch.Tensor, turns: torch.Tensor, segments: torch.Tensor | None) -> torch.Tensor:
+        """Find the clicks that each turn's prompt speaks of: (k, 4), its number, 0 or 1 for the sign, row, column."""
         config = self.config
         signs = {config.positive_token_id: 0, config.negative_token_id: 1}
-        first, side = config.first_coordinate_id, config.picture // 4
-        middle = torch.arange(side, device=ids.device) + 0.5
-        out = torch.zeros(len(turns), 2, side, side, device=ids.device)
+        first, found = config.first_coordinate_id, []
         rows, parts = ids.tolist(), segments.tolist() if segments is not None else None
         for number, (row, end) in enumerate(turns.tolist()):
             line = rows[row]
             own = range(end) if parts is None else [p for p in range(end) if parts[row][p] in (0, parts[row][end])]
-            named = [
-                (line[p] - first, signs.get(line[p - 1])) for p in own if 0 <= line[p] - first < config.coordinates
-            ]
-            for (x, sign), (y, after) in pairwise(named):
+            bins = [(line[p] - first, signs.get(line[p - 1])) for p in own if 0 <= line[p] - first < config.coordinates]
+            for (x, sign), (y, after) in pairwise(bins):
                 if sign is not None and after is None:
-                    away = [(middle - (each + 0.5) / config.coordinates * side) ** 2 for each in (y, x)]
-                    spot = torch.exp(-(away[0][:, None] + away[1]) / (2 * _SPOT**2))
-                    out[number, sign] = torch.maximum(out[number, sign], spot)
+                    found.append((number, sign, y, x))
+        return torch.tensor(found, device=ids.device, dtype=torch.long).view(-1, 4)
+
+    def _spots(self, named: torch.Tensor, count: int, side: int, spread: float) -> torch.Tensor:
+        """Draw clicks, (count, 2, side, side), with 1 at their places; ``spread`` as a share of the picture's side."""
+        out = torch.zeros(count, 2, side, side, device=named.device)
+        middle = (torch.arange(side, device=named.device) + 0.5) / side
+        rows, columns = ((named[:, part] + 0.5) / self.config.coordinates for part in (2, 3))
+        away = (middle - rows[:, None])[:, :, None] ** 2 + (middle - columns[:, None])[:, None] ** 2
+        each = torch.exp(-away / (2 * spread**2))
+        for spot, (number, sign) in zip(each, named[:, :2].tolist(), strict=True):
+            out[number, sign] = torch.maximum(out[number, sign], spot)
         return out
 
 
