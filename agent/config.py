@@ -1,12 +1,12 @@
 """The settings of a loop; the defaults are the paper's where it names them (arXiv 2601.03054)."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
 
 from ibisagent.agent.actions import KINDS
 from ibisagent.tools.errors import InputError
 
-__all__ = ["Guard", "LoopConfig"]
+__all__ = ["PRESETS", "Guard", "LoopConfig", "preset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,11 @@ class LoopConfig:
     ``policy_seconds``: time that a policy has for one reply, after which its call is abandoned; None: its own limit.
     ``max_parse_failures``: unparseable replies in a row. ``patience``: prompts in a row that leave the mask as it is.
     ``context``: "stateless" shows the current overlay only (what the released weights expect), "history" all turns.
-    ``coordinates``: profile of the policy's numbers (`ibisagent.agent.coordinates`). ``actions``: kinds allowed.
-    ``undo_notice``: tell the policy what was undone. ``picture_side``: longest side in pixels of the picture shown.
+    ``pictures``: most pictures in the history context: the first and the last ones; of the other turns, words alone.
+    ``coordinates``: profile of the policy's numbers (`ibisagent.agent.coordinates`); None: that of the policy, else
+    "unit". ``actions``: kinds allowed.
+    ``undo_notice``: tell the policy what was undone. ``picture_side``: longest side in pixels of the picture shown;
+    with ``enlarge`` smaller pictures are enlarged to it.
     ``pick_best``: end with the best-scored mask, only where the segmenter's score is calibrated.
     ``review``: a person confirms the end. ``guard``: undo floods and collapses by itself.
     """
@@ -50,10 +53,12 @@ class LoopConfig:
     max_parse_failures: int = 3
     patience: int = 3
     context: Literal["stateless", "history"] = "stateless"
-    coordinates: str = "unit"
+    pictures: int | None = None
+    coordinates: str | None = None
     actions: tuple[str, ...] = KINDS
     undo_notice: bool = True
     picture_side: int | None = 1024
+    enlarge: bool = False
     pick_best: bool = False
     review: bool = False
     guard: Guard | None = None
@@ -64,12 +69,34 @@ class LoopConfig:
             value = getattr(self, name)
             if value < 1:
                 raise InputError(f"{name}={value!r}: expected a whole number from 1 up")
+        if self.pictures is not None and self.pictures < 1:
+            raise InputError(f"pictures={self.pictures!r}: expected a whole number from 1 up, or None for all")
         for name in ("max_seconds", "max_tokens", "policy_seconds"):
             limit = getattr(self, name)
             if limit is not None and not limit > 0:
                 raise InputError(f"{name}={limit!r}: expected a number above 0, or None for no limit")
 
+    def written_as(self, profile: str) -> Self:
+        """Give these settings with the policy's own coordinate profile where none is chosen."""
+        return self if self.coordinates is not None else replace(self, coordinates=profile)
+
     @property
     def recursion_limit(self) -> int:
         """Super-steps that the longest run can take: four an action, two an unparseable reply, and a person's share."""
         return 32 + self.max_steps * (4 + 2 * self.max_parse_failures)
+
+
+PRESETS = {
+    "default": LoopConfig(),
+    "ibis": LoopConfig(
+        coordinates="unit", actions=("point", "terminate"), undo_notice=False, picture_side=512, enlarge=True
+    ),
+}
+"""Settings by name. "ibis": what the paper's released weights were trained to be shown."""
+
+
+def preset(name: str, **changes: Any) -> LoopConfig:
+    """Give one of the `PRESETS`, with fields of it changed."""
+    if name not in PRESETS:
+        raise InputError(f"got preset {name[:40]!r}, expected one of {', '.join(PRESETS)}; choose one")
+    return replace(PRESETS[name], **changes)

@@ -12,18 +12,38 @@ pixels         pixels of the picture as sent to the model (Qwen2.5-VL grounding)
 =============  ==================================================================  ==================
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["PROFILES", "SLACK", "UNIT", "Frame"]
+__all__ = ["PATCH", "PROFILES", "SLACK", "UNIT", "Frame", "profile_of"]
 
 PROFILES = ("unit", "thousand", "thousand_yx", "pixels")
+PATCH = 28
+"""Pixels of a patch of Qwen2.5-VL: sides that are multiples of it are what the model counts its pixels in."""
 SLACK = 0.05  # share of the range by which a number may lie outside and still be clamped
 _DECIMALS = 4
 _NAMES = {2: ("x", "y"), 4: ("x0", "y0", "x1", "y1")}
 _NAMES_YX = {2: ("y", "x"), 4: ("y0", "x0", "y1", "x1")}
+
+# How the families were taught to point, by what their models' names hold; the first that fits decides.
+_FAMILIES = (
+    (re.compile(r"manglu3935/ibis|^ibis"), "unit"),  # a Qwen2.5-VL that was taught otherwise
+    (re.compile(r"qwen[-_.]?2[-_.]?5[-_.]?vl"), "pixels"),
+    (re.compile(r"qwen[-_.]?3([-_.]?(vl|omni)|\.\d)"), "thousand"),
+    (re.compile(r"gemini"), "thousand_yx"),
+)
+
+
+def profile_of(model: str) -> str:
+    """Give the profile of a model by its name: that of its family, "unit" for all others.
+
+    >>> profile_of("Qwen/Qwen3-VL-8B-Instruct"), profile_of("gpt-5")
+    ('thousand', 'unit')
+    """
+    return next((profile for family, profile in _FAMILIES if family.search(model.lower())), "unit")
 
 
 def _as_decimals(numbers: Sequence[float]) -> bool:
@@ -68,7 +88,7 @@ class Frame:
         names, numbers = self.names(len(numbers)), [float(number) for number in numbers]
         if self.profile != "unit" and _as_decimals(numbers):
             written = ", ".join(f"{name}={number:g}" for name, number in zip(names, numbers, strict=True))
-            top = self._top(names[0])
+            top = self.top(names[0])
             raise InputError(f"{written} are decimals from 0 to 1: expected numbers from 0 to {top}")
         kept = {name: self._clamp(name, number) for name, number in zip(names, numbers, strict=True)}
         repairs = tuple(
@@ -91,26 +111,27 @@ class Frame:
                 steps[low] = steps[high] - 1
         return f"({', '.join(self._digits(steps[name]) for name in self.names(len(units)))})"
 
-    def _top(self, name: str) -> int:
+    def top(self, name: str) -> int:
+        """Give the largest number that a name of `names` may have."""
         if self.profile == "pixels":
             return (self.width if name[0] == "x" else self.height) or 1
         return 1 if self.profile == "unit" else 1000
 
     def _clamp(self, name: str, number: float) -> float:
-        top = self._top(name)
+        top = self.top(name)
         slack = SLACK * top * (1 + 1e-9)  # so that 1.05 itself, which no float equals, is inside
         if not -slack <= number <= top + slack:  # also true of nan
             raise InputError(f"{name}={number:g} is out of range: expected a number from 0 to {top}")
         return min(max(number, 0.0), float(top)) + 0.0  # + 0.0 makes -0.0 a plain zero
 
     def _unit(self, name: str, number: float) -> float:
-        top = self._top(name)
+        top = self.top(name)
         if self.profile == "pixels" and len(name) == 1 and number.is_integer():
             return (min(number, top - 1) + 0.5) / top  # the pixel's centre: its edge may round into the neighbour
         return number / top
 
     def _steps(self, name: str) -> int:
-        return 10**_DECIMALS if self.profile == "unit" else self._top(name)
+        return 10**_DECIMALS if self.profile == "unit" else self.top(name)
 
     def _step(self, name: str, unit: float) -> int:
         steps = self._steps(name)

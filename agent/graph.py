@@ -37,10 +37,11 @@ def build_graph(
 
     Graphs with the same segmenter share what it computed; with the same ``images`` and ``store`` those as well.
     """
+    acting = get_policy(policy)
     parts = Parts(
-        policy=get_policy(policy),
+        policy=acting,
         memo=memo_of(segmenter),
-        config=config or LoopConfig(),
+        config=(config or LoopConfig()).written_as(getattr(acting, "coordinates", "unit")),
         images=images or ImageStore(),
         store=store or RunStore(),
     )

@@ -63,11 +63,18 @@ def overlay(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.ui
     return draw(canvas(pixels), mask)
 
 
-def fit(picture: NDArray[np.uint8], side: int | None) -> NDArray[np.uint8]:
-    """Shrink a picture (H, W, 3) so that neither side exceeds ``side`` pixels; smaller ones come back as they are."""
+def fit(picture: NDArray[np.uint8], side: int | None, multiple: int = 1, *, enlarge: bool = False) -> NDArray[np.uint8]:
+    """Shrink a picture (H, W, 3) so that neither side exceeds ``side`` pixels; smaller ones come back as they are.
+
+    With ``multiple`` both sides become multiples of so many pixels, the nearest ones that ``side`` allows; with
+    ``enlarge`` the longer side of a smaller picture becomes ``side`` as well.
+    """
     height, width = picture.shape[:2]
-    if side is None or max(height, width) <= side:
+    scale = (side or max(height, width)) / max(height, width)
+    scale = scale if enlarge else min(1.0, scale)
+    most = max(side or max(height, width, multiple), multiple) // multiple
+    size = tuple(multiple * min(max(1, round(length * scale / multiple)), most) for length in (width, height))
+    if size == (width, height):
         return picture
-    scale = side / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
+    way = Image.Resampling.BOX if scale <= 1 else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(picture).resize(size, way, reducing_gap=2.0))

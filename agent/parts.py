@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ibisagent.agent.actions import EVERY_KIND, Action, from_plain
 from ibisagent.agent.config import LoopConfig
-from ibisagent.agent.coordinates import Frame
+from ibisagent.agent.coordinates import PATCH, Frame
 from ibisagent.agent.overlay import Canvas, canvas, draw, fit
 from ibisagent.agent.policies.base import Observation, Policy, Turn
 from ibisagent.agent.state import State
@@ -71,12 +71,14 @@ class Parts:
 
     def _draw(self, image: MedicalImage, rle: Rle) -> NDArray[np.uint8]:
         ready = self.canvases.get(image.sha, lambda: canvas(image.pixels))
-        return fit(draw(ready, self.mask(rle)), self.config.picture_side)
+        # Qwen2.5-VL, which counts in pixels, rounds the sides of what it is sent to whole patches, and counts those.
+        multiple = PATCH if self.config.coordinates == "pixels" else 1
+        return fit(draw(ready, self.mask(rle)), self.config.picture_side, multiple, enlarge=self.config.enlarge)
 
     def frame(self, state: State) -> Frame:
         """Give the frame in which the policy writes its coordinates: that of the picture it is shown."""
         height, width = self.picture(self.image(state), state["mask"]).shape[:2]
-        return Frame(self.config.coordinates, width, height)
+        return Frame(self.config.coordinates or "unit", width, height)
 
     def predict(self, state: State, prompts: tuple[Prompt, ...]) -> Memoised:
         """Ask the segmenter, through the memo, for the mask of ``prompts`` over the run's initial mask."""
@@ -119,15 +121,20 @@ class Parts:
         steps = steps_of_turn(state)
         start = state["run"]["start"]
         shown = [start, *(step["mask"] for step in steps)]
+        made = [(key, step["reply"]) for key, step in zip(shown, steps, strict=False) if step["reply"] is not None]
+        left = _left_out(len(made), self.config.pictures)
         return tuple(
-            self._turn(state, key, step["reply"])
-            for key, step in zip(shown, steps, strict=False)
-            if step["reply"] is not None
+            Turn(None if number in left else self._shown(state, key), self.store.get(reply)["text"])
+            for number, (key, reply) in enumerate(made)
         )
 
-    def _turn(self, state: State, shown: str, reply: str) -> Turn:
-        picture = self.picture(self.image(state), self.store.get_mask(shown))
-        return Turn(picture, self.store.get(reply)["text"])
+    def _shown(self, state: State, key: str) -> NDArray[np.uint8]:
+        return self.picture(self.image(state), self.store.get_mask(key))
+
+
+def _left_out(turns: int, most: int | None) -> range:
+    """Number the earlier turns whose picture is left out, so that ``most`` are shown with the present one."""
+    return range(0) if most is None or turns < most else range(min(1, most - 1), turns - max(0, most - 2))
 
 
 def prompts_of(state: State) -> tuple[Prompt, ...]:

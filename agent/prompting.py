@@ -19,6 +19,7 @@ from ibisagent.tools.errors import InputError
 __all__ = ["PromptSet", "Said", "load_prompts"]
 
 _TEXTS = ("system", "first", "refine", "question", "undone", "feedback")
+_LEFT_OUT = "(A view that is not shown again.)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +47,8 @@ class PromptSet:
         system = self.system(observation)
         said = [Said("system", system)] if system else []
         for turn in observation.turns:
-            said += [Said("user", picture=turn.picture), Said("assistant", turn.reply)]
+            words = self.texts.get("left_out", _LEFT_OUT).strip() if turn.picture is None else ""
+            said += [Said("user", words, turn.picture), Said("assistant", turn.reply)]
         return [*said, Said("user", self.user(observation), observation.picture)]
 
     def system(self, observation: Observation) -> str:
@@ -98,7 +100,8 @@ def load_prompts(path: str | os.PathLike[str] | None = None) -> PromptSet:
     missing += [f"coordinates.{profile}" for profile in PROFILES if profile not in coordinates]
     if missing:
         raise InputError(f"{name}: no text for {', '.join(missing)}; see agent/prompts/default.toml for every key")
-    return PromptSet({key: data[key] for key in _TEXTS}, actions, coordinates)
+    texts = {key: data[key] for key in (*_TEXTS, "left_out") if isinstance(data.get(key), str)}
+    return PromptSet(texts, actions, coordinates)
 
 
 def _default() -> str:

@@ -27,7 +27,8 @@ _BYTES = 64 * 2**20
 class Plan:
     """What every process of an evaluation is told.
 
-    ``root``: the folder that the keys of pictures are relative to; ``start``: see `evals.beginning`.
+    ``root``: the folder that the keys of pictures are relative to; ``start``: see `evals.beginning`;
+    ``preset``: one of `ibisagent.agent.config.PRESETS`.
     """
 
     out: Path
@@ -38,6 +39,7 @@ class Plan:
     prompts: PromptSet | None
     local_only: bool
     start: str = "nothing"
+    preset: str = "default"
 
 
 class Tool:

@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ibisagent.agent import LoopConfig, Policy
+from ibisagent.agent import Policy
+from ibisagent.agent.config import preset as loop_settings
 from ibisagent.agent.policies import PER_CASE
 from ibisagent.agent.prompting import PromptSet
 from ibisagent.evals.beginning import STARTS
@@ -44,6 +45,7 @@ def run_eval(
     *,
     max_steps: int = 20,
     start: str = "nothing",
+    preset: str = "default",
     seed: int = 0,
     workers: int | None = None,
     prompts: PromptSet | None = None,
@@ -52,7 +54,8 @@ def run_eval(
 ) -> None:
     """Run every policy with every segmenter on every case and write the folder ``out``.
 
-    ``start``: what runs begin from, one of `ibisagent.evals.beginning.STARTS`, drawn from (seed, case id).
+    ``start``: what runs begin from, one of `ibisagent.evals.beginning.STARTS`, drawn from (seed, case id). ``preset``:
+    of the loop's settings (`ibisagent.agent.config.PRESETS`).
     Equal settings give equal rows but for `VOLATILE`, whatever ``workers`` (processes, by default one a core). What
     ``out`` has finished is not run again: with other settings than its own it is an `InputError`, further policies and
     segmenters join the earlier ones. A broken case, or one that kills its process, is a row with the reason.
@@ -63,11 +66,12 @@ def run_eval(
         out=Path(os.path.abspath(out)),
         root=root_of(cases),
         policies={each if isinstance(each, str) else each.name: each for each in policies},
-        max_steps=LoopConfig(max_steps=max_steps).max_steps,
+        max_steps=loop_settings(preset, max_steps=max_steps).max_steps,
         seed=seed,
         prompts=prompts,
         local_only=local_only,
         start=start,
+        preset=preset,
     )
     pairs = [(policy, name) for policy in plan.policies for name in dict.fromkeys(segmenters)]
     _require_work(plan, cases, pairs, workers)
@@ -114,6 +118,7 @@ def _told(plan: Plan, segmenters: Iterable[str]) -> dict[str, Any]:
     return {
         "max_steps": plan.max_steps,
         "start": plan.start,
+        "preset": plan.preset,
         "seed": plan.seed,
         "policies": {name: None if name in _WORDLESS else prompts for name in plan.policies},
         "segmenters": {name: get_segmenter(name).fingerprint for name in segmenters},

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ibisagent.agent import ImageStore, LoopConfig, RunStore, build_graph
+from ibisagent.agent import ImageStore, RunStore, build_graph
+from ibisagent.agent.config import preset
 from ibisagent.agent.privacy import kept_here
 from ibisagent.agent.state import Input
 from ibisagent.agent.trajectory import Trajectory, trajectory, write_trajectory
@@ -69,7 +70,7 @@ def _record(
     graph = build_graph(
         desk.policy(run.policy, run.case, truth),
         memo,
-        LoopConfig(max_steps=desk.plan.max_steps),
+        preset(desk.plan.preset, max_steps=desk.plan.max_steps),
         images=ImageStore(),
         store=RunStore(),
     )

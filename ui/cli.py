@@ -23,7 +23,9 @@ ImageArgument = Annotated[
     Path, typer.Argument(help="PNG, JPEG, TIFF, WebP, BMP, DICOM (file, folder or zip), NIfTI, NRRD, MetaImage or NPZ.")
 ]
 _SEGMENTERS = "geocut, geodesic, disk, or weights: medsam2:FILE, sam2:FILE, sam:ID, medsam:ID, sam2hf:ID."
-_POLICIES = "nano, hf:FOLDER_OR_ID, provider:model, person, centre, random, or none: only the prompts that are given."
+_POLICIES = (
+    "nano, hf:FOLDER_OR_ID, vllm:URL#MODEL, provider:model, person, centre, random, or none: only the given prompts."
+)
 Segmenter = Annotated[str, typer.Option(help=_SEGMENTERS)]
 Segmenters = Annotated[list[str], typer.Option(help=f"{_SEGMENTERS} Repeatable.")]
 Slice = Annotated[str | None, typer.Option("--slice", help="Slice or page, such as 12 or coronal:middle.")]
@@ -37,6 +39,7 @@ Kind = Annotated[str | None, typer.Option(help="native, nnunet, biomedparse, coc
 Split = Annotated[str | None, typer.Option(help="Only the rows of this split.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one a core.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of a policy that draws at random.")]
+Preset = Annotated[str, typer.Option(help="Settings of the loop: default, or ibis for the paper's released weights.")]
 
 
 @app.command()
@@ -58,6 +61,7 @@ def segment(
     seed: Seed = 0,
     local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
     prompts: Annotated[Path | None, typer.Option(help="Prompt file in place of ours.")] = None,
+    preset: Preset = "default",
     thread: Annotated[str | None, typer.Option(help="Name of the run in --db: begin it there, or take it up.")] = None,
     db: Annotated[Path | None, typer.Option(help="SQLite file that keeps every step of --thread.")] = None,
 ) -> None:
@@ -65,7 +69,7 @@ def segment(
     from ibisagent.ui.commands import Case, run_segment
 
     case = Case(image, request, segmenter, slice_, window, max_steps, out, tuple(save or ()), seed, thread, db)
-    run_segment(case, policy, tuple(click or ()), box, mask, local_only, prompts)
+    run_segment(case, policy, tuple(click or ()), box, mask, local_only, prompts, preset)
 
 
 @app.command()
@@ -130,6 +134,7 @@ def evaluate(
     start: Annotated[
         str, typer.Option(help="What runs begin from: nothing, a rough or wrong mask, or a wrong click.")
     ] = "nothing",
+    preset: Preset = "default",
     seed: Seed = 0,
     kind: Kind = None,
     split: Split = None,
@@ -151,6 +156,7 @@ def evaluate(
         baselines=baselines,
         max_steps=max_steps,
         start=start,
+        preset=preset,
         seed=seed,
         workers=workers,
         kind=kind,

@@ -27,6 +27,7 @@ from ibisagent.agent import (
 )
 from ibisagent.agent.actions import Terminate, write_reply
 from ibisagent.agent.checkpoints import open_checkpointer
+from ibisagent.agent.config import preset as loop_settings
 from ibisagent.agent.policies import OraclePolicy, ScriptedPolicy
 from ibisagent.agent.privacy import kept_here
 from ibisagent.agent.replay import replay
@@ -69,6 +70,7 @@ def run_segment(
     mask: Path | None,
     local_only: bool,
     prompts: Path | None,
+    preset: str = "default",
 ) -> None:
     """Segment with a policy, a person's own prompts, or both; the policy ``none`` adds nothing to the prompts."""
     given: list[Click | Box] = [] if box is None else [read_box(box)]
@@ -80,7 +82,8 @@ def run_segment(
         if mask is not None:
             start["initial_mask"] = read_mask(mask, image)
         with _kept(case) as kept:
-            run_case(build_graph(chosen, case.segmenter, LoopConfig(max_steps=case.max_steps), **kept), start, case)
+            config = loop_settings(preset, max_steps=case.max_steps)
+            run_case(build_graph(chosen, case.segmenter, config, **kept), start, case)
 
 
 def run_simulate(case: Case, mask: Path, target_iou: float) -> None:

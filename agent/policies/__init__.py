@@ -42,7 +42,8 @@ def get_policy(
 
     ``centre``, ``random`` (with ``seed``), ``person``, ``oracle`` (with ``truth``, the true mask); with ``prompts``, a
     `PromptSet`, in place of their own: ``nano``, the model that ships, ``hf:FOLDER_OR_ID``, a Qwen-VL model in this
-    process, and ``provider:model``, a LangChain chat model. ``local_only`` refuses the latter and asks no model hub.
+    process, ``vllm:http://HOST:PORT/v1#MODEL``, a server, and ``provider:model``, a LangChain chat model.
+    ``local_only`` refuses what is not on this machine and asks no model hub.
     """
     if not isinstance(policy, str):
         return policy
@@ -54,9 +55,20 @@ def get_policy(
         raise InputError("policy 'oracle': it needs the true mask; use OraclePolicy(truth), or `ibisagent simulate`")
     if policy == "nano" or policy.startswith("hf:"):
         return _local(policy, prompts, local_only)
+    if policy.startswith("vllm:"):
+        from ibisagent.agent.policies.vllm import open_vllm
+
+        return open_vllm(policy, prompts=prompts, local_only=local_only)
     if policy.partition(":")[0] in _REMOTE:
         return _remote(policy, prompts, local_only)
-    names = [*sorted(_PLAIN), "oracle", "nano", "hf:FOLDER_OR_ID", *(f"{provider}:MODEL" for provider in _REMOTE)]
+    names = [
+        *sorted(_PLAIN),
+        "oracle",
+        "nano",
+        "hf:FOLDER_OR_ID",
+        "vllm:URL#MODEL",
+        *(f"{provider}:MODEL" for provider in _REMOTE),
+    ]
     raise InputError(f"policy {policy!r}: expected one of {', '.join(names)}")
 
 

@@ -16,9 +16,10 @@ __all__ = ["Completion", "Observation", "Policy", "SyncPolicy", "Turn"]
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A reply. ``usage``: token counts by kind; ``seconds``: time it took; the last three fields serve training.
+    """A reply. ``usage``: token counts by kind; ``seconds``: time it took.
 
-    ``label``: what a teacher replies at this observation, where that is not ``text``.
+    ``token_ids``, ``logprobs``: of what was drawn; ``label``: what a teacher replies at this observation, where that is
+    not ``text``: these serve training. ``cost``: in the currency of the price that the policy was told.
     """
 
     text: str
@@ -29,13 +30,17 @@ class Completion:
     token_ids: list[int] | None = None
     logprobs: list[float] | None = None
     label: str | None = None
+    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Turn:
-    """An earlier turn of the same run, in the history context: what was shown, and what was replied."""
+    """An earlier turn of the same run, in the history context: what was shown, and what was replied.
 
-    picture: NDArray[np.uint8]
+    ``picture``: None where it is left out for its number (`LoopConfig.pictures`).
+    """
+
+    picture: NDArray[np.uint8] | None
     reply: str
 
 

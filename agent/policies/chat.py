@@ -3,47 +3,114 @@
 import base64
 import io
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.runnables import Runnable
 from numpy.typing import NDArray
 from PIL import Image
 
+from ibisagent.agent.coordinates import profile_of
 from ibisagent.agent.policies.base import Completion, Observation
+from ibisagent.agent.policies.retrying import Retries
 from ibisagent.agent.prompting import PromptSet, Said, load_prompts
 from ibisagent.tools.errors import InputError, MissingExtra
 
-__all__ = ["ChatPolicy", "chat_model", "image_block", "init_chat"]
+__all__ = ["ChatPolicy", "Price", "chat_model", "image_block", "init_chat"]
+
+_LONGEST = 20_000  # characters of a reply that are kept; what goes on longer is no reply
+_A_TRY = 120.0  # seconds that a server has for one
+
+
+class Price(NamedTuple):
+    """What a million tokens cost, in one currency."""
+
+    input: float
+    output: float
 
 
 class ChatPolicy:
     """Shows the overlay and the request to a chat model; in the history context the earlier turns as well."""
 
-    def __init__(self, model: BaseChatModel, *, prompts: PromptSet | None = None, name: str | None = None) -> None:
-        """Take a chat model and, in place of ours, the words that it expects."""
-        self._model = model
+    def __init__(
+        self,
+        model: Runnable[LanguageModelInput, Any],
+        *,
+        prompts: PromptSet | None = None,
+        name: str | None = None,
+        coordinates: str | None = None,
+        retries: Retries | None = None,
+        price: Price | None = None,
+        options: Callable[[Observation], dict[str, Any]] | None = None,
+    ) -> None:
+        """Take a chat model, one ``.with_fallbacks`` too, and, in place of ours, the words that it expects.
+
+        ``coordinates``: how it writes them, by default as its family does (`profile_of`). A call that fails for the
+        server's sake is made again as ``retries`` say; with a ``price`` every completion tells its cost. ``options``
+        gives what each call passes on to the model.
+        """
+        told = _named(model)
+        self._model, self._price, self._options = model, price, options
         self._prompts = prompts or load_prompts()
-        self.name = name or f"chat:{getattr(model, 'model_name', None) or type(model).__name__}"
+        self._retries = retries or Retries()
+        self.name = name or f"chat:{told}"
+        self.coordinates = coordinates or profile_of(told)
 
     def act(self, observation: Observation) -> Completion:
         """Ask the model."""
-        begun = time.perf_counter()
-        return self._completion(self._model.invoke(self.messages(observation)), begun)
+        begun, messages, options = time.perf_counter(), self.messages(observation), self._told(observation)
+        return self._retries.call(lambda: self._completion(self._model.invoke(messages, **options), begun))
 
     async def aact(self, observation: Observation) -> Completion:
         """Ask the model through its own async client."""
-        begun = time.perf_counter()
-        return self._completion(await self._model.ainvoke(self.messages(observation)), begun)
+        begun, messages, options = time.perf_counter(), self.messages(observation), self._told(observation)
+
+        async def ask() -> Completion:
+            return self._completion(await self._model.ainvoke(messages, **options), begun)
+
+        return await self._retries.await_call(ask)
 
     def messages(self, observation: Observation) -> list[BaseMessage]:
         """Write the conversation that the model is shown."""
         return [_message(said) for said in self._prompts.conversation(observation)]
 
+    def _told(self, observation: Observation) -> dict[str, Any]:
+        return self._options(observation) if self._options is not None else {}
+
     def _completion(self, message: AIMessage, begun: float) -> Completion:
-        usage = {key: value for key, value in (message.usage_metadata or {}).items() if isinstance(value, int)}
-        finish = str(message.response_metadata.get("finish_reason") or "stop")
-        return Completion(str(message.text), finish, usage, time.perf_counter() - begun, self.name)
+        counts = {key: value for key, value in (message.usage_metadata or {}).items() if isinstance(value, int)}
+        told = message.response_metadata
+        finish = str(told.get("finish_reason") or told.get("stop_reason") or "stop")
+        text = str(message.text)
+        if not text and message.tool_calls:
+            text = f"(a call of the tool {str(message.tool_calls[0]['name'])[:100]!r})"
+        return Completion(
+            text[:_LONGEST],
+            "length" if len(text) > _LONGEST else finish,
+            counts,
+            time.perf_counter() - begun,
+            str(told.get("model_name") or self.name),
+            cost=self._cost(counts),
+        )
+
+    def _cost(self, counts: dict[str, int]) -> float | None:
+        if self._price is None:
+            return None
+        read, written = counts.get("input_tokens", 0), counts.get("output_tokens", 0)
+        return (read * self._price.input + written * self._price.output) / 1e6
+
+
+def _named(model: Any) -> str:
+    """Name the model; of one with fallbacks, or bound to options, the first."""
+    for _ in range(8):
+        inner = getattr(model, "runnable", None) or getattr(model, "bound", None)
+        if inner is None:
+            break
+        model = inner
+    told = getattr(model, "model_name", None) or getattr(model, "model", None)
+    return told if isinstance(told, str) else type(model).__name__
 
 
 def _message(said: Said) -> BaseMessage:
@@ -65,17 +132,17 @@ def image_block(picture: NDArray[Any]) -> dict[str, Any]:
 
 def init_chat(name: str, *, prompts: PromptSet | None = None) -> ChatPolicy:
     """Make a policy from ``provider:model``, as `langchain.chat_models.init_chat_model` understands it."""
-    return ChatPolicy(chat_model(name), prompts=prompts, name=name)
+    return ChatPolicy(chat_model(name, max_retries=0, timeout=_A_TRY), prompts=prompts, name=name)
 
 
-def chat_model(name: str) -> BaseChatModel:
-    """Make a LangChain chat model from ``provider:model``, at temperature 0."""
+def chat_model(name: str, **options: Any) -> BaseChatModel:
+    """Make a LangChain chat model from ``provider:model``, at temperature 0 and with ``options`` of its class."""
     try:
         from langchain.chat_models import init_chat_model
     except ModuleNotFoundError as error:
         raise MissingExtra.of("langchain", "chat") from error
     try:
-        made: BaseChatModel = init_chat_model(name, temperature=0)
+        made: BaseChatModel = init_chat_model(name, temperature=0, **options)
     except ImportError as error:
         raise MissingExtra(f"policy {name!r}: {str(error).splitlines()[0]}") from error
     except Exception as error:  # whatever a provider's client raises about keys and names

@@ -51,6 +51,11 @@ class Inputs:
         tokenizer.padding_side = "left"
         return cls(tokenizer, Qwen2VLImageProcessorPil.from_pretrained(folder), square=square)
 
+    def limit(self, most: int) -> None:
+        """Let no picture have more than ``most`` pixels; larger ones are shrunk."""
+        least = self.pictures.size["shortest_edge"]
+        self.pictures.size = {"shortest_edge": min(least, most), "longest_edge": most}
+
     def encode(self, conversation: Sequence[Said]) -> Encoded:
         """Encode what was said and shown, up to where the assistant replies."""
         shown = [self.patchified(said.picture) for said in conversation if said.picture is not None]

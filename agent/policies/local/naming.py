@@ -10,6 +10,7 @@ import torch
 
 from ibisagent.agent.policies.local.opening import fetched, open_local
 from ibisagent.agent.policies.local.policy import LocalPolicy
+from ibisagent.agent.policies.switches import COUNT, PROFILE_NAME, one_of, split
 from ibisagent.agent.prompting import PromptSet
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label
@@ -20,6 +21,15 @@ __all__ = ["NANO", "folder_of", "open_named"]
 NANO = Path(str(files("ibisagent.agent.policies") / "nano"))
 """The model that ships."""
 
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_OPTIONS = {
+    "dtype": one_of(**_DTYPES),
+    "device": ("cpu|cuda|cuda:N", lambda value: str(torch.device(value))),
+    "max_pixels": COUNT,
+    "longest": COUNT,
+    "coordinates": PROFILE_NAME,
+}
+
 _shared: "WeakValueDictionary[object, LocalPolicy]" = WeakValueDictionary()
 _lock = threading.Lock()
 
@@ -29,20 +39,25 @@ def open_named(
 ) -> LocalPolicy:
     """Give the policy ``nano``, or ``hf:FOLDER_OR_ID``, the same one while it is in use and its files are unchanged.
 
-    ``local_only``: the hub is not asked; ``nano``: a folder in place of the shipped one. The shipped model runs on the
-    CPU, where it is the same everywhere, any other on CUDA where there is some.
+    ``hf:`` takes options at its end, ``?dtype=bf16&device=cuda:1&max_pixels=262144&longest=256``. ``local_only``: the
+    hub is not asked; ``nano``: a folder in place of the shipped one. The shipped model runs on the CPU, where it is the
+    same everywhere, any other on CUDA where there is some.
     """
     if name == "nano" and not (nano / "model.safetensors").is_file():
         raise InputError(
             "policy 'nano': got a build without its model, expected the released one; install that, or name hf:FOLDER"
         )
-    folder = nano if name == "nano" else folder_of(name.partition(":")[2], local_only=local_only)
+    bare, told = split(name, _OPTIONS)
+    source = bare.partition(":")[2]
+    folder = nano if name == "nano" else folder_of(source, local_only=local_only)
     key = (name, repr(prompts), folder.resolve(), _written(folder))
     with _lock:
         policy = _shared.get(key)
         if policy is None:
             cuda = name != "nano" and torch.cuda.is_available()
-            policy = open_local(folder, name=name, prompts=prompts, device="cuda" if cuda else "cpu")
+            policy = open_local(
+                folder, **{"name": name, "prompts": prompts, "device": "cuda" if cuda else "cpu"} | told
+            )
             _shared[key] = policy
         return policy
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import transformers
 
+from ibisagent.agent.coordinates import profile_of
 from ibisagent.agent.policies.local.inputs import Inputs
 from ibisagent.agent.policies.local.policy import LONGEST, LocalPolicy
 from ibisagent.agent.policies.pointer import PointerConfig
@@ -35,21 +36,27 @@ def open_local(
     name: str | None = None,
     prompts: PromptSet | None = None,
     device: str = "cpu",
+    dtype: torch.dtype | None = None,
+    max_pixels: int | None = None,
     **options: Any,
 ) -> LocalPolicy:
-    """Open a model folder as a policy, in float32 on the CPU; a `PROFILE` in it says how the model is addressed.
+    """Open a model folder as a policy; a `PROFILE` in it says how the model is addressed.
 
-    An adapter's folder opens with its base, where that is here. ``prompts`` go before those of the profile; ``options``
-    as in `LocalPolicy`. `InputError` for anything but a whole model of the Qwen-VL family or
-    a pointer model.
+    An adapter's folder opens with its base, where that is here. ``dtype``: by default float32 on the CPU,
+    elsewhere that of the weights; ``max_pixels``: of a picture, before the folder's own limit. ``prompts`` go before
+    those of the profile; ``options`` as in `LocalPolicy`. `InputError` for anything but a whole model of the Qwen-VL
+    family or a pointer model.
     """
     folder = Path(folder)
     profile = read_profile(folder)
-    dtype = torch.float32 if device == "cpu" else "auto"
-    model, inputs = open_model(folder, square=profile.get("square"), dtype=dtype)
+    wanted = dtype or (torch.float32 if device == "cpu" else "auto")
+    model, inputs = open_model(folder, square=profile.get("square"), dtype=wanted)
+    if max_pixels is not None:
+        inputs.limit(max_pixels)
     if prompts is None and "first" in profile:
         prompts = load_prompts(folder / PROFILE)
-    given = {"longest": profile.get("longest", LONGEST)} | options
+    family = "unit" if profile else profile_of(f"{name or folder.name} {model.config.model_type}")
+    given = {"longest": profile.get("longest", LONGEST), "coordinates": family} | options
     return LocalPolicy(model.to(device), inputs, prompts=prompts, name=name or f"hf:{folder}", **given)
 
 

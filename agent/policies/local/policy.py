@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
+from ibisagent.agent.policies.local.batching import Batcher
 from ibisagent.agent.policies.local.inputs import Inputs
 from ibisagent.agent.prompting import PromptSet, load_prompts
 
@@ -33,17 +34,25 @@ class LocalPolicy(SyncPolicy):
         name: str = "hf",
         temperature: float = 0.0,
         longest: int = LONGEST,
+        coordinates: str = "unit",
+        logprobs: bool = False,
     ) -> None:
-        """Take a transformers model with ``generate``, its inputs, and the words that it expects in place of ours."""
+        """Take a transformers model with ``generate``, its inputs, and the words that it expects in place of ours.
+
+        ``coordinates``: how it writes them; with ``logprobs`` completions hold the tokens drawn, the end of the turn
+        included, and the logarithms of the probabilities that they were drawn with (greedily: those of the model).
+        """
         self.model, self.inputs, self.name = model.eval(), inputs, name
+        self.coordinates, self._logprobs = coordinates, logprobs
+        self._together = Batcher(self.act_many)
         self._prompts = prompts or load_prompts()
         self._decoding = _PLAIN | {"temperature": temperature} if temperature > 0 else _GREEDY
         self._longest = longest
         self._one = threading.Lock()  # the model keeps the positions of its last call
 
     def act(self, observation: Observation) -> Completion:
-        """Reply to one observation."""
-        return self.act_many([observation])[0]
+        """Reply to one observation, in one call of the model with those that other threads ask about meanwhile."""
+        return self._together(observation)
 
     def act_many(self, observations: Sequence[Observation]) -> list[Completion]:
         """Reply to several observations in one call."""
@@ -52,16 +61,37 @@ class LocalPolicy(SyncPolicy):
         batch = self.inputs.batch(encoded).items()
         with self._one, torch.inference_mode():
             moved = {name: value.to(self.model.device) for name, value in batch}
-            out = self.model.generate(**moved, max_new_tokens=self._longest, **self._decoding)
-        replies = out[:, moved["input_ids"].shape[1] :].tolist()
+            out = self.model.generate(
+                **moved,
+                max_new_tokens=self._longest,
+                return_dict_in_generate=True,
+                output_logits=self._logprobs,
+                **self._decoding,
+            )
+        replies = out.sequences[:, moved["input_ids"].shape[1] :]
+        chances = self._chances(out.logits, replies) if self._logprobs else [None] * len(encoded)
         seconds = (time.perf_counter() - begun) / len(observations)
-        return [self._completion(each.ids, reply, seconds) for each, reply in zip(encoded, replies, strict=True)]
+        each = zip(encoded, replies.tolist(), chances, strict=True)
+        return [self._completion(asked.ids, reply, chance, seconds) for asked, reply, chance in each]
 
-    def _completion(self, prompt: list[int], reply: list[int], seconds: float) -> Completion:
+    def _chances(self, logits: Sequence[torch.Tensor], replies: torch.Tensor) -> list[list[float]]:
+        """Give the log-probability of each token of each reply; ``logits``: (B, vocabulary) for each place."""
+        heat = self._decoding["temperature"] or 1.0
+        each = torch.stack([torch.log_softmax(step.float() / heat, dim=1) for step in logits], dim=1)
+        chances: list[list[float]] = each.gather(2, replies[:, :, None])[:, :, 0].tolist()
+        return chances
+
+    def _completion(
+        self, prompt: list[int], reply: list[int], chances: list[float] | None, seconds: float
+    ) -> Completion:
         tokenizer = self.inputs.tokenizer
         ends = {tokenizer.eos_token_id, tokenizer.pad_token_id}
         length = next((index for index, token in enumerate(reply) if token in ends), None)
         said = reply[:length]
         text = tokenizer.decode(said, skip_special_tokens=True)
         usage = {"input_tokens": len(prompt), "output_tokens": len(said)}
-        return Completion(text, "stop" if length is not None else "length", usage, seconds, self.name)
+        finish = "stop" if length is not None else "length"
+        if chances is None:
+            return Completion(text, finish, usage, seconds, self.name)
+        drawn = len(said) + (length is not None)
+        return Completion(text, finish, usage, seconds, self.name, token_ids=reply[:drawn], logprobs=chances[:drawn])

@@ -1,0 +1,44 @@
+"""Options at the end of a policy's name: ``...?longest=256&grammar=1``."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ibisagent.agent.coordinates import PROFILES
+from ibisagent.tools.errors import InputError
+
+__all__ = ["COUNT", "PROFILE_NAME", "one_of", "split"]
+
+Reader = Callable[[str], Any]
+
+
+def split(name: str, readers: Mapping[str, tuple[str, Reader]]) -> tuple[str, dict[str, Any]]:
+    """Part a name from its options; ``readers``: for each option what it may be, in words, and what reads it.
+
+    >>> split("hf:folder?longest=64", {"longest": ("N", int)})
+    ('hf:folder', {'longest': 64})
+    """
+    bare, asked, text = name.rpartition("?")
+    told: dict[str, Any] = {}
+    for switch in text.split("&") if asked else ():
+        key, _, value = switch.partition("=")
+        try:
+            told[key] = readers[key][1](value)
+        except (LookupError, ValueError, RuntimeError) as error:
+            known = ", ".join(f"{key}={words}" for key, (words, _) in readers.items())
+            raise InputError(f"policy {name!r}: got the option {switch!r}, expected {known}") from error
+    return (bare if asked else name), told
+
+
+def one_of(**values: Any) -> tuple[str, Reader]:
+    """Read one of a few words; each has a value."""
+    return "|".join(values), values.__getitem__
+
+
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise ValueError(text)
+    return count
+
+
+COUNT: tuple[str, Reader] = ("N", _count)
+PROFILE_NAME: tuple[str, Reader] = one_of(**{profile: profile for profile in PROFILES})

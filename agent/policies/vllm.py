@@ -1,0 +1,85 @@
+"""A policy over a vLLM server, or any other that speaks OpenAI's chat completions.
+
+``vllm:http://HOST:PORT/v1#MODEL``, with options at its end: ``?grammar=1`` holds the model to the grammar of replies,
+which vLLM can; ``longest=256`` are the tokens of a reply; ``coordinates=thousand`` is how it writes them.
+"""
+
+import ipaddress
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import SecretStr
+
+from ibisagent.agent.grammar import reply_regex
+from ibisagent.agent.policies.base import Observation
+from ibisagent.agent.policies.chat import ChatPolicy
+from ibisagent.agent.policies.switches import COUNT, PROFILE_NAME, one_of, split
+from ibisagent.agent.prompting import PromptSet
+from ibisagent.tools.errors import InputError, MissingExtra
+
+__all__ = ["is_here", "open_vllm"]
+
+_LONGEST = 512  # tokens of a reply, as the released weights were run
+_A_TRY = 120.0
+_OPTIONS = {"grammar": one_of(**{"0": False, "1": True}), "longest": COUNT, "coordinates": PROFILE_NAME}
+
+
+def open_vllm(name: str, *, prompts: PromptSet | None = None, local_only: bool = False, **options: Any) -> ChatPolicy:
+    """Give the policy of a server; without ``#model`` of the one model that it serves.
+
+    Replies are greedy, at most 512 tokens; ``options`` go to `ChatOpenAI` before these. The variable VLLM_API_KEY holds
+    the key, where the server wants one. ``local_only`` refuses any host but this machine.
+    """
+    bare, told = split(name, _OPTIONS)
+    url, _, model = bare.removeprefix("vllm:").partition("#")
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise InputError(f"policy {name!r}: got no address of a server, expected vllm:http://HOST:PORT/v1#MODEL")
+    if local_only and not is_here(url):
+        raise InputError(f"policy {name!r}: it sends the picture to another machine, which --local-only forbids")
+    try:
+        from langchain_openai import ChatOpenAI
+    except ModuleNotFoundError as error:
+        raise MissingExtra.of("langchain_openai", "chat") from error
+    key = os.environ.get("VLLM_API_KEY") or "none"
+    model = model or _only_model(name, url, key)
+    given: dict[str, Any] = {"temperature": 0, "timeout": _A_TRY, "max_retries": 0}
+    given["max_tokens"] = told.get("longest", _LONGEST)
+    chat = ChatOpenAI(model=model, base_url=url, api_key=SecretStr(key), **given | options)
+    grammar = _grammar if told.get("grammar") else None
+    return ChatPolicy(chat, prompts=prompts, name=name, coordinates=told.get("coordinates"), options=grammar)
+
+
+def _grammar(observation: Observation) -> dict[str, Any]:
+    expression = reply_regex(observation.actions, observation.frame)
+    return {"extra_body": {"structured_outputs": {"regex": expression}}}
+
+
+def is_here(url: str) -> bool:
+    """Tell whether an address is one of this machine's own.
+
+    >>> is_here("http://127.0.0.1:8000/v1"), is_here("http://gpu.example.org/v1")
+    (True, False)
+    """
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _only_model(name: str, url: str, key: str) -> str:
+    """Ask the server what it serves."""
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}/models", headers={"Authorization": f"Bearer {key}"}, timeout=10)
+        answer.raise_for_status()
+        served = [str(each["id"]) for each in answer.json()["data"]]
+    except (httpx.HTTPError, LookupError, TypeError, ValueError) as error:
+        got = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        raise InputError(
+            f"policy {name!r}: the server does not list its models ({got}); start it, or add #MODEL"
+        ) from error
+    if len(served) != 1:
+        raise InputError(f"policy {name!r}: the server has {len(served)} models, expected one; add #MODEL")
+    return served[0]

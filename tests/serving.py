@@ -1,0 +1,194 @@
+"""A small server of OpenAI's chat completions on loopback, with a real model behind it or a script, and with faults."""
+
+import base64
+import io
+import json
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import torch
+from PIL import Image
+from transformers import AutoModelForImageTextToText, AutoTokenizer
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+HANG = 1.5  # seconds of a server that hangs
+
+
+def said(text, finish="stop", prompt=10, written=5, **more):
+    """Give the body of an answer."""
+    message = {"role": "assistant", "content": text, **more}
+    usage = {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
+    choice = {"index": 0, "message": message, "finish_reason": finish}
+    return {"id": "c", "object": "chat.completion", "created": 0, "model": "tiny", "choices": [choice], "usage": usage}
+
+
+def pictures_of(messages):
+    """Give the pictures of a conversation, in order."""
+    blocks = [block for each in messages if isinstance(each["content"], list) for block in each["content"]]
+    urls = [block["image_url"]["url"] for block in blocks if block["type"] == "image_url"]
+    return [Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB") for url in urls]
+
+
+def from_model(folder):
+    """Answer with a Qwen-VL model, greedily, by transformers' own parts and none of ours."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    processor = Qwen2VLImageProcessorPil.from_pretrained(folder)
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+    pad, one = "<|image_pad|>", threading.Lock()
+
+    def plain(message):
+        blocks = message["content"]
+        blocks = [{"type": "text", "text": blocks}] if isinstance(blocks, str) else blocks
+        return {
+            "role": message["role"],
+            "content": [{"type": "image"} if block["type"] == "image_url" else block for block in blocks],
+        }
+
+    def answer(body):
+        shown = processor(images=pictures_of(body["messages"]), return_tensors="pt")
+        conversation = [plain(message) for message in body["messages"]]
+        text = tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+        for count in (shown["image_grid_thw"].prod(dim=1) // 4).tolist():
+            text = text.replace(pad, "<|seen|>" * count, 1)
+        ids = tokenizer(text.replace("<|seen|>", pad), return_tensors="pt", add_special_tokens=False)["input_ids"]
+        kinds = (ids == model.config.image_token_id).int()
+        with one, torch.inference_mode():
+            out = model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                mm_token_type_ids=kinds,
+                **shown,
+                max_new_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
+                do_sample=False,
+            )
+        reply = out[0, ids.shape[1] :]
+        ended = bool((reply == tokenizer.eos_token_id).any())
+        text = tokenizer.decode(reply, skip_special_tokens=True)
+        return said(text, "stop" if ended else "length", ids.shape[1], len(reply) - ended)
+
+    return answer
+
+
+def scripted(*replies):
+    """Answer with the reply of so many pictures' worth of turns: by how many prompts the words speak of."""
+    return lambda body: said(replies[min(len(replies) - 1, turn_of(body))])
+
+
+def turn_of(body):
+    """Count the turns before this one: 0 where nothing is marked yet."""
+    words = json.dumps(body["messages"][-1])
+    return 0 if "Nothing is marked yet" in words else 1
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self._send(200, {"object": "list", "data": [{"id": "tiny", "object": "model"}]})
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.heard.append(body)
+        fault = self.server.fault(body)
+        if fault is not None and FAULTS[fault](self, body):
+            return
+        answer = self.server.answer(body)
+        if body.get("stream"):
+            self._stream(answer)
+        else:
+            self._send(200, answer)
+
+    def _send(self, status, value, **headers):
+        self.raw(status, json.dumps(value).encode(), **headers)
+
+    def raw(self, status, content, **headers):
+        self.send_response(status)
+        for name, value in ({"Content-Type": "application/json", "Content-Length": len(content)} | headers).items():
+            self.send_header(name.replace("_", "-"), str(value))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _stream(self, answer):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        text = answer["choices"][0]["message"]["content"]
+        pieces = [text[start : start + 7] for start in range(0, len(text), 7)]
+        for number, piece in enumerate([*pieces, None]):
+            delta = {"role": "assistant", "content": piece} if piece is not None else {}
+            finish = None if piece is not None else answer["choices"][0]["finish_reason"]
+            choice = {"index": 0, "delta": delta, "finish_reason": finish}
+            chunk = {"id": "c", "object": "chat.completion.chunk", "created": number, "model": "tiny"}
+            self.wfile.write(f"data: {json.dumps(chunk | {'choices': [choice]})}\n\n".encode())
+        if (body := self.server.heard[-1]).get("stream_options", {}).get("include_usage"):
+            chunk = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": body["model"], "choices": []}
+            self.wfile.write(f"data: {json.dumps(chunk | {'usage': answer['usage']})}\n\n".encode())
+        self.wfile.write(b"data: [DONE]\n\n")
+
+
+def _status(status, **headers):
+    def send(handler, body):
+        handler.raw(status, b'{"error": {"message": "no", "type": "x"}}', **headers)
+        return True
+
+    return send
+
+
+def _reply(text, **more):
+    def send(handler, body):
+        handler.raw(200, json.dumps(said(text, **more)).encode())
+        return True
+
+    return send
+
+
+def _hang(handler, body):
+    time.sleep(HANG)
+    handler.close_connection = True
+    return True
+
+
+def _drop(handler, body):
+    handler.close_connection = True
+    return True
+
+
+CALL = {"id": "t", "type": "function", "function": {"name": "segment", "arguments": "{}"}}
+FAULTS = {
+    "500": _status(500),
+    "429": _status(429, Retry_After=0),
+    "401": _status(401),
+    "hang": _hang,
+    "drop": _drop,
+    "truncated": lambda handler, body: handler.raw(200, json.dumps(said("<think>a")).encode()[:-40]) or True,
+    "empty": lambda handler, body: handler.raw(200, json.dumps(said("") | {"choices": []}).encode()) or True,
+    "huge": _reply("x" * 2_000_000),
+    "language": _reply("Ich sehe hier nichts, was ich anklicken könnte. 我不知道。"),
+    "tool": _reply(None, tool_calls=[CALL], finish="tool_calls"),
+    "thousand": _reply("<think>There.</think>\n<action>Positive Point (451, 424)</action>"),
+    "two": _reply("<think>a</think>\n<action>Positive Point (0.6, 0.4)</action>\n<action>Backtrack</action>"),
+    "unclosed": _reply("<think>There\n<action>Positive Point (0.55, 0.42)"),
+}
+
+
+@contextmanager
+def served(answer, fault=lambda body: None):
+    """Serve; ``fault`` names, for each request, one of `FAULTS` or none."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    server.answer, server.fault, server.heard = answer, fault, []
+    server.url = f"http://127.0.0.1:{server.server_port}/v1"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
