@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from ibisagent.agent.actions import KINDS
 from ibisagent.tools.errors import InputError
 
-__all__ = ["PRESETS", "Guard", "LoopConfig", "preset"]
+__all__ = ["PRESETS", "Guard", "LoopConfig", "SelfCheck", "preset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,22 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True)
+class SelfCheck:
+    """A run ends by itself once a prompt of the policy left the mask nearly as it was and the segmenter trusts it.
+
+    ``agreement``: IoU of the masks before and after the prompt. ``score``: of a segmenter whose score is calibrated;
+    with any other there is no such end.
+    """
+
+    agreement: float = 0.9
+    score: float = 0.8
+
+    def passes(self, agreement: float, score: float | None) -> bool:
+        """Judge a step."""
+        return agreement >= self.agreement and score is not None and score >= self.score
+
+
+@dataclass(frozen=True, slots=True)
 class LoopConfig:
     """How a run goes and when it ends.
 
@@ -43,7 +59,8 @@ class LoopConfig:
     ``undo_notice``: tell the policy what was undone. ``picture_side``: longest side in pixels of the picture shown;
     with ``enlarge`` smaller pictures are enlarged to it.
     ``pick_best``: end with the best-scored mask, only where the segmenter's score is calibrated.
-    ``review``: a person confirms the end. ``guard``: undo floods and collapses by itself.
+    ``review``: a person confirms the end. ``guard``: undo floods and collapses by itself. ``self_check``: end by itself
+    on a mask that no longer changes much.
     """
 
     max_steps: int = 20
@@ -62,6 +79,7 @@ class LoopConfig:
     pick_best: bool = False
     review: bool = False
     guard: Guard | None = None
+    self_check: SelfCheck | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot run with `InputError`."""
@@ -88,6 +106,7 @@ class LoopConfig:
 
 PRESETS = {
     "default": LoopConfig(),
+    "self-check": LoopConfig(self_check=SelfCheck()),
     "ibis": LoopConfig(
         coordinates="unit", actions=("point", "terminate"), undo_notice=False, picture_side=512, enlarge=True
     ),

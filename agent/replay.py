@@ -7,7 +7,7 @@ from itertools import takewhile
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
-from ibisagent.agent.config import Guard, LoopConfig
+from ibisagent.agent.config import Guard, LoopConfig, SelfCheck
 from ibisagent.agent.graph import build_graph
 from ibisagent.agent.limits import REPEATS
 from ibisagent.agent.policies import ScriptedPolicy
@@ -66,7 +66,8 @@ def config_of(record: Trajectory) -> LoopConfig:
     known = {field.name for field in fields(LoopConfig)}
     settings = {name: value for name, value in record.config.items() if name in known}
     settings["actions"] = tuple(settings["actions"])
-    settings["guard"] = Guard(**settings["guard"]) if settings.get("guard") else None
+    for name, kind in (("guard", Guard), ("self_check", SelfCheck)):
+        settings[name] = kind(**settings[name]) if settings.get(name) else None
     # Time and a person's review belong to the first run; what is replayed is what was done.
     return replace(LoopConfig(**settings), review=False, max_seconds=None, max_tokens=None, policy_seconds=None)
 

@@ -20,6 +20,7 @@ StopReason = Literal[
     "max_steps",  # as many actions as the configuration allows
     "loop",  # an action repeated on the same mask with the same undone actions
     "stalled",  # the mask no longer changes
+    "settled",  # it hardly does, and the segmenter's score is good (`LoopConfig.self_check`)
     "parse_failures",  # unparseable replies in a row
     "budget",  # seconds, tokens, or super-steps left in the enclosing graph
     "policy_error",  # the model failed

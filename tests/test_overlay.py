@@ -1,10 +1,20 @@
 """What the policy sees: byte for byte the blend that the released weights were trained on."""
 
+import json
+
 import numpy as np
 import pytest
 from conftest import ellipse
+from fakes import STOP, Watched, script
+from PIL import Image
+from typer.testing import CliRunner
 
+from ibisagent.agent import LoopConfig, build_graph
+from ibisagent.agent.config import preset
+from ibisagent.agent.coordinates import Frame
 from ibisagent.agent.overlay import fit, overlay
+from ibisagent.tools.errors import InputError
+from ibisagent.ui.cli import app
 
 
 def blended(pixels, mask):
@@ -40,3 +50,56 @@ def test_masks_that_are_views_are_drawn_alike():
 @pytest.mark.parametrize(("shape", "shown"), [((400, 200), (100, 50)), ((3, 4000), (1, 100)), ((80, 80), (80, 80))])
 def test_large_pictures_are_shrunk_to_the_side(shape, shown):
     assert fit(np.zeros((*shape, 3), np.uint8), 100).shape == (*shown, 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "side", "multiple", "enlarge", "shown"),
+    [
+        ((96, 128), 512, 1, True, (384, 512)),
+        ((1024, 1024), 512, 1, True, (512, 512)),
+        ((96, 128), 512, 28, False, (84, 140)),
+        ((1024, 700), 1024, 28, False, (1008, 700)),
+        ((10, 900), 512, 28, True, (28, 504)),
+        ((20, 20), None, 28, False, (28, 28)),
+        ((96, 128), None, 1, False, (96, 128)),
+    ],
+)
+def test_a_picture_is_made_the_size_that_its_model_expects(shape, side, multiple, enlarge, shown):
+    picture = np.zeros((*shape, 3), np.uint8)
+    assert fit(picture, side, multiple, enlarge=enlarge).shape == (*shown, 3)
+
+
+@pytest.mark.parametrize(
+    ("config", "shown", "profile"),
+    [
+        (LoopConfig(), (96, 128), "unit"),
+        (LoopConfig(coordinates="pixels"), (84, 140), "pixels"),
+        (preset("ibis"), (384, 512), "unit"),
+    ],
+)
+def test_the_loop_shows_a_picture_as_its_settings_say(config, shown, profile, pixels):
+    policy = Watched(script(STOP))
+    build_graph(policy, "disk", config).invoke({"image": pixels, "request": "Segment it."})
+    (seen,) = policy.seen
+    assert (seen.picture.shape[:2], seen.frame) == (shown, Frame(profile, shown[1], shown[0]))
+
+
+def test_a_policy_s_own_coordinates_hold_unless_others_are_chosen(pixels):
+    policy = Watched(script(STOP))
+    policy.coordinates = "thousand"
+    for config in (LoopConfig(), LoopConfig(coordinates="unit")):
+        build_graph(policy, "disk", config).invoke({"image": pixels, "request": "Segment it."})
+    assert [seen.frame.profile for seen in policy.seen] == ["thousand", "unit"]
+
+
+def test_an_unknown_preset_is_named():
+    with pytest.raises(InputError, match="default, self-check, ibis"):
+        preset("paper")
+
+
+def test_the_preset_of_the_released_weights_is_heeded_on_the_command_line(tmp_path, pixels):
+    Image.fromarray(pixels).save(tmp_path / "scan.png")
+    told = ["segment", str(tmp_path / "scan.png"), "Segment it.", "--policy", "centre", "--out", str(tmp_path / "run")]
+    assert CliRunner().invoke(app, [*told, "--preset", "ibis"]).exit_code == 0
+    config = json.loads((tmp_path / "run" / "trajectory.json").read_text())["config"]
+    assert (config["picture_side"], config["actions"], config["undo_notice"]) == (512, ["point", "terminate"], False)

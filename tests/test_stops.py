@@ -1,6 +1,7 @@
 """Every run ends typed, with the mask that the reason promises."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from langgraph.graph import END, START, StateGraph
 from typing_extensions import TypedDict
 
 from ibisagent.agent import LoopConfig, build_graph
+from ibisagent.agent.config import SelfCheck
 from ibisagent.agent.policies import Completion, OraclePolicy
-from ibisagent.tools.clicks import Box
+from ibisagent.tools.clicks import Box, Click
 from ibisagent.tools.masks import decode
 
 
@@ -86,6 +88,45 @@ class Painted(Counting):
 
     def predict(self, embedding, prompts, prior):
         return super().predict(embedding, [*prompts, Box(0.0, 0.0, 1.0, 1.0)], prior)
+
+
+class Sure(Painted):
+    """Trusts its mask as far as it is told."""
+
+    calibrated, trust = True, 0.9
+
+    def predict(self, embedding, prompts, prior):
+        return replace(super().predict(embedding, prompts, prior), score=self.trust)
+
+
+class Unsure(Sure):
+    trust = 0.5
+
+
+class Uncalibrated(Sure):
+    calibrated = False
+
+
+@pytest.mark.parametrize(
+    ("segmenter", "check", "expected"),
+    [
+        (Sure, SelfCheck(), ("settled", 2)),
+        (Sure, None, ("terminated", 4)),
+        (Sure, SelfCheck(score=0.95), ("terminated", 4)),
+        (Unsure, SelfCheck(), ("terminated", 4)),
+        (Uncalibrated, SelfCheck(), ("terminated", 4)),
+    ],
+)
+def test_a_mask_that_hardly_changes_and_is_trusted_is_settled(segmenter, check, expected, pixels):
+    replies = [positive(0.5 + 0.001 * k, 0.5) for k in range(3)]
+    ended = run(script(*replies, STOP), pixels, segmenter=segmenter(), config=LoopConfig(self_check=check))
+    assert (ended["stop"], len(ended["steps"])) == expected
+
+
+def test_what_a_person_clicked_is_not_settled_by_itself(pixels):
+    config = LoopConfig(self_check=SelfCheck())
+    ended = run(script(STOP), pixels, segmenter=Sure(), config=config, prompts=[Click(0.5, 0.5), Click(0.6, 0.5)])
+    assert ended["stop"] == "terminated"
 
 
 def test_unparseable_replies_do_not_hasten_a_stall(pixels):

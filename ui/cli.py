@@ -39,7 +39,9 @@ Kind = Annotated[str | None, typer.Option(help="native, nnunet, biomedparse, coc
 Split = Annotated[str | None, typer.Option(help="Only the rows of this split.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one a core.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of a policy that draws at random.")]
-Preset = Annotated[str, typer.Option(help="Settings of the loop: default, or ibis for the paper's released weights.")]
+Preset = Annotated[
+    str, typer.Option(help="Settings of the loop: default, self-check, or ibis for the paper's released weights.")
+]
 
 
 @app.command()

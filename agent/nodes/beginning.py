@@ -8,11 +8,12 @@ from ibisagent.agent.limits import limit
 from ibisagent.agent.nodes.common import Update
 from ibisagent.agent.parts import Parts
 from ibisagent.agent.state import RunContext, RunInfo, State
-from ibisagent.agent.steps import queued, tell
+from ibisagent.agent.steps import queued, steps_of_turn, tell
 from ibisagent.agent.stores import reference_of
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.masks import Rle, area, encode, read_mask, rle_key
+from ibisagent.tools.measure import iou
 
 __all__ = ["load", "overlay"]
 
@@ -68,4 +69,17 @@ def overlay(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:
     """Draw the mask in force over the picture for whoever looks next, and see whether a limit is reached."""
     parts.picture(parts.image(state), state["mask"])
     tell(runtime, "overlay", mask=rle_key(state["mask"]), steps=len(state["steps"]))
-    return {"stop": state["stop"] or limit(state, parts.config)}
+    return {"stop": state["stop"] or ("settled" if _settled(state, parts) else limit(state, parts.config))}
+
+
+def _settled(state: State, parts: Parts) -> bool:
+    """Tell whether the loop's own check finds that the last step, a prompt of the policy's, was the last one needed."""
+    check, steps = parts.config.self_check, steps_of_turn(state)
+    if check is None or not parts.memo.segmenter.calibrated or not steps:
+        return False
+    last, action = steps[-1], steps[-1]["action"]
+    if last["by"] != "policy" or last["error"] or action is None or action["type"] not in ("point", "box"):
+        return False
+    before = steps[-2]["mask"] if len(steps) > 1 else state["run"]["start"]
+    agreement = iou(parts.mask(state["mask"]), parts.mask(parts.store.get_mask(before)))
+    return check.passes(agreement, state["score"]) and area(state["mask"]) > 0

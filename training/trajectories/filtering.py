@@ -11,7 +11,7 @@ from ibisagent.training.trajectories.plan import Filters
 __all__ = ["fault_of"]
 
 _SOUND = ("terminated", "target_absent", "max_steps")
-_OWN = (*_SOUND, "loop", "stalled", "parse_failures")
+_OWN = (*_SOUND, "loop", "settled", "stalled", "parse_failures")
 """Ends that are a policy's own doing, from which it can learn where its replies are labelled."""
 
 
