@@ -20,6 +20,7 @@ LONGEST = 512
 # In place of what a checkpoint's own file says of lengths and, where they would not be heeded, of draws.
 _GREEDY = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, "max_length": None}
 _PLAIN = {"do_sample": True, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0, "max_length": None}
+_TOLD = {"return_dict_in_generate": True, "output_logits": True}
 
 
 class LocalPolicy(SyncPolicy):
@@ -43,7 +44,7 @@ class LocalPolicy(SyncPolicy):
         included, and the logarithms of the probabilities that they were drawn with (greedily: those of the model).
         """
         self.model, self.inputs, self.name = model.eval(), inputs, name
-        self.coordinates, self._logprobs = coordinates, logprobs
+        self.coordinates, self._told = coordinates, _TOLD if logprobs else {}
         self._together = Batcher(self.act_many)
         self._prompts = prompts or load_prompts()
         self._decoding = _PLAIN | {"temperature": temperature} if temperature > 0 else _GREEDY
@@ -61,15 +62,10 @@ class LocalPolicy(SyncPolicy):
         batch = self.inputs.batch(encoded).items()
         with self._one, torch.inference_mode():
             moved = {name: value.to(self.model.device) for name, value in batch}
-            out = self.model.generate(
-                **moved,
-                max_new_tokens=self._longest,
-                return_dict_in_generate=True,
-                output_logits=self._logprobs,
-                **self._decoding,
-            )
-        replies = out.sequences[:, moved["input_ids"].shape[1] :]
-        chances = self._chances(out.logits, replies) if self._logprobs else [None] * len(encoded)
+            out = self.model.generate(**moved, max_new_tokens=self._longest, **self._decoding, **self._told)
+        sequences, logits = (out.sequences, out.logits) if self._told else (out, None)
+        replies = sequences[:, moved["input_ids"].shape[1] :]
+        chances = self._chances(logits, replies) if logits is not None else [None] * len(encoded)
         seconds = (time.perf_counter() - begun) / len(observations)
         each = zip(encoded, replies.tolist(), chances, strict=True)
         return [self._completion(asked.ids, reply, chance, seconds) for asked, reply, chance in each]
