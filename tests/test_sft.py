@@ -42,7 +42,7 @@ STORIES = {
     ),
     "asked again": ([WRONG, STOP, MORE, UNDO, UNDO, STOP], {}, [("Segment the rest.", False)], {}),
     "clicked before": ([MORE, STOP], {}, [], {"prompts": [Click(0.5, 0.5)]}),
-    "shrunk": ([POINT.format(9, 9), POINT.format(30, 20), STOP], {"picture_side": 48, "coordinates": "pixels"}, [], {}),
+    "shrunk": ([POINT.format(9, 9), POINT.format(24, 20), STOP], {"picture_side": 48, "coordinates": "pixels"}, [], {}),
     "volume": ([WRONG, RIGHT, STOP], {}, [], {"slice": "coronal:2", "window": "100,500"}),
 }
 
