@@ -58,8 +58,8 @@ def check(nursery, durability, seeds):
         dead += bool(deaths)
         if durability == "sync":  # what was told is kept; the last super-steps may end before the signal comes
             assert all(death["held"] >= death["done"] - 1 for death in deaths[:1])
-        if durability == "exit":
-            assert [death["held"] for death in deaths] == [0] * len(deaths)
+        if durability == "exit":  # nothing, or the end where the signal came after it
+            assert {death["held"] for death in deaths} <= {0, 1}
     return dead
 
 
