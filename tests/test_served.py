@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import random
-import re
 import shutil
 import threading
 import time
@@ -16,20 +15,16 @@ import numpy as np
 import pytest
 import vlms
 from fakes import STOP, UNDO, positive
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from serving import FAULTS, HANG, from_model, pictures_of, said, scripted, served
 from test_local import observed, picture
 
 from ibisagent.agent import LoopConfig, build_graph, get_policy
-from ibisagent.agent.actions import KINDS, Backtrack, Terminate, write_reply
+from ibisagent.agent.actions import KINDS
 from ibisagent.agent.coordinates import Frame
 from ibisagent.agent.grammar import reply_regex
-from ibisagent.agent.parsing import parse_reply
 from ibisagent.agent.policies.chat import ChatPolicy, Price
 from ibisagent.agent.policies.local import PROFILE
 from ibisagent.agent.policies.retrying import Retries
-from ibisagent.tools.clicks import Box, Click
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks import area
 
@@ -200,29 +195,6 @@ def test_the_grammar_is_sent_where_it_is_asked_for(pixels):
             build_graph(name, "disk").invoke({"image": pixels, "request": "Segment it."})
         sent = [body.get("structured_outputs") for body in server.heard]
     assert sent == [{"regex": reply_regex(KINDS, Frame("unit", 128, 96))}] * 2 + [None] * 2
-
-
-FRAMES = [Frame(), Frame("thousand"), Frame("thousand_yx"), Frame("pixels", 672, 308)]
-
-
-@pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: frame.profile)
-@settings(max_examples=60)
-@given(data=st.data())
-def test_whatever_fits_the_grammar_is_strictly_in_format(frame, data):
-    without_box = [kind for kind in KINDS if kind != "box"]  # whose corners no expression can set in order
-    text = data.draw(st.from_regex(re.compile(reply_regex(without_box, frame), re.ASCII), fullmatch=True))
-    assert parse_reply(text, frame=frame, strict=True).error is None
-
-
-@pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: frame.profile)
-@given(st.tuples(*[st.floats(0, 1)] * 4))
-def test_what_is_written_fits_the_grammar(frame, numbers):
-    x0, y0, x1, y1 = numbers
-    written = [Click(x0, y0), Click(x1, y1, False), Box(0.4 * x0, 0.4 * y0, 0.5 + 0.5 * x1, 0.5 + 0.5 * y1)]
-    for action in (*written, Backtrack(), Terminate()):
-        reply = write_reply("Left of it.", action, "The liver.", frame)
-        assert re.fullmatch(reply_regex(frame=frame), reply)
-    assert not re.fullmatch(reply_regex(["point"], frame), write_reply("a", Terminate(), "b", frame))
 
 
 @pytest.mark.parametrize(

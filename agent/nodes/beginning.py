@@ -74,8 +74,8 @@ def overlay(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:
 
 def _settled(state: State, parts: Parts) -> bool:
     """Tell whether the loop's own check finds that the last step, a prompt of the policy's, was the last one needed."""
-    check, steps = parts.config.self_check, steps_of_turn(state)
-    if check is None or not parts.memo.segmenter.calibrated or not steps:
+    check = parts.config.self_check
+    if check is None or not parts.memo.segmenter.calibrated or not (steps := steps_of_turn(state)):
         return False
     last, action = steps[-1], steps[-1]["action"]
     if last["by"] != "policy" or last["error"] or action is None or action["type"] not in ("point", "box"):

@@ -18,10 +18,10 @@ from ibisagent.agent.policies.retrying import Retries
 from ibisagent.agent.prompting import PromptSet, Said, load_prompts
 from ibisagent.tools.errors import InputError, MissingExtra
 
-__all__ = ["ChatPolicy", "Price", "chat_model", "image_block", "init_chat"]
+__all__ = ["ONE_TRY", "ChatPolicy", "Price", "chat_model", "image_block", "init_chat"]
 
 _LONGEST = 20_000  # characters of a reply that are kept; what goes on longer is no reply
-_A_TRY = 120.0  # seconds that a server has for one
+ONE_TRY: dict[str, Any] = {"max_retries": 0, "timeout": 120.0}  # seconds; `Retries` makes the others
 
 
 class Price(NamedTuple):
@@ -132,7 +132,7 @@ def image_block(picture: NDArray[Any]) -> dict[str, Any]:
 
 def init_chat(name: str, *, prompts: PromptSet | None = None) -> ChatPolicy:
     """Make a policy from ``provider:model``, as `langchain.chat_models.init_chat_model` understands it."""
-    return ChatPolicy(chat_model(name, max_retries=0, timeout=_A_TRY), prompts=prompts, name=name)
+    return ChatPolicy(chat_model(name, **ONE_TRY), prompts=prompts, name=name)
 
 
 def chat_model(name: str, **options: Any) -> BaseChatModel:

@@ -5,6 +5,7 @@ from typing import Any
 
 from ibisagent.agent.coordinates import PROFILES
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.options import part_options
 
 __all__ = ["COUNT", "PROFILE_NAME", "one_of", "split"]
 
@@ -17,16 +18,15 @@ def split(name: str, readers: Mapping[str, tuple[str, Reader]]) -> tuple[str, di
     >>> split("hf:folder?longest=64", {"longest": ("N", int)})
     ('hf:folder', {'longest': 64})
     """
-    bare, asked, text = name.rpartition("?")
+    bare, options = part_options(name)
     told: dict[str, Any] = {}
-    for switch in text.split("&") if asked else ():
-        key, _, value = switch.partition("=")
+    for key, value in options:
         try:
             told[key] = readers[key][1](value)
         except (LookupError, ValueError, RuntimeError) as error:
             known = ", ".join(f"{key}={words}" for key, (words, _) in readers.items())
-            raise InputError(f"policy {name!r}: got the option {switch!r}, expected {known}") from error
-    return (bare if asked else name), told
+            raise InputError(f"policy {name!r}: got the option {key}={value!r}, expected {known}") from error
+    return bare, told
 
 
 def one_of(**values: Any) -> tuple[str, Reader]:

@@ -10,27 +10,25 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import SecretStr
 
 from ibisagent.agent.grammar import reply_regex
 from ibisagent.agent.policies.base import Observation
-from ibisagent.agent.policies.chat import ChatPolicy
+from ibisagent.agent.policies.chat import ONE_TRY, ChatPolicy, chat_model
 from ibisagent.agent.policies.switches import COUNT, PROFILE_NAME, one_of, split
 from ibisagent.agent.prompting import PromptSet
-from ibisagent.tools.errors import InputError, MissingExtra
+from ibisagent.tools.errors import InputError
 
 __all__ = ["is_here", "open_vllm"]
 
 _LONGEST = 512  # tokens of a reply, as the released weights were run
-_A_TRY = 120.0
 _OPTIONS = {"grammar": one_of(**{"0": False, "1": True}), "longest": COUNT, "coordinates": PROFILE_NAME}
 
 
-def open_vllm(name: str, *, prompts: PromptSet | None = None, local_only: bool = False, **options: Any) -> ChatPolicy:
+def open_vllm(name: str, *, prompts: PromptSet | None = None, local_only: bool = False) -> ChatPolicy:
     """Give the policy of a server; without ``#model`` of the one model that it serves.
 
-    Replies are greedy, at most 512 tokens; ``options`` go to `ChatOpenAI` before these. The variable VLLM_API_KEY holds
-    the key, where the server wants one. ``local_only`` refuses any host but this machine.
+    Replies are greedy, at most 512 tokens. The variable VLLM_API_KEY holds the key, where the server wants one.
+    ``local_only`` refuses any host but this machine.
     """
     bare, told = split(name, _OPTIONS)
     url, _, model = bare.removeprefix("vllm:").partition("#")
@@ -38,15 +36,10 @@ def open_vllm(name: str, *, prompts: PromptSet | None = None, local_only: bool =
         raise InputError(f"policy {name!r}: got no address of a server, expected vllm:http://HOST:PORT/v1#MODEL")
     if local_only and not is_here(url):
         raise InputError(f"policy {name!r}: it sends the picture to another machine, which --local-only forbids")
-    try:
-        from langchain_openai import ChatOpenAI
-    except ModuleNotFoundError as error:
-        raise MissingExtra.of("langchain_openai", "chat") from error
     key = os.environ.get("VLLM_API_KEY") or "none"
     model = model or _only_model(name, url, key)
-    given: dict[str, Any] = {"temperature": 0, "timeout": _A_TRY, "max_retries": 0}
-    given["max_tokens"] = told.get("longest", _LONGEST)
-    chat = ChatOpenAI(model=model, base_url=url, api_key=SecretStr(key), **given | options)
+    longest = told.get("longest", _LONGEST)
+    chat = chat_model(f"openai:{model}", base_url=url, api_key=key, max_tokens=longest, **ONE_TRY)
     grammar = _grammar if told.get("grammar") else None
     return ChatPolicy(chat, prompts=prompts, name=name, coordinates=told.get("coordinates"), options=grammar)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.options import part_options
 
 __all__ = ["FORMS", "Spec", "read_spec"]
 
@@ -54,26 +55,23 @@ def read_spec(name: str) -> Spec:
     True
     """
     family, _, rest = name.partition(":")
-    source, query, options = rest.rpartition("?")
-    if not query or "=" not in options:  # a question mark of the file's own name
-        source, options = rest, ""
+    source, options = part_options(rest)
     spec = Spec(family, source)
     if not source:
         raise spec.refuse("no weights", f"{spec.form}")
-    given = dict(_option(spec, part) for part in options.split("&") if part)
+    given = {key: _option(spec, key, value) for key, value in options}
     return Spec(family, source, **given)
 
 
-def _option(spec: Spec, part: str) -> tuple[str, Any]:
-    name, _, value = part.partition("=")
+def _option(spec: Spec, name: str, value: str) -> Any:
     names = [field.name for field in fields(Spec)[2:]][: None if spec.family in _CHECKPOINTS else 3]
     if name not in names:
         raise spec.refuse(f"option {name!r}", f"one of {', '.join(names)}, as in ?device=cpu&dtype=float32")
     if name == "dtype" and value not in _DTYPES:
         raise spec.refuse(f"dtype={value}", f"one of {', '.join(_DTYPES)}")
     if name == "batch":
-        return name, _flag(spec, value)
-    return name, _side(spec, value) if name == "size" else value
+        return _flag(spec, value)
+    return _side(spec, value) if name == "size" else value
 
 
 def _flag(spec: Spec, value: str) -> bool:
