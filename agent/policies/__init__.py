@@ -60,7 +60,9 @@ def get_policy(
 
         return open_vllm(policy, prompts=prompts, local_only=local_only)
     if policy.partition(":")[0] in _REMOTE:
-        return _remote(policy, prompts, local_only)
+        from ibisagent.agent.policies.chat import init_chat
+
+        return init_chat(policy, prompts=prompts, local_only=local_only)
     names = [
         *sorted(_PLAIN),
         "oracle",
@@ -77,11 +79,3 @@ def _local(policy: str, prompts: Any, local_only: bool) -> Policy:
     from ibisagent.agent.policies.local import open_named
 
     return open_named(policy, prompts=prompts, local_only=local_only)
-
-
-def _remote(policy: str, prompts: Any, local_only: bool) -> Policy:
-    if local_only:
-        raise InputError(f"policy {policy!r}: it may send the picture to another machine, which --local-only forbids")
-    from ibisagent.agent.policies.chat import init_chat
-
-    return init_chat(policy, prompts=prompts)

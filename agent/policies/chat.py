@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,13 +16,20 @@ from PIL import Image
 from ibisagent.agent.coordinates import profile_of
 from ibisagent.agent.policies.base import Completion, Observation
 from ibisagent.agent.policies.retrying import Retries
+from ibisagent.agent.policies.switches import NUMBERS, PROFILE_NAME, split
+from ibisagent.agent.privacy import is_here
 from ibisagent.agent.prompting import PromptSet, Said, load_prompts
 from ibisagent.tools.errors import InputError, MissingExtra
 
-__all__ = ["ONE_TRY", "ChatPolicy", "Price", "chat_model", "image_block", "init_chat"]
+__all__ = ["ONE_TRY", "TOLD", "ChatPolicy", "Price", "chat_model", "image_block", "init_chat"]
 
 _LONGEST = 20_000  # characters of a reply that are kept; what goes on longer is no reply
 ONE_TRY: dict[str, Any] = {"max_retries": 0, "timeout": 120.0}  # seconds; `Retries` makes the others
+TOLD = {"coordinates": PROFILE_NAME, "price": NUMBERS}
+"""What `ChatPolicy` takes from the end of a name: ``?coordinates=thousand&price=0.25,2``."""
+
+# Where a client of LangChain's sends its calls: the first of the variables that is set, else to an address of its own.
+_ADDRESSES = {"openai": (("OPENAI_API_BASE", "OPENAI_BASE_URL"), ""), "ollama": (("OLLAMA_HOST",), "127.0.0.1")}
 
 
 class Price(NamedTuple):
@@ -42,17 +50,18 @@ class ChatPolicy:
         name: str | None = None,
         coordinates: str | None = None,
         retries: Retries | None = None,
-        price: Price | None = None,
+        price: tuple[float, float] | None = None,
         options: Callable[[Observation], dict[str, Any]] | None = None,
     ) -> None:
         """Take a chat model, one ``.with_fallbacks`` too, and, in place of ours, the words that it expects.
 
         ``coordinates``: how it writes them, by default as its family does (`profile_of`). A call that fails for the
-        server's sake is made again as ``retries`` say; with a ``price`` every completion tells its cost. ``options``
+        server's sake is made again as ``retries`` say; with a `Price` every completion tells its cost. ``options``
         gives what each call passes on to the model.
         """
         told = _named(model)
-        self._model, self._price, self._options = model, price, options
+        self._model, self._options = model, options
+        self._price = Price(*price) if price is not None else None
         self._prompts = prompts or load_prompts()
         self._retries = retries or Retries()
         self.name = name or f"chat:{told}"
@@ -130,9 +139,20 @@ def image_block(picture: NDArray[Any]) -> dict[str, Any]:
     return {"type": "image", "base64": data, "mime_type": "image/png"}
 
 
-def init_chat(name: str, *, prompts: PromptSet | None = None) -> ChatPolicy:
-    """Make a policy from ``provider:model``, as `langchain.chat_models.init_chat_model` understands it."""
-    return ChatPolicy(chat_model(name, **ONE_TRY), prompts=prompts, name=name)
+def init_chat(name: str, *, prompts: PromptSet | None = None, local_only: bool = False) -> ChatPolicy:
+    """Make a policy from ``provider:model``, as `langchain.chat_models.init_chat_model` understands it.
+
+    ``local_only`` refuses all but a server on this machine: Ollama, and whatever OPENAI_BASE_URL names.
+    """
+    bare, told = split(name, TOLD)
+    if local_only and not is_here(_address(bare.partition(":")[0])):
+        raise InputError(f"policy {name!r}: it may send the picture to another machine, which --local-only forbids")
+    return ChatPolicy(chat_model(bare, **ONE_TRY), prompts=prompts, name=name, **told)
+
+
+def _address(provider: str) -> str:
+    variables, usual = _ADDRESSES.get(provider, ((), ""))
+    return next((os.environ[each] for each in variables if os.environ.get(each)), usual)
 
 
 def chat_model(name: str, **options: Any) -> BaseChatModel:

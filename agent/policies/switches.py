@@ -1,13 +1,14 @@
 """Options at the end of a policy's name: ``...?longest=256&grammar=1``."""
 
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any
 
 from ibisagent.agent.coordinates import PROFILES
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.options import part_options
 
-__all__ = ["COUNT", "PROFILE_NAME", "one_of", "split"]
+__all__ = ["COUNT", "NUMBERS", "PROFILE_NAME", "one_of", "split"]
 
 Reader = Callable[[str], Any]
 
@@ -40,5 +41,13 @@ def _count(text: str) -> int:
     return count
 
 
+def _numbers(text: str) -> tuple[float, ...]:
+    first, second = (float(part) for part in text.split(","))
+    if not (0 <= first < inf and 0 <= second < inf):
+        raise ValueError(text)
+    return first, second
+
+
+NUMBERS: tuple[str, Reader] = ("X,Y", _numbers)
 COUNT: tuple[str, Reader] = ("N", _count)
 PROFILE_NAME: tuple[str, Reader] = one_of(**{profile: profile for profile in PROFILES})

@@ -4,7 +4,6 @@
 which vLLM can; ``longest=256`` are the tokens of a reply; ``coordinates=thousand`` is how it writes them.
 """
 
-import ipaddress
 import os
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,15 +12,16 @@ import httpx
 
 from ibisagent.agent.grammar import reply_regex
 from ibisagent.agent.policies.base import Observation
-from ibisagent.agent.policies.chat import ONE_TRY, ChatPolicy, chat_model
-from ibisagent.agent.policies.switches import COUNT, PROFILE_NAME, one_of, split
+from ibisagent.agent.policies.chat import ONE_TRY, TOLD, ChatPolicy, chat_model
+from ibisagent.agent.policies.switches import COUNT, one_of, split
+from ibisagent.agent.privacy import is_here
 from ibisagent.agent.prompting import PromptSet
 from ibisagent.tools.errors import InputError
 
-__all__ = ["is_here", "open_vllm"]
+__all__ = ["open_vllm"]
 
 _LONGEST = 512  # tokens of a reply, as the released weights were run
-_OPTIONS = {"grammar": one_of(**{"0": False, "1": True}), "longest": COUNT, "coordinates": PROFILE_NAME}
+_OPTIONS = {"grammar": one_of(**{"0": False, "1": True}), "longest": COUNT} | TOLD
 
 
 def open_vllm(name: str, *, prompts: PromptSet | None = None, local_only: bool = False) -> ChatPolicy:
@@ -38,28 +38,14 @@ def open_vllm(name: str, *, prompts: PromptSet | None = None, local_only: bool =
         raise InputError(f"policy {name!r}: it sends the picture to another machine, which --local-only forbids")
     key = os.environ.get("VLLM_API_KEY") or "none"
     model = model or _only_model(name, url, key)
-    longest = told.get("longest", _LONGEST)
+    longest, grammar = told.pop("longest", _LONGEST), told.pop("grammar", False)
     chat = chat_model(f"openai:{model}", base_url=url, api_key=key, max_tokens=longest, **ONE_TRY)
-    grammar = _grammar if told.get("grammar") else None
-    return ChatPolicy(chat, prompts=prompts, name=name, coordinates=told.get("coordinates"), options=grammar)
+    return ChatPolicy(chat, prompts=prompts, name=name, options=_grammar if grammar else None, **told)
 
 
 def _grammar(observation: Observation) -> dict[str, Any]:
     expression = reply_regex(observation.actions, observation.frame)
     return {"extra_body": {"structured_outputs": {"regex": expression}}}
-
-
-def is_here(url: str) -> bool:
-    """Tell whether an address is one of this machine's own.
-
-    >>> is_here("http://127.0.0.1:8000/v1"), is_here("http://gpu.example.org/v1")
-    (True, False)
-    """
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _only_model(name: str, url: str, key: str) -> str:
