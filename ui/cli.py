@@ -310,6 +310,48 @@ def train_sft(
 
 
 @app.command()
+def mcp(
+    root: Annotated[
+        list[Path] | None, typer.Option(help="Folder that images may be read from; repeatable; default: none.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for exported files; default: resources alone.")] = None,
+    policy: Annotated[str, typer.Option(help=_POLICIES)] = "nano",
+    segmenter: Segmenter = "geocut",
+    preset: Preset = "default",
+    max_steps: MaxSteps = 20,
+    seed: Seed = 0,
+    prompts: Annotated[Path | None, typer.Option(help="Prompt file in place of ours.")] = None,
+    http: Annotated[bool, typer.Option(help="Streamable HTTP at /mcp, in place of stdio.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen at; any but loopback lets others in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    sessions: Annotated[int, typer.Option(min=1, help="Most sessions kept; the oldest goes first.")] = 32,
+    file_mib: Annotated[int, typer.Option(min=1, help="Largest file or folder that is opened, in MiB.")] = 512,
+    local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
+) -> None:
+    """Serve segmentation to other agents (MCP): tools segment, refine, measure, export, over stdio or HTTP."""
+    from ibisagent.ui.mcp.command import Serving, run_mcp
+    from ibisagent.ui.mcp.limits import Limits
+
+    run_mcp(
+        Serving(
+            policy=policy,
+            segmenter=segmenter,
+            preset=preset,
+            max_steps=max_steps,
+            seed=seed,
+            prompts=prompts,
+            roots=tuple(root or ()),
+            out=out,
+            transport="http" if http else "stdio",
+            host=host,
+            port=port,
+            local_only=local_only,
+            limits=Limits(sessions=sessions, file_bytes=file_mib * 2**20),
+        )
+    )
+
+
+@app.command()
 def doctor() -> None:
     """Tell what is installed, what each missing extra would bring, and whether the loop runs here."""
     from ibisagent.ui.doctor import run_doctor

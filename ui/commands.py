@@ -42,7 +42,7 @@ from ibisagent.ui.folder import make_folder, write_run
 from ibisagent.ui.live import run_live
 from ibisagent.ui.records import recorded_image
 
-__all__ = ["Case", "run_case", "run_replay", "run_segment", "run_simulate"]
+__all__ = ["Case", "policy_of", "run_case", "run_replay", "run_segment", "run_simulate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def run_segment(
     given: list[Click | Box] = [] if box is None else [read_box(box)]
     given += [read_click(text) for text in clicks]
     with kept_here(local_only):
-        chosen = _policy(policy, bool(given) or mask is not None, case.seed, local_only, prompts)
+        chosen = policy_of(policy, bool(given) or mask is not None, case.seed, local_only, prompts)
         image = _prepare(case)
         start: dict[str, Any] = {"image": image, "request": case.request, "prompts": given}
         if mask is not None:
@@ -113,7 +113,8 @@ def _recorded_segmenter(record: Trajectory) -> str:
     return name
 
 
-def _policy(name: str, given: bool, seed: int, local_only: bool, prompts: Path | None) -> Policy:
+def policy_of(name: str, given: bool, seed: int, local_only: bool, prompts: Path | None) -> Policy:
+    """Give the policy of a name on the command line; ``none``, which only stops, needs that prompts are ``given``."""
     if name == "none" and not given:
         raise InputError("got --policy none and no prompts, expected a --click, a --box or a --mask with it; give one")
     if name == "none":

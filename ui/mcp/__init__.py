@@ -1,1 +1,1 @@
-"""The loop over the Model Context Protocol."""
+"""The MCP server: tools and resources over stdio and streamable HTTP."""

@@ -1,0 +1,136 @@
+"""What the tools do: sessions begun, corrected, measured and written out, for one owner at a time."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from langgraph.checkpoint.memory import InMemorySaver
+from numpy.typing import NDArray
+
+from ibisagent.agent import Action, Box, LoopConfig, Policy, build_graph
+from ibisagent.agent.embedding.telling import Told, told_by
+from ibisagent.agent.state import State
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.images import MedicalImage
+from ibisagent.tools.masks import Rle, decode, read_mask
+from ibisagent.tools.segmenters.memo import Memo
+from ibisagent.ui.mcp import exporting, working
+from ibisagent.ui.mcp.files import admitted, open_allowed
+from ibisagent.ui.mcp.limits import Limits
+from ibisagent.ui.mcp.sessions import Session, Sessions
+from ibisagent.ui.mcp.working import Tell
+
+__all__ = ["Asked", "Desk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a client asks to have segmented: an image's path or data URL, and words.
+
+    ``region``: (x0, y0, x1, y1) in [0, 1] of the displayed picture. ``mask``: to refine, a path, COCO run lengths, or
+    the handle of an earlier session.
+    """
+
+    image: str
+    request: str
+    region: tuple[float, float, float, float] | None = None
+    mask: str | Rle | None = None
+    slice: str | None = None
+    window: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Desk:
+    """One server's parts; every method takes the owner of the session and none tells of another's.
+
+    ``acts``: the policy clicks; one that does not needs a region or a mask to begin with. ``roots``: resolved folders
+    that images come from; ``out``: where exports are written, None for nowhere.
+    """
+
+    policy: Policy
+    acts: bool
+    memo: Memo
+    config: LoopConfig
+    roots: tuple[Path, ...]
+    out: Path | None
+    limits: Limits
+    sessions: Sessions
+    slots: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make room for so many runs at a time."""
+        object.__setattr__(self, "slots", asyncio.Semaphore(self.limits.runs))
+
+    async def segment(self, asked: Asked, owner: str | None, tell: Tell) -> tuple[Session, Told]:
+        """Run the loop in a session of its own; the session is kept when the run has ended."""
+        if not self.acts and asked.region is None and asked.mask is None:
+            raise InputError("region: got none, but this server has no clicking model; give a region or a mask")
+        prompts = [Box(*asked.region)] if asked.region is not None else []
+        async with self.slots:
+            image = await asyncio.to_thread(self._open, asked)
+            mask = await asyncio.to_thread(self._mask, asked.mask, image, owner)
+            graph = build_graph(self.policy, self.memo, self.config, checkpointer=InMemorySaver())
+            start = {"image": image, "request": asked.request, "prompts": prompts, "initial_mask": mask}
+            session = Session(graph, image)
+            await working.go(session, start, tell)
+        self.sessions.keep(session, owner)
+        return session, await self.tell(session)
+
+    def _open(self, asked: Asked) -> MedicalImage:
+        return open_allowed(asked.image, self.roots, self.limits, slice=asked.slice, window=asked.window)
+
+    def _mask(self, given: str | Rle | None, image: MedicalImage, owner: str | None) -> NDArray[np.bool_] | None:
+        if given is None:
+            return None
+        earlier = self.sessions.find(given, owner) if isinstance(given, str) else None
+        if earlier is not None:
+            return read_mask(working.standing(earlier)["mask"], image)
+        if isinstance(given, str):
+            return read_mask(admitted(given, self.roots, self.limits.file_bytes), image)
+        if list(given["size"]) != list(image.shape):  # before memory is taken for it
+            raise InputError(
+                f"mask: got one of {given['size']}, expected the image's {list(image.shape)}; encode it anew"
+            )
+        return decode(given)
+
+    async def refine(
+        self, handle: str, action: Action, owner: str | None, tell: Tell, *, go_on: bool = False
+    ) -> tuple[Session, Told]:
+        """Put a person's action into a session; with ``go_on`` the policy goes on after it, else it waits."""
+        session = self.sessions.get(handle, owner)
+        async with session.lock, self.slots:
+            if len(working.standing(session)["steps"]) >= self.limits.steps:
+                raise InputError(
+                    f"session: it has its {self.limits.steps} steps; begin another with segment and its mask"
+                )
+            await working.act(session, action, tell)
+            if go_on:
+                await working.go(session, None, tell)
+        return session, await self.tell(session)
+
+    async def tell(self, session: Session) -> Told:
+        """Tell what a session stands at."""
+        return await asyncio.to_thread(told_by, session.graph, working.standing(session))
+
+    async def content(self, handle: str, name: str, owner: str | None) -> bytes:
+        """Make one of a session's files (`ibisagent.ui.mcp.exporting.FORMATS`)."""
+        session = self.sessions.get(handle, owner)
+        return await asyncio.to_thread(exporting.content, session, working.standing(session), name, self.roots)
+
+    async def export(self, handle: str, names: Sequence[str], owner: str | None) -> dict[str, str | None]:
+        """Write some of a session's files under ``out``; gives each one's path from there, None where there is no out.
+
+        `InputError`: the image has no place for one of the formats; then none is written.
+        """
+        session = self.sessions.get(handle, owner)
+        return await asyncio.to_thread(self._export, session, working.standing(session), names)
+
+    def _export(self, session: Session, state: State, names: Sequence[str]) -> dict[str, str | None]:
+        for name in names:
+            exporting.require(session, name)
+        if self.out is None:
+            return dict.fromkeys(names)
+        made = {name: exporting.content(session, state, name, self.roots) for name in names}
+        return {name: exporting.write(self.out, session, name, content) for name, content in made.items()}

@@ -1,0 +1,72 @@
+"""A session's files, made when they are asked for."""
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image
+
+from ibisagent.agent.overlay import overlay
+from ibisagent.agent.state import State
+from ibisagent.agent.trajectory import trajectory
+from ibisagent.tools.files import atomic
+from ibisagent.tools.masks import decode, require_savable, save_mask
+from ibisagent.ui.folder import about, make_folder
+from ibisagent.ui.mcp.files import root_of
+from ibisagent.ui.mcp.sessions import Session
+
+__all__ = ["FORMATS", "MEDIA", "content", "require", "write"]
+
+FORMATS = {
+    "png": "mask.png",
+    "overlay": "overlay.png",
+    "trajectory": "trajectory.json",
+    "json": "mask.json",
+    "nifti": "mask.nii.gz",
+    "nrrd": "mask.nrrd",
+    "dicom-seg": "mask.dcm",
+}
+"""What a session's mask can be had as, and the file's name."""
+
+MEDIA = {
+    "mask.png": "image/png",
+    "overlay.png": "image/png",
+    "trajectory.json": "application/json",
+    "mask.json": "application/json",
+    "mask.nii.gz": "application/gzip",
+    "mask.nrrd": "application/octet-stream",
+    "mask.dcm": "application/dicom",
+}
+
+
+def require(session: Session, name: str) -> None:
+    """Refuse with `InputError` a format that the session's image has no place for."""
+    if name not in ("overlay.png", "trajectory.json"):
+        with TemporaryDirectory() as folder:
+            require_savable(Path(folder) / name, session.image)
+
+
+def content(session: Session, state: State, name: str, roots: Sequence[Path]) -> bytes:
+    """Make one of the files; the image's path in a trajectory is told from its root."""
+    mask = decode(state["mask"])
+    if name == "overlay.png":
+        buffer = io.BytesIO()
+        Image.fromarray(overlay(session.image.pixels, mask)).save(buffer, format="PNG")
+        return buffer.getvalue()
+    uri = session.image.uri
+    record = trajectory(session.graph, state, folder=root_of(Path(uri), roots) if uri else None)
+    if name == "trajectory.json":
+        return json.dumps(record.to_json(), indent=1).encode()
+    with TemporaryDirectory() as folder:
+        save_mask(Path(folder) / name, mask, session.image, about(record))
+        return (Path(folder) / name).read_bytes()
+
+
+def write(out: Path, session: Session, name: str, made: bytes) -> str:
+    """Write a file into the session's own folder under ``out``, whole or not at all, and give its path from there."""
+    make_folder(out / session.folder)
+    with atomic(out / session.folder / name) as temporary:
+        temporary.write_bytes(made)
+    return f"{session.folder}/{name}"

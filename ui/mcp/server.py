@@ -1,0 +1,241 @@
+"""The server's face: four tools, and a session's files as resources."""
+
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, redirect_stdout
+from sys import stderr
+from typing import Annotated, Any, Literal
+
+from mcp.server.fastmcp import Context, FastMCP
+from mcp.server.fastmcp.exceptions import ResourceError, ToolError
+from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import BaseModel, Field
+
+from ibisagent.agent import Action, Backtrack, Box, Click
+from ibisagent.agent.embedding.telling import Told, apology
+from ibisagent.tools.errors import IbisError, InputError
+from ibisagent.tools.masks import Rle
+from ibisagent.tools.measure import describe
+from ibisagent.ui.mcp.desk import Asked, Desk
+from ibisagent.ui.mcp.exporting import FORMATS, MEDIA
+from ibisagent.ui.mcp.sessions import Session
+from ibisagent.ui.mcp.working import Tell
+
+__all__ = ["SCHEME", "make_server"]
+
+SCHEME = "ibisagent://session"
+_INSTRUCTIONS = """Segment medical images by reasoning and clicking. `segment` gives a session; correct its mask with
+`refine`, read numbers with `measure`, get files with `export` or as resources. Not for diagnosis."""
+_log = logging.getLogger(__name__)
+
+
+class Point(BaseModel):
+    """A click: x to the right and y down, in [0, 1] of the displayed picture; positive: this is the target."""
+
+    x: Annotated[float, Field(ge=0, le=1)]
+    y: Annotated[float, Field(ge=0, le=1)]
+    positive: bool = True
+
+
+Unit = Annotated[float, Field(ge=0, le=1)]
+Region = Annotated[
+    tuple[Unit, Unit, Unit, Unit], Field(description="x0, y0, x1, y1 in [0, 1] of the displayed picture.")
+]
+Handle = Annotated[str, Field(max_length=100, description="The session's handle, as segment gave it.")]
+Format = Literal["png", "overlay", "trajectory", "json", "nifti", "nrrd", "dicom-seg"]
+
+
+class Segmented(BaseModel):
+    """A session's mask in plain values; see `ibisagent.agent.embedding.telling.Told`."""
+
+    session: str
+    found: bool
+    stop: str
+    answer: str | None
+    box: list[float] | None
+    confidence: float | None
+    measurements: dict[str, Any]
+    resources: dict[str, str]
+
+
+class Exported(BaseModel):
+    """Where a session's files are: resources, and paths under the server's output folder, if it has one."""
+
+    session: str
+    resources: dict[str, str]
+    files: dict[str, str]
+
+
+def make_server(desk: Desk, *, stdio: bool, host: str = "127.0.0.1", port: int = 8000) -> FastMCP[Any]:
+    """Put the tools and resources of a desk on a server; ``stdio``: its standard output carries the messages."""
+    server: FastMCP[Any] = FastMCP(
+        "ibisagent",
+        instructions=_INSTRUCTIONS,
+        host=host,
+        port=port,
+        log_level="ERROR",
+        max_request_body_size=desk.limits.message_bytes,
+        max_sessions=desk.limits.connections,
+        lifespan=_nothing_else_on_stdout if stdio else None,
+    )
+    _add_segment(server, desk)
+    _add_refine(server, desk)
+    _add_measure(server, desk)
+    _add_export(server, desk)
+    for name, media in MEDIA.items():
+        _add_resource(server, desk, name, media)
+    return server
+
+
+def _add_segment(server: FastMCP[Any], desk: Desk) -> None:
+    @server.tool(annotations=ToolAnnotations(title="Segment a medical image", readOnlyHint=True, openWorldHint=False))
+    async def segment(
+        context: Context[Any, Any, Any],
+        image: Annotated[str, Field(description="A file under the server's roots, or a base64 data: URL.")],
+        request: Annotated[str, Field(max_length=2000, description="What to segment, in words.")],
+        region: Region | None = None,
+        mask: Annotated[
+            str | Rle | None,
+            Field(description="A mask to refine: an earlier session's handle, a file, or COCO run lengths."),
+        ] = None,
+        slice: Annotated[
+            str | None, Field(max_length=100, description="Such as 12, axial:12 or coronal:middle.")
+        ] = None,
+        window: Annotated[str | None, Field(max_length=100, description="A CT window: liver, or 40,400.")] = None,
+    ) -> Annotated[CallToolResult, Segmented]:
+        """Segment what the request names; begins a session and tells what was found, where, and how large it is."""
+        with _in_words(image):
+            asked = Asked(image, request, region, mask, slice, window)
+            session, told = await desk.segment(asked, _owner(context), _progress(context))
+        return _segmented(session, told)
+
+
+def _add_refine(server: FastMCP[Any], desk: Desk) -> None:
+    @server.tool(annotations=ToolAnnotations(title="Correct a mask", destructiveHint=False, openWorldHint=False))
+    async def refine(
+        context: Context[Any, Any, Any],
+        session: Handle,
+        click: Point | None = None,
+        box: Region | None = None,
+        undo: bool = False,
+        go_on: Annotated[bool, Field(description="Let the clicking model go on after it.")] = False,
+    ) -> Annotated[CallToolResult, Segmented]:
+        """Correct a session's mask with one click, one box, or by undoing what was done last."""
+        with _in_words():
+            action = _action(click, box, undo)
+            held, told = await desk.refine(session, action, _owner(context), _progress(context), go_on=go_on)
+        return _segmented(held, told)
+
+
+def _add_measure(server: FastMCP[Any], desk: Desk) -> None:
+    @server.tool(annotations=ToolAnnotations(title="Measure a mask", readOnlyHint=True, openWorldHint=False))
+    async def measure(context: Context[Any, Any, Any], session: Handle) -> Annotated[CallToolResult, Segmented]:
+        """Tell a session's mask in numbers: area, axes, side, intensities; in mm where the image's spacing is known."""
+        with _in_words():
+            held = desk.sessions.get(session, _owner(context))
+            told = await desk.tell(held)
+        return _segmented(held, told, f"Measured: {describe(told.measurements)}.")
+
+
+def _add_export(server: FastMCP[Any], desk: Desk) -> None:
+    @server.tool(annotations=ToolAnnotations(title="Export a mask", destructiveHint=False, openWorldHint=False))
+    async def export(
+        context: Context[Any, Any, Any],
+        session: Handle,
+        formats: Annotated[list[Format], Field(min_length=1, max_length=len(FORMATS))],
+    ) -> Annotated[CallToolResult, Exported]:
+        """Give a session's mask, overlay and trajectory as resources, and as files where the server has a folder."""
+        with _in_words():
+            files = await desk.export(session, [FORMATS[each] for each in formats], _owner(context))
+        exported = Exported(
+            session=session,
+            resources={name: _uri(session, name) for name in files},
+            files={name: path for name, path in files.items() if path is not None},
+        )
+        places = [
+            f"{name}: {exported.files.get(name, 'not written')}; {uri}" for name, uri in exported.resources.items()
+        ]
+        return _result("\n".join(places), exported)
+
+
+def _add_resource(server: FastMCP[Any], desk: Desk, name: str, media: str) -> None:
+    @server.resource(f"{SCHEME}/{{session}}/{name}", name=name, mime_type=media)
+    async def resource(session: str) -> str | bytes:
+        """Give a file of a session."""
+        try:
+            made = await desk.content(session, name, _owner(server.get_context()))
+        except Exception as error:
+            raise ResourceError(_words(error)) from None
+        return made.decode() if media == "application/json" else made
+
+
+def _action(click: Point | None, box: tuple[float, float, float, float] | None, undo: bool) -> Action:
+    given: list[Action] = [
+        *([Click(click.x, click.y, click.positive)] if click is not None else []),
+        *([Box(*box)] if box is not None else []),
+        *([Backtrack()] if undo else []),
+    ]
+    if len(given) != 1:
+        raise InputError(f"refine: expected one of click, box and undo, got {len(given)}; call once for each")
+    return given[0]
+
+
+def _progress(context: Context[Any, Any, Any]) -> Tell:
+    async def tell(number: int, words: str) -> None:
+        await context.report_progress(number, message=f"step {number}: {words}")
+
+    return tell
+
+
+def _owner(context: Context[Any, Any, Any]) -> str | None:
+    """Name whoever calls by a hash of the credentials that came with the call, if any came."""
+    request = context.request_context.request
+    sent = request.headers.get("authorization") if request is not None else None
+    return hashlib.sha256(sent.encode()).hexdigest() if sent else None
+
+
+@contextmanager
+def _in_words(given: str | None = None) -> Iterator[None]:
+    """Turn whatever fails into words on which a model can act; ``given``: the image's name as the client gave it."""
+    try:
+        yield
+    except Exception as error:
+        raise ToolError(_words(error, given)) from None
+
+
+def _words(error: Exception, given: str | None = None) -> str:
+    if not isinstance(error, IbisError):
+        _log.error("a bug, or a failure from outside", exc_info=error)
+    named = given if given is not None and len(given) < 200 and not given.startswith("data:") else None
+    return apology(error, named).removeprefix("Error: ")
+
+
+def _segmented(session: Session, told: Told, text: str | None = None) -> CallToolResult:
+    said = told.text.partition(" Mask reference:")[0] if text is None else text  # here the handle is the reference
+    plain = Segmented(
+        session=session.handle,
+        found=told.found,
+        stop=told.stop,
+        answer=told.answer,
+        box=told.box,
+        confidence=told.confidence,
+        measurements=told.measurements,
+        resources={name: _uri(session.handle, name) for name in ("mask.png", "overlay.png", "trajectory.json")},
+    )
+    return _result(f"{said} Session: {session.handle}", plain)
+
+
+def _result(text: str, plain: BaseModel) -> CallToolResult:
+    return CallToolResult(content=[TextContent(type="text", text=text)], structuredContent=plain.model_dump())
+
+
+def _uri(handle: str, name: str) -> str:
+    return f"{SCHEME}/{handle}/{name}"
+
+
+@asynccontextmanager
+async def _nothing_else_on_stdout(_server: FastMCP[Any]) -> AsyncIterator[None]:
+    """Send to stderr whatever a library prints, once the messages have their stream."""
+    with redirect_stdout(stderr):
+        yield
