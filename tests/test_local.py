@@ -312,7 +312,7 @@ def test_a_folder_that_is_no_whole_model_is_refused_in_a_line(how, got, tmp_path
         get_policy(f"hf:{folder}")
     said = str(caught.value)
     assert f"model: got {got}" in said
-    assert said.endswith("expected a whole transformers folder of a Qwen-VL model; check it")
+    assert said.endswith("expected a whole transformers folder of a vision-language model; check it")
     assert "\n" not in said
     assert capfd.readouterr() == ("", "")
 

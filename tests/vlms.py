@@ -8,7 +8,21 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, Qwen3VLConfig, Qwen3VLForConditionalGeneration
+from transformers import (
+    AutoTokenizer,
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Gemma3ImageProcessorPil,
+    Gemma3Processor,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+)
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.utils.logging import disable_progress_bar
 
@@ -119,6 +133,85 @@ def qwen3():
     )
     for part in (model, tokenizer, pictures):
         part.save_pretrained(folder)
+    return folder
+
+
+_MESSAGES = (
+    "{{ bos_token }}{% for each in messages %}<turn>{{ each['role'] }}\n{% for part in each['content'] %}"
+    "{% if part['type'] == 'image' %}MARK{% else %}{{ part['text'] }}{% endif %}{% endfor %}<end>\n{% endfor %}"
+    "{% if add_generation_prompt %}<turn>model\n{% endif %}"
+)
+
+
+def _words(*marks):
+    """Give a tokenizer of bytes with ``marks``, and a beginning and an end of their own."""
+    tokenizer = AutoTokenizer.from_pretrained(qwen25())
+    tokenizer.add_special_tokens({"bos_token": "<s>", "additional_special_tokens": [*marks, "<end>"]})
+    return tokenizer
+
+
+@cache
+def gemma3():
+    """Write a Gemma 3, as MedGemma is one: pictures of 56 x 56 make 4 tokens each; a reply ends with <end>."""
+    folder, names = _place() / "gemma3", {"image": "<image_soft_token>", "boi": "<boi>", "eoi": "<eoi>"}
+    tokenizer = _words(*names.values())
+    ids = {name: tokenizer.convert_tokens_to_ids(mark) for name, mark in names.items()}
+    for name, mark in names.items():
+        tokenizer.init_kwargs[f"{name}_token"] = mark
+    tokenizer.save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    pictures = Gemma3ImageProcessorPil(size={"height": 56, "width": 56})
+    template = _MESSAGES.replace("MARK", names["boi"])
+    Gemma3Processor(pictures, tokenizer, chat_template=template, image_seq_length=4).save_pretrained(folder)
+    text = {"vocab_size": len(tokenizer), "hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 2}
+    text |= {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 24, "query_pre_attn_scalar": 24}
+    vision = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    torch.manual_seed(3)
+    model = Gemma3ForConditionalGeneration(
+        Gemma3Config(
+            text_config=text | {"initializer_range": 0.3, "sliding_window": 64},
+            vision_config=vision | {"image_size": 56, "patch_size": 14},
+            mm_tokens_per_image=4,
+            tie_word_embeddings=False,
+            image_token_index=ids["image"],
+            boi_token_index=ids["boi"],
+            eoi_token_index=ids["eoi"],
+        )
+    )
+    torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight)  # zeros in a new one
+    ends = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<end>")]
+    model.generation_config.update(eos_token_id=ends, pad_token_id=tokenizer.pad_token_id)
+    model.save_pretrained(folder)
+    return folder
+
+
+@cache
+def llava():
+    """Write a LLaVA: a CLIP that sees 28 x 28 pixels as 4 tokens, before a Llama."""
+    folder, mark = _place() / "llava", "<image>"
+    tokenizer = _words(mark)
+    pictures = CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
+    template = _MESSAGES.replace("MARK", mark)
+    LlavaProcessor(
+        pictures,
+        tokenizer,
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        chat_template=template,
+        image_token=mark,
+        num_additional_image_tokens=1,
+    ).save_pretrained(folder)
+    sizes = {"intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    torch.manual_seed(4)
+    model = LlavaForConditionalGeneration(
+        LlavaConfig(
+            text_config=LlamaConfig(vocab_size=len(tokenizer), hidden_size=48, initializer_range=0.3, **sizes),
+            vision_config=CLIPVisionConfig(hidden_size=32, image_size=28, patch_size=14, **sizes),
+            image_token_index=tokenizer.convert_tokens_to_ids(mark),
+        )
+    )
+    model.generation_config.update(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    model.save_pretrained(folder)
     return folder
 
 

@@ -4,15 +4,19 @@ import json
 import os
 import tomllib
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from ibisagent.agent.coordinates import profile_of
 from ibisagent.agent.policies.local.inputs import Inputs
 from ibisagent.agent.policies.local.policy import LONGEST, LocalPolicy
+from ibisagent.agent.policies.local.processing import ProcessorInputs
 from ibisagent.agent.policies.pointer import PointerConfig
 from ibisagent.agent.prompting import PromptSet, load_prompts
 from ibisagent.tools.errors import InputError, MissingExtra
@@ -44,13 +48,17 @@ def open_local(
 
     An adapter's folder opens with its base, where that is here. ``dtype``: by default float32 on the CPU,
     elsewhere that of the weights; ``max_pixels``: of a picture, before the folder's own limit. ``prompts`` go before
-    those of the profile; ``options`` as in `LocalPolicy`. `InputError` for anything but a whole model of the Qwen-VL
-    family or a pointer model.
+    those of the profile; ``options`` as in `LocalPolicy`. `InputError` for anything but a whole vision-language model:
+    of the Qwen-VL family, a pointer model, or another that transformers' `AutoModelForImageTextToText` knows.
     """
     folder = Path(folder)
     profile = read_profile(folder)
     wanted = dtype or (torch.float32 if device == "cpu" else "auto")
-    model, inputs = open_model(folder, square=profile.get("square"), dtype=wanted)
+    inputs: Inputs | ProcessorInputs
+    if _type_of(folder) in _TYPES:
+        model, inputs = open_model(folder, square=profile.get("square"), dtype=wanted)
+    else:
+        model, inputs = _open_other(folder, dtype=wanted)
     if max_pixels is not None:
         inputs.limit(max_pixels)
     if prompts is None and "first" in profile:
@@ -78,28 +86,48 @@ def read_profile(folder: Path) -> dict[str, Any]:
 
 
 def open_model(folder: Path, *, square: int | None = None, **options: Any) -> tuple[Any, Inputs]:
-    """Open a model folder on the CPU, with ``options`` of transformers' `from_pretrained`; adapters are merged."""
-    try:
-        with quiet(transformers.utils.logging):
-            adapted = (folder / _ADAPTER).is_file()
-            model = _merged(folder, options) if adapted else _model(folder, options)
-            inputs = Inputs.of(folder, square=square)
-    except (ImportError, InputError):
-        raise
-    except Exception as error:  # whatever a broken config or file makes of itself
-        raise _refused(folder, said(error)) from error
-    wrong = None
+    """Open a Qwen-VL or pointer model on the CPU, with ``options`` of `from_pretrained`; adapters are merged."""
+    found = _type_of(folder)
+    if found not in _TYPES:
+        raise _refused(folder, f"a model of type {found!r}", "a Qwen-VL model")
+    with _faults_told(folder):
+        model, inputs = _whole(folder, options), Inputs.of(folder, square=square)
     if inputs.image_id != model.config.image_token_id:
-        wrong = "another model's tokenizer"
-    elif inputs.tokenizer.chat_template is None:
-        wrong = "no chat template"
-    if wrong is not None:
-        raise _refused(folder, wrong)
+        raise _refused(folder, "another model's tokenizer")
+    if inputs.tokenizer.chat_template is None:
+        raise _refused(folder, "no chat template")
     return model, inputs
 
 
+def _open_other(folder: Path, **options: Any) -> tuple[Any, ProcessorInputs]:
+    """Open any other vision-language model that transformers has, with the processor of its folder."""
+    found = _type_of(folder)
+    if found not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        raise _refused(folder, f"a model of type {found!r}")
+    with _faults_told(folder):
+        model, inputs = _whole(folder, options), ProcessorInputs.of(folder)
+    if inputs.processor.chat_template is None:
+        raise _refused(folder, "no chat template")
+    return model, inputs
+
+
+@contextmanager
+def _faults_told(folder: Path) -> Iterator[None]:
+    """Make whatever a broken config or file makes of itself one line."""
+    try:
+        with quiet(transformers.utils.logging):
+            yield
+    except (ImportError, InputError):
+        raise
+    except Exception as error:
+        raise _refused(folder, said(error)) from error
+
+
+def _whole(folder: Path, options: dict[str, Any]) -> Any:
+    return _merged(folder, options) if (folder / _ADAPTER).is_file() else _model(folder, options)
+
+
 def _model(folder: Path, options: dict[str, Any]) -> Any:
-    _require_known(folder)
     loader: Any = transformers.AutoModelForImageTextToText
     model, info = loader.from_pretrained(
         folder,
@@ -120,12 +148,7 @@ def _merged(folder: Path, options: dict[str, Any]) -> Any:
     MissingExtra.require("train", "peft")
     from peft import PeftModel
 
-    told = json.loads((folder / _ADAPTER).read_text(encoding="utf-8"))["base_model_name_or_path"]
-    try:
-        base = Path(told) if os.path.isdir(told) else fetched(told, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise _refused(folder, f"an adapter of {label(told)!r}, which is not here") from error
-    model = _merged(base, options) if (base / _ADAPTER).is_file() else _model(base, options)
+    model = _whole(_base_of(folder), options)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "Found missing adapter keys")
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # what peft asks
@@ -142,14 +165,28 @@ def fetched(source: str, **options: Any) -> Path:
     return Path(snapshot_download(f"{owner}/{model}", allow_patterns=wanted, **options)) / inner
 
 
-def _require_known(folder: Path) -> None:
+def _base_of(folder: Path) -> Path:
+    """Give the folder of the model that an adapter belongs to."""
+    try:
+        told = str(json.loads((folder / _ADAPTER).read_text(encoding="utf-8"))["base_model_name_or_path"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _refused(folder, f"no readable {_ADAPTER}") from error
+    try:
+        return Path(told) if os.path.isdir(told) else fetched(told, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise _refused(folder, f"an adapter of {label(told)!r}, which is not here") from error
+
+
+def _type_of(folder: Path) -> str:
+    """Give the model's type; of an adapter that of its base."""
+    if (folder / _ADAPTER).is_file():
+        return _type_of(_base_of(folder))
     try:
         found = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _refused(folder, "no readable config.json with a model_type") from error
-    if found not in _TYPES:
-        raise _refused(folder, f"a model of type {str(found)[:40]!r}")
+    return str(found)[:40]
 
 
-def _refused(folder: Path, got: str) -> InputError:
-    return InputError(f"{label(folder)}: got {got}, expected a whole transformers folder of a Qwen-VL model; check it")
+def _refused(folder: Path, got: str, wanted: str = "a vision-language model") -> InputError:
+    return InputError(f"{label(folder)}: got {got}, expected a whole transformers folder of {wanted}; check it")

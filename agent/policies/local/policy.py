@@ -10,6 +10,7 @@ import torch
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.agent.policies.local.batching import Batcher
 from ibisagent.agent.policies.local.inputs import Inputs
+from ibisagent.agent.policies.local.processing import ProcessorInputs
 from ibisagent.agent.prompting import PromptSet, load_prompts
 
 __all__ = ["LONGEST", "LocalPolicy"]
@@ -29,7 +30,7 @@ class LocalPolicy(SyncPolicy):
     def __init__(
         self,
         model: Any,
-        inputs: Inputs,
+        inputs: Inputs | ProcessorInputs,
         *,
         prompts: PromptSet | None = None,
         name: str = "hf",
@@ -49,6 +50,8 @@ class LocalPolicy(SyncPolicy):
         self._prompts = prompts or load_prompts()
         self._decoding = _PLAIN | {"temperature": temperature} if temperature > 0 else _GREEDY
         self._longest = longest
+        told = model.generation_config.eos_token_id
+        self._ends = {inputs.tokenizer.eos_token_id, *(told if isinstance(told, list) else [told])}
         self._one = threading.Lock()  # the model keeps the positions of its last call
 
     def act(self, observation: Observation) -> Completion:
@@ -58,17 +61,22 @@ class LocalPolicy(SyncPolicy):
     def act_many(self, observations: Sequence[Observation]) -> list[Completion]:
         """Reply to several observations in one call."""
         begun = time.perf_counter()
-        encoded = [self.inputs.encode(self._prompts.conversation(each)) for each in observations]
-        batch = self.inputs.batch(encoded).items()
+        inputs: Any = self.inputs  # whatever a kind of inputs encodes, it can batch
+        encoded = [inputs.encode(self._prompts.conversation(each)) for each in observations]
+        batch = inputs.batch(encoded).items()
         with self._one, torch.inference_mode():
-            moved = {name: value.to(self.model.device) for name, value in batch}
+            moved = {name: self._moved(value) for name, value in batch}
             out = self.model.generate(**moved, max_new_tokens=self._longest, **self._decoding, **self._told)
         sequences, logits = (out.sequences, out.logits) if self._told else (out, None)
         replies = sequences[:, moved["input_ids"].shape[1] :]
         chances = self._chances(logits, replies) if logits is not None else [None] * len(encoded)
         seconds = (time.perf_counter() - begun) / len(observations)
-        each = zip(encoded, replies.tolist(), chances, strict=True)
-        return [self._completion(asked.ids, reply, chance, seconds) for asked, reply, chance in each]
+        lengths = moved["attention_mask"].sum(dim=1).tolist()
+        each = zip(lengths, replies.tolist(), chances, strict=True)
+        return [self._completion(length, reply, chance, seconds) for length, reply, chance in each]
+
+    def _moved(self, value: torch.Tensor) -> torch.Tensor:
+        return value.to(self.model.device, self.model.dtype if value.is_floating_point() else None)
 
     def _chances(self, logits: Sequence[torch.Tensor], replies: torch.Tensor) -> list[list[float]]:
         """Give the log-probability of each token of each reply; ``logits``: (B, vocabulary) for each place."""
@@ -77,15 +85,11 @@ class LocalPolicy(SyncPolicy):
         chances: list[list[float]] = each.gather(2, replies[:, :, None])[:, :, 0].tolist()
         return chances
 
-    def _completion(
-        self, prompt: list[int], reply: list[int], chances: list[float] | None, seconds: float
-    ) -> Completion:
-        tokenizer = self.inputs.tokenizer
-        ends = {tokenizer.eos_token_id, tokenizer.pad_token_id}
-        length = next((index for index, token in enumerate(reply) if token in ends), None)
+    def _completion(self, prompt: int, reply: list[int], chances: list[float] | None, seconds: float) -> Completion:
+        length = next((index for index, token in enumerate(reply) if token in self._ends), None)
         said = reply[:length]
-        text = tokenizer.decode(said, skip_special_tokens=True)
-        usage = {"input_tokens": len(prompt), "output_tokens": len(said)}
+        text = self.inputs.tokenizer.decode(said, skip_special_tokens=True)
+        usage = {"input_tokens": prompt, "output_tokens": len(said)}
         finish = "stop" if length is not None else "length"
         if chances is None:
             return Completion(text, finish, usage, seconds, self.name)
