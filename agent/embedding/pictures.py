@@ -1,0 +1,80 @@
+"""Pictures by the names that a parent agent knows; what lies behind a name never reaches a state or a message."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ibisagent.agent.stores import ImageStore
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.files import local_path
+from ibisagent.tools.images import MedicalImage, open_image
+
+__all__ = ["Pictures"]
+
+
+class Pictures(ImageStore):
+    """Images by name: paths below a root folder, or the keys of a mapping.
+
+    A reference holds the name, so that checkpoints, interrupts and events do as well, and the root may move.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str] | Mapping[str, Any], folder: str | os.PathLike[str] | None = None
+    ) -> None:
+        """Take the root; a mapping's values are what `ibisagent.tools.images.open_image` takes.
+
+        ``folder``: where images without a name are kept, for runs that outlive their process.
+        """
+        super().__init__(folder)
+        self._root = root if isinstance(root, Mapping) else Path(root).resolve()
+
+    def admit(self, source: Any) -> dict[str, Any]:
+        """Refer to a name as it is; anything but text and a reference is kept by its content."""
+        if isinstance(source, str | os.PathLike):
+            return {"uri": os.fspath(source), "slice": None, "window": None}
+        return super().admit(source)
+
+    def source(self, name: str) -> Any:
+        """Give what a name stands for; `InputError` for what is unknown, or lies outside the root once resolved."""
+        if not isinstance(self._root, Mapping):
+            return _below(self._root, name)
+        if name not in self._root:
+            known = ", ".join(sorted(self._root)[:20])
+            raise InputError(f"image: got {name[:80]!r}, expected one of {known}; choose one of them")
+        return self._root[name]
+
+    def _reopen(self, reference: dict[str, Any]) -> MedicalImage:
+        name, sha = reference.get("uri"), reference.get("sha")
+        if name is None:
+            return super()._reopen(reference)
+        opened = open_image(self.source(name), slice=reference.get("slice"), window=reference.get("window"))
+        if sha is not None and opened.sha != sha:
+            raise InputError("image: its pixels have changed since the run began; start a new run")
+        image = replace(opened, uri=name)
+        self._hold(image)
+        return image
+
+
+def _below(root: Path, name: str) -> Path:
+    """Resolve first, links and all, then look where it is."""
+    try:
+        path = (root / local_path(name)).resolve()
+        inside = bool(name) and path.is_relative_to(root) and not (path.is_dir() and _links_out(path, root))
+    except (OSError, RuntimeError, ValueError):  # too long a name, a loop of links, a null byte
+        inside = False
+    if not inside:
+        raise InputError(
+            "image: got a place outside the folder of images, expected a path in it; name it relative to it"
+        )
+    return path
+
+
+def _links_out(folder: Path, root: Path) -> bool:
+    """Tell whether a link in a folder, which may hold a series, leads out of the root."""
+    return any(
+        path.is_symlink() and not path.resolve().is_relative_to(root)
+        for at, folders, files in os.walk(folder)
+        for path in (Path(at, name) for name in (*folders, *files))
+    )
