@@ -68,31 +68,31 @@ class Desk:
         if not self.acts and asked.region is None and asked.mask is None:
             raise InputError("region: got none, but this server has no clicking model; give a region or a mask")
         prompts = [Box(*asked.region)] if asked.region is not None else []
+        given = (self.sessions.find(asked.mask, owner) if isinstance(asked.mask, str) else None) or asked.mask
         async with self.slots:
             image = await asyncio.to_thread(self._open, asked)
-            mask = await asyncio.to_thread(self._mask, asked.mask, image, owner)
+            mask = await asyncio.to_thread(self._mask, given, image) if given is not None else None
             graph = build_graph(self.policy, self.memo, self.config, checkpointer=InMemorySaver())
             start = {"image": image, "request": asked.request, "prompts": prompts, "initial_mask": mask}
             session = Session(graph, image)
             await working.go(session, start, tell)
         self.sessions.keep(session, owner)
-        return session, await self.tell(session)
+        return session, await self._tell(session)
 
     def _open(self, asked: Asked) -> MedicalImage:
         return open_allowed(asked.image, self.roots, self.limits, slice=asked.slice, window=asked.window)
 
-    def _mask(self, given: str | Rle | None, image: MedicalImage, owner: str | None) -> NDArray[np.bool_] | None:
-        if given is None:
-            return None
-        earlier = self.sessions.find(given, owner) if isinstance(given, str) else None
-        if earlier is not None:
-            return read_mask(working.standing(earlier)["mask"], image)
+    def _mask(self, given: str | Rle | Session, image: MedicalImage) -> NDArray[np.bool_]:
+        if isinstance(given, Session):
+            return read_mask(working.standing(given)["mask"], image)
         if isinstance(given, str):
-            return read_mask(admitted(given, self.roots, self.limits.file_bytes), image)
+            try:
+                return read_mask(admitted(given, self.roots, self.limits.file_bytes), image)
+            except InputError as error:
+                raise InputError(f"mask: {str(error).partition(': ')[2]}") from None  # without the file's name
         if list(given["size"]) != list(image.shape):  # before memory is taken for it
-            raise InputError(
-                f"mask: got one of {given['size']}, expected the image's {list(image.shape)}; encode it anew"
-            )
+            expected = f"expected the image's {list(image.shape)}"
+            raise InputError(f"mask: got one of {given['size']}, {expected}; encode it anew")
         return decode(given)
 
     async def refine(
@@ -102,22 +102,27 @@ class Desk:
         session = self.sessions.get(handle, owner)
         async with session.lock, self.slots:
             if len(working.standing(session)["steps"]) >= self.limits.steps:
-                raise InputError(
-                    f"session: it has its {self.limits.steps} steps; begin another with segment and its mask"
-                )
+                full = f"it has its {self.limits.steps} steps"
+                raise InputError(f"session: {full}; begin another with segment, and this one's handle as the mask")
             await working.act(session, action, tell)
             if go_on:
                 await working.go(session, None, tell)
-        return session, await self.tell(session)
+            return session, await self._tell(session)
 
-    async def tell(self, session: Session) -> Told:
-        """Tell what a session stands at."""
+    async def measure(self, handle: str, owner: str | None) -> tuple[Session, Told]:
+        """Tell what a session stands at, its mask in numbers among it."""
+        session = self.sessions.get(handle, owner)
+        async with session.lock:
+            return session, await self._tell(session)
+
+    async def _tell(self, session: Session) -> Told:
         return await asyncio.to_thread(told_by, session.graph, working.standing(session))
 
     async def content(self, handle: str, name: str, owner: str | None) -> bytes:
         """Make one of a session's files (`ibisagent.ui.mcp.exporting.FORMATS`)."""
         session = self.sessions.get(handle, owner)
-        return await asyncio.to_thread(exporting.content, session, working.standing(session), name, self.roots)
+        async with session.lock:
+            return await asyncio.to_thread(exporting.content, session, working.standing(session), name, self.roots)
 
     async def export(self, handle: str, names: Sequence[str], owner: str | None) -> dict[str, str | None]:
         """Write some of a session's files under ``out``; gives each one's path from there, None where there is no out.
@@ -125,7 +130,8 @@ class Desk:
         `InputError`: the image has no place for one of the formats; then none is written.
         """
         session = self.sessions.get(handle, owner)
-        return await asyncio.to_thread(self._export, session, working.standing(session), names)
+        async with session.lock:
+            return await asyncio.to_thread(self._export, session, working.standing(session), names)
 
     def _export(self, session: Session, state: State, names: Sequence[str]) -> dict[str, str | None]:
         for name in names:

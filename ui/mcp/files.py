@@ -47,19 +47,19 @@ def open_allowed(
 def admitted(given: str, roots: Sequence[Path], most: int) -> Path:
     """Resolve a path, from a root if it is relative, and give it where it may be opened; ``most``: bytes."""
     if not roots:
-        raise InputError("image: got a path, but this server reads no files; give a data URL, or start it with --root")
+        raise InputError("path: this server reads no files; give a data URL, or start it with --root")
     path = local_path(given)
     inside = [place for place in (_resolved(root / path) for root in roots) if root_of(place, roots) is not None]
     if not inside:
-        raise InputError("image: got a path outside the folders that this server may read; name a file inside them")
-    found = next((place for place in inside if place.exists()), inside[0])
-    if found.is_dir():
+        raise InputError("path: it lies outside the folders that this server may read; name a file inside them")
+    found = next((place for place in inside if os.path.exists(place)), inside[0])
+    if os.path.isdir(found):
         files = [Path(folder) / name for folder, _, names in os.walk(found) for name in names]
     else:
         require_file(found)
         files = [found, *_named_by(found)]
     if any(root_of(_resolved(file), roots) is None for file in files):
-        raise InputError("image: got a link to outside the folders that this server may read; name a file inside them")
+        raise InputError("path: a link leads outside the folders that this server may read; name a file inside them")
     _require_bytes(sum(file.stat().st_size for file in files if file.is_file()), most)
     return found
 
@@ -73,7 +73,7 @@ def _resolved(path: Path) -> Path:
     try:
         return path.resolve()
     except (OSError, ValueError, RuntimeError):  # a name too long, a null character, links in a circle
-        raise InputError("image: got a path that cannot be looked up; check it") from None
+        raise InputError("path: it cannot be looked up; check it") from None
 
 
 def _named_by(path: Path) -> list[Path]:
@@ -87,5 +87,5 @@ def _named_by(path: Path) -> list[Path]:
 
 def _require_bytes(size: int, most: int) -> None:
     if size > most:
-        got = f"got {-(-size // _MIB):,} MiB, expected at most {most / _MIB:,.3g} MiB"
-        raise InputError(f"image: {got}; crop it, or take fewer slices")
+        got = f"it is {-(-size // _MIB):,} MiB, expected at most {most / _MIB:,.3g} MiB"
+        raise InputError(f"size: {got}; crop it, or take fewer slices")

@@ -133,8 +133,7 @@ def _add_measure(server: FastMCP[Any], desk: Desk) -> None:
     async def measure(context: Context[Any, Any, Any], session: Handle) -> Annotated[CallToolResult, Segmented]:
         """Tell a session's mask in numbers: area, axes, side, intensities; in mm where the image's spacing is known."""
         with _in_words():
-            held = desk.sessions.get(session, _owner(context))
-            told = await desk.tell(held)
+            held, told = await desk.measure(session, _owner(context))
         return _segmented(held, told, f"Measured: {describe(told.measurements)}.")
 
 

@@ -1,0 +1,94 @@
+"""Real servers in processes of their own, and the plain client that talks to them."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import asynccontextmanager, contextmanager
+
+import httpx
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamable_http_client
+
+MCP = ("-m", "ibisagent.ui", "mcp")
+
+
+def run(coroutine_function, *arguments):
+    """Run a coroutine to its end; what a client's task groups wrap around a failed assertion is taken off."""
+    try:
+        return asyncio.run(coroutine_function(*arguments))
+    except* AssertionError as group:
+        while isinstance(group, BaseExceptionGroup):
+            group = group.exceptions[0]
+        raise group from None
+
+
+@asynccontextmanager
+async def over_stdio(*options, begin=MCP, env=None):
+    """Start a server and give a client of it; ``begin``: what Python runs."""
+    parameters = StdioServerParameters(
+        command=sys.executable, args=[*begin, *map(str, options)], env={**os.environ, **(env or {})}
+    )
+    async with stdio_client(parameters) as streams, ClientSession(*streams) as client:
+        await client.initialize()
+        yield client
+
+
+@contextmanager
+def http_server(*options, begin=MCP, env=None):
+    """Start a server at a free port and give its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, *begin, "--http", "--port", str(port), *map(str, options)]
+    process = subprocess.Popen(command, env={**os.environ, **(env or {})})
+    try:
+        until = time.monotonic() + 120
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            assert process.poll() is None, "the server ended"
+            assert time.monotonic() < until, "the server does not listen"
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@asynccontextmanager
+async def over_http(url, headers=None):
+    """Give a client with a connection of its own."""
+    async with (
+        httpx.AsyncClient(headers=headers, timeout=60, trust_env=False) as transport,
+        streamable_http_client(url, http_client=transport) as (read, write, _),
+        ClientSession(read, write) as client,
+    ):
+        await client.initialize()
+        yield client
+
+
+async def call(client, tool, progress=None, **arguments):
+    """Call a tool that has to succeed and give its text and its values."""
+    result = await client.call_tool(tool, arguments, progress_callback=progress)
+    assert not result.isError, result.content[0].text
+    return result.content[0].text, result.structuredContent
+
+
+async def refused(client, tool, **arguments):
+    """Call a tool that has to refuse and give its words."""
+    result = await client.call_tool(tool, arguments)
+    assert result.isError, result.content
+    return result.content[0].text
+
+
+async def resource(client, uri):
+    """Read a resource: text, or the bytes of a blob."""
+    import base64
+
+    [content] = (await client.read_resource(uri)).contents
+    return content.text if hasattr(content, "text") else base64.b64decode(content.blob)
