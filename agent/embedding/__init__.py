@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ibisagent.agent.embedding.blocks import overlay_block, pictures_beside, pictures_middleware
-    from ibisagent.agent.embedding.fanning import fan_out
+    from ibisagent.agent.embedding.fanning import Targets, fan_out
     from ibisagent.agent.embedding.labelling import LabelMap, merge_labels, paint
     from ibisagent.agent.embedding.nodes import segmentation_node, shared_state
     from ibisagent.agent.embedding.pictures import Pictures
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LabelMap",
     "Pictures",
+    "Targets",
     "Told",
     "apology",
     "fan_out",
@@ -35,7 +36,7 @@ __all__ = [
 
 _ROOMS = {
     "blocks": ("overlay_block", "pictures_beside", "pictures_middleware"),
-    "fanning": ("fan_out",),
+    "fanning": ("Targets", "fan_out"),
     "labelling": ("LabelMap", "merge_labels", "paint"),
     "nodes": ("segmentation_node", "shared_state"),
     "pictures": ("Pictures",),

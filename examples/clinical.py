@@ -1,0 +1,60 @@
+"""Study in; plan, segment, measure, draft; a person confirms; files and a report out: `clinical.py ROOT STUDY OUT`."""
+# ruff: noqa: D101, D103, T201
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from langchain_core.messages import AIMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import StateGraph
+from langgraph.types import Command, interrupt
+from scripted import Scripted
+
+from ibisagent.agent import build_graph
+from ibisagent.agent.embedding import Pictures, Targets, fan_out
+from ibisagent.tools.masks import About, decode, save_mask
+from ibisagent.tools.measure import describe
+
+PLANNER = Scripted(replies=[AIMessage('{"slice": "middle", "targets": ["liver"]}'), AIMessage("The liver is normal.")])
+
+
+class Case(Targets, total=False):
+    study: str
+    question: str
+    finding: dict[str, Any]
+
+
+def clinical(planner: Any, loop: Any, out: Path, **options: Any) -> Any:
+    def plan(case: Case) -> Any:
+        said = json.loads(planner.invoke(f"{case['question']} Which slice, which targets? Answer in JSON.").text)
+        return {"image": {"uri": case["study"], "slice": said["slice"]}, "targets": said["targets"]}
+
+    def draft(case: Case) -> Any:
+        found = {name: describe(one["measurements"]) for name, one in case["segmentations"].items()}
+        told = [("user", case["question"]), ("ai", str(case["targets"])), ("user", f"{found}. Your impression?")]
+        return {"finding": {"found": found, "impression": planner.invoke(told).text}}
+
+    def confirm(case: Case) -> Any:  # a person says "accept", or gives what is to be changed in the finding
+        said = interrupt(case["finding"])
+        return {"finding": case["finding"] | (said if isinstance(said, dict) else {})}
+
+    def export(case: Case) -> Any:
+        image, found = loop.parts.images.open(case["image"]), case["segmentations"]
+        files = {name: f"{name}{'.dcm' if image.grid.sources else '.nii.gz'}" for name in found if found[name]["found"]}
+        for name, file in files.items():
+            save_mask(out / file, decode(case["labels"]["rles"][name]), image, About(target=name))
+        (out / "report.json").write_text(json.dumps(case["finding"] | {"files": files}))
+        return {"finding": case["finding"] | {"files": files}}
+
+    nodes = [plan, ("segment", fan_out(loop)), draft, confirm, export]
+    return StateGraph(Case).add_sequence(nodes).set_entry_point("plan").compile(**options)
+
+
+if __name__ == "__main__":
+    root, study, out = sys.argv[1:]  # a folder of studies, one of them, and a folder to write to
+    loop = build_graph("centre", "geocut", images=Pictures(root))  # "nano", or a model of yours, in place of "centre"
+    graph, thread = clinical(PLANNER, loop, Path(out), checkpointer=InMemorySaver()), {"configurable": {"thread_id": 1}}
+    for said in ({"study": study, "question": "Is the liver enlarged?"}, Command(resume="accept")):
+        print(graph.invoke(said, thread)["finding"])

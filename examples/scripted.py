@@ -1,0 +1,38 @@
+"""A chat model that says what it was given to say: it stands in for yours, so that the examples run offline."""
+
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+
+from ibisagent.training.phantoms import draw
+
+
+class Scripted(BaseChatModel):
+    """Gives the reply whose turn it is, by the number of its own messages, so that a resumed run goes on with it."""
+
+    replies: list[AIMessage]
+
+    def bind_tools(self, tools: Any, **options: Any) -> Any:  # noqa: ARG002
+        """Take any tools."""
+        return self
+
+    def _generate(self, messages: list[BaseMessage], *rest: Any, **options: Any) -> ChatResult:  # noqa: ARG002
+        turn = sum(isinstance(message, AIMessage) for message in messages)
+        return ChatResult(generations=[ChatGeneration(message=self.replies[turn])])
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+
+def calls(*calls: tuple[str, dict[str, Any]], words: str = "") -> AIMessage:
+    """Make a message that calls tools, each by its name with its arguments."""
+    made = [{"name": name, "args": args, "id": f"call_{number}"} for number, (name, args) in enumerate(calls, 1)]
+    return AIMessage(words, tool_calls=made)
+
+
+def scan(seed: int = 0) -> Any:
+    """Draw a CT slice of no patient, (256, 256) uint8."""
+    return draw("ct_abdomen", seed).image
