@@ -1,5 +1,4 @@
 """Study in; plan, segment, measure, draft; a person confirms; files and a report out: `clinical.py ROOT STUDY OUT`."""
-# ruff: noqa: D101, D103, T201
 
 import json
 import sys
@@ -20,13 +19,13 @@ from ibisagent.tools.measure import describe
 PLANNER = Scripted(replies=[AIMessage('{"slice": "middle", "targets": ["liver"]}'), AIMessage("The liver is normal.")])
 
 
-class Case(Targets, total=False):
+class Case(Targets, total=False):  # noqa: D101
     study: str
     question: str
     finding: dict[str, Any]
 
 
-def clinical(planner: Any, loop: Any, out: Path, **options: Any) -> Any:
+def clinical(planner: Any, loop: Any, out: Path, **options: Any) -> Any:  # noqa: D103
     def plan(case: Case) -> Any:
         said = json.loads(planner.invoke(f"{case['question']} Which slice, which targets? Answer in JSON.").text)
         return {"image": {"uri": case["study"], "slice": said["slice"]}, "targets": said["targets"]}
@@ -57,4 +56,4 @@ if __name__ == "__main__":
     loop = build_graph("centre", "geocut", images=Pictures(root))  # "nano", or a model of yours, in place of "centre"
     graph, thread = clinical(PLANNER, loop, Path(out), checkpointer=InMemorySaver()), {"configurable": {"thread_id": 1}}
     for said in ({"study": study, "question": "Is the liver enlarged?"}, Command(resume="accept")):
-        print(graph.invoke(said, thread)["finding"])
+        print(graph.invoke(said, thread)["finding"])  # noqa: T201

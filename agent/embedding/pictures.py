@@ -59,8 +59,9 @@ class Pictures(ImageStore):
 
 def _below(root: Path, name: str) -> Path:
     """Resolve first, links and all, then look where it is."""
+    given = local_path(name)
     try:
-        path = (root / local_path(name)).resolve()
+        path = (root / given).resolve()
         inside = bool(name) and path.is_relative_to(root) and not (path.is_dir() and _links_out(path, root))
     except (OSError, RuntimeError, ValueError):  # too long a name, a loop of links, a null byte
         inside = False

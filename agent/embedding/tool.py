@@ -95,7 +95,7 @@ def segmentation_tool(
         mask: MaskReference | None = None,
         slice: Slice | None = None,
         window: Window | None = None,
-        runtime: ToolRuntime = None,  # type: ignore[assignment]  # a parent gives it, a bare call does not
+        runtime: ToolRuntime[Any, Any] = None,  # type: ignore[assignment]  # a parent gives it, a bare call does not
     ) -> Answer:
         with _apologising(image):
             start = desk.start(image, request, region, mask, slice, window, runtime)
