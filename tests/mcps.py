@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -28,10 +29,10 @@ def run(coroutine_function, *arguments):
 
 
 @asynccontextmanager
-async def over_stdio(*options, begin=MCP, env=None):
-    """Start a server and give a client of it; ``begin``: what Python runs."""
+async def over_stdio(*options, begin=MCP, program=sys.executable, env=None):
+    """Start a server and give a client of it; ``begin``: what the program, Python, is given first."""
     parameters = StdioServerParameters(
-        command=sys.executable, args=[*begin, *map(str, options)], env={**os.environ, **(env or {})}
+        command=program, args=[*begin, *map(str, options)], env={**os.environ, **(env or {})}
     )
     async with stdio_client(parameters) as streams, ClientSession(*streams) as client:
         await client.initialize()
@@ -39,13 +40,13 @@ async def over_stdio(*options, begin=MCP, env=None):
 
 
 @contextmanager
-def http_server(*options, begin=MCP, env=None):
+def http_server(*options, begin=MCP, program=sys.executable, env=None):
     """Start a server at a free port and give its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, *begin, "--http", "--port", str(port), *map(str, options)]
-    process = subprocess.Popen(command, env={**os.environ, **(env or {})})
+    command = [program, *begin, "--http", "--port", str(port), *map(str, options)]
+    process = subprocess.Popen(command, env={**os.environ, **(env or {})}, start_new_session=True)
     try:
         until = time.monotonic() + 120
         while True:
@@ -56,7 +57,7 @@ def http_server(*options, begin=MCP, env=None):
             time.sleep(0.05)
         yield f"http://127.0.0.1:{port}/mcp"
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # under strace, the server is a child
         process.wait(20)
 
 

@@ -13,7 +13,8 @@ from ibisagent.agent.overlay import overlay
 from ibisagent.agent.replay import replay
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.tools.images import open_image
-from ibisagent.tools.masks import decode, read_mask
+from ibisagent.tools.masks import area, decode, read_mask
+from ibisagent.ui.specimen import specimen
 from tests.mcps import call, http_server, over_http, over_stdio, refused, resource, run
 
 REQUEST = "Segment the bright object."
@@ -36,9 +37,8 @@ def url(root):
         yield address
 
 
-def direct(root, policy="centre", **given):
-    start = {"image": root / "scan.png", "request": REQUEST, **given}
-    return build_graph(policy, "geocut").invoke(start)
+def direct(root, **given):
+    return build_graph("centre", "geocut").invoke({"image": root / "scan.png", "request": REQUEST, **given})
 
 
 async def mask_of(client, session):
@@ -126,10 +126,13 @@ def test_the_langchain_adapters_give_the_mask_of_a_direct_call(root, url):
 def test_the_policy_that_ships_gives_the_mask_of_a_direct_call(root):
     async def ask():
         async with over_stdio("--root", root, "--local-only") as client:
-            _, told = await call(client, "segment", image="scan.png", request=REQUEST)
+            _, told = await call(client, "segment", image="slice.png", request="Segment the liver.")
             return await mask_of(client, told["session"])
 
-    assert run(ask) == direct(root, "nano")["mask"]
+    Image.fromarray(specimen()[0]).save(root / "slice.png")
+    expected = build_graph("nano", "geocut").invoke({"image": root / "slice.png", "request": "Segment the liver."})
+    assert area(expected["mask"]) > 0
+    assert run(ask) == expected["mask"]
 
 
 def test_a_session_is_corrected_measured_and_undone(root, url):

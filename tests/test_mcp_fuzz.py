@@ -76,8 +76,12 @@ def fitted(rng, tool, arguments):
         if rng.random() < 0.7:
             arguments["mask"] = rng.choice([None, "mask.png"])
     if isinstance(arguments, dict) and tool == "refine" and rng.random() < 0.7:
-        kept = rng.choice(["click", "box", "undo"])
-        arguments = {"session": arguments.get("session"), kept: True if kept == "undo" else arguments.get(kept)}
+        corner = [round(rng.random(), 2), round(rng.random(), 2)]
+        kept = {"click": {"x": corner[0], "y": corner[1]}, "box": [*corner, 1, 1], "undo": True}
+        name = rng.choice(list(kept))
+        arguments = {"session": arguments.get("session"), name: kept[name], "go_on": rng.random() < 0.3}
+    if isinstance(arguments, dict) and tool == "export" and rng.random() < 0.7:
+        arguments["formats"] = rng.sample(["png", "json", "overlay", "trajectory"], 2)
     return arguments if isinstance(arguments, dict) else {"image": arguments}
 
 
@@ -86,7 +90,7 @@ async def survived(client, root, number):
     rng, worked, refused, known = random.Random(0), 0, [], ["never"]
     tools = {tool.name: tool.inputSchema for tool in (await client.list_tools()).tools}
     for _ in range(number):
-        tool = rng.choice([*tools, "none"])
+        tool = rng.choice(list(tools)) if rng.random() < 0.97 else "none"
         schema = tools.get(tool, {"type": "object", "properties": {}})
         arguments = fitted(rng, tool, drawn(rng, schema, known[-8:], schema.get("$defs", {})))
         arguments = json.loads(json.dumps(arguments).replace("NaN", "0.5").replace("\\ud800", "?"))

@@ -1,5 +1,6 @@
 """The command behind `ibisagent mcp`."""
 
+import logging
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,8 +81,14 @@ def serve(serving: Serving, policy: Policy) -> None:
     stdio = serving.transport == "stdio"
     server = make_server(desk, stdio=stdio, host=serving.host, port=serving.port)
     if not stdio:
+        logging.getLogger("mcp.server.streamable_http").addFilter(_no_farewell)
         sys.stderr.write(f"ibisagent: MCP at http://{serving.host}:{serving.port}/mcp, Ctrl-C to end\n")
     server.run("stdio" if stdio else "streamable-http")
+
+
+def _no_farewell(record: logging.LogRecord) -> bool:
+    """Drop the traceback that mcp 1.30 logs when a client ends its connection with a stream still open."""
+    return record.exc_info is None or type(record.exc_info[1]).__name__ != "ClosedResourceError"
 
 
 def _warn(serving: Serving) -> None:
