@@ -60,7 +60,7 @@ async def cancelled(client, log, times, tool, **arguments):
 
 async def stops_between_steps(client, log, image):
     at = await cancelled(client, log, 3, "segment", image=image, request="x")
-    await asyncio.sleep(2.5)
+    await asyncio.sleep(1.8)
     return at
 
 

@@ -115,6 +115,7 @@ def test_over_http_a_handle_opens_its_owner_s_session_alone(root):
     assert measured["found"]
 
 
+@pytest.mark.slow
 def test_over_stdio_each_client_has_a_server_of_its_own(root):
     async def ask():
         options = ("--policy", "centre", "--root", root)

@@ -1,6 +1,8 @@
 """The command behind `ibisagent mcp`."""
 
 import logging
+import signal
+import socket
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +14,7 @@ from ibisagent.agent.config import preset as loop_settings
 from ibisagent.agent.policies import ScriptedPolicy
 from ibisagent.agent.privacy import kept_here
 from ibisagent.tools.errors import InputError, MissingExtra
+from ibisagent.tools.files import reason_of
 from ibisagent.tools.segmenters.memo import memo_of
 from ibisagent.ui.commands import policy_of
 from ibisagent.ui.folder import make_folder
@@ -79,11 +82,27 @@ def serve(serving: Serving, policy: Policy) -> None:
         sessions=Sessions(serving.limits),
     )
     stdio = serving.transport == "stdio"
-    server = make_server(desk, stdio=stdio, host=serving.host, port=serving.port)
-    if not stdio:
-        logging.getLogger("mcp.server.streamable_http").addFilter(_no_farewell)
-        sys.stderr.write(f"ibisagent: MCP at http://{serving.host}:{serving.port}/mcp, Ctrl-C to end\n")
-    server.run("stdio" if stdio else "streamable-http")
+    server = make_server(desk, stdio=stdio, host=serving.host)
+    if stdio:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a thread that waits for the next line would hold the process
+        server.run("stdio")
+        return
+    import uvicorn
+
+    _require_free(serving.host, serving.port)
+    logging.getLogger("mcp.server.streamable_http").addFilter(_no_farewell)
+    sys.stderr.write(f"ibisagent: MCP at http://{serving.host}:{serving.port}/mcp, Ctrl-C to end\n")
+    app = server.streamable_http_app()
+    uvicorn.run(app, host=serving.host, port=serving.port, log_level="error", timeout_graceful_shutdown=2)
+
+
+def _require_free(host: str, port: int) -> None:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        socket.create_server((host, port), family=found[0][0]).close()
+    except OSError as error:
+        got = f"got --host {host} --port {port}, which cannot be listened at"
+        raise InputError(f"{got} ({reason_of(error)}); choose another") from None
 
 
 def _no_farewell(record: logging.LogRecord) -> bool:

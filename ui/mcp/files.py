@@ -6,6 +6,7 @@ other path outside. What lies outside is refused in the same words whether it is
 
 import os
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 from ibisagent.tools.errors import InputError
@@ -17,6 +18,7 @@ __all__ = ["admitted", "open_allowed", "require_roots", "root_of"]
 
 _HEADER = 2**20  # bytes at the head of a volume in which it may name another file
 _MIB = 2**20
+_MOST_FILES = 2**16 + 1  # more than a series may have, which its reader refuses
 
 
 def require_roots(folders: Iterable[Path]) -> tuple[Path, ...]:
@@ -54,7 +56,9 @@ def admitted(given: str, roots: Sequence[Path], most: int) -> Path:
         raise InputError("path: it lies outside the folders that this server may read; name a file inside them")
     found = next((place for place in inside if os.path.exists(place)), inside[0])
     if os.path.isdir(found):
-        files = [Path(folder) / name for folder, _, names in os.walk(found) for name in names]
+        files = list(
+            islice((Path(folder) / name for folder, _, names in os.walk(found) for name in names), _MOST_FILES)
+        )
     else:
         require_file(found)
         files = [found, *_named_by(found)]
@@ -81,8 +85,8 @@ def _named_by(path: Path) -> list[Path]:
     if not path.name.lower().endswith(VOLUME_ENDINGS):
         return []
     with path.open("rb") as file:
-        head = file.read(_HEADER)
-    return [path.parent / name for name in os.listdir(path.parent) if os.fsencode(name) in head]
+        head = file.read(_HEADER).decode("utf-8", "replace")  # as the readers take it
+    return [path.parent / name for name in os.listdir(path.parent) if name in head]
 
 
 def _require_bytes(size: int, most: int) -> None:

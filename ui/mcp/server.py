@@ -67,13 +67,16 @@ class Exported(BaseModel):
     files: dict[str, str]
 
 
-def make_server(desk: Desk, *, stdio: bool, host: str = "127.0.0.1", port: int = 8000) -> FastMCP[Any]:
-    """Put the tools and resources of a desk on a server; ``stdio``: its standard output carries the messages."""
+def make_server(desk: Desk, *, stdio: bool, host: str = "127.0.0.1") -> FastMCP[Any]:
+    """Put the tools and resources of a desk on a server.
+
+    ``stdio``: its standard output carries the messages. ``host``: where it will listen, else; at a loopback address
+    only requests that name one are answered, so that no web page can lead a browser to it.
+    """
     server: FastMCP[Any] = FastMCP(
         "ibisagent",
         instructions=_INSTRUCTIONS,
         host=host,
-        port=port,
         log_level="ERROR",
         max_request_body_size=desk.limits.message_bytes,
         max_sessions=desk.limits.connections,
