@@ -20,12 +20,12 @@ from ibisagent.tools.masks import Rle, decode
 
 __all__ = ["overlay_block", "pictures_beside", "pictures_middleware"]
 
-_SIDE = 320  # pixels
-_QUALITY = 85
+_SIDE = 256  # pixels
+_QUALITY = 75
 
 
 def overlay_block(image: MedicalImage, rle: Rle) -> dict[str, Any]:
-    """Draw a mask over its image, at most 320 pixels a side, as LangChain's standard content block with a JPEG."""
+    """Draw a mask over its image, at most 256 pixels a side, as LangChain's standard content block with a JPEG."""
     drawn = fit(overlay(image.pixels, decode(rle)), _SIDE)
     kept = io.BytesIO()
     Image.fromarray(drawn).save(kept, format="JPEG", quality=_QUALITY)
@@ -53,7 +53,7 @@ def _beside(messages: Sequence[BaseMessage]) -> Iterator[BaseMessage]:
                 yield message
                 continue
             words = [block for block in blocks if not _is_picture(block)]
-            yield message.model_copy(update={"content": words})
+            yield message.model_copy(update={"content": words or "The picture follows."})
             call = message.tool_call_id if isinstance(message, ToolMessage) else ""
             shown += [{"type": "text", "text": f"The picture of the result of call {call}:"}, *pictures]
         if shown:
