@@ -40,7 +40,7 @@ types: $(DEV)
 	$(BIN)/mypy
 
 bench: $(DEV)
-	$(BIN)/python -m ibisagent.evals.bench --sam
+	$(BIN)/python -m ibisagent.evals.bench --sam --policy
 
 picture: $(READY)
 	$(BIN)/python -m ibisagent.ui.specimen

@@ -1,7 +1,8 @@
 """What the loop itself costs: a step's time less the time inside policy and segmenter, with no checkpointer.
 
 Run it as ``python -m ibisagent.evals.bench``. Every figure comes with its ratio to one copy of the picture measured in
-the same run, so that figures of different machines can be compared. ``--sam`` measures episodes with SAM 2 instead.
+the same run, so that figures of different machines can be compared. ``--sam`` also measures episodes with SAM 2, and
+``--policy`` those with a vision-language model, alone and sixteen at once.
 """
 
 import statistics
@@ -25,10 +26,11 @@ from ibisagent.tools.images import open_image
 from ibisagent.tools.segmenters import Prediction
 from ibisagent.tools.segmenters.disk import DiskSegmenter
 
-if TYPE_CHECKING:  # it needs torch and sam2
+if TYPE_CHECKING:  # they need torch and sam2
+    from ibisagent.evals.policy_cost import LoopCosts
     from ibisagent.evals.sam_cost import EpisodeCosts
 
-__all__ = ["copy_cost", "main", "sam_table", "step_costs"]
+__all__ = ["copy_cost", "main", "policy_table", "sam_table", "step_costs"]
 
 _CLICKS = 19
 
@@ -122,6 +124,27 @@ def sam_table(costs: "EpisodeCosts", side: int, clicks: int) -> Table:
     return table
 
 
+def policy_table(costs: "LoopCosts") -> Table:
+    """Put episodes with a vision-language model beside the released steps, and many at once beside one by one."""
+    table = Table("", "ours, s", "the other, s", "ratio", title="A small Qwen2.5-VL and SAM 2.1 tiny, one CPU thread")
+    count = costs.episodes
+    rows = {
+        "an episode, and by the released loop's steps": (costs.alone, costs.official),
+        f"{count} episodes at once, and by the released loop's steps": (costs.together, costs.official_many),
+        f"{count} episodes at once, and one after another": (costs.together, costs.one_by_one),
+        f"the policy's time for a reply, {count} at once, and alone": (costs.reply_together, costs.reply_alone),
+    }
+    for name, (ours, other) in rows.items():
+        table.add_row(name, f"{ours:.3f}", f"{other:.3f}", f"{ours / other:.2f}")
+    same = 1 - len(costs.differing) / costs.replies
+    table.caption = f"{same:.1%} of {costs.replies} replies equal token by token"
+    if costs.differing:
+        table.caption += "; others: " + ", ".join(
+            f"episode {episode}, turn {turn}" for episode, turn in costs.differing
+        )
+    return table
+
+
 def own_table() -> Table:
     """Measure the loop's own cost at both sizes, with and without a listener."""
     table = Table("picture", "median ms a step", "p95 ms", "in picture copies", title="Own cost of a step")
@@ -134,13 +157,18 @@ def own_table() -> Table:
 
 
 def main() -> None:
-    """Print the loop's own cost; with ``--sam`` also an episode with SAM 2.1 tiny, which needs the extra ``sam2``."""
+    """Print the loop's own cost, and what the options ask for, which needs the extras ``models`` and ``sam2``."""
     console = Console()
     console.print(own_table())
     if "--sam" in sys.argv[1:]:
         from ibisagent.evals.sam_cost import episode_costs
 
         console.print(sam_table(episode_costs(512, 10), 512, 10))
+    if "--policy" in sys.argv[1:]:
+        from ibisagent.evals.policy_cost import loop_costs, random_qwen
+        from ibisagent.evals.sam_cost import tiny
+
+        console.print(policy_table(loop_costs(random_qwen(), tiny(512))))
 
 
 if __name__ == "__main__":

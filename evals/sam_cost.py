@@ -24,7 +24,17 @@ from ibisagent.tools.segmenters.sam.sam2_package import Sam2Package, build, publ
 from ibisagent.tools.segmenters.sam.segmenter import SamSegmenter
 from ibisagent.tools.segmenters.sam.views import SquashedView
 
-__all__ = ["EpisodeCosts", "circle", "episode_costs", "official_episode", "our_episode", "tiny"]
+__all__ = [
+    "EpisodeCosts",
+    "circle",
+    "episode_costs",
+    "official_answer",
+    "official_episode",
+    "official_features",
+    "our_episode",
+    "picture",
+    "tiny",
+]
 
 _CPU = torch.device("cpu")
 
@@ -56,23 +66,35 @@ def circle(clicks: int) -> list[Click]:
 
 
 def official_episode(model: Any, pixels: Pixels, clicks: Sequence[Click]) -> list[Mask]:
-    """Make the calls of `SAM2ImagePredictor`: the image once, then all clicks so far with the last logits, each click.
-
-    Three masks are asked for after the first click alone.
-    """
+    """Make the calls of `SAM2ImagePredictor`: the image once, then each time all clicks so far."""
     masks, logits = [], None
     with torch.inference_mode():
-        features = _official_features(model, pixels)
+        features = official_features(model, pixels)
         for count in range(1, len(clicks) + 1):
-            low, scores = _official_click(model, features, clicks[:count], logits)
-            best = low[:, int(scores[0].argmax())][:, None]
-            large = interpolate(best.float(), pixels.shape[:2], mode="bilinear", align_corners=False)
-            masks.append((large[0, 0] > 0).numpy())
-            logits = best.clamp(-32.0, 32.0)
+            mask, logits = official_answer(model, features, clicks[:count], logits, pixels.shape[:2])
+            masks.append(mask)
     return masks
 
 
-def _official_features(model: Any, pixels: Pixels) -> list[torch.Tensor]:
+def official_answer(
+    model: Any,
+    features: list[torch.Tensor],
+    clicks: Sequence[Click],
+    logits: torch.Tensor | None,
+    shape: tuple[int, ...],
+) -> tuple[Mask, torch.Tensor]:
+    """Answer all clicks so far: the mask, of ``shape`` (H, W), and its logits, (1, 1, h, w), for the next call.
+
+    Three masks are asked for after the first click alone.
+    """
+    low, scores = _official_click(model, features, clicks, logits)
+    best = low[:, int(scores[0].argmax())][:, None]
+    large = interpolate(best.float(), shape, mode="bilinear", align_corners=False)
+    return (large[0, 0] > 0).numpy(), best.clamp(-32.0, 32.0)
+
+
+def official_features(model: Any, pixels: Pixels) -> list[torch.Tensor]:
+    """Encode an image, (H, W, 3) uint8, as the predictor's `set_image` does."""
     image = torch.tensor(pixels).permute(2, 0, 1)[None] / 255
     side = model.image_size
     image = interpolate(image, (side, side), mode="bilinear", align_corners=False, antialias=True)
@@ -133,7 +155,7 @@ def episode_costs(side: int = 512, clicks: int = 10, repeats: int = 5) -> Episod
 
 
 def _measured(model: Any, side: int, clicks: Sequence[Click], repeats: int) -> EpisodeCosts:
-    pixels = _picture(side)
+    pixels = picture(side)
     package, prepared = Sam2Package(model), SquashedView().prepare(pixels, Frame.squashed(pixels.shape, side))
     with torch.inference_mode():
         features, questions = package.encode(prepared), _questions(side, clicks)
@@ -150,7 +172,7 @@ def _measured(model: Any, side: int, clicks: Sequence[Click], repeats: int) -> E
     return EpisodeCosts(encoder, decoders / len(clicks), *episodes)
 
 
-def _picture(side: int) -> Pixels:
+def picture(side: int) -> Pixels:
     """Draw a bright ellipse in a body, (side, side, 3): masks of noise would cost the loop more than real ones."""
     y, x = np.mgrid[:side, :side] / side
     body, target = (2 * x - 1) ** 2 + (2 * y - 1) ** 2 < 0.9, (x - 0.6) ** 2 + 2 * (y - 0.5) ** 2 < 0.03

@@ -37,8 +37,8 @@ class ProcessorInputs:
         """Open the processor of a model folder."""
         from transformers import AutoProcessor
 
-        processor: Any = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        return cls(processor)
+        opener: Any = AutoProcessor
+        return cls(opener.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
 
     def limit(self, most: int) -> None:
         """Let no picture have more than ``most`` pixels; larger ones are shrunk."""
