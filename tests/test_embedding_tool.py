@@ -6,9 +6,14 @@ import os
 import numpy as np
 import pytest
 from fakes import STOP, By, Counting, Watched, positive, script
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage
+from langgraph.types import Command
+from parents import Scripted, calls
 from PIL import Image
 
 from ibisagent.agent import LoopConfig, RunStore, build_graph
+from ibisagent.agent.checkpoints import open_checkpointer
 from ibisagent.agent.embedding import Pictures, segmentation_tool
 from ibisagent.agent.replay import replay
 from ibisagent.agent.trajectory import read_trajectories
@@ -184,6 +189,33 @@ def test_the_record_of_a_run_replays(root, tmp_path):
     assert record.image["uri"] == os.path.join("..", "DOE^JANE", "scan.png")
     assert replay(record, "geocut", open_image(records / record.image["uri"])).differences == ()
     assert record.mask == message.artifact["rle"]
+
+
+def test_a_record_that_cannot_be_written_does_not_cost_the_mask(root, tmp_path):
+    records = tmp_path / "records"
+    with pytest.raises(InputError, match="no such folder"):
+        segmentation_tool("centre", "disk", root=root, records=records)
+    records.mkdir()
+    tool = segmentation_tool("centre", "disk", root=root, records=records)
+    records.rmdir()
+    message = told(tool)
+    assert message.content.endswith("The record of the run could not be written; tell the operator.")
+    assert (message.status, message.artifact["found"], message.artifact["trajectory"]) == ("success", True, None)
+
+
+def test_neither_checkpoints_nor_questions_hold_a_place(root, tmp_path):
+    """The parent's database keeps every step of the run inside."""
+    with open_checkpointer(tmp_path / "parent.db") as saver:
+        tool = segmentation_tool("centre", "disk", LoopConfig(review=True), root=root, records=tmp_path)
+        model = Scripted(replies=[calls((tool.name, ASK)), AIMessage("Done.")])
+        agent = create_agent(model, [tool], checkpointer=saver)
+        agent.invoke({"messages": [("user", "x")]}, {"configurable": {"thread_id": "1"}})
+        ended = agent.invoke(Command(resume="accept"), {"configurable": {"thread_id": "1"}})
+    kept = b"".join(path.read_bytes() for path in tmp_path.glob("parent.db*"))
+    assert ended["messages"][2].artifact["rle"]["counts"].encode() in kept
+    assert b"scan.png" in kept
+    assert b"DOE" not in kept
+    assert str(tmp_path).encode() not in kept
 
 
 def test_one_store_of_images_serves_several_tools(root):

@@ -29,6 +29,7 @@ from ibisagent.agent.stores import RunStore
 from ibisagent.agent.trajectory import trajectory, write_trajectory
 from ibisagent.tools.clicks import Box
 from ibisagent.tools.errors import InputError, StoreError
+from ibisagent.tools.files import require_writable_folder
 from ibisagent.tools.masks import Rle, encode, read_mask
 from ibisagent.tools.segmenters import Segmenter
 from ibisagent.tools.segmenters.memo import Memo
@@ -84,6 +85,8 @@ def segmentation_tool(
     """
     if images is not None and root is not None:
         raise InputError("got root and images, expected one of them; leave root out")
+    if records is not None:
+        require_writable_folder(records)
     known = images if images is not None else Pictures(root if root is not None else Path.cwd())
     graph = build_graph(policy, segmenter, config, images=known, store=store)
     desk = _Desk(graph, known, Path(records) if records is not None else None, picture)
@@ -164,22 +167,25 @@ class _Desk:
 
     def finish(self, ended: Output) -> Answer:
         """Say what a run ended with, and write its record."""
-        told = told_by(self.graph, ended)
-        artifact = plain(self.graph, ended) | {"trajectory": self._recorded(ended)}
+        text = told_by(self.graph, ended).text
+        artifact: dict[str, Any] = plain(self.graph, ended) | {"trajectory": None}
+        if self.records is not None:
+            try:
+                artifact["trajectory"] = self._recorded(ended, self.records)
+            except (InputError, StoreError):  # a full disk does not cost the mask
+                text += " The record of the run could not be written; tell the operator."
         if not self.picture:
-            return told.text, artifact
+            return text, artifact
         image = self.graph.parts.images.open(ended["image"])
-        return [{"type": "text", "text": told.text}, overlay_block(image, ended["mask"])], artifact
+        return [{"type": "text", "text": text}, overlay_block(image, ended["mask"])], artifact
 
-    def _recorded(self, ended: Output) -> str | None:
-        if self.records is None:
-            return None
+    def _recorded(self, ended: Output, folder: Path) -> str:
         record = trajectory(self.graph, ended)
         source = self.pictures.source(record.image["uri"]) if record.image["uri"] is not None else None
         if isinstance(source, str | os.PathLike):  # beside the record a path means one relative to it
-            record = replace(record, image=record.image | {"uri": os.path.relpath(source, self.records)})
+            record = replace(record, image=record.image | {"uri": os.path.relpath(source, folder)})
         digest = hashlib.sha256(json.dumps(record.to_json(), sort_keys=True).encode()).hexdigest()
-        write_trajectory(self.records / f"{digest[:16]}.json", record)
+        write_trajectory(folder / f"{digest[:16]}.json", record)
         return f"{digest[:16]}.json"
 
 
