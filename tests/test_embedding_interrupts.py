@@ -1,12 +1,15 @@
 """A person inside a parent: the question surfaces there, and the answer finds its run."""
 
 import asyncio
+import time
 
 import pytest
-from fakes import STOP, Counting, Watched, negative, positive, script
+from fakes import STOP, By, Counting, Watched, negative, positive, script
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
 from langgraph.types import Command
 from parents import DOORS, REQUEST, door
 from scripted import Scripted, calls
@@ -103,6 +106,40 @@ def test_two_interrupts_at_once_are_answered_by_their_ids(kind, last, pixels):
     masks = read(graph.invoke(Command(resume={question.id: "accept"}), THREAD))
     at = {request: (decode(mask)[19, 25], decode(mask)[77, 102]) for request, mask in masks.items()}
     assert at == {first: (True, False), last: (False, True)}
+
+
+class Uneven(Pictures):
+    """Takes its time over one name, another one each time, so that calls begin in another order."""
+
+    late = "a"
+
+    def admit(self, source):
+        time.sleep(0.2 * (source == self.late))
+        return super().admit(source)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["threads", "tasks"])
+def test_calls_that_share_a_node_s_task_find_their_own_runs_again(asynchronous, pixels):
+    """A bare `ToolNode` runs all calls of a message in one task; whichever begins first, none goes on with another's."""
+    pictures = Uneven({name: pixels for name in "abc"})
+    by_name = By(lambda look: STOP if look.step else positive(0.2 + 0.3 * "abc".index(look.request[-1]), 0.5))
+    tool = segmentation_tool(by_name, "disk", REVIEW, images=pictures)
+    graph = StateGraph(MessagesState).add_node("tools", ToolNode([tool])).add_edge(START, "tools")
+    graph = graph.compile(checkpointer=InMemorySaver())
+
+    def invoke(given):
+        return asyncio.run(graph.ainvoke(given, THREAD)) if asynchronous else graph.invoke(given, THREAD)
+
+    asked = [("segment_image", {"image": name, "request": f"Segment {name}"}) for name in "abc"]
+    ended = invoke({"messages": [calls(*asked)]})
+    for late in "cbaab":
+        if not waiting(graph):
+            break
+        pictures.late = late
+        ended = invoke(Command(resume={question.id: "accept" for question in waiting(graph)}))
+    told = [(one.artifact["image"]["uri"], one.artifact["request"]) for one in ended["messages"][1:]]
+    assert told == [(name, f"Segment {name}") for name in "abc"]
+    assert [round(one.artifact["measurements"]["centroid"][0], 1) for one in ended["messages"][1:]] == [0.2, 0.5, 0.8]
 
 
 def test_a_mask_of_an_earlier_turn_is_found_in_the_parent_s_messages(pixels):

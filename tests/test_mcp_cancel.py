@@ -103,7 +103,7 @@ def test_a_session_whose_correction_was_cancelled_goes_on(log, image):
     async def ask():
         async with over_stdio(**slow(log, 0.2, run=4)) as client:
             _, begun = await call(client, "segment", image=image, request="x")
-            session, click = begun["session"], {"x": 0.9, "y": 0.9}
+            session, click = begun["session"], [0.9, 0.9]
             await cancelled(client, log, 6, "refine", session=session, click=click, go_on=True)
             _, after = await call(client, "measure", session=session)
             _, undone = await call(client, "refine", session=session, undo=True, go_on=True)

@@ -109,7 +109,7 @@ def test_without_a_policy_the_client_is_the_one_who_clicks(pixels):
         async with over_stdio("--policy", "none") as client:
             words = await refused(client, "segment", image=url_of(pixels), request="x")
             _, begun = await call(client, "segment", image=url_of(pixels), request="x", region=[0.2, 0.1, 0.9, 0.7])
-            click = {"x": 0.55, "y": 0.42}
+            click = [0.55, 0.42]
             _, refined = await call(client, "refine", session=begun["session"], click=click, go_on=True)
             return words, begun, refined
 

@@ -110,7 +110,7 @@ def test_the_langchain_adapters_give_the_mask_of_a_direct_call(root, url):
             {"type": "tool_call", "id": "1", "name": "segment", "args": {"image": "scan.png", "request": REQUEST}}
         )
         session = said.artifact["structured_content"]["session"]
-        corrected = await tools["refine"].ainvoke({"session": session, "click": {"x": 0.1, "y": 0.1}})
+        corrected = await tools["refine"].ainvoke({"session": session, "click": [0.1, 0.1]})
         await tools["refine"].ainvoke({"session": session, "undo": True})
         uri = f"ibisagent://session/{session}/mask.png"
         [blob] = await client.get_resources("ibisagent", uris=[uri])
@@ -146,7 +146,7 @@ def test_a_session_is_corrected_measured_and_undone(root, url):
             said, begun = await call(client, "segment", progress, image="scan.png", request=REQUEST)
             session = begun["session"]
             before = await mask_of(client, session)
-            click = {"x": 0.05, "y": 0.9, "positive": True}
+            click = [0.05, 0.9]
             corrected = await call(client, "refine", progress, session=session, click=click)
             after = await mask_of(client, session)
             undone = await call(client, "refine", progress, session=session, undo=True)

@@ -77,7 +77,7 @@ def fitted(rng, tool, arguments):
             arguments["mask"] = rng.choice([None, "mask.png"])
     if isinstance(arguments, dict) and tool == "refine" and rng.random() < 0.7:
         corner = [round(rng.random(), 2), round(rng.random(), 2)]
-        kept = {"click": {"x": corner[0], "y": corner[1]}, "box": [*corner, 1, 1], "undo": True}
+        kept = {"click": corner, "box": [*corner, 1, 1], "undo": True}
         name = rng.choice(list(kept))
         arguments = {"session": arguments.get("session"), name: kept[name], "go_on": rng.random() < 0.3}
     if isinstance(arguments, dict) and tool == "export" and rng.random() < 0.7:

@@ -51,7 +51,7 @@ async def everything(client):
     """Use every tool and some resources."""
     _, told = await call(client, "segment", image="scan.png", request="Segment the liver lesion.")
     session = told["session"]
-    await call(client, "refine", session=session, click={"x": 0.3, "y": 0.4}, go_on=True)
+    await call(client, "refine", session=session, click=[0.3, 0.4], go_on=True)
     await call(client, "measure", session=session)
     _, exported = await call(client, "export", session=session, formats=["png", "overlay", "json", "trajectory"])
     for uri in exported["resources"].values():

@@ -1,9 +1,10 @@
 """What the tools do: sessions begun, corrected, measured and written out, for one owner at a time."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from langgraph.checkpoint.memory import InMemorySaver
@@ -35,8 +36,8 @@ class Asked:
 
     image: str
     request: str
-    region: tuple[float, float, float, float] | None = None
-    mask: str | Rle | None = None
+    region: Sequence[float] | None = None
+    mask: str | Mapping[str, Any] | None = None
     slice: str | None = None
     window: str | None = None
 
@@ -67,7 +68,7 @@ class Desk:
         """Run the loop in a session of its own; the session is kept when the run has ended."""
         if not self.acts and asked.region is None and asked.mask is None:
             raise InputError("region: got none, but this server has no clicking model; give a region or a mask")
-        prompts = [Box(*asked.region)] if asked.region is not None else []
+        prompts = [_box(*asked.region)] if asked.region is not None else []
         given = (self.sessions.find(asked.mask, owner) if isinstance(asked.mask, str) else None) or asked.mask
         async with self.slots:
             image = await asyncio.to_thread(self._open, asked)
@@ -82,7 +83,7 @@ class Desk:
     def _open(self, asked: Asked) -> MedicalImage:
         return open_allowed(asked.image, self.roots, self.limits, slice=asked.slice, window=asked.window)
 
-    def _mask(self, given: str | Rle | Session, image: MedicalImage) -> NDArray[np.bool_]:
+    def _mask(self, given: str | Mapping[str, Any] | Session, image: MedicalImage) -> NDArray[np.bool_]:
         if isinstance(given, Session):
             return read_mask(working.standing(given)["mask"], image)
         if isinstance(given, str):
@@ -90,10 +91,11 @@ class Desk:
                 return read_mask(admitted(given, self.roots, self.limits.file_bytes), image)
             except InputError as error:
                 raise InputError(f"mask: {str(error).partition(': ')[2]}") from None  # without the file's name
-        if list(given["size"]) != list(image.shape):  # before memory is taken for it
-            expected = f"expected the image's {list(image.shape)}"
-            raise InputError(f"mask: got one of {given['size']}, {expected}; encode it anew")
-        return decode(given)
+        if given.get("size") != list(image.shape):  # before memory is taken for it
+            raise InputError(
+                f"mask: expected COCO run lengths with the image's size {list(image.shape)}; encode it anew"
+            )
+        return decode(Rle(size=list(image.shape), counts=given.get("counts", "")))
 
     async def refine(
         self, handle: str, action: Action, owner: str | None, tell: Tell, *, go_on: bool = False
@@ -140,3 +142,7 @@ class Desk:
             return dict.fromkeys(names)
         made = {name: exporting.content(session, state, name, self.roots) for name in names}
         return {name: exporting.write(self.out, session, name, content) for name, content in made.items()}
+
+
+def _box(x0: float, y0: float, x1: float, y1: float) -> Box:
+    return Box(x0, y0, x1, y1)

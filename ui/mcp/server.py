@@ -15,7 +15,6 @@ from pydantic import BaseModel, Field
 from ibisagent.agent import Action, Backtrack, Box, Click
 from ibisagent.agent.embedding.telling import Told, apology
 from ibisagent.tools.errors import IbisError, InputError
-from ibisagent.tools.masks import Rle
 from ibisagent.tools.measure import describe
 from ibisagent.ui.mcp.desk import Asked, Desk
 from ibisagent.ui.mcp.exporting import FORMATS, MEDIA
@@ -30,17 +29,10 @@ _INSTRUCTIONS = """Segment medical images by reasoning and clicking. `segment` g
 _log = logging.getLogger(__name__)
 
 
-class Point(BaseModel):
-    """A click: x to the right and y down, in [0, 1] of the displayed picture; positive: this is the target."""
-
-    x: Annotated[float, Field(ge=0, le=1)]
-    y: Annotated[float, Field(ge=0, le=1)]
-    positive: bool = True
-
-
 Unit = Annotated[float, Field(ge=0, le=1)]
+Spot = Annotated[list[Unit], Field(min_length=2, max_length=2, description="x, y in [0, 1] of the displayed picture.")]
 Region = Annotated[
-    tuple[Unit, Unit, Unit, Unit], Field(description="x0, y0, x1, y1 in [0, 1] of the displayed picture.")
+    list[Unit], Field(min_length=4, max_length=4, description="x0, y0, x1, y1 in [0, 1] of the displayed picture.")
 ]
 Handle = Annotated[str, Field(max_length=100, description="The session's handle, as segment gave it.")]
 Format = Literal["png", "overlay", "trajectory", "json", "nifti", "nrrd", "dicom-seg"]
@@ -99,7 +91,7 @@ def _add_segment(server: FastMCP[Any], desk: Desk) -> None:
         request: Annotated[str, Field(max_length=2000, description="What to segment, in words.")],
         region: Region | None = None,
         mask: Annotated[
-            str | Rle | None,
+            str | dict[str, Any] | None,
             Field(description="A mask to refine: an earlier session's handle, a file, or COCO run lengths."),
         ] = None,
         slice: Annotated[
@@ -119,14 +111,15 @@ def _add_refine(server: FastMCP[Any], desk: Desk) -> None:
     async def refine(
         context: Context[Any, Any, Any],
         session: Handle,
-        click: Point | None = None,
+        click: Spot | None = None,
+        positive: Annotated[bool, Field(description="The click is on the target, not beside it.")] = True,
         box: Region | None = None,
         undo: bool = False,
         go_on: Annotated[bool, Field(description="Let the clicking model go on after it.")] = False,
     ) -> Annotated[CallToolResult, Segmented]:
         """Correct a session's mask with one click, one box, or by undoing what was done last."""
         with _in_words():
-            action = _action(click, box, undo)
+            action = _action(click, positive, box, undo)
             held, told = await desk.refine(session, action, _owner(context), _progress(context), go_on=go_on)
         return _segmented(held, told)
 
@@ -172,12 +165,16 @@ def _add_resource(server: FastMCP[Any], desk: Desk, name: str, media: str) -> No
         return made.decode() if media == "application/json" else made
 
 
-def _action(click: Point | None, box: tuple[float, float, float, float] | None, undo: bool) -> Action:
-    given: list[Action] = [
-        *([Click(click.x, click.y, click.positive)] if click is not None else []),
-        *([Box(*box)] if box is not None else []),
-        *([Backtrack()] if undo else []),
-    ]
+def _action(click: list[float] | None, positive: bool, box: list[float] | None, undo: bool) -> Action:
+    given: list[Action] = []
+    if click is not None:
+        x, y = click
+        given.append(Click(x, y, positive))
+    if box is not None:
+        x0, y0, x1, y1 = box
+        given.append(Box(x0, y0, x1, y1))
+    if undo:
+        given.append(Backtrack())
     if len(given) != 1:
         raise InputError(f"refine: expected one of click, box and undo, got {len(given)}; call once for each")
     return given[0]
