@@ -4,6 +4,7 @@ import base64
 import io
 import json
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -203,6 +204,25 @@ def test_files_are_exported_under_the_output_folder_alone(root, tmp_path):
     for name in ("mask.png", "mask.json"):
         assert np.array_equal(read_mask(tmp_path / "out" / files[name], image), decode(direct(root)["mask"]))
     assert "DICOM" in words
+
+
+def test_a_slice_s_mask_comes_back_on_the_grid_of_its_volume(root, url, tmp_path):
+    voxels = np.stack([np.asarray(Image.open(root / "scan.png")).T] * 3, axis=2)
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([0.5, 0.75, 3.0, 1.0])), root / "volume.nii.gz")
+
+    async def ask():
+        async with over_http(url) as client:
+            _, told = await call(client, "segment", image="volume.nii.gz", request=REQUEST, slice="axial:1")
+            _, exported = await call(client, "export", session=told["session"], formats=["nifti"])
+            return told, await resource(client, exported["resources"]["mask.nii.gz"])
+
+    told, made = run(ask)
+    image = open_image(root / "volume.nii.gz", slice="axial:1")
+    expected = build_graph("centre", "geocut").invoke({"image": image, "request": REQUEST})
+    assert told["measurements"] == expected["measurements"]
+    assert told["measurements"]["area_mm2"] > 0
+    (tmp_path / "mask.nii.gz").write_bytes(made)
+    assert np.array_equal(read_mask(tmp_path / "mask.nii.gz", image), decode(expected["mask"]))
 
 
 def test_without_an_output_folder_an_export_is_resources(root, url):

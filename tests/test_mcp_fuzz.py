@@ -2,13 +2,15 @@
 
 import json
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from mcp.shared.exceptions import McpError
 from PIL import Image
 
-from tests.mcps import call, http_server, over_http, over_stdio, run
+from tests.mcps import MCP, call, http_server, over_http, over_stdio, run
 
 JUNK = [
     None,
@@ -29,6 +31,9 @@ JUNK = [
     "[1",
 ]
 WORDS = ["scan.png", "mask.png", "none.png", "data:image/png;base64,AAAA", "middle", "liver", "40,400", "p1,p99", "x"]
+
+
+URIS = list(enumerate(["", "file:///etc/passwd", "ibisagent://session/x/mask.png", "ibisagent://session/../x", 7]))
 
 
 @pytest.fixture
@@ -126,6 +131,38 @@ def test_a_thousand_random_calls_over_http(root):
 
     with http_server("--policy", "random", "--max-steps", 4, "--segmenter", "disk", "--root", root) as url:
         check(*run(ask, url))
+
+
+def test_lines_that_are_no_messages_are_outlived():
+    rng = random.Random(0)
+    junk = [bytes(rng.randrange(256) for _ in range(60)).replace(b"\n", b"") for _ in range(50)]
+    wrong = [
+        None,
+        [],
+        {"name": 7},
+        {"name": "segment", "arguments": [1]},
+        {"name": "segment", "arguments": {"image": 1}},
+    ]
+    calls = [{"jsonrpc": "2.0", "id": n, "method": "tools/call", "params": each} for n, each in enumerate(wrong)]
+    reads = [{"jsonrpc": "2.0", "id": n + 9, "method": "resources/read", "params": {"uri": each}} for n, each in URIS]
+    lines = [*junk, b"[" * 5000, b"{}", b"null", b"", *(json.dumps(each).encode() for each in (*calls, *reads))]
+    version = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+    first = {"jsonrpc": "2.0", "id": "first", "method": "initialize", "params": version}
+    last = {"jsonrpc": "2.0", "id": "last", "method": "ping"}
+    everything = [json.dumps(first).encode(), *lines, json.dumps(last).encode(), b""]
+    process = subprocess.Popen(
+        [sys.executable, *MCP, "--policy", "centre"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    with process:
+        process.stdin.write(b"\n".join(everything))
+        process.stdin.flush()
+        said = next(line for line in process.stdout if b'"last"' in line)
+        process.stdin.close()
+        assert process.wait(30) == 0
+    assert json.loads(said)["result"] == {}
 
 
 def check(worked, refused, told):
