@@ -118,6 +118,11 @@ def test_a_header_s_data_file_must_not_be_a_link_out(root, header):
         admitted("volume.nhdr", [root], GIB)
 
 
+def test_other_neighbours_of_a_header_do_not_matter(root):
+    (root / "volume.nrrd").write_bytes(b"NRRD0004\ntype: uint8\nencoding: raw\n\nlink.png huge.png")
+    assert admitted("volume.nrrd", [root], GIB) == root / "volume.nrrd"
+
+
 def test_a_header_s_data_file_is_weighed(root):
     (root / "volume.nhdr").write_text("NRRD0004\ntype: uint8\ndata file: voxels.raw\n\n")
     with (root / "voxels.raw").open("wb") as file:

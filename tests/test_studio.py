@@ -8,6 +8,7 @@ import json
 import pytest
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
 from PIL import Image
 
 from ibisagent.agent import ImageStore, build_graph
@@ -97,7 +98,7 @@ def test_a_later_message_goes_on_from_the_mask_in_force(png, pixels):
         ({"type": "text", "text": "more"}, "no message has a picture"),
         ({"type": "image", "url": "../scan.png"}, "outside the folder"),
         ({"type": "image", "url": "none.png"}, "no file"),
-        ({"type": "image", "url": "https://host/scan.png"}, "outside the folder"),
+        ({"type": "image", "url": "https://host/scan.png"}, "nothing is fetched"),
         ({"type": "image", "base64": "AAAA", "mime_type": "image/png"}, "no base64 picture"),
         ({"type": "image", "file_id": "7"}, "neither base64 nor a url"),
     ],
@@ -124,6 +125,17 @@ def test_steps_reach_the_stream_of_the_chat(loop, png):
         ]
 
     assert asyncio.run(events()).count("step") == 2
+
+
+def test_a_person_in_the_studio_clicks_through_interrupts(png, pixels):
+    chat = chat_graph(lambda: build_graph("person", "disk"))
+    chat.checkpointer = InMemorySaver()
+    words = [Command(resume="Positive Point (0.5, 0.4)"), Command(resume="Terminate")]
+    state = asyncio.run(said(chat, asked(forms(png)[0]), config=THREAD))
+    assert state["__interrupt__"][0].value["ask"]
+    state = asyncio.run(said(chat, *words, config=THREAD))
+    once = build_graph(script(positive(0.5, 0.4), STOP), "disk").invoke({"image": pixels, "request": REQUEST})
+    assert state["segmentation"]["rle"] == once["mask"]
 
 
 def test_a_failing_policy_is_told_in_words(png):

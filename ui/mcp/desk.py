@@ -92,9 +92,8 @@ class Desk:
             except InputError as error:
                 raise InputError(f"mask: {str(error).partition(': ')[2]}") from None  # without the file's name
         if given.get("size") != list(image.shape):  # before memory is taken for it
-            raise InputError(
-                f"mask: expected COCO run lengths with the image's size {list(image.shape)}; encode it anew"
-            )
+            size = list(image.shape)
+            raise InputError(f"mask: expected COCO run lengths with the image's size {size}; encode it anew")
         return decode(Rle(size=list(image.shape), counts=given.get("counts", "")))
 
     async def refine(

@@ -16,7 +16,7 @@ from ibisagent.ui.mcp.limits import Limits
 
 __all__ = ["admitted", "open_allowed", "require_roots", "root_of"]
 
-_HEADER = 2**20  # bytes at the head of a volume in which it may name another file
+_HEADER = 2**21  # bytes at the head of a volume in which it may name another file
 _MIB = 2**20
 _MOST_FILES = 2**16 + 1  # more than a series may have, which its reader refuses
 
@@ -56,9 +56,8 @@ def admitted(given: str, roots: Sequence[Path], most: int) -> Path:
         raise InputError("path: it lies outside the folders that this server may read; name a file inside them")
     found = next((place for place in inside if os.path.exists(place)), inside[0])
     if os.path.isdir(found):
-        files = list(
-            islice((Path(folder) / name for folder, _, names in os.walk(found) for name in names), _MOST_FILES)
-        )
+        every = (Path(folder) / name for folder, _, names in os.walk(found) for name in names)
+        files = list(islice(every, _MOST_FILES))
     else:
         require_file(found)
         files = [found, *_named_by(found)]
@@ -81,12 +80,13 @@ def _resolved(path: Path) -> Path:
 
 
 def _named_by(path: Path) -> list[Path]:
-    """List the neighbours that a volume's header may mean by its data file; NRRD and MetaImage allow no others."""
+    """List the neighbours that a NRRD or MetaImage header may mean by its data file; it can name no others."""
     if not path.name.lower().endswith(VOLUME_ENDINGS):
         return []
     with path.open("rb") as file:
-        head = file.read(_HEADER).decode("utf-8", "replace")  # as the readers take it
-    return [path.parent / name for name in os.listdir(path.parent) if name in head]
+        lines = file.read(_HEADER).decode("utf-8", "replace").split("\n")  # as the readers take them
+    naming = [line for line in lines if "datafile" in line.lower().replace(" ", "")]
+    return [path.parent / name for name in os.listdir(path.parent) if any(name in line for line in naming)]
 
 
 def _require_bytes(size: int, most: int) -> None:
