@@ -44,25 +44,26 @@ def root(tmp_path):
     return tmp_path
 
 
-def drawn(rng, schema, known, definitions, depth=0):
+def drawn(rng, schema, known, depth=0):
     """Draw a value of a JSON schema; now and then one of no schema at all."""
     if rng.random() < 0.04 or depth > 4:
         return rng.choice(JUNK)
-    if "$ref" in schema:
-        schema = definitions[schema["$ref"].rpartition("/")[2]]
     if "anyOf" in schema:
-        return drawn(rng, rng.choice(schema["anyOf"]), known, definitions, depth)
+        return drawn(rng, rng.choice(schema["anyOf"]), known, depth)
     if "enum" in schema:
         return rng.choice(schema["enum"])
     match schema.get("type"):
         case "object":
+            if "properties" not in schema:
+                return {"size": rng.choice([[64, 64], [9**6, 9**6]]), "counts": rng.choice(["PPP1", "PP", "", 7])}
             needed = schema.get("required", [])
             chosen = [name for name in schema["properties"] if name in needed or rng.random() < 0.5]
             chosen = [name for name in chosen if rng.random() > 0.02]
-            return {name: drawn(rng, schema["properties"][name], known, definitions, depth + 1) for name in chosen}
+            return {name: drawn(rng, schema["properties"][name], known, depth + 1) for name in chosen}
         case "array":
-            items = schema.get("prefixItems") or [schema.get("items", {})] * rng.randint(1, 6)
-            return sorted((drawn(rng, item, known, definitions, depth + 1) for item in items), key=str)
+            least, most = schema.get("minItems", 1), schema.get("maxItems", 6)
+            items = [schema.get("items", {})] * rng.randint(least, most)
+            return sorted((drawn(rng, item, known, depth + 1) for item in items), key=str)
         case "number":
             return rng.choice([rng.random(), rng.random(), 0, 1, 1.5, -0.0])
         case "integer":
@@ -97,7 +98,7 @@ async def survived(client, root, number):
     for _ in range(number):
         tool = rng.choice(list(tools)) if rng.random() < 0.97 else "none"
         schema = tools.get(tool, {"type": "object", "properties": {}})
-        arguments = fitted(rng, tool, drawn(rng, schema, known[-8:], schema.get("$defs", {})))
+        arguments = fitted(rng, tool, drawn(rng, schema, known[-8:]))
         arguments = json.loads(json.dumps(arguments).replace("NaN", "0.5").replace("\\ud800", "?"))
         try:
             result = await client.call_tool(tool, arguments)
