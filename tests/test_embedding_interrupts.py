@@ -120,8 +120,8 @@ class Uneven(Pictures):
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["threads", "tasks"])
 def test_calls_that_share_a_node_s_task_find_their_own_runs_again(asynchronous, pixels):
-    """A bare `ToolNode` runs all calls of a message in one task; whichever begins first, none goes on with another's."""
-    pictures = Uneven({name: pixels for name in "abc"})
+    """A bare `ToolNode` runs all calls of a message in one task, whichever of them begins first."""
+    pictures = Uneven(dict.fromkeys("abc", pixels))
     by_name = By(lambda look: STOP if look.step else positive(0.2 + 0.3 * "abc".index(look.request[-1]), 0.5))
     tool = segmentation_tool(by_name, "disk", REVIEW, images=pictures)
     graph = StateGraph(MessagesState).add_node("tools", ToolNode([tool])).add_edge(START, "tools")
@@ -137,6 +137,7 @@ def test_calls_that_share_a_node_s_task_find_their_own_runs_again(asynchronous, 
             break
         pictures.late = late
         ended = invoke(Command(resume={question.id: "accept" for question in waiting(graph)}))
+    assert all(one.status == "success" for one in ended["messages"][1:]), ended["messages"]
     told = [(one.artifact["image"]["uri"], one.artifact["request"]) for one in ended["messages"][1:]]
     assert told == [(name, f"Segment {name}") for name in "abc"]
     assert [round(one.artifact["measurements"]["centroid"][0], 1) for one in ended["messages"][1:]] == [0.2, 0.5, 0.8]

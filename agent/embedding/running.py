@@ -1,8 +1,12 @@
 """One run inside a parent: its events handed up, its end as plain JSON."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
 from typing import Any
+
+from langgraph._internal._constants import CONFIG_KEY_SCRATCHPAD
+from langgraph.config import get_config
+from langgraph.types import StreamMode
 
 from ibisagent.agent.embedding.telling import told_by
 from ibisagent.agent.graph import SegmentationGraph
@@ -12,24 +16,57 @@ __all__ = ["Write", "arun", "context_of", "plain", "run"]
 
 Write = Callable[[dict[str, Any]], None]
 
+_MODES: list[StreamMode] = ["custom", "values"]
+_FIRST, _ANEW = 1000, 10_000  # past the numbers of whatever else runs in the same task
 
-def run(graph: SegmentationGraph, start: Any, context: Any, write: Write) -> Output:
+
+def run(graph: SegmentationGraph, start: Any, context: Any, write: Write, number: int | None = None) -> Output:
     """Run ``graph`` inside a parent's node or tool, hand its events to ``write``, and give what it ends with.
 
     ``context``: the parent's own. An interrupt inside passes on to the parent, whose checkpointer keeps the run.
+    ``number``: that of the run among those of the same task, where these may begin in any order.
     """
     ended: Any = {}
-    for mode, chunk in graph.stream(start, stream_mode=["custom", "values"], context=context_of(context)):
-        ended = _heard(mode, chunk, write, ended)
+    for config in _configs(number):
+        for mode, chunk in graph.stream(start, config, stream_mode=_MODES, context=context_of(context)):
+            ended = _heard(mode, chunk, write, ended)
+        if ended.get("stop"):
+            break
     return ended  # type: ignore[no-any-return]
 
 
-async def arun(graph: SegmentationGraph, start: Any, context: Any, write: Write) -> Output:
+async def arun(graph: SegmentationGraph, start: Any, context: Any, write: Write, number: int | None = None) -> Output:
     """Do what `run` does."""
     ended: Any = {}
-    async for mode, chunk in graph.astream(start, stream_mode=["custom", "values"], context=context_of(context)):
-        ended = _heard(mode, chunk, write, ended)
+    for config in _configs(number):
+        async for mode, chunk in graph.astream(start, config, stream_mode=_MODES, context=context_of(context)):
+            ended = _heard(mode, chunk, write, ended)
+        if ended.get("stop"):
+            break
     return ended  # type: ignore[no-any-return]
+
+
+def _configs(number: int | None) -> Iterator[Any]:
+    """Give the configuration of a run, and of two more tries, whose checkpoints lie apart from the first one's.
+
+    LangGraph numbers the graphs that a task runs in the order in which they begin. A `ToolNode` runs parallel calls in
+    one task, so that a resumed call would find the checkpoints of whichever began in its place: hence ``number``. And
+    where an async run is cancelled between a node and its edge, LangGraph keeps the half of what that node did, and
+    the resumed run finds nothing to do; it has no stop reason then, and is begun anew.
+    """
+    yield _numbered(number) if number is not None else None
+    for again in (1, 2):
+        if (config := _numbered((number or 0) + again * _ANEW)) is not None:
+            yield config
+
+
+def _numbered(number: int) -> Any:
+    """Refine the configuration of the task around, if there is one."""
+    try:
+        scratchpad = get_config()["configurable"][CONFIG_KEY_SCRATCHPAD]
+    except (KeyError, RuntimeError):
+        return None
+    return {"configurable": {CONFIG_KEY_SCRATCHPAD: replace(scratchpad, subgraph_counter=lambda: _FIRST + number)}}
 
 
 def _heard(mode: str, chunk: Any, write: Write, ended: Any) -> Any:

@@ -102,13 +102,13 @@ def segmentation_tool(
     ) -> Answer:
         with _apologising(image):
             start = desk.start(image, request, region, mask, slice, window, runtime)
-            return desk.finish(run(graph, start, _context(runtime), _writer(runtime)))
+            return desk.finish(run(graph, start, _context(runtime), _writer(runtime), _number(runtime)))
 
     async def acall(**asked: Any) -> Answer:
         runtime = asked.get("runtime")
         with _apologising(asked["image"]):
             start = await asyncio.to_thread(desk.start, **asked)
-            ended = await arun(graph, start, _context(runtime), _writer(runtime))
+            ended = await arun(graph, start, _context(runtime), _writer(runtime), _number(runtime))
             return await asyncio.to_thread(desk.finish, ended)
 
     return StructuredTool.from_function(
@@ -209,8 +209,21 @@ def _malformed(error: Any) -> str:
 
 
 def _messages(runtime: Any) -> list[Any]:
+    """Give the parent's messages, last first."""
     state = runtime.state if runtime is not None else None
-    return list(state.get("messages", []) if isinstance(state, dict) else getattr(state, "messages", []))[::-1]
+    if isinstance(state, dict):
+        state = state.get("messages")
+    messages = state if isinstance(state, list) else getattr(state, "messages", None)
+    return list(messages or [])[::-1]
+
+
+def _number(runtime: Any) -> int | None:
+    """Give the call's place in the model's message, which a resumed parent finds again."""
+    for message in _messages(runtime):
+        ids = [call["id"] for call in getattr(message, "tool_calls", None) or []]
+        if runtime.tool_call_id in ids:
+            return ids.index(runtime.tool_call_id)
+    return None
 
 
 def _context(runtime: Any) -> Any:
