@@ -126,7 +126,8 @@ def sam_table(costs: "EpisodeCosts", side: int, clicks: int) -> Table:
 
 def policy_table(costs: "LoopCosts") -> Table:
     """Put episodes with a vision-language model beside the released steps, and many at once beside one by one."""
-    table = Table("", "ours, s", "the other, s", "ratio", title="A small Qwen2.5-VL and SAM 2.1 tiny, one CPU thread")
+    title = "A tiny Qwen2.5-VL and SAM 2.1 tiny at 256, one CPU thread"
+    table = Table("", "ours, s", "the other, s", "ratio", title=title)
     count = costs.episodes
     rows = {
         "an episode, and by the released loop's steps": (costs.alone, costs.official),
@@ -168,7 +169,7 @@ def main() -> None:
         from ibisagent.evals.policy_cost import loop_costs, random_qwen
         from ibisagent.evals.sam_cost import tiny
 
-        console.print(policy_table(loop_costs(random_qwen(), tiny(512))))
+        console.print(policy_table(loop_costs(random_qwen(), tiny(256))))
 
 
 if __name__ == "__main__":

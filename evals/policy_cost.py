@@ -1,6 +1,6 @@
 """What whole episodes cost with a vision-language model inside: the loop's against the steps of the released one.
 
-A small Qwen2.5-VL and SAM 2.1 tiny, both with random weights, do all their work; a fixed click then takes the place of
+A tiny Qwen2.5-VL and SAM 2.1 tiny, both with random weights, do all their work; a fixed click then takes the place of
 what such weights say. Both sides see the same pictures and words, write as many tokens, and run in one process.
 The released loop's steps: the overlay goes to a PNG on disk and back, the processor runs on every turn, one reply at a
 time, and SAM 2 answers through its image predictor's calls, which see each image once.
@@ -68,7 +68,7 @@ class LoopCosts(NamedTuple):
     differing: tuple[tuple[int, int], ...]
 
 
-def random_qwen(hidden: int = 256, layers: int = 6) -> Model:
+def random_qwen(hidden: int = 64, layers: int = 4) -> Model:
     """Draw a Qwen2.5-VL that cuts pictures as the published ones do and never ends a reply by itself."""
     tokenizer: Any = AutoTokenizer.from_pretrained(NANO)
     ids = tokenizer.convert_tokens_to_ids(["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"])
@@ -130,7 +130,7 @@ def _reply(clicks: Sequence[Click], step: int) -> str:
 
 
 def loop_costs(
-    model: Model, sam: Any, *, side: int = 512, clicks: int = 4, episodes: int = 16, repeats: int = 3
+    model: Model, sam: Any, *, side: int = 256, clicks: int = 4, episodes: int = 16, repeats: int = 3
 ) -> LoopCosts:
     """Measure on one thread; of ``repeats`` single episodes, after one that warms up, the least time counts."""
     threads = torch.get_num_threads()
