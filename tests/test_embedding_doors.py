@@ -64,6 +64,25 @@ def test_the_bare_graph_as_a_node_ends_typed_under_a_limit_of_25(pixels):
 
 
 @dataclass
+class Fields:
+    """A parent's state as an object."""
+
+    image: str
+    request: str
+    segmentation: dict | None = None
+
+
+def test_a_parent_s_state_may_be_an_object(pixels, direct):
+    parent = StateGraph(Fields)
+    parent.add_node(
+        "segment", segmentation_node(build_graph("centre", images=Pictures({"scan": pixels}), segmenter="geocut"))
+    )
+    parent.add_edge(START, "segment")
+    ended = parent.compile().invoke({"image": "scan", "request": REQUEST})
+    assert ended["segmentation"]["rle"] == direct("centre")["mask"]
+
+
+@dataclass
 class Clinic:
     """A parent's context that knows nothing of ours."""
 

@@ -218,6 +218,12 @@ def test_neither_checkpoints_nor_questions_hold_a_place(root, tmp_path):
     assert str(tmp_path).encode() not in kept
 
 
+def test_a_person_s_confirmation_is_never_skipped(root):
+    message = told(segmentation_tool("centre", "disk", LoopConfig(review=True), root=root))
+    assert message.status == "error"
+    assert "waits for a person, outside of a graph, expected it inside a graph with a checkpointer" in message.content
+
+
 def test_one_store_of_images_serves_several_tools(root):
     images = Pictures(root)
     tools = [segmentation_tool("centre", name, images=images) for name in ("disk", "geocut")]

@@ -12,7 +12,7 @@ from ibisagent.agent.state import Input, Output
 
 __all__ = ["asked_of", "segmentation_node", "shared_state"]
 
-Given = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+Given = Callable[[Any], Mapping[str, Any]]
 Kept = Callable[[Output], Mapping[str, Any]]
 
 
@@ -35,9 +35,10 @@ def segmentation_node(graph: SegmentationGraph, *, given: Given | None = None, k
     return RunnableCallable(node, anode, name="segmentation", trace=False)
 
 
-def asked_of(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Take from a parent's state what an `Input` has."""
-    return {name: state[name] for name in Input.__annotations__ if state.get(name) is not None}
+def asked_of(state: Any) -> dict[str, Any]:
+    """Take from a parent's state, a mapping or an object with fields, what an `Input` has."""
+    known = state if isinstance(state, Mapping) else vars(state)
+    return {name: known[name] for name in Input.__annotations__ if known.get(name) is not None}
 
 
 def shared_state(graph: SegmentationGraph) -> SegmentationGraph:

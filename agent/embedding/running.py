@@ -11,6 +11,7 @@ from langgraph.types import StreamMode
 from ibisagent.agent.embedding.telling import told_by
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.state import Output, RunContext
+from ibisagent.tools.errors import InputError
 
 __all__ = ["Write", "arun", "context_of", "plain", "run"]
 
@@ -30,7 +31,7 @@ def run(graph: SegmentationGraph, start: Any, context: Any, write: Write, number
     for config in _configs(number):
         for mode, chunk in graph.stream(start, config, stream_mode=_MODES, context=context_of(context)):
             ended = _heard(mode, chunk, write, ended)
-        if ended.get("stop"):
+        if _has_ended(ended):
             break
     return ended  # type: ignore[no-any-return]
 
@@ -41,7 +42,7 @@ async def arun(graph: SegmentationGraph, start: Any, context: Any, write: Write,
     for config in _configs(number):
         async for mode, chunk in graph.astream(start, config, stream_mode=_MODES, context=context_of(context)):
             ended = _heard(mode, chunk, write, ended)
-        if ended.get("stop"):
+        if _has_ended(ended):
             break
     return ended  # type: ignore[no-any-return]
 
@@ -74,6 +75,14 @@ def _heard(mode: str, chunk: Any, write: Write, ended: Any) -> Any:
         return chunk
     write(chunk)
     return ended
+
+
+def _has_ended(values: Mapping[str, Any]) -> bool:
+    """Tell whether a run has its stop reason; one that asks a person where nobody can answer is an `InputError`."""
+    if "__interrupt__" in values:  # inside a graph this would have been raised
+        got = "got a run that waits for a person, outside of a graph"
+        raise InputError(f"{got}, expected it inside a graph with a checkpointer; call it there")
+    return bool(values.get("stop"))
 
 
 def context_of(context: Any) -> RunContext:
