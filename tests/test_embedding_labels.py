@@ -8,9 +8,11 @@ from fakes import STOP, By, positive
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, StateGraph
 
 from ibisagent.agent import Box, Click, build_graph
-from ibisagent.agent.embedding import Pictures, fan_out, merge_labels, paint
+from ibisagent.agent.embedding import Pictures, Targets, fan_out, merge_labels, paint
 from ibisagent.agent.embedding.fanning import by_target
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks import decode, encode
@@ -97,6 +99,17 @@ def test_targets_are_runs_of_their_own_in_one_map(fan):
     assert sorted(ended["segmentations"]) == list(ended["labels"]["values"]) == sorted(PLACES)
     assert painted[28, 38] == ended["labels"]["values"]["liver"]
     assert ended["labels"]["given_up"]["vessel"] + ended["labels"]["given_up"]["spleen"] > 0
+
+
+def test_a_second_fan_out_on_a_thread_takes_the_place_of_the_first(pixels):
+    thread = {"configurable": {"thread_id": "1"}}
+    loop = build_graph(BY_NAME, "disk", images=Pictures({"scan": pixels, "next": pixels[:50]}))
+    parent = StateGraph(Targets).add_node("segment", fan_out(loop)).add_edge(START, "segment")
+    for graph in (fan_out(loop, checkpointer=InMemorySaver()), parent.compile(checkpointer=InMemorySaver())):
+        graph.invoke({"image": "scan", "targets": ["liver", "vessel"]}, thread)
+        ended = graph.invoke({"image": "next", "targets": ["spleen"]}, thread)
+        assert list(ended["segmentations"]) == list(ended["labels"]["values"]) == ["spleen"]
+        assert ended["labels"]["size"] == [50, 128]
 
 
 def test_a_target_may_bring_its_request_prompts_and_mask(fan, pixels, truth):

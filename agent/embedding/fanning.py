@@ -39,12 +39,17 @@ class TargetsIn(TypedDict, total=False):
 class TargetsOut(TypedDict, total=False):
     """``segmentations``: by name what `running.plain` gives of each run, masks whole; ``labels``: all in one map."""
 
-    segmentations: Annotated[dict[str, Any], by_target]
+    segmentations: dict[str, Any]
     labels: LabelMap
 
 
 class Targets(TargetsIn, TargetsOut, total=False):
-    """The state of a fan-out; a parent may have these keys, too."""
+    """What a parent's state has for a fan-out; a new one takes the place of the last one's results."""
+
+
+class _State(TargetsIn, total=False):
+    segmentations: Annotated[dict[str, Any], by_target]
+    labels: LabelMap
 
 
 class _Branch(TypedDict):
@@ -61,7 +66,7 @@ def fan_out(graph: SegmentationGraph, *, checkpointer: Checkpointer = None) -> C
     checkpointer: this one's, or the parent's, keeps every run.
     """
 
-    def open_image(state: Targets) -> dict[str, Any]:
+    def open_image(state: _State) -> dict[str, Any]:
         _asked(state.get("targets"))
         return {"image": graph.parts.images.admit(state.get("image")), "segmentations": None}
 
@@ -74,7 +79,7 @@ def fan_out(graph: SegmentationGraph, *, checkpointer: Checkpointer = None) -> C
     def _kept(branch: _Branch, ended: Any) -> dict[str, Any]:
         return {"segmentations": {branch["name"]: plain(graph, ended)}}
 
-    fan = StateGraph(Targets, input_schema=TargetsIn, output_schema=TargetsOut)
+    fan = StateGraph(_State, input_schema=TargetsIn, output_schema=TargetsOut)
     fan.add_node("open", open_image)
     fan.add_node("segment", RunnableCallable(segment, asegment, trace=False))
     fan.add_node("merge", lambda state: {"labels": merge_labels(state["segmentations"])})
@@ -85,7 +90,7 @@ def fan_out(graph: SegmentationGraph, *, checkpointer: Checkpointer = None) -> C
     return fan.compile(checkpointer=checkpointer, name="targets")
 
 
-def _branches(state: Targets) -> list[Send]:
+def _branches(state: _State) -> list[Send]:
     asked = _asked(state["targets"])
     return [Send("segment", _Branch(image=state["image"], name=name, ask=ask)) for name, ask in asked.items()]
 
