@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from functools import partial
+from functools import partial, update_wrapper
 from typing import Any, Literal, Self
 
 from langgraph.graph import END, START, StateGraph
@@ -59,17 +59,27 @@ def build_graph(
     graph.add_node("terminate", partial(nodes.terminate, parts=parts))
 
     graph.add_edge(START, "load")
-    graph.add_conditional_edges("load", after_load)
-    graph.add_conditional_edges("overlay", after_overlay)
-    graph.add_conditional_edges("reason", after_reason)
-    graph.add_conditional_edges("parse", after_parse)
-    graph.add_conditional_edges("segment", after_segment)
+    graph.add_conditional_edges("load", at_once(after_load))
+    graph.add_conditional_edges("overlay", at_once(after_overlay))
+    graph.add_conditional_edges("reason", at_once(after_reason))
+    graph.add_conditional_edges("parse", at_once(after_parse))
+    graph.add_conditional_edges("segment", at_once(after_segment))
     graph.add_edge("backtrack", "overlay")
-    graph.add_conditional_edges("review", after_review)
+    graph.add_conditional_edges("review", at_once(after_review))
     graph.add_edge("terminate", END)
 
     compiled = graph.compile(checkpointer=checkpointer, name="ibisagent")
     return SegmentationGraph.of(compiled, parts)
+
+
+def at_once(route: Any) -> Any:
+    """Route without a pause in an async run as well: one cancelled between node and edge would resume with neither."""
+
+    async def aroute(*args: Any, **kwargs: Any) -> Any:
+        return route(*args, **kwargs)
+
+    update_wrapper(aroute, route)
+    return RunnableCallable(route, aroute, name=route.__name__, trace=False)
 
 
 def after_load(state: State) -> Literal["segment", "overlay"]:

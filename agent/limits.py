@@ -9,10 +9,10 @@ from ibisagent.agent.state import State, StopReason
 from ibisagent.agent.steps import steps_of_turn
 from ibisagent.tools.masks import rle_key
 
-__all__ = ["REPEATS", "limit", "place", "repeats"]
+__all__ = ["LAST_SUPER_STEPS", "REPEATS", "limit", "place", "repeats"]
 
 REPEATS = "repeats step"
-_LAST_SUPER_STEPS = 4
+LAST_SUPER_STEPS = 6  # reason, parse, segment, a guard's backtrack, overlay, terminate
 
 
 def limit(state: State, config: LoopConfig) -> StopReason | None:
@@ -24,7 +24,7 @@ def limit(state: State, config: LoopConfig) -> StopReason | None:
         return "max_steps"
     spent = config.max_seconds is not None and run["seconds"] >= config.max_seconds
     spent = spent or (config.max_tokens is not None and run["tokens"] >= config.max_tokens)
-    return "budget" if spent or state["remaining_steps"] < _LAST_SUPER_STEPS else None
+    return "budget" if spent or state["remaining_steps"] < LAST_SUPER_STEPS else None
 
 
 def _actions(state: State) -> int:

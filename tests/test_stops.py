@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from fakes import STOP, UNDO, By, Counting, negative, positive, script
 from langgraph.graph import END, START, StateGraph
 from typing_extensions import TypedDict
 
-from ibisagent.agent import LoopConfig, build_graph
+from ibisagent.agent import Guard, LoopConfig, build_graph
 from ibisagent.agent.config import SelfCheck
 from ibisagent.agent.policies import Completion, OraclePolicy
 from ibisagent.tools.clicks import Box, Click
@@ -170,22 +171,33 @@ def test_tokens_run_out(pixels):
     assert (ended["stop"], ended["run"]["tokens"]) == ("budget", 700)
 
 
-def test_a_parent_with_a_small_recursion_limit_gets_a_typed_end(pixels):
+@pytest.mark.parametrize("limit", [8, 9, 10, 11, 12, 13, 25])
+@pytest.mark.parametrize("unreadable", [0, 2])
+def test_a_parent_with_a_small_recursion_limit_gets_a_typed_end(limit, unreadable, pixels):
     class Parent(TypedDict, total=False):
         image: object
         request: str
         mask: dict
         stop: str
 
-    inner = build_graph(script(*[positive(0.05 * k, 0.5) for k in range(1, 20)]), "disk")
+    clicks = [positive(0.05 * k, 0.5) for k in range(1, 20)]
+    inner = build_graph(script(clicks[0], *["?"] * unreadable, *clicks[1:]), "disk", LoopConfig(guard=Guard()))
     parent = StateGraph(Parent)
     parent.add_node("segment", inner)
     parent.add_edge(START, "segment")
     parent.add_edge("segment", END)
     given = {"image": inner.parts.images.admit(pixels), "request": "Segment."}
-    ended = parent.compile().invoke(given, {"recursion_limit": 25})
+    ended = parent.compile().invoke(given, {"recursion_limit": limit})
     assert ended["stop"] == "budget"
-    assert decode(ended["mask"]).any()
+
+
+def test_a_parent_s_context_may_be_of_any_kind(pixels):
+    class Context(NamedTuple):
+        patient: str
+        cancel: object = None
+
+    inner = build_graph(script(positive(0.5, 0.5), STOP), "disk")
+    assert inner.invoke({"image": pixels, "request": "x"}, context=Context("a"))["stop"] == "terminated"
 
 
 @pytest.mark.parametrize("said", [RuntimeError("no such \ud800 model\nand more"), None, 7, Completion(text=None)])

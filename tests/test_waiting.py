@@ -1,6 +1,7 @@
 """Policies that hang and callers that cancel: the run ends in time, and nothing holds the process."""
 
 import asyncio
+import random
 import subprocess
 import sys
 import textwrap
@@ -12,8 +13,8 @@ from fakes import STOP, By, Counting, positive
 from langgraph.checkpoint.memory import InMemorySaver
 
 from ibisagent.agent import LoopConfig, build_graph
-from ibisagent.agent.policies import Completion
-from ibisagent.agent.threads import take_up
+from ibisagent.agent.policies import Completion, ScriptedPolicy
+from ibisagent.agent.threads import atake_up, take_up
 from ibisagent.agent.waiting import Cancelled, await_call, call
 from ibisagent.tools.errors import InputError
 
@@ -90,6 +91,33 @@ def test_a_cancelled_run_ends_at_once_and_can_be_taken_up(way, stuck, pixels):
     stuck.released.set()
     again = graph.invoke(*take_up(graph, start, THREAD))
     assert (again["stop"], len(again["steps"])) == ("terminated", 2)
+
+
+def test_a_streamed_run_that_is_cancelled_anywhere_goes_on_to_the_same_end(pixels):
+    start = {"image": pixels, "request": "x"}
+
+    def made():
+        replies = [*(positive(0.1 + 0.08 * number, 0.5) for number in range(9)), STOP]
+        return build_graph(ScriptedPolicy(replies), "disk", checkpointer=InMemorySaver())
+
+    async def part(graph, seconds):
+        async def listen():
+            given = await atake_up(graph, start, THREAD)
+            async for _ in graph.astream(*given, stream_mode=["custom", "values"]):
+                pass
+
+        task = asyncio.create_task(listen())
+        await asyncio.sleep(seconds)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    expected = made().invoke(start, THREAD)
+    for seed in range(12):
+        graph, chance = made(), random.Random(seed)
+        for _ in range(3):
+            asyncio.run(part(graph, chance.uniform(0.005, 0.06)))
+        ended = graph.invoke(*take_up(graph, start, THREAD))
+        assert (ended["stop"], len(ended["steps"]), ended["mask"]) == ("terminated", 10, expected["mask"])
 
 
 def test_no_model_is_called_once_the_run_is_cancelled(pixels):

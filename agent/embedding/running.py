@@ -1,6 +1,6 @@
 """One run inside a parent: its events handed up, its end as plain JSON."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ __all__ = ["Write", "arun", "context_of", "plain", "run"]
 Write = Callable[[dict[str, Any]], None]
 
 _MODES: list[StreamMode] = ["custom", "values"]
-_FIRST, _ANEW = 1000, 10_000  # past the numbers of whatever else runs in the same task
+_FIRST = 1000  # past the numbers of whatever else runs in the same task
 
 
 def run(graph: SegmentationGraph, start: Any, context: Any, write: Write, number: int | None = None) -> Output:
@@ -28,44 +28,30 @@ def run(graph: SegmentationGraph, start: Any, context: Any, write: Write, number
     ``number``: that of the run among those of the same task, where these may begin in any order.
     """
     ended: Any = {}
-    for config in _configs(number):
-        for mode, chunk in graph.stream(start, config, stream_mode=_MODES, context=context_of(context)):
-            ended = _heard(mode, chunk, write, ended)
-        if _has_ended(ended):
-            break
-    return ended  # type: ignore[no-any-return]
+    for mode, chunk in graph.stream(start, _numbered(number), stream_mode=_MODES, context=context_of(context)):
+        ended = _heard(mode, chunk, write, ended)
+    return _ended(ended)
 
 
 async def arun(graph: SegmentationGraph, start: Any, context: Any, write: Write, number: int | None = None) -> Output:
     """Do what `run` does."""
     ended: Any = {}
-    for config in _configs(number):
-        async for mode, chunk in graph.astream(start, config, stream_mode=_MODES, context=context_of(context)):
-            ended = _heard(mode, chunk, write, ended)
-        if _has_ended(ended):
-            break
-    return ended  # type: ignore[no-any-return]
+    async for mode, chunk in graph.astream(start, _numbered(number), stream_mode=_MODES, context=context_of(context)):
+        ended = _heard(mode, chunk, write, ended)
+    return _ended(ended)
 
 
-def _configs(number: int | None) -> Iterator[Any]:
-    """Give the configuration of a run, and of two more tries, whose checkpoints lie apart from the first one's.
+def _numbered(number: int | None) -> Any:
+    """Refine the configuration of the task around, if there is one, where a run has a number.
 
     LangGraph numbers the graphs that a task runs in the order in which they begin. A `ToolNode` runs parallel calls in
-    one task, so that a resumed call would find the checkpoints of whichever began in its place: hence ``number``. And
-    where an async run is cancelled between a node and its edge, LangGraph keeps the half of what that node did, and
-    the resumed run finds nothing to do; it has no stop reason then, and is begun anew.
+    one task, so that a resumed call would find the checkpoints of whichever began in its place.
     """
-    yield _numbered(number) if number is not None else None
-    for again in (1, 2):
-        if (config := _numbered((number or 0) + again * _ANEW)) is not None:
-            yield config
-
-
-def _numbered(number: int) -> Any:
-    """Refine the configuration of the task around, if there is one."""
     try:
         scratchpad = get_config()["configurable"][CONFIG_KEY_SCRATCHPAD]
     except (KeyError, RuntimeError):
+        return None
+    if number is None:
         return None
     return {"configurable": {CONFIG_KEY_SCRATCHPAD: replace(scratchpad, subgraph_counter=lambda: _FIRST + number)}}
 
@@ -77,12 +63,12 @@ def _heard(mode: str, chunk: Any, write: Write, ended: Any) -> Any:
     return ended
 
 
-def _has_ended(values: Mapping[str, Any]) -> bool:
-    """Tell whether a run has its stop reason; one that asks a person where nobody can answer is an `InputError`."""
+def _ended(values: Any) -> Output:
+    """Give a run's end; one that asks a person where nobody can answer is an `InputError`."""
     if "__interrupt__" in values:  # inside a graph this would have been raised
         got = "got a run that waits for a person, outside of a graph"
         raise InputError(f"{got}, expected it inside a graph with a checkpointer; call it there")
-    return bool(values.get("stop"))
+    return values  # type: ignore[no-any-return]
 
 
 def context_of(context: Any) -> RunContext:

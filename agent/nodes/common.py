@@ -1,6 +1,7 @@
 """What the nodes share: the event that cancels, and how a failure from outside becomes data."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -14,8 +15,9 @@ Update = dict[str, Any]
 
 
 def event_of(runtime: Runtime[RunContext]) -> Any:
-    """Give the event that ends the run, if the caller gave one."""
-    return (runtime.context or {}).get("cancel")
+    """Give the event that ends the run, if the caller gave one; a parent's context may be of any kind."""
+    context: Any = runtime.context
+    return context.get("cancel") if isinstance(context, Mapping) else getattr(context, "cancel", None)
 
 
 def cancelled(runtime: Runtime[RunContext]) -> bool:

@@ -8,7 +8,7 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
 from ibisagent.agent.actions import Terminate, to_plain
-from ibisagent.agent.limits import place, repeats
+from ibisagent.agent.limits import LAST_SUPER_STEPS, place, repeats
 from ibisagent.agent.nodes.common import Update, event_of, failed, writable
 from ibisagent.agent.parsing import parse_reply
 from ibisagent.agent.parts import Parts
@@ -107,7 +107,7 @@ def parse(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:
 def _unparseable(state: State, runtime: Runtime[RunContext], item: Queued, error: str, most: int) -> Update:
     step = step_of(state, item, state["mask"], state["score"], error=error)
     failures = state["failures"] + 1
-    stop = "parse_failures" if failures >= most else None
+    stop = "parse_failures" if failures >= most else "budget" if state["remaining_steps"] < LAST_SUPER_STEPS else None
     return appended(runtime, step) | {"feedback": error, "failures": failures, "stop": stop}
 
 
