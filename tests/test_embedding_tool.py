@@ -95,14 +95,15 @@ def test_a_failing_segmenter_leaves_the_mask_before(root):
         ({"image": "nope.png"}, "nope.png: got a path with no file"),
         ({"image": "broken.png"}, "broken.png: got data that cannot be decoded"),
         ({"image": "empty.png"}, "empty.png: got an empty file"),
-        ({"image": ""}, "outside the folder of images"),
-        ({"image": "../secret.png"}, "outside the folder of images"),
-        ({"image": "/etc/passwd"}, "outside the folder of images"),
-        ({"image": "file:///etc/passwd"}, "outside the folder of images"),
-        ({"image": "link.png"}, "outside the folder of images"),
-        ({"image": "loop.png"}, "outside the folder of images"),
-        ({"image": "series"}, "outside the folder of images"),
-        ({"image": "a\0b"}, "outside the folder of images"),
+        ({"image": ""}, "outside the folders"),
+        ({"image": "../secret.png"}, "outside the folders"),
+        ({"image": "/etc/passwd"}, "outside the folders"),
+        ({"image": "file:///etc/passwd"}, "outside the folders"),
+        ({"image": "link.png"}, "outside the folders"),
+        ({"image": "loop.png"}, "outside the folders"),
+        ({"image": "series"}, "outside the folders"),
+        ({"image": "header.mhd"}, "outside the folders"),
+        ({"image": "a\0b"}, "outside the folders"),
         ({"image": "http://localhost/scan.png"}, "nothing is fetched from the network"),
         ({"request": " "}, "request: got nothing"),
         ({"region": [0.5, 0.5, 0.1, 0.1]}, "empty box"),
@@ -110,7 +111,7 @@ def test_a_failing_segmenter_leaves_the_mask_before(root):
         ({"region": [0.5]}, "region: List should have at least 4 items"),
         ({"request": 3}, "request: Input should be a valid string"),
         ({"mask": "0123456789abcdef"}, "mask: got a mask reference that is not known here"),
-        ({"mask": "../../etc/passwd"}, "outside the folder of images"),
+        ({"mask": "../../etc/passwd"}, "outside the folders"),
         ({"slice": "axial:3"}, "slice"),
         ({"window": "lungs?"}, "window"),
     ],
@@ -123,6 +124,7 @@ def test_wrong_calls_come_back_as_a_line(asked, words, root):
     (root / "loop.png").symlink_to("loop.png")
     (root / "series").mkdir()
     (root / "series" / "1.dcm").symlink_to(root.parent / "secret.png")
+    (root / "header.mhd").write_text("ElementDataFile = link.png\n")
     message = told(segmentation_tool("centre", "disk", root=root), **asked)
     assert (message.status, message.artifact) == ("error", None)
     assert message.content.startswith("Error: ")

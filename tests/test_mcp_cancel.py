@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from mcp.shared.exceptions import McpError
 from mcp.types import CancelledNotification, CancelledNotificationParams, ClientNotification
+from mcps import call, http_server, over_http, over_stdio, resource, run
 from PIL import Image
-
-from tests.mcps import call, http_server, over_http, over_stdio, resource, run
 
 SLOW = ("-m", "tests.slowly")
 

@@ -14,14 +14,14 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from conftest import ellipse
+from mcps import MCP, call, http_server, over_http, over_stdio, refused, resource, run
 from PIL import Image
 
 from ibisagent.agent import build_graph
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks import area
 from ibisagent.ui.mcp.command import Serving, run_mcp
-from tests.conftest import ellipse
-from tests.mcps import MCP, call, http_server, over_http, over_stdio, refused, resource, run
 
 
 def url_of(pixels):

@@ -7,6 +7,7 @@ import json
 import nibabel
 import numpy as np
 import pytest
+from mcps import call, http_server, over_http, over_stdio, refused, resource, run
 from PIL import Image
 
 from ibisagent.agent import Box, build_graph
@@ -16,7 +17,6 @@ from ibisagent.agent.trajectory import Trajectory
 from ibisagent.tools.images import open_image
 from ibisagent.tools.masks import area, decode, read_mask
 from ibisagent.ui.specimen import specimen
-from tests.mcps import call, http_server, over_http, over_stdio, refused, resource, run
 
 REQUEST = "Segment the bright object."
 

@@ -6,12 +6,12 @@ import os
 
 import numpy as np
 import pytest
+from mcps import call, over_stdio, refused, run
 from PIL import Image
 
 from ibisagent.tools.errors import InputError
 from ibisagent.ui.mcp.files import admitted, open_allowed, require_roots
 from ibisagent.ui.mcp.limits import Limits
-from tests.mcps import call, over_stdio, refused, run
 
 GIB = 2**30
 
@@ -55,7 +55,7 @@ OUTSIDE = {
 
 @pytest.mark.parametrize("given", OUTSIDE.values(), ids=OUTSIDE)
 def test_what_lies_outside_is_refused_in_the_same_words(root, given):
-    with pytest.raises(InputError, match="outside the folders that this server may read"):
+    with pytest.raises(InputError, match="outside the folders that may be read"):
         admitted(given.format(root=root), [root], GIB)
 
 
@@ -104,7 +104,7 @@ def test_a_folder_is_weighed_as_a_whole_and_its_links_are_followed(root, pixels)
     with pytest.raises(InputError, match="at most"):
         admitted("inner", [root], 1999)
     (series / "c.dcm").symlink_to("/etc/hostname")
-    with pytest.raises(InputError, match="link leads outside"):
+    with pytest.raises(InputError, match="outside the folders"):
         admitted("inner", [root], GIB)
 
 
@@ -114,7 +114,7 @@ def test_a_folder_is_weighed_as_a_whole_and_its_links_are_followed(root, pixels)
 def test_a_header_s_data_file_must_not_be_a_link_out(root, header):
     (root / "volume.nhdr").write_text(header)
     (root / "voxels.raw").symlink_to("/etc/hostname")
-    with pytest.raises(InputError, match="link leads outside"):
+    with pytest.raises(InputError, match="outside the folders"):
         admitted("volume.nhdr", [root], GIB)
 
 

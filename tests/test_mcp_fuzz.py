@@ -8,9 +8,8 @@ import sys
 import numpy as np
 import pytest
 from mcp.shared.exceptions import McpError
+from mcps import MCP, call, http_server, over_http, over_stdio, run
 from PIL import Image
-
-from tests.mcps import MCP, call, http_server, over_http, over_stdio, run
 
 JUNK = [
     None,

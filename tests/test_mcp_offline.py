@@ -3,10 +3,10 @@
 import subprocess
 
 import pytest
+from mcps import MCP, call, http_server, over_http, over_stdio, resource, run
+from offline import Watch
 
 from ibisagent.ui.specimen import specimen
-from tests.mcps import MCP, call, http_server, over_http, over_stdio, resource, run
-from tests.offline import Watch
 
 REACH = """
 import socket

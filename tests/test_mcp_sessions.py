@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from mcps import call, http_server, over_http, over_stdio, refused, resource, run
 from PIL import Image
 
 from ibisagent.tools.errors import InputError
 from ibisagent.ui.mcp.limits import Limits
 from ibisagent.ui.mcp.sessions import Session, Sessions
-from tests.mcps import call, http_server, over_http, over_stdio, refused, resource, run
 
 URI = "ibisagent://session/{}/mask.png"
 

@@ -6,6 +6,7 @@ import io
 import json
 
 import pytest
+from fakes import STOP, Watched, positive, script
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
@@ -14,7 +15,6 @@ from PIL import Image
 from ibisagent.agent import ImageStore, build_graph
 from ibisagent.agent.embedding import Pictures
 from ibisagent.agent.embedding.studio import chat_graph
-from tests.fakes import STOP, Watched, positive, script
 
 REQUEST = "Segment the bright object."
 THREAD = {"configurable": {"thread_id": "1"}}

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from offline import Watch
 from PIL import Image
 
 from ibisagent.agent import build_graph
 from ibisagent.tools.masks import area
 from ibisagent.ui.specimen import specimen
-from tests.offline import Watch
 
 ROOT = Path(__file__).parents[1]
 REQUEST = "Segment the liver."

@@ -8,8 +8,8 @@ from typing import Any
 
 from ibisagent.agent.stores import ImageStore
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import local_path
 from ibisagent.tools.images import MedicalImage, open_image
+from ibisagent.tools.roots import below
 
 __all__ = ["Pictures"]
 
@@ -39,7 +39,7 @@ class Pictures(ImageStore):
     def source(self, name: str) -> Any:
         """Give what a name stands for; `InputError` for what is unknown, or lies outside the root once resolved."""
         if not isinstance(self._root, Mapping):
-            return _below(self._root, name)
+            return below(name, [self._root])
         if name not in self._root:
             known = ", ".join(sorted(self._root)[:20])
             raise InputError(f"image: got {name[:80]!r}, expected one of {known}; choose one of them")
@@ -55,27 +55,3 @@ class Pictures(ImageStore):
         image = replace(opened, uri=name)
         self._hold(image)
         return image
-
-
-def _below(root: Path, name: str) -> Path:
-    """Resolve first, links and all, then look where it is."""
-    given = local_path(name)
-    try:
-        path = (root / given).resolve()
-        inside = bool(name) and path.is_relative_to(root) and not (path.is_dir() and _links_out(path, root))
-    except (OSError, RuntimeError, ValueError):  # too long a name, a loop of links, a null byte
-        inside = False
-    if not inside:
-        raise InputError(
-            "image: got a place outside the folder of images, expected a path in it; name it relative to it"
-        )
-    return path
-
-
-def _links_out(folder: Path, root: Path) -> bool:
-    """Tell whether a link in a folder, which may hold a series, leads out of the root."""
-    return any(
-        path.is_symlink() and not path.resolve().is_relative_to(root)
-        for at, folders, files in os.walk(folder)
-        for path in (Path(at, name) for name in (*folders, *files))
-    )

@@ -142,7 +142,7 @@ def _clipped(text: str) -> str:
 
 _OF_A_FILE = re.compile(r"^(?P<name>.*): (?P<fault>(?:got|could not be|its pixels|not a) .*)$")
 _PATH = re.compile(r"""(?<![\w/])(?:[A-Za-z]:)?[/\\](?:[^\s'",;:()]+)""")
-_OURS = re.compile(r"(?:image|mask|array|request|oracle|(?:prompt|thread|policy|segmenter) '.*)$")
+_OURS = re.compile(r"(?:image|mask|path|array|request|oracle|(?:prompt|thread|policy|segmenter) '.*)$")
 
 
 def apology(error: Exception, given: str | None = None) -> str:

@@ -13,8 +13,8 @@ from ibisagent.agent.state import State
 from ibisagent.agent.trajectory import trajectory
 from ibisagent.tools.files import atomic
 from ibisagent.tools.masks import decode, require_savable, save_mask
+from ibisagent.tools.roots import root_of
 from ibisagent.ui.folder import about, make_folder
-from ibisagent.ui.mcp.files import root_of
 from ibisagent.ui.mcp.sessions import Session
 
 __all__ = ["FORMATS", "MEDIA", "content", "require", "write"]

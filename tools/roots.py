@@ -1,0 +1,65 @@
+"""Files below folders that may be read: a path is resolved first, every link in it followed, and then looked at."""
+
+import os
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.files import VOLUME_ENDINGS, local_path, require_file
+
+__all__ = ["below", "files_of", "root_of"]
+
+_HEADER = 2**20  # bytes at the head of a volume in which it may name another file
+_MOST_FILES = 2**16 + 1  # more than a series may have, which its reader refuses
+
+
+def below(given: str, roots: Sequence[Path]) -> Path:
+    """Resolve a path, from a root if it is relative; ``roots`` are resolved already.
+
+    `InputError`, in the same words whether it is there or not: it lies outside all roots, or something that would be
+    read with it does, a file of a folder or the neighbour that a volume's header names.
+    """
+    path = local_path(given)
+    inside = [place for place in (_resolved(root / path) for root in roots) if given and root_of(place, roots)]
+    if not inside:
+        raise _outside()
+    found = next((place for place in inside if os.path.exists(place)), inside[0])
+    if any(root_of(_resolved(file), roots) is None for file in files_of(found)):
+        raise _outside()
+    return found
+
+
+def files_of(path: Path) -> list[Path]:
+    """List what opening a path may read: itself and the neighbours that it names, or all files of a folder."""
+    if os.path.isdir(path):
+        names = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
+        return list(islice(names, _MOST_FILES))
+    return [path, *_named_by(path)]
+
+
+def root_of(path: Path, roots: Sequence[Path]) -> Path | None:
+    """Give the root that a resolved path lies under."""
+    return next((root for root in roots if path.is_relative_to(root)), None)
+
+
+def _outside() -> InputError:
+    return InputError("path: got one outside the folders that may be read, expected one inside them; name another")
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, ValueError, RuntimeError):  # a name too long, a null character, links in a circle
+        raise _outside() from None
+
+
+def _named_by(path: Path) -> list[Path]:
+    """List the neighbours that a NRRD or MetaImage header may mean by its data file; it can name no others."""
+    if not path.name.lower().endswith(VOLUME_ENDINGS):
+        return []
+    require_file(path)
+    with path.open("rb") as file:
+        lines = file.read(_HEADER).decode("utf-8", "replace").split("\n")  # as the readers take them
+    naming = [line for line in lines if "datafile" in line.lower().replace(" ", "")]
+    return [path.parent / name for name in os.listdir(path.parent) if any(name in line for line in naming)]
