@@ -7,6 +7,7 @@ import torch
 import vlms
 from langgraph.checkpoint.memory import InMemorySaver
 from PIL import Image
+from transformers import GenerationConfig
 
 from ibisagent.agent import LoopConfig, build_graph
 from ibisagent.agent.policies.local import PROFILE, Inputs, LocalPolicy, read_profile
@@ -21,7 +22,7 @@ THREAD = {"configurable": {"thread_id": "1"}}
 class Coached:
     """Stands in for a model's weights: says a script, and keeps the arguments that it was called with."""
 
-    device = torch.device("cpu")
+    device, dtype, generation_config = torch.device("cpu"), torch.float32, GenerationConfig()
 
     def __init__(self, inputs, replies):
         self.inputs, self.replies, self.given = inputs, replies, []

@@ -60,9 +60,9 @@ def test_settings_that_cannot_run_are_refused(wrong):
 
 def test_super_steps_running_out_is_a_budget():
     run = {"seconds": 0.0, "tokens": 0, "first": 0, "start": "a"}
-    state = {"run": run, "steps": [], "remaining_steps": 3}
+    state = {"run": run, "steps": [], "remaining_steps": 5}
     assert limit(state, LoopConfig()) == "budget"
-    assert limit(state | {"remaining_steps": 4}, LoopConfig()) is None
+    assert limit(state | {"remaining_steps": 6}, LoopConfig()) is None
 
 
 def test_pictures_that_look_the_same_keep_their_own_spacing(pixels, tmp_path):
