@@ -52,8 +52,9 @@ class Model(NamedTuple):
 class LoopCosts(NamedTuple):
     """Seconds of one episode, of all ``episodes`` at once and one after another; official: by the released steps.
 
-    ``reply_alone``, ``reply_together``: seconds of the policy for a reply; ``differing``: (episode, turn) of those of
-    the ``replies`` whose text is another one than alone.
+    ``reply_alone``, ``reply_together``: seconds of the policy for a reply, one episode after another and all at once,
+    with a segmenter that costs nothing; ``differing``: (episode, turn) of those of the ``replies`` whose text is
+    another one than alone.
     """
 
     episodes: int
@@ -145,8 +146,9 @@ def _measured(model: Model, sam: Any, images: Sequence[Pixels], clicks: Sequence
     shown = [open_image(each) for each in images]
     serial, joint = _Clicking(model, clicks), _Clicking(model, clicks)
 
-    def run(policy: _Clicking, several: Sequence[Any], at_once: int) -> None:
-        segmenter = SamSegmenter("sam2", Sam2Package(sam), SquashedView(), (), torch.device("cpu"), torch.float32)
+    def run(policy: _Clicking, several: Sequence[Any], at_once: int, *, plain: bool = False) -> None:
+        wrapped = SamSegmenter("sam2", Sam2Package(sam), SquashedView(), (), torch.device("cpu"), torch.float32)
+        segmenter = "disk" if plain else wrapped
         config = LoopConfig(max_steps=len(clicks) + 1, patience=len(clicks))  # with random weights a mask may stay
         graph = build_graph(policy, segmenter, config)
         starts = [Input(image=each, request=_REQUEST) for each in several]
@@ -164,12 +166,14 @@ def _measured(model: Model, sam: Any, images: Sequence[Pixels], clicks: Sequence
         ]
         rounds = [[_seconds(each) for each in singles] for _ in range(repeats + 1)][1:]
         alone, official = (min(column) for column in zip(*rounds, strict=True))
-        serial.spent.clear()
         together, one_by_one, official_many = (
             _seconds(lambda: run(joint, shown, len(shown))),
             _seconds(lambda: run(serial, shown, 1)),
             _seconds(lambda: _official(model, sam, images, clicks, serial.words, Path(folder))),
         )
+    for policy in (serial, joint):
+        policy.spent.clear()
+        run(policy, shown, len(shown) if policy is joint else 1, plain=True)
     differing = [
         (index, turn)
         for index, image in enumerate(shown)
