@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 from ibisagent.agent.actions import to_plain
 from ibisagent.agent.embedding.labelling import LabelMap, merge_labels
 from ibisagent.agent.embedding.running import Write, arun, plain, run
+from ibisagent.agent.embedding.telling import told_by
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.parts import as_prompt
 from ibisagent.tools.errors import InputError
@@ -77,7 +78,7 @@ def fan_out(graph: SegmentationGraph, *, checkpointer: Checkpointer = None) -> C
         return _kept(branch, await arun(graph, _start(branch), runtime.context, _writer(branch, runtime)))
 
     def _kept(branch: _Branch, ended: Any) -> dict[str, Any]:
-        return {"segmentations": {branch["name"]: plain(graph, ended)}}
+        return {"segmentations": {branch["name"]: plain(told_by(graph, ended), ended)}}
 
     fan = StateGraph(_State, input_schema=TargetsIn, output_schema=TargetsOut)
     fan.add_node("open", open_image)

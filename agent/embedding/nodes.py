@@ -7,6 +7,7 @@ from langgraph.runtime import Runtime, get_runtime
 from langgraph.utils.runnable import RunnableCallable  # type: ignore[attr-defined]
 
 from ibisagent.agent.embedding.running import arun, context_of, plain, run
+from ibisagent.agent.embedding.telling import told_by
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.state import Input, Output
 
@@ -24,7 +25,7 @@ def segmentation_node(graph: SegmentationGraph, *, given: Given | None = None, k
     `ibisagent.agent.embedding.running.plain`. Build ``graph`` without a checkpointer: the parent's then keeps the run,
     which goes on at its own step after a death. The parent's recursion limit does not count in it.
     """
-    take, keep = given or asked_of, kept or (lambda ended: {"segmentation": plain(graph, ended)})
+    take, keep = given or asked_of, kept or (lambda ended: {"segmentation": plain(told_by(graph, ended), ended)})
 
     def node(state: Any, runtime: Runtime[Any]) -> Any:
         return keep(run(graph, dict(take(state)), runtime.context, runtime.stream_writer))

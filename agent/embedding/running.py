@@ -1,6 +1,6 @@
 """One run inside a parent: its events handed up, its end as plain JSON."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -8,8 +8,9 @@ from langgraph._internal._constants import CONFIG_KEY_SCRATCHPAD
 from langgraph.config import get_config
 from langgraph.types import StreamMode
 
-from ibisagent.agent.embedding.telling import told_by
+from ibisagent.agent.embedding.telling import Told
 from ibisagent.agent.graph import SegmentationGraph
+from ibisagent.agent.nodes.common import event_in
 from ibisagent.agent.state import Output, RunContext
 from ibisagent.tools.errors import InputError
 
@@ -47,11 +48,11 @@ def _numbered(number: int | None) -> Any:
     LangGraph numbers the graphs that a task runs in the order in which they begin. A `ToolNode` runs parallel calls in
     one task, so that a resumed call would find the checkpoints of whichever began in its place.
     """
+    if number is None:
+        return None
     try:
         scratchpad = get_config()["configurable"][CONFIG_KEY_SCRATCHPAD]
     except (KeyError, RuntimeError):
-        return None
-    if number is None:
         return None
     return {"configurable": {CONFIG_KEY_SCRATCHPAD: replace(scratchpad, subgraph_counter=lambda: _FIRST + number)}}
 
@@ -73,12 +74,11 @@ def _ended(values: Any) -> Output:
 
 def context_of(context: Any) -> RunContext:
     """Take the event that cancels out of a parent's context, whatever that is; nothing else of it concerns a run."""
-    given = context.get("cancel") if isinstance(context, Mapping) else getattr(context, "cancel", None)
-    return RunContext(cancel=given)
+    return RunContext(cancel=event_in(context))
 
 
-def plain(graph: SegmentationGraph, ended: Output) -> dict[str, Any]:
+def plain(told: Told, ended: Output) -> dict[str, Any]:
     """Give what a parent keeps of a run: the fields of `Told` but its text, the request, and the image's name."""
-    told = {name: value for name, value in asdict(told_by(graph, ended)).items() if name != "text"}
+    values = {name: value for name, value in asdict(told).items() if name != "text"}
     image = {name: ended["image"][name] for name in ("uri", "slice", "window")}
-    return {"request": ended["request"], "image": image, **told}
+    return {"request": ended["request"], "image": image, **values}

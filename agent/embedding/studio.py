@@ -66,13 +66,12 @@ async def _segment(
             shown, start = await asyncio.to_thread(_asked, state, loop)
             ended = await arun(loop, start, runtime.context, runtime.stream_writer)
             told = await asyncio.to_thread(told_by, loop, ended)
-            artifact = await asyncio.to_thread(plain, loop, ended)
         except GraphBubbleUp:
             raise
         except Exception as error:
             _LOG.debug("a message could not be answered", exc_info=True)
             return {"messages": [AIMessage(apology(error))]}
-    return {"messages": [AIMessage(told.text)], "segmentation": artifact | {"shown": shown}}
+    return {"messages": [AIMessage(told.text)], "segmentation": plain(told, ended) | {"shown": shown}}
 
 
 def _asked(state: Chat, loop: SegmentationGraph) -> tuple[str | None, dict[str, Any]]:

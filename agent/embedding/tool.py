@@ -167,8 +167,8 @@ class _Desk:
 
     def finish(self, ended: Output) -> Answer:
         """Say what a run ended with, and write its record."""
-        text = told_by(self.graph, ended).text
-        artifact: dict[str, Any] = plain(self.graph, ended) | {"trajectory": None}
+        told = told_by(self.graph, ended)
+        text, artifact = told.text, plain(told, ended) | {"trajectory": None}
         if self.records is not None:
             try:
                 artifact["trajectory"] = self._recorded(ended, self.records)

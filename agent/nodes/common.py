@@ -9,14 +9,18 @@ from langgraph.runtime import Runtime
 from ibisagent.agent.state import RunContext, State, StopReason
 from ibisagent.tools.errors import StoreError
 
-__all__ = ["Update", "cancelled", "event_of", "failed", "writable"]
+__all__ = ["Update", "cancelled", "event_in", "event_of", "failed", "writable"]
 
 Update = dict[str, Any]
 
 
 def event_of(runtime: Runtime[RunContext]) -> Any:
-    """Give the event that ends the run, if the caller gave one; a parent's context may be of any kind."""
-    context: Any = runtime.context
+    """Give the event that ends the run, if the caller gave one."""
+    return event_in(runtime.context)
+
+
+def event_in(context: Any) -> Any:
+    """Give the event that ends a run out of a context, which may be a parent's and of any kind."""
     return context.get("cancel") if isinstance(context, Mapping) else getattr(context, "cancel", None)
 
 
