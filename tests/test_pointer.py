@@ -70,7 +70,7 @@ def test_a_click_that_was_made_is_not_made_again(opened, monkeypatch):
     drawer = model.drawer.forward
     monkeypatch.setattr(model.drawer, "forward", lambda *given: drawer(*given)._replace(heat=heat))
     with torch.inference_mode():
-        drawn = [model(**inputs.batch(encoded(inputs, text))).drawing.heat[0] for text in ("Segment it.", CLICKED)]
+        drawn = [model(**inputs.batch(encoded(inputs, text))).drawn.drawing.heat[0] for text in ("Segment it.", CLICKED)]
     best = [[divmod(int(each.argmax()), 100) == (75, 25) for each in signs] for signs in drawn]
     assert best == [[True, True], [False, True]]
 
@@ -148,7 +148,7 @@ def test_a_reply_is_drawn_on_the_last_picture_before_it(opened):
     first, last = (Said("user", "Segment it.", picture(seed)) for seed in (0, 1))
     with torch.inference_mode():
         both = inputs.batch([inputs.encode([first, Said("assistant", positive(0.2, 0.3)), last])])
-        drawing = model(**both).drawing
+        drawing = model(**both).drawn.drawing
         expected = model.visual(inputs.batch([inputs.encode([last])])["pixel_values"])[0]
         seen = model._shown(
             both["input_ids"] == inputs.image_id, torch.nonzero(both["input_ids"] == id_of(inputs, "assistant\n"))

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from ibisagent.agent import Click, Completion, LoopConfig, build_graph
 from ibisagent.agent.policies.local import open_model
-from ibisagent.agent.policies.pointer import PointerOutput
+from ibisagent.agent.policies.pointer import Drawn, PointerOutput
 from ibisagent.agent.policies.pointer.drawing import Drawing
 from ibisagent.agent.trajectory import Trajectory, trajectory
 from ibisagent.tools.errors import InputError
@@ -301,7 +301,7 @@ def test_a_pointer_learns_to_draw_target_and_mask(tmp_path):
 
     def cost(target, mask):
         drawing = Drawing(target * 40 - 20, mask * 40 - 20, None, None)
-        return trainer._beside(None, PointerOutput(drawing=drawing), batch, None, None)
+        return trainer._beside(None, PointerOutput(drawn=Drawn(drawing, None, None)), batch, None, None)
 
     sharp = batch["masks"] > 0.5
     batch["masks"] = sharp.float()

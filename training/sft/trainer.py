@@ -167,13 +167,13 @@ class PointerTrainer(PackedTrainer):
         del core, chosen, wanted
         truths, masks = inputs["masks"].unbind(dim=1)
         known = ~torch.isnan(truths[:, 0, 0])
-        target, truth = out.drawing.target[known], truths[known]
+        target, truth = out.drawn.drawing.target[known], truths[known]
         there = truth.flatten(1).amax(dim=1) > 0
         bce = functional.binary_cross_entropy_with_logits(target, truth, reduction="none").mean(dim=(1, 2))
         shown, sums = torch.sigmoid(target[there]), (1, 2)
         both, either = (shown * truth[there]).sum(sums), (shown + truth[there]).sum(sums)
         dice = (1 - (2 * both + 1) / (either + 1)).sum() / max(len(truth), 1)
-        covered = functional.binary_cross_entropy_with_logits(out.drawing.covered, masks)
+        covered = functional.binary_cross_entropy_with_logits(out.drawn.drawing.covered, masks)
         hard, real = target[there] > 0, truth[there] > 0.5
         overlap = (hard & real).sum(sums) / (hard | real).sum(sums).clamp(min=1)
         self._tell("drawn_iou", overlap.mean() if there.any() else overlap.sum())

@@ -7,9 +7,9 @@ classes know it once this package is imported.
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from ibisagent.agent.policies.pointer.configuration import PointerConfig
-from ibisagent.agent.policies.pointer.modeling import PointerForConditionalGeneration, PointerOutput
+from ibisagent.agent.policies.pointer.modeling import Drawn, PointerForConditionalGeneration, PointerOutput
 
-__all__ = ["PointerConfig", "PointerForConditionalGeneration", "PointerOutput"]
+__all__ = ["Drawn", "PointerConfig", "PointerForConditionalGeneration", "PointerOutput"]
 
 AutoConfig.register(PointerConfig.model_type, PointerConfig, exist_ok=True)
 AutoModelForImageTextToText.register(PointerConfig, PointerForConditionalGeneration, exist_ok=True)

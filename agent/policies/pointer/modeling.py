@@ -2,38 +2,57 @@
 
 A coordinate's probability is that of its token times that of its bin in the drawing: x by all clicks there, y by those
 at the x that was written. All else is a language model, with `generate` and a cache.
+
+What a turn drew is a value beside the cache (`Drawn`): one call returns it and the next one takes it, so that no
+operation on a cache (rows repeated, selected, reordered, cut) loses it or leaves it with other rows.
 """
 
+import inspect
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional
 from transformers import DynamicCache, GenerationMixin, PreTrainedModel
 from transformers.masking_utils import create_causal_mask
+from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
-from transformers.utils.generic import ModelOutput
 
 from ibisagent.agent.policies.pointer.configuration import PointerConfig
 from ibisagent.agent.policies.pointer.drawing import Drawer, Drawing
 from ibisagent.agent.policies.pointer.seeing import Tower
 
-__all__ = ["PointerForConditionalGeneration", "PointerOutput"]
+__all__ = ["Drawn", "PointerForConditionalGeneration", "PointerOutput"]
+
+# What transformers calls the cache: `cache` from 5.24 on, which warns of the name before.
+_CACHE = "cache" if "cache" in inspect.signature(create_causal_mask).parameters else "past_key_values"
 
 _SPOT = 0.025  # deviation, as a share of the picture's side, of a click that the prompt speaks of
 _WORN, _NEAR = 10.0, 0.01  # by how much, and how near, its place is less likely to be clicked again
 
 
-@dataclass
-class PointerOutput(ModelOutput):
-    """``logits``: (B, L, vocabulary), or (n, vocabulary) of the places asked for; ``drawing``: of each turn."""
+class Drawn(NamedTuple):
+    """What a call that goes on with a cache needs of the call before.
 
-    loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
-    past_key_values: Any = None
-    drawing: Drawing | None = None
+    ``drawing``: of each turn; ``owner``: (B,) long, the drawing's row that each row of the batch replies by, their
+    count for none; ``last``: (B, 2) long, the last two tokens that the cache holds.
+    """
+
+    drawing: Drawing
+    owner: torch.Tensor
+    last: torch.Tensor
+
+
+@dataclass
+class PointerOutput(CausalLMOutputWithPast):
+    """Transformers' own output, its cache under the installed version's name, with what was ``drawn``.
+
+    ``logits``: (B, L, vocabulary), or (n, vocabulary) of the places asked for.
+    """
+
+    drawn: Drawn | None = None
 
 
 class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-call]
@@ -92,7 +111,9 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
+        cache: Any = None,
         past_key_values: Any = None,
+        drawn: Drawn | None = None,
         pixel_values: torch.Tensor | None = None,
         image_grid_thw: torch.Tensor | None = None,
         mm_token_type_ids: torch.Tensor | None = None,
@@ -105,14 +126,16 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
     ) -> PointerOutput:
         """Foretell tokens.
 
-        ``segments``: (B, L), in a packed row the number of each token's sample, 0 for what they share. ``keep``: (B, L)
+        ``cache``, or ``past_key_values`` by its name before transformers 5.24: what the calls before left; with it and
+        no new picture, ``drawn`` is the output's before. ``segments``: (B, L), in a packed row the number of each token's sample, 0 for what they share. ``keep``: (B, L)
         bool, where logits are wanted. A row's reply begins after the config's turn token. The pictures' grid and the
         tokens' kinds are known without being told.
         """
         del image_grid_thw, mm_token_type_ids
-        if use_cache and past_key_values is None:
-            past_key_values = DynamicCache(config=self.config)
-        seen = past_key_values.get_seq_length() if past_key_values is not None else 0
+        held = cache if cache is not None else past_key_values
+        if use_cache and held is None:
+            held = DynamicCache(config=self.config)
+        seen = held.get_seq_length() if held is not None else 0
         states = self.embed(input_ids)
         here = input_ids == self.config.image_token_id
         features = None
@@ -130,17 +153,17 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
             config=self.config,
             inputs_embeds=states,
             attention_mask=attention_mask,
-            past_key_values=past_key_values,
             position_ids=position_ids,
+            **{_CACHE: held},
         )
         told: dict[str, Any] = {
             "attention_mask": mask,
             "position_embeddings": self.rotary(states, position_ids=position_ids),
-            "past_key_values": past_key_values,
+            _CACHE: held,
         }
         for layer in self.layers[: self.config.readers]:
             states = layer(states, **told)
-        recent = getattr(past_key_values, "pointed", None)
+        before = torch.full_like(input_ids[:, :1], -1).expand(-1, 2)
         if features is not None:
             ids = input_ids if segments is None else input_ids.masked_fill(segments < 0, -1)
             turns = torch.nonzero(ids == self.config.turn_token_id)
@@ -153,19 +176,17 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
                 heat=functional.log_softmax((drawing.heat - worn).flatten(2), dim=2).view_as(worn)
             )
             owner = _owner(ids.shape, turns, segments)
-        elif recent is not None:
-            drawing, owner, _ = recent
-            owner = owner[:, -1:].expand(-1, input_ids.shape[1])
+        elif drawn is not None:
+            drawing, before = drawn.drawing, drawn.last
+            owner = drawn.owner[:, None].expand(-1, input_ids.shape[1])
         else:
-            raise ValueError("got no picture, expected one before each reply; give pixel_values")
+            remedy = "give pixel_values, or beside a cache `drawn` of the output that it came with"
+            raise ValueError(f"got no picture, expected one before each reply; {remedy}")
         summary = functional.pad(drawing.summary, (0, 0, 0, 1))[owner]  # the last row, zeros, is that of no turn
         states = states + summary.to(states.dtype)
         for layer in self.layers[self.config.readers :]:
             states = layer(states, **told)
-        before = recent[2] if recent is not None else torch.full_like(input_ids[:, :1], -1).expand(-1, 2)
         trail = torch.cat([before, input_ids], dim=1)
-        if past_key_values is not None:
-            past_key_values.pointed = (drawing, owner, trail[:, -2:])
         wanted = torch.ones_like(input_ids, dtype=torch.bool) if keep is None else keep
         if keep is None:
             wanted[:, : -logits_to_keep or None] = logits_to_keep == 0
@@ -176,7 +197,42 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         loss = None
         if labels is not None:
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size)
-        return PointerOutput(loss=loss, logits=logits, past_key_values=past_key_values, drawing=drawing)
+        now = Drawn(drawing, owner[:, -1], trail[:, -2:])
+        return PointerOutput(loss=loss, logits=logits, drawn=now, **{_CACHE: held})
+
+    def prepare_inputs_for_generation(self, input_ids: torch.Tensor, **kwargs: Any) -> dict[str, Any]:
+        """Hand on what the reply draws by, with the tokens before those that are new: beams change their rows."""
+        given: dict[str, Any] = super().prepare_inputs_for_generation(input_ids, **kwargs)
+        if given.get("drawn") is not None:
+            known = input_ids.shape[1] - given["input_ids"].shape[1]
+            given["drawn"] = given["drawn"]._replace(last=input_ids[:, :known][:, -2:])
+        return given
+
+    def _update_model_kwargs_for_generation(
+        self, outputs: Any, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        updated = super()._update_model_kwargs_for_generation(outputs, model_kwargs, *args, **kwargs)
+        return updated | {"drawn": outputs.drawn}
+
+    def _expand_inputs_for_generation(
+        self, expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: Any = None, **kwargs: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """Repeat rows for beams and samples, each with its pictures, which lie one after the other in one tensor."""
+        expand: Any = super()._expand_inputs_for_generation
+        pictures = {name: kwargs.pop(name) for name in ("pixel_values", "image_grid_thw") if name in kwargs}
+        counts = self._pictures_of(input_ids).tolist()
+        rows = torch.arange(sum(counts), device=input_ids.device).split(counts)
+        order = torch.cat([row.repeat(expand_size) for row in rows])
+        for name, value in pictures.items():
+            pictures[name] = value.unflatten(0, (sum(counts), -1))[order].flatten(0, 1)
+        ids, expanded = expand(
+            expand_size=expand_size, is_encoder_decoder=is_encoder_decoder, input_ids=input_ids, **kwargs
+        )
+        return ids, expanded | pictures
+
+    def _pictures_of(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Return the number of pictures of each row, (B,) long."""
+        return (input_ids == self.config.image_token_id).sum(dim=1) // self.visual.across**2
 
     def _shown(self, here: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
         """Tell which of the batch's pictures is the last before each turn; ``here``: (B, L) bool, their tokens."""
