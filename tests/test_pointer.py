@@ -1,11 +1,15 @@
 """The pointer model: its picture, its clicks, its cache, its rows, and what it is as a transformers model."""
 
+import logging
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
 import vlms
 from fakes import positive
 from transformers import AutoModelForImageTextToText
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from ibisagent.agent.policies.local import open_model
 from ibisagent.agent.policies.pointer.seeing import ramps
@@ -14,6 +18,7 @@ from ibisagent.tools.errors import InputError
 from ibisagent.training.fresh import COORDINATES, FreshPointer
 from ibisagent.training.sft.config import built
 
+CACHE = next(field.name for field in fields(CausalLMOutputWithPast) if field.name in ("cache", "past_key_values"))
 SIDE = 16  # places of the drawing across, a quarter of the picture's
 CLICKED = "Segment it. Made: Positive Point (0.2550, 0.7550); Negative Point (0.8050, 0.1050)."
 
@@ -36,6 +41,18 @@ def encoded(inputs, *texts):
 
 def id_of(inputs, token):
     return inputs.tokenizer.convert_tokens_to_ids(token)
+
+
+def held_to_a_click(inputs, begun):
+    """Allow the words of a positive click alone, after ``begun`` tokens of prompt; its coordinates are free."""
+    words = inputs.reply_ids("<action>Positive Point (0.0050, 0.0050)</action>")
+    free = range(id_of(inputs, "0.00"), id_of(inputs, "0.99") + 1)
+
+    def allowed(_row, ids):
+        word = words[min(len(ids) - begun, len(words) - 1)]
+        return list(free) if word in free else [word]
+
+    return allowed
 
 
 def test_it_puts_the_processors_patches_together_again(opened):
@@ -118,15 +135,10 @@ def test_a_forced_click_written_with_a_cache_is_the_drawings(opened, monkeypatch
     heat[0, 0, 30, 80], heat[1, 0, 60, 20] = 0.0, 0.0
     drawer = model.drawer.forward
     monkeypatch.setattr(model.drawer, "forward", lambda *given: drawer(*given)._replace(heat=heat))
-    words = inputs.reply_ids("<action>Positive Point (0.0050, 0.0050)</action>")
-    free, batch = range(id_of(inputs, "0.00"), id_of(inputs, "0.99") + 1), inputs.batch(encoded(inputs, "A.", CLICKED))
+    batch = inputs.batch(encoded(inputs, "A.", CLICKED))
     begun = batch["input_ids"].shape[1]
-
-    def allowed(_row, ids):
-        word = words[min(len(ids) - begun, len(words) - 1)]
-        return list(free) if word in free else [word]
-
-    out = model.generate(**batch, max_new_tokens=20, do_sample=False, prefix_allowed_tokens_fn=allowed)
+    held = held_to_a_click(inputs, begun)
+    out = model.generate(**batch, max_new_tokens=20, do_sample=False, prefix_allowed_tokens_fn=held)
     said = [inputs.tokenizer.decode(row[begun:], skip_special_tokens=True) for row in out]
     assert said == [
         "<action>Positive Point (0.8050, 0.3050)</action>",
@@ -193,3 +205,61 @@ def test_labels_give_the_loss_of_a_language_model(opened):
 def test_a_side_that_does_not_divide_is_refused():
     with pytest.raises(InputError, match=r"picture=72, expected a multiple of 16"):
         built(FreshPointer, {"picture": 72}, "fresh")
+
+
+def test_beams_and_samples_keep_their_own_pictures_and_words(opened):
+    """Rows are repeated, and the cache is reordered at every token: the same as without a cache, and as alone."""
+    model, inputs = opened
+    several = encoded(inputs, "Segment it.", CLICKED)
+
+    def replies(some, **changes):
+        batch = inputs.batch(some)
+        held = held_to_a_click(inputs, batch["input_ids"].shape[1])
+        beams = {"num_beams": 3, "num_return_sequences": 2, "do_sample": False} | changes
+        return model.generate(**batch, max_new_tokens=20, prefix_allowed_tokens_fn=held, **beams)
+
+    with torch.inference_mode():
+        both, bare, alone = replies(several), replies(several, use_cache=False), [replies([each]) for each in several]
+    assert torch.equal(both, bare)
+    assert len({tuple(row.tolist()) for row in both}) == 4
+    said = [[inputs.tokenizer.decode(row, skip_special_tokens=True) for row in rows] for rows in (both, *alone)]
+    assert said[0] == said[1] + said[2]
+
+
+def test_a_cache_is_repeated_selected_and_cut_without_losing_what_was_drawn(opened):
+    """A prompt is read once; two replies go on from it, the second after what was written is cut off again."""
+    model, inputs = opened
+    batch = inputs.batch(encoded(inputs, CLICKED))
+    words = [inputs.reply_ids(f"<action>{text} Point (0.8050, 0.3050)</action>") for text in ("Positive", "Negative")]
+    with torch.inference_mode():
+        first = model(**batch, use_cache=True)
+        cache = first[CACHE]
+        begun = cache.get_seq_length()
+        cache.batch_repeat_interleave(2)
+        both = first.drawn._replace(owner=first.drawn.owner.repeat(2), last=first.drawn.last.repeat(2, 1))
+        together = model(torch.tensor(words), drawn=both, use_cache=True, **{CACHE: cache}).logits
+        cache.batch_select_indices(torch.tensor([1]))
+        cache.crop(begun - cache.get_seq_length())
+        again = model(torch.tensor(words[:1]), drawn=first.drawn, use_cache=True, **{CACHE: cache}).logits
+        for reply, logits in zip([*words, words[0]], [*together, *again], strict=True):
+            ids = torch.cat([batch["input_ids"], torch.tensor([reply])], dim=1)
+            whole = model(ids, pixel_values=batch["pixel_values"]).logits[0, -len(reply) :]
+            torch.testing.assert_close(logits, whole, atol=1e-4, rtol=0)
+        with pytest.raises(ValueError, match="or beside a cache `drawn` of the output that it came with"):
+            model(torch.tensor(words[:1]), **{CACHE: cache})
+
+
+@pytest.mark.parametrize("name", ["cache", "past_key_values"])
+def test_the_cache_is_taken_under_either_name_without_a_warning(opened, name, caplog, monkeypatch):
+    model, inputs = opened
+    batch = inputs.batch(encoded(inputs, "Segment it."))
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    with torch.inference_mode():
+        first = model(**batch, use_cache=True)
+        ids = torch.tensor([inputs.reply_ids("<think>Here.</think>")])
+        out = model(ids, drawn=first.drawn, **{name: first[CACHE]})
+        whole = model(torch.cat([batch["input_ids"], ids], dim=1), pixel_values=batch["pixel_values"])
+        model.generate(**batch, max_new_tokens=3, do_sample=False)
+    torch.testing.assert_close(out.logits, whole.logits[:, -ids.shape[1] :], atol=1e-4, rtol=0)
+    assert out[CACHE] is first[CACHE]
+    assert not [record.message for record in caplog.records if "deprecated" in record.message]
