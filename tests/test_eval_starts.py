@@ -123,6 +123,7 @@ def test_a_wrong_mask_is_to_be_dropped_however_the_run_is_made(dataset, tmp_path
     assert timeless[0] == timeless[1]
 
 
+@pytest.mark.slow
 def test_a_wrong_click_is_outweighed_undone_or_kept(dataset, tmp_path):
     rows = evaluated(dataset, tmp_path, "click")
     cases = {case.id: case for case in read_dataset(dataset)}

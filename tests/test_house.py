@@ -107,6 +107,7 @@ def test_the_readme_s_python_runs(tmp_path, monkeypatch):
         exec(compile(block, "README.md", "exec"), scope)
 
 
+@pytest.mark.slow
 def test_the_readme_s_commands_run(tmp_path):
     from PIL import Image
 

@@ -62,6 +62,7 @@ def segment(folder, pixels, policy, *options, **variables):
         ("hf:owner/model", {}),
     ],
 )
+@pytest.mark.slow
 def test_a_remote_model_is_refused_before_any_socket(tmp_path, pixels, policy, variables):
     done, reached = segment(tmp_path, pixels, policy, "--local-only", **variables)
     assert (done.returncode, reached) == (2, [])
@@ -82,6 +83,7 @@ def test_a_server_on_this_machine_is_all_that_is_reached(tmp_path, pixels, name)
     assert all("127.0.0.1" in address for address in reached), reached
 
 
+@pytest.mark.slow
 def test_the_watch_sees_what_tracing_would_send(tmp_path, pixels):
     with served(scripted(positive(0.55, 0.42), STOP)) as server:
         here = {"OPENAI_BASE_URL": server.url, "LANGSMITH_ENDPOINT": "http://192.0.2.8:1"}

@@ -121,6 +121,7 @@ def itk_area(mask, spacing):
     return shape.GetPhysicalSize(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_fifty_random_pairs_agree_with_simpleitk_and_with_all_pairs_of_pixels(kind):
     for seed in range(50):

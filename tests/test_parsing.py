@@ -333,6 +333,7 @@ REPEATED = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", REPEATED)
 @pytest.mark.parametrize("start", ["", "<action>", "<action>Positive Point ("])
 def test_two_megabytes_take_no_quadratic_time(unit: str, start: str) -> None:

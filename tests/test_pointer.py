@@ -87,7 +87,9 @@ def test_a_click_that_was_made_is_not_made_again(opened, monkeypatch):
     drawer = model.drawer.forward
     monkeypatch.setattr(model.drawer, "forward", lambda *given: drawer(*given)._replace(heat=heat))
     with torch.inference_mode():
-        drawn = [model(**inputs.batch(encoded(inputs, text))).drawn.drawing.heat[0] for text in ("Segment it.", CLICKED)]
+        drawn = [
+            model(**inputs.batch(encoded(inputs, text))).drawn.drawing.heat[0] for text in ("Segment it.", CLICKED)
+        ]
     best = [[divmod(int(each.argmax()), 100) == (75, 25) for each in signs] for signs in drawn]
     assert best == [[True, True], [False, True]]
 
@@ -211,7 +213,11 @@ def test_beams_and_samples_keep_their_own_pictures_and_words():
     """Rows are repeated, and the cache is reordered at every token: the same as without a cache, and as alone."""
     model, inputs = open_model(vlms.pointer(), square=64, dtype=torch.float32)
     torch.manual_seed(0)
-    for weight, spread in ((model.drawer.heat.weight, 0.1), (model.drawer.query.weight, 1.0), (model.embed.weight, 0.8)):
+    for weight, spread in (
+        (model.drawer.heat.weight, 0.1),
+        (model.drawer.query.weight, 1.0),
+        (model.embed.weight, 0.8),
+    ):
         torch.nn.init.normal_(weight, std=spread)
     several = encoded(inputs, "Segment it.", CLICKED, "Segment the liver.")
 

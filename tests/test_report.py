@@ -238,6 +238,7 @@ def test_hostile_names_are_only_text(copy):
         assert name in page.texts["parts"]
 
 
+@pytest.mark.slow
 def test_equal_evaluations_give_equal_reports_but_for_the_time(out, data):
     """Another run of the same is this one with other seconds, also in its trajectories."""
     again = shutil.copytree(out, out.parent / "again")
@@ -266,6 +267,7 @@ def test_equal_evaluations_give_equal_reports_but_for_the_time(out, data):
     ],
     ids=["absent alone", "one case", "all broken", "one policy"],
 )
+@pytest.mark.slow
 def test_every_data_set_has_a_report(copy, data, chosen, policies, told):
     write_results(copy, copy / "rows.jsonl", read_dataset(data)[chosen], policies, SEGMENTERS)
     page, summary = Page(write_report(copy, cases=1)), summary_of(copy)

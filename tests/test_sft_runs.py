@@ -91,6 +91,7 @@ def replies_of(folder, data, picture, request, replies):
 # What is learned
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("base", "settings"), [(vlms.qwen25, GUIDED), (vlms.pointer, PACKED)], ids=["qwen", "pointer"])
 def test_a_packed_training_learns_by_heart(base, settings, data, tmp_path):
     out = tmp_path / "out"
@@ -109,6 +110,7 @@ def test_a_packed_training_learns_by_heart(base, settings, data, tmp_path):
     assert "guides" not in str(load_file(model / "model.safetensors").keys())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", [vlms.qwen25, vlms.qwen3], ids=["qwen2.5", "qwen3"])
 def test_adapters_learn_by_heart_and_leave_the_vision_tower_as_it_is(base, data, tmp_path):
     out = tmp_path / "out"
@@ -150,6 +152,7 @@ def test_an_adapter_whose_base_is_gone_or_wrong_is_refused_in_a_line(data, tmp_p
 # The same again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [PACKED, LORA], ids=["packed", "adapters"])
 def test_the_same_seed_and_data_give_the_same_weights(settings, data, tmp_path):
     plan = read_plan(plan_of(tmp_path, vlms.qwen25(), settings))
@@ -198,6 +201,7 @@ class Watching(TrainerCallback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [PACKED, LORA], ids=["packed", "adapters"])
 def test_an_interrupted_training_goes_on_to_the_same_weights(settings, data, tmp_path):
     plan, begun, out = read_plan(plan_of(tmp_path, vlms.qwen25(), settings)), [], tmp_path / "out"

@@ -121,6 +121,7 @@ def kept(path):
     return rows, writes
 
 
+@pytest.mark.slow
 def test_twenty_clicks_at_1024_pixels_stay_small_in_sqlite(tmp_path, capsys):
     replies = script(*[positive(0.04 * k, 0.03 * k) for k in range(20)])
     pixels = np.zeros((1024, 1024), np.uint8)

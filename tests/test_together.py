@@ -7,6 +7,7 @@ import resource
 import threading
 
 import numpy as np
+import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from ibisagent.agent import ImageStore, LoopConfig, RunStore, build_graph, get_policy
@@ -65,6 +66,7 @@ async def in_tasks(graph, given, kind):
     return await asyncio.gather(*[graph.ainvoke(start, thread(seed, kind)) for seed, start in enumerate(given)])
 
 
+@pytest.mark.slow
 def test_64_runs_at_once_equal_the_sequential_ones_and_leave_nothing(pixels, tmp_path, capsys):
     given, config = starts(pixels), LoopConfig(max_steps=5)
     shared = {"store": RunStore(tmp_path / "store"), "images": ImageStore()}

@@ -127,9 +127,9 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         """Foretell tokens.
 
         ``cache``, or ``past_key_values`` by its name before transformers 5.24: what the calls before left; with it and
-        no new picture, ``drawn`` is the output's before. ``segments``: (B, L), in a packed row the number of each token's sample, 0 for what they share. ``keep``: (B, L)
-        bool, where logits are wanted. A row's reply begins after the config's turn token. The pictures' grid and the
-        tokens' kinds are known without being told.
+        no new picture, ``drawn`` is the output's before. ``segments``: (B, L), in a packed row the number of each
+        token's sample, 0 for what they share. ``keep``: (B, L) bool, where logits are wanted. A row's reply begins
+        after the config's turn token. The pictures' grid and the tokens' kinds are known without being told.
         """
         del image_grid_thw, mm_token_type_ids
         held = cache if cache is not None else past_key_values
@@ -218,11 +218,11 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         self, expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: Any = None, **kwargs: Any
     ) -> tuple[Any, dict[str, Any]]:
         """Repeat rows for beams and samples, each with its pictures, which lie one after the other in one tensor."""
-        expand: Any = super()._expand_inputs_for_generation
+        expand: Any = super()._expand_inputs_for_generation  # type: ignore[misc]  # its `self` is a protocol
         pictures = {name: kwargs.pop(name) for name in ("pixel_values", "image_grid_thw") if name in kwargs}
         counts = self._pictures_of(input_ids).tolist()
-        rows = torch.arange(sum(counts), device=input_ids.device).split(counts)
-        order = torch.cat([row.repeat(expand_size) for row in rows])
+        numbers: Any = torch.arange(sum(counts), device=input_ids.device)
+        order = torch.cat([row.repeat(expand_size) for row in numbers.split(counts)])
         for name, value in pictures.items():
             pictures[name] = value.unflatten(0, (sum(counts), -1))[order].flatten(0, 1)
         ids, expanded = expand(
