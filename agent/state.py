@@ -11,7 +11,18 @@ from typing_extensions import TypedDict
 
 from ibisagent.tools.masks import Rle
 
-__all__ = ["Input", "Output", "Queued", "RunContext", "RunInfo", "State", "StepRecord", "StopReason", "Undone"]
+__all__ = [
+    "FAILURES",
+    "Input",
+    "Output",
+    "Queued",
+    "RunContext",
+    "RunInfo",
+    "State",
+    "StepRecord",
+    "StopReason",
+    "Undone",
+]
 
 StopReason = Literal[
     "terminated",  # the policy stopped by itself
@@ -28,6 +39,9 @@ StopReason = Literal[
     "store_error",  # the run store failed: a full disk, a folder that vanished; the mask is that of the step before
     "cancelled",  # the caller cancelled
 ]
+
+FAILURES: tuple[StopReason, ...] = ("policy_error", "segmenter_error", "store_error")
+"""Stops by which something outside the loop failed: the same request may go otherwise another time."""
 
 
 class Input(TypedDict, total=False):

@@ -15,12 +15,12 @@ from ibisagent.agent.checkpoints import Plan, head, thread_of
 from ibisagent.agent.door import admit, asked
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.person import said
-from ibisagent.agent.state import State
+from ibisagent.agent.state import FAILURES, State
 from ibisagent.tools.errors import InputError
 
 __all__ = ["aintervene", "atake_up", "intervene", "take_up"]
 
-_FROM_OUTSIDE = ("cancelled", "policy_error", "segmenter_error", "store_error")
+_FROM_OUTSIDE = ("cancelled", *FAILURES)
 
 
 def take_up(graph: SegmentationGraph, start: Any, config: RunnableConfig) -> tuple[Any, RunnableConfig]:

@@ -12,12 +12,13 @@ click or box hit (`ibisagent.tools.judging`), None when it made none.
 
 from typing import Any, NamedTuple
 
+from ibisagent.agent.state import FAILURES
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.evals.metrics import CaseMetrics
 from ibisagent.evals.trajectories import RANKS, Journey
 from ibisagent.tools.datasets import Case
 
-__all__ = ["COLUMNS", "VOLATILE", "Key", "Pair", "Row", "Run", "broken", "done", "key_of", "metrics_of"]
+__all__ = ["COLUMNS", "VOLATILE", "Key", "Pair", "Row", "Run", "broken", "done", "failed", "key_of", "metrics_of"]
 
 Row = dict[str, Any]
 Key = tuple[str, str, str]
@@ -64,6 +65,11 @@ class Run(NamedTuple):
 def key_of(row: Row) -> Key:
     """Tell which case, policy and segmenter a row is of."""
     return row["id"], row["policy"], row["segmenter"]
+
+
+def failed(row: Row) -> bool:
+    """Whether a row is broken, or of a run that its policy, segmenter or store ended: it is tried again."""
+    return row["status"] == "broken" or row["stop"] in FAILURES
 
 
 def metrics_of(row: Row) -> CaseMetrics | None:

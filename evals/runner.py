@@ -20,7 +20,7 @@ from ibisagent.agent.prompting import PromptSet
 from ibisagent.evals.beginning import STARTS
 from ibisagent.evals.desk import Desk, Plan, policy_of
 from ibisagent.evals.results import write_results
-from ibisagent.evals.rows import COLUMNS, Key, Pair, Row, Run, broken, key_of
+from ibisagent.evals.rows import COLUMNS, Key, Pair, Row, Run, broken, failed, key_of
 from ibisagent.evals.worker import work
 from ibisagent.tools import journal
 from ibisagent.tools.datasets import Case
@@ -80,8 +80,8 @@ def run_eval(
     for torn in plan.out.glob("trajectories/*/*/.*.json"):  # what a killed process was writing
         torn.unlink(missing_ok=True)
     journal.mend(rows)
-    status = {key_of(row): row["status"] for _, row in journal.rows_in(rows, COLUMNS)}
-    done = {key for key, said in status.items() if said == "done"}  # a broken case gets another try
+    latest = {key_of(row): failed(row) for _, row in journal.rows_in(rows, COLUMNS)}
+    done = {key for key, again in latest.items() if not again}  # what failed gets another try
     total = len(cases) * len(pairs)
     count = sum((case.id, *pair) in done for case in cases for pair in pairs)
     with closing(spread(partial(work, Desk(plan)), _todo(plan, cases, pairs, done), workers, broken)) as batches:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ibisagent.evals.behaviour import GAIN, behaviour
 from ibisagent.evals.metrics import calibration, group_metrics
-from ibisagent.evals.rows import VOLATILE, Row, metrics_of
+from ibisagent.evals.rows import VOLATILE, Row, failed, metrics_of
 from ibisagent.evals.stats import Bootstrap, compare, holm, mean_interval
 from ibisagent.evals.trajectories import RANKS
 
@@ -35,6 +35,7 @@ _GROUPINGS = ("modality", "target", "source")
 def figures(rows: Sequence[Row]) -> Plain:
     """Put the rows of one policy with one segmenter in figures.
 
+    ``failed``: how many runs are broken or ended by a failure, ``errors``: their reasons with counts, commonest first.
     ``overall`` and, by name, each group of ``modality``, ``target`` and ``source``: `group_metrics` and `behaviour` of
     the cases that are not broken. ``gap``: between the best and the worst source's mean IoU per case, None with fewer
     than two.
@@ -46,6 +47,8 @@ def figures(rows: Sequence[Row]) -> Plain:
     return {
         "done": len(done),
         "broken": len(rows) - len(done),
+        "failed": sum(map(failed, rows)),
+        "errors": dict(Counter(row["reason"] for row in rows if failed(row)).most_common()),
         "overall": overall | {f"iou_at_{k}": _mean(done, f"iou_at_{k}") for k in RANKS},
         **grouped,
         "gap": _gap(grouped["source"]),

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,18 @@ def test_imports_go_one_way(folder):
     for path in (ROOT / folder).rglob("*.py"):
         ours = {name.split(".")[1] for name in imported(path) if name.startswith("ibisagent.")}
         assert ours <= MAY_IMPORT[folder], f"{path.relative_to(ROOT)} imports {ours - MAY_IMPORT[folder]}"
+
+
+def test_what_is_imported_is_declared():
+    """By a dependency or an extra of our own, not by way of what another package happens to bring."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    declared = {re.match(r"[\w.-]+", line)[0].lower() for line in lines}
+    brought = packages_distributions()
+    for path in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")):
+        names = {name.partition(".")[0] for name in imported(path)} - sys.stdlib_module_names - {"ibisagent"}
+        missing = {name for name in names if not declared & {each.lower().replace("_", "-") for each in brought[name]}}
+        assert not missing, f"{path.relative_to(ROOT)} imports {missing}"
 
 
 def test_every_package_is_listed():

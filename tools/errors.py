@@ -3,18 +3,24 @@
 IbisError(Exception)
 |-- InputError(ValueError)      a file, array, option or reply of the user's is at fault
 |-- StoreError(OSError)         a run store cannot be written, or no longer holds what a run refers to
-`-- MissingExtra(ImportError)   an optional dependency is not installed
+|-- MissingExtra(ImportError)   an optional dependency is not installed
+`-- RunFailed(RuntimeError)     a run ended because its policy, segmenter or store failed
 """
 
 from importlib.util import find_spec
 
 
 class IbisError(Exception):
-    """Base of every error that this package raises on purpose; its text is one line: got, expected, what to do."""
+    """Base of every error that this package raises on purpose; its text is one line: got, expected, what to do.
+
+    ``exit_code``: that of the command line.
+    """
+
+    exit_code = 2
 
 
 class InputError(IbisError, ValueError):
-    """The user's input is at fault; the command line prints the line and ends with exit code 2."""
+    """The user's input is at fault."""
 
 
 class StoreError(IbisError, OSError):
@@ -35,3 +41,9 @@ class MissingExtra(IbisError, ImportError):
         for module in modules:
             if find_spec(module) is None:
                 raise cls.of(module, extra)
+
+
+class RunFailed(IbisError, RuntimeError):
+    """A policy, a segmenter or a run store failed, after what was reached by then is written."""
+
+    exit_code = 3

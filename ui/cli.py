@@ -360,17 +360,17 @@ def doctor() -> None:
 
 
 def main() -> None:
-    """Run the command line: exit code 0 for any typed stop, 2 when the user's input is at fault, 1 for a bug."""
+    """Run the command line; exit codes: 0 done, 2 the user's input is at fault, 3 a run failed, 1 a bug."""
     in_a_line(app)
 
 
 def in_a_line(run: Callable[[], None]) -> None:
-    """Run anything as the command line does: a fault of the user's is one line and an exit code."""
+    """Run anything as the command line does: a fault that is known is one line on stderr and an exit code."""
     try:
         run()
     except IbisError as error:
         sys.stderr.write(f"ibisagent: {' '.join(str(error).split())}\n")
-        raise SystemExit(2) from None
+        raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         sys.stderr.write("ibisagent: stopped\n")
         raise SystemExit(130) from None

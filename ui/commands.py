@@ -38,6 +38,7 @@ from ibisagent.tools.images import MedicalImage, open_image
 from ibisagent.tools.masks import read_mask, require_savable
 from ibisagent.tools.segmenters import segmenter_names
 from ibisagent.tools.segmenters.memo import memo_of
+from ibisagent.ui.failures import require_success
 from ibisagent.ui.folder import make_folder, write_run
 from ibisagent.ui.live import run_live
 from ibisagent.ui.records import recorded_image
@@ -149,8 +150,9 @@ def _kept(case: Case) -> Iterator[dict[str, Any]]:
 
 
 def run_case(graph: SegmentationGraph, start: dict[str, Any], case: Case, truth: Any = None) -> None:
-    """Run the graph before the user's eyes and write the run folder, also when a bug ended the run.
+    """Run the graph before the user's eyes and write the run folder, also when a bug or a failure ended the run.
 
+    `RunFailed`: the policy, the segmenter or the store failed.
     ``start``: the graph's input, its image a `MedicalImage`; ``truth``: the true mask, (H, W) bool, where it is known.
     """
     console = Console()
@@ -173,6 +175,8 @@ def run_case(graph: SegmentationGraph, start: dict[str, Any], case: Case, truth:
     if bug is not None:
         raise bug
     console.print(f"{time.perf_counter() - begun:.1f} s; wrote {', '.join(str(path) for path in written)}")
+    if state is not None:
+        require_success(state["stop"], state["error"], graph.parts.policy.name, case.segmenter)
 
 
 def read_click(text: str) -> Click:

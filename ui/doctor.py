@@ -6,17 +6,20 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ibisagent.agent import build_graph, get_policy
+from ibisagent.agent import Policy, build_graph, get_policy
 from ibisagent.agent.policies import OraclePolicy
-from ibisagent.tools.errors import IbisError
+from ibisagent.agent.state import FAILURES
+from ibisagent.tools.errors import IbisError, RunFailed
 from ibisagent.tools.masks import decode
 from ibisagent.tools.measure import iou
 from ibisagent.tools.segmenters import segmenter_names
+from ibisagent.tools.segmenters.base import Mask, Pixels
+from ibisagent.training.phantoms import draw
+from ibisagent.ui.failures import failure_line
 
 __all__ = ["run_doctor"]
 
@@ -35,15 +38,20 @@ _EXTRAS = {
 }
 
 
+_UNSEEN, _TARGET = 10_000_003, "skin lesion"  # training draws its phantoms by lower seeds
+
+
 def run_doctor() -> None:
-    """Print the report; a loop that does not run raises."""
+    """Print the report; `RunFailed` when a run failed, or found less than it should have."""
     console = Console()
     console.print(f"ibisagent {version('ibisagent')}, Python {platform.python_version()}, {platform.platform()}")
     console.print(_packages())
     console.print(_extras())
-    for name in segmenter_names():
-        console.print(_trial(name))
-    console.print(escape(_nano()), soft_wrap=True)
+    pixels, truth = _ellipse()
+    faults = [_tried(console, OraclePolicy(truth), name, pixels, truth, "ellipse", 0.7) for name in segmenter_names()]
+    faults.append(_nano(console))
+    if any(faults):
+        raise RunFailed("; ".join(filter(None, faults)))
 
 
 def _packages() -> Table:
@@ -68,29 +76,33 @@ def _extras() -> Table:
     return table
 
 
-def _trial(segmenter: str) -> str:
-    """Run the loop on the picture made here, with a policy that knows where the ellipse lies."""
-    pixels, truth = _ellipse()
-    begun = time.perf_counter()
-    result = build_graph(OraclePolicy(truth), segmenter).invoke({"image": pixels, "request": "Segment the ellipse."})
-    reached = iou(decode(result["mask"]), truth)
-    seconds = time.perf_counter() - begun
-    return f"{segmenter}: {len(result['steps'])} steps, {result['stop']}, IoU {reached:.3f}, {seconds:.2f} s"
-
-
-def _nano() -> str:
-    """Run the policy that ships, or say what it lacks here."""
-    pixels, _ = _ellipse()
-    begun = time.perf_counter()
+def _nano(console: Console) -> str | None:
+    """Run the policy that ships on a drawn picture of a kind that it knows, or say what it lacks here."""
+    phantom = draw("dermoscopy", _UNSEEN)
     try:
-        graph = build_graph(get_policy("nano", local_only=True), "geocut")
+        policy = get_policy("nano", local_only=True)
     except IbisError as error:
-        return f"nano cannot run here: {error}"
-    result = graph.invoke({"image": pixels, "request": "Segment the ellipse."})
-    return f"nano: {len(result['steps'])} steps, {result['stop']}, {time.perf_counter() - begun:.2f} s"
+        console.print(escape(f"nano cannot run here: {error}"), soft_wrap=True)
+        return None
+    return _tried(console, policy, "geocut", phantom.image, phantom.masks[_TARGET], _TARGET, 0.5)
 
 
-def _ellipse() -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def _tried(
+    console: Console, policy: Policy, segmenter: str, pixels: Pixels, truth: Mask, target: str, enough: float
+) -> str | None:
+    """Run the loop and print what came of it; return what is wrong with that, None where nothing is."""
+    begun = time.perf_counter()
+    ended = build_graph(policy, segmenter).invoke({"image": pixels, "request": f"Segment the {target}."})
+    reached, seconds = iou(decode(ended["mask"]), truth), time.perf_counter() - begun
+    name = segmenter if policy.name == "oracle" else policy.name
+    got = f"{len(ended['steps'])} steps, {ended['stop']}, IoU {reached:.3f}"
+    console.print(f"{name}: {got} (expected {enough} or more), {seconds:.2f} s", soft_wrap=True)
+    if ended["stop"] in FAILURES:
+        return failure_line(ended["stop"], ended["error"], policy.name, segmenter)
+    return f"{name}: got {got}, expected an IoU of {enough} or more; install again" if reached < enough else None
+
+
+def _ellipse() -> tuple[Pixels, Mask]:
     """Draw a bright ellipse in noise; give the picture and the truth, (H, W)."""
     y, x = np.mgrid[:128, :160]
     truth = ((y - 60) / 30) ** 2 + ((x - 90) / 45) ** 2 < 1

@@ -14,7 +14,7 @@ from ibisagent.agent.privacy import kept_here
 from ibisagent.agent.prompting import load_prompts
 from ibisagent.evals.runner import run_eval
 from ibisagent.tools.datasets import read_dataset
-from ibisagent.tools.errors import MissingExtra
+from ibisagent.tools.errors import MissingExtra, RunFailed
 from ibisagent.ui.over_cases import bar, evenly
 
 __all__ = ["BASELINES", "evaluate"]
@@ -46,7 +46,8 @@ def evaluate(
 ) -> None:
     """Run policies, and unless told otherwise the `BASELINES`, with every segmenter; write tables and a report.
 
-    ``limit``: so many cases, spread evenly over the data set. The same command goes on where an earlier one ended.
+    ``limit``: so many cases, spread evenly over the data set. The same command goes on where an earlier one ended, and
+    tries again what failed. `RunFailed`: every run of a policy failed.
     """
     MissingExtra.require("eval", "jinja2", "matplotlib")
     names = [*policies, *(name for name in BASELINES if baselines and name not in policies)]
@@ -70,11 +71,34 @@ def evaluate(
     console = Console()
     if not console.is_terminal:
         console = Console(width=max(_WIDE, console.width))
-    console.print(_table(json.loads((out / "summary.json").read_text(encoding="utf-8"))))
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    console.print(_table(summary))
+    for run in summary["runs"]:
+        console.print(escape(_ends_of(run)), soft_wrap=True)
+        if run["failed"]:
+            console.print(escape(_failures_of(run)), style="red", soft_wrap=True)
     console.print(f"wrote results.csv, summary.json and trajectories/ in {escape(str(out))}", soft_wrap=True)
     from ibisagent.evals.report import write_report
 
     console.print(f"wrote {escape(str(write_report(out)))}", soft_wrap=True)
+    dead = [run for run in summary["runs"] if run["failed"] == run["done"] + run["broken"]]
+    if dead:
+        raise RunFailed(f"{'; '.join(map(_failures_of, dead))}; mend that, and the same command tries them again")
+
+
+def _ends_of(run: dict[str, Any]) -> str:
+    """Say how the runs of a policy ended, and what it refused."""
+    stops = ", ".join(f"{name} {count}" for name, count in run["trajectories"]["stops"].items()) or "none ended"
+    refused = ((name, run["overall"][name]) for name in ("refused", "wrongly_refused"))
+    told = [f"{name.replace('_', ' ')} {_shown(share)} of {share['n']}" for name, share in refused if share["n"]]
+    return "; ".join([f"{run['policy']} with {run['segmenter']}: {stops}", *told])
+
+
+def _failures_of(run: dict[str, Any]) -> str:
+    """Name a policy whose runs failed, with the commonest reason."""
+    reason, count = next(iter(run["errors"].items()))
+    total = run["done"] + run["broken"]
+    return f"{run['policy']} with {run['segmenter']}: {run['failed']} of {total} runs failed, {count} with {reason}"
 
 
 def _table(summary: dict[str, Any]) -> Table:

@@ -10,6 +10,7 @@ from ibisagent.agent.overlay import Canvas, canvas, draw
 from ibisagent.agent.sheet.focus import focus, within
 from ibisagent.agent.sheet.page import contact_sheet
 from ibisagent.agent.sheet.panels import Panel
+from ibisagent.agent.state import FAILURES
 from ibisagent.agent.trajectory import Step, Trajectory
 from ibisagent.tools.clicks import Box, Click, PixelBox, Prompt
 from ibisagent.tools.images import MedicalImage
@@ -67,6 +68,12 @@ def _panels(record: Trajectory, on: Canvas, image: MedicalImage, truth: Mask | N
         facts = _facts(step.mask, step.score, sum(step.seconds.values()) if step.seconds else None, image, truth)
         undone = undone_by.get(step.n)
         yield Panel(_heading(step), step.thought, facts, draw(on, mask), prompts, mask, undone, step.error)
+    last = record.steps[-1].error if record.steps else None
+    failed = record.stop in FAILURES and last != record.error
+    if failed or not (record.steps or record.refined):  # the picture, and why there is no further step
+        mask = decode(record.mask)
+        facts = _facts(record.mask, None, None, image, truth)
+        yield Panel(record.stop or "unfinished", "", facts, draw(on, mask), prompts, mask, None, record.error)
 
 
 def _undone_by(record: Trajectory) -> dict[int, int]:

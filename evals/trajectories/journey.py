@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ibisagent.agent.policies.base import usage_total
 from ibisagent.agent.trajectory import Step, Trajectory
 from ibisagent.evals.trajectories.fit import Fit, fit_of, share
-from ibisagent.evals.trajectories.steps import FAILURES, does, is_own, prompts
+from ibisagent.evals.trajectories.steps import TOOL_FAILURES, does, is_own, prompts
 
 __all__ = ["Journey", "Reversal", "journey"]
 
@@ -58,7 +58,7 @@ def journey(record: Trajectory) -> Journey:
     """Put a run in figures; `InputError` for masks of another size than the truth's and prompts that are none."""
     turns = [step for step in record.steps if is_own(step)]
     stops = sum(does(step, "terminate") for step in turns)
-    failed = record.stop in FAILURES
+    failed = record.stop in TOOL_FAILURES
     valid = sum(step.error is None or (failed and step is turns[-1]) for step in turns)
     repaired = sum(bool(step.repairs) and step.action is not None for step in turns)
     made = [record.steps[index] for index, _ in prompts(record)]

@@ -8,7 +8,7 @@ from ibisagent.agent.graph import build_graph
 from ibisagent.agent.policies import OraclePolicy, ScriptedPolicy
 from ibisagent.agent.state import Input
 from ibisagent.agent.trajectory import Trajectory
-from ibisagent.evals.trajectories.steps import FAILURES, is_own, prompts
+from ibisagent.evals.trajectories.steps import TOOL_FAILURES, is_own, prompts
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.masks import decode
@@ -41,7 +41,7 @@ def oracle_gap(record: Trajectory, segmenter: Segmenter | str, image: MedicalIma
     begin = Input(image=image, request=record.request, prompts=given, kind="segment")
     begin["initial_mask"] = record.start if record.refined else None
     ended = graph.invoke(begin)
-    if ended["stop"] in FAILURES:
+    if ended["stop"] in TOOL_FAILURES:
         return None
     return iou(decode(ended["mask"]), truth) - iou(decode(record.mask), truth)
 

@@ -6,9 +6,9 @@ from ibisagent.agent.parts import as_prompt
 from ibisagent.agent.trajectory import Step, Trajectory
 from ibisagent.tools.clicks import Prompt
 
-__all__ = ["FAILURES", "does", "is_own", "prompts"]
+__all__ = ["TOOL_FAILURES", "does", "is_own", "prompts"]
 
-FAILURES = ("segmenter_error", "store_error")
+TOOL_FAILURES = ("segmenter_error", "store_error")
 """Stops for which the last action is not to blame."""
 
 
