@@ -85,7 +85,7 @@ def _plan(
     fresh: dict[str, Any] = dict.fromkeys(("stop", "answer", "error", "feedback", "reply"))
     first = len(state["steps"]) + 1 if step is None else step
     fresh |= {"failures": 0, "request": request or state["request"], "run": state["run"] | {"forked": first}}
-    given = [queued(prompt["action"], "person") for prompt in skipped]
+    given = [queued(prompt["action"], prompt["by"]) for prompt in skipped]
     if action is None and not given:
         return Plan(at.config, fresh | {"queue": []}, "backtrack")
     update = fresh | (said(cast(State, state | fresh), action) if action is not None else {"queue": []})
@@ -105,7 +105,7 @@ def _before(path: list[StateSnapshot], step: int) -> tuple[StateSnapshot, list[A
     ]
     at = next(reversed(deciding or earlier), None)
     skipped = steps[len(at.values["steps"]) : step - 1] if at is not None else []
-    if at is None or any(given["by"] != "person" or given["reply"] for given in skipped):
+    if at is None or any(given["by"] not in ("person", "planted") or given["reply"] for given in skipped):
         raise InputError(
             f"step {step}: no checkpoint from before it is left; durability='exit' keeps the last one only"
         )

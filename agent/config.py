@@ -60,7 +60,9 @@ class LoopConfig:
     with ``enlarge`` smaller pictures are enlarged to it.
     ``pick_best``: end with the best-scored mask, only where the segmenter's score is calibrated.
     ``review``: a person confirms the end. ``guard``: undo floods and collapses by itself. ``self_check``: end by itself
-    on a mask that no longer changes much.
+    on a mask that no longer changes much. ``protect``: a person's clicks hold against the policy: a prompt of its own
+    that takes his positive click out of the mask or his negative one into it is undone, and his prompts are not its to
+    undo.
     """
 
     max_steps: int = 20
@@ -80,6 +82,7 @@ class LoopConfig:
     review: bool = False
     guard: Guard | None = None
     self_check: SelfCheck | None = None
+    protect: bool = True
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot run with `InputError`."""

@@ -28,6 +28,7 @@ def admit(given: Any, parts: Parts) -> Any:
         "kind": given.get("kind") or "segment",
         "initial_mask": _mask(given.get("initial_mask")),
         "prompts": [to_plain(as_prompt(prompt)) for prompt in prompts],
+        "prompts_by": given.get("prompts_by") or "person",
     }
     if "request" in given:
         plain["request"] = given["request"]
@@ -46,5 +47,5 @@ def asked(plain: Mapping[str, Any], image: MedicalImage) -> str:
     """Hash what an admitted input asks of an image, by content: the same question is the same run."""
     given = plain.get("initial_mask")
     mask = rle_key(encode(read_mask(given, image))) if given is not None else None
-    question = [image.sha, plain.get("request"), plain.get("kind"), mask, plain.get("prompts")]
+    question = [image.sha, plain.get("request"), plain.get("kind"), mask, plain.get("prompts"), plain.get("prompts_by")]
     return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]

@@ -36,10 +36,12 @@ def replay(record: Trajectory, segmenter: Segmenter | str, image: MedicalImage) 
     A step at which the segmenter or the run store failed did nothing and is left out.
     """
     steps = [step for step in record.steps if not _failed(step)]
-    given = [step.action for step in takewhile(_is_given, steps)]
+    first = list(takewhile(_is_given, steps))
+    given = [step.action for step in first]
     replies = [step.reply for step in steps if step.reply is not None]
     graph = build_graph(ScriptedPolicy(replies), segmenter, config_of(record), checkpointer=InMemorySaver())
     begin = Input(image=image, request=record.request, prompts=given)
+    begin["prompts_by"] = "planted" if any(step.by == "planted" for step in first) else "person"
     begin["kind"] = "question" if record.kind == "question" else "segment"
     begin["initial_mask"] = record.start if record.refined else None
     graph.invoke(begin, _THREAD, interrupt_before=["reason"])
@@ -66,6 +68,7 @@ def config_of(record: Trajectory) -> LoopConfig:
     known = {field.name for field in fields(LoopConfig)}
     settings = {name: value for name, value in record.config.items() if name in known}
     settings["actions"] = tuple(settings["actions"])
+    settings.setdefault("protect", False)  # a record from before there was such a thing
     for name, kind in (("guard", Guard), ("self_check", SelfCheck)):
         settings[name] = kind(**settings[name]) if settings.get(name) else None
     # Time and a person's review belong to the first run; what is replayed is what was done.

@@ -49,7 +49,8 @@ class Input(TypedDict, total=False):
 
     ``image``: path, file URI, data URL, PIL picture, array, `MedicalImage`, or a reference {"uri", "slice", "window"}.
     ``initial_mask``: somebody's mask to refine: path, (H, W) bool array or COCO RLE. ``prompts``: a person's clicks and
-    boxes, made before the policy's own. ``kind``: "question" for a plain question that may need no mask.
+    boxes, made before the policy's own; ``prompts_by``: whose they are, "planted" for those of an experiment, which the
+    policy may undo as its own. ``kind``: "question" for a plain question that may need no mask.
     """
 
     image: Any
@@ -57,14 +58,16 @@ class Input(TypedDict, total=False):
     kind: Literal["segment", "question"]
     initial_mask: Any
     prompts: list[Any]
+    prompts_by: Literal["person", "planted"]
 
 
 class StepRecord(TypedDict):
     """One step: an action and what came of it. Appended, never edited.
 
-    ``n`` counts from 1 within a thread; ``by``: policy, person or guard; ``mask``: key of the mask in force after it;
-    ``reply``: key of the raw reply; ``at``: what the action met (`ibisagent.agent.limits.place`); ``reverts``: number
-    of the step that a backtrack undid, ``restores``: of the one that a redo brought back; 0 is the initial mask.
+    ``n`` counts from 1 within a thread; ``by``: policy, person, planted, guard, or protection (of a person's clicks);
+    ``mask``: key of the mask in force after it; ``reply``: key of the raw reply; ``at``: what the action met
+    (`ibisagent.agent.limits.place`); ``reverts``: number of the step that a backtrack undid, ``restores``: of the one
+    that a redo brought back; 0 is the initial mask.
     """
 
     n: int

@@ -29,7 +29,7 @@ def begin(kind: str, seed: int, case: Case, others: Sequence[Case], image: Medic
     rng = np.random.default_rng(case_seed(seed, f"start of {case.id}"))
     if kind == "click":
         click = misplaced(truth, image.pixels, rng)
-        return Input(prompts=[click]) if click is not None else Input()
+        return Input(prompts=[click], prompts_by="planted") if click is not None else Input()
     mask = start(kind, truth, list(_masks(others, image)), rng)
     return Input(initial_mask=mask) if mask is not None else Input()
 

@@ -130,7 +130,7 @@ def test_a_wrong_click_is_outweighed_undone_or_kept(dataset, tmp_path):
     for (policy, id), row in rows.items():
         record = records(tmp_path, policy)[id]
         planted, truth = record.steps[0], cases[id].truth(cases[id].open())
-        assert (planted.by, planted.action["type"], planted.action["positive"]) == ("person", "point", True)
+        assert (planted.by, planted.action["type"], planted.action["positive"]) == ("planted", "point", True)
         x, y = planted.action["x"], planted.action["y"]
         assert not truth[int(y * 64), int(x * 64)]
         assert float(row["start_iou"]) == iou(decode(planted.mask), truth)

@@ -244,7 +244,8 @@ def test_an_image_is_encoded_once_and_no_prediction_is_computed_twice(pixels):
 
 def test_schemas_are_published_for_whoever_embeds_the_graph():
     graph = build_graph("centre", "disk")
-    assert set(graph.get_input_jsonschema()["properties"]) == {"image", "request", "kind", "initial_mask", "prompts"}
+    keys = {"image", "request", "kind", "initial_mask", "prompts", "prompts_by"}
+    assert set(graph.get_input_jsonschema()["properties"]) == keys
     assert {"mask", "answer", "stop", "steps", "measurements"} <= set(graph.get_output_jsonschema()["properties"])
 
 

@@ -46,7 +46,7 @@ def test_every_mask_is_reproduced_after_the_way_through_a_file(replies, segmente
 
 def test_prompts_initial_mask_and_guard_are_replayed(pixels, truth):
     given = {"prompts": [Click(1 / 3, 2 / 7), Box(0.1, 0.1, 0.4, 0.4)], "initial_mask": truth}
-    config = LoopConfig(guard=Guard(collapse=0.5))
+    config = LoopConfig(guard=Guard(collapse=0.5), protect=False)
     record = record_of(script(negative(0.5, 0.5), STOP), pixels, Counting(radius=1.0), config, **given)
     assert [step.by for step in record.steps] == ["person", "person", "policy", "guard", "policy"]
     assert replay(record, Counting(radius=1.0), open_image(pixels)).differences == ()

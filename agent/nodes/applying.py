@@ -7,6 +7,7 @@ from langgraph.runtime import Runtime
 from ibisagent.agent.actions import Backtrack, to_plain
 from ibisagent.agent.nodes.common import Update, cancelled, failed
 from ibisagent.agent.parts import Parts, prompts_of
+from ibisagent.agent.person import overruled
 from ibisagent.agent.state import Queued, RunContext, State, Undone
 from ibisagent.agent.steps import INITIAL_MASK, appended, history, in_force, queued, step_of, steps_of_turn
 from ibisagent.tools.errors import InputError
@@ -46,7 +47,7 @@ def _segment_one(state: State, item: Queued, runtime: Runtime[RunContext], parts
         return _unsegmented(state, item, runtime, error, begun)
     step = step_of(state, item, found.rle, found.prediction.score, seconds=time.perf_counter() - begun)
     now = rest | _now_in_force(state, found, begun)
-    return now | appended(runtime, step) | {"queue": _guarded(state, item, found.rle, parts)}
+    return now | appended(runtime, step) | {"queue": _undoing(state, item, found.rle, parts)}
 
 
 def _found(state: State, parts: Parts) -> Memoised:
@@ -67,13 +68,16 @@ def _unsegmented(state: State, item: Queued, runtime: Runtime[RunContext], error
     return end | appended(runtime, step)
 
 
-def _guarded(state: State, item: Queued, mask: Rle, parts: Parts) -> list[Queued]:
-    guard = parts.config.guard
-    if guard is None or item["by"] != "policy":
+def _undoing(state: State, item: Queued, mask: Rle, parts: Parts) -> list[Queued]:
+    """Return the undoing of a policy's prompt that went against a person's clicks, or that the guard forbids."""
+    if item["by"] != "policy":
         return []
-    height, width = mask["size"]
-    verdict = guard.verdict(area(state["mask"]), area(mask), height * width)
-    return [queued(to_plain(Backtrack()), "guard")] if verdict else []
+    guard, pixels = parts.config.guard, mask["size"][0] * mask["size"][1]
+    if parts.config.protect and overruled(state, parts.mask(state["mask"]), parts.mask(mask)):
+        return [queued(to_plain(Backtrack()), "protection")]
+    if guard is not None and guard.verdict(area(state["mask"]), area(mask), pixels):
+        return [queued(to_plain(Backtrack()), "guard")]
+    return []
 
 
 def backtrack(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:

@@ -52,7 +52,7 @@ def load(state: State, parts: Parts) -> Update:
         "initial_mask": initial,
         "mask": start,
         "prompts": [],
-        "queue": [queued(prompt, "person") for prompt in state["prompts"]],
+        "queue": [queued(prompt, state["prompts_by"]) for prompt in state["prompts"]],
         "undone": [],
         "failures": 0,
         "measurements": {},

@@ -12,7 +12,7 @@ from ibisagent.agent.limits import LAST_SUPER_STEPS, place, repeats
 from ibisagent.agent.nodes.common import Update, event_of, failed, writable
 from ibisagent.agent.parsing import parse_reply
 from ibisagent.agent.parts import Parts
-from ibisagent.agent.person import end_of, pointless
+from ibisagent.agent.person import end_of, not_yours, pointless
 from ibisagent.agent.policies.base import Completion, usage_total
 from ibisagent.agent.state import Queued, RunContext, State
 from ibisagent.agent.steps import appended, queued, step_of
@@ -88,6 +88,8 @@ def parse(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:
     reply = parse_reply(text, frame=parts.frame(state), allow=parts.allowed)
     seconds = state["run"]["call"]
     trouble = reply.error or pointless(state, reply.action)
+    if trouble is None and parts.config.protect and parts.author == "policy":
+        trouble = not_yours(state, reply.action)
     if trouble is not None or reply.action is None:
         item = queued(None, parts.author, state["reply"], seconds=seconds)
         return _unparseable(state, runtime, item, trouble or "no action", parts.config.max_parse_failures)
