@@ -53,14 +53,16 @@ def test_a_server_s_tokens_are_those_of_the_same_weights_in_this_process(tmp_pat
     shutil.copytree(vlms.qwen25(), folder)
     (folder / PROFILE).unlink()
     local = get_policy(f"hf:{folder}?longest=12&coordinates=unit")
+    cut = False
     with served(from_model(folder)) as server:
         remote = get_policy(f"vllm:{server.url}#tiny?longest=12&coordinates=unit")
         for seed in range(20):
             shown = observed("Segment the liver.", picture(56 + 28 * (seed % 3), 84, seed))
             here, there = local.act(shown), remote.act(shown)
-            assert here.text == there.text
+            assert (here.text, here.finish) == (there.text, there.finish)
             assert here.usage == {key: there.usage[key] for key in here.usage}
-    assert here.finish == there.finish == "length"
+            cut = cut or here.finish == "length"
+    assert cut
 
 
 def test_both_ways_to_name_a_server_say_the_same(pixels, monkeypatch):
