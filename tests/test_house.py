@@ -4,7 +4,6 @@ import ast
 import doctest
 import importlib
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -104,14 +103,10 @@ def _file(name):
 
 
 def test_the_readme_s_python_runs(tmp_path, monkeypatch):
-    """Every Python block, in order, in one namespace, in an empty folder with a picture and its mask."""
-    from PIL import Image
+    """Every Python block, in order, in one namespace, in a folder of the example's pictures."""
+    from ibisagent.ui.example import write_example
 
-    from ibisagent.ui.specimen import specimen
-
-    pixels, truth = specimen()
-    Image.fromarray(pixels).save(tmp_path / "scan.png")
-    Image.fromarray(truth).save(tmp_path / "truth.png")
+    write_example(tmp_path)
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(blocks) >= 4
@@ -122,17 +117,7 @@ def test_the_readme_s_python_runs(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_readme_s_commands_run(tmp_path):
-    from PIL import Image
-
-    from ibisagent.ui.specimen import specimen
-
-    pixels, truth = specimen()
-    Image.fromarray(pixels).save(tmp_path / "scan.png")
-    Image.fromarray(truth).save(tmp_path / "truth.png")
-    for folder, name in (("images", "scan.png"), ("masks", "truth.png")):
-        (tmp_path / "dataset" / folder).mkdir(parents=True)
-        shutil.copy(tmp_path / name, tmp_path / "dataset" / folder / "case.png")
-    (tmp_path / "dataset/manifest.csv").write_text("id,target,modality\ncase,liver lesion,MR\n")
+    """Every command, in order, in an empty folder: the first one makes what the others speak of."""
     lines = re.findall(r"^ibisagent .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert len(lines) >= 5
     for line in lines:

@@ -48,7 +48,9 @@ Preset = Annotated[
 def segment(
     image: ImageArgument,
     request: Annotated[str, typer.Argument(help="What to segment, in words.")],
-    policy: Annotated[str, typer.Option(help=_POLICIES)] = "nano",
+    policy: Annotated[
+        str | None, typer.Option(help=f"{_POLICIES} Default: nano; with --click or --box: none.", show_default=False)
+    ] = None,
     segmenter: Segmenter = "geocut",
     click: Annotated[list[str] | None, typer.Option(help="A click of yours, '+x,y' or '-x,y', 0 to 1.")] = None,
     box: Annotated[str | None, typer.Option(help="A box of yours, 'x0,y0,x1,y1', 0 to 1.")] = None,
@@ -349,6 +351,18 @@ def mcp(
             limits=Limits(sessions=sessions, file_bytes=file_mib * 2**20),
         )
     )
+
+
+@app.command()
+def example(
+    folder: Annotated[Path, typer.Argument(help="Folder for the files; made if it is not there.")],
+) -> None:
+    """Write the pictures that the documentation speaks of, their true masks and a small data set, into FOLDER."""
+    from rich.console import Console
+
+    from ibisagent.ui.example import write_example
+
+    Console().print(f"wrote {', '.join(map(str, write_example(folder)))}", soft_wrap=True, markup=False)
 
 
 @app.command()

@@ -65,7 +65,7 @@ class Case:
 
 def run_segment(
     case: Case,
-    policy: str,
+    policy: str | None,
     clicks: tuple[str, ...],
     box: str | None,
     mask: Path | None,
@@ -73,9 +73,14 @@ def run_segment(
     prompts: Path | None,
     preset: str = "default",
 ) -> None:
-    """Segment with a policy, a person's own prompts, or both; the policy ``none`` adds nothing to the prompts."""
+    """Segment with a policy, a person's own prompts, or both; the policy ``none`` adds nothing to the prompts.
+
+    Where no policy is named it is ``nano``, but beside clicks or a box ``none``: these are right until somebody asks.
+    """
     given: list[Click | Box] = [] if box is None else [read_box(box)]
     given += [read_click(text) for text in clicks]
+    if policy is None:
+        policy = "none" if given else "nano"
     with kept_here(local_only):
         chosen = policy_of(policy, bool(given) or mask is not None, case.seed, local_only, prompts)
         image = _prepare(case)

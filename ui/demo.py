@@ -6,26 +6,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydicom import dcmread
-from pydicom.data import get_testdata_file
 from rich.console import Console
-from scipy import ndimage
 
 from ibisagent.agent import LoopConfig, Policy, build_graph, get_policy
 from ibisagent.agent.policies import OraclePolicy
-from ibisagent.tools.errors import InputError
 from ibisagent.tools.images import open_image
-from ibisagent.training.phantoms import draw
 from ibisagent.ui.cli import in_a_line
 from ibisagent.ui.commands import Case, run_case
+from ibisagent.ui.example import drawn, lesion
 from ibisagent.ui.folder import make_folder
 
-__all__ = ["Show", "lesion", "main", "shows"]
-
-SCAN = "examples_overlay.dcm"
-# The overlay plane also holds text and a scale; the outline of the lesion lies in these rows and columns.
-_OUTLINE = np.s_[139:174, 46:81]
-_UNSEEN = 10_000_000  # training draws its phantoms by seeds below this
+__all__ = ["Show", "main", "shows"]
 
 _SPLEEN = "A drawn abdominal CT with its exact masks, by a seed that nano never saw."
 _POLYP = "A drawn endoscopy without a polyp: the right answer is that there is none."
@@ -48,35 +39,23 @@ class Show:
     policy: Policy | None = None
 
 
-def lesion() -> tuple[Path, NDArray[np.bool_]]:
-    """Give the scan's path and the lesion, (H, W) bool: the circle drawn by a person, filled."""
-    path = get_testdata_file(SCAN, download=False)
-    if path is None:
-        raise InputError(f"{SCAN}: this pydicom does not ship it; install pydicom 3 from the package index")
-    plane = dcmread(path).overlay_array(0x6000).astype(np.bool_)
-    outline = np.zeros_like(plane)
-    outline[_OUTLINE] = plane[_OUTLINE]
-    return Path(path), ndimage.binary_fill_holes(outline)
-
-
 def shows(out: Path) -> list[Show]:
     """Draw the phantoms into folders of ``out``, and list what is shown."""
     scan, truth = lesion()
     oracle = OraclePolicy(truth, target_iou=0.85)
     return [
-        _drawn(out, "spleen", _SPLEEN, "ct_abdomen", _UNSEEN),
-        _drawn(out, "polyp", _POLYP, "endoscopy", _UNSEEN + 1),
+        _drawn(out, "spleen", _SPLEEN),
+        _drawn(out, "polyp", _POLYP),
         Show("scan", _SCAN, "Segment the liver lesion.", scan, truth),
         Show("scan-oracle", _ORACLE, "Segment the liver lesion.", scan, truth, oracle),
     ]
 
 
-def _drawn(out: Path, target: str, says: str, modality: str, seed: int) -> Show:
-    phantom = draw(modality, seed)
+def _drawn(out: Path, target: str, says: str) -> Show:
+    pixels, truth = drawn(target)
     make_folder(out / target)
     picture = out / target / "picture.png"
-    Image.fromarray(phantom.image).save(picture)
-    truth = phantom.masks.get(target, np.zeros(phantom.image.shape[:2], np.bool_))
+    Image.fromarray(pixels).save(picture)
     return Show(target, says, f"Segment the {target}.", picture, truth)
 
 
