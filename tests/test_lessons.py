@@ -39,7 +39,9 @@ def test_a_teacher_settles_for_less_with_every_prompt(pixels, truth):
 
 
 def test_what_is_absent_is_refused_and_what_is_marked_dropped_before(pixels):
-    record, _ = run(Teacher(EMPTY, "polyp"), pixels, initial_mask=OTHER, prompts=[Click(0.5, 0.5)])
+    record, _ = run(
+        Teacher(EMPTY, "polyp"), pixels, initial_mask=OTHER, prompts=[Click(0.5, 0.5)], prompts_by="planted"
+    )
     assert kinds(record) == ["point", "backtrack", "backtrack", "terminate"]
     assert (record.stop, record.answer) == ("target_absent", "The polyp is not visible.")
     assert [step.thought for step in record.steps[1:]] == [
@@ -61,7 +63,7 @@ def test_an_initial_mask_of_something_else_is_dropped_and_a_rough_one_refined(pi
 
 @pytest.mark.parametrize("wrong", [Click(0.1, 0.9), Click(0.55, 0.42, positive=False)])
 def test_a_wrong_last_prompt_is_undone_and_the_notice_follows(pixels, truth, wrong):
-    record, seen = run(Teacher(truth, "spleen"), pixels, "disk", prompts=[wrong])
+    record, seen = run(Teacher(truth, "spleen"), pixels, "disk", prompts=[wrong], prompts_by="planted")
     assert [step.action["type"] for step in record.steps[:3]] == ["point", "backtrack", "point"]
     assert seen[1].undone == (wrong,)
     assert pixel_of(seen[2].prompts[-1], truth.shape) != pixel_of(wrong, truth.shape)
