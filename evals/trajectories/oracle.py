@@ -35,7 +35,8 @@ def oracle_gap(record: Trajectory, segmenter: Segmenter | str, image: MedicalIma
     moves = len(made) - len(given) if truth.any() else len(given) + 1
     policy = OraclePolicy(truth, target_iou=1.0) if moves else ScriptedPolicy([write_reply("", Terminate())])
     guard = record.config.get("guard")
-    graph = build_graph(policy, segmenter, LoopConfig(max_steps=max(moves, 1), guard=Guard(**guard) if guard else None))
+    settings = LoopConfig(max_steps=max(moves, 1), guard=Guard(**guard) if guard else None, protect=False)
+    graph = build_graph(policy, segmenter, settings)
     _require_same("segmenter", graph.parts.memo.fingerprint, record.segmenter)
     _require_same("image", image.sha, record.image["sha"])
     begin = Input(image=image, request=record.request, prompts=given, kind="segment")
