@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import VOLUME_ENDINGS, label, local_path, reason_of, require_file
 from ibisagent.tools.grids import Grid, Spacing
+from ibisagent.tools.plain import plain
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -53,7 +54,12 @@ class MedicalImage:
     sha: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the arrays read-only and name the content."""
+        """Make the arrays read-only and everything else plain, whatever library it is from; name the content."""
+        for name in ("modality", "uri", "slice", "window"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
+        if self.spacing is not None:
+            object.__setattr__(self, "spacing", Spacing(*map(float, self.spacing)))
+        object.__setattr__(self, "notes", tuple(plain(note) for note in self.notes))
         object.__setattr__(self, "pixels", _read_only(self.pixels))
         if self.values is not None:
             object.__setattr__(self, "values", _read_only(self.values))

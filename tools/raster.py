@@ -25,7 +25,16 @@ from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.slices import choose_frame
 from ibisagent.tools.window import DEFAULT_OTHER, parse_window, render
 
-__all__ = ["from_array", "from_data_url", "from_file", "from_picture", "read_picture", "recognises"]
+__all__ = [
+    "from_array",
+    "from_data_url",
+    "from_file",
+    "from_picture",
+    "of_data_url",
+    "read_picture",
+    "recognises",
+    "upright",
+]
 
 # Pillow's own Image.open warns about large pictures before their size can be looked at.
 _DECODERS: dict[bytes, type[ImageFile.ImageFile]] = {
@@ -65,6 +74,12 @@ def read_picture(path: Path, page: str | None = None) -> tuple[Image.Image, str 
 
 def from_data_url(url: str, page: str | None, window: str | None) -> MedicalImage:
     """Open ``data:image/png;base64,...``; the media type is not believed, the content is looked at."""
+    picture, number = of_data_url(url, page)
+    return _image(_array(picture, "data URL"), "data URL", window, slice=number)
+
+
+def of_data_url(url: str, page: str | None = None) -> tuple[Image.Image, str | None]:
+    """Decode a base64 data URL as `read_picture` does a file."""
     prefix, _, payload = url.partition(",")
     name = "data URL"
     try:
@@ -74,8 +89,7 @@ def from_data_url(url: str, page: str | None, window: str | None) -> MedicalImag
     if not recognises(content):
         raise InputError(f"{name}: got no base64 picture, expected data:image/png;base64,...; encode a PNG or JPEG")
     with decoding(name, _EXPECTED):
-        picture, number = _load(io.BytesIO(content), name, page)
-    return _image(_array(picture, name), name, window, slice=number)
+        return _load(io.BytesIO(content), name, page)
 
 
 def from_picture(picture: Image.Image, page: str | None, window: str | None) -> MedicalImage:
@@ -85,11 +99,17 @@ def from_picture(picture: Image.Image, page: str | None, window: str | None) -> 
         raise InputError(f"image: got {kind}, expected a path, URI, data URL, PIL picture, array or MedicalImage")
     name = "picture"
     number = choose_frame(page, 1, name)
+    where = None if page is None else str(number)
+    return _image(_array(upright(picture, name), name), name, window, slice=where)
+
+
+def upright(picture: Image.Image, name: str) -> Image.Image:
+    """Return a copy of a PIL picture, turned as its EXIF orientation says."""
     require_size(name, picture.height, picture.width)
     with decoding(name, _EXPECTED):
-        upright = picture.copy()
-        _turn_upright(upright)
-    return _image(_array(upright, name), name, window, slice=None if page is None else str(number))
+        turned = picture.copy()
+        _turn_upright(turned)
+    return turned
 
 
 def from_array(array: NDArray[Any], page: str | None, window: str | None) -> MedicalImage:
@@ -118,6 +138,8 @@ def _load(file: BinaryIO, name: str, page: str | None) -> tuple[Image.Image, str
     number = choose_frame(page, pages, name)
     if pages > 1:
         picture.seek(number)
+        if picture.mode not in ("P", "PA"):
+            picture.palette = None  # Pillow keeps that of a page it passed, and paints this one with it
         require_size(name, picture.height, picture.width)
     picture.load()
     _turn_upright(picture)
