@@ -11,7 +11,7 @@ from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.masks import as_mask, encode, is_file, read_mask, rle_key
 from ibisagent.tools.plain import plain
 
-__all__ = ["admit", "asked"]
+__all__ = ["admit", "admit_mask", "asked"]
 
 
 def admit(given: Any, parts: Parts) -> Any:
@@ -24,7 +24,7 @@ def admit(given: Any, parts: Parts) -> Any:
     prompts = given.get("prompts") or []
     admitted: dict[str, Any] = {
         "kind": given.get("kind") or "segment",
-        "initial_mask": _mask(given.get("initial_mask")),
+        "initial_mask": admit_mask(given.get("initial_mask")),
         "prompts": [to_plain(as_prompt(prompt)) for prompt in prompts],
     }
     if "request" in given:
@@ -34,9 +34,9 @@ def admit(given: Any, parts: Parts) -> Any:
     return plain(admitted)
 
 
-def _mask(given: Any) -> Any:
-    """Read whatever is a mask by itself; a file waits for the image that it belongs to."""
-    return given if given is None or is_file(given) else encode(as_mask(given))
+def admit_mask(given: Any) -> Any:
+    """Make run lengths of whatever is a mask by itself; a file, as text, waits for the image that it belongs to."""
+    return plain(given) if given is None or is_file(given) else encode(as_mask(given))
 
 
 def asked(admitted: Mapping[str, Any], image: MedicalImage) -> str:

@@ -95,7 +95,7 @@ class ImageStore:
         """Turn whatever a caller names an image into a plain reference; a file is not read yet."""
         if isinstance(source, dict):
             return dict(plain(source))
-        if isinstance(source, os.PathLike) or (isinstance(source, str) and not source[:5].lower() == "data:"):
+        if isinstance(source, os.PathLike) or (isinstance(source, str) and source[:5].lower() != "data:"):
             return {"uri": plain(source), "slice": None, "window": None}
         return self._hold(open_image(source))
 

@@ -16,7 +16,8 @@ from ibisagent.tools.rle import as_rle, decode
 
 __all__ = ["as_mask", "is_file", "marked", "of_picture"]
 
-_LOSSY = ("JPEG", "MPO", "WEBP")
+_JPEG = ("JPEG", "MPO")
+_LOSSY = (*_JPEG, "WEBP")
 _SURE = (64, 192)  # levels of a lossy picture between which a pixel is on neither side
 _TWO = "expected two (0 and another)"
 _TO_DO = "threshold it, or name the label where the values are labels (label in a manifest, values= in Python)"
@@ -37,26 +38,33 @@ def as_mask(
     ``values`` are, by default what is neither 0 nor NaN; more than one such value, another ``shape`` (H, W) than the
     one named, or anything else is an `InputError`.
     """
-    mask = _read(given, values, name)
-    if mask.ndim != 2 or shape not in (None, mask.shape):
+    if isinstance(given, Mapping):
+        whole = decode(as_rle(given))
+        _require_shape(whole.shape, shape, name)
+        return inside(whole, values)
+    if isinstance(given, Image.Image) or (isinstance(given, str) and not is_file(given)):
+        picture, kind = _picture(given, name)
+        return of_picture(picture, values, shape=shape, name=name, kind=kind)
+    array = _numbers(given, name)
+    _require_shape(array.shape, shape, name)
+    return inside(array, values) if values is not None else marked(array, name)
+
+
+def _require_shape(got: tuple[int, ...], shape: tuple[int, ...] | None, name: str) -> None:
+    if len(got) != 2 or shape not in (None, got):
         expected = f"the image's {shape}" if shape else "(H, W)"
         remedy = "save the mask at the displayed picture's size"
-        raise InputError(f"{name}: got a mask of {mask.shape}, expected {expected}; {remedy}")
-    return mask
+        raise InputError(f"{name}: got a mask of {got}, expected {expected}; {remedy}")
 
 
-def _read(given: Any, values: Label | None, name: str) -> Mask:
-    if isinstance(given, Mapping):
-        return inside(decode(as_rle(given)), values)
+def _picture(given: Image.Image | str, name: str) -> tuple[Image.Image, str | None]:
+    """Return a picture in memory upright, and the format that it came in, which a copy of it has lost."""
+    from ibisagent.tools import raster
+
     if isinstance(given, Image.Image):
-        from ibisagent.tools import raster
-
-        return of_picture(raster.upright(given, name), values, name, lossy=given.format in _LOSSY)
-    if isinstance(given, str) and not is_file(given):
-        from ibisagent.tools import raster
-
-        return of_picture(raster.of_data_url(given)[0], values, name)
-    return _of_array(_numbers(given, name), values, name)
+        return raster.upright(given, name), given.format
+    picture, _ = raster.of_data_url(given)
+    return picture, picture.format
 
 
 def _numbers(given: Any, name: str) -> NDArray[Any]:
@@ -73,13 +81,9 @@ def _numbers(given: Any, name: str) -> NDArray[Any]:
         raise InputError(f"{name}: got {type(given).__name__} without numbers in rows, expected {expected}") from None
     if array.dtype.kind not in "biuf":
         raise InputError(f"{name}: got a mask of {array.dtype}, expected bool or numbers; convert it")
-    return array
-
-
-def _of_array(array: NDArray[Any], values: Label | None, name: str) -> Mask:
     while array.ndim > 2 and 1 in (array.shape[0], array.shape[-1]):
         array = array[0] if array.shape[0] == 1 else array[..., 0]
-    return inside(array, values) if values is not None else marked(array, name)
+    return array
 
 
 def marked(array: NDArray[Any], name: str) -> Mask:
@@ -87,20 +91,23 @@ def marked(array: NDArray[Any], name: str) -> Mask:
     mask = inside(array, None)
     found = array[mask]
     if found.size and (found != found[0]).any():
-        count = np.unique(found).size + (found.size < array.size)
-        raise InputError(f"{name}: got {count} values, {_TWO}; {_TO_DO}")
+        count, background = np.unique(found).size, found.size < array.size
+        got = f"{count + background} values{'' if background else ' and no 0'}"
+        raise InputError(f"{name}: got {got}, {_TWO}; {_TO_DO}")
     return mask
 
 
-def of_picture(picture: Image.Image, values: Label | None, name: str, *, lossy: bool | None = None) -> Mask:
+def of_picture(
+    picture: Image.Image, values: Label | None, *, shape: tuple[int, ...] | None, name: str, kind: str | None
+) -> Mask:
     """Return where an upright picture has labels ``values``; by default where it is not black, whatever its alpha.
 
-    More than one colour but black is an `InputError`. What JPEG and WebP (``lossy``; by default those formats) leave
-    round the edges of black and white is cut in the middle.
+    More than one colour but black is an `InputError`. What JPEG and WebP (``kind``, as PIL names a format) leave round
+    the edges of black and white is cut in the middle.
     """
-    lossy = picture.format in _LOSSY if lossy is None else lossy
+    _require_shape((picture.height, picture.width), shape, name)
     if values is not None:
-        if lossy and picture.format != "WEBP":
+        if kind in _JPEG:
             raise InputError(f"{name}: got labels in a JPEG, which changes them, expected PNG; save them as PNG")
         with decoding(name, "a label picture"):
             return inside(stored(picture), values)
@@ -111,10 +118,10 @@ def of_picture(picture: Image.Image, values: Label | None, name: str, *, lossy: 
         colours = np.asarray(picture.convert("RGBA").convert("RGB"))
         if picture.mode == "P" and not colours.any():  # a palette that was never filled in
             return marked(np.asarray(picture), name)
-        return _of_colours(colours, name, lossy)
+        return _of_colours(colours, name, lossy=kind in _LOSSY)
 
 
-def _of_colours(colours: NDArray[np.uint8], name: str, lossy: bool) -> Mask:
+def _of_colours(colours: NDArray[np.uint8], name: str, *, lossy: bool) -> Mask:
     packed = colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
     if not lossy or np.unique(packed).size <= 2:
         return marked(packed, name)

@@ -58,7 +58,7 @@ def _read_flat(path: Path, image: MedicalImage, values: Label | None) -> Mask:
 
         return npz.read_mask(path, image.slice, values)
     if ending_of(path) != ".json":
-        return _read_picture(path, image.slice, values)
+        return _read_picture(path, image, values)
     if values is None:
         return _read_json(path)
     from ibisagent.tools import coco as annotations
@@ -66,13 +66,13 @@ def _read_flat(path: Path, image: MedicalImage, values: Label | None) -> Mask:
     return annotations.read_mask(path, image, values)
 
 
-def _read_picture(path: Path, page: str | None, values: Label | None) -> Mask:
+def _read_picture(path: Path, image: MedicalImage, values: Label | None) -> Mask:
     from ibisagent.tools import raster
 
     picture, number = raster.read_picture(path)
-    if number is not None and page not in (None, number):
-        picture, _ = raster.read_picture(path, page)
-    return of_picture(picture, values, label(path.name))
+    if number is not None and image.slice not in (None, number):
+        picture, _ = raster.read_picture(path, image.slice)
+    return of_picture(picture, values, shape=image.shape, name=label(path.name), kind=picture.format)
 
 
 def _read_json(path: Path) -> Mask:

@@ -20,7 +20,6 @@ from ibisagent.tools.files import label
 from ibisagent.tools.grids import Grid, Mask, Spacing
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.labels import Label, inside
-from ibisagent.tools.mask_forms import marked
 from ibisagent.tools.slices import choose_frame
 from ibisagent.tools.window import parse_window, render
 
@@ -60,11 +59,11 @@ def _windowed(pixels: NDArray[np.uint8], window: str, name: str) -> NDArray[np.u
 
 
 def read_mask(path: Path, wanted: str | None, values: Label | None) -> Mask:
-    """Read where ``gts`` holds ``values``, in frame ``wanted`` where it has several; by default its one value but 0."""
+    """Read where ``gts`` holds ``values``, in frame ``wanted`` where it has several; any value but 0 by default."""
     gts = _labels(path)
     if gts.ndim == 3:
         gts = gts[choose_frame(wanted, len(gts), label(path.name), default=None)]
-    return marked(gts, label(path.name)) if values is None else inside(gts, values)
+    return inside(gts, values)
 
 
 def planes(path: Path) -> Iterator[tuple[str | None, NDArray[Any]]]:

@@ -52,7 +52,10 @@ class OraclePolicy(SyncPolicy):
         truth = known.get(observation.image_sha) if isinstance(known, Mapping) else known
         if truth is None:
             raise InputError(f"oracle: no true mask for image {observation.image_sha}; give one under its hash")
-        return as_mask(truth, shape=observation.mask.shape, name=_NAME)
+        mask = as_mask(truth, name=_NAME)
+        if mask.shape != observation.mask.shape:
+            raise InputError(f"oracle: true mask of {mask.shape}, expected the picture's {observation.mask.shape}")
+        return mask
 
     def _stop(self, observation: Observation, truth: Mask) -> Completion:
         if not truth.any():
