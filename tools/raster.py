@@ -26,6 +26,7 @@ from ibisagent.tools.slices import choose_frame
 from ibisagent.tools.window import DEFAULT_OTHER, parse_window, render
 
 __all__ = [
+    "exif_of",
     "from_array",
     "from_data_url",
     "from_file",
@@ -70,6 +71,13 @@ def read_picture(path: Path, page: str | None = None) -> tuple[Image.Image, str 
     """Decode a file upright, in its stored mode; with it the page's number where the file has several."""
     with decoding(label(path.name), _EXPECTED), path.open("rb") as file:
         return _load(file, label(path.name), page)
+
+
+def exif_of(file: BinaryIO) -> Image.Exif:
+    """Read a picture's EXIF block without decoding the picture; raises whatever Pillow does about a broken one."""
+    decoder = _decoder(file.read(16))
+    file.seek(0)
+    return decoder(file).getexif() if decoder is not None else Image.Exif()
 
 
 def from_data_url(url: str, page: str | None, window: str | None) -> MedicalImage:
