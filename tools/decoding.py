@@ -18,7 +18,7 @@ __all__ = ["MAX_PIXELS", "decoding", "require_size"]
 MAX_PIXELS = 89_478_485
 """Largest picture that is decoded, in pixels; Pillow's own limit, 256 MiB at three bytes a pixel."""
 
-_LIBRARIES = {"PIL", "nibabel", "openjpeg", "pydicom", "pylibjpeg"}
+_LIBRARIES = {"PIL", "nibabel", "openjpeg", "pydicom", "pylibjpeg", "tifffile"}
 
 
 def require_size(name: str, height: int, width: int) -> None:

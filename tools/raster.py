@@ -17,6 +17,7 @@ from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, ImageOps, Jpeg
 from PIL import TiffImagePlugin as Tiff
 from PIL import WebPImagePlugin as WebP
 
+from ibisagent.tools import deep_tiff
 from ibisagent.tools.decoding import decoding, require_size
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label
@@ -140,6 +141,20 @@ def _load(file: BinaryIO, name: str, page: str | None) -> tuple[Image.Image, str
     decoder = _decoder(head)
     if decoder is None:
         raise InputError(f"{name}: got no picture, expected {_EXPECTED}; convert it to one of them")
+    try:
+        picture, number, pages = _by_pillow(decoder, file, name, page)
+    except SyntaxError:  # Pillow's word for samples that it has no mode for
+        if decoder is not Tiff.TiffImageFile:
+            raise
+        picture, number, pages = deep_tiff.read(file, name, page)
+    _turn_upright(picture)
+    return picture, None if pages == 1 and page is None else str(number)
+
+
+def _by_pillow(
+    decoder: type[ImageFile.ImageFile], file: BinaryIO, name: str, page: str | None
+) -> tuple[Image.Image, int, int]:
+    """Decode a page; give it with its number and the count of pages."""
     picture = decoder(file)
     require_size(name, picture.height, picture.width)
     pages = getattr(picture, "n_frames", 1)
@@ -149,9 +164,10 @@ def _load(file: BinaryIO, name: str, page: str | None) -> tuple[Image.Image, str
         if picture.mode not in ("P", "PA"):
             picture.palette = None  # Pillow keeps that of a page it passed, and paints this one with it
         require_size(name, picture.height, picture.width)
+    if deep_tiff.is_misread(picture):
+        return deep_tiff.read(file, name, page)
     picture.load()
-    _turn_upright(picture)
-    return picture, None if pages == 1 and page is None else str(number)
+    return picture, number, pages
 
 
 def _turn_upright(picture: Image.Image) -> None:
@@ -162,8 +178,8 @@ def _turn_upright(picture: Image.Image) -> None:
 
 def _is_inverted(picture: Image.Image) -> bool:
     """Tell a deep TIFF whose white is zero; Pillow turns only those of 8 bits and fewer."""
-    white = isinstance(picture, Tiff.TiffImageFile) and picture.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
-    return white and _is_deep(picture)
+    stored = isinstance(picture, Tiff.TiffImageFile) and picture.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    return _is_deep(picture) and (stored or deep_tiff.WHITE_IS_ZERO in picture.info)
 
 
 def _is_deep(picture: Image.Image) -> bool:
