@@ -79,7 +79,7 @@ def _unless_decoding(record: logging.LogRecord) -> bool:  # noqa: ARG001 - the s
 
 def _hold_back_logs() -> None:
     """Filter the libraries' loggers in this thread only; a filter on a parent logger does not reach its children."""
-    for name in list(logging.root.manager.loggerDict):
+    for name in {*_LIBRARIES, *logging.root.manager.loggerDict}:  # one may be imported while it decodes
         if name.partition(".")[0] in _LIBRARIES:
             logging.getLogger(name).addFilter(_unless_decoding)
 

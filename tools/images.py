@@ -138,7 +138,7 @@ def _read(path: Path, wanted: str | None, window: str | None) -> MedicalImage:
     dicom_header = head[128:132] == b"DICM"
     if raster.recognises(head) and not dicom_header:  # a DICOM preamble may hold a TIFF header (PS3.10 7.1)
         return raster.from_file(path, wanted, window)
-    if name.endswith(VOLUME_ENDINGS):
+    if name.endswith(VOLUME_ENDINGS) and not dicom_header:  # some scanners name their DICOM files .img
         from ibisagent.tools import volumes
 
         return volumes.from_file(path, wanted, window)

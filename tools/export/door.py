@@ -7,7 +7,7 @@ from typing import Any
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export.about import About
-from ibisagent.tools.files import atomic, label, local_path, require_writable_folder
+from ibisagent.tools.files import VOLUME_ENDINGS, atomic, label, local_path, require_writable_folder
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.mask_forms import as_mask
 
@@ -50,6 +50,7 @@ def _room(path: str | os.PathLike[str], image: MedicalImage) -> tuple[Path, Any]
 
 
 def ending_of(path: Path) -> str:
-    """Give a file name's extension in lower case, ``.nii.gz`` as one."""
+    """Give a file name's extension in lower case, that of a packed volume, such as ``.nii.gz``, as one."""
     name = path.name.lower()
-    return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
+    packed = (ending for ending in VOLUME_ENDINGS if ending.endswith(".gz") and name.endswith(ending))
+    return next(packed, path.suffix.lower())
