@@ -215,7 +215,7 @@ def read_trajectories(path: str | os.PathLike[str]) -> Iterator[Trajectory]:
     """Read the records of a ``.json`` (one object) or ``.jsonl`` (one a line) file."""
     name = Path(path).name
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
         lines = [line for line in text.splitlines() if line.strip()] if Path(path).suffix == ".jsonl" else [text]
         objects = [json.loads(line) for line in lines]
     except (OSError, ValueError, RecursionError) as error:

@@ -91,8 +91,8 @@ def marked(array: NDArray[Any], name: str) -> Mask:
     mask = inside(array, None)
     found = array[mask]
     if found.size and (found != found[0]).any():
-        count, background = np.unique(found).size, found.size < array.size
-        got = f"{count + background} values{'' if background else ' and no 0'}"
+        count = np.unique(found).size + (found.size < array.size)
+        got = f"{count} values{', none of them 0' if count == 2 else ''}"
         raise InputError(f"{name}: got {got}, {_TWO}; {_TO_DO}")
     return mask
 
