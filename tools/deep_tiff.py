@@ -24,7 +24,7 @@ def is_misread(picture: Image.Image) -> bool:
     """Tell whether Pillow would exchange the bytes of 32-bit samples twice: packed, in a file that is big-endian."""
     if not isinstance(picture, Tiff.TiffImageFile) or picture.mode not in ("F", "I"):
         return False
-    return picture.tag_v2.prefix == b"MM" and picture.tag_v2.get(_COMPRESSION, _PLAIN) != _PLAIN
+    return bool(picture.tag_v2.prefix == b"MM" and picture.tag_v2.get(_COMPRESSION, _PLAIN) != _PLAIN)
 
 
 def read(file: BinaryIO, name: str, page: str | None) -> tuple[Image.Image, int, int]:

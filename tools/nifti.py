@@ -89,7 +89,8 @@ def _is_packed(path: Path) -> bool:
 
 def _voxels(path: Path, header: Any) -> NDArray[Any]:
     with _opened(path) as file:
-        return np.asarray(ArrayProxy(file, header, mmap=False).get_unscaled())
+        stored: Any = ArrayProxy(file, header, mmap=False)  # type: ignore[no-untyped-call]
+        return np.asarray(stored.get_unscaled())
 
 
 def _require_whole(volume: Volume) -> None:
