@@ -13,6 +13,7 @@ from typing import Any
 from ibisagent.agent.coordinates import UNIT, Frame
 from ibisagent.tools.clicks import Box, Click
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.plain import plain
 
 __all__ = [
     "EVERY_KIND",
@@ -115,37 +116,38 @@ def to_plain(action: Action) -> dict[str, Any]:
     >>> to_plain(Click(0.5, 0.25))
     {'type': 'point', 'x': 0.5, 'y': 0.25, 'positive': True}
     """
-    plain: dict[str, Any] = {"type": kind_of(action)}
+    fields: dict[str, Any] = {"type": kind_of(action)}
     match action:
         case Click(x, y, positive):
-            plain |= {"x": float(x), "y": float(y), "positive": bool(positive)}
+            fields |= {"x": float(x), "y": float(y), "positive": bool(positive)}
         case Box(x0, y0, x1, y1):
-            plain |= {"x0": float(x0), "y0": float(y0), "x1": float(x1), "y1": float(y1)}
-    return plain if action.target is None else plain | {"target": action.target}
+            fields |= {"x0": float(x0), "y0": float(y0), "x1": float(x1), "y1": float(y1)}
+    return fields if action.target is None else fields | {"target": plain(action.target)}
 
 
-def from_plain(plain: Mapping[str, Any]) -> Action:
-    """Read the form that `to_plain` gives; raises `InputError` on anything else.
+def from_plain(fields: Mapping[str, Any]) -> Action:
+    """Read the form that `to_plain` gives, numbers of any library among it; raises `InputError` on anything else.
 
     >>> from_plain({"type": "backtrack"})
     Backtrack(target=None)
     """
-    kind = plain.get("type") if isinstance(plain, Mapping) else None
+    given = plain(fields)
+    kind = given.get("type") if isinstance(given, dict) else None
     if not isinstance(kind, str) or kind not in _TYPES:
-        raise InputError(f"got an action {str(plain)[:80]!r}: expected a 'type' of {', '.join(EVERY_KIND)}")
-    target, positive = plain.get("target"), plain.get("positive", True)
+        raise InputError(f"got an action {str(given)[:80]!r}: expected a 'type' of {', '.join(EVERY_KIND)}")
+    target, positive = given.get("target"), given.get("positive", True)
     if not (target is None or isinstance(target, str)) or not isinstance(positive, bool):
-        raise InputError(f"got an action {str(plain)[:80]!r}: expected a text as target, true or false as positive")
+        raise InputError(f"got an action {str(given)[:80]!r}: expected a text as target, true or false as positive")
     if kind == "point":
-        return Click(_number(plain, "x"), _number(plain, "y"), positive, target)
+        return Click(_number(given, "x"), _number(given, "y"), positive, target)
     if kind == "box":
-        x0, y0, x1, y1 = (_number(plain, name) for name in ("x0", "y0", "x1", "y1"))
+        x0, y0, x1, y1 = (_number(given, name) for name in ("x0", "y0", "x1", "y1"))
         return Box(x0, y0, x1, y1, target)
     return Backtrack(target) if kind == "backtrack" else Terminate(target) if kind == "terminate" else Redo(target)
 
 
-def _number(plain: Mapping[str, Any], name: str) -> float:
-    value = plain.get(name)
+def _number(fields: Mapping[str, Any], name: str) -> float:
+    value = fields.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise InputError(f"{name}={str(value)[:40]}: expected a number in [0, 1] of the displayed picture")
     return float(value)

@@ -2,18 +2,16 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from ibisagent.agent.actions import to_plain
 from ibisagent.agent.parts import Parts, as_prompt
 from ibisagent.tools.images import MedicalImage
-from ibisagent.tools.masks import encode, read_mask, rle_key
+from ibisagent.tools.masks import as_mask, encode, is_file, read_mask, rle_key
+from ibisagent.tools.plain import plain
 
-__all__ = ["admit", "asked"]
+__all__ = ["admit", "admit_mask", "asked"]
 
 
 def admit(given: Any, parts: Parts) -> Any:
@@ -24,28 +22,28 @@ def admit(given: Any, parts: Parts) -> Any:
     if not isinstance(given, dict):
         return given
     prompts = given.get("prompts") or []
-    plain: dict[str, Any] = {
+    admitted: dict[str, Any] = {
         "kind": given.get("kind") or "segment",
-        "initial_mask": _mask(given.get("initial_mask")),
+        "initial_mask": admit_mask(given.get("initial_mask")),
         "prompts": [to_plain(as_prompt(prompt)) for prompt in prompts],
         "prompts_by": given.get("prompts_by") or "person",
     }
     if "request" in given:
-        plain["request"] = given["request"]
+        admitted["request"] = given["request"]
     if "image" in given:
-        plain["image"] = parts.images.admit(given["image"])
-    return plain
+        admitted["image"] = parts.images.admit(given["image"])
+    return plain(admitted)
 
 
-def _mask(given: Any) -> Any:
-    if isinstance(given, np.ndarray):
-        return encode(given.astype(np.bool_))
-    return os.fspath(given) if isinstance(given, os.PathLike) else given
+def admit_mask(given: Any) -> Any:
+    """Make run lengths of whatever is a mask by itself; a file, as text, waits for the image that it belongs to."""
+    return plain(given) if given is None or is_file(given) else encode(as_mask(given))
 
 
-def asked(plain: Mapping[str, Any], image: MedicalImage) -> str:
+def asked(admitted: Mapping[str, Any], image: MedicalImage) -> str:
     """Hash what an admitted input asks of an image, by content: the same question is the same run."""
-    given = plain.get("initial_mask")
+    given = admitted.get("initial_mask")
     mask = rle_key(encode(read_mask(given, image))) if given is not None else None
-    question = [image.sha, plain.get("request"), plain.get("kind"), mask, plain.get("prompts"), plain.get("prompts_by")]
+    asked_for = [admitted.get(name) for name in ("prompts", "prompts_by")]
+    question = [image.sha, admitted.get("request"), admitted.get("kind"), mask, *asked_for]
     return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]

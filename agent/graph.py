@@ -1,12 +1,9 @@
 """The graph: every node, every edge, and the door that turns a caller's input into plain state."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
 from functools import partial, update_wrapper
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from langgraph.graph import END, START, StateGraph
-from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Checkpointer
 from langgraph.utils.runnable import RunnableCallable  # type: ignore[attr-defined]
@@ -14,6 +11,7 @@ from langgraph.utils.runnable import RunnableCallable  # type: ignore[attr-defin
 from ibisagent.agent import nodes
 from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.door import admit
+from ibisagent.agent.doored import Doored
 from ibisagent.agent.parts import Parts
 from ibisagent.agent.policies import Policy, get_policy
 from ibisagent.agent.state import Input, Output, RunContext, State
@@ -69,7 +67,8 @@ def build_graph(
     graph.add_edge("terminate", END)
 
     compiled = graph.compile(checkpointer=checkpointer, name="ibisagent")
-    return SegmentationGraph.of(compiled, parts)
+    limit = {"recursion_limit": parts.config.recursion_limit}  # what its longest run needs
+    return SegmentationGraph.of(compiled, door=partial(admit, parts=parts), parts=parts, config=limit)
 
 
 def at_once(route: Any) -> Any:
@@ -127,32 +126,12 @@ def _end(state: State, runtime: Runtime[RunContext]) -> Literal["review", "termi
     return "review" if state["run"]["review"] and not nodes.cancelled(runtime) else "terminate"
 
 
-class SegmentationGraph(CompiledStateGraph[State, RunContext, Input, Output]):
+class SegmentationGraph(Doored[State, RunContext, Input, Output]):
     """A compiled loop that takes pictures and arrays at its door and keeps them out of the state; ``parts`` made it."""
 
     parts: Parts
 
     def __init__(self, *, parts: Parts, **attributes: Any) -> None:
-        """Take what `CompiledStateGraph` takes, and ``parts``; `with_config` copies the graph through here."""
+        """Take what `Doored` takes, and ``parts``."""
         super().__init__(**attributes)
         self.parts = parts
-
-    @classmethod
-    def of(cls, compiled: CompiledStateGraph[State, RunContext, Input, Output], parts: Parts) -> Self:
-        """Give ``compiled`` a door, and the recursion limit that its longest run needs."""
-        graph = cls.__new__(cls)
-        graph.__dict__ = compiled.__dict__ | {
-            "parts": parts,
-            "config": {"recursion_limit": parts.config.recursion_limit},
-        }
-        return graph
-
-    def stream(self, input: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """Stream a run; `invoke` and `batch` come through here as well."""
-        yield from super().stream(admit(input, self.parts), *args, **kwargs)
-
-    async def astream(self, input: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        """Stream a run without blocking the event loop; `ainvoke` and `abatch` come through here as well."""
-        plain = await asyncio.to_thread(admit, input, self.parts)
-        async for chunk in super().astream(plain, *args, **kwargs):
-            yield chunk

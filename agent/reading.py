@@ -51,6 +51,12 @@ _ATTRIBUTE_KEYS = ("attribute", "sign", "positive", "label", "action")
 _POINT_KEYS = ("coordinate2d", "coordinates2d", "coordinate", "coordinates", "point2d", "point")
 _BOX_KEYS = ("bbox2d", "bbox", "box2d", "box")
 _DECODER = json.JSONDecoder(parse_int=float)
+_PYTHON = re.compile(  # what Python writes otherwise than JSON: strings first, so that nothing inside one is touched
+    r"\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'|\b(?:None|True|False)\b|[()]|,(?=\s{0,16}[}\])])|\+(?=[0-9.])|(?<![\w.])\.(?=[0-9])",
+    re.DOTALL,
+)
+_IN_JSON = {"None": "null", "True": "true", "False": "false", "(": "[", ")": "]", ".": "0."}
+_ESCAPES = {"\\'": "'", '"': '\\"'}
 _WORDS: dict[str, type[Terminate | Backtrack | Redo]] = {"terminate": Terminate, "backtrack": Backtrack, "redo": Redo}
 
 
@@ -159,8 +165,7 @@ def _read_json(text: str, frame: Frame, repairs: list[str]) -> Raw | None:
 
 def _decoded(text: str) -> dict[str, str]:
     """Decode one JSON (or Python) object at the start of a text into plain keys and texts; nothing: {}."""
-    mended = re.sub(r":\s*\+", ": ", text).translate(str.maketrans("'()", '"[]'))
-    for attempt in (text, mended):
+    for attempt in (text, _PYTHON.sub(_as_json, text)):
         try:
             value = _DECODER.raw_decode(attempt)[0]
             return {
@@ -171,6 +176,14 @@ def _decoded(text: str) -> dict[str, str]:
         except (ValueError, RecursionError):
             continue
     return {}
+
+
+def _as_json(token: re.Match[str]) -> str:
+    """Write one token of Python as JSON has it; a comma before a closing bracket and a plus sign go."""
+    written = token[0]
+    if written[0] == "'":
+        return '"' + re.sub(r"\\(.)|(\")", lambda found: _ESCAPES.get(found[0], found[0]), written[1:-1]) + '"'
+    return _IN_JSON.get(written, "" if written[0] in ",+" else written)
 
 
 def _from_fields(fields: dict[str, str], frame: Frame, repairs: list[str]) -> Raw | None:

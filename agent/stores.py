@@ -13,6 +13,7 @@ from ibisagent.tools.errors import InputError, StoreError
 from ibisagent.tools.files import atomic, label
 from ibisagent.tools.images import MedicalImage, Spacing, open_image
 from ibisagent.tools.masks import Rle
+from ibisagent.tools.plain import plain
 
 __all__ = ["ImageStore", "RunStore"]
 
@@ -93,9 +94,9 @@ class ImageStore:
     def admit(self, source: Any) -> dict[str, Any]:
         """Turn whatever a caller names an image into a plain reference; a file is not read yet."""
         if isinstance(source, dict):
-            return source
-        if isinstance(source, os.PathLike) or (isinstance(source, str) and not source.startswith("data:")):
-            return {"uri": os.fspath(source), "slice": None, "window": None}
+            return dict(plain(source))
+        if isinstance(source, os.PathLike) or (isinstance(source, str) and source[:5].lower() != "data:"):
+            return {"uri": plain(source), "slice": None, "window": None}
         return self._hold(open_image(source))
 
     def open(self, reference: dict[str, Any]) -> MedicalImage:
@@ -136,7 +137,7 @@ class ImageStore:
 
 def reference_of(image: MedicalImage) -> dict[str, Any]:
     """Refer to an image by its content hash, its file, slice and window where it has them, and its spacing in mm."""
-    spacing = [float(length) for length in image.spacing] if image.spacing is not None else None
+    spacing = list(image.spacing) if image.spacing is not None else None
     return {"sha": image.sha, "uri": image.uri, "slice": image.slice, "window": image.window, "spacing_mm": spacing}
 
 

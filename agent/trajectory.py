@@ -19,7 +19,8 @@ from ibisagent.agent.state import State, StepRecord
 from ibisagent.agent.steps import steps_of_turn
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import atomic
-from ibisagent.tools.masks import Rle, encode
+from ibisagent.tools.masks import Rle, as_mask, encode
+from ibisagent.tools.plain import plain
 
 __all__ = ["VERSION", "Step", "Trajectory", "read_trajectories", "trajectory", "write_trajectory"]
 
@@ -86,7 +87,7 @@ class Trajectory:
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON object."""
-        return asdict(self)
+        return dict(plain(asdict(self)))
 
     @classmethod
     def from_json(cls, data: Any) -> "Trajectory":
@@ -144,7 +145,7 @@ def trajectory(
         measurements=state["measurements"],
         seconds=run["seconds"],
         tokens=run["tokens"],
-        truth=encode(truth) if truth is not None else None,
+        truth=encode(as_mask(truth)) if truth is not None else None,
         forked=run["forked"],
     )
 
@@ -214,7 +215,7 @@ def read_trajectories(path: str | os.PathLike[str]) -> Iterator[Trajectory]:
     """Read the records of a ``.json`` (one object) or ``.jsonl`` (one a line) file."""
     name = Path(path).name
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
         lines = [line for line in text.splitlines() if line.strip()] if Path(path).suffix == ".jsonl" else [text]
         objects = [json.loads(line) for line in lines]
     except (OSError, ValueError, RecursionError) as error:

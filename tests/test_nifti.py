@@ -1,14 +1,17 @@
 """NIfTI slices, shown radiologically whatever the storage order."""
 
+import gzip
 import struct
 
 import nibabel as nib
 import numpy as np
 import pytest
-from samples import AFFINE, RAS, nifti
+from samples import AFFINE, RAS, dicom, nifti
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.images import Spacing, open_image
+from ibisagent.tools.masks import read_mask, save_mask
+from ibisagent.tools.roots import below
 from ibisagent.tools.window import WINDOWS, Percentiles, render
 
 
@@ -93,3 +96,84 @@ def test_not_finite_voxels_are_black(tmp_path):
     assert image.pixels.max() > 200
     empty = open_image(nifti(tmp_path / "b.nii", volume=volume * np.nan))
     assert not empty.pixels.any()
+
+
+STORED = np.arange(120, dtype=np.int16).reshape(4, 6, 5)
+
+
+def written(path, kind=nib.Nifti1Image, slope=None):
+    """Write STORED in its place; of a pair, both files."""
+    image = kind(STORED, AFFINE)
+    image.set_sform(AFFINE, 2)
+    image.set_qform(AFFINE, 1)
+    if slope is not None:
+        image.header.set_slope_inter(slope, 1)
+    nib.save(image, path)
+    return path
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("slope", [None, 2.0])
+def test_content_tells_whether_a_file_is_packed_not_its_name(kind, slope, tmp_path):
+    plain = written(tmp_path / "a.nii", kind, slope)
+    expected = open_image(plain)
+    assert expected.values.max() > 0
+    (tmp_path / "packed.nii").write_bytes(gzip.compress(plain.read_bytes()))
+    (tmp_path / "plain.nii.gz").write_bytes(plain.read_bytes())
+    for name in ("packed.nii", "plain.nii.gz"):
+        image = open_image(tmp_path / name)
+        assert np.array_equal(image.values, expected.values)
+        assert np.array_equal(image.grid.affine, expected.grid.affine)
+        assert (image.spacing, image.axes) == (expected.spacing, expected.axes)
+    (tmp_path / "half.nii").write_bytes(gzip.compress(plain.read_bytes())[:150])
+    with pytest.raises(InputError, match=r"half\.nii: got .*; check that it was copied whole"):
+        open_image(tmp_path / "half.nii")
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Pair, nib.nifti2.Nifti2Pair])
+@pytest.mark.parametrize(("header", "voxels"), [("p.hdr", "p.img"), ("p.hdr.gz", "p.img.gz")])
+def test_a_pair_opens_by_either_of_its_files_and_takes_its_mask(kind, header, voxels, tmp_path):
+    written(tmp_path / voxels, kind)
+    expected = open_image(written(tmp_path / "a.nii"))
+    for name in (header, voxels):
+        image = open_image(tmp_path / name)
+        assert np.array_equal(image.values, expected.values)
+        assert (image.spacing, image.axes) == (expected.spacing, expected.axes)
+    mask = np.zeros(image.shape, bool)
+    mask[1, 2] = True
+    save_mask(tmp_path / "m.nii.gz", mask, image)
+    saved = nib.load(tmp_path / "m.nii.gz")
+    assert np.allclose(saved.affine, AFFINE)
+    assert (int(saved.header["sform_code"]), int(saved.header["qform_code"])) == (2, 1)
+    assert np.array_equal(read_mask(tmp_path / "m.nii.gz", expected), mask)
+    nib.save(kind(np.asarray(saved.dataobj), saved.affine), tmp_path / f"mask{voxels[1:]}")
+    assert np.array_equal(read_mask(tmp_path / f"mask{voxels[1:]}", expected), mask)
+
+
+def test_half_of_a_pair_and_what_only_looks_like_one_name_the_remedy(tmp_path):
+    for name, gone in (("a", "hdr"), ("b", "img")):
+        written(tmp_path / f"{name}.img", nib.Nifti1Pair)
+        (tmp_path / f"{name}.{gone}").unlink()
+    for name, missing in (("a.img", "hdr"), ("b.hdr", "img")):
+        with pytest.raises(InputError, match=rf"{name}: got one of two files, expected its \.{missing} beside it"):
+            open_image(tmp_path / name)
+    nib.save(nib.AnalyzeImage(STORED, AFFINE), tmp_path / "c.img")
+    for name in ("c.hdr", "c.img"):
+        with pytest.raises(InputError, match=r"an Analyze volume, which does not say where left is.*; convert it"):
+            open_image(tmp_path / name)
+    (tmp_path / "d.hdr").write_bytes(b"#?RADIANCE\n" + b" " * 500)
+    with pytest.raises(InputError, match="got no NIfTI volume"):
+        open_image(tmp_path / "d.hdr")
+
+
+def test_dicom_under_a_pair_s_name_is_dicom(tmp_path):
+    assert open_image(dicom(tmp_path / "a.img", np.arange(12, dtype=np.uint16).reshape(3, 4))).shape == (3, 4)
+
+
+def test_the_other_half_of_a_pair_lies_under_the_roots_as_well(tmp_path):
+    (tmp_path / "in").mkdir()
+    written(tmp_path / "p.img", nib.Nifti1Pair)
+    (tmp_path / "p.hdr").rename(tmp_path / "in" / "p.hdr")
+    (tmp_path / "in" / "p.img").symlink_to(tmp_path / "p.img")
+    with pytest.raises(InputError, match="outside the folders"):
+        below("p.hdr", [tmp_path / "in"])

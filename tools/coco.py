@@ -13,11 +13,12 @@ from pycocotools import mask as coco
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.decoding import decoding
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label, require_file
+from ibisagent.tools.files import label, local_path, require_file
 from ibisagent.tools.grids import Mask
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.labels import Label
-from ibisagent.tools.masks import Rle, decode
+from ibisagent.tools.orientation import SIDEWAYS, UPRIGHT, as_displayed, orientation_of
+from ibisagent.tools.rle import as_rle, decode
 
 __all__ = ["Annotations", "load", "read_mask"]
 
@@ -29,11 +30,13 @@ _LONGEST = 2**22  # of a polygon's outline in pixels; its rasteriser's memory gr
 class Annotations:
     """What an annotation file says, by its own ids.
 
-    ``images``: file name with forward slashes; ``categories``: name; ``parts``: the segmentations, still unread, of
-    each (image, category), those of crowds among them.
+    ``images``: file name with forward slashes; ``sizes``: (height, width) that an image's entry gives, None where it
+    gives none; ``categories``: name; ``parts``: the segmentations, still unread, of each (image, category), those of
+    crowds among them.
     """
 
     images: dict[int, str]
+    sizes: dict[int, tuple[int, int] | None]
     categories: dict[int, str]
     parts: dict[tuple[int, int], list[Any]]
     by_name: dict[str, list[int]]
@@ -57,8 +60,9 @@ def load(path: Path) -> Annotations:
 
 def _read(path: Path) -> Annotations:
     with decoding(label(path.name), _EXPECTED):
-        content = json.loads(path.read_text("utf-8-sig"))
+        content = json.loads(path.read_bytes())  # of bytes, also with any Unicode's mark
         images = {int(entry["id"]): _file_name(entry) for entry in content["images"]}
+        sizes = {int(entry["id"]): _size(entry) for entry in content["images"]}
         categories = {int(entry["id"]): str(entry["name"]) for entry in content["categories"]}
         parts: dict[tuple[int, int], list[Any]] = {}
         for entry in content["annotations"]:
@@ -67,31 +71,59 @@ def _read(path: Path) -> Annotations:
     by_name: dict[str, list[int]] = {}
     for id, file_name in images.items():
         by_name.setdefault(file_name.rpartition("/")[2], []).append(id)
-    return Annotations(images, categories, parts, by_name)
+    return Annotations(images, sizes, categories, parts, by_name)
 
 
 def _file_name(entry: dict[str, Any]) -> str:
     return str(entry["file_name"]).replace("\\", "/").removeprefix("./")
 
 
+def _size(entry: dict[str, Any]) -> tuple[int, int] | None:
+    known = entry.get("height") is not None and entry.get("width") is not None
+    return (int(entry["height"]), int(entry["width"])) if known else None
+
+
 def read_mask(path: Path, image: MedicalImage, values: Label) -> Mask:
     """Join every polygon and run length of the categories ``values`` in a picture, which its own path names.
 
-    A polygon without three corners has no area and is left out. Anything that does not fit the picture is an
-    `InputError`; a category without a segmentation gives an empty mask.
+    Annotations of a picture as it is stored are turned with it where EXIF turns it. A polygon without three corners has
+    no area and is left out. Anything that does not fit the picture is an `InputError`; a category without a
+    segmentation gives an empty mask.
     """
-    found = load(path)
+    found, name = load(path), label(path.name)
     id = found.find(image.uri) if image.uri else None
-    if id is None:
-        raise InputError(f"{label(path.name)}: got no entry for this picture, expected its file_name; add it")
+    if id is None or image.uri is None:
+        raise InputError(f"{name}: got no entry for this picture, expected its file_name; add it")
     wanted = (values,) if isinstance(values, int) else values
     parts = [part for value in wanted for part in found.parts.get((id, value), []) if part]
-    with decoding(label(path.name), "COCO polygons or run lengths"):
-        rles = [rle for part in parts for rle in _rles(part, *image.shape, label(path.name))]
+    orientation = orientation_of(local_path(image.uri))
+    stored, turned = _frame(found.sizes[id], image.shape, orientation, name)
+    with decoding(name, "COCO polygons or run lengths"):
+        rles = [rle for part in parts for rle in _rles(part, *stored, name)]
         if not rles:
             return np.zeros(image.shape, dtype=np.bool_)
         joined = coco.merge(rles)
-        return decode({"size": list(image.shape), "counts": joined["counts"].decode("ascii")})
+        mask = decode({"size": list(stored), "counts": joined["counts"].decode("ascii")})
+        return as_displayed(mask, orientation) if turned else mask
+
+
+def _frame(
+    said: tuple[int, int] | None, shown: tuple[int, int], orientation: int, name: str
+) -> tuple[tuple[int, int], bool]:
+    """Give the (height, width) that annotations count in, and whether that picture has to be turned to be ``shown``.
+
+    ``said``: what the picture's entry gives. A size tells the stored picture from the upright one only where they
+    differ in it: where they do not, either may have been annotated, and nobody can tell.
+    """
+    height, width = shown
+    stored = (width, height) if orientation in SIDEWAYS else shown
+    if orientation != UPRIGHT and (said is None or stored == shown):
+        got = f"got a picture that EXIF turns (orientation {orientation}), and no size that tells which way it lay"
+        raise InputError(f"{name}: {got}, expected an upright one; save it upright and annotate that")
+    if said not in (None, shown, stored):
+        got = f"got annotations of a picture of {said} (height, width)"
+        raise InputError(f"{name}: {got}, expected the opened picture's {shown}; give the picture they were made on")
+    return (stored, True) if said == stored != shown else (shown, False)
 
 
 def _rles(part: Any, height: int, width: int, name: str) -> list[Any]:
@@ -104,13 +136,9 @@ def _rles(part: Any, height: int, width: int, name: str) -> list[Any]:
     if list(part["size"]) != [height, width]:
         got = label(part["size"])
         raise InputError(f"{name}: got run lengths of {got}, expected the image's {height, width}; encode them anew")
-    counts = part["counts"]
-    if isinstance(counts, str):
-        decode(Rle(size=[height, width], counts=counts))
-        return [{"size": [height, width], "counts": counts.encode("ascii")}]
-    if not all(type(run) is int and run >= 0 for run in counts) or sum(counts) != height * width:
-        raise InputError(f"{name}: got run lengths that do not fill {height, width}, expected those that do; mend them")
-    return [coco.frPyObjects({"size": [height, width], "counts": counts}, height, width)]
+    rle = as_rle(part)
+    decode(rle)
+    return [{"size": [height, width], "counts": rle["counts"].encode("ascii")}]
 
 
 def _polygon(points: Any, height: int, width: int, name: str) -> list[float]:
@@ -119,7 +147,8 @@ def _polygon(points: Any, height: int, width: int, name: str) -> list[float]:
         raise InputError(f"{name}: got a polygon of an odd count of numbers, expected x, y, x, y...; mend it")
     pairs = corners.reshape(-1, 2)
     near = (pairs >= [-width, -height]) & (pairs <= [2 * width, 2 * height])
-    if not near.all() or _outline(pairs) > _LONGEST:
+    within = pairs.size == 0 or bool((pairs.max(axis=0) > 0).all() and (pairs.min(axis=0) < [width, height]).all())
+    if not near.all() or not within or _outline(pairs) > _LONGEST:
         raise InputError(f"{name}: got a polygon far outside {height, width}, expected one in the picture; mend it")
     return [float(value) for value in corners]
 

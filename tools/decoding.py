@@ -18,7 +18,7 @@ __all__ = ["MAX_PIXELS", "decoding", "require_size"]
 MAX_PIXELS = 89_478_485
 """Largest picture that is decoded, in pixels; Pillow's own limit, 256 MiB at three bytes a pixel."""
 
-_LIBRARIES = {"PIL", "nibabel", "openjpeg", "pydicom", "pylibjpeg"}
+_LIBRARIES = {"PIL", "nibabel", "openjpeg", "pydicom", "pylibjpeg", "tifffile"}
 
 
 def require_size(name: str, height: int, width: int) -> None:
@@ -79,7 +79,7 @@ def _unless_decoding(record: logging.LogRecord) -> bool:  # noqa: ARG001 - the s
 
 def _hold_back_logs() -> None:
     """Filter the libraries' loggers in this thread only; a filter on a parent logger does not reach its children."""
-    for name in list(logging.root.manager.loggerDict):
+    for name in {*_LIBRARIES, *logging.root.manager.loggerDict}:  # one may be imported while it decodes
         if name.partition(".")[0] in _LIBRARIES:
             logging.getLogger(name).addFilter(_unless_decoding)
 

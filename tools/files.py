@@ -12,17 +12,22 @@ from urllib.parse import unquote, urlsplit
 from ibisagent.tools.errors import InputError
 
 __all__ = [
+    "PAIR_ENDINGS",
     "VOLUME_ENDINGS",
     "atomic",
     "digest",
     "label",
     "local_path",
+    "other_half",
     "reason_of",
     "require_file",
     "require_writable_folder",
 ]
 
-VOLUME_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+PAIR_ENDINGS = (".hdr", ".hdr.gz", ".img", ".img.gz")
+"""Endings of the header and the voxels of a NIfTI volume in two files."""
+
+VOLUME_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", *PAIR_ENDINGS)
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
 _LONGEST_LABEL = 120
@@ -94,6 +99,14 @@ def require_writable_folder(path: str | os.PathLike[str]) -> None:
         got = "a folder without write permission"
     if got:
         raise InputError(f"{label(folder)}: got {got}, expected a writable folder; create it or choose another")
+
+
+def other_half(path: Path) -> Path | None:
+    """Return the file beside a header (.hdr) that has its voxels (.img), or beside these the header; None without."""
+    base, _, ending = path.name.removesuffix(".gz").removesuffix(".GZ").rpartition(".")
+    wanted = {"hdr": "img", "img": "hdr"}.get(ending.lower())
+    names = [f"{base}.{half}{packed}" for half in (wanted, (wanted or "").upper()) for packed in ("", ".gz")]
+    return next((path.with_name(name) for name in names if wanted and path.with_name(name).is_file()), None)
 
 
 def digest(files: Sequence[Path]) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import VOLUME_ENDINGS, label, local_path, reason_of, require_file
 from ibisagent.tools.grids import Grid, Spacing
+from ibisagent.tools.plain import plain
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -53,7 +54,12 @@ class MedicalImage:
     sha: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the arrays read-only and name the content."""
+        """Make the arrays read-only and everything else plain, whatever library it is from; name the content."""
+        for name in ("modality", "uri", "slice", "window"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
+        if self.spacing is not None:
+            object.__setattr__(self, "spacing", Spacing(*map(float, self.spacing)))
+        object.__setattr__(self, "notes", tuple(plain(note) for note in self.notes))
         object.__setattr__(self, "pixels", _read_only(self.pixels))
         if self.values is not None:
             object.__setattr__(self, "values", _read_only(self.values))
@@ -132,7 +138,7 @@ def _read(path: Path, wanted: str | None, window: str | None) -> MedicalImage:
     dicom_header = head[128:132] == b"DICM"
     if raster.recognises(head) and not dicom_header:  # a DICOM preamble may hold a TIFF header (PS3.10 7.1)
         return raster.from_file(path, wanted, window)
-    if name.endswith(VOLUME_ENDINGS):
+    if name.endswith(VOLUME_ENDINGS) and not dicom_header:  # some scanners name their DICOM files .img
         from ibisagent.tools import volumes
 
         return volumes.from_file(path, wanted, window)

@@ -10,6 +10,7 @@ from ibisagent.tools.axes import axes, outline, perimeter
 from ibisagent.tools.clicks import PixelBox
 from ibisagent.tools.grids import Mask, Spacing
 from ibisagent.tools.images import MedicalImage
+from ibisagent.tools.plain import plain
 
 __all__ = ["bounding_box", "describe", "iou", "measure", "measure_on"]
 
@@ -47,9 +48,9 @@ def measure(
     labels, components = _labelled(crop, _EIGHT)
     pieces = outline(_largest(labels, components)) if box else None
     inside = _within(values, box)[crop] if values is not None else np.empty(0, np.float32)
-    return {
+    found = {
         "area_px": pixels,
-        "area_mm2": pixels * float(spacing.row) * float(spacing.column) if spacing else None,
+        "area_mm2": pixels * spacing.row * spacing.column if spacing else None,
         "fraction": pixels / mask.size,
         "bbox": list(box) if box else None,
         "centroid": _centroid(crop, box, mask.shape) if box else None,
@@ -60,6 +61,7 @@ def measure(
         **_values(inside, unit),
         "side": _side(crop, box, mask.shape, side_of) if box and side_of else None,
     }
+    return dict(plain(found))
 
 
 def measure_on(mask: Mask, image: MedicalImage) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, ImageOps, Jpeg
 from PIL import TiffImagePlugin as Tiff
 from PIL import WebPImagePlugin as WebP
 
+from ibisagent.tools import deep_tiff
 from ibisagent.tools.decoding import decoding, require_size
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label
@@ -25,7 +26,17 @@ from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.slices import choose_frame
 from ibisagent.tools.window import DEFAULT_OTHER, parse_window, render
 
-__all__ = ["from_array", "from_data_url", "from_file", "from_picture", "read_picture", "recognises"]
+__all__ = [
+    "exif_of",
+    "from_array",
+    "from_data_url",
+    "from_file",
+    "from_picture",
+    "of_data_url",
+    "read_picture",
+    "recognises",
+    "upright",
+]
 
 # Pillow's own Image.open warns about large pictures before their size can be looked at.
 _DECODERS: dict[bytes, type[ImageFile.ImageFile]] = {
@@ -63,8 +74,21 @@ def read_picture(path: Path, page: str | None = None) -> tuple[Image.Image, str 
         return _load(file, label(path.name), page)
 
 
+def exif_of(file: BinaryIO) -> Image.Exif:
+    """Read a picture's EXIF block without decoding the picture; raises whatever Pillow does about a broken one."""
+    decoder = _decoder(file.read(16))
+    file.seek(0)
+    return decoder(file).getexif() if decoder is not None else Image.Exif()
+
+
 def from_data_url(url: str, page: str | None, window: str | None) -> MedicalImage:
     """Open ``data:image/png;base64,...``; the media type is not believed, the content is looked at."""
+    picture, number = of_data_url(url, page)
+    return _image(_array(picture, "data URL"), "data URL", window, slice=number)
+
+
+def of_data_url(url: str, page: str | None = None) -> tuple[Image.Image, str | None]:
+    """Decode a base64 data URL as `read_picture` does a file."""
     prefix, _, payload = url.partition(",")
     name = "data URL"
     try:
@@ -74,8 +98,7 @@ def from_data_url(url: str, page: str | None, window: str | None) -> MedicalImag
     if not recognises(content):
         raise InputError(f"{name}: got no base64 picture, expected data:image/png;base64,...; encode a PNG or JPEG")
     with decoding(name, _EXPECTED):
-        picture, number = _load(io.BytesIO(content), name, page)
-    return _image(_array(picture, name), name, window, slice=number)
+        return _load(io.BytesIO(content), name, page)
 
 
 def from_picture(picture: Image.Image, page: str | None, window: str | None) -> MedicalImage:
@@ -85,11 +108,17 @@ def from_picture(picture: Image.Image, page: str | None, window: str | None) -> 
         raise InputError(f"image: got {kind}, expected a path, URI, data URL, PIL picture, array or MedicalImage")
     name = "picture"
     number = choose_frame(page, 1, name)
+    where = None if page is None else str(number)
+    return _image(_array(upright(picture, name), name), name, window, slice=where)
+
+
+def upright(picture: Image.Image, name: str) -> Image.Image:
+    """Return a copy of a PIL picture, turned as its EXIF orientation says."""
     require_size(name, picture.height, picture.width)
     with decoding(name, _EXPECTED):
-        upright = picture.copy()
-        _turn_upright(upright)
-    return _image(_array(upright, name), name, window, slice=None if page is None else str(number))
+        turned = picture.copy()
+        _turn_upright(turned)
+    return turned
 
 
 def from_array(array: NDArray[Any], page: str | None, window: str | None) -> MedicalImage:
@@ -112,16 +141,33 @@ def _load(file: BinaryIO, name: str, page: str | None) -> tuple[Image.Image, str
     decoder = _decoder(head)
     if decoder is None:
         raise InputError(f"{name}: got no picture, expected {_EXPECTED}; convert it to one of them")
+    try:
+        picture, number, pages = _by_pillow(decoder, file, name, page)
+    except SyntaxError:  # Pillow's word for samples that it has no mode for
+        if decoder is not Tiff.TiffImageFile:
+            raise
+        picture, number, pages = deep_tiff.read(file, name, page)
+    _turn_upright(picture)
+    return picture, None if pages == 1 and page is None else str(number)
+
+
+def _by_pillow(
+    decoder: type[ImageFile.ImageFile], file: BinaryIO, name: str, page: str | None
+) -> tuple[Image.Image, int, int]:
+    """Decode a page; give it with its number and the count of pages."""
     picture = decoder(file)
     require_size(name, picture.height, picture.width)
     pages = getattr(picture, "n_frames", 1)
     number = choose_frame(page, pages, name)
     if pages > 1:
         picture.seek(number)
+        if picture.mode not in ("P", "PA"):
+            picture.palette = None  # Pillow keeps that of a page it passed, and paints this one with it
         require_size(name, picture.height, picture.width)
+    if deep_tiff.is_misread(picture):
+        return deep_tiff.read(file, name, page)
     picture.load()
-    _turn_upright(picture)
-    return picture, None if pages == 1 and page is None else str(number)
+    return picture, number, pages
 
 
 def _turn_upright(picture: Image.Image) -> None:
@@ -132,8 +178,8 @@ def _turn_upright(picture: Image.Image) -> None:
 
 def _is_inverted(picture: Image.Image) -> bool:
     """Tell a deep TIFF whose white is zero; Pillow turns only those of 8 bits and fewer."""
-    white = isinstance(picture, Tiff.TiffImageFile) and picture.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
-    return white and _is_deep(picture)
+    stored = isinstance(picture, Tiff.TiffImageFile) and picture.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    return _is_deep(picture) and (stored or deep_tiff.WHITE_IS_ZERO in picture.info)
 
 
 def _is_deep(picture: Image.Image) -> bool:

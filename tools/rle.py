@@ -1,6 +1,8 @@
 """Run lengths of masks as COCO has them: what state, files and messages hold."""
 
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,9 @@ from ibisagent.tools.decoding import MAX_PIXELS
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.grids import Mask
 
-__all__ = ["Rle", "area", "decode", "encode", "rle_key"]
+__all__ = ["Rle", "area", "as_rle", "decode", "encode", "rle_key"]
+
+_WRONG = "mask: got run lengths that do not fit, expected COCO {'size': [H, W], 'counts': ...}; encode the mask anew"
 
 
 class Rle(TypedDict):
@@ -30,6 +34,33 @@ def encode(mask: Mask) -> Rle:
     columns = _transposed(np.asarray(mask, dtype=np.bool_).view(np.uint8))
     counts: bytes = coco.encode(columns.T)["counts"]
     return {"size": [int(length) for length in mask.shape], "counts": counts.decode("ascii")}
+
+
+def as_rle(given: Mapping[str, Any]) -> Rle:
+    """Return run lengths in any of pycocotools' forms, counts as text, as bytes or as a list of numbers, as an `Rle`.
+
+    Text is not looked into before it is decoded; a list that does not fill its size is an `InputError`.
+    """
+    try:
+        (height, width), counts = (int(length) for length in given["size"]), given["counts"]
+        if isinstance(counts, bytes | bytearray | str):
+            text = str.__str__(counts) if isinstance(counts, str) else counts.decode("ascii")
+            return Rle(size=[height, width], counts=text)
+        return encode(_filled(np.asarray(counts), height, width))
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        raise InputError(_WRONG) from None
+
+
+def _filled(runs: NDArray[Any], height: int, width: int) -> Mask:
+    """Return the mask of runs column by column, outside first; raises `ValueError` where they do not fill it."""
+    lengths = runs.astype(np.int64)
+    sound = runs.ndim == 1 and runs.dtype.kind in "iuf" and bool((lengths == runs).all()) and bool((lengths >= 0).all())
+    if not sound or not 0 < height * width <= MAX_PIXELS or min(height, width) < 1:
+        raise ValueError
+    if sum(lengths.tolist()) != height * width:
+        raise ValueError
+    inside = np.arange(lengths.size) % 2 == 1
+    return np.repeat(inside, lengths).reshape(width, height).T
 
 
 def decode(rle: Rle) -> Mask:
@@ -65,14 +96,13 @@ def _transposed(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _checked(rle: Rle) -> tuple[int, int, NDArray[np.int64]]:
     """Give height, width and run lengths of a sound RLE."""
-    wrong = "got run lengths that do not fit, expected COCO {'size': [H, W], 'counts': str}; encode the mask anew"
     try:
         height, width = (int(length) for length in rle["size"])
         runs = _runs(rle["counts"])
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise InputError(f"mask: {wrong}") from None
+        raise InputError(_WRONG) from None
     if min(height, width) < 1 or height * width > MAX_PIXELS or int(runs.sum()) != height * width:
-        raise InputError(f"mask: {wrong}")
+        raise InputError(_WRONG)
     return height, width, runs
 
 

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import VOLUME_ENDINGS, local_path, require_file
+from ibisagent.tools.files import PAIR_ENDINGS, VOLUME_ENDINGS, local_path, other_half, require_file
 
 __all__ = ["below", "files_of", "root_of"]
 
@@ -55,7 +55,10 @@ def _resolved(path: Path) -> Path:
 
 
 def _named_by(path: Path) -> list[Path]:
-    """List the neighbours that a NRRD or MetaImage header may mean by its data file; it can name no others."""
+    """List the neighbours that a header may mean by its data file, or whose name makes them its other half."""
+    if path.name.lower().endswith(PAIR_ENDINGS):
+        half = other_half(path)
+        return [] if half is None else [half]
     if not path.name.lower().endswith(VOLUME_ENDINGS):
         return []
     require_file(path)

@@ -20,6 +20,7 @@ from ibisagent.tools.files import label
 from ibisagent.tools.grids import Mask, Spacing, VolumeGrid
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.labels import Label, inside
+from ibisagent.tools.mask_forms import marked
 from ibisagent.tools.slices import Plane, choose_plane
 from ibisagent.tools.window import DEFAULT_OTHER, parse_window, render
 
@@ -186,7 +187,7 @@ def planes(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
 
 
 def read_mask(path: Path, grid: VolumeGrid, values: Label | None = None) -> Mask:
-    """Read where the displayed plane of a volume on the same grid holds ``values``; by default neither 0 nor NaN.
+    """Read where the displayed plane of a volume on the same grid holds ``values``; by default its one value but 0.
 
     The mask's file may keep its axes in another order or direction than the image's, and have a fourth axis as well.
     """
@@ -195,7 +196,8 @@ def read_mask(path: Path, grid: VolumeGrid, values: Label | None = None) -> Mask
         _require_same_place(volume, grid)
         voxels = volume.voxels((grid.volume or 0) if volume.volumes > 1 else None)
         plane = volume.scaled(grid.displayed(_reordered(voxels, volume.affine, grid.affine)))
-    return np.asarray(np.isfinite(plane) & inside(plane, values), dtype=np.bool_)
+    finite = np.where(np.isfinite(plane), plane, 0)
+    return marked(finite, label(path.name)) if values is None else inside(plane, values)
 
 
 def _require_same_place(volume: Volume, grid: VolumeGrid) -> None:

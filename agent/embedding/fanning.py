@@ -11,12 +11,15 @@ from langgraph.utils.runnable import RunnableCallable  # type: ignore[attr-defin
 from typing_extensions import TypedDict
 
 from ibisagent.agent.actions import to_plain
+from ibisagent.agent.door import admit_mask
+from ibisagent.agent.doored import Doored
 from ibisagent.agent.embedding.labelling import LabelMap, merge_labels
 from ibisagent.agent.embedding.running import Write, arun, plain, run
 from ibisagent.agent.embedding.telling import told_by
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.parts import as_prompt
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.plain import plain as plain_of
 
 __all__ = ["Targets", "TargetsIn", "TargetsOut", "by_target", "fan_out"]
 
@@ -67,6 +70,12 @@ def fan_out(graph: SegmentationGraph, *, checkpointer: Checkpointer = None) -> C
     checkpointer: this one's, or the parent's, keeps every run.
     """
 
+    def door(given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given  # None and commands, which resume a run
+        image = {"image": graph.parts.images.admit(given["image"])} if "image" in given else {}
+        return given | image | ({"targets": _asked(given["targets"])} if "targets" in given else {})
+
     def open_image(state: _State) -> dict[str, Any]:
         _asked(state.get("targets"))
         return {"image": graph.parts.images.admit(state.get("image")), "segmentations": None}
@@ -88,7 +97,7 @@ def fan_out(graph: SegmentationGraph, *, checkpointer: Checkpointer = None) -> C
     fan.add_conditional_edges("open", _branches, ["segment"])
     fan.add_edge("segment", "merge")
     fan.add_edge("merge", END)
-    return fan.compile(checkpointer=checkpointer, name="targets")
+    return Doored.of(fan.compile(checkpointer=checkpointer, name="targets"), door=door)
 
 
 def _branches(state: _State) -> list[Send]:
@@ -112,7 +121,8 @@ def _input(name: str, asked: Any) -> dict[str, Any]:
     if unknown := given.keys() - {"request", "prompts", "initial_mask", "kind"}:
         raise InputError(f"targets: got {sorted(unknown)[0]!r} for {name!r}, expected request, prompts or initial_mask")
     prompts = [to_plain(as_prompt(prompt)) for prompt in given.get("prompts") or []]
-    return {"request": f"Segment the {name}."} | given | {"prompts": prompts}
+    mask = {"initial_mask": admit_mask(given["initial_mask"])} if "initial_mask" in given else {}
+    return {"request": f"Segment the {name}."} | dict(plain_of(given | {"prompts": prompts} | mask))
 
 
 def _start(branch: _Branch) -> dict[str, Any]:

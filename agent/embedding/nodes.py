@@ -48,7 +48,7 @@ def shared_state(graph: SegmentationGraph) -> SegmentationGraph:
     Unlike the bare graph it counts its own super-steps, however few the parent's recursion limit allows, and takes of
     the parent's context, whatever that is, the event that cancels.
     """
-    return _Nested.of(graph, graph.parts)
+    return _Nested.of(graph)
 
 
 class _Nested(SegmentationGraph):

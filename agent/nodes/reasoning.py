@@ -18,6 +18,7 @@ from ibisagent.agent.state import Queued, RunContext, State
 from ibisagent.agent.steps import appended, queued, step_of
 from ibisagent.agent.waiting import Cancelled, await_call, call
 from ibisagent.tools.errors import InputError, StoreError
+from ibisagent.tools.plain import plain
 
 __all__ = ["areason", "parse", "reason"]
 
@@ -70,8 +71,8 @@ def _unanswered(state: State, parts: Parts, error: Exception, begun: float) -> U
 def _replied(state: State, parts: Parts, completion: Completion, begun: float) -> Update:
     if not isinstance(completion, Completion) or not isinstance(completion.text, str):
         raise TypeError(f"the policy returned {type(completion).__name__}, expected a Completion with text")
-    seconds = completion.seconds if completion.seconds is not None else time.perf_counter() - begun
-    record = asdict(completion) | {"text": writable(completion.text)}
+    seconds = float(completion.seconds) if completion.seconds is not None else time.perf_counter() - begun
+    record = plain(asdict(completion)) | {"text": writable(completion.text)}
     del record["seconds"]  # it lies on the step: equal replies have equal keys
     run = state["run"]
     tokens = run["tokens"] + usage_total(completion.usage)

@@ -1,20 +1,20 @@
 """The oracle: a policy that knows the true mask and clicks as the field's click simulator does."""
 
 from collections.abc import Mapping
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from ibisagent.agent.actions import Backtrack, Terminate, write_reply
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.tools.clicks import Click, Pixel, click_at, pixel_of
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.grids import Mask
+from ibisagent.tools.masks import as_mask
 from ibisagent.tools.measure import iou
 from ibisagent.tools.simulator import next_click
 
 __all__ = ["OraclePolicy"]
 
-Truth = NDArray[np.bool_]
+_NAME = "oracle: true mask"
 
 
 class OraclePolicy(SyncPolicy):
@@ -25,9 +25,14 @@ class OraclePolicy(SyncPolicy):
 
     name = "oracle"
 
-    def __init__(self, truth: Truth | Mapping[str, Truth], *, target_iou: float = 0.95) -> None:
-        """Take the true mask, (H, W) bool on the displayed picture, or one for each image by its content hash."""
-        self._truths, self._target = truth, target_iou
+    def __init__(self, truth: Any, *, target_iou: float = 0.95) -> None:
+        """Take the true mask of the displayed picture, or a mapping with one for each image by its content hash.
+
+        A mask has any form that `ibisagent.tools.masks.as_mask` takes; anything else is an `InputError`.
+        """
+        several = isinstance(truth, Mapping) and "counts" not in truth  # what has counts are run lengths
+        self._truths = truth if several else as_mask(truth, name=_NAME)
+        self._target = target_iou
 
     def act(self, observation: Observation) -> Completion:
         """Click, or stop at the target IoU, or when no error pixel is left that was not clicked."""
@@ -42,16 +47,17 @@ class OraclePolicy(SyncPolicy):
         thought = missed if observation.mask.any() else "Nothing is marked yet; the target is here."
         return self._reply(observation, thought, click_at(following.pixel, truth.shape, following.positive))
 
-    def _truth(self, observation: Observation) -> Truth:
+    def _truth(self, observation: Observation) -> Mask:
         known = self._truths
         truth = known.get(observation.image_sha) if isinstance(known, Mapping) else known
         if truth is None:
             raise InputError(f"oracle: no true mask for image {observation.image_sha}; give one under its hash")
-        if truth.shape != observation.mask.shape:
-            raise InputError(f"oracle: true mask of {truth.shape}, expected the picture's {observation.mask.shape}")
-        return truth
+        mask = as_mask(truth, name=_NAME)
+        if mask.shape != observation.mask.shape:
+            raise InputError(f"oracle: true mask of {mask.shape}, expected the picture's {observation.mask.shape}")
+        return mask
 
-    def _stop(self, observation: Observation, truth: Truth) -> Completion:
+    def _stop(self, observation: Observation, truth: Mask) -> Completion:
         if not truth.any():
             return self._reply(observation, "I see nothing of the kind.", Terminate(), "The target is not visible.")
         return self._reply(observation, "The mask fits the target.", Terminate(), "The target is segmented.")

@@ -21,7 +21,7 @@ class Case:
     """One target in one picture, as a manifest's columns tell it; nothing is opened before it is asked for.
 
     ``id`` is unique in its data set and a sound file name. ``label`` is the target's value in ``mask``, or several
-    that are joined, or the category in a COCO file; None: whatever is not 0. ``mask`` is None where the target is
+    that are joined, or the category in a COCO file; None: its one value but 0. ``mask`` is None where the target is
     absent, or where nobody knows its outline. ``fault`` says in one line why this row cannot be used.
     """
 

@@ -5,21 +5,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export.about import About
-from ibisagent.tools.files import atomic, label, local_path, require_writable_folder
-from ibisagent.tools.grids import Mask
+from ibisagent.tools.files import VOLUME_ENDINGS, atomic, label, local_path, require_writable_folder
 from ibisagent.tools.images import MedicalImage
+from ibisagent.tools.mask_forms import as_mask
 
 __all__ = ["ending_of", "require_savable", "save_mask"]
 
 _ROOMS = {".png": "flat", ".json": "flat", ".nii": "nifti", ".nii.gz": "nifti", ".nrrd": "nrrd", ".dcm": "dicom_seg"}
 
 
-def save_mask(path: str | os.PathLike[str], mask: Mask, image: MedicalImage, about: About | None = None) -> None:
-    """Write an (H, W) mask of ``image`` by extension, whole or not at all.
+def save_mask(path: str | os.PathLike[str], mask: Any, image: MedicalImage, about: About | None = None) -> None:
+    """Write a mask of ``image``, (H, W) bool or any other form that `as_mask` takes, by extension, whole or not at all.
 
     ``.png``: 0 and 255, the displayed picture. ``.json``: its COCO run lengths. ``.nii``, ``.nii.gz``, ``.nrrd``: uint8
     on the whole source volume in its own place, 0 elsewhere, for an image with a place. ``.dcm``: a DICOM segmentation
@@ -27,11 +25,9 @@ def save_mask(path: str | os.PathLike[str], mask: Mask, image: MedicalImage, abo
     else, an unwritable folder or another shape is an `InputError` before anything is written.
     """
     target, room = _room(path, image)
-    if mask.shape != image.shape:
-        remedy = "save the mask at the displayed picture's size"
-        raise InputError(f"{label(target)}: got a mask of {mask.shape}, expected the image's {image.shape}; {remedy}")
+    whole = as_mask(mask, shape=image.shape, name=label(target))
     with atomic(target) as temporary:
-        room.write(temporary, np.asarray(mask, dtype=np.bool_), image, about or About())
+        room.write(temporary, whole, image, about or About())
 
 
 def require_savable(path: str | os.PathLike[str], image: MedicalImage) -> tuple[Path, str]:
@@ -54,6 +50,7 @@ def _room(path: str | os.PathLike[str], image: MedicalImage) -> tuple[Path, Any]
 
 
 def ending_of(path: Path) -> str:
-    """Give a file name's extension in lower case, ``.nii.gz`` as one."""
+    """Give a file name's extension in lower case, that of a packed volume, such as ``.nii.gz``, as one."""
     name = path.name.lower()
-    return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
+    packed = (ending for ending in VOLUME_ENDINGS if ending.endswith(".gz") and name.endswith(ending))
+    return next(packed, path.suffix.lower())

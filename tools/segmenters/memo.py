@@ -48,9 +48,10 @@ class Memoised:
 
     @classmethod
     def of(cls, prediction: Prediction) -> "Memoised":
-        """Encode the mask of a prediction."""
+        """Encode the mask of a prediction, and make its score a plain number, whatever scalar the model gave."""
+        score = None if prediction.score is None else float(prediction.score)
         rle = encode(prediction.mask)
-        return cls(prediction, rle, rle_key(rle))
+        return cls(replace(prediction, score=score), rle, rle_key(rle))
 
     @property
     def nbytes(self) -> int:

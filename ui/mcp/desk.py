@@ -15,7 +15,7 @@ from ibisagent.agent.embedding.telling import Told, told_by
 from ibisagent.agent.state import State
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.images import MedicalImage
-from ibisagent.tools.masks import Rle, decode, read_mask
+from ibisagent.tools.masks import read_mask
 from ibisagent.tools.segmenters.memo import Memo
 from ibisagent.ui.mcp import exporting, working
 from ibisagent.ui.mcp.files import admitted, open_allowed
@@ -94,7 +94,7 @@ class Desk:
         if given.get("size") != list(image.shape):  # before memory is taken for it
             size = list(image.shape)
             raise InputError(f"mask: expected COCO run lengths with the image's size {size}; encode it anew")
-        return decode(Rle(size=list(image.shape), counts=given.get("counts", "")))
+        return read_mask(given, image)
 
     async def refine(
         self, handle: str, action: Action, owner: str | None, tell: Tell, *, go_on: bool = False

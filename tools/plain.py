@@ -1,0 +1,36 @@
+"""Values in Python's own types, as a checkpointer and JSON keep them."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+__all__ = ["plain"]
+
+_OWN = {str, int, float, bool, type(None)}
+_FROM: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
+    (str, str.__str__),  # not `str`, for which an enumeration's member is its name
+    (np.bool_, bool),
+    ((int, np.integer), int),
+    ((float, np.floating), float),
+    (os.PathLike, lambda path: plain(os.fspath(path))),
+    (Mapping, lambda mapping: {plain(key): plain(part) for key, part in mapping.items()}),
+    ((list, tuple), lambda parts: [plain(part) for part in parts]),
+    (np.ndarray, lambda array: plain(array[()] if array.ndim == 0 else list(array))),
+)
+
+
+def plain(value: Any) -> Any:
+    """Return a value with every part of a library's type as Python's own: dict, list, str, int, float, bool or None.
+
+    NumPy's scalars, pydicom's numbers and a reader's string types pass for ours in every comparison, and yet no
+    checkpointer writes them. Paths become text, tuples and arrays lists. Anything else is left as it is.
+
+    >>> plain({"spacing_mm": (np.float64(0.5), 1), "n": np.int64(3)})
+    {'spacing_mm': [0.5, 1], 'n': 3}
+    """
+    if type(value) in _OWN:
+        return value
+    made = next((make for kind, make in _FROM if isinstance(value, kind)), None)
+    return value if made is None else made(value)
