@@ -1,24 +1,24 @@
 """Read a model's reply: tolerant by default, exact with ``strict=True``; no string makes it raise.
 
-The steps: split the tags, find the action's text, read it (`ibisagent.agent.reading`), translate its numbers. Whatever
-differs from `ibisagent.agent.actions.write_reply` is listed as a repair; how many decimals a number has does not count.
+The steps: split the tags (`ibisagent.agent.sections`), find the action's text, read it (`ibisagent.agent.reading`),
+translate its numbers. Whatever differs from `ibisagent.agent.actions.write_reply` is listed as a repair; how many
+decimals a number has does not count. What allows more than one reading, or may have been cut, is an error.
 """
 
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from itertools import islice
-from typing import NamedTuple
+from typing import Any
 
-from ibisagent.agent.actions import EVERY_KIND, KINDS, TAG, Action, Terminate
+from ibisagent.agent.actions import EVERY_KIND, KINDS, Action, Terminate
 from ibisagent.agent.coordinates import UNIT, Frame
-from ibisagent.agent.reading import MANY, Raw, before, has_action, quote, read, translate
+from ibisagent.agent.fields import Raw, quote
+from ibisagent.agent.reading import STOPS, before, read, shows_place, translate
+from ibisagent.agent.sections import Sections, joined, split, tag_repairs
+from ibisagent.agent.standing import Cut, End
 from ibisagent.tools.errors import InputError
 
-__all__ = ["Reply", "parse_reply"]
+__all__ = ["Reply", "parse_completion", "parse_reply"]
 
-_CLICK_TAGS = ["<think>", "</think>", "<action>", "</action>"]
-_STOP_TAGS = [*_CLICK_TAGS, "<answer>", "</answer>"]
 _ADVICE = {
     "point": "Positive Point {0}, Negative Point {0}",
     "box": "Box {1}",
@@ -43,41 +43,48 @@ class _Unreadable(Exception):
     """No action can be read in the text that it carries."""
 
 
-class _Sections(NamedTuple):
-    think: list[str]
-    action: list[str]
-    answer: list[str]
-    outside: list[str]
-    tags: list[str]  # in canonical spelling
-    written: list[str]  # the same as they came
+def parse_completion(
+    record: Mapping[str, Any], *, frame: Frame = UNIT, allow: Collection[str] = KINDS, strict: bool = False
+) -> Reply:
+    """Read a completion as the run store keeps it: ``text``, and ``finish``, which is "length" where it was cut."""
+    return parse_reply(record["text"], frame=frame, allow=allow, strict=strict, cut=record.get("finish") == "length")
 
 
-def parse_reply(text: str, *, frame: Frame = UNIT, allow: Collection[str] = KINDS, strict: bool = False) -> Reply:
+def parse_reply(
+    text: str, *, frame: Frame = UNIT, allow: Collection[str] = KINDS, strict: bool = False, cut: bool = False
+) -> Reply:
     r"""Read a reply written in the coordinates of ``frame``; kinds of action outside ``allow`` are refused.
 
     ``strict`` turns every repair into an error: it accepts what `write_reply` writes, and whitespace around texts.
+    ``cut``: it was cut for its length, so that an action counts only where it is closed; a cut answer is dropped.
 
     >>> parse_reply("<think>Left of it.</think>\n<action>positive point 0.25, 0.5</action>").repairs
     ('spelling of the action',)
     """
-    sections = _split(text)
-    thought, answer = _joined(sections.think), _joined(sections.answer) if sections.answer else None
+    sections = split(text)
+    end = End.TAG if sections.torn else End.CUT if cut else End.REPLY
+    thought, answer = joined(sections.think), joined(sections.answer) if sections.answer else None
     action, error = None, None
     repairs: list[str] = []
     try:
-        raw, thought = _decide(sections, thought, frame, repairs)
+        raw, thought = _decide(sections, thought, frame, repairs, end, cut)
         if raw.kind not in allow:
             raise InputError(f"{raw.kind} is switched off, {_expected(frame, allow)}")
         action = translate(raw, frame, repairs)
-    except _Unreadable as unread:
-        action, error = None, f"got {quote(str(unread)) or 'no action'}, {_expected(frame, allow)}"
+    except (_Unreadable, Cut) as unread:
+        broken = cut or isinstance(unread, Cut)
+        got = f"a reply that was cut at {_tail(text)}" if broken else quote(str(unread)) or _nothing(text)
+        action, error = None, f"got {got}, {_expected(frame, allow)}{', in fewer words' if broken else ''}"
     except InputError as reason:
         action, error = None, str(reason)
     stop = isinstance(action, Terminate) or (error is not None and answer is not None)
     if answer is not None and not stop:
         answer = None
         repairs.append("answer dropped: the action is no stop")
-    every = (*_tag_repairs(sections, stop), *repairs)
+    if answer is not None and sections.last == "answer" and end is End.CUT:
+        answer = None
+        repairs.append("answer dropped: it was cut")
+    every = (*tag_repairs(sections, stop), *repairs)
     if strict and every and error is None:
         action, error = None, f"the format is not exact ({'; '.join(every)}): expected {_layout(stop)}"
     return Reply(thought, action, answer, every, error)
@@ -87,78 +94,77 @@ def _layout(stop: bool) -> str:
     return "<think>...</think>, <action>...</action>" + (", <answer>...</answer>" if stop else "") + ", a line each"
 
 
-def _joined(pieces: list[str]) -> str:
-    return "\n".join(filter(None, (piece.strip() for piece in pieces)))
+def _tail(text: str) -> str:
+    return quote(text[-40:]) or "its beginning"
 
 
-def _split(text: str) -> _Sections:
-    """Split at the tags; tags inside a thought are text, unless there is no action anywhere else."""
-    found = list(islice(TAG.finditer(text), MANY))
-    last = max((tag.start() for tag in found if _canonical_tag(tag) == "</think>"), default=-1)
-    sections = _walk(text, found, last)
-    elsewhere = _joined(sections.action + sections.answer) or has_action(_joined(sections.outside))
-    return sections if elsewhere or last < 0 else _walk(text, found, -1)
+def _nothing(text: str) -> str:
+    return "no action" if text.strip() else "an empty reply"
 
 
-def _canonical_tag(tag: re.Match[str]) -> str:
-    name = tag[2].lower()
-    return f"<{tag[1]}{'think' if name[0] == 't' else name}>"
+def _decide(sections: Sections, thought: str, frame: Frame, repairs: list[str], end: End, cut: bool) -> tuple[Raw, str]:
+    """Give the action as written and the thought: the tag goes before a last line, that before an answer or a thought.
+
+    A thought behind which the reply was ``cut`` decides nothing.
+    """
+    outside, outside_end = _text(sections, "", end)
+    if any(piece.strip() for piece in sections.action):
+        raw, thought = _tagged(sections, frame, repairs, end), thought or outside.strip()
+    elif found := read(outside, frame, repairs, end=outside_end, bare=True):
+        raw, thought = found[0], thought or before(outside, found[1])
+    elif sections.answer:
+        raw, thought = _answered(sections, frame, repairs, end), thought or outside.strip()
+    elif outside.strip() or cut:
+        raise _Unreadable(outside)
+    else:
+        raw = _last_of(thought, frame, repairs, end)
+    if raw.kind in STOPS and shows_place(joined(sections.answer)):
+        raise InputError(
+            "got a stop whose <answer> holds a click or a box: expected that in <action>, or an answer in words"
+        )
+    return raw, thought
 
 
-def _walk(text: str, found: list[re.Match[str]], thought_end: int) -> _Sections:
-    sections = _Sections([], [], [], [], [], [])
-    by_name = {"think": sections.think, "action": sections.action, "answer": sections.answer, "": sections.outside}
-    here, start = "", 0
-    for tag in found:
-        plain = _canonical_tag(tag)
-        name = plain.strip("</>")
-        sections.tags.append(plain)
-        sections.written.append(tag[0])
-        if here == "think" != name and tag.start() < thought_end:
-            continue
-        by_name[here or (name if tag[1] else "")].append(text[start : tag.start()])
-        here, start = "" if tag[1] else name, tag.end()
-    by_name[here].append(text[start:])
-    return sections
+def _text(sections: Sections, name: str, end: End) -> tuple[str, End]:
+    """Give a section's text, whitespace at its end included, and what comes after it."""
+    pieces = {"": sections.outside, "action": sections.action, "answer": sections.answer}[name]
+    if sections.last != name or not pieces[-1].strip():
+        return joined(pieces), End.TAG
+    return "\n".join(filter(None, (joined(pieces[:-1]), pieces[-1].lstrip()))), end
 
 
-def _tag_repairs(sections: _Sections, stop: bool) -> Iterator[str]:
-    if sections.tags != sections.written:
-        yield "spelling of a tag"
-    expected = _STOP_TAGS if stop else _CLICK_TAGS
-    seen = [tag for tag in sections.tags if stop or "answer" not in tag]
-    known = set(seen)
-    if missing := [tag for tag in expected if tag not in known]:
-        yield "missing " + " ".join(missing)
-    elif seen != expected:
-        yield "tags repeated or out of order"
-    elif not all("\n" in piece for piece in sections.outside[1:-1]):
-        yield "two tags on a line"
-    if _joined(sections.outside):
-        yield "text outside the tags"
+def _tagged(sections: Sections, frame: Frame, repairs: list[str], end: End) -> Raw:
+    pieces = [piece.lstrip() for piece in sections.action if piece.strip()]
+    is_last = len(pieces) == 1 and sections.last == "action" and sections.action[-1].strip()
+    found = read(pieces[0], frame, repairs, end=end if is_last else End.TAG)
+    same = len({piece.strip() for piece in pieces}) == 1
+    if found is None or (found[0].kind in STOPS and not same):
+        raise _Unreadable(joined(pieces))
+    if len(pieces) > 1:
+        repairs.append("further action tags dropped")
+    return found[0]
 
 
-def _decide(sections: _Sections, thought: str, frame: Frame, repairs: list[str]) -> tuple[Raw, str]:
-    """Give the action as written and the thought; the action tag goes before bare text, bare text before an answer."""
-    outside = _joined(sections.outside)
-    if tagged := [piece.strip() for piece in sections.action if piece.strip()]:
-        if len(tagged) > 1:
-            repairs.append("further action tags dropped")
-        found = read(tagged[0], frame, repairs)
-        if found is None:
-            raise _Unreadable(tagged[0])
-        return found[0], thought or outside
-    if found := read(outside, frame, repairs, bare=True):
-        return found[0], thought or before(outside, found[1])
-    if sections.answer:
-        repairs.append("answer without an action: taken as Terminate")
-        return Raw("terminate"), thought or outside
+def _answered(sections: Sections, frame: Frame, repairs: list[str], end: End) -> Raw:
+    """Read an answer that is nothing but a click or a box; any other, without an action, asserts nothing."""
+    text, text_end = _text(sections, "answer", end)
+    unsure: list[str] = []
+    found = read(text, frame, unsure, end=text_end, bare=True)
+    if found is None or found[0].kind not in ("point", "box") or before(text, found[1]):
+        raise _Unreadable(f"<answer> without an action: {text}")
+    repairs.extend((*unsure, "action taken from the answer"))
+    return found[0]
+
+
+def _last_of(thought: str, frame: Frame, repairs: list[str], end: End) -> Raw:
+    """Read the last line of a thought behind which nothing comes."""
     last = thought.rpartition("\n")[2]
     unsure: list[str] = []
-    if (found := read(last, frame, unsure, bare=True)) and not before(last, found[1]):
-        repairs.extend((*unsure, "action taken from the end of the thought"))
-        return found[0], thought
-    raise _Unreadable(outside)
+    found = read(last, frame, unsure, end=end, bare=True)
+    if found is None or before(last, found[1]):
+        raise _Unreadable
+    repairs.extend((*unsure, "action taken from the end of the thought"))
+    return found[0]
 
 
 def _expected(frame: Frame, allow: Collection[str]) -> str:

@@ -40,7 +40,7 @@ def _read(words: object) -> tuple[Action, str | None]:
     if words is True or words == "accept":
         return Terminate(), None
     if isinstance(words, str):
-        reply = parse_reply(words, allow=EVERY_KIND)
+        reply = parse_reply(f"{words}\n", allow=EVERY_KIND)  # a person's line is whole, whatever it ends with
         if reply.action is None:
             raise InputError(reply.error or "no action")
         return reply.action, reply.answer

@@ -1,5 +1,8 @@
 """Read one action out of a text: a line in any of its spellings, or JSON; numbers still as written.
 
+An action counts where it stands by itself, at the start of a line and with nothing but its target, an explanation or
+further actions behind it; what a sentence mentions is none. It has to be whole: where the reply ends, it may be cut.
+
 Every quantifier that a search can restart is bounded or possessive, so that the time is linear in the text's length.
 """
 
@@ -7,19 +10,20 @@ import json
 import re
 from collections.abc import Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import Any
 
 from ibisagent.agent.actions import Action, Backtrack, Redo, Terminate, clean_target
 from ibisagent.agent.coordinates import Frame
+from ibisagent.agent.fields import NUMBER as _NUMBER
+from ibisagent.agent.fields import NUMBERS, WORD_KEYS, Raw, flat, has_position, located, swapped, text_of
+from ibisagent.agent.standing import LINE_START, TARGET, Cut, End, Found, found_in, in_object, is_said, is_whole, stands
+from ibisagent.agent.standing import PADDING as _PADDING
 from ibisagent.tools.clicks import Box, Click
-from ibisagent.tools.errors import InputError
 
-__all__ = ["MANY", "Raw", "before", "has_action", "quote", "read", "translate"]
+__all__ = ["MANY", "STOPS", "before", "has_action", "read", "shows_place", "translate"]
 
-_NUMBER = r"[-+]?(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++|nan|inf(?:inity)?)(?:e[-+]?[0-9]++)?+(?![\w%]|\.[0-9])"
 _NOUN = r"(?:point|click)(?:s|_2d)?"
 _LABEL = r"[xy][012]?\s?[=:]"
-_PADDING = r"[\s*`_\"'#>-]{0,16}+"
 _ACTION = re.compile(
     rf"\b(?:(?P<sign>positive|negative)[\s_*-]{{0,4}}(?:{_NOUN})?|{_NOUN}|(?P<box>b?box(?:es|_2d)?))"
     rf"[\s:：=*`_\"']{{0,8}}(?:at\b[\s:]{{0,4}})?(?P<run>[(\[（［\s]{{0,8}}(?:{_LABEL}\s?)?{_NUMBER}"
@@ -28,10 +32,10 @@ _ACTION = re.compile(
     r"(?:(?P<terminate>terminat(?:e|ed|ion)|(?:stop|finish(?:ed)?|done)(?=\W{0,16}$))|(?P<backtrack>backtrack|undo)|(?P<redo>redo))\b",
     re.IGNORECASE | re.MULTILINE,
 )
-_NUMBERS = re.compile(_NUMBER, re.IGNORECASE)
 _LABELS = re.compile(r"[xy](?=[012]?\s?[=:])", re.IGNORECASE)
-_TARGET = re.compile(r"[)\]）］ \t*`]{0,8}\bfor\b([^\n]{1,500})", re.IGNORECASE)
-_LINE_START = re.compile(rf"^{_PADDING}(?:action\s?[:：=])?{_PADDING}\Z", re.IGNORECASE | re.MULTILINE)
+_JSON_START = re.compile(rf"^{_PADDING}(?:json)?(?:action\s?[:：=])?[\s\[`]{{0,16}}\Z", re.IGNORECASE | re.MULTILINE)
+_PLACE = re.compile(rf"\s*[(\[（［]\s*{_NUMBER}(?:\s*[,，]\s*{_NUMBER}){{1,3}}\s*[)\]）］]\s*", re.IGNORECASE)
+STOPS = ("terminate", "decline")
 MANY = 1000  # tags, or actions in one text, beyond which a reply is noise and the rest is not looked at
 
 
@@ -45,28 +49,15 @@ def _shape(number: str) -> re.Pattern[str]:
 _DECIMAL_SHAPE = _shape(r"[01](?:\.[0-9]{1,16})?")
 _WHOLE_SHAPE = _shape(r"(?:0|[1-9][0-9]*)")
 
-_ATTRIBUTES = dict.fromkeys(("1", "+1", "positive", "true", "foreground"), True)
-_ATTRIBUTES |= dict.fromkeys(("-1", "0", "negative", "false", "background"), False)
-_ATTRIBUTE_KEYS = ("attribute", "sign", "positive", "label", "action")
-_POINT_KEYS = ("coordinate2d", "coordinates2d", "coordinate", "coordinates", "point2d", "point")
-_BOX_KEYS = ("bbox2d", "bbox", "box2d", "box")
 _DECODER = json.JSONDecoder(parse_int=float)
 _PYTHON = re.compile(  # what Python writes otherwise than JSON: strings first, so that nothing inside one is touched
     r"\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'|\b(?:None|True|False)\b|[()]|,(?=\s{0,16}[}\])])|\+(?=[0-9.])|(?<![\w.])\.(?=[0-9])",
     re.DOTALL,
 )
+_MANY_BRACES = 200
 _IN_JSON = {"None": "null", "True": "true", "False": "false", "(": "[", ")": "]", ".": "0."}
 _ESCAPES = {"\\'": "'", '"': '\\"'}
 _WORDS: dict[str, type[Terminate | Backtrack | Redo]] = {"terminate": Terminate, "backtrack": Backtrack, "redo": Redo}
-
-
-class Raw(NamedTuple):
-    """An action with its numbers as written, in the order of the frame."""
-
-    kind: str
-    positive: bool = True
-    numbers: tuple[float, ...] = ()
-    target: str | None = None
 
 
 def has_action(text: str) -> bool:
@@ -76,77 +67,60 @@ def has_action(text: str) -> bool:
 
 def before(text: str, start: int) -> str:
     """Give the text before an action, less the label of its line ("Action:", "**")."""
-    label = _LINE_START.search(text, max(0, start - 60), start)
+    label = LINE_START.search(text, max(0, start - 60), start)
     return text[: label.start() if label else start].strip()
 
 
-def read(text: str, frame: Frame, repairs: list[str], bare: bool = False) -> tuple[Raw, int] | None:
-    """Read the first action in a text, and where it starts.
+def read(
+    text: str, frame: Frame, repairs: list[str], *, end: End = End.TAG, bare: bool = False
+) -> tuple[Raw, int] | None:
+    """Read the first action that stands in a text, and where it starts; raises `Cut` where it is not whole.
 
-    In ``bare`` text, which may be prose, an action at the start of a line goes before one inside a sentence, and a
-    word such as Terminate counts alone on its line only.
+    In ``bare`` text, which may be prose, it is the action that the text ends with, on a line of its own. A stop beside
+    another action is no action: nobody can tell which of them was meant.
     """
-    matches = [match for match in islice(_ACTION.finditer(text), MANY) if _counts(match, text, bare)]
-    standing = [match for match in matches if _LINE_START.search(text, max(0, match.start() - 60), match.start())]
-    first = next(iter((standing if bare else []) + matches), None)
+    found = list(filter(None, map(found_in, islice(_ACTION.finditer(text), MANY))))
+    standing = [each for each in found if stands(each, bare)]
     brace = text.find("{")
-    if brace >= 0 and (first is None or brace < first.start()) and (raw := _read_json(text, frame, repairs)):
-        repairs.append("JSON in place of an action line")
-        return raw, brace
-    if first is None:
+    if 0 <= brace < (standing[0].match.start() if standing else len(text)) and (
+        given := _read_json(text, brace, frame, repairs, bare)
+    ):
+        return given
+    first = next(iter(standing[-1:] if bare else standing), None)
+    if first is None or in_object(first) or (bare and is_said(text[first.line_end :])):
         return None
-    raw, start = _read_line(first, text, frame), first.end() - len(first[0].lstrip())
-    if bare and first not in standing:
-        raw = raw._replace(target=None)  # in prose, "for better coverage" names no target
-    repairs.extend(_line_repairs(first, text[start:].partition("\n")[0] if bare else text, frame))
-    if len(matches) > 1:
+    if not is_whole(first, end):
+        raise Cut
+    raw, start = _read_line(first, frame), first.match.end() - len(first.match[0].lstrip())
+    if raw.kind in STOPS and len({each.match[0].strip().lower() for each in (standing if bare else found)}) > 1:
+        return None
+    repairs.extend(_line_repairs(first, (text[start:].partition("\n")[0] if bare else text).strip(), frame))
+    if len(found) > 1:
         repairs.append("further actions dropped")
     return raw, start
 
 
-def _line_repairs(match: re.Match[str], line: str, frame: Frame) -> Iterator[str]:
-    if match["run"] and not (match["sign"] or match["box"]):
+def _line_repairs(found: Found, line: str, frame: Frame) -> Iterator[str]:
+    run, box = found.match["run"], found.match["box"]
+    if run and not (found.match["sign"] or box):
         yield "no sign: taken as positive"
     elif not _is_canonical(line, frame):
         yield "spelling of the action"
-    if match["run"] and len(_NUMBERS.findall(match["run"])) > (4 if match["box"] else 2):
+    if run and len(NUMBERS.findall(run)) > (4 if box else 2):
         yield "further numbers dropped"
 
 
-def _run(match: re.Match[str]) -> str:
-    """Give the numbers of one point or box: up to the first closing bracket, or to the line's end without brackets."""
-    run = match["run"].strip()
-    return re.split(r"[)\]）］]" if run[0] in "([（［" else r"\n", run, maxsplit=1)[0]
-
-
-def _numbers(match: re.Match[str]) -> list[str]:
-    numbers = _NUMBERS.findall(_run(match))
-    # a box may come as two bracketed corners
-    return _NUMBERS.findall(match["run"]) if match["box"] and len(numbers) == 2 else numbers
-
-
-def _counts(match: re.Match[str], text: str, bare: bool) -> bool:
-    if match["run"]:
-        return len(_numbers(match)) == (4 if match["box"] else 2)
-    end = text.find("\n", match.end())
-    return not bare or not text[match.end() : end if end >= 0 else len(text)].strip(" \t\r*`_.!\"'")
-
-
-def _read_line(match: re.Match[str], text: str, frame: Frame) -> Raw:
-    named = _TARGET.match(text, match.end() if not match["run"] else match.start("run") + len(match["run"].rstrip()))
+def _read_line(found: Found, frame: Frame) -> Raw:
+    match = found.match
+    named = TARGET.match(match.string, found.after)
     target = clean_target(named[1]) if named else None
     if not match["run"]:
         return Raw(next(kind for kind in _WORDS if match[kind]), target=target)
-    numbers = tuple(float(number) for number in _numbers(match))
+    numbers = tuple(float(number[0]) for number in found.numbers)
     labels = _LABELS.findall(match["run"])
     if labels and labels[0].lower() != frame.names(2)[0]:
-        numbers = _swapped(numbers)
+        numbers = swapped(numbers)
     return Raw("box" if match["box"] else "point", (match["sign"] or "").lower() != "negative", numbers, target)
-
-
-def _swapped(numbers: tuple[float, ...]) -> tuple[float, ...]:
-    """Exchange x and y in a point or a box."""
-    return tuple(numbers[index ^ 1] for index in range(len(numbers)))
 
 
 def _is_canonical(line: str, frame: Frame) -> bool:
@@ -154,28 +128,31 @@ def _is_canonical(line: str, frame: Frame) -> bool:
     return match is not None and match[1] == clean_target(match[1])
 
 
-def _read_json(text: str, frame: Frame, repairs: list[str]) -> Raw | None:
-    """Read the paper's triple, a grounding box or `to_plain`'s form out of the first object that holds one."""
-    for brace in islice(re.finditer(r"{", text), 8):
-        fields = _decoded(text[brace.start() : brace.start() + 4000])
-        if fields and (raw := _from_fields(fields, frame, repairs)):
-            return raw
-    return None
+def _read_json(text: str, brace: int, frame: Frame, repairs: list[str], bare: bool) -> tuple[Raw, int] | None:
+    """Read the paper's triple, a grounding box or `to_plain`'s form out of the first object, which is to be closed."""
+    fields, length = _decoded(text[brace : brace + 4000])
+    behind, _, more = text[brace + length :].partition("{")
+    line_start = _JSON_START.search(text, max(0, brace - 60), brace)
+    if not fields or not line_start or is_said(behind if bare else behind.partition("\n")[0]):
+        return None
+    raw = _from_fields(fields, frame, repairs)
+    if raw is None or (more and (bare or raw.kind in STOPS)):
+        return None
+    repairs.append("JSON in place of an action line")
+    if more:
+        repairs.append("further actions dropped")
+    return raw, brace
 
 
-def _decoded(text: str) -> dict[str, str]:
-    """Decode one JSON (or Python) object at the start of a text into plain keys and texts; nothing: {}."""
+def _decoded(text: str) -> tuple[dict[str, Any], int]:
+    """Decode the JSON (or Python) object at the start of a text into plain keys, and give its length; nothing: {}."""
     for attempt in (text, _PYTHON.sub(_as_json, text)):
         try:
-            value = _DECODER.raw_decode(attempt)[0]
-            return {
-                re.sub(r"[^a-z0-9]", "", key.lower()): str(item).strip()
-                for key, item in value.items()
-                if item is not None
-            }
+            value, length = _DECODER.raw_decode(attempt)
+            return flat(value) or {}, length if attempt is text else _length_of(text, length)
         except (ValueError, RecursionError):
             continue
-    return {}
+    return {}, 0
 
 
 def _as_json(token: re.Match[str]) -> str:
@@ -186,39 +163,29 @@ def _as_json(token: re.Match[str]) -> str:
     return _IN_JSON.get(written, "" if written[0] in ",+" else written)
 
 
-def _from_fields(fields: dict[str, str], frame: Frame, repairs: list[str]) -> Raw | None:
-    word = _ACTION.match(fields.get("action") or fields.get("type") or "")
-    if word and _counts(word, word.string, bare=False):
-        return _read_line(word, word.string, frame)._replace(target=clean_target(fields.get("target")))
-    for count, keys, names in ((4, _BOX_KEYS, "x0 y0 x1 y1"), (2, _POINT_KEYS, "x y")):
-        written = next((fields[key] for key in keys if key in fields), None)
-        named = [fields[name] for name in names.split() if name in fields]
-        numbers = tuple(float(number) for number in _NUMBERS.findall(written or " ".join(named)))
-        if len(numbers) == count:
-            in_order = numbers if written or frame.names(2)[0] == "x" else _swapped(numbers)
-            if count == 4:
-                return Raw("box", numbers=in_order, target=clean_target(fields.get("target", fields.get("label"))))
-            return Raw("point", _sign(fields, repairs), in_order, clean_target(_target_of(fields)))
-    return None
+def _length_of(text: str, length: int) -> int:
+    """Return how much of a text ``length`` characters of its JSON spelling are; it ends with a closing brace."""
+    ends = (brace.end() for brace in islice(re.finditer("}", text), _MANY_BRACES))
+    return next((end for end in ends if len(_PYTHON.sub(_as_json, text[:end])) == length), len(text))
 
 
-def _attribute(text: str) -> bool | None:
-    return _ATTRIBUTES.get((text.lower().split() or [""])[0].removesuffix(".0"))
+def _from_fields(fields: dict[str, Any], frame: Frame, repairs: list[str]) -> Raw | None:
+    """Read the fields: an action in words or a position; both together are none."""
+    worded = [read(words, frame, []) for key in WORD_KEYS if (words := text_of(fields.get(key)))]
+    raws = {each[0] for each in worded if each}
+    if not raws:
+        return located(fields, frame, repairs)
+    alone = len(raws) == 1 and not has_position(fields)
+    return raws.pop()._replace(target=clean_target(text_of(fields.get("target")))) if alone else None
 
 
-def _target_of(fields: dict[str, str]) -> str | None:
-    label = fields.get("label")
-    return fields.get("target", label if label and _attribute(label) is None else None)
-
-
-def _sign(fields: dict[str, str], repairs: list[str]) -> bool:
-    signs = (_attribute(fields[key]) for key in _ATTRIBUTE_KEYS if key in fields)
-    sign = next((sign for sign in signs if sign is not None), None)
-    if sign is None and "attribute" in fields:
-        raise InputError(f"got the attribute {quote(fields['attribute'])}: expected +1 or -1")
-    if sign is None:
-        repairs.append("no sign: taken as positive")
-    return sign is not False
+def shows_place(text: str) -> bool:
+    """Tell whether a text that is to be words holds a click or a box, in any spelling."""
+    runs = (match["run"] or "" for match in islice(_ACTION.finditer(text), MANY))
+    if _PLACE.fullmatch(text) or any(len(NUMBERS.findall(run)) >= 2 for run in runs):
+        return True
+    brace = text.find("{")
+    return brace >= 0 and has_position(_decoded(text[brace : brace + 4000])[0])
 
 
 def translate(raw: Raw, frame: Frame, repairs: list[str]) -> Action:
@@ -233,12 +200,3 @@ def translate(raw: Raw, frame: Frame, repairs: list[str]) -> Action:
     if (x0, y0, x1, y1) != units:
         repairs.append("box corners sorted")
     return Box(x0, y0, x1, y1, raw.target)
-
-
-def quote(text: str) -> str:
-    """Quote at most 80 characters of a reply on one line."""
-    words = "".join(letter if letter.isprintable() else " " for letter in text[:200])
-    short = " ".join(words.split())
-    if not short:
-        return ""
-    return repr(short if len(short) <= 80 and len(text) <= 200 else short[:77] + "...")

@@ -10,7 +10,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from ibisagent.agent.config import Guard, LoopConfig, SelfCheck
 from ibisagent.agent.graph import build_graph
 from ibisagent.agent.limits import REPEATS
-from ibisagent.agent.policies import ScriptedPolicy
+from ibisagent.agent.policies import Completion, ScriptedPolicy
 from ibisagent.agent.state import Input
 from ibisagent.agent.threads import intervene
 from ibisagent.agent.trajectory import Step, Trajectory, trajectory
@@ -38,7 +38,7 @@ def replay(record: Trajectory, segmenter: Segmenter | str, image: MedicalImage) 
     steps = [step for step in record.steps if not _failed(step)]
     first = list(takewhile(_is_given, steps))
     given = [step.action for step in first]
-    replies = [step.reply for step in steps if step.reply is not None]
+    replies = [_completion(step) for step in steps if step.reply is not None]
     graph = build_graph(ScriptedPolicy(replies), segmenter, config_of(record), checkpointer=InMemorySaver())
     begin = Input(image=image, request=record.request, prompts=given)
     begin["prompts_by"] = "planted" if any(step.by == "planted" for step in first) else "person"
@@ -52,6 +52,11 @@ def replay(record: Trajectory, segmenter: Segmenter | str, image: MedicalImage) 
             intervene(graph, _THREAD, step.action, interrupt_before=["reason"])
     run = trajectory(graph, graph.invoke(None, _THREAD))
     return Replayed(run, tuple(_differences(record, steps, run)))
+
+
+def _completion(step: Step) -> Completion:
+    """Give a recorded reply, and whether it was cut, by which it is read."""
+    return Completion(step.reply or "", finish=str(step.completion.get("finish", "stop")))
 
 
 def _failed(step: Step) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ibisagent.agent.coordinates import Frame
 from ibisagent.agent.graph import SegmentationGraph
-from ibisagent.agent.parsing import parse_reply
+from ibisagent.agent.parsing import parse_completion
 from ibisagent.agent.state import State, StepRecord
 from ibisagent.agent.steps import steps_of_turn
 from ibisagent.tools.errors import InputError
@@ -158,8 +158,8 @@ def _made_by() -> str:
 def _step(graph: SegmentationGraph, step: StepRecord, frame: Frame, undone: list[dict[str, Any]]) -> Step:
     store = graph.parts.store
     completion = dict(store.get(step["reply"])) if step["reply"] else {}
+    parsed = parse_completion(completion, frame=frame) if completion else None
     text = completion.pop("text", None)
-    parsed = parse_reply(text, frame=frame) if text is not None else None
     return Step(
         n=step["n"],
         by=step["by"],

@@ -136,7 +136,9 @@ REPLIES = {
     f"Left.\n\n**Action:** {P}": read(CLICK, NO_TAGS, OUTSIDE, thought="Left."),
     f"Left.\nAction: {P}<|im_end|>": read(CLICK, NO_TAGS, OUTSIDE, SPELLING),
     f"Not {N}, but\n{P}": read(CLICK, NO_TAGS, OUTSIDE, "further actions dropped", thought=f"Not {N}, but"),
-    f"Left, so {P} for better coverage.": read(CLICK, NO_TAGS, OUTSIDE, SPELLING, thought="Left, so"),
+    f"Left, so {P} for better coverage.": refused(
+        f"got 'Left, so {P} for better coverage.', {ADVICE}", NO_TAGS, OUTSIDE, thought=""
+    ),
     f"<think>Left. Not {N}.</think>\n<action>{P}</action>": read(CLICK, thought=f"Left. Not {N}."),
     f"<think>Not <action>{N}</action></think>\n<action>{P}</action>": read(
         CLICK, ORDER, thought=f"Not <action>{N}</action>"
@@ -151,10 +153,8 @@ REPLIES = {
     f"<think>Left.</think>\n<action>{P}</action>\n<answer>The liver.</answer>": read(
         CLICK, "answer dropped: the action is no stop"
     ),
-    "<think>Left.</think>\n<answer>The liver.</answer>": read(
-        Terminate(),
-        "missing <action> </action>",
-        "answer without an action: taken as Terminate",
+    "<think>Left.</think>\n<answer>The liver.</answer>": replace(
+        refused(f"got '<answer> without an action: The liver.', {ADVICE}", "missing <action> </action>"),
         answer="The liver.",
     ),
     "<think>Left.</think>\n<action>Terminate</action>\n<answer>The liver.": read(
@@ -166,7 +166,7 @@ REPLIES = {
     "<think>Left, so I terminate": refused(
         f"got no action, {ADVICE}", "missing </think> <action> </action>", thought="Left, so I terminate"
     ),
-    "": refused(f"got no action, {ADVICE}", NO_TAGS, thought=""),
+    "": refused(f"got an empty reply, {ADVICE}", NO_TAGS, thought=""),
     "The liver is on the left.": refused(f"got 'The liver is on the left.', {ADVICE}", NO_TAGS, OUTSIDE, thought=""),
 }
 
@@ -237,10 +237,10 @@ def test_every_canonical_reply_reads_back(frame: Frame, thought: str, action: Ac
     assert reply == parse_reply(write_reply(reply.thought, reply.action, reply.answer, frame), frame=frame)
 
 
-def check(text: str, frame: Frame = UNIT) -> Reply:
-    reply = parse_reply(text, frame=frame)
+def check(text: str, frame: Frame = UNIT, cut: bool = False) -> Reply:
+    reply = parse_reply(text, frame=frame, cut=cut)
     assert (reply.action is None) == (reply.error is not None)
-    assert reply.error is None or (reply.error.isprintable() and len(reply.error) < 250)
+    assert reply.error is None or (reply.error.isprintable() and len(reply.error) < 280)
     assert all(repair.isprintable() for repair in reply.repairs)
     if isinstance(reply.action, Click | Box):
         spell(reply.action, frame)  # its coordinates were checked when it was made
@@ -295,10 +295,11 @@ def generated(rng: random.Random) -> str:
     return text
 
 
-def test_100_000_broken_replies_are_read_or_refused() -> None:
+@pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_broken_replies_are_read_or_refused(count: int) -> None:
     rng = random.Random(0)
     read_count = 0
-    for index in range(100_000):
+    for index in range(count):
         text = generated(rng)
         reply = check(text, FRAMES[index % 4] if index % 2 else UNIT)
         read_count += reply.action is not None
@@ -306,7 +307,8 @@ def test_100_000_broken_replies_are_read_or_refused() -> None:
             strict = parse_reply(text, strict=True)
             assert strict == parse_reply(text, strict=True)
             assert strict.action is None or not strict.repairs
-    assert 50_000 < read_count < 95_000
+            check(text[: rng.randrange(len(text) + 1)], cut=True)
+    assert 0.3 * count < read_count < 0.95 * count
 
 
 REPEATED = (

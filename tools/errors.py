@@ -4,6 +4,7 @@ IbisError(Exception)
 |-- InputError(ValueError)      a file, array, option or reply of the user's is at fault
 |-- StoreError(OSError)         a run store cannot be written, or no longer holds what a run refers to
 |-- MissingExtra(ImportError)   an optional dependency is not installed
+|-- NoReply(RuntimeError)       a model's provider refused to reply, or filtered the reply
 `-- RunFailed(RuntimeError)     a run ended because its policy, segmenter or store failed
 """
 
@@ -41,6 +42,12 @@ class MissingExtra(IbisError, ImportError):
         for module in modules:
             if find_spec(module) is None:
                 raise cls.of(module, extra)
+
+
+class NoReply(IbisError, RuntimeError):
+    """A model's provider refused to reply, or filtered the reply; inside a run it is ``policy_error``."""
+
+    exit_code = 3
 
 
 class RunFailed(IbisError, RuntimeError):

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.markup import escape
 
 from ibisagent.agent import SegmentationGraph
-from ibisagent.agent.parsing import parse_reply
+from ibisagent.agent.parsing import parse_completion
 from ibisagent.agent.state import RunContext, State, StepRecord
 from ibisagent.agent.steps import steps_of_turn
 from ibisagent.tools.masks import decode
@@ -104,9 +104,9 @@ def _cancel_at_ctrl_c() -> Iterator[threading.Event]:
 def _row(graph: SegmentationGraph, step: StepRecord, truth: Any) -> list[str]:
     store = graph.parts.store
     mask = store.get_mask(step["mask"])
-    said = store.get(step["reply"])["text"] if step["reply"] else ""
+    thought = parse_completion(store.get(step["reply"])).thought if step["reply"] else ""
     known = None if truth is None else iou(decode(mask), truth)
-    return step_row(step, parse_reply(said).thought if said else "", mask, known)
+    return step_row(step, thought, mask, known)
 
 
 def _ask(question: dict[str, Any], live: Live, console: Console) -> str:

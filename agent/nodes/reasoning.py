@@ -10,7 +10,7 @@ from langgraph.runtime import Runtime
 from ibisagent.agent.actions import Terminate, to_plain
 from ibisagent.agent.limits import LAST_SUPER_STEPS, place, repeats
 from ibisagent.agent.nodes.common import Update, event_of, failed, writable
-from ibisagent.agent.parsing import parse_reply
+from ibisagent.agent.parsing import parse_completion
 from ibisagent.agent.parts import Parts
 from ibisagent.agent.person import end_of, not_yours, pointless
 from ibisagent.agent.policies.base import Completion, usage_total
@@ -83,10 +83,10 @@ def _replied(state: State, parts: Parts, completion: Completion, begun: float) -
 def parse(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:
     """Read the reply: an action goes into the queue, an unparseable reply becomes the next message to the policy."""
     try:
-        text = parts.store.get(state["reply"] or "")["text"]
+        completion = parts.store.get(state["reply"] or "")
     except StoreError as error:
         return failed(state, "store_error", error, time.perf_counter())
-    reply = parse_reply(text, frame=parts.frame(state), allow=parts.allowed)
+    reply = parse_completion(completion, frame=parts.frame(state), allow=parts.allowed)
     seconds = state["run"]["call"]
     trouble = reply.error or pointless(state, reply.action)
     if trouble is None and parts.config.protect and parts.author == "policy":

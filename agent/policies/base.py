@@ -16,8 +16,10 @@ __all__ = ["Completion", "Observation", "Policy", "SyncPolicy", "Turn"]
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A reply. ``usage``: token counts by kind; ``seconds``: time it took.
+    """A reply.
 
+    ``finish``: "length" where it was cut for its length, else what the model says; ``usage``: token counts by kind;
+    ``seconds``: time it took.
     ``token_ids``, ``logprobs``: of what was drawn; ``label``: what a teacher replies at this observation, where that is
     not ``text``: these serve training. ``cost``: in the currency of the price that the policy was told.
     """

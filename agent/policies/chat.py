@@ -15,6 +15,7 @@ from PIL import Image
 
 from ibisagent.agent.coordinates import profile_of
 from ibisagent.agent.policies.base import Completion, Observation
+from ibisagent.agent.policies.finishing import finish_of, refuse
 from ibisagent.agent.policies.retrying import Retries
 from ibisagent.agent.policies.switches import NUMBERS, PROFILE_NAME, split
 from ibisagent.agent.privacy import is_here
@@ -91,10 +92,10 @@ class ChatPolicy:
     def _completion(self, message: AIMessage, begun: float) -> Completion:
         counts = {key: value for key, value in (message.usage_metadata or {}).items() if isinstance(value, int)}
         told = message.response_metadata
-        finish = str(told.get("finish_reason") or told.get("stop_reason") or "stop")
-        text = str(message.text)
+        finish, text = finish_of(told), str(message.text)
         if not text and message.tool_calls:
             text = f"(a call of the tool {str(message.tool_calls[0]['name'])[:100]!r})"
+        refuse(message, text, finish)
         return Completion(
             text[:_LONGEST],
             "length" if len(text) > _LONGEST else finish,

@@ -24,7 +24,7 @@ class PersonPolicy(SyncPolicy):
         said = interrupt(_question(observation))
         if isinstance(said, dict):
             said = write_reply("", from_plain(said), frame=observation.frame)
-        return Completion(str(said), model=self.name)
+        return Completion(f"{said}\n", model=self.name)  # a person's line is whole, whatever it ends with
 
 
 def _question(observation: Observation) -> dict[str, Any]:

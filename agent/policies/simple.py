@@ -1,6 +1,7 @@
 """Policies without a model: a script of replies, and the two baselines that everything else has to beat."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,14 +13,14 @@ __all__ = ["CentrePolicy", "RandomPolicy", "ScriptedPolicy"]
 
 
 class ScriptedPolicy(SyncPolicy):
-    """Replies from a list, one a step, whatever is shown; a recorded run replays through it.
+    """Replies from a list of texts or completions, one a step, whatever is shown; a recorded run replays through it.
 
     The reply is chosen by the observation's step, not by a counter, so that one script serves any number of runs.
     """
 
     name = "scripted"
 
-    def __init__(self, replies: Sequence[str], *, first: int = 0) -> None:
+    def __init__(self, replies: Sequence[str | Completion], *, first: int = 0) -> None:
         """Take raw replies; ``first`` is the step of a thread at which the first of them is due."""
         self._replies = tuple(replies)
         self._first = first
@@ -29,7 +30,8 @@ class ScriptedPolicy(SyncPolicy):
         index = observation.step - self._first
         if not 0 <= index < len(self._replies):
             raise IndexError(f"the script has {len(self._replies)} replies, step {index + 1} was asked for")
-        return Completion(self._replies[index], model=self.name)
+        reply = self._replies[index]
+        return replace(reply, model=self.name) if isinstance(reply, Completion) else Completion(reply, model=self.name)
 
 
 class CentrePolicy(SyncPolicy):
