@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
-from ibisagent.agent.actions import EVERY_KIND, KINDS, TAG, Action, Terminate
+from ibisagent.agent.actions import EVERY_KIND, KINDS, TAG, Action, Stop
 from ibisagent.agent.coordinates import UNIT, Frame
 from ibisagent.agent.reading import MANY, Raw, before, has_action, quote, read, translate
 from ibisagent.tools.errors import InputError
@@ -24,6 +24,7 @@ _ADVICE = {
     "box": "Box {1}",
     "backtrack": "Backtrack",
     "terminate": "Terminate",
+    "decline": "Decline",
     "redo": "Redo",
 }
 
@@ -73,7 +74,7 @@ def parse_reply(text: str, *, frame: Frame = UNIT, allow: Collection[str] = KIND
         action, error = None, f"got {quote(str(unread)) or 'no action'}, {_expected(frame, allow)}"
     except InputError as reason:
         action, error = None, str(reason)
-    stop = isinstance(action, Terminate) or (error is not None and answer is not None)
+    stop = isinstance(action, Stop) or (error is not None and answer is not None)
     if answer is not None and not stop:
         answer = None
         repairs.append("answer dropped: the action is no stop")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from ibisagent.agent.actions import Action, Backtrack, Redo, Terminate, clean_target
+from ibisagent.agent.actions import Action, Backtrack, Decline, Redo, Terminate, clean_target
 from ibisagent.agent.coordinates import Frame
 from ibisagent.tools.clicks import Box, Click
 from ibisagent.tools.errors import InputError
@@ -25,7 +25,8 @@ _ACTION = re.compile(
     rf"[\s:：=*`_\"']{{0,8}}(?:at\b[\s:]{{0,4}})?(?P<run>[(\[（［\s]{{0,8}}(?:{_LABEL}\s?)?{_NUMBER}"
     rf"(?:{_NUMBER}|{_LABEL}|[()\[\]（）［］\s,;，；])*+)"
     rf"|^{_PADDING}(?:action\s?[:：=]{_PADDING})?"
-    r"(?:(?P<terminate>terminat(?:e|ed|ion)|(?:stop|finish(?:ed)?|done)(?=\W{0,16}$))|(?P<backtrack>backtrack|undo)|(?P<redo>redo))\b",
+    r"(?:(?P<terminate>terminat(?:e|ed|ion)|(?:stop|finish(?:ed)?|done)(?=\W{0,16}$))|(?P<backtrack>backtrack|undo)"
+    r"|(?P<decline>declined?)|(?P<redo>redo))\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _NUMBERS = re.compile(_NUMBER, re.IGNORECASE)
@@ -38,7 +39,7 @@ MANY = 1000  # tags, or actions in one text, beyond which a reply is noise and t
 def _shape(number: str) -> re.Pattern[str]:
     """Compile the canonical spelling of an action: what `spell` writes, but for the values."""
     point, box = (rf"\({', '.join([number] * count)}\)" for count in (2, 4))
-    head = rf"(?:Positive|Negative) Point {point}|Box {box}|Backtrack|Terminate|Redo"
+    head = rf"(?:Positive|Negative) Point {point}|Box {box}|Backtrack|Terminate|Decline|Redo"
     return re.compile(rf"(?:{head})(?: for ([^\n]{{1,500}}))?")
 
 
@@ -51,7 +52,12 @@ _ATTRIBUTE_KEYS = ("attribute", "sign", "positive", "label", "action")
 _POINT_KEYS = ("coordinate2d", "coordinates2d", "coordinate", "coordinates", "point2d", "point")
 _BOX_KEYS = ("bbox2d", "bbox", "box2d", "box")
 _DECODER = json.JSONDecoder(parse_int=float)
-_WORDS: dict[str, type[Terminate | Backtrack | Redo]] = {"terminate": Terminate, "backtrack": Backtrack, "redo": Redo}
+_WORDS: dict[str, type[Terminate | Backtrack | Decline | Redo]] = {
+    "terminate": Terminate,
+    "backtrack": Backtrack,
+    "decline": Decline,
+    "redo": Redo,
+}
 
 
 class Raw(NamedTuple):

@@ -48,6 +48,7 @@ class LocalPolicy(SyncPolicy):
         self.coordinates, self._told = coordinates, _TOLD if logprobs else {}
         self._together = Batcher(self.act_many)
         self._prompts = prompts or load_prompts()
+        self.actions = self._prompts.kinds
         self._decoding = _PLAIN | {"temperature": temperature} if temperature > 0 else _GREEDY
         self._longest = longest
         told = model.generation_config.eos_token_id
