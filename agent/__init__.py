@@ -25,6 +25,7 @@ __all__ = [
     "CentrePolicy",
     "Click",
     "Completion",
+    "Decline",
     "Guard",
     "ImageStore",
     "LoopConfig",
