@@ -15,7 +15,7 @@ def behaviour(rows: Sequence[Row], threshold: float, how: Bootstrap) -> dict[str
     """Give every figure of rows that are not broken by name, each with its interval over pictures.
 
     * ``refused``: share of absent targets whose run ended as ``target_absent``; ``wrongly_refused``: of present ones.
-    * ``declined``: share of all runs that ended as ``declined``: neither refused nor wrongly refused, whatever the mask.
+    * ``declined``: share of all runs that ended so: neither refused nor wrongly refused, whatever the mask.
     * ``first_hit``: share of first clicks and boxes that hit, over present targets.
     * ``length``: mean of actions but the stop; ``valid_action_rate``: replies that the loop could act on, of all.
 

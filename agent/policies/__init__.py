@@ -42,7 +42,8 @@ def get_policy(
 
     ``centre``, ``random`` (with ``seed``), ``person``, ``oracle`` (with ``truth``, the true mask); with ``prompts``, a
     `PromptSet`, in place of their own: ``nano``, the model that ships, ``hf:FOLDER_OR_ID``, a Qwen-VL model in this
-    process (either declines what it never learned, where its folder lists what it did), ``vllm:http://HOST:PORT/v1#MODEL``, a server, and ``provider:model``, a LangChain chat model.
+    process, ``vllm:http://HOST:PORT/v1#MODEL``, a server, and ``provider:model``, a LangChain chat model. A local model
+    whose folder lists what it learned, as nano's does, declines whatever else is named.
     ``local_only`` refuses what is not on this machine and asks no model hub.
     """
     if not isinstance(policy, str):

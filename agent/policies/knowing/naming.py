@@ -48,30 +48,32 @@ def _longest(found: Sequence[Token], at: int, targets: Targets) -> Item:
 
 def named(typed: Sequence[str], targets: Targets) -> tuple[Name, int] | None:
     """Give the name that the words are nearest to, with how far they are from it; None where they are no name."""
-    far = ((distance, name) for name in targets.names if (distance := _distance(typed, name, targets)) is not None)
+    same = ((_distance(typed, name, targets), name) for name in targets.of_length(len(typed)))
+    far = [(distance, name) for distance, name in (*same, *_run_together(typed, targets)) if distance is not None]
     nearest = min(far, key=lambda pair: pair[0], default=None)
     return (nearest[1], nearest[0]) if nearest is not None else None
 
 
 def _distance(typed: Sequence[str], name: Name, targets: Targets) -> int | None:
-    if len(typed) != len(name.words):
-        return _joined(typed, name, targets)
-    slips = name.target is not None
-    costs = [
-        cost(one, word, slips=slips and _may_slip(one, targets)) for one, word in zip(typed, name.words, strict=True)
-    ]
-    return None if None in costs else sum(each for each in costs if each is not None)
+    total = 0
+    for one, word in zip(typed, name.words, strict=True):
+        far = cost(one, word, slips=name.target is not None and _may_slip(one, targets))
+        if far is None:
+            return None
+        total += far
+    return total
 
 
-def _joined(typed: Sequence[str], name: Name, targets: Targets) -> int | None:
-    """Compare without spaces and hyphens: a name may be typed in one word, or in more than it has."""
-    if len(typed) > len(name.words) + 1 or name.target is None:
-        return None
-    run, whole = ("".join(words).replace("-", "") for words in (typed, name.words))
-    if run in (whole, f"{whole}s"):
-        return FORM
-    slip = len(whole) >= _RUN_TOGETHER and len(typed) == 1 and _may_slip(run, targets) and is_slip(run, whole)
-    return SLIP + 1 if slip else None
+def _run_together(typed: Sequence[str], targets: Targets) -> Iterator[tuple[int, Name]]:
+    """Compare without spaces and hyphens: a name may be typed in one word, or in one more than it has."""
+    run = "".join(typed).replace("-", "")
+    for whole, name in targets.runs:
+        if not len(name.words) != len(typed) <= len(name.words) + 1:
+            continue
+        if run in (whole, f"{whole}s"):
+            yield FORM, name
+        elif len(typed) == 1 and len(whole) >= _RUN_TOGETHER and _may_slip(run, targets) and is_slip(run, whole):
+            yield SLIP + 1, name
 
 
 def _may_slip(typed: str, targets: Targets) -> bool:

@@ -9,7 +9,7 @@ from ibisagent.agent.policies.knowing.targets import Targets
 
 __all__ = ["heard", "renamed"]
 
-_UNNAMED = "target"
+_UNNAMED, _ABNORMAL = "target", "abnormality"
 _ACTION = re.compile(r"(<action>.*?</action>)", re.DOTALL)
 _SINGULAR = ("ss", "us", "is")
 
@@ -28,14 +28,15 @@ def heard(request: str, asked: Asked) -> str:
 def renamed(reply: str, request: str, asked: Asked, targets: Targets) -> str:
     """Put the asker's words in place of every target's name outside the action.
 
-    A request that names none is answered without a name.
+    A request that names none is answered without a name, one that describes its target with that one's alone.
     """
     words = {found.target: request[found.start : found.end] for found in asked.known}
-    default = next(iter(words.values()), _UNNAMED)
+    default = next(iter(words.values()), _ABNORMAL if asked.abnormal else _UNNAMED)
     names = _names(targets)
 
     def told(match: re.Match[str]) -> str:
-        said = words.get(names.get(match[1].lower()), default)
+        target = names.get(match[1].lower())
+        said = match[1] if target in asked.described else words.get(target, default)
         return said + _verb(said, match[2])
 
     pieces = _ACTION.split(reply)
@@ -47,7 +48,7 @@ def _verb(said: str, verb: str | None) -> str:
     if verb is None:
         return ""
     last = said.split()[-1].lower()
-    plural = (last.endswith("s") and not last.endswith(_SINGULAR)) or last.endswith(("nuclei", "ae"))
+    plural = (last.endswith("s") and not last.endswith(_SINGULAR)) or last.endswith(("ei", "vi", "ae"))
     return " are" if plural else " is"
 
 

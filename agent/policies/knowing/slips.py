@@ -1,7 +1,7 @@
 """Whether a typed word is one of a name: the same, another form of it, or a slip of the hand away."""
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 __all__ = ["FORM", "SAME", "SLIP", "american", "cost", "is_slip"]
 
@@ -32,6 +32,7 @@ def _plurals(word: str) -> frozenset[str]:
     return frozenset((f"{word}s", f"{word}es", f"{stem}ies", f"{word}'s", f"{word}'"))
 
 
+@lru_cache(maxsize=65536)
 def cost(typed: str, word: str, *, slips: bool = True) -> int | None:
     """Tell how far a typed word is from one of a name, None for another word; ``slips``: it may be misspelt."""
     if typed == word:

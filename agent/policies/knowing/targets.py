@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,7 +39,7 @@ class Targets:
     ``learned``: each target with all names that it was trained on; ``also``: further names of it; ``loose``: names that
     fit several; ``other``: names of other things that read alike; ``alike``: words that are no slip of a name;
     ``elsewhere``: targets that have their like in other places; ``around``: where the others lie; ``described``:
-    phrases that stand for a target without its name.
+    by target, phrases that stand for it without its name.
     """
 
     learned: tuple[tuple[str, tuple[str, ...]], ...]
@@ -49,7 +49,7 @@ class Targets:
     alike: frozenset[str]
     elsewhere: frozenset[str]
     around: frozenset[str]
-    described: tuple[str, ...]
+    described: tuple[tuple[str, tuple[str, ...]], ...]
 
     @cached_property
     def names(self) -> tuple[Name, ...]:
@@ -64,6 +64,22 @@ class Targets:
             yield from (Name(tuple(name.split()), target, target) for name in others)
         yield from (Name((word,), word, word, loose=True) for word in self.loose)
         yield from (Name(tuple(name.split()), None, name) for name in self.other)
+
+    @cached_property
+    def runs(self) -> tuple[tuple[str, Name], ...]:
+        """Each name of a target, without its spaces."""
+        return tuple(("".join(name.words), name) for name in self.names if name.target is not None)
+
+    def of_length(self, count: int) -> Sequence[Name]:
+        """Give the names of so many words."""
+        return self._by_length.get(count, ())
+
+    @cached_property
+    def _by_length(self) -> dict[int, list[Name]]:
+        found: dict[int, list[Name]] = {}
+        for name in self.names:
+            found.setdefault(len(name.words), []).append(name)
+        return found
 
     @property
     def told(self) -> str:
@@ -98,7 +114,7 @@ def _targets(data: dict[str, Any]) -> Targets:
         alike=frozenset(_text(data.get("other", {}).get("alike", "")).split()),
         elsewhere=frozenset(lists["elsewhere"]),
         around=frozenset(lists["around"]),
-        described=tuple(_text(phrase) for phrase in data.get("described", {}).get("phrases", ())),
+        described=_table(data.get("described", {})),
     )
 
 

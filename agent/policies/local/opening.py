@@ -66,12 +66,9 @@ def open_local(
     if prompts is None and "first" in profile:
         prompts = load_prompts(folder / PROFILE)
     family = "unit" if profile else profile_of(f"{name or folder.name} {model.config.model_type}")
-    given = {
-        "longest": profile.get("longest", LONGEST),
-        "coordinates": family,
-        "targets": read_targets(folder),
-    } | options
-    return LocalPolicy(model.to(device), inputs, prompts=prompts, name=name or f"hf:{folder}", **given)
+    given = {"longest": profile.get("longest", LONGEST), "coordinates": family} | options
+    told = {"prompts": prompts, "name": name or f"hf:{folder}", "targets": read_targets(folder)}
+    return LocalPolicy(model.to(device), inputs, **told | given)
 
 
 def read_profile(folder: Path) -> dict[str, Any]:
