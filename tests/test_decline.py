@@ -84,9 +84,7 @@ def test_a_person_may_decline_at_a_review(pixels):
     assert (ended["stop"], ended["answer"], decode(ended["mask"]).any()) == ("declined", REASON, False)
 
 
-@pytest.mark.parametrize(
-    "text", ["Decline", "DECLINED.", '{"action": "decline"}', "decline for tibia", "Decline: unsure"]
-)
+@pytest.mark.parametrize("text", ["Decline", "DECLINED.", '{"action": "decline"}', "decline for tibia", "Decline: why"])
 def test_its_spellings_are_read(text):
     reply = parse_reply(f"<think>a</think>\n<action>{text}</action>\n<answer>{REASON}</answer>")
     assert (type(reply.action), reply.answer, reply.error) == (Decline, REASON, None)
@@ -154,9 +152,7 @@ def test_our_own_prompts_offer_it(pixels):
 def test_what_is_told_is_neither_found_nor_absent(pixels, truth):
     graph, ended = run(pixels, UNSURE)
     told = told_by(graph, ended)
-    assert told.text.startswith(
-        "Not answered: the policy does not know this target, or cannot judge it here. There is no"
-    )
+    assert told.text.startswith("Not answered: the policy does not know this target, or cannot judge it here. There ")
     assert f"Reason: {REASON}" in told.text
     left = tell({"mask": encode(truth), "stop": "declined", "answer": REASON}, open_image(pixels))
     assert left.text.startswith("Not answered: ")

@@ -67,13 +67,12 @@ def _distance(typed: Sequence[str], name: Name, targets: Targets) -> int | None:
 def _run_together(typed: Sequence[str], targets: Targets) -> Iterator[tuple[int, Name]]:
     """Compare without spaces and hyphens: a name may be typed in one word, or in one more than it has."""
     run = "".join(typed).replace("-", "")
-    for whole, name in targets.runs:
-        if not len(name.words) != len(typed) <= len(name.words) + 1:
-            continue
-        if run in (whole, f"{whole}s"):
-            yield FORM, name
-        elif len(typed) == 1 and len(whole) >= _RUN_TOGETHER and _may_slip(run, targets) and is_slip(run, whole):
-            yield SLIP + 1, name
+    name = targets.runs.get(run) or targets.runs.get(run.removesuffix("s"))
+    if name is not None and len(name.words) != len(typed) <= len(name.words) + 1:
+        yield FORM, name
+    if len(typed) == 1 and len(run) >= _RUN_TOGETHER and _may_slip(run, targets):
+        near = (name for whole, name in targets.runs.items() if len(name.words) > 1 and is_slip(run, whole))
+        yield from ((SLIP + 1, name) for name in near)
 
 
 def _may_slip(typed: str, targets: Targets) -> bool:

@@ -66,9 +66,9 @@ class Targets:
         yield from (Name(tuple(name.split()), None, name) for name in self.other)
 
     @cached_property
-    def runs(self) -> tuple[tuple[str, Name], ...]:
-        """Each name of a target, without its spaces."""
-        return tuple(("".join(name.words), name) for name in self.names if name.target is not None)
+    def runs(self) -> dict[str, Name]:
+        """Each name of a target by its letters without spaces."""
+        return {"".join(name.words): name for name in reversed(self.names) if name.target is not None}
 
     def of_length(self, count: int) -> Sequence[Name]:
         """Give the names of so many words."""

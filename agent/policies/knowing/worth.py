@@ -16,7 +16,7 @@ about a target; nothing."""
 
 
 class Worth(NamedTuple):
-    """What a phrase is; ``item`` says it, ``name`` is the learned one, which goes on to ``last`` where that is there."""
+    """What a phrase is; ``item`` says it, ``name`` is the learned one, which ends with ``last`` where that is there."""
 
     kind: Kind
     item: Item | None = None
