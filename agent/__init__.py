@@ -1,6 +1,6 @@
 """The loop: actions, state, nodes, the graph, policies, and the record of what happened."""
 
-from ibisagent.agent.actions import Action, Backtrack, Redo, Terminate
+from ibisagent.agent.actions import Action, Backtrack, Decline, Redo, Terminate
 from ibisagent.agent.config import Guard, LoopConfig
 from ibisagent.agent.graph import SegmentationGraph, build_graph
 from ibisagent.agent.parsing import Reply, parse_reply
@@ -25,6 +25,7 @@ __all__ = [
     "CentrePolicy",
     "Click",
     "Completion",
+    "Decline",
     "Guard",
     "ImageStore",
     "LoopConfig",

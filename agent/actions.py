@@ -1,8 +1,8 @@
 """The actions of a policy, their canonical spelling and their JSON-plain form.
 
 A reply is ``<think>...</think>``, ``<action>...</action>`` and, on a stop, ``<answer>...</answer>``, one per line
-(IBISAgent, arXiv 2601.03054). Box and Backtrack extend the paper's actions; `KINDS` names what a policy may do and what
-can be switched off. Redo is a person's alone.
+(IBISAgent, arXiv 2601.03054). Box, Backtrack and Decline extend the paper's actions; `KINDS` names what a policy may do
+and what can be switched off. Redo is a person's alone.
 """
 
 import re
@@ -18,9 +18,12 @@ from ibisagent.tools.plain import plain
 __all__ = [
     "EVERY_KIND",
     "KINDS",
+    "OPTIONAL",
     "Action",
     "Backtrack",
+    "Decline",
     "Redo",
+    "Stop",
     "Terminate",
     "clean_target",
     "from_plain",
@@ -60,16 +63,27 @@ class Terminate:
     target: str | None = None
 
 
-Action = Click | Box | Backtrack | Terminate | Redo
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """Stop without a verdict: whether the target is there cannot be told; the answer holds the reason."""
+
+    target: str | None = None
+
+
+Stop = Terminate | Decline
+Action = Click | Box | Backtrack | Terminate | Decline | Redo
 _TYPES: dict[str, type[Action]] = {
     "point": Click,
     "box": Box,
     "backtrack": Backtrack,
     "terminate": Terminate,
+    "decline": Decline,
     "redo": Redo,
 }
 EVERY_KIND = tuple(_TYPES)
 KINDS = tuple(kind for kind in EVERY_KIND if kind != "redo")
+OPTIONAL = ("decline",)
+"""Kinds that a prompt file need not have words for; where it has none, they are neither offered nor allowed."""
 _NAMES = {kind: name for name, kind in _TYPES.items()}
 
 
@@ -143,7 +157,8 @@ def from_plain(fields: Mapping[str, Any]) -> Action:
     if kind == "box":
         x0, y0, x1, y1 = (_number(given, name) for name in ("x0", "y0", "x1", "y1"))
         return Box(x0, y0, x1, y1, target)
-    return Backtrack(target) if kind == "backtrack" else Terminate(target) if kind == "terminate" else Redo(target)
+    worded: type[Backtrack | Terminate | Decline | Redo] = _TYPES[kind]  # type: ignore[assignment]
+    return worded(target)
 
 
 def _number(fields: Mapping[str, Any], name: str) -> float:
@@ -160,7 +175,7 @@ def write_reply(thought: str, action: Action, answer: str | None = None, frame: 
     '<think>It is covered.</think>\n<action>Terminate</action>\n<answer>The liver.</answer>'
     """
     lines = [f"<think>{_untagged(thought)}</think>", f"<action>{spell(action, frame)}</action>"]
-    if isinstance(action, Terminate):
+    if isinstance(action, Stop):
         lines.append(f"<answer>{_untagged(answer or '')}</answer>")
     return "\n".join(lines)
 

@@ -1,9 +1,10 @@
 """The settings of a loop; the defaults are the paper's where it names them (arXiv 2601.03054)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
-from ibisagent.agent.actions import KINDS
+from ibisagent.agent.actions import KINDS, OPTIONAL
 from ibisagent.tools.errors import InputError
 
 __all__ = ["PRESETS", "Guard", "LoopConfig", "SelfCheck", "preset"]
@@ -97,9 +98,14 @@ class LoopConfig:
             if limit is not None and not limit > 0:
                 raise InputError(f"{name}={limit!r}: expected a number above 0, or None for no limit")
 
-    def written_as(self, profile: str) -> Self:
-        """Give these settings with the policy's own coordinate profile where none is chosen."""
-        return self if self.coordinates is not None else replace(self, coordinates=profile)
+    def suited(self, profile: str, offered: Collection[str] = KINDS) -> Self:
+        """Give these settings for a policy: its own coordinate profile where none is chosen, and what it is offered.
+
+        ``offered``: the kinds of action that its prompts have words for; the optional ones among the others are off.
+        """
+        off = [kind for kind in OPTIONAL if kind not in offered]
+        actions = tuple(kind for kind in self.actions if kind not in off)
+        return replace(self, coordinates=self.coordinates or profile, actions=actions)
 
     @property
     def recursion_limit(self) -> int:

@@ -8,6 +8,7 @@ from ibisagent.agent.coordinates import UNIT, Frame
 __all__ = ["reply_regex"]
 
 _THOUGHT, _ANSWER = 1200, 400  # characters
+_STOPS = {"terminate": "Terminate", "decline": "Decline"}
 _TEXT = r"[^<>\s]([^<>\n]{{0,{0}}}[^<>\s])?"
 
 
@@ -21,9 +22,9 @@ def reply_regex(actions: Sequence[str] = KINDS, frame: Frame = UNIT) -> str:
     True
     """
     lines = [line for kind in actions for line in _spellings(kind, frame)]
-    stop = f"Terminate</action>\n<answer>{_TEXT.format(_ANSWER)}</answer>"
+    stops = "|".join(_STOPS[kind] for kind in actions if kind in _STOPS)
     ends = [f"({'|'.join(lines)})</action>"] if lines else []
-    ends += [stop] if "terminate" in actions else []
+    ends += [f"({stops})</action>\n<answer>{_TEXT.format(_ANSWER)}</answer>"] if stops else []
     return f"<think>{_TEXT.format(_THOUGHT)}</think>\n<action>({'|'.join(ends)})"
 
 

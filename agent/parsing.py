@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ibisagent.agent.actions import EVERY_KIND, KINDS, Action, Terminate
+from ibisagent.agent.actions import EVERY_KIND, KINDS, Action, Stop
 from ibisagent.agent.coordinates import UNIT, Frame
 from ibisagent.agent.fields import Raw, quote
 from ibisagent.agent.reading import STOPS, before, read, shows_place, translate
@@ -24,6 +24,7 @@ _ADVICE = {
     "box": "Box {1}",
     "backtrack": "Backtrack",
     "terminate": "Terminate",
+    "decline": "Decline",
     "redo": "Redo",
 }
 
@@ -77,7 +78,7 @@ def parse_reply(
         action, error = None, f"got {got}, {_expected(frame, allow)}{', in fewer words' if broken else ''}"
     except InputError as reason:
         action, error = None, str(reason)
-    stop = isinstance(action, Terminate) or (error is not None and answer is not None)
+    stop = isinstance(action, Stop) or (error is not None and answer is not None)
     if answer is not None and not stop:
         answer = None
         repairs.append("answer dropped: the action is no stop")

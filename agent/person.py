@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ibisagent.agent.actions import EVERY_KIND, Action, Backtrack, Redo, Terminate, from_plain, to_plain
+from ibisagent.agent.actions import EVERY_KIND, Action, Backtrack, Decline, Redo, Stop, Terminate, from_plain, to_plain
 from ibisagent.agent.parsing import parse_reply
 from ibisagent.agent.state import State, StepRecord, StopReason
 from ibisagent.agent.steps import history, in_force, queued, step_of, steps_of_turn
@@ -26,11 +26,11 @@ def said(state: State, words: Action | Mapping[str, Any] | str | bool) -> dict[s
     if trouble is not None:
         raise InputError(trouble)
     item = queued(to_plain(action), "person")
-    if not isinstance(action, Terminate):
+    if not isinstance(action, Stop):
         return {"queue": [item], "stop": None, "answer": None, "error": None, "feedback": None}
     return {
         "steps": [step_of(state, item, state["mask"], state["score"])],
-        "stop": state["stop"] or end_of(state),
+        "stop": end_of(state, action) if isinstance(action, Decline) else state["stop"] or end_of(state, action),
         "answer": answer if answer is not None else state["answer"],
         "queue": [],
     }
@@ -81,8 +81,10 @@ def overruled(state: State, before: Mask, after: Mask) -> bool:
     return any(before[place] == positive and after[place] != positive for place, positive in places)
 
 
-def end_of(state: State) -> StopReason:
+def end_of(state: State, action: Stop) -> StopReason:
     """Name what a stop of one's own free will means here."""
+    if isinstance(action, Decline):
+        return "declined"
     if state["prompts"] or area(state["mask"]):
         return "terminated"
     return "answered" if state["kind"] == "question" else "target_absent"

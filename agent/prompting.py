@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ibisagent.agent.actions import KINDS, spell
+from ibisagent.agent.actions import KINDS, OPTIONAL, spell
 from ibisagent.agent.coordinates import PROFILES
 from ibisagent.agent.policies.base import Observation
 from ibisagent.tools.errors import InputError
@@ -51,11 +51,17 @@ class PromptSet:
             said += [Said("user", words, turn.picture), Said("assistant", turn.reply)]
         return [*said, Said("user", self.user(observation), observation.picture)]
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of action that there are words for."""
+        return tuple(kind for kind in KINDS if kind in self.actions)
+
     def system(self, observation: Observation) -> str:
         """Write the system message: the task, the actions allowed, how coordinates are written."""
         frame = observation.frame
         where = Template(self.coordinates[frame.profile]).safe_substitute(width=frame.width, height=frame.height)
-        kinds = [line for kind in observation.actions for line in self.actions[kind].splitlines() if line]
+        offered = [self.actions[kind] for kind in observation.actions if kind in self.actions]
+        kinds = [line for words in offered for line in words.splitlines() if line]
         allowed = "\n".join([*(f"- {line}" for line in kinds), where])
         return Template(self.texts["system"]).safe_substitute(actions=allowed).strip()
 
@@ -96,7 +102,7 @@ def load_prompts(path: str | os.PathLike[str] | None = None) -> PromptSet:
         raise InputError(f"{name}: not a readable TOML file ({str(error).splitlines()[0]})") from error
     actions, coordinates = _table(data, "actions"), _table(data, "coordinates")
     missing = [key for key in _TEXTS if not isinstance(data.get(key), str)]
-    missing += [f"actions.{kind}" for kind in KINDS if kind not in actions]
+    missing += [f"actions.{kind}" for kind in KINDS if kind not in (*actions, *OPTIONAL)]
     missing += [f"coordinates.{profile}" for profile in PROFILES if profile not in coordinates]
     if missing:
         raise InputError(f"{name}: no text for {', '.join(missing)}; see agent/prompts/default.toml for every key")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from ibisagent.agent.actions import Action, Backtrack, Redo, Terminate, clean_target
+from ibisagent.agent.actions import Action, Backtrack, Decline, Redo, Terminate, clean_target
 from ibisagent.agent.coordinates import Frame
 from ibisagent.agent.fields import NUMBER as _NUMBER
 from ibisagent.agent.fields import NUMBERS, WORD_KEYS, Raw, flat, has_position, located, swapped, text_of
@@ -29,7 +29,8 @@ _ACTION = re.compile(
     rf"[\s:：=*`_\"']{{0,8}}(?:at\b[\s:]{{0,4}})?(?P<run>[(\[（［\s]{{0,8}}(?:{_LABEL}\s?)?{_NUMBER}"
     rf"(?:{_NUMBER}|{_LABEL}|[()\[\]（）［］\s,;，；])*+)"
     rf"|^{_PADDING}(?:action\s?[:：=]{_PADDING})?"
-    r"(?:(?P<terminate>terminat(?:e|ed|ion)|(?:stop|finish(?:ed)?|done)(?=\W{0,16}$))|(?P<backtrack>backtrack|undo)|(?P<redo>redo))\b",
+    r"(?:(?P<terminate>terminat(?:e|ed|ion)|(?:stop|finish(?:ed)?|done)(?=\W{0,16}$))|(?P<backtrack>backtrack|undo)"
+    r"|(?P<decline>declined?)|(?P<redo>redo))\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _LABELS = re.compile(r"[xy](?=[012]?\s?[=:])", re.IGNORECASE)
@@ -42,7 +43,7 @@ MANY = 1000  # tags, or actions in one text, beyond which a reply is noise and t
 def _shape(number: str) -> re.Pattern[str]:
     """Compile the canonical spelling of an action: what `spell` writes, but for the values."""
     point, box = (rf"\({', '.join([number] * count)}\)" for count in (2, 4))
-    head = rf"(?:Positive|Negative) Point {point}|Box {box}|Backtrack|Terminate|Redo"
+    head = rf"(?:Positive|Negative) Point {point}|Box {box}|Backtrack|Terminate|Decline|Redo"
     return re.compile(rf"(?:{head})(?: for ([^\n]{{1,500}}))?")
 
 
@@ -57,7 +58,12 @@ _PYTHON = re.compile(  # what Python writes otherwise than JSON: strings first, 
 _MANY_BRACES = 200
 _IN_JSON = {"None": "null", "True": "true", "False": "false", "(": "[", ")": "]", ".": "0."}
 _ESCAPES = {"\\'": "'", '"': '\\"'}
-_WORDS: dict[str, type[Terminate | Backtrack | Redo]] = {"terminate": Terminate, "backtrack": Backtrack, "redo": Redo}
+_WORDS: dict[str, type[Terminate | Backtrack | Decline | Redo]] = {
+    "terminate": Terminate,
+    "backtrack": Backtrack,
+    "decline": Decline,
+    "redo": Redo,
+}
 
 
 def has_action(text: str) -> bool:

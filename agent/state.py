@@ -27,6 +27,7 @@ __all__ = [
 StopReason = Literal[
     "terminated",  # the policy stopped by itself
     "target_absent",  # it stopped with no prompt in force and an empty mask: the target is not there
+    "declined",  # the policy cannot tell whether it is there: nothing is asserted
     "answered",  # a plain question was answered without segmenting
     "max_steps",  # as many actions as the configuration allows
     "loop",  # an action repeated on the same mask with the same undone actions

@@ -15,6 +15,7 @@ def behaviour(rows: Sequence[Row], threshold: float, how: Bootstrap) -> dict[str
     """Give every figure of rows that are not broken by name, each with its interval over pictures.
 
     * ``refused``: share of absent targets whose run ended as ``target_absent``; ``wrongly_refused``: of present ones.
+    * ``declined``: share of all runs that ended so: neither refused nor wrongly refused, whatever the mask.
     * ``first_hit``: share of first clicks and boxes that hit, over present targets.
     * ``length``: mean of actions but the stop; ``valid_action_rate``: replies that the loop could act on, of all.
 
@@ -38,6 +39,7 @@ def _shares(rows: Sequence[Row]) -> dict[str, list[bool | None]]:
     return {
         "refused": [None if present else row["stop"] == "target_absent" for present, row in kinds],
         "wrongly_refused": [row["stop"] == "target_absent" if present else None for present, row in kinds],
+        "declined": [row["stop"] == "declined" for row in rows],
         "first_hit": [row["first_hit"] if present else None for present, row in kinds],
     }
 

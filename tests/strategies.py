@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from ibisagent.agent.actions import Backtrack, Terminate
+from ibisagent.agent.actions import Backtrack, Decline, Terminate
 from ibisagent.tools.clicks import Box, Click
 
 
@@ -14,4 +14,5 @@ def actions(numbers, targets):
         st.builds(lambda x, y, target: Box(x[0], y[0], x[1], y[1], target), pairs, pairs, targets),
         st.builds(Backtrack, targets),
         st.builds(Terminate, targets),
+        st.builds(Decline, targets),
     )

@@ -40,6 +40,7 @@ def test_refusals_are_counted_by_whether_the_target_is_there():
     assert values(*rows) == {
         "refused": (pytest.approx(2 / 3), 3),
         "wrongly_refused": (0.25, 4),
+        "declined": (0.0, 7),
         "first_hit": (pytest.approx(2 / 3), 3),
         "length": (pytest.approx(9 / 7), 7),
         "valid_action_rate": (pytest.approx(12 / 15), 7),
@@ -76,5 +77,5 @@ def test_a_planted_click_is_outweighed_when_it_is_undone_or_left_behind(met, fin
 
 
 def test_of_no_rows_there_is_nothing_to_say():
-    names = ("refused", "wrongly_refused", "first_hit", "length", "valid_action_rate")
+    names = ("refused", "wrongly_refused", "declined", "first_hit", "length", "valid_action_rate")
     assert values() == dict.fromkeys(names, (None, 0))

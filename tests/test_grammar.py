@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ibisagent.agent.actions import KINDS, Backtrack, Terminate, write_reply
+from ibisagent.agent.actions import KINDS, Backtrack, Decline, Terminate, write_reply
 from ibisagent.agent.coordinates import Frame
 from ibisagent.agent.grammar import reply_regex
 from ibisagent.agent.parsing import parse_reply
@@ -29,7 +29,7 @@ def test_whatever_fits_the_grammar_is_strictly_in_format(frame, data):
 def test_what_is_written_fits_the_grammar(frame, numbers):
     x0, y0, x1, y1 = numbers
     written = [Click(x0, y0), Click(x1, y1, False), Box(0.4 * x0, 0.4 * y0, 0.5 + 0.5 * x1, 0.5 + 0.5 * y1)]
-    for action in (*written, Backtrack(), Terminate()):
+    for action in (*written, Backtrack(), Terminate(), Decline()):
         reply = write_reply("Left of it.", action, "The liver.", frame)
         assert re.fullmatch(reply_regex(frame=frame), reply)
     assert not re.fullmatch(reply_regex(["point"], frame), write_reply("a", Terminate(), "b", frame))

@@ -15,7 +15,9 @@ from ibisagent.tools.clicks import Box, Click, pixel_of
 quick = settings(database=None, deadline=None)
 FRAMES = [UNIT, Frame("thousand"), Frame("thousand_yx"), Frame("pixels", 512, 384)]
 CLICK = Click(0.45, 0.42)
-ADVICE = "expected one of: Positive Point (x, y), Negative Point (x, y), Box (x0, y0, x1, y1), Backtrack, Terminate"
+ADVICE = (
+    "expected one of: Positive Point (x, y), Negative Point (x, y), Box (x0, y0, x1, y1), Backtrack, Terminate, Decline"
+)
 SPELLING = "spelling of the action"
 JSON = "JSON in place of an action line"
 UNSIGNED = "no sign: taken as positive"

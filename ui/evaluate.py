@@ -87,10 +87,12 @@ def evaluate(
 
 
 def _ends_of(run: dict[str, Any]) -> str:
-    """Say how the runs of a policy ended, and what it refused."""
+    """Say how the runs of a policy ended, and what it refused and declined."""
     stops = ", ".join(f"{name} {count}" for name, count in run["trajectories"]["stops"].items()) or "none ended"
     refused = ((name, run["overall"][name]) for name in ("refused", "wrongly_refused"))
     told = [f"{name.replace('_', ' ')} {_shown(share)} of {share['n']}" for name, share in refused if share["n"]]
+    declined = run["overall"]["declined"]
+    told += [f"declined {_shown(declined)} of {declined['n']}"] if declined["value"] else []
     return "; ".join([f"{run['policy']} with {run['segmenter']}: {stops}", *told])
 
 

@@ -83,7 +83,7 @@ def _asked(state: Chat, loop: SegmentationGraph) -> tuple[str | None, dict[str, 
         raise InputError("image: no message has a picture; send one as an image block, or by its name below the root")
     start: dict[str, Any] = {"image": _reference(block, loop), "request": str(said[-1].text)}
     before = state.get("segmentation")
-    if before and before["shown"] == shown.id and shown is not said[-1] and before["found"]:
+    if before and before["shown"] == shown.id and shown is not said[-1] and before["box"]:
         start["initial_mask"] = before["rle"]
     return shown.id, start
 

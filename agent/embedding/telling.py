@@ -21,10 +21,10 @@ __all__ = ["Told", "apology", "tell", "told_by"]
 class Told:
     """A run in plain JSON values.
 
-    ``found``: the mask is not empty; ``stop``: the stop reason, "" for a run that waits; ``text``: some sentences;
-    ``box``: [x0, y0, x1, y1] of the mask in [0, 1] of the displayed picture, None for an empty one; ``confidence``: the
-    segmenter's score in [0, 1], None unless it is calibrated; ``measurements``: see `ibisagent.tools.measure.measure`;
-    ``rle``: the mask as COCO run lengths; ``mask_key``: its name in the run store.
+    ``found``: the mask is not empty, and the policy did not decline; ``stop``: the stop reason, "" for a run that
+    waits; ``text``: some sentences; ``box``: [x0, y0, x1, y1] of the mask in [0, 1] of the displayed picture, None for
+    an empty one; ``confidence``: the segmenter's score in [0, 1], None unless it is calibrated; ``measurements``: see
+    `ibisagent.tools.measure.measure`; ``rle``: the mask as COCO run lengths; ``mask_key``: its name in the run store.
     """
 
     found: bool
@@ -42,6 +42,7 @@ _ENDS = {
     "": "The run waits for somebody.",
     "terminated": "The run ended by itself, content with the mask.",
     "target_absent": "The run ended by itself: there is no such target in this picture.",
+    "declined": "Whether the target is there was not told; ask another model, or a person.",
     "answered": "The question was answered without a mask.",
     "max_steps": "The run used up its steps; refine the mask, or give a region.",
     "loop": "The run ended because it repeated itself; give a region, or ask a person.",
@@ -54,7 +55,7 @@ _ENDS = {
     "store_error": "The run could not be stored ({error}); tell the operator.",
     "cancelled": "The run was cancelled.",
 }
-_FINISHED = ("terminated", "target_absent", "answered", "settled")
+_FINISHED = ("terminated", "target_absent", "declined", "answered", "settled")
 _LONGEST_ANSWER = 300  # characters
 _MOST_NOTES = 3
 
@@ -75,7 +76,7 @@ def tell(result: Mapping[str, Any], image: MedicalImage, *, calibrated: bool = F
     measurements = measured or measure_on(decode(rle), image)
     box = _box(measurements, image)
     told = Told(
-        found=box is not None,
+        found=box is not None and stop != "declined",
         stop=stop,
         text="",
         answer=result.get("answer"),
@@ -96,15 +97,16 @@ def _box(measurements: Mapping[str, Any], image: MedicalImage) -> list[float] | 
 
 
 def _sentences(told: Told, image: MedicalImage, error: str | None) -> list[str]:
+    said = ["Not answered: the policy does not know this target, or cannot judge it here."] * (told.stop == "declined")
     nothing = "Not found." if told.stop == "target_absent" else "There is no mask."
-    said = [_where(told, image) if told.box else nothing]
+    said.append(_where(told, image) if told.box else nothing)
     said.append(_ENDS.get(told.stop, told.stop).format(error=_kind(error)))
     if told.box and told.stop not in _FINISHED:
         said.append("The mask may be unfinished.")
     if told.confidence is not None:
         said.append(f"Confidence {told.confidence:.2f}.")
     if told.answer:
-        said.append(f"Answer: {_clipped(told.answer)}")
+        said.append(f"{'Answer' if told.stop != 'declined' else 'Reason'}: {_clipped(told.answer)}")
     said += [f"Note: {note}." for note in image.notes[:_MOST_NOTES]]
     return said + ([f"Mask reference: {told.mask_key}."] if told.box else [])
 
@@ -116,7 +118,8 @@ def _where(told: Told, image: MedicalImage) -> str:
     pixels = f"{measured['area_px']:,} of the picture's {width} x {height} px"
     box = ", ".join(f"{edge:.3f}" for edge in told.box or ())
     place = f"centroid ({x:.3f}, {y:.3f}), in the {_ninth(x, y)} of the picture"
-    return f"Found: {describe(measured)}; {pixels}; box [{box}] as x0, y0, x1, y1 in [0, 1]; {place}."
+    head = "Found" if told.found else "The mask in force, which is not the policy's"
+    return f"{head}: {describe(measured)}; {pixels}; box [{box}] as x0, y0, x1, y1 in [0, 1]; {place}."
 
 
 def _ninth(x: float, y: float) -> str:

@@ -37,7 +37,7 @@ from ibisagent.tools.segmenters.memo import Memo
 __all__ = ["segmentation_tool"]
 
 DESCRIPTION = """Segment one thing in a medical image by looking, clicking and correcting.
-Says whether it was found, how the run ended, area, bounding box, centroid and side, and names the mask.
+Says whether it was found, or could not be judged, how the run ended, area, box, centroid and side, and names the mask.
 To improve a mask, call it again with that mask's reference and say what is wrong with it."""
 
 Image = Annotated[str, Field(description="The image: its name or path as you were given it.")]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
@@ -11,7 +12,7 @@ from ibisagent.agent.person import said
 from ibisagent.agent.state import RunContext, State
 from ibisagent.agent.steps import in_force, steps_of_turn, tell
 from ibisagent.tools.errors import InputError, StoreError
-from ibisagent.tools.masks import Rle, rle_key
+from ibisagent.tools.masks import Rle, encode, rle_key
 from ibisagent.tools.measure import measure_on
 
 __all__ = ["review", "terminate"]
@@ -50,10 +51,19 @@ def _question(state: State, error: str | None) -> dict[str, Any]:
 def terminate(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:
     """End with a typed reason, the mask in force (or the best-scored one, where that may be asked) and its measures."""
     stop = state["stop"] or ("cancelled" if cancelled(runtime) else "terminated")
-    mask, score = _result(state, parts)
+    mask, score = _result(state, parts) if stop != "declined" else _left(state)
     measurements = measure_on(parts.mask(mask), parts.image(state))
     tell(runtime, "end", stop=stop, mask=rle_key(mask), answer=state["answer"])
     return {"stop": stop, "mask": mask, "score": score, "measurements": measurements, "queue": []}
+
+
+def _left(state: State) -> tuple[Rle, float | None]:
+    """Give what a declined run ends with: the mask in force where a person had a part in it, else an empty one."""
+    standing = set(in_force(steps_of_turn(state)))
+    persons = any(step["n"] in standing and step["by"] == "person" for step in steps_of_turn(state))
+    if persons or state["initial_mask"] is not None:
+        return state["mask"], state["score"]
+    return encode(np.zeros(state["mask"]["size"], np.bool_)), None
 
 
 def _result(state: State, parts: Parts) -> tuple[Rle, float | None]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
-from ibisagent.agent.actions import Terminate, to_plain
+from ibisagent.agent.actions import Stop, to_plain
 from ibisagent.agent.limits import LAST_SUPER_STEPS, place, repeats
 from ibisagent.agent.nodes.common import Update, event_of, failed, writable
 from ibisagent.agent.parsing import parse_completion
@@ -97,9 +97,9 @@ def parse(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:
     action = to_plain(reply.action)
     item = queued(action, parts.author, state["reply"], place(state, action), seconds)
     fine: Update = {"feedback": None, "failures": 0}
-    if isinstance(reply.action, Terminate):
+    if isinstance(reply.action, Stop):
         step = step_of(state, item, state["mask"], state["score"])
-        return fine | appended(runtime, step) | {"stop": end_of(state), "answer": _clip(reply.answer)}
+        return fine | appended(runtime, step) | {"stop": end_of(state, reply.action), "answer": _clip(reply.answer)}
     loop = repeats(state, item["at"])
     if loop is None:
         return fine | {"queue": [item]}

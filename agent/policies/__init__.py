@@ -42,7 +42,8 @@ def get_policy(
 
     ``centre``, ``random`` (with ``seed``), ``person``, ``oracle`` (with ``truth``, the true mask); with ``prompts``, a
     `PromptSet`, in place of their own: ``nano``, the model that ships, ``hf:FOLDER_OR_ID``, a Qwen-VL model in this
-    process, ``vllm:http://HOST:PORT/v1#MODEL``, a server, and ``provider:model``, a LangChain chat model.
+    process, ``vllm:http://HOST:PORT/v1#MODEL``, a server, and ``provider:model``, a LangChain chat model. A local model
+    whose folder lists what it learned, as nano's does, declines whatever else is named.
     ``local_only`` refuses what is not on this machine and asks no model hub.
     """
     if not isinstance(policy, str):
@@ -76,6 +77,8 @@ def get_policy(
 
 def _local(policy: str, prompts: Any, local_only: bool) -> Policy:
     MissingExtra.require("models", "torch", "transformers")
+    from ibisagent.agent.policies.knowing import KnowingPolicy
     from ibisagent.agent.policies.local import open_named
 
-    return open_named(policy, prompts=prompts, local_only=local_only)
+    model = open_named(policy, prompts=prompts, local_only=local_only)
+    return KnowingPolicy(model, model.targets) if model.targets is not None else model

@@ -74,7 +74,11 @@ class Observation:
 
 
 class Policy(Protocol):
-    """Anything that acts; it has ten minutes for a reply, or as many ``seconds`` as an attribute of that name says."""
+    """Anything that acts; it has ten minutes for a reply, or as many ``seconds`` as an attribute of that name says.
+
+    Two more attributes are read where they are there: ``coordinates``, the profile that it writes in, and ``actions``,
+    the kinds of action that it is offered, where these are not all.
+    """
 
     @property
     def name(self) -> str:

@@ -64,6 +64,7 @@ class ChatPolicy:
         self._model, self._options = model, options
         self._price = Price(*price) if price is not None else None
         self._prompts = prompts or load_prompts()
+        self.actions = self._prompts.kinds
         self._retries = retries or Retries()
         self.name = name or f"chat:{told}"
         self.coordinates = coordinates or profile_of(told)

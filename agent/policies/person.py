@@ -37,5 +37,5 @@ def _question(observation: Observation) -> dict[str, Any]:
         "prompts": [to_plain(prompt) for prompt in observation.prompts],
         "undone": [spell(action, observation.frame) for action in observation.undone],
         "feedback": observation.feedback,
-        "expected": "an action such as 'Positive Point (0.41, 0.52)', 'Backtrack' or 'Terminate'",
+        "expected": "an action such as 'Positive Point (0.41, 0.52)', 'Backtrack', 'Terminate' or 'Decline'",
     }

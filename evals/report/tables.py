@@ -70,6 +70,8 @@ def quality(results: Results) -> Table:
     if any(run["overall"]["specificity"]["n"] for run in results.summary["runs"]):
         columns += [_overall("sensitivity", "Sensitivity"), _overall("specificity", "Specificity")]
         columns += [_overall("refused", "Refused"), _overall("wrongly_refused", "Wrongly refused")]
+    if any(run["trajectories"]["stops"].get("declined") for run in results.summary["runs"]):
+        columns.append(_overall("declined", "Declined"))
     return _runs("quality", results.summary["runs"], columns)
 
 
@@ -170,6 +172,7 @@ _OF_A_KIND = {
     "iou_per_case": "IoU per case",
     "refused": "Refused",
     "wrongly_refused": "Wrongly refused",
+    "declined": "Declined",
     "first_hit": "First hit",
     "length": "Steps",
     "valid_action_rate": "Valid actions",

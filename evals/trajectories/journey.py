@@ -57,7 +57,7 @@ class Journey:
 def journey(record: Trajectory) -> Journey:
     """Put a run in figures; `InputError` for masks of another size than the truth's and prompts that are none."""
     turns = [step for step in record.steps if is_own(step)]
-    stops = sum(does(step, "terminate") for step in turns)
+    stops = sum(does(step, "terminate", "decline") for step in turns)
     failed = record.stop in TOOL_FAILURES
     valid = sum(step.error is None or (failed and step is turns[-1]) for step in turns)
     repaired = sum(bool(step.repairs) and step.action is not None for step in turns)
@@ -85,7 +85,7 @@ def journey(record: Trajectory) -> Journey:
 
 
 def _corrects(step: Step) -> bool:
-    return step.by == "person" and not is_own(step) and not does(step, "terminate")
+    return step.by == "person" and not is_own(step) and not does(step, "terminate", "decline")
 
 
 def _seconds(steps: list[Step], part: str) -> tuple[float, ...]:

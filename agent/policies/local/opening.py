@@ -14,6 +14,7 @@ import transformers
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from ibisagent.agent.coordinates import profile_of
+from ibisagent.agent.policies.knowing.targets import TARGETS, read_targets
 from ibisagent.agent.policies.local.inputs import Inputs
 from ibisagent.agent.policies.local.policy import LONGEST, LocalPolicy
 from ibisagent.agent.policies.local.processing import ProcessorInputs
@@ -30,7 +31,7 @@ PROFILE = "ibisagent.toml"
 """In a model folder: the prompts that the model was trained on, and how its pictures are made ready."""
 
 _ADAPTER = "adapter_config.json"
-_WANTED = ("*.json", "*.safetensors", "*.jinja", "*.txt", PROFILE)
+_WANTED = ("*.json", "*.safetensors", "*.jinja", "*.txt", PROFILE, TARGETS)
 _TYPES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", PointerConfig.model_type)
 
 
@@ -46,6 +47,7 @@ def open_local(
 ) -> LocalPolicy:
     """Open a model folder as a policy; a `PROFILE` in it says how the model is addressed.
 
+    A list of `TARGETS` in it is kept as what it learned.
     An adapter's folder opens with its base, where that is here. ``dtype``: by default float32 on the CPU,
     elsewhere that of the weights; ``max_pixels``: of a picture, before the folder's own limit. ``prompts`` go before
     those of the profile; ``options`` as in `LocalPolicy`. `InputError` for anything but a whole vision-language model:
@@ -65,7 +67,8 @@ def open_local(
         prompts = load_prompts(folder / PROFILE)
     family = "unit" if profile else profile_of(f"{name or folder.name} {model.config.model_type}")
     given = {"longest": profile.get("longest", LONGEST), "coordinates": family} | options
-    return LocalPolicy(model.to(device), inputs, prompts=prompts, name=name or f"hf:{folder}", **given)
+    told = {"prompts": prompts, "name": name or f"hf:{folder}", "targets": read_targets(folder)}
+    return LocalPolicy(model.to(device), inputs, **told | given)
 
 
 def read_profile(folder: Path) -> dict[str, Any]:

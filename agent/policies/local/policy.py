@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
+from ibisagent.agent.policies.knowing.targets import Targets
 from ibisagent.agent.policies.local.batching import Batcher
 from ibisagent.agent.policies.local.inputs import Inputs
 from ibisagent.agent.policies.local.processing import ProcessorInputs
@@ -38,16 +39,20 @@ class LocalPolicy(SyncPolicy):
         longest: int = LONGEST,
         coordinates: str = "unit",
         logprobs: bool = False,
+        targets: Targets | None = None,
     ) -> None:
         """Take a transformers model with ``generate``, its inputs, and the words that it expects in place of ours.
 
         ``coordinates``: how it writes them; with ``logprobs`` completions hold the tokens drawn, the end of the turn
         included, and the logarithms of the probabilities that they were drawn with (greedily: those of the model).
+        ``targets``: what it learned to see, where that is known; replies do not depend on it.
         """
         self.model, self.inputs, self.name = model.eval(), inputs, name
+        self.targets = targets
         self.coordinates, self._told = coordinates, _TOLD if logprobs else {}
         self._together = Batcher(self.act_many)
         self._prompts = prompts or load_prompts()
+        self.actions = self._prompts.kinds
         self._decoding = _PLAIN | {"temperature": temperature} if temperature > 0 else _GREEDY
         self._longest = longest
         told = model.generation_config.eos_token_id
