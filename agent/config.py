@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from ibisagent.agent.actions import KINDS
+from ibisagent.agent.resizing import Resizing
 from ibisagent.tools.errors import InputError
 
 __all__ = ["PRESETS", "Guard", "LoopConfig", "SelfCheck", "preset"]
@@ -57,7 +58,8 @@ class LoopConfig:
     ``coordinates``: profile of the policy's numbers (`ibisagent.agent.coordinates`); None: that of the policy, else
     "unit". ``actions``: kinds allowed.
     ``undo_notice``: tell the policy what was undone. ``picture_side``: longest side in pixels of the picture shown;
-    with ``enlarge`` smaller pictures are enlarged to it.
+    with ``enlarge`` smaller pictures are enlarged to it. ``resizing``: where ``coordinates`` are pixels, the sizes at
+    which the model sees its pictures; None: those of the policy's processor, else of Qwen2.5-VL's own.
     ``pick_best``: end with the best-scored mask, only where the segmenter's score is calibrated.
     ``review``: a person confirms the end. ``guard``: undo floods and collapses by itself. ``self_check``: end by itself
     on a mask that no longer changes much.
@@ -76,6 +78,7 @@ class LoopConfig:
     undo_notice: bool = True
     picture_side: int | None = 1024
     enlarge: bool = False
+    resizing: Resizing | None = None
     pick_best: bool = False
     review: bool = False
     guard: Guard | None = None
@@ -94,9 +97,12 @@ class LoopConfig:
             if limit is not None and not limit > 0:
                 raise InputError(f"{name}={limit!r}: expected a number above 0, or None for no limit")
 
-    def written_as(self, profile: str) -> Self:
-        """Give these settings with the policy's own coordinate profile where none is chosen."""
-        return self if self.coordinates is not None else replace(self, coordinates=profile)
+    def suited_to(self, policy: object) -> Self:
+        """Give these settings with the policy's own coordinates, and sizes of its pictures, where none are chosen."""
+        coordinates = self.coordinates or getattr(policy, "coordinates", "unit")
+        counts = coordinates == "pixels" and self.resizing is None
+        resizing = getattr(policy, "resizing", None) if counts else self.resizing
+        return replace(self, coordinates=coordinates, resizing=resizing)
 
     @property
     def recursion_limit(self) -> int:

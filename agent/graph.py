@@ -41,7 +41,7 @@ def build_graph(
     parts = Parts(
         policy=acting,
         memo=memo_of(segmenter),
-        config=(config or LoopConfig()).written_as(getattr(acting, "coordinates", "unit")),
+        config=(config or LoopConfig()).suited_to(acting),
         images=images or ImageStore(),
         store=store or RunStore(),
     )

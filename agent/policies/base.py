@@ -72,7 +72,11 @@ class Observation:
 
 
 class Policy(Protocol):
-    """Anything that acts; it has ten minutes for a reply, or as many ``seconds`` as an attribute of that name says."""
+    """Anything that acts; it has ten minutes for a reply, or as many ``seconds`` as an attribute of that name says.
+
+    Other attributes that it may have: ``coordinates``, the profile that it writes in, "unit" without; ``resizing``, the
+    sizes at which it sees its pictures (`ibisagent.agent.resizing.Resizing`), for one that writes pixels.
+    """
 
     @property
     def name(self) -> str:
