@@ -10,10 +10,11 @@ import numpy as np
 
 from ibisagent.agent.actions import to_plain
 from ibisagent.agent.parts import Parts, as_prompt
+from ibisagent.tools.errors import InputError
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.masks import encode, read_mask, rle_key
 
-__all__ = ["admit", "asked"]
+__all__ = ["admit", "asked", "require_request"]
 
 
 def admit(given: Any, parts: Parts) -> Any:
@@ -34,6 +35,12 @@ def admit(given: Any, parts: Parts) -> Any:
     if "image" in given:
         plain["image"] = parts.images.admit(given["image"])
     return plain
+
+
+def require_request(request: object) -> None:
+    """Raise `InputError` for a request without words."""
+    if not str(request or "").strip():
+        raise InputError("request: got nothing, expected words such as 'segment the liver'; give some")
 
 
 def _mask(given: Any) -> Any:

@@ -28,6 +28,7 @@ from ibisagent.agent import (
 from ibisagent.agent.actions import Terminate, write_reply
 from ibisagent.agent.checkpoints import open_checkpointer
 from ibisagent.agent.config import preset as loop_settings
+from ibisagent.agent.door import require_request
 from ibisagent.agent.policies import OraclePolicy, ScriptedPolicy
 from ibisagent.agent.privacy import kept_here
 from ibisagent.agent.replay import replay
@@ -128,6 +129,7 @@ def policy_of(name: str, given: bool, seed: int, local_only: bool, prompts: Path
 
 def _prepare(case: Case) -> MedicalImage:
     """Open the image and find fault with everything else before anything is run or written."""
+    require_request(case.request)
     memo_of(case.segmenter)
     if (case.thread is None) != (case.db is None):
         raise InputError("got one of --thread and --db: expected both, or neither; name the run and its file")
