@@ -53,7 +53,7 @@ def test_a_user_s_type_checker_sees_the_types_of_the_wheel(wheel, tmp_path):
         archive.extractall(packages)
     user = tmp_path / "user.py"
     user.write_text("from ibisagent.tools.clicks import Click\n\nreveal_type(Click(0.5, 0.5).x)\nClick('0.5', 0.5)\n")
-    python = ["--python-executable", next((tmp_path / "env").glob("*/python*"))]
+    python = ["--python-executable", next(path for path in (tmp_path / "env").glob("*/python*") if path.is_file())]
     ran = subprocess.run(
         [sys.executable, "-m", "mypy", *python, "--config-file", "", "--cache-dir", tmp_path / "cache", user],
         cwd=tmp_path,
