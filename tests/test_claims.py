@@ -67,7 +67,7 @@ def test_a_claim_ends_with_its_block_also_by_an_error(tmp_path):
     with (
         claim(),
         claim("u"),
-        pytest.raises(InputError, match="thread 't' in .* is being run by another process"),
+        pytest.raises(InputError, match=r"thread 't' in .* is being run by another process"),
         claim(),
     ):
         raise AssertionError("it was given twice")
