@@ -1,10 +1,10 @@
 """The settings of a loop; the defaults are the paper's where it names them (arXiv 2601.03054)."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from ibisagent.agent.actions import KINDS, OPTIONAL
+from ibisagent.agent.resizing import Resizing
 from ibisagent.tools.errors import InputError
 
 __all__ = ["PRESETS", "Guard", "LoopConfig", "SelfCheck", "preset"]
@@ -58,7 +58,8 @@ class LoopConfig:
     ``coordinates``: profile of the policy's numbers (`ibisagent.agent.coordinates`); None: that of the policy, else
     "unit". ``actions``: kinds allowed.
     ``undo_notice``: tell the policy what was undone. ``picture_side``: longest side in pixels of the picture shown;
-    with ``enlarge`` smaller pictures are enlarged to it.
+    with ``enlarge`` smaller pictures are enlarged to it. ``resizing``: where ``coordinates`` are pixels, the sizes at
+    which the model sees its pictures; None: those of the policy's processor, else of Qwen2.5-VL's own.
     ``pick_best``: end with the best-scored mask, only where the segmenter's score is calibrated.
     ``review``: a person confirms the end. ``guard``: undo floods and collapses by itself. ``self_check``: end by itself
     on a mask that no longer changes much. ``protect``: a person's clicks hold against the policy: a prompt of its own
@@ -79,6 +80,7 @@ class LoopConfig:
     undo_notice: bool = True
     picture_side: int | None = 1024
     enlarge: bool = False
+    resizing: Resizing | None = None
     pick_best: bool = False
     review: bool = False
     guard: Guard | None = None
@@ -98,14 +100,18 @@ class LoopConfig:
             if limit is not None and not limit > 0:
                 raise InputError(f"{name}={limit!r}: expected a number above 0, or None for no limit")
 
-    def suited(self, profile: str, offered: Collection[str] = KINDS) -> Self:
-        """Give these settings for a policy: its own coordinate profile where none is chosen, and what it is offered.
+    def suited_to(self, policy: object) -> Self:
+        """Give these settings for a policy: what it is offered, and its own coordinates where none are chosen.
 
-        ``offered``: the kinds of action that its prompts have words for; the optional ones among the others are off.
+        Its coordinates and the sizes of its pictures; of the kinds of action, the optional ones that its prompts have
+        no words for are off.
         """
-        off = [kind for kind in OPTIONAL if kind not in offered]
+        coordinates = self.coordinates or getattr(policy, "coordinates", "unit")
+        counts = coordinates == "pixels" and self.resizing is None
+        resizing = getattr(policy, "resizing", None) if counts else self.resizing
+        off = set(OPTIONAL) - set(getattr(policy, "actions", KINDS))
         actions = tuple(kind for kind in self.actions if kind not in off)
-        return replace(self, coordinates=self.coordinates or profile, actions=actions)
+        return replace(self, coordinates=coordinates, resizing=resizing, actions=actions)
 
     @property
     def recursion_limit(self) -> int:

@@ -8,7 +8,7 @@ profile        numbers as written                                               
 unit           0 to 1, four decimals (the released weights)                        x, y
 thousand       0 to 1000, integers (Qwen3-VL)                                      x, y
 thousand_yx    0 to 1000, integers (Gemini)                                        y, x
-pixels         pixels of the picture as sent to the model (Qwen2.5-VL grounding)   x, y
+pixels         pixels of the picture as the model sees it (Qwen2.5-VL grounding)    x, y
 =============  ==================================================================  ==================
 """
 
@@ -18,11 +18,9 @@ from dataclasses import dataclass
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["PATCH", "PROFILES", "SLACK", "UNIT", "Frame", "profile_of"]
+__all__ = ["PROFILES", "SLACK", "UNIT", "Frame", "profile_of"]
 
 PROFILES = ("unit", "thousand", "thousand_yx", "pixels")
-PATCH = 28
-"""Pixels of a patch of Qwen2.5-VL: sides that are multiples of it are what the model counts its pixels in."""
 SLACK = 0.05  # share of the range by which a number may lie outside and still be clamped
 _DECIMALS = 4
 _NAMES = {2: ("x", "y"), 4: ("x0", "y0", "x1", "y1")}
@@ -52,7 +50,7 @@ def _as_decimals(numbers: Sequence[float]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The profile that a model writes in; ``pixels`` needs the size, in pixels, of the picture as sent.
+    """The profile that a model writes in; ``pixels`` needs the size, in pixels, of the picture as seen.
 
     >>> Frame("thousand_yx").read([250, 500])
     ((0.5, 0.25), ())

@@ -7,11 +7,12 @@ from typing import Any
 
 from ibisagent.agent.actions import to_plain
 from ibisagent.agent.parts import Parts, as_prompt
+from ibisagent.tools.errors import InputError
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.masks import as_mask, encode, is_file, read_mask, rle_key
 from ibisagent.tools.plain import plain
 
-__all__ = ["admit", "admit_mask", "asked"]
+__all__ = ["admit", "admit_mask", "asked", "require_request"]
 
 
 def admit(given: Any, parts: Parts) -> Any:
@@ -33,6 +34,12 @@ def admit(given: Any, parts: Parts) -> Any:
     if "image" in given:
         admitted["image"] = parts.images.admit(given["image"])
     return plain(admitted)
+
+
+def require_request(request: object) -> None:
+    """Raise `InputError` for a request without words."""
+    if not str(request or "").strip():
+        raise InputError("request: got nothing, expected words such as 'segment the liver'; give some")
 
 
 def admit_mask(given: Any) -> Any:

@@ -9,7 +9,6 @@ from langgraph.types import Checkpointer
 from langgraph.utils.runnable import RunnableCallable  # type: ignore[attr-defined]
 
 from ibisagent.agent import nodes
-from ibisagent.agent.actions import KINDS
 from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.door import admit
 from ibisagent.agent.doored import Doored
@@ -40,9 +39,7 @@ def build_graph(
     parts = Parts(
         policy=acting,
         memo=memo_of(segmenter),
-        config=(config or LoopConfig()).suited(
-            getattr(acting, "coordinates", "unit"), getattr(acting, "actions", KINDS)
-        ),
+        config=(config or LoopConfig()).suited_to(acting),
         images=images or ImageStore(),
         store=store or RunStore(),
     )

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ibisagent.agent.resizing import Resizing
 from ibisagent.tools.measure import bounding_box
 
 __all__ = ["GREEN", "OPACITY", "Canvas", "canvas", "draw", "fit", "overlay"]
@@ -63,18 +64,22 @@ def overlay(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.ui
     return draw(canvas(pixels), mask)
 
 
-def fit(picture: NDArray[np.uint8], side: int | None, multiple: int = 1, *, enlarge: bool = False) -> NDArray[np.uint8]:
+def fit(
+    picture: NDArray[np.uint8], side: int | None, resizing: Resizing | None = None, *, enlarge: bool = False
+) -> NDArray[np.uint8]:
     """Shrink a picture (H, W, 3) so that neither side exceeds ``side`` pixels; smaller ones come back as they are.
 
-    With ``multiple`` both sides become multiples of so many pixels, the nearest ones that ``side`` allows; with
-    ``enlarge`` the longer side of a smaller picture becomes ``side`` as well.
+    With ``enlarge`` the longer side of a smaller picture becomes ``side`` as well. With ``resizing`` the picture gets
+    the size that a model sees it at, which no processor changes again: the nearest one that ``side`` allows.
     """
     height, width = picture.shape[:2]
     scale = (side or max(height, width)) / max(height, width)
     scale = scale if enlarge else min(1.0, scale)
-    most = max(side or max(height, width, multiple), multiple) // multiple
-    size = tuple(multiple * min(max(1, round(length * scale / multiple)), most) for length in (width, height))
-    if size == (width, height):
+    step = resizing.multiple if resizing is not None else 1
+    most = max(side or max(height, width, step), step) // step
+    rows, columns = (step * min(max(1, round(length * scale / step)), most) for length in (height, width))
+    rows, columns = resizing.size(rows, columns) if resizing is not None else (rows, columns)
+    if (rows, columns) == (height, width):
         return picture
-    way = Image.Resampling.BOX if scale <= 1 else Image.Resampling.BICUBIC
-    return np.asarray(Image.fromarray(picture).resize(size, way, reducing_gap=2.0))
+    way = Image.Resampling.BOX if rows <= height and columns <= width else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(picture).resize((columns, rows), way, reducing_gap=2.0))

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from ibisagent.agent.actions import EVERY_KIND, Action, from_plain
 from ibisagent.agent.config import LoopConfig
-from ibisagent.agent.coordinates import PATCH, Frame
+from ibisagent.agent.coordinates import Frame
 from ibisagent.agent.overlay import Canvas, canvas, draw, fit
 from ibisagent.agent.policies.base import Observation, Policy, Turn
+from ibisagent.agent.resizing import Resizing
 from ibisagent.agent.state import State
 from ibisagent.agent.steps import steps_of_turn
 from ibisagent.agent.stores import ImageStore, RunStore
@@ -71,9 +72,9 @@ class Parts:
 
     def _draw(self, image: MedicalImage, rle: Rle) -> NDArray[np.uint8]:
         ready = self.canvases.get(image.sha, lambda: canvas(image.pixels))
-        # Qwen2.5-VL, which counts in pixels, rounds the sides of what it is sent to whole patches, and counts those.
-        multiple = PATCH if self.config.coordinates == "pixels" else 1
-        return fit(draw(ready, self.mask(rle)), self.config.picture_side, multiple, enlarge=self.config.enlarge)
+        # A model that counts in pixels counts those that its processor leaves; without one, those of Qwen2.5-VL's.
+        resizing = (self.config.resizing or Resizing()) if self.config.coordinates == "pixels" else None
+        return fit(draw(ready, self.mask(rle)), self.config.picture_side, resizing, enlarge=self.config.enlarge)
 
     def frame(self, state: State) -> Frame:
         """Give the frame in which the policy writes its coordinates: that of the picture it is shown."""

@@ -11,6 +11,7 @@ from ibisagent.agent.config import Guard, LoopConfig, SelfCheck
 from ibisagent.agent.graph import build_graph
 from ibisagent.agent.limits import REPEATS
 from ibisagent.agent.policies import Completion, ScriptedPolicy
+from ibisagent.agent.resizing import Resizing
 from ibisagent.agent.state import Input
 from ibisagent.agent.threads import intervene
 from ibisagent.agent.trajectory import Step, Trajectory, trajectory
@@ -74,7 +75,7 @@ def config_of(record: Trajectory) -> LoopConfig:
     settings = {name: value for name, value in record.config.items() if name in known}
     settings["actions"] = tuple(settings["actions"])
     settings.setdefault("protect", False)  # a record from before there was such a thing
-    for name, kind in (("guard", Guard), ("self_check", SelfCheck)):
+    for name, kind in (("guard", Guard), ("self_check", SelfCheck), ("resizing", Resizing)):
         settings[name] = kind(**settings[name]) if settings.get(name) else None
     # Time and a person's review belong to the first run; what is replayed is what was done.
     return replace(LoopConfig(**settings), review=False, max_seconds=None, max_tokens=None, policy_seconds=None)

@@ -136,9 +136,14 @@ class ImageStore:
 
 
 def reference_of(image: MedicalImage) -> dict[str, Any]:
-    """Refer to an image by its content hash, its file, slice and window where it has them, and its spacing in mm."""
+    """Refer to an image by its content hash, its file, slice and window where it has them, and its spacing in mm.
+
+    Its notes, where it has some, go along: opened again by its slice's name, it would not say that nobody named one.
+    """
     spacing = list(image.spacing) if image.spacing is not None else None
-    return {"sha": image.sha, "uri": image.uri, "slice": image.slice, "window": image.window, "spacing_mm": spacing}
+    place = {"uri": image.uri, "slice": image.slice, "window": image.window}
+    notes = {"notes": list(image.notes)} if image.notes else {}
+    return {"sha": image.sha, **place, "spacing_mm": spacing, **notes}
 
 
 def _key(reference: dict[str, Any]) -> tuple[Any, ...]:

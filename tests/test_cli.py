@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from importlib.metadata import version
 from pathlib import Path
 
 import nibabel
@@ -236,6 +237,20 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(arguments, said, case, capsy
     assert said in shown.err
     assert shown.err.count("\n") == 1
     assert sorted(path.name for path in case.iterdir()) == before
+
+
+@pytest.mark.parametrize("words", ["", "   "])
+@pytest.mark.parametrize("command", [["segment", "scan.png"], ["simulate", "scan.png", "truth.png", "--request"]])
+def test_an_empty_request_is_refused_before_anything_is_shown(command, words, case):
+    ran = run(*command, words, "--out", "o", cwd=case)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == "ibisagent: request: got nothing, expected words such as 'segment the liver'; give some\n"
+    assert not (case / "o").exists()
+
+
+def test_the_version_is_told(tmp_path):
+    ran = run("--version", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"ibisagent {version('ibisagent')}\n", "")
 
 
 def test_an_unwritable_run_folder_is_told_before_anything_runs(case):

@@ -73,7 +73,11 @@ def test_enhanced_file_with_several_volumes(tmp_path):
     contents = [{"FrameContentSequence": item(TemporalPositionIndex=number // 5 + 1)} for number in range(10)]
     path = enhanced(tmp_path / "a.dcm", order=[*ORDER, *(plane for plane in ORDER)], frames=contents)
     image = open_image(path)
-    assert (image.slice, image.notes) == ("axial:2@0", ("the first of 2 volumes; name another by slice=axial:2@0",))
+    assert image.slice == "axial:2@0"
+    assert image.notes == (
+        "slice: took the middle one, axial:2@0 of 0..4; choose with slice (--slice)",
+        "the first of 2 volumes; name another by slice=axial:2@0",
+    )
     other = open_image(path, slice="axial:2@1")
     assert [source.frame for source in other.grid.sources] == [5 + ORDER.index(plane) for plane in range(5)]
 

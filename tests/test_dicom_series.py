@@ -128,10 +128,14 @@ def test_each_file_keeps_its_own_rescale_and_window(tmp_path):
 
 def test_nearly_even_planes_are_a_volume_and_a_missing_one_is_told(tmp_path):
     series(tmp_path / "even", planes=[0, 1.04, 2, 2.97, 4])
-    assert open_image(tmp_path / "even").notes == ()
+    assert open_image(tmp_path / "even", slice="middle").notes == ()
     series(tmp_path / "gap", planes=[0, 1, 2, 4, 5])
     image = open_image(tmp_path / "gap")
-    assert (image.slice, image.notes) == ("2", ("planes missing between the others, which are 4 mm apart: 1",))
+    assert image.slice == "2"
+    assert image.notes == (
+        "slice: took the middle one, 2 of 0..4; choose with slice (--slice)",
+        "planes missing between the others, which are 4 mm apart: 1",
+    )
     assert place_of(image, 1, 2)[1] == [2, 1, 0]
     with pytest.raises(InputError, match=r"no evenly spaced stack, expected a number from 0 to 4"):
         open_image(tmp_path / "gap", slice="coronal:1")
@@ -166,7 +170,11 @@ def test_every_position_several_times_is_a_fourth_axis(tmp_path):
         uid = {"SeriesInstanceUID": "1.2.3", "AcquisitionNumber": time_point + 1}
         series(tmp_path, VOLUME + time_point, first=time_point * 20, **uid)
     first = open_image(tmp_path)
-    assert (first.slice, first.notes) == ("axial:2@0", ("the first of 3 volumes; name another by slice=axial:2@0",))
+    assert first.slice == "axial:2@0"
+    assert first.notes == (
+        "slice: took the middle one, axial:2@0 of 0..4; choose with slice (--slice)",
+        "the first of 3 volumes; name another by slice=axial:2@0",
+    )
     last = open_image(tmp_path, slice="coronal:1@2")
     assert np.array_equal(last.values, VOLUME[::-1, 4] + 2)
     assert (last.grid.volume, last.grid.shape, last.notes) == (2, (7, 6, 5), ())

@@ -24,7 +24,10 @@ def published(folder, conversation):
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
     messages = []
     for said in conversation:
-        shown = [{"type": "image", "image": Image.fromarray(said.picture)}] if said.picture is not None else []
+        # LLaVA's would cut the margins off: what it is shown is the whole, stretched.
+        whole = (28, 28) if "llava" in folder.name and said.picture is not None else None
+        pictures = [Image.fromarray(said.picture)] if said.picture is not None else []
+        shown = [{"type": "image", "image": each.resize(whole, 3) if whole else each} for each in pictures]
         messages.append({"role": said.role, "content": [*shown, {"type": "text", "text": said.text}]})
     asked = processor.apply_chat_template(
         messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"

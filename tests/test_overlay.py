@@ -13,6 +13,7 @@ from ibisagent.agent import LoopConfig, build_graph
 from ibisagent.agent.config import preset
 from ibisagent.agent.coordinates import Frame
 from ibisagent.agent.overlay import fit, overlay
+from ibisagent.agent.resizing import Resizing
 from ibisagent.tools.errors import InputError
 from ibisagent.ui.cli import app
 
@@ -53,20 +54,22 @@ def test_large_pictures_are_shrunk_to_the_side(shape, shown):
 
 
 @pytest.mark.parametrize(
-    ("shape", "side", "multiple", "enlarge", "shown"),
+    ("shape", "side", "resizing", "enlarge", "shown"),
     [
-        ((96, 128), 512, 1, True, (384, 512)),
-        ((1024, 1024), 512, 1, True, (512, 512)),
-        ((96, 128), 512, 28, False, (84, 140)),
-        ((1024, 700), 1024, 28, False, (1008, 700)),
-        ((10, 900), 512, 28, True, (28, 504)),
-        ((20, 20), None, 28, False, (28, 28)),
-        ((96, 128), None, 1, False, (96, 128)),
+        ((96, 128), 512, None, True, (384, 512)),
+        ((1024, 1024), 512, None, True, (512, 512)),
+        ((96, 128), 512, Resizing(), False, (84, 140)),
+        ((1024, 700), 1024, Resizing(), False, (1008, 700)),
+        ((10, 900), 512, Resizing(), True, (28, 504)),
+        ((20, 20), None, Resizing(), False, (56, 56)),
+        ((1024, 1024), 1024, Resizing(most=262144), False, (504, 504)),
+        ((1024, 700), 1024, Resizing(square=64), False, (56, 56)),
+        ((96, 128), None, None, False, (96, 128)),
     ],
 )
-def test_a_picture_is_made_the_size_that_its_model_expects(shape, side, multiple, enlarge, shown):
+def test_a_picture_is_made_the_size_that_its_model_expects(shape, side, resizing, enlarge, shown):
     picture = np.zeros((*shape, 3), np.uint8)
-    assert fit(picture, side, multiple, enlarge=enlarge).shape == (*shown, 3)
+    assert fit(picture, side, resizing, enlarge=enlarge).shape == (*shown, 3)
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_fourth_axis_is_chosen_by_at(tmp_path):
     sitk.WriteImage(sitk.GetImageFromArray(series, isVector=False), paths[3])
     for path in paths:
         first = open_image(path)
-        assert first.notes == ("the first of 3 volumes; name another by slice=axial:2@0",)
+        assert first.notes[1:] == ("the first of 3 volumes; name another by slice=axial:2@0",)
         image = open_image(path, slice="axial:3@2")
         assert np.array_equal(image.values, VOLUME[3] + 2)
         assert (image.slice, image.notes, image.grid.volume, image.grid.shape) == ("axial:3@2", (), 2, (7, 6, 5))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import venv
 import zipfile
 from pathlib import Path
 
@@ -11,25 +12,24 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("tools", "agent", "training", "evals", "ui")
 
 
-@pytest.mark.slow
-def test_the_wheel_holds_every_module_and_runs(tmp_path):
-    source = tmp_path / "source"
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of what is committed, and the sources that it was built from."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
     subprocess.run(["git", "clone", "--quiet", ROOT, source], check=True)
-    build = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        tmp_path,
-        source,
-    ]
-    subprocess.run(build, check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
+    told = ["--quiet", "--no-deps", "--no-build-isolation", "-w", folder, source]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *told], check=True)
+    (built,) = folder.glob("*.whl")
+    return built, source
+
+
+def test_the_wheel_holds_every_module_and_runs(wheel, tmp_path):
+    built, source = wheel
+    with zipfile.ZipFile(built) as archive:
         names = set(archive.namelist())
         archive.extractall(tmp_path / "installed")
     wanted = [path.relative_to(source) for folder in FOLDERS for path in (source / folder).rglob("*.py")]
@@ -44,3 +44,22 @@ def test_the_wheel_holds_every_module_and_runs(tmp_path):
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=clean, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert "geocut: " in ran.stdout
+
+
+def test_a_user_s_type_checker_sees_the_types_of_the_wheel(wheel, tmp_path):
+    venv.create(tmp_path / "env", with_pip=False)
+    (packages,) = (tmp_path / "env").rglob("site-packages")
+    with zipfile.ZipFile(wheel[0]) as archive:
+        archive.extractall(packages)
+    user = tmp_path / "user.py"
+    user.write_text("from ibisagent.tools.clicks import Click\n\nreveal_type(Click(0.5, 0.5).x)\nClick('0.5', 0.5)\n")
+    python = ["--python-executable", next(path for path in (tmp_path / "env").glob("*/python*") if path.is_file())]
+    ran = subprocess.run(
+        [sys.executable, "-m", "mypy", *python, "--config-file", "", "--cache-dir", tmp_path / "cache", user],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert 'Revealed type is "float"' in ran.stdout.replace("builtins.", ""), ran.stdout
+    assert 'Argument 1 to "Click" has incompatible type "str"; expected "float"' in ran.stdout
+    assert "py.typed" not in ran.stdout

@@ -53,6 +53,9 @@ pixels = "pixels"
 """
 
 
+PUBLISHED = {"shortest_edge": 56 * 56, "longest_edge": 16384 * 28 * 28}
+"""The pixels that Qwen2.5-VL's processor lets a picture have."""
+
 TEXTS = ["Look: Segment the liver lesion, please. Nothing is marked yet."] * 2
 
 
@@ -71,6 +74,19 @@ def pointer():
     sizes = {"hidden": 48, "layers": 2, "readers": 1, "heads": 2, "kv_heads": 1, "ff": 64}
     vision = {"widths": (8, 16, 16, 32), "depths": (1, 1, 1), "features": 16, "maps": 4}
     make_fresh(FreshPointer(picture=64, spread=0.2, **sizes, **vision), TEXTS, profile, folder, seed=1)
+    return folder
+
+
+@cache
+def qwen25_published():
+    """Write a Qwen2.5-VL without a profile, with the patches and the processor that the family is published with."""
+    profile, folder = _place() / "profile.toml", _place() / "Qwen2.5-VL"
+    profile.write_text(PROFILE)
+    sizes = {"hidden": 48, "layers": 2, "heads": 2, "kv_heads": 1, "ff": 64}
+    vision = {"vision_hidden": 32, "vision_layers": 1, "vision_heads": 2, "vision_ff": 48}
+    make_fresh(Fresh(picture=112, patch=14, spread=0.3, **sizes, **vision), TEXTS, profile, folder, seed=1)
+    Qwen2VLImageProcessorPil(size=PUBLISHED).save_pretrained(folder)
+    (folder / "ibisagent.toml").unlink()
     return folder
 
 

@@ -20,7 +20,7 @@ from ibisagent.tools.files import label
 from ibisagent.tools.grids import Grid, Mask, Spacing
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.labels import Label, inside
-from ibisagent.tools.slices import choose_frame
+from ibisagent.tools.slices import choose_frame, told_choice
 from ibisagent.tools.window import parse_window, render
 
 __all__ = ["from_file", "keys", "planes", "prompts", "read_mask"]
@@ -49,7 +49,10 @@ def from_file(path: Path, wanted: str | None, window: str | None) -> MedicalImag
         pixels = _windowed(pixels, window, name)
     where = str(number) if several or wanted is not None else None
     grid = Grid(pixels.shape[:2])
-    return MedicalImage(pixels.copy(), grid, spacing=_spacing(path), uri=str(path), slice=where, window=window)
+    notes = tuple(told_choice(wanted, str(number), count))
+    return MedicalImage(
+        pixels.copy(), grid, spacing=_spacing(path), uri=str(path), slice=where, window=window, notes=notes
+    )
 
 
 def _windowed(pixels: NDArray[np.uint8], window: str, name: str) -> NDArray[np.uint8]:

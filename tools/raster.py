@@ -8,6 +8,7 @@ import base64
 import binascii
 import contextlib
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -65,7 +66,15 @@ def from_file(path: Path, page: str | None, window: str | None) -> MedicalImage:
     """Open a picture file; ``page`` counts from 0 and is the first by default."""
     picture, number = read_picture(path, page)
     name = label(path.name)
-    return _image(_array(picture, name), name, window, str(path), number, inverted=_is_inverted(picture))
+    image = _image(_array(picture, name), name, window, str(path), number, inverted=_is_inverted(picture))
+    return _told_page(image, page)
+
+
+def _told_page(image: MedicalImage, page: str | None) -> MedicalImage:
+    """Say which page was taken where there are several and the caller named none."""
+    if page is not None or image.slice is None:
+        return image
+    return replace(image, notes=(f"page: took the first one, {image.slice}, of several; choose with slice (--slice)",))
 
 
 def read_picture(path: Path, page: str | None = None) -> tuple[Image.Image, str | None]:
@@ -84,7 +93,7 @@ def exif_of(file: BinaryIO) -> Image.Exif:
 def from_data_url(url: str, page: str | None, window: str | None) -> MedicalImage:
     """Open ``data:image/png;base64,...``; the media type is not believed, the content is looked at."""
     picture, number = of_data_url(url, page)
-    return _image(_array(picture, "data URL"), "data URL", window, slice=number)
+    return _told_page(_image(_array(picture, "data URL"), "data URL", window, slice=number), page)
 
 
 def of_data_url(url: str, page: str | None = None) -> tuple[Image.Image, str | None]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["PLANES", "Plane", "choose_frame", "choose_plane"]
+__all__ = ["PLANES", "Plane", "choose_frame", "choose_plane", "told_choice"]
 
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 """The canonical axis (right, front, head) that each plane is cut across."""
@@ -63,6 +63,17 @@ def choose_plane(
         expected = f"expected one of {counts} or PLANE:middle{several}"
         raise InputError(f"{name}: got slice={(wanted or '')[:40]!r}, {expected}; change it")
     return Plane(axis, index, volume if volumes > 1 else None)
+
+
+def told_choice(wanted: str | None, took: str, count: int) -> list[str]:
+    """Say, as a picture's note, which one of ``count`` was taken where the caller named none; nothing where one did.
+
+    >>> told_choice(None, "axial:12", 24)
+    ['slice: took the middle one, axial:12 of 0..23; choose with slice (--slice)']
+    """
+    if wanted or count == 1:
+        return []
+    return [f"slice: took the middle one, {took} of 0..{count - 1}; choose with slice (--slice)"]
 
 
 def _index(text: str, count: int) -> int | None:

@@ -21,7 +21,7 @@ from ibisagent.tools.grids import Mask, Spacing, VolumeGrid
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.labels import Label, inside
 from ibisagent.tools.mask_forms import marked
-from ibisagent.tools.slices import Plane, choose_plane
+from ibisagent.tools.slices import Plane, choose_plane, told_choice
 from ibisagent.tools.window import DEFAULT_OTHER, parse_window, render
 
 __all__ = ["MAX_BYTES", "Volume", "axes_of", "from_file", "open_volume", "planes", "read_mask", "require_volume"]
@@ -142,10 +142,11 @@ def from_file(path: Path, wanted: str | None, window: str | None) -> MedicalImag
         flat = voxels.ravel(order="K")
         pixels = render(values, chosen, volume.scaled(flat[:: -(-flat.size // _SAMPLE)]))
     unnamed = volume.volumes > 1 and "@" not in (wanted or "")
-    notes = (f"the first of {volume.volumes} volumes; name another by slice={plane}",) if unnamed else ()
+    notes = told_choice(wanted, str(plane), _lengths(volume.shape)[grid.order[plane.axis]])
+    notes += [f"the first of {volume.volumes} volumes; name another by slice={plane}"] if unnamed else []
     spacing = _spacing(grid, volume.zooms)
     return MedicalImage(
-        pixels, grid, spacing, values=values, uri=str(path), slice=str(plane), window=window, notes=notes
+        pixels, grid, spacing, values=values, uri=str(path), slice=str(plane), window=window, notes=tuple(notes)
     )
 
 

@@ -27,7 +27,9 @@ from ibisagent.agent import (
 )
 from ibisagent.agent.actions import Terminate, write_reply
 from ibisagent.agent.checkpoints import open_checkpointer
+from ibisagent.agent.claims import claimed
 from ibisagent.agent.config import preset as loop_settings
+from ibisagent.agent.door import require_request
 from ibisagent.agent.policies import OraclePolicy, ScriptedPolicy
 from ibisagent.agent.privacy import kept_here
 from ibisagent.agent.replay import replay
@@ -39,7 +41,7 @@ from ibisagent.tools.masks import read_mask, require_savable
 from ibisagent.tools.segmenters import segmenter_names
 from ibisagent.tools.segmenters.memo import memo_of
 from ibisagent.ui.failures import require_success
-from ibisagent.ui.folder import make_folder, write_run
+from ibisagent.ui.folder import make_folder, new_folder, write_run
 from ibisagent.ui.live import run_live
 from ibisagent.ui.records import recorded_image
 
@@ -133,6 +135,7 @@ def policy_of(name: str, given: bool, seed: int, local_only: bool, prompts: Path
 
 def _prepare(case: Case) -> MedicalImage:
     """Open the image and find fault with everything else before anything is run or written."""
+    require_request(case.request)
     memo_of(case.segmenter)
     if (case.thread is None) != (case.db is None):
         raise InputError("got one of --thread and --db: expected both, or neither; name the run and its file")
@@ -150,7 +153,8 @@ def _kept(case: Case) -> Iterator[dict[str, Any]]:
         yield {"checkpointer": InMemorySaver()}
         return
     folder = Path(f"{case.db}.store")
-    with open_checkpointer(case.db) as saver:
+    threads = Path(f"{case.db.resolve()}.store") / "threads"  # the same one, whatever the file is called by
+    with open_checkpointer(case.db) as saver, claimed(case.db, case.thread or "", threads):
         yield {"checkpointer": saver, "store": RunStore(folder), "images": ImageStore(folder / "images")}
 
 
@@ -166,7 +170,7 @@ def run_case(graph: SegmentationGraph, start: dict[str, Any], case: Case, truth:
     begun = time.perf_counter()
     thread = RunnableConfig(configurable={"thread_id": case.thread or "command line"})
     given, thread = take_up(graph, start, thread) if graph.checkpointer else (start, thread)
-    folder = case.out if case.out is not None else Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    folder = case.out if case.out is not None else new_folder(Path("runs"))
     make_folder(folder)
     state, bug = run_live(graph, given, thread, console, truth)
     written: list[Path] = []

@@ -1,5 +1,8 @@
 """The run folder: mask.png, overlay.png, steps.png, trajectory.json, and wherever else the mask was asked for."""
 
+import contextlib
+import itertools
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from ibisagent.tools.files import atomic, label, reason_of, require_writable_fol
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.masks import About, decode, save_mask
 
-__all__ = ["about", "make_folder", "write_run"]
+__all__ = ["about", "make_folder", "new_folder", "write_run"]
 
 
 def make_folder(path: Path) -> None:
@@ -27,6 +30,17 @@ def make_folder(path: Path) -> None:
             f"{label(path)}: cannot be made ({reason_of(error)}); name a folder that you may write to"
         ) from error
     require_writable_folder(path)
+
+
+def new_folder(parent: Path) -> Path:
+    """Make a run folder in ``parent``, named by the time; of its own also where two runs begin in one second."""
+    make_folder(parent)
+    now = time.strftime("%Y%m%d-%H%M%S")
+    for name in itertools.chain([now], (f"{now}-{number}" for number in itertools.count(2))):
+        with contextlib.suppress(FileExistsError):
+            (parent / name).mkdir()
+            break
+    return parent / name
 
 
 def write_run(

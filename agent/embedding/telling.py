@@ -86,7 +86,9 @@ def tell(result: Mapping[str, Any], image: MedicalImage, *, calibrated: bool = F
         rle=rle,
         mask_key=rle_key(rle),
     )
-    return replace(told, text=" ".join(_sentences(told, image, result.get("error"))))
+    said = result["image"].get("notes", ()) if "image" in result else image.notes  # what this run's caller left open
+    notes = [f"Note: {note}." for note in said[:_MOST_NOTES]]
+    return replace(told, text=" ".join(_sentences(told, image, result.get("error"), notes)))
 
 
 def _box(measurements: Mapping[str, Any], image: MedicalImage) -> list[float] | None:
@@ -96,7 +98,7 @@ def _box(measurements: Mapping[str, Any], image: MedicalImage) -> list[float] | 
     return [left / width, top / height, (right + 1) / width, (bottom + 1) / height]
 
 
-def _sentences(told: Told, image: MedicalImage, error: str | None) -> list[str]:
+def _sentences(told: Told, image: MedicalImage, error: str | None, notes: list[str]) -> list[str]:
     said = ["Not answered: the policy does not know this target, or cannot judge it here."] * (told.stop == "declined")
     nothing = "Not found." if told.stop == "target_absent" else "There is no mask."
     said.append(_where(told, image) if told.box else nothing)
@@ -107,8 +109,7 @@ def _sentences(told: Told, image: MedicalImage, error: str | None) -> list[str]:
         said.append(f"Confidence {told.confidence:.2f}.")
     if told.answer:
         said.append(f"{'Answer' if told.stop != 'declined' else 'Reason'}: {_clipped(told.answer)}")
-    said += [f"Note: {note}." for note in image.notes[:_MOST_NOTES]]
-    return said + ([f"Mask reference: {told.mask_key}."] if told.box else [])
+    return said + notes + ([f"Mask reference: {told.mask_key}."] if told.box else [])
 
 
 def _where(told: Told, image: MedicalImage) -> str:

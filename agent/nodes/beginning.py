@@ -3,7 +3,7 @@
 import numpy as np
 from langgraph.runtime import Runtime
 
-from ibisagent.agent.door import asked
+from ibisagent.agent.door import asked, require_request
 from ibisagent.agent.limits import limit
 from ibisagent.agent.nodes.common import Update
 from ibisagent.agent.parts import Parts
@@ -20,8 +20,7 @@ __all__ = ["load", "overlay"]
 
 def load(state: State, parts: Parts) -> Update:
     """Open the image and begin a turn: the mask in force becomes the initial mask; a new image begins anew."""
-    if not str(state.get("request") or "").strip():
-        raise InputError("request: got nothing, expected words such as 'segment the liver'")
+    require_request(state.get("request"))
     if not state.get("image"):
         raise InputError("image: got nothing, expected a path, an array, a picture or a MedicalImage")
     image = parts.images.open(state["image"])

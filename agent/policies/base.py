@@ -76,7 +76,8 @@ class Observation:
 class Policy(Protocol):
     """Anything that acts; it has ten minutes for a reply, or as many ``seconds`` as an attribute of that name says.
 
-    Two more attributes are read where they are there: ``coordinates``, the profile that it writes in, and ``actions``,
+    Other attributes that it may have: ``coordinates``, the profile that it writes in, "unit" without; ``resizing``, the
+    sizes at which it sees its pictures (`ibisagent.agent.resizing.Resizing`), for one that writes pixels; ``actions``,
     the kinds of action that it is offered, where these are not all.
     """
 

@@ -20,6 +20,7 @@ from ibisagent.agent.policies.retrying import Retries
 from ibisagent.agent.policies.switches import NUMBERS, PROFILE_NAME, split
 from ibisagent.agent.privacy import is_here
 from ibisagent.agent.prompting import PromptSet, Said, load_prompts
+from ibisagent.agent.resizing import Resizing
 from ibisagent.tools.errors import InputError, MissingExtra
 
 __all__ = ["ONE_TRY", "TOLD", "ChatPolicy", "Price", "chat_model", "image_block", "init_chat"]
@@ -52,13 +53,15 @@ class ChatPolicy:
         coordinates: str | None = None,
         retries: Retries | None = None,
         price: tuple[float, float] | None = None,
+        resizing: Resizing | None = None,
         options: Callable[[Observation], dict[str, Any]] | None = None,
     ) -> None:
         """Take a chat model, one ``.with_fallbacks`` too, and, in place of ours, the words that it expects.
 
         ``coordinates``: how it writes them, by default as its family does (`profile_of`). A call that fails for the
-        server's sake is made again as ``retries`` say; with a `Price` every completion tells its cost. ``options``
-        gives what each call passes on to the model.
+        server's sake is made again as ``retries`` say; with a `Price` every completion tells its cost. ``resizing``:
+        the sizes at which it sees pictures, where that matters (`Policy`). ``options`` gives what each call passes on
+        to the model.
         """
         told = _named(model)
         self._model, self._options = model, options
@@ -67,7 +70,7 @@ class ChatPolicy:
         self.actions = self._prompts.kinds
         self._retries = retries or Retries()
         self.name = name or f"chat:{told}"
-        self.coordinates = coordinates or profile_of(told)
+        self.coordinates, self.resizing = coordinates or profile_of(told), resizing
 
     def act(self, observation: Observation) -> Completion:
         """Ask the model."""

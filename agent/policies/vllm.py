@@ -1,7 +1,8 @@
 """A policy over a vLLM server, or any other that speaks OpenAI's chat completions.
 
 ``vllm:http://HOST:PORT/v1#MODEL``, with options at its end: ``?grammar=1`` holds the model to the grammar of replies,
-which vLLM can; ``longest=256`` are the tokens of a reply; ``coordinates=thousand`` is how it writes them.
+which vLLM can; ``longest=256`` are the tokens of a reply; ``coordinates=thousand`` is how it writes coordinates;
+``max_pixels=262144`` is what the server was started with, where its model writes pixels.
 """
 
 import os
@@ -16,12 +17,13 @@ from ibisagent.agent.policies.chat import ONE_TRY, TOLD, ChatPolicy, chat_model
 from ibisagent.agent.policies.switches import COUNT, one_of, split
 from ibisagent.agent.privacy import is_here
 from ibisagent.agent.prompting import PromptSet
+from ibisagent.agent.resizing import Resizing
 from ibisagent.tools.errors import InputError
 
 __all__ = ["open_vllm"]
 
 _LONGEST = 512  # tokens of a reply, as the released weights were run
-_OPTIONS = {"grammar": one_of(**{"0": False, "1": True}), "longest": COUNT} | TOLD
+_OPTIONS = {"grammar": one_of(**{"0": False, "1": True}), "longest": COUNT, "max_pixels": COUNT} | TOLD
 
 
 def open_vllm(name: str, *, prompts: PromptSet | None = None, local_only: bool = False) -> ChatPolicy:
@@ -40,6 +42,8 @@ def open_vllm(name: str, *, prompts: PromptSet | None = None, local_only: bool =
     model = model or _only_model(name, url, key)
     longest, grammar = told.pop("longest", _LONGEST), told.pop("grammar", False)
     chat = chat_model(f"openai:{model}", base_url=url, api_key=key, max_tokens=longest, **ONE_TRY)
+    if "max_pixels" in told:
+        told["resizing"] = Resizing(most=told.pop("max_pixels"))
     return ChatPolicy(chat, prompts=prompts, name=name, options=_grammar if grammar else None, **told)
 
 

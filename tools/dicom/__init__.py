@@ -12,13 +12,13 @@ from pydicom import Dataset
 from ibisagent.tools.decoding import decoding, require_size
 from ibisagent.tools.dicom.files import EXPECTED, Files, dataset_of, header, known
 from ibisagent.tools.dicom.pictures import Request, of_frame, of_plane
-from ibisagent.tools.dicom.series import Series, choose_series, frames_of, in_folder, in_zip
+from ibisagent.tools.dicom.series import Series, choose_series, frames_of, in_folder, in_zip, told_series
 from ibisagent.tools.dicom.stacks import Stack, shots_of, stack_of
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label
 from ibisagent.tools.grids import DicomSource
 from ibisagent.tools.images import MedicalImage
-from ibisagent.tools.slices import choose_frame
+from ibisagent.tools.slices import choose_frame, told_choice
 
 __all__ = ["dataset_of", "from_file", "from_folder", "from_zip"]
 
@@ -92,10 +92,12 @@ def _from_series(found: list[Series], request: Request, wanted: str | None) -> M
         raise InputError(f"{name}: got pictures of {got} in one series, expected one size; open them one by one")
     stack = stack_of(chosen.shots)
     loose = chosen.files > 1 and not stack.volumes and not stack.notes
-    notes = (*chosen.notes, *(("the pictures form no stack and are in the order of their numbers",) if loose else ()))
+    unordered = ("the pictures form no stack and are in the order of their numbers",) if loose else ()
+    notes = (*told_series(found, chosen, wanted), *chosen.notes, *unordered)
     request = replace(request, prefix=prefix, notes=notes)
     if _is_plane(stack, rest):
         return of_plane(stack, rest, request)
     count = len(stack.shots)
     number = choose_frame(rest, count, name, default=count // 2)
+    request = replace(request, notes=(*told_choice(rest, str(number), count), *request.notes))
     return of_frame(stack, stack.shots[number], None if count == 1 and rest is None else str(number), request)

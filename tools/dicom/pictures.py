@@ -17,7 +17,7 @@ from ibisagent.tools.dicom.stacks import Shot, Stack, place_of
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.grids import Grid, Spacing, VolumeGrid
 from ibisagent.tools.images import MedicalImage
-from ibisagent.tools.slices import choose_plane
+from ibisagent.tools.slices import choose_plane, told_choice
 from ibisagent.tools.volumes import axes_of
 from ibisagent.tools.window import compact
 
@@ -126,7 +126,12 @@ def of_plane(stack: Stack, wanted: str | None, request: Request) -> MedicalImage
     column, row = (edges[order[axis]] for axis in range(3) if axis != plane.axis)
     unnamed = plane.volume is not None and "@" not in (wanted or "")
     several = f"the first of {len(stack.volumes)} volumes; name another by slice={plane}"
-    notes = (*stack.notes, *spacing_of(head)[1], *((several,) if unnamed else ()))
+    notes = (
+        *told_choice(wanted, str(plane), lengths[plane.axis]),
+        *stack.notes,
+        *spacing_of(head)[1],
+        *((several,) if unnamed else ()),
+    )
     return _image(
         _turned(pixels, thin),
         None if values is None else _turned(values, thin),

@@ -22,7 +22,7 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label
 from ibisagent.tools.grids import DicomSource
 
-__all__ = ["Series", "choose_series", "frames_of", "in_folder", "in_zip"]
+__all__ = ["Series", "choose_series", "frames_of", "in_folder", "in_zip", "told_series"]
 
 _TAGS: list[BaseTag | int] = [
     Tag(keyword)
@@ -158,6 +158,13 @@ def choose_series(found: list[Series], wanted: str | None, name: str) -> tuple[S
     some = "; ".join(_told(series) for series in sorted(found, key=lambda series: series.number)[:_LISTED])
     expected = f"expected one, named as slice=NUMBER/middle: {some}"
     raise InputError(f"{name}: got {len(found)} series and slice={(wanted or '')[:40]!r}, {expected}; choose one")
+
+
+def told_series(found: list[Series], chosen: Series, wanted: str | None) -> list[str]:
+    """Say, as a picture's note, which of several series was taken where the caller named none."""
+    if len(found) == 1 or "/" in (wanted or ""):
+        return []
+    return [f"series: took {_told(chosen)}, the only one of pictures among {len(found)}; choose with slice=NUMBER/..."]
 
 
 def _told(series: Series) -> str:

@@ -9,8 +9,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from ibisagent.agent.coordinates import Frame
 from ibisagent.agent.policies.local import Encoded, Inputs
 from ibisagent.agent.policies.local.inputs import plain
+from ibisagent.tools.errors import InputError
 from ibisagent.training.sft.samples import Sample, Samples
 
 __all__ = ["IGNORED", "Collator", "Learned", "Rope", "learned"]
@@ -35,7 +37,11 @@ class Learned:
 
 
 def learned(sample: Sample, inputs: Inputs) -> Learned:
-    """Encode a sample; its prompt carries no loss, nor does the action of a mistake."""
+    """Encode a sample; its prompt carries no loss, nor does the action of a mistake.
+
+    `InputError` where its numbers are pixels of a picture that the model sees at another size.
+    """
+    _require_seen(sample.frame, inputs)
     encoded = inputs.encode(sample.conversation)
     reply = inputs.reply_ids(sample.reply)
     labels = list(reply)
@@ -43,6 +49,16 @@ def learned(sample: Sample, inputs: Inputs) -> Learned:
         kept = _thought(sample.reply, inputs)
         labels = [*labels[:kept], *[IGNORED] * (len(labels) - kept)]
     return Learned(encoded, [*encoded.ids, *reply], [IGNORED] * len(encoded.ids) + labels, len(encoded.ids))
+
+
+def _require_seen(frame: Frame, inputs: Inputs) -> None:
+    size = (frame.height or 1, frame.width or 1)
+    seen = inputs.resizing.size(*size)
+    if frame.profile == "pixels" and seen != size:
+        raise InputError(
+            f"got clicks in pixels of pictures of {size[1]} x {size[0]}, which this model sees at "
+            f"{seen[1]} x {seen[0]}; make the trajectories with its own processor, or in other coordinates"
+        )
 
 
 def _thought(reply: str, inputs: Inputs) -> int:

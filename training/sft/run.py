@@ -133,7 +133,7 @@ def _opened(plan: Plan, start: Path) -> tuple[Any, Inputs]:
     square = read_profile(start).get("square")
     model, inputs = open_model(start, square=square, dtype=getattr(torch, plan.dtype), **attention)
     if plan.max_pixels:
-        inputs.pictures.size["longest_edge"] = plan.max_pixels
+        inputs.limit(plan.max_pixels)
     if plan.freeze_vision:
         model.model.visual.requires_grad_(False)
     return model, inputs

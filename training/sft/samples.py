@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.agent.config import LoopConfig
+from ibisagent.agent.coordinates import Frame
 from ibisagent.agent.parts import Parts
 from ibisagent.agent.prompting import PromptSet, Said
 from ibisagent.agent.replay import config_of
@@ -23,6 +24,7 @@ from ibisagent.training.states import Before, parts_of, states_of
 
 __all__ = ["Mistakes", "Place", "Sample", "Samples"]
 
+_SIZES = ("picture_side", "enlarge", "coordinates", "resizing")  # settings that a picture's size follows from
 Mistakes = Literal["mask", "correct"]
 """What is learned where a reply has a teacher's beside it: its own thought without the action, or the teacher's."""
 
@@ -45,7 +47,8 @@ class Sample:
     """What the policy is shown, and the reply that it learns.
 
     ``action_counts``: the tokens of the action carry loss, as those of the thought do; not so those of a mistake.
-    ``mask``: (H, W) bool, the one that is shown; ``truth``: the target's, None where the run had none.
+    ``mask``: (H, W) bool, the one that is shown; ``truth``: the target's, None where the run had none; ``frame``: in
+    which the reply's numbers are written.
     """
 
     conversation: list[Said]
@@ -53,6 +56,7 @@ class Sample:
     action_counts: bool
     mask: NDArray[np.bool_]
     truth: NDArray[np.bool_] | None
+    frame: Frame
 
     @property
     def refuses(self) -> bool:
@@ -103,6 +107,7 @@ class Samples:
             action_counts=self._mistakes == "correct" or before.step.completion.get("label") is None,
             mask=observation.mask,
             truth=decode(record.truth) if record.truth is not None else None,
+            frame=observation.frame,
         )
 
     def texts_of(self, index: int) -> Iterator[str]:
@@ -170,12 +175,12 @@ def _picture(record: Trajectory, path: Path) -> Path:
 
 def _shown(record: Trajectory, mistakes: Mistakes) -> Iterable[str | None]:
     """Name what is shown at each reply; None where nothing is to be learned."""
-    mask = record.start
+    mask, sizes = record.start, [record.config.get(each) for each in _SIZES]
     for step in record.steps:
         if step.reply is not None:
             taught = mistakes == "correct" and step.completion.get("label") is not None
             learned = step.by == "policy" and (step.action is not None or taught)
-            yield f"{record.image['sha']} {rle_key(mask)} {record.config['picture_side']}" if learned else None
+            yield f"{record.image['sha']} {rle_key(mask)} {sizes}" if learned else None
         mask = step.mask
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ibisagent.agent.prompting import Said
+from ibisagent.agent.resizing import Resizing
 
 __all__ = ["Encoded", "Inputs", "plain"]
 
@@ -51,6 +52,14 @@ class Inputs:
         tokenizer.padding_side = "left"
         return cls(tokenizer, Qwen2VLImageProcessorPil.from_pretrained(folder), square=square)
 
+    @property
+    def resizing(self) -> Resizing:
+        """Tell the sizes at which pictures are seen."""
+        held, size = self.pictures, self.pictures.size
+        return Resizing(
+            held.patch_size * held.merge_size, size["shortest_edge"], size["longest_edge"], square=self.square
+        )
+
     def limit(self, most: int) -> None:
         """Let no picture have more than ``most`` pixels; larger ones are shrunk."""
         least = self.pictures.size["shortest_edge"]
@@ -82,10 +91,15 @@ class Inputs:
         return patches
 
     def _patchified(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        if self.square is not None and picture.shape[:2] != (self.square, self.square):
-            picture = np.asarray(Image.fromarray(picture).resize((self.square,) * 2, Image.Resampling.BILINEAR))
+        rows, columns = self.resizing.size(*picture.shape[:2])
+        if picture.shape[:2] != (rows, columns):
+            way = Image.Resampling.BICUBIC if self.square is None else Image.Resampling.BILINEAR
+            picture = np.asarray(Image.fromarray(picture).resize((columns, rows), way))
         out = self.pictures(
-            images=[picture.transpose(2, 0, 1)], input_data_format="channels_first", return_tensors="np"
+            images=[picture.transpose(2, 0, 1)],
+            do_resize=False,
+            input_data_format="channels_first",
+            return_tensors="np",
         )
         return np.asarray(out["pixel_values"], np.float32), np.asarray(out["image_grid_thw"], np.int64)
 

@@ -13,6 +13,7 @@ from ibisagent.agent.policies.local.batching import Batcher
 from ibisagent.agent.policies.local.inputs import Inputs
 from ibisagent.agent.policies.local.processing import ProcessorInputs
 from ibisagent.agent.prompting import PromptSet, load_prompts
+from ibisagent.agent.resizing import Resizing
 
 __all__ = ["LONGEST", "LocalPolicy"]
 
@@ -58,6 +59,11 @@ class LocalPolicy(SyncPolicy):
         told = model.generation_config.eos_token_id
         self._ends = {inputs.tokenizer.eos_token_id, *(told if isinstance(told, list) else [told])}
         self._one = threading.Lock()  # the model keeps the positions of its last call
+
+    @property
+    def resizing(self) -> Resizing:
+        """Tell the sizes at which the model sees its pictures."""
+        return self.inputs.resizing
 
     def act(self, observation: Observation) -> Completion:
         """Reply to one observation, in one call of the model with those that other threads ask about meanwhile."""

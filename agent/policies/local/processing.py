@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ibisagent.agent.prompting import Said
+from ibisagent.agent.resizing import Resizing
+from ibisagent.tools.errors import InputError
 
 __all__ = ["ProcessorInputs", "Rendered"]
 
@@ -24,8 +26,14 @@ class ProcessorInputs:
     """The processor of a model folder (`AutoProcessor`), of a family that shows pictures by marks in its template."""
 
     def __init__(self, processor: Any) -> None:
-        """Take a processor with a chat template; conversations are padded on the left."""
+        """Take a processor with a chat template; conversations are padded on the left.
+
+        One that would cut the margins of a picture off, as CLIP's does, is made to stretch the whole of it instead.
+        """
         self.processor, self.tokenizer = processor, processor.tokenizer
+        self._pictures = processor.image_processor
+        if getattr(self._pictures, "do_center_crop", False):
+            self._pictures.do_center_crop, self._pictures.size = False, self._pictures.crop_size
         self.tokenizer.padding_side = "left"
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
@@ -39,6 +47,20 @@ class ProcessorInputs:
 
         opener: Any = AutoProcessor
         return cls(opener.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
+
+    @property
+    def resizing(self) -> Resizing:
+        """Tell the sizes at which pictures are seen; `InputError` where the processor does not tell them."""
+        held, size = self._pictures, dict(self._pictures.size)
+        if type(held).__name__.startswith("Qwen2VL"):
+            most = min(size["longest_edge"], self._most or size["longest_edge"])
+            return Resizing(held.patch_size * held.merge_size, min(size["shortest_edge"], most), most)
+        if size.get("height") and size["height"] == size.get("width"):
+            return Resizing(multiple=1, least=1, most=size["height"] ** 2, square=size["height"])
+        raise InputError(
+            f"coordinates 'pixels': got {type(held).__name__}, which does not tell the size that its model sees; "
+            "choose coordinates=unit or thousand"
+        )
 
     def limit(self, most: int) -> None:
         """Let no picture have more than ``most`` pixels; larger ones are shrunk."""
