@@ -10,8 +10,9 @@ import numpy as np
 
 from ibisagent.agent.actions import to_plain
 from ibisagent.agent.parts import Parts, as_prompt
+from ibisagent.agent.stores import ImageStore
 from ibisagent.tools.images import MedicalImage
-from ibisagent.tools.masks import encode, read_mask, rle_key
+from ibisagent.tools.masks import encode, rle_key
 
 __all__ = ["admit", "asked"]
 
@@ -42,9 +43,9 @@ def _mask(given: Any) -> Any:
     return os.fspath(given) if isinstance(given, os.PathLike) else given
 
 
-def asked(plain: Mapping[str, Any], image: MedicalImage) -> str:
+def asked(plain: Mapping[str, Any], image: MedicalImage, images: ImageStore) -> str:
     """Hash what an admitted input asks of an image, by content: the same question is the same run."""
     given = plain.get("initial_mask")
-    mask = rle_key(encode(read_mask(given, image))) if given is not None else None
+    mask = rle_key(encode(images.read_mask(given, image))) if given is not None else None
     question = [image.sha, plain.get("request"), plain.get("kind"), mask, plain.get("prompts")]
     return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]

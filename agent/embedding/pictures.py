@@ -8,6 +8,7 @@ from typing import Any
 
 from ibisagent.agent.stores import ImageStore
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.grids import Mask
 from ibisagent.tools.images import MedicalImage, open_image
 from ibisagent.tools.roots import below
 
@@ -44,6 +45,11 @@ class Pictures(ImageStore):
             known = ", ".join(sorted(self._root)[:20])
             raise InputError(f"image: got {name[:80]!r}, expected one of {known}; choose one of them")
         return self._root[name]
+
+    def read_mask(self, source: Any, image: MedicalImage) -> Mask:
+        """Read an initial mask of ``image``, (H, W) bool; text and paths are names, as an image's are."""
+        named = isinstance(source, str | os.PathLike)
+        return super().read_mask(self.source(os.fspath(source)) if named else source, image)
 
     def _reopen(self, reference: dict[str, Any]) -> MedicalImage:
         name, sha = reference.get("uri"), reference.get("sha")

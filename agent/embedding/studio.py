@@ -22,9 +22,10 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from ibisagent.agent.config import preset
+from ibisagent.agent.embedding.apologies import apology
 from ibisagent.agent.embedding.pictures import Pictures
 from ibisagent.agent.embedding.running import arun, plain
-from ibisagent.agent.embedding.telling import apology, told_by
+from ibisagent.agent.embedding.telling import told_by
 from ibisagent.agent.graph import SegmentationGraph, build_graph
 from ibisagent.agent.policies import get_policy
 from ibisagent.agent.privacy import kept_here

@@ -12,7 +12,7 @@ from ibisagent.agent.steps import queued, steps_of_turn, tell
 from ibisagent.agent.stores import reference_of
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.images import MedicalImage
-from ibisagent.tools.masks import Rle, area, encode, read_mask, rle_key
+from ibisagent.tools.masks import Rle, area, encode, rle_key
 from ibisagent.tools.measure import iou
 
 __all__ = ["load", "overlay"]
@@ -27,7 +27,7 @@ def load(state: State, parts: Parts) -> Update:
     image = parts.images.open(state["image"])
     before = state.get("run")
     goes_on = before is not None and before["image"] == image.sha
-    given = _given_mask(state, image)
+    given = _given_mask(state, image, parts)
     initial = given or (state["mask"] if goes_on and area(state["mask"]) else None)
     start = initial or encode(np.zeros(image.pixels.shape[:2], np.bool_))
     run = RunInfo(
@@ -36,7 +36,7 @@ def load(state: State, parts: Parts) -> Update:
         image=image.sha,
         start=parts.store.put_mask(rle_key(start), start),
         refined=initial is not None,
-        asked=asked(state | {"initial_mask": given}, image),
+        asked=asked(state | {"initial_mask": given}, image, parts.images),
         review=parts.config.review,
         seconds=0.0,
         tokens=0,
@@ -60,9 +60,9 @@ def load(state: State, parts: Parts) -> Update:
     }
 
 
-def _given_mask(state: State, image: MedicalImage) -> Rle | None:
+def _given_mask(state: State, image: MedicalImage, parts: Parts) -> Rle | None:
     given = state.get("initial_mask")
-    return encode(read_mask(given, image)) if given is not None else None
+    return encode(parts.images.read_mask(given, image)) if given is not None else None
 
 
 def overlay(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:

@@ -13,9 +13,11 @@ from ibisagent.tools.files import atomic, label, local_path, require_writable_fo
 from ibisagent.tools.grids import Mask
 from ibisagent.tools.images import MedicalImage
 
-__all__ = ["ending_of", "require_savable", "save_mask"]
+__all__ = ["ENDINGS", "ending_of", "require_savable", "save_mask"]
 
 _ROOMS = {".png": "flat", ".json": "flat", ".nii": "nifti", ".nii.gz": "nifti", ".nrrd": "nrrd", ".dcm": "dicom_seg"}
+ENDINGS = tuple(_ROOMS)
+"""What a mask's file may end with, which says its format."""
 
 
 def save_mask(path: str | os.PathLike[str], mask: Mask, image: MedicalImage, about: About | None = None) -> None:
