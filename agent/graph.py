@@ -2,9 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from functools import partial, update_wrapper
+from functools import partial
+from inspect import signature
 from typing import Any, Literal, Self
 
+from langchain_core.runnables import RunnableConfig
+from langgraph._internal._constants import CONFIG_KEY_RUNTIME, CONFIG_KEY_TASK_ID
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
@@ -73,13 +76,22 @@ def build_graph(
 
 
 def at_once(route: Any) -> Any:
-    """Route without a pause in an async run as well: one cancelled between node and edge would resume with neither."""
+    """Route without a pause in an async run as well: one cancelled between node and edge would resume with neither.
 
-    async def aroute(*args: Any, **kwargs: Any) -> Any:
-        return route(*args, **kwargs)
+    LangGraph gives no runtime where `update_state` routes on from a node, as whoever forks a run in Studio does.
+    """
+    takes_runtime = "runtime" in signature(route).parameters
 
-    update_wrapper(aroute, route)
-    return RunnableCallable(route, aroute, name=route.__name__, trace=False)
+    def routed(state: State, config: RunnableConfig) -> Any:
+        runtime = config.get("configurable", {}).get(CONFIG_KEY_RUNTIME) or Runtime()
+        return route(state, runtime) if takes_runtime else route(state)
+
+    async def arouted(state: State, config: RunnableConfig) -> Any:
+        return routed(state, config)
+
+    for made in (routed, arouted):
+        made.__annotations__["return"] = route.__annotations__["return"]  # the names of the nodes it may go to
+    return RunnableCallable(routed, arouted, name=route.__name__, trace=False)
 
 
 def after_load(state: State) -> Literal["segment", "overlay"]:
@@ -127,6 +139,12 @@ def _end(state: State, runtime: Runtime[RunContext]) -> Literal["review", "termi
     return "review" if state["run"]["review"] and not nodes.cancelled(runtime) else "terminate"
 
 
+def _nested(args: Any, kwargs: Any) -> bool:
+    """Tell whether the graph is a node, by what follows its input: LangGraph then gives it the parent's whole state."""
+    config = kwargs.get("config", args[0] if args else None) or {}
+    return CONFIG_KEY_TASK_ID in config.get("configurable", {})
+
+
 class SegmentationGraph(CompiledStateGraph[State, RunContext, Input, Output]):
     """A compiled loop that takes pictures and arrays at its door and keeps them out of the state; ``parts`` made it."""
 
@@ -149,10 +167,10 @@ class SegmentationGraph(CompiledStateGraph[State, RunContext, Input, Output]):
 
     def stream(self, input: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Stream a run; `invoke` and `batch` come through here as well."""
-        yield from super().stream(admit(input, self.parts), *args, **kwargs)
+        yield from super().stream(admit(input, self.parts, nested=_nested(args, kwargs)), *args, **kwargs)
 
     async def astream(self, input: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         """Stream a run without blocking the event loop; `ainvoke` and `abatch` come through here as well."""
-        plain = await asyncio.to_thread(admit, input, self.parts)
+        plain = await asyncio.to_thread(admit, input, self.parts, nested=_nested(args, kwargs))
         async for chunk in super().astream(plain, *args, **kwargs):
             yield chunk

@@ -7,6 +7,7 @@ from ibisagent.tools.files import label
 
 __all__ = ["unknown"]
 
+_ALIKE = 0.7
 _SHORTEST = 3  # characters of a name that is looked for inside others
 
 
@@ -20,7 +21,7 @@ def unknown(name: object, known: Iterable[str]) -> str:
     """
     names, given = list(known), str(name)
     within = [each for each in names if len(given) >= _SHORTEST and (given in each or each in given)]
-    near = within or get_close_matches(given, names, 1)
+    near = within or get_close_matches(given, names, 1, _ALIKE)
     if not near and len(names) > 1:
         return f"{label(given)}: got an unknown name, expected one of {', '.join(names)}"
     return f"{label(given)}: got an unknown name, expected {(near or names)[0]}"

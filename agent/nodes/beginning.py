@@ -24,7 +24,7 @@ def load(state: State, parts: Parts) -> Update:
         raise InputError("request: got nothing, expected words such as 'segment the liver'")
     if not state.get("image"):
         raise InputError("image: got nothing, expected a path, an array, a picture or a MedicalImage")
-    image = parts.images.open(state["image"])
+    image = parts.images.open(parts.images.admit(state["image"]))  # a state that was edited may hold a bare name
     before = state.get("run")
     goes_on = before is not None and before["image"] == image.sha
     given = _given_mask(state, image, parts)
