@@ -36,7 +36,9 @@ def run(main: Callable[..., None], *names: str) -> None:
     try:
         if len(sys.argv) - 1 != len(names):
             takes = " ".join(names) or "without arguments"
-            raise InputError(f"got {len(sys.argv) - 1} arguments, expected {len(names)}: {Path(sys.argv[0]).name} {takes}")
+            raise InputError(
+                f"got {len(sys.argv) - 1} arguments, expected {len(names)}: {Path(sys.argv[0]).name} {takes}"
+            )
         main(*sys.argv[1:])
     except IbisError as error:
         sys.stderr.write(f"{error}\n")

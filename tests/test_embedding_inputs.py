@@ -56,7 +56,9 @@ def deep_agent(loop, asynchronous):
     return create_agent(model, [given])
 
 
-@pytest.mark.parametrize("make", [lambda loop: loop, shared_state, segmentation_node], ids=["bare", "shared", "function"])
+@pytest.mark.parametrize(
+    "make", [lambda loop: loop, shared_state, segmentation_node], ids=["bare", "shared", "function"]
+)
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_parent_with_messages_alone_is_told_what_the_loop_needs(make, asynchronous, loop):
     graph = parent(make(loop))
@@ -136,7 +138,9 @@ class Fields:
     segmentation: Any = None
 
 
-@pytest.mark.parametrize("make", [lambda loop: loop, shared_state, segmentation_node], ids=["bare", "shared", "function"])
+@pytest.mark.parametrize(
+    "make", [lambda loop: loop, shared_state, segmentation_node], ids=["bare", "shared", "function"]
+)
 @pytest.mark.parametrize("schema", [Fuller, Fields])
 def test_a_parent_s_own_keys_pass(make, schema, loop, pixels):
     expected = loop.invoke(ASKED)["mask"]

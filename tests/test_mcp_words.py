@@ -17,18 +17,22 @@ from ibisagent.agent import Box, Click, build_graph
 from ibisagent.agent.config import preset
 from ibisagent.tools.export import ENDINGS
 from ibisagent.tools.images import open_image
-from ibisagent.tools.masks import area, decode, read_mask
+from ibisagent.tools.masks import area, read_mask
 from ibisagent.tools.segmenters.memo import memo_of
+from ibisagent.ui.mcp.arguments import Format
 from ibisagent.ui.mcp.desk import Desk
 from ibisagent.ui.mcp.exporting import FORMATS, MEDIA
 from ibisagent.ui.mcp.limits import Limits
-from ibisagent.ui.mcp.server import Format, make_server
+from ibisagent.ui.mcp.server import make_server
 from ibisagent.ui.mcp.sessions import Sessions
 
 NAMED = "DOE JANE/my scan, 2: (left).png"
 NOTHING_MARKED = "clicks: got none, and no region or mask, but this server has no clicking model; give one of them."
 IMAGE = "a file under the server's roots, or a base64 data: URL"
 REMEDY = "correct it and call again."
+
+
+DEFAULT = Limits()
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ def root(tmp_path, pixels):
     return folder.resolve()
 
 
-def server(root, *, acts=False, out=None, limits=Limits()):
+def server(root, *, acts=False, out=None, limits=DEFAULT):
     """The server of ``--policy none``, without a process of its own."""
     desk = Desk(
         policy=script(STOP, STOP, STOP),

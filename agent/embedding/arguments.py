@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
+from langchain_core.tools import BaseTool
 from pydantic import ValidationError
 
 from ibisagent.tools.names import unknown
 
-__all__ = ["misfit", "strangers"]
+__all__ = ["misfit", "strangers", "strict"]
 
 _LONGEST = 60  # characters of a value
 _REMEDY = "correct it and call again"
@@ -29,6 +30,17 @@ def strangers(arguments: Iterable[str], properties: Mapping[str, Any]) -> str | 
     """Say in a line which arguments a tool does not have, by its ``properties``; None where it has them all."""
     wrong = [unknown(name, properties) for name in arguments if name not in properties]
     return _line(wrong) if wrong else None
+
+
+def strict(tool: BaseTool) -> BaseTool:
+    """Make a LangChain tool refuse arguments that it does not have, and say of wrong ones what `misfit` says."""
+    schema: Any = tool.args_schema
+    kept = {"model_config": {"extra": "forbid"}, "__module__": schema.__module__}
+    tool.args_schema = type(schema.__name__, (schema,), kept)
+    described: Any = tool.tool_call_schema
+    properties = described.model_json_schema()["properties"]
+    tool.handle_validation_error = lambda error: f"Error: {misfit(cast(ValidationError, error), properties)}."
+    return tool
 
 
 def _fault(fault: Mapping[str, Any], properties: Mapping[str, Any]) -> tuple[str, str]:

@@ -2,9 +2,11 @@
 
 The chat's message holds words and a picture: a content block with base64, a data URL, or a file's name below the root.
 Later messages without a picture go on from the mask in force. The bare loop takes `ibisagent.agent.state.Input`; its
-image is a data URL or such a name, {"uri", "slice", "window"} for a volume. Settings come from the environment: ``IBISAGENT_POLICY``
-(nano), ``IBISAGENT_SEGMENTER`` (geocut), ``IBISAGENT_PRESET`` (default), ``IBISAGENT_MAX_STEPS`` (20),
-``IBISAGENT_ROOT`` (none: no files are read) and ``IBISAGENT_LOCAL_ONLY`` (1: nothing leaves this machine).
+image is a data URL or such a name, {"uri", "slice", "window"} for a volume.
+
+Settings come from the environment: ``IBISAGENT_POLICY`` (nano), ``IBISAGENT_SEGMENTER`` (geocut),
+``IBISAGENT_PRESET`` (default), ``IBISAGENT_MAX_STEPS`` (20), ``IBISAGENT_ROOT`` (none: no files are read) and
+``IBISAGENT_LOCAL_ONLY`` (1: nothing leaves this machine).
 """
 
 import asyncio

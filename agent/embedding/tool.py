@@ -19,7 +19,7 @@ from pydantic import Field
 
 from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.embedding.apologies import apology, renamed
-from ibisagent.agent.embedding.arguments import misfit
+from ibisagent.agent.embedding.arguments import strict
 from ibisagent.agent.embedding.blocks import overlay_block
 from ibisagent.agent.embedding.pictures import Pictures
 from ibisagent.agent.embedding.running import Write, arun, plain, run
@@ -115,18 +115,16 @@ def segmentation_tool(
             ended = await arun(graph, start, _context(runtime), _writer(runtime), _number(runtime))
             return await asyncio.to_thread(desk.finish, ended)
 
-    tool = StructuredTool.from_function(
-        call,
-        acall,
-        name=name,
-        description=description,
-        response_format="content_and_artifact",
-        handle_tool_error=True,
+    return strict(
+        StructuredTool.from_function(
+            call,
+            acall,
+            name=name,
+            description=description,
+            response_format="content_and_artifact",
+            handle_tool_error=True,
+        )
     )
-    tool.args_schema = _strict(tool.args_schema)
-    properties = tool.tool_call_schema.model_json_schema()["properties"]
-    tool.handle_validation_error = lambda error: f"Error: {misfit(error, properties)}."
-    return tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +208,6 @@ def _apologising(image: str) -> Iterator[None]:
     except Exception as error:
         _LOG.debug("a call of the segmentation tool failed", exc_info=True)
         raise ToolException(apology(error, image)) from error
-
-
-def _strict(schema: Any) -> Any:
-    """Make the model of a call's arguments one that refuses those that it does not have."""
-    return type(schema.__name__, (schema,), {"model_config": {"extra": "forbid"}, "__module__": __name__})
 
 
 def _messages(runtime: Any) -> list[Any]:

@@ -34,8 +34,8 @@ _MARKED = "Segment what is marked."
 class Asked:
     """What a client asks to have segmented: an image's path or data URL, and words, marks, or both.
 
-    ``region``: (x0, y0, x1, y1) in [0, 1] of the displayed picture; ``clicks``: (x, y) each, or (x, y, 0) for one beside
-    the target. ``mask``: to refine, a path, COCO run lengths, or the handle of an earlier session.
+    ``region``: (x0, y0, x1, y1) in [0, 1] of the displayed picture; ``clicks``: (x, y) each, or (x, y, 0) for one
+    beside the target. ``mask``: to refine, a path, COCO run lengths, or the handle of an earlier session.
     """
 
     image: str

@@ -14,8 +14,8 @@ from ibisagent.agent.overlay import overlay
 from ibisagent.agent.state import State
 from ibisagent.agent.trajectory import trajectory
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import atomic
 from ibisagent.tools.export import ENDINGS
+from ibisagent.tools.files import atomic
 from ibisagent.tools.masks import decode, require_savable, save_mask
 from ibisagent.tools.roots import root_of
 from ibisagent.ui.folder import about, make_folder
@@ -50,9 +50,8 @@ MEDIA = {
 def require(session: Session, name: str) -> None:
     """Refuse with `InputError` a format that the session's image has no place for."""
     if name not in ("overlay.png", "trajectory.json"):
-        with TemporaryDirectory() as folder:
-            with _named(name):
-                require_savable(Path(folder) / name, session.image)
+        with TemporaryDirectory() as folder, _named(name):
+            require_savable(Path(folder) / name, session.image)
 
 
 def content(session: Session, state: State, name: str, roots: Sequence[Path]) -> bytes:

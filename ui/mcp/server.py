@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, redirect_stdout
 from sys import stderr
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from mcp.server.fastmcp import Context, FastMCP
 from mcp.server.fastmcp.exceptions import ResourceError, ToolError
@@ -17,6 +17,18 @@ from ibisagent.agent.embedding.apologies import apology
 from ibisagent.agent.embedding.telling import Told
 from ibisagent.tools.errors import IbisError, InputError
 from ibisagent.tools.measure import describe
+from ibisagent.ui.mcp.arguments import (
+    Clicks,
+    Formats,
+    Handle,
+    Mask,
+    Picture,
+    Region,
+    Request,
+    Slice,
+    Spot,
+    Window,
+)
 from ibisagent.ui.mcp.desk import Asked, Desk
 from ibisagent.ui.mcp.exporting import FORMATS, MEDIA
 from ibisagent.ui.mcp.faces import PlainServer
@@ -29,31 +41,6 @@ SCHEME = "ibisagent://session"
 _INSTRUCTIONS = """Segment medical images by reasoning and clicking. `segment` gives a session; correct its mask with
 `refine`, read numbers with `measure`, get files with `export` or as resources. Not for diagnosis."""
 _log = logging.getLogger(__name__)
-
-
-Unit = Annotated[float, Field(ge=0, le=1)]
-Spot = Annotated[
-    list[Unit], Field(min_length=2, max_length=2, description="[x, y] in [0, 1] of the displayed picture.")
-]
-Region = Annotated[
-    list[Unit], Field(min_length=4, max_length=4, description="[x0, y0, x1, y1] in [0, 1] of the displayed picture.")
-]
-Clicks = Annotated[
-    list[Annotated[list[Unit], Field(min_length=2, max_length=3)]],
-    Field(
-        max_length=64,
-        description="A list of [x, y] in [0, 1] of the displayed picture; [x, y, 0] for a click beside the target.",
-    ),
-]
-Handle = Annotated[str, Field(max_length=100, description="The session's handle, as segment gave it.")]
-Format = Literal[
-    *("png", "overlay", "trajectory", "json", "nifti", "nrrd", "dicom-seg"),
-    *(".png", ".json", ".nii", ".nii.gz", ".nrrd", ".dcm"),
-]
-Formats = Annotated[
-    list[Format],
-    Field(min_length=1, max_length=len(FORMATS), description=f"A list of one or more of {', '.join(FORMATS)}."),
-]
 
 
 class Segmented(BaseModel):
@@ -105,24 +92,13 @@ def _add_segment(server: FastMCP[Any], desk: Desk) -> None:
     @server.tool(annotations=ToolAnnotations(title="Segment a medical image", readOnlyHint=True, openWorldHint=False))
     async def segment(
         context: Context[Any, Any, Any],
-        image: Annotated[str, Field(description="A file under the server's roots, or a base64 data: URL.")],
-        request: Annotated[
-            str | None,
-            Field(
-                max_length=2000,
-                description="At most 2000 characters of words that say what to segment, or none with clicks or a region.",
-            ),
-        ] = None,
+        image: Picture,
+        request: Request | None = None,
         region: Region | None = None,
         clicks: Clicks | None = None,
-        mask: Annotated[
-            str | dict[str, Any] | None,
-            Field(description="A mask to refine: an earlier session's handle, a file, or COCO run lengths."),
-        ] = None,
-        slice: Annotated[
-            str | None, Field(max_length=100, description="A slice, such as 12, axial:12 or coronal:middle.")
-        ] = None,
-        window: Annotated[str | None, Field(max_length=100, description="A CT window: liver, or 40,400.")] = None,
+        mask: Mask | None = None,
+        slice: Slice | None = None,
+        window: Window | None = None,
     ) -> Annotated[CallToolResult, Segmented]:
         """Segment what the request names, or a box and clicks mark; begins a session and tells what was found where."""
         with _in_words(image):
