@@ -1,8 +1,11 @@
 """The graph: every node, every edge, and the door that turns a caller's input into plain state."""
 
-from functools import partial, update_wrapper
+from functools import partial
+from inspect import signature
 from typing import Any, Literal
 
+from langchain_core.runnables import RunnableConfig
+from langgraph._internal._constants import CONFIG_KEY_RUNTIME
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Checkpointer
@@ -72,13 +75,22 @@ def build_graph(
 
 
 def at_once(route: Any) -> Any:
-    """Route without a pause in an async run as well: one cancelled between node and edge would resume with neither."""
+    """Route without a pause in an async run as well: one cancelled between node and edge would resume with neither.
 
-    async def aroute(*args: Any, **kwargs: Any) -> Any:
-        return route(*args, **kwargs)
+    LangGraph gives no runtime where `update_state` routes on from a node, as whoever forks a run in Studio does.
+    """
+    takes_runtime = "runtime" in signature(route).parameters
 
-    update_wrapper(aroute, route)
-    return RunnableCallable(route, aroute, name=route.__name__, trace=False)
+    def routed(state: State, config: RunnableConfig) -> Any:
+        runtime = config.get("configurable", {}).get(CONFIG_KEY_RUNTIME) or Runtime()
+        return route(state, runtime) if takes_runtime else route(state)
+
+    async def arouted(state: State, config: RunnableConfig) -> Any:
+        return routed(state, config)
+
+    for made in (routed, arouted):
+        made.__annotations__["return"] = route.__annotations__["return"]  # the names of the nodes it may go to
+    return RunnableCallable(routed, arouted, name=route.__name__, trace=False)
 
 
 def after_load(state: State) -> Literal["segment", "overlay"]:

@@ -11,8 +11,9 @@ from typing import Any
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.errors import InputError, StoreError
 from ibisagent.tools.files import atomic, label
+from ibisagent.tools.grids import Mask
 from ibisagent.tools.images import MedicalImage, Spacing, open_image
-from ibisagent.tools.masks import Rle
+from ibisagent.tools.masks import Rle, read_mask
 from ibisagent.tools.plain import plain
 
 __all__ = ["ImageStore", "RunStore"]
@@ -103,6 +104,10 @@ class ImageStore:
         """Open a reference; `InputError` when its file is gone or no longer has the pixels of its hash."""
         held = self._images.peek(_key(reference))
         return held if held is not None else self._reopen(reference)
+
+    def read_mask(self, source: Any, image: MedicalImage) -> Mask:
+        """Read an initial mask of ``image``, (H, W) bool; see `ibisagent.tools.masks.read_mask` for what it may be."""
+        return read_mask(source, image)
 
     def _reopen(self, reference: dict[str, Any]) -> MedicalImage:
         uri, sha = reference.get("uri"), reference.get("sha")

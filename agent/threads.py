@@ -71,7 +71,7 @@ def _taken_up(
 def _same(graph: SegmentationGraph, start: Any, state: State) -> bool:
     plain = admit(start, graph.parts)
     image = graph.parts.images.open(plain.get("image") or state["image"])
-    return asked(plain, image) == state["run"]["asked"]
+    return asked(plain, image, graph.parts.images) == state["run"]["asked"]
 
 
 def intervene(

@@ -3,7 +3,7 @@
 
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
-from scripted import Scripted, calls, scan
+from scripted import Scripted, calls, run, scan
 
 from ibisagent.agent.embedding import segmentation_tool
 
@@ -30,4 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

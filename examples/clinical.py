@@ -1,7 +1,7 @@
 """Study in; plan, segment, measure, draft; a person confirms; files and a report out: `clinical.py ROOT STUDY OUT`."""
+# ruff: noqa: D101, D103, T201
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +9,25 @@ from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import StateGraph
 from langgraph.types import Command, interrupt
-from scripted import Scripted
+from scripted import Scripted, run
 
 from ibisagent.agent import build_graph
 from ibisagent.agent.embedding import Pictures, Targets, fan_out
+from ibisagent.tools.files import require_writable_folder
+from ibisagent.tools.grids import VolumeGrid
 from ibisagent.tools.masks import About, decode, save_mask
 from ibisagent.tools.measure import describe
 
 PLANNER = Scripted(replies=[AIMessage('{"slice": "middle", "targets": ["liver"]}'), AIMessage("The liver is normal.")])
 
 
-class Case(Targets, total=False):  # noqa: D101
+class Case(Targets, total=False):
     study: str
     question: str
     finding: dict[str, Any]
 
 
-def clinical(planner: Any, loop: Any, out: Path, **options: Any) -> Any:  # noqa: D103
+def clinical(planner: Any, loop: Any, out: Path, **options: Any) -> Any:
     def plan(case: Case) -> Any:
         said = json.loads(planner.invoke(f"{case['question']} Which slice, which targets? Answer in JSON.").text)
         return {"image": {"uri": case["study"], "slice": said["slice"]}, "targets": said["targets"]}
@@ -41,7 +43,9 @@ def clinical(planner: Any, loop: Any, out: Path, **options: Any) -> Any:  # noqa
 
     def export(case: Case) -> Any:
         image, found = loop.parts.images.open(case["image"]), case["segmentations"]
-        files = {name: f"{name}{'.dcm' if image.grid.sources else '.nii.gz'}" for name in found if found[name]["found"]}
+        placed = ".nii.gz" if isinstance(image.grid, VolumeGrid) else ".png"
+        ending = ".dcm" if image.grid.sources else placed
+        files = {name: f"{name}{ending}" for name in found if found[name]["found"]}
         for name, file in files.items():
             save_mask(out / file, decode(case["labels"]["rles"][name]), image, About(target=name))
         (out / "report.json").write_text(json.dumps(case["finding"] | {"files": files}))
@@ -51,9 +55,13 @@ def clinical(planner: Any, loop: Any, out: Path, **options: Any) -> Any:  # noqa
     return StateGraph(Case).add_sequence(nodes).set_entry_point("plan").compile(**options)
 
 
-if __name__ == "__main__":
-    root, study, out = sys.argv[1:]  # a folder of studies, one of them, and a folder to write to
+def main(root: str, study: str, out: str) -> None:
+    require_writable_folder(out)
     loop = build_graph("centre", "geocut", images=Pictures(root))  # "nano", or a model of yours, in place of "centre"
     graph, thread = clinical(PLANNER, loop, Path(out), checkpointer=InMemorySaver()), {"configurable": {"thread_id": 1}}
     for said in ({"study": study, "question": "Is the liver enlarged?"}, Command(resume="accept")):
-        print(graph.invoke(said, thread)["finding"])  # noqa: T201
+        print(graph.invoke(said, thread)["finding"])
+
+
+if __name__ == "__main__":
+    run(main, "ROOT", "STUDY", "OUT")  # a folder of studies, one of them, and a folder to write to

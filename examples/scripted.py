@@ -1,11 +1,15 @@
 """A chat model that says what it was given to say: it stands in for yours, so that the examples run offline."""
 
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
+from ibisagent.tools.errors import IbisError, InputError
 from ibisagent.training.phantoms import draw
 
 
@@ -25,6 +29,20 @@ class Scripted(BaseChatModel):
     @property
     def _llm_type(self) -> str:
         return "scripted"
+
+
+def run(main: Callable[..., None], *names: str) -> None:
+    """Call an example with the command line's arguments, by their names; what is wrong is a line and exit code 2."""
+    try:
+        if len(sys.argv) - 1 != len(names):
+            takes = " ".join(names) or "without arguments"
+            raise InputError(
+                f"got {len(sys.argv) - 1} arguments, expected {len(names)}: {Path(sys.argv[0]).name} {takes}"
+            )
+        main(*sys.argv[1:])
+    except IbisError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(error.exit_code) from None
 
 
 def calls(*calls: tuple[str, dict[str, Any]], words: str = "") -> AIMessage:

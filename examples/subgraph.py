@@ -4,7 +4,7 @@
 from typing import Any
 
 from langgraph.graph import START, StateGraph
-from scripted import scan
+from scripted import run, scan
 from typing_extensions import TypedDict
 
 from ibisagent.agent import build_graph
@@ -45,4 +45,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -5,7 +5,7 @@ from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.tools import BaseTool, tool
-from scripted import Scripted, calls, scan
+from scripted import Scripted, calls, run, scan
 
 from ibisagent.agent.embedding import segmentation_tool
 
@@ -46,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,4 +1,4 @@
-"""The examples: each under 60 lines, each runs, and the clinical one writes what it says."""
+"""The examples: each under 70 lines, each runs, and the clinical one writes what it says."""
 
 import json
 import runpy
@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from parents import Scripted
+from PIL import Image
 from pydicom.uid import generate_uid
 from scans import series
 
@@ -38,11 +39,43 @@ def study(tmp_path, pixels):
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_an_example_is_short_and_runs(path, study, monkeypatch, capsys):
-    assert len(path.read_text().splitlines()) < 60
+    assert len(path.read_text().splitlines()) < 70
     arguments = [str(study / "studies"), "head.nii.gz", str(study / "out")] if path.stem == "clinical" else []
     monkeypatch.setattr("sys.argv", [str(path), *arguments])
     runpy.run_path(str(path), run_name="__main__")
     assert bool(capsys.readouterr().out) == (path.stem != "scripted")
+
+
+@pytest.mark.parametrize(
+    ("stem", "arguments", "line"),
+    [
+        ("clinical", [], "got 0 arguments, expected 3: clinical.py ROOT STUDY OUT"),
+        ("clinical", ["studies", "none.nii.gz", "out"], "none.nii.gz: got a path with no file"),
+        ("clinical", ["studies", "head.nii.gz", "none"], "none: got no such folder"),
+        ("clinical", ["studies", "../head.nii.gz", "out"], "path: got one outside the folders"),
+        *[(path.stem, ["x"], "got 1 arguments, expected 0: ") for path in EXAMPLES.glob("[!cs]*.py")],
+        ("supervisor", ["x"], "got 1 arguments, expected 0: "),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(stem, arguments, line, study, monkeypatch, capsys):
+    monkeypatch.chdir(study)
+    monkeypatch.setattr("sys.argv", [f"{stem}.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(EXAMPLES / f"{stem}.py"), run_name="__main__")
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.count("\n") == 1
+    assert line in said
+
+
+def test_a_picture_without_a_place_is_written_as_one(study, pixels):
+    Image.fromarray(pixels).save(study / "studies" / "scan.png")
+    graph = clinical(study, PLAN, "As usual.")
+    graph.invoke({"study": "scan.png", "question": QUESTION}, THREAD)
+    ended = graph.invoke(Command(resume="accept"), THREAD)
+    for target, file in ended["finding"]["files"].items():
+        written = np.asarray(Image.open(study / "out" / file)) > 0
+        assert np.array_equal(written, decode(ended["labels"]["rles"][target]))
 
 
 def clinical(study, *replies, policy="centre"):

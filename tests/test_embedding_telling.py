@@ -1,7 +1,9 @@
 """What is told of a mask: only what is known, in words that a language model can use."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -118,7 +120,7 @@ def test_a_run_that_waits_is_measured_as_it_is_now(pixels):
         (InputError("image 7 DOE.png: got an empty file, expected one"), "the file: got an empty file"),
         (InputError("request: got nothing, expected words"), "request: got nothing, expected words"),
         (InputError("policy 'hf:/data/DOE': got no folder"), "policy 'hf:...': got no folder"),
-        (MissingExtra.of("torch", "models"), "pip install 'ibisagent[models]'"),
+        (MissingExtra.of("torch", "models"), "pip install '.[models]'"),
         (StoreError("run store: /data/DOE"), "could not be stored"),
         (TimeoutError("/data/DOE"), "did not answer in time"),
         (ConnectionRefusedError("/data/DOE"), "cannot be reached"),
@@ -138,6 +140,26 @@ def test_an_apology_is_a_line_without_names(error, words):
 def test_what_the_caller_named_stands_for_the_file():
     fault = InputError("/data/DOE.png: got an empty file, expected a readable file; check the path")
     assert apology(fault, "scan 1") == "Error: scan 1: got an empty file, expected a readable file; check the path."
+
+
+@pytest.mark.parametrize("given", ["scan 1", "/pictures/a b: c, (2).png", r"C:\\scans\\a b.dcm"])
+def test_what_the_caller_named_is_told_whole(given):
+    fault = InputError("/data/DOE.png: got /data/x, expected a readable file; check the path")
+    assert apology(fault, given) == f"Error: {given}: got ..., expected a readable file; check the path."
+
+
+def faults():
+    """The heads of errors that begin with a word and go on as those of a file do."""
+    root = Path(embedding.__file__).parents[2]
+    for path in (path for folder in ("agent", "tools", "ui/mcp") for path in (root / folder).rglob("*.py")):
+        yield from re.findall(r"""InputError\(f?["']([a-z ]+): (?:got|could not be|not a)""", path.read_text())
+
+
+def test_an_argument_s_fault_is_not_told_of_a_file():
+    heads = set(faults())
+    assert {"image", "request", "targets", "label map"} <= heads
+    for head in heads - {"path"}:
+        assert apology(InputError(f"{head}: got x, expected y"), "scan.png") == f"Error: {head}: got x, expected y."
 
 
 def test_every_public_name_can_be_had_and_others_cannot():

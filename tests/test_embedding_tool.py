@@ -108,8 +108,8 @@ def test_a_failing_segmenter_leaves_the_mask_before(root):
         ({"request": " "}, "request: got nothing"),
         ({"region": [0.5, 0.5, 0.1, 0.1]}, "empty box"),
         ({"region": [0, 0, 2, 1]}, "expected a number in [0, 1]"),
-        ({"region": [0.5]}, "region: List should have at least 4 items"),
-        ({"request": 3}, "request: Input should be a valid string"),
+        ({"region": [0.5]}, "region: got [0.5], expected a box around it: [x0, y0, x1, y1] from 0 to 1"),
+        ({"request": 3}, "request: got 3, expected words that say what to segment"),
         ({"mask": "0123456789abcdef"}, "mask: got a mask reference that is not known here"),
         ({"mask": "../../etc/passwd"}, "outside the folders"),
         ({"slice": "axial:3"}, "slice"),
@@ -137,7 +137,7 @@ def test_wrong_calls_come_back_as_a_line(asked, words, root):
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (MissingExtra.of("torch", "models"), "pip install 'ibisagent[models]'"),
+        (MissingExtra.of("torch", "models"), "pip install '.[models]'"),
         (StoreError("run store: no space on /data/DOE"), "could not be stored"),
         (OSError(28, "No space left on device", "/data/DOE"), "No space left on device"),
         (KeyError("/data/DOE"), "something inside failed (KeyError)"),

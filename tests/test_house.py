@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from ibisagent.tools.errors import install_hint
+
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("tools", "agent", "training", "evals", "ui")
 MAY_IMPORT = {
@@ -104,6 +106,20 @@ def test_no_machine_path_or_registry_host_in_the_tree():
 def _file(name):
     path = ROOT / name
     return path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+
+
+def test_a_hint_to_install_an_extra_names_one_and_the_clone():
+    """No index has the project: what is told to be installed by its name would be somebody else's, or nothing."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    told = r"""(?:install_hint\(|MissingExtra\.require\(|MissingExtra\.of\([^,]+, )["'](\w+)["']"""
+    named = set()
+    for path in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")):
+        text = path.read_text()
+        assert "ibisagent[" not in text, path.relative_to(ROOT)
+        assert "pip install ibisagent" not in text, path.relative_to(ROOT)
+        named |= set(re.findall(told, text))
+    assert {"models", "medical", "serve"} <= named <= extras.keys()
+    assert install_hint("models") == "pip install '.[models]'"
 
 
 def test_the_readme_s_python_runs(tmp_path, monkeypatch):

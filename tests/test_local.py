@@ -344,7 +344,9 @@ def test_a_load_leaves_transformers_as_loud_as_it_was(monkeypatch):
 @pytest.mark.parametrize("name", ["nano", "hf:owner/model"])
 def test_without_the_extra_it_is_named(name, module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingExtra, match=rf"{module} is not installed; run: pip install 'ibisagent\[models\]'"):
+    with pytest.raises(
+        MissingExtra, match=rf"{module} is not installed; run in a clone of ibisagent: pip install '.\[models\]'"
+    ):
         get_policy(name)
 
 

@@ -162,7 +162,7 @@ def test_a_client_is_told_so(root, tmp_path):
         assert wrong[name] in words
         assert "Traceback" not in words
         assert str(tmp_path) not in words
-    assert all(words.startswith("Error executing tool segment: mask: ") for words in masks)
+    assert all(words.startswith("mask: ") for words in masks)
     assert [("outside" in words, "MiB" in words) for words in masks] == [(True, False)] * 2 + [
         (False, True),
         (False, False),

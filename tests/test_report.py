@@ -315,7 +315,9 @@ def test_an_unfinished_evaluation_keeps_its_old_report(copy, file, text):
 @pytest.mark.parametrize("module", ["jinja2", "matplotlib"])
 def test_a_missing_extra_is_named(out, monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingExtra, match=rf"{module} is not installed; run: pip install 'ibisagent\[eval\]'"):
+    with pytest.raises(
+        MissingExtra, match=rf"{module} is not installed; run in a clone of ibisagent: pip install '.\[eval\]'"
+    ):
         write_report(out)
 
 

@@ -350,7 +350,7 @@ def test_without_the_extra_it_is_named(data, tmp_path, monkeypatch):
     command = ["train", "sft", "--config", "nano", "--data", str(data), "--out", str(tmp_path / "out")]
     error = CliRunner().invoke(app, command).exception
     assert isinstance(error, MissingExtra)
-    assert str(error) == "trl is not installed; run: pip install 'ibisagent[train]'"
+    assert str(error) == "trl is not installed; run in a clone of ibisagent: pip install '.[train]'"
 
 
 # What ships

@@ -126,6 +126,36 @@ def test_the_a2a_face_answers_in_words(served, pixels, expected):
     assert task["values"]["segmentation"]["rle"] == expected
 
 
+def test_the_bare_loop_s_states_are_seen_and_forked(served, expected):
+    client, _ = served
+    ids = {one["graph_id"] for one in client.post("/assistants/search", json={}).json()}
+    assert ids == {"ibisagent", "loop"}
+    thread = client.post("/threads", json={}).json()["thread_id"]
+    run = f"/threads/{thread}/runs/wait"
+    asked = {"assistant_id": "loop", "input": {"image": "scan.png", "request": REQUEST}}
+    ended = client.post(run, json=asked).json()
+    assert ended["mask"] == expected
+    history = client.post(f"/threads/{thread}/history", json={"limit": 100}).json()
+    seen = {state["next"][0] for state in history if state["next"]}
+    assert {"load", "overlay", "reason", "parse", "segment", "terminate"} <= seen
+
+    before = [state for state in history if state["next"] == ["segment"]][-1]
+    [waiting] = before["values"]["queue"]
+    edited = {"queue": [waiting | {"action": waiting["action"] | {"x": 0.9, "y": 0.1}}]}
+    update = {"values": edited, "as_node": "parse", "checkpoint": before["checkpoint"]}
+    branch = client.post(f"/threads/{thread}/state", json=update).json()["checkpoint"]
+    other = client.post(run, json={"assistant_id": "loop", "input": None, "checkpoint": branch}).json()
+    assert other["steps"][0]["action"]["x"] == 0.9
+    assert other["steps"][0]["mask"] != ended["steps"][0]["mask"]
+
+
+def test_the_bare_loop_says_what_it_needs(served):
+    client, _ = served
+    asked = {"assistant_id": "loop", "input": {"messages": [{"role": "user", "content": REQUEST}]}}
+    answer = client.post("/runs/wait", json=asked).json()
+    assert "got a state without image and request (keys: messages)" in answer["__error__"]["message"]
+
+
 def test_nothing_was_sent_to_another_machine(served):
     """Last: after everything above, and after the server has had time for what it does in the background."""
     client, watch = served

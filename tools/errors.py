@@ -10,6 +10,13 @@ IbisError(Exception)
 
 from importlib.util import find_spec
 
+__all__ = ["IbisError", "InputError", "MissingExtra", "RunFailed", "StoreError", "install_hint"]
+
+
+def install_hint(extra: str) -> str:
+    """Return the command that installs an extra, for a shell in a clone: no package index has the project."""
+    return f"pip install '.[{extra}]'"
+
 
 class IbisError(Exception):
     """Base of every error that this package raises on purpose; its text is one line: got, expected, what to do.
@@ -34,7 +41,7 @@ class MissingExtra(IbisError, ImportError):
     @classmethod
     def of(cls, module: str, extra: str) -> "MissingExtra":
         """Name the missing ``module`` and the ``extra`` that brings it."""
-        return cls(f"{module} is not installed; run: pip install 'ibisagent[{extra}]'")
+        return cls(f"{module} is not installed; run in a clone of ibisagent: {install_hint(extra)}")
 
     @classmethod
     def require(cls, extra: str, *modules: str) -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 from ibisagent.agent import Policy, build_graph, get_policy
 from ibisagent.agent.policies import OraclePolicy
 from ibisagent.agent.state import FAILURES
-from ibisagent.tools.errors import IbisError, RunFailed
+from ibisagent.tools.errors import IbisError, RunFailed, install_hint
 from ibisagent.tools.masks import decode
 from ibisagent.tools.measure import iou
 from ibisagent.tools.segmenters import segmenter_names
@@ -69,9 +69,9 @@ def _version(name: str) -> str:
 
 
 def _extras() -> Table:
-    table = Table("extra", "state", "what for", title="Extras")
+    table = Table("extra", "state", "what for", title="Extras, to be installed in a clone of ibisagent")
     for extra, (module, purpose) in _EXTRAS.items():
-        state = "installed" if find_spec(module) is not None else f"pip install 'ibisagent\\[{extra}]'"
+        state = "installed" if find_spec(module) is not None else escape(install_hint(extra))
         table.add_row(extra, state, purpose)
     return table
 

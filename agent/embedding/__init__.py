@@ -7,12 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ibisagent.agent.embedding.apologies import apology
     from ibisagent.agent.embedding.blocks import overlay_block, pictures_beside, pictures_middleware
     from ibisagent.agent.embedding.fanning import Targets, fan_out
     from ibisagent.agent.embedding.labelling import LabelMap, merge_labels, paint
     from ibisagent.agent.embedding.nodes import segmentation_node, shared_state
     from ibisagent.agent.embedding.pictures import Pictures
-    from ibisagent.agent.embedding.telling import Told, apology, tell, told_by
+    from ibisagent.agent.embedding.telling import Told, tell, told_by
     from ibisagent.agent.embedding.tool import segmentation_tool
 
 __all__ = [
@@ -35,12 +36,13 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "apologies": ("apology",),
     "blocks": ("overlay_block", "pictures_beside", "pictures_middleware"),
     "fanning": ("Targets", "fan_out"),
     "labelling": ("LabelMap", "merge_labels", "paint"),
     "nodes": ("segmentation_node", "shared_state"),
     "pictures": ("Pictures",),
-    "telling": ("Told", "apology", "tell", "told_by"),
+    "telling": ("Told", "tell", "told_by"),
     "tool": ("segmentation_tool",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

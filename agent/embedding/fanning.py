@@ -70,7 +70,8 @@ def fan_out(graph: SegmentationGraph, *, checkpointer: Checkpointer = None) -> C
     checkpointer: this one's, or the parent's, keeps every run.
     """
 
-    def door(given: Any) -> Any:
+    def door(given: Any, *, nested: bool) -> Any:
+        del nested  # a parent's state has keys of its own beside these
         if not isinstance(given, dict):
             return given  # None and commands, which resume a run
         image = {"image": graph.parts.images.admit(given["image"])} if "image" in given else {}

@@ -6,12 +6,13 @@ from typing import Any
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.utils.runnable import RunnableCallable  # type: ignore[attr-defined]
 
+from ibisagent.agent.door import asked_of, require_inputs
 from ibisagent.agent.embedding.running import arun, context_of, plain, run
 from ibisagent.agent.embedding.telling import told_by
 from ibisagent.agent.graph import SegmentationGraph
-from ibisagent.agent.state import Input, Output
+from ibisagent.agent.state import Output
 
-__all__ = ["asked_of", "segmentation_node", "shared_state"]
+__all__ = ["segmentation_node", "shared_state"]
 
 Given = Callable[[Any], Mapping[str, Any]]
 Kept = Callable[[Output], Mapping[str, Any]]
@@ -25,21 +26,23 @@ def segmentation_node(graph: SegmentationGraph, *, given: Given | None = None, k
     `ibisagent.agent.embedding.running.plain`. Build ``graph`` without a checkpointer: the parent's then keeps the run,
     which goes on at its own step after a death. The parent's recursion limit does not count in it.
     """
-    take, keep = given or asked_of, kept or (lambda ended: {"segmentation": plain(told_by(graph, ended), ended)})
+    keep = kept or (lambda ended: {"segmentation": plain(told_by(graph, ended), ended)})
 
     def node(state: Any, runtime: Runtime[Any]) -> Any:
-        return keep(run(graph, dict(take(state)), runtime.context, runtime.stream_writer))
+        return keep(run(graph, _start(state, given), runtime.context, runtime.stream_writer))
 
     async def anode(state: Any, runtime: Runtime[Any]) -> Any:
-        return keep(await arun(graph, dict(take(state)), runtime.context, runtime.stream_writer))
+        return keep(await arun(graph, _start(state, given), runtime.context, runtime.stream_writer))
 
     return RunnableCallable(node, anode, name="segmentation", trace=False)
 
 
-def asked_of(state: Any) -> dict[str, Any]:
-    """Take from a parent's state, a mapping or an object with fields, what an `Input` has."""
-    known = state if isinstance(state, Mapping) else vars(state)
-    return {name: known[name] for name in Input.__annotations__ if known.get(name) is not None}
+def _start(state: Any, given: Given | None) -> dict[str, Any]:
+    if given is None:
+        return asked_of(state)
+    start = dict(given(state))
+    require_inputs(start)
+    return start
 
 
 def shared_state(graph: SegmentationGraph) -> SegmentationGraph:

@@ -8,10 +8,11 @@ from typing import Any
 
 from ibisagent.agent.stores import ImageStore
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.grids import Mask
 from ibisagent.tools.images import MedicalImage, open_image
 from ibisagent.tools.roots import below
 
-__all__ = ["Pictures"]
+__all__ = ["Pictures", "Shown"]
 
 
 class Pictures(ImageStore):
@@ -45,6 +46,11 @@ class Pictures(ImageStore):
             raise InputError(f"image: got {name[:80]!r}, expected one of {known}; choose one of them")
         return self._root[name]
 
+    def read_mask(self, source: Any, image: MedicalImage) -> Mask:
+        """Read an initial mask of ``image``, (H, W) bool; text and paths are names, as an image's are."""
+        named = isinstance(source, str | os.PathLike)
+        return super().read_mask(self.source(os.fspath(source)) if named else source, image)
+
     def _reopen(self, reference: dict[str, Any]) -> MedicalImage:
         name, sha = reference.get("uri"), reference.get("sha")
         if name is None:
@@ -55,3 +61,26 @@ class Pictures(ImageStore):
         image = replace(opened, uri=name)
         self._hold(image)
         return image
+
+
+class Shown(Pictures):
+    """Pictures that others send to a server: data URLs, and names below the root, if it has one."""
+
+    def __init__(self, root: str | None) -> None:
+        """Take the root, None or "" for no files at all."""
+        super().__init__(root or {})
+        self._reads = bool(root)
+
+    def admit(self, source: Any) -> dict[str, Any]:
+        """Refer to a name as it is, and to a data URL's picture by its content."""
+        asked = source if isinstance(source, dict) else {"uri": source}
+        if isinstance(asked.get("uri"), str) and asked["uri"][:5].lower() == "data:":
+            return super().admit(open_image(asked["uri"], slice=asked.get("slice"), window=asked.get("window")))
+        return super().admit(source)
+
+    def source(self, name: str) -> Any:
+        """Give what a name stands for, below the root."""
+        if not self._reads:
+            got = "got a file's name, but no files are read here"
+            raise InputError(f"image: {got}, expected a data URL; send one, or set IBISAGENT_ROOT")
+        return super().source(name)

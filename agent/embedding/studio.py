@@ -1,9 +1,12 @@
-"""The loop as a chat, for LangGraph Studio, `langgraph dev` and the A2A face that it brings.
+"""The loop for LangGraph Studio and `langgraph dev`: as a chat, which A2A needs too, and bare, so that states are seen.
 
-A message holds words and a picture: a content block with base64, a data URL, or a file's name below the root. Later
-messages without a picture go on from the mask in force. Settings come from the environment: ``IBISAGENT_POLICY``
-(nano), ``IBISAGENT_SEGMENTER`` (geocut), ``IBISAGENT_PRESET`` (default), ``IBISAGENT_MAX_STEPS`` (20),
-``IBISAGENT_ROOT`` (none: no files are read) and ``IBISAGENT_LOCAL_ONLY`` (1: nothing leaves this machine).
+The chat's message holds words and a picture: a content block with base64, a data URL, or a file's name below the root.
+Later messages without a picture go on from the mask in force. The bare loop takes `ibisagent.agent.state.Input`; its
+image is a data URL or such a name, {"uri", "slice", "window"} for a volume.
+
+Settings come from the environment: ``IBISAGENT_POLICY`` (nano), ``IBISAGENT_SEGMENTER`` (geocut),
+``IBISAGENT_PRESET`` (default), ``IBISAGENT_MAX_STEPS`` (20), ``IBISAGENT_ROOT`` (none: no files are read) and
+``IBISAGENT_LOCAL_ONLY`` (1: nothing leaves this machine).
 """
 
 import asyncio
@@ -13,6 +16,7 @@ from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Annotated, Any
 
+import langsmith
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langgraph.errors import GraphBubbleUp
 from langgraph.graph import END, START, StateGraph
@@ -22,17 +26,17 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from ibisagent.agent.config import preset
-from ibisagent.agent.embedding.pictures import Pictures
+from ibisagent.agent.embedding.apologies import apology
+from ibisagent.agent.embedding.pictures import Pictures, Shown
 from ibisagent.agent.embedding.running import arun, plain
-from ibisagent.agent.embedding.telling import apology, told_by
+from ibisagent.agent.embedding.telling import told_by
 from ibisagent.agent.graph import SegmentationGraph, build_graph
 from ibisagent.agent.policies import get_policy
 from ibisagent.agent.privacy import kept_here
-from ibisagent.agent.stores import ImageStore
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.images import open_image
 
-__all__ = ["Chat", "chat_graph", "from_environment", "graph"]
+__all__ = ["Chat", "chat_graph", "from_environment", "graph", "loop"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,17 +64,19 @@ async def _segment(
     state: Chat, runtime: Runtime[Any], *, opened: Callable[[], SegmentationGraph], local_only: bool
 ) -> dict[str, Any]:
     """Run the loop on what the last message asks; what goes wrong is said in the answer."""
+    named = None
     with kept_here(local_only):
         try:
             loop = await asyncio.to_thread(opened)
             shown, start = await asyncio.to_thread(_asked, state, loop)
+            named = start["image"]["uri"]
             ended = await arun(loop, start, runtime.context, runtime.stream_writer)
             told = await asyncio.to_thread(told_by, loop, ended)
         except GraphBubbleUp:
             raise
         except Exception as error:
             _LOG.debug("a message could not be answered", exc_info=True)
-            return {"messages": [AIMessage(apology(error))]}
+            return {"messages": [AIMessage(apology(error, named))]}
     return {"messages": [AIMessage(told.text)], "segmentation": plain(told, ended) | {"shown": shown}}
 
 
@@ -114,6 +120,11 @@ def _reference(block: Mapping[str, Any], loop: SegmentationGraph) -> dict[str, A
     return loop.parts.images.admit(source) | chosen
 
 
+async def loop() -> SegmentationGraph:
+    """Open the loop that the environment names, off the event loop: the factory that langgraph.json names."""
+    return await asyncio.to_thread(from_environment)
+
+
 @cache
 def from_environment() -> SegmentationGraph:
     """Open the loop that the environment names."""
@@ -123,10 +134,11 @@ def from_environment() -> SegmentationGraph:
     except ValueError:
         raise InputError("got an IBISAGENT_MAX_STEPS that is no number, expected one from 1 up; correct it") from None
     config = preset(os.environ.get("IBISAGENT_PRESET", "default"), max_steps=steps)
-    root = os.environ.get("IBISAGENT_ROOT")
-    images = Pictures(root) if root else ImageStore()
+    images = Shown(os.environ.get("IBISAGENT_ROOT"))
     return build_graph(policy, os.environ.get("IBISAGENT_SEGMENTER", "geocut"), config, images=images)
 
 
 _LOCAL_ONLY = os.environ.get("IBISAGENT_LOCAL_ONLY", "") in ("1", "true")
+if _LOCAL_ONLY:
+    langsmith.configure(enabled=False)  # for the server's own graphs too, which no context of ours is around
 graph = chat_graph(from_environment, local_only=_LOCAL_ONLY)

@@ -1,20 +1,15 @@
 """What is told of a run: a few sentences on which a language model can act, with the plain values behind them."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from langgraph.errors import GraphRecursionError
-
 from ibisagent.agent.graph import SegmentationGraph
-from ibisagent.tools.errors import InputError, MissingExtra, StoreError
-from ibisagent.tools.files import reason_of
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.masks import Rle, decode, rle_key
 from ibisagent.tools.measure import describe, measure_on
 
-__all__ = ["Told", "apology", "tell", "told_by"]
+__all__ = ["Told", "tell", "told_by"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,42 +137,3 @@ def _kind(error: str | None) -> str:
 def _clipped(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST_ANSWER else f"{line[:_LONGEST_ANSWER]}..."
-
-
-_OF_A_FILE = re.compile(r"^(?P<name>.*): (?P<fault>(?:got|could not be|its pixels|not a) .*)$")
-_PATH = re.compile(r"""(?<![\w/])(?:[A-Za-z]:)?[/\\](?:[^\s'",;:()]+)""")
-_OURS = re.compile(r"(?:image|mask|path|array|request|oracle|(?:prompt|thread|policy|segmenter) '.*)$")
-
-
-def apology(error: Exception, given: str | None = None) -> str:
-    """Say in one line what went wrong and what can be done; no traceback, no path, no name of a file.
-
-    ``given``: what the caller named the file; it stands in place of the name that the error holds.
-    """
-    return f"Error: {_PATH.sub('...', ' '.join(_reason(error, given).split()))}"
-
-
-def _reason(error: Exception, given: str | None) -> str:
-    if isinstance(error, MissingExtra):
-        return f"{error}; this is for the operator to do."
-    if isinstance(error, StoreError):
-        return "the run could not be stored, or its records are gone. Start anew, or tell the operator."
-    if isinstance(error, InputError):
-        return f"{_renamed(str(error), given)}."
-    if isinstance(error, TimeoutError):
-        return "a model did not answer in time. Try again later, or ask a person."
-    if isinstance(error, GraphRecursionError):
-        return "the steps that the enclosing graph allows are spent. Ask for less at once, or allow it more."
-    if isinstance(error, ConnectionError):
-        return "a model cannot be reached. Try again later, or ask a person."
-    if isinstance(error, OSError):
-        return f"a file could not be read or written ({reason_of(error)}). Check it, or tell the operator."
-    return f"something inside failed ({type(error).__name__}). Trying the same again will not help; tell the operator."
-
-
-def _renamed(fault: str, given: str | None) -> str:
-    """Put what the caller said in place of a file's own name, which may hold a patient's."""
-    found = _OF_A_FILE.match(fault)
-    if found is None or _OURS.match(found["name"]):
-        return fault
-    return f"{given or 'the file'}: {found['fault']}"

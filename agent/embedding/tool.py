@@ -18,10 +18,12 @@ from langgraph.prebuilt import ToolRuntime
 from pydantic import Field
 
 from ibisagent.agent.config import LoopConfig
+from ibisagent.agent.embedding.apologies import apology, renamed
+from ibisagent.agent.embedding.arguments import strict
 from ibisagent.agent.embedding.blocks import overlay_block
 from ibisagent.agent.embedding.pictures import Pictures
 from ibisagent.agent.embedding.running import Write, arun, plain, run
-from ibisagent.agent.embedding.telling import apology, told_by
+from ibisagent.agent.embedding.telling import told_by
 from ibisagent.agent.graph import SegmentationGraph, build_graph
 from ibisagent.agent.policies import Policy
 from ibisagent.agent.state import Output
@@ -30,7 +32,7 @@ from ibisagent.agent.trajectory import trajectory, write_trajectory
 from ibisagent.tools.clicks import Box
 from ibisagent.tools.errors import InputError, StoreError
 from ibisagent.tools.files import require_writable_folder
-from ibisagent.tools.masks import Rle, encode, read_mask
+from ibisagent.tools.masks import Rle, encode
 from ibisagent.tools.segmenters import Segmenter
 from ibisagent.tools.segmenters.memo import Memo
 
@@ -40,17 +42,19 @@ DESCRIPTION = """Segment one thing in a medical image by looking, clicking and c
 Says whether it was found, or could not be judged, how the run ended, area, box, centroid and side, and names the mask.
 To improve a mask, call it again with that mask's reference and say what is wrong with it."""
 
-Image = Annotated[str, Field(description="The image: its name or path as you were given it.")]
-Request = Annotated[str, Field(description="What to segment, in words, such as: Segment the left kidney.")]
+Image = Annotated[str, Field(description="The image's name or path, as you were given it.")]
+Request = Annotated[str, Field(description="Words that say what to segment, such as: Segment the left kidney.")]
 Region = Annotated[
     list[float],
-    Field(min_length=4, max_length=4, description="Box around it: x0, y0, x1, y1 from 0 to 1, x to the right, y down."),
+    Field(
+        min_length=4, max_length=4, description="A box around it: [x0, y0, x1, y1] from 0 to 1, x to the right, y down."
+    ),
 ]
-MaskReference = Annotated[str, Field(description="Reference of a mask of the same picture to begin from.")]
+MaskReference = Annotated[str, Field(description="The reference of a mask of the same picture to begin from.")]
 Slice = Annotated[
-    str, Field(description="Of a volume or series: such as axial:12, coronal:middle, or a frame's number.")
+    str, Field(description="The slice of a volume or series: such as axial:12, coronal:middle, or a frame's number.")
 ]
-Window = Annotated[str, Field(description="Of a CT: a window's name such as lung, or centre,width in HU.")]
+Window = Annotated[str, Field(description="A CT's window: its name, such as lung, or centre,width in HU.")]
 
 Answer = tuple[Any, dict[str, Any]]
 """Content for the model, and the artifact."""
@@ -111,14 +115,15 @@ def segmentation_tool(
             ended = await arun(graph, start, _context(runtime), _writer(runtime), _number(runtime))
             return await asyncio.to_thread(desk.finish, ended)
 
-    return StructuredTool.from_function(
-        call,
-        acall,
-        name=name,
-        description=description,
-        response_format="content_and_artifact",
-        handle_tool_error=True,
-        handle_validation_error=_malformed,
+    return strict(
+        StructuredTool.from_function(
+            call,
+            acall,
+            name=name,
+            description=description,
+            response_format="content_and_artifact",
+            handle_tool_error=True,
+        )
     )
 
 
@@ -154,7 +159,11 @@ class _Desk:
     def _mask(self, name: str, reference: dict[str, Any], runtime: Any) -> Rle:
         """Find a mask: in the parent's messages, in the run store, or as a file beside the images."""
         if not _KEY.fullmatch(name):
-            return encode(read_mask(self.pictures.source(name), self.pictures.open(reference)))
+            image = self.pictures.open(reference)
+            try:
+                return encode(self.pictures.read_mask(name, image))
+            except InputError as error:
+                raise renamed(error, "mask") from None
         artifacts = (getattr(message, "artifact", None) for message in _messages(runtime))
         told = (
             artifact["rle"] for artifact in artifacts if isinstance(artifact, dict) and artifact.get("mask_key") == name
@@ -199,13 +208,6 @@ def _apologising(image: str) -> Iterator[None]:
     except Exception as error:
         _LOG.debug("a call of the segmentation tool failed", exc_info=True)
         raise ToolException(apology(error, image)) from error
-
-
-def _malformed(error: Any) -> str:
-    """Say in a line which arguments of a call do not fit."""
-    wrong = {".".join(str(part) for part in fault["loc"][:1]): fault["msg"] for fault in error.errors()}
-    said = "; ".join(f"{name}: {' '.join(message.split())}" for name, message in wrong.items())
-    return f"Error: the arguments do not fit ({said}). Correct them and call again."
 
 
 def _messages(runtime: Any) -> list[Any]:

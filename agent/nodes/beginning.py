@@ -12,7 +12,7 @@ from ibisagent.agent.steps import queued, steps_of_turn, tell
 from ibisagent.agent.stores import reference_of
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.images import MedicalImage
-from ibisagent.tools.masks import Rle, area, encode, read_mask, rle_key
+from ibisagent.tools.masks import Rle, area, encode, rle_key
 from ibisagent.tools.measure import iou
 
 __all__ = ["load", "overlay"]
@@ -23,10 +23,10 @@ def load(state: State, parts: Parts) -> Update:
     require_request(state.get("request"))
     if not state.get("image"):
         raise InputError("image: got nothing, expected a path, an array, a picture or a MedicalImage")
-    image = parts.images.open(state["image"])
+    image = parts.images.open(parts.images.admit(state["image"]))  # a state that was edited may hold a bare name
     before = state.get("run")
     goes_on = before is not None and before["image"] == image.sha
-    given = _given_mask(state, image)
+    given = _given_mask(state, image, parts)
     initial = given or (state["mask"] if goes_on and area(state["mask"]) else None)
     start = initial or encode(np.zeros(image.pixels.shape[:2], np.bool_))
     run = RunInfo(
@@ -35,7 +35,7 @@ def load(state: State, parts: Parts) -> Update:
         image=image.sha,
         start=parts.store.put_mask(rle_key(start), start),
         refined=initial is not None,
-        asked=asked(state | {"initial_mask": given}, image),
+        asked=asked(state | {"initial_mask": given}, image, parts.images),
         review=parts.config.review,
         seconds=0.0,
         tokens=0,
@@ -59,9 +59,9 @@ def load(state: State, parts: Parts) -> Update:
     }
 
 
-def _given_mask(state: State, image: MedicalImage) -> Rle | None:
+def _given_mask(state: State, image: MedicalImage, parts: Parts) -> Rle | None:
     given = state.get("initial_mask")
-    return encode(read_mask(given, image)) if given is not None else None
+    return encode(parts.images.read_mask(given, image)) if given is not None else None
 
 
 def overlay(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:

@@ -27,7 +27,7 @@ from pydicom.uid import (
 
 from ibisagent.tools.decoding import decoding
 from ibisagent.tools.dicom.lossless import DECODER_DEPENDENCIES, decoder_of
-from ibisagent.tools.errors import InputError
+from ibisagent.tools.errors import InputError, install_hint
 from ibisagent.tools.files import label
 from ibisagent.tools.grids import DicomSource
 
@@ -35,7 +35,7 @@ __all__ = ["EXPECTED", "Files", "dataset_of", "decoded", "header", "known", "mem
 
 EXPECTED = "a whole DICOM image"
 _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
-_INSTALL = "run: pip install 'ibisagent[medical]', or decompress it"
+_INSTALL = f"run in a clone of ibisagent: {install_hint('medical')}, or decompress it"
 _MAX_BYTES = 2**30  # of one file inside a zip
 _MAX_INFLATED = 2**28  # of a deflated data set, which pydicom unpacks at once
 _MAX_MEMBERS = 2**16

@@ -11,9 +11,11 @@ from ibisagent.tools.files import VOLUME_ENDINGS, atomic, label, local_path, req
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.mask_forms import as_mask
 
-__all__ = ["ending_of", "require_savable", "save_mask"]
+__all__ = ["ENDINGS", "ending_of", "require_savable", "save_mask"]
 
 _ROOMS = {".png": "flat", ".json": "flat", ".nii": "nifti", ".nii.gz": "nifti", ".nrrd": "nrrd", ".dcm": "dicom_seg"}
+ENDINGS = tuple(_ROOMS)
+"""What a mask's file may end with, which says its format."""
 
 
 def save_mask(path: str | os.PathLike[str], mask: Any, image: MedicalImage, about: About | None = None) -> None:

@@ -10,9 +10,11 @@ import numpy as np
 from langgraph.checkpoint.memory import InMemorySaver
 from numpy.typing import NDArray
 
-from ibisagent.agent import Action, Box, LoopConfig, Policy, build_graph
+from ibisagent.agent import Action, Box, Click, LoopConfig, Policy, build_graph
+from ibisagent.agent.embedding.apologies import renamed
 from ibisagent.agent.embedding.telling import Told, told_by
 from ibisagent.agent.state import State
+from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.masks import read_mask
@@ -20,23 +22,26 @@ from ibisagent.tools.segmenters.memo import Memo
 from ibisagent.ui.mcp import exporting, working
 from ibisagent.ui.mcp.files import admitted, open_allowed
 from ibisagent.ui.mcp.limits import Limits
-from ibisagent.ui.mcp.sessions import Session, Sessions
+from ibisagent.ui.mcp.sessions import ENDED, HANDLE, Session, Sessions
 from ibisagent.ui.mcp.working import Tell
 
 __all__ = ["Asked", "Desk"]
 
+_MARKED = "Segment what is marked."
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a client asks to have segmented: an image's path or data URL, and words.
+    """What a client asks to have segmented: an image's path or data URL, and words, marks, or both.
 
-    ``region``: (x0, y0, x1, y1) in [0, 1] of the displayed picture. ``mask``: to refine, a path, COCO run lengths, or
-    the handle of an earlier session.
+    ``region``: (x0, y0, x1, y1) in [0, 1] of the displayed picture; ``clicks``: (x, y) each, or (x, y, 0) for one
+    beside the target. ``mask``: to refine, a path, COCO run lengths, or the handle of an earlier session.
     """
 
     image: str
-    request: str
+    request: str | None = None
     region: Sequence[float] | None = None
+    clicks: Sequence[Sequence[float]] = ()
     mask: str | Mapping[str, Any] | None = None
     slice: str | None = None
     window: str | None = None
@@ -66,19 +71,27 @@ class Desk:
 
     async def segment(self, asked: Asked, owner: str | None, tell: Tell) -> tuple[Session, Told]:
         """Run the loop in a session of its own; the session is kept when the run has ended."""
-        if not self.acts and asked.region is None and asked.mask is None:
-            raise InputError("region: got none, but this server has no clicking model; give a region or a mask")
-        prompts = [_box(*asked.region)] if asked.region is not None else []
+        prompts, request = _prompts(asked), self._request(asked)
         given = (self.sessions.find(asked.mask, owner) if isinstance(asked.mask, str) else None) or asked.mask
         async with self.slots:
             image = await asyncio.to_thread(self._open, asked)
             mask = await asyncio.to_thread(self._mask, given, image) if given is not None else None
             graph = build_graph(self.policy, self.memo, self.config, checkpointer=InMemorySaver())
-            start = {"image": image, "request": asked.request, "prompts": prompts, "initial_mask": mask}
+            start = {"image": image, "request": request, "prompts": prompts, "initial_mask": mask}
             session = Session(graph, image)
             await working.go(session, start, tell)
         self.sessions.keep(session, owner)
         return session, await self._tell(session)
+
+    def _request(self, asked: Asked) -> str:
+        """Give the words, which marks of a person's can do without; a policy that does not click needs marks."""
+        marked = asked.region is not None or bool(asked.clicks) or asked.mask is not None
+        if not self.acts and not marked:
+            got = "got none, and no region or mask, but this server has no clicking model"
+            raise InputError(f"clicks: {got}; give one of them")
+        if asked.request is None and not marked:
+            raise InputError("request: got nothing, expected words, clicks, a region or a mask; give one of them")
+        return asked.request if asked.request is not None else _MARKED
 
     def _open(self, asked: Asked) -> MedicalImage:
         return open_allowed(asked.image, self.roots, self.limits, slice=asked.slice, window=asked.window)
@@ -90,10 +103,13 @@ class Desk:
             try:
                 return read_mask(admitted(given, self.roots, self.limits.file_bytes), image)
             except InputError as error:
-                raise InputError(f"mask: {str(error).partition(': ')[2]}") from None  # without the file's name
+                if HANDLE.fullmatch(given):
+                    raise InputError(f"mask: {ENDED}; begin one with segment") from None
+                raise renamed(error, "mask") from None
         if given.get("size") != list(image.shape):  # before memory is taken for it
             size = list(image.shape)
-            raise InputError(f"mask: expected COCO run lengths with the image's size {size}; encode it anew")
+            got = f"got run lengths of the size {str(given.get('size'))[:40]}"
+            raise InputError(f"mask: {got}, expected COCO ones of the image's {size}; encode it anew")
         return read_mask(given, image)
 
     async def refine(
@@ -143,5 +159,13 @@ class Desk:
         return {name: exporting.write(self.out, session, name, content) for name, content in made.items()}
 
 
-def _box(x0: float, y0: float, x1: float, y1: float) -> Box:
-    return Box(x0, y0, x1, y1)
+def _prompts(asked: Asked) -> list[Prompt]:
+    """Make the box and the clicks that a run begins with."""
+    boxes = [Box(x0, y0, x1, y1) for x0, y0, x1, y1 in ([asked.region] if asked.region is not None else [])]
+    return [*boxes, *(_click(number, *given) for number, given in enumerate(asked.clicks))]
+
+
+def _click(number: int, x: float, y: float, on: float = 1) -> Click:
+    if on not in (0, 1):
+        raise InputError(f"clicks[{number}]: got {on:g} after x and y, expected 1 on the target or 0 beside it; choose")
+    return Click(x, y, on == 1)

@@ -2,15 +2,19 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from PIL import Image
 
+from ibisagent.agent.embedding.apologies import renamed
 from ibisagent.agent.overlay import overlay
 from ibisagent.agent.state import State
 from ibisagent.agent.trajectory import trajectory
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.export import ENDINGS
 from ibisagent.tools.files import atomic
 from ibisagent.tools.masks import decode, require_savable, save_mask
 from ibisagent.tools.roots import root_of
@@ -27,14 +31,16 @@ FORMATS = {
     "nifti": "mask.nii.gz",
     "nrrd": "mask.nrrd",
     "dicom-seg": "mask.dcm",
+    **{ending: f"mask{ending}" for ending in ENDINGS},
 }
-"""What a session's mask can be had as, and the file's name."""
+"""What a session's mask can be had as, by a word or by a file's ending, and the file's name."""
 
 MEDIA = {
     "mask.png": "image/png",
     "overlay.png": "image/png",
     "trajectory.json": "application/json",
     "mask.json": "application/json",
+    "mask.nii": "application/octet-stream",
     "mask.nii.gz": "application/gzip",
     "mask.nrrd": "application/octet-stream",
     "mask.dcm": "application/dicom",
@@ -44,7 +50,7 @@ MEDIA = {
 def require(session: Session, name: str) -> None:
     """Refuse with `InputError` a format that the session's image has no place for."""
     if name not in ("overlay.png", "trajectory.json"):
-        with TemporaryDirectory() as folder:
+        with TemporaryDirectory() as folder, _named(name):
             require_savable(Path(folder) / name, session.image)
 
 
@@ -60,8 +66,18 @@ def content(session: Session, state: State, name: str, roots: Sequence[Path]) ->
     if name == "trajectory.json":
         return json.dumps(record.to_json(), indent=1).encode()
     with TemporaryDirectory() as folder:
-        save_mask(Path(folder) / name, mask, session.image, about(record))
+        with _named(name):
+            save_mask(Path(folder) / name, mask, session.image, about(record))
         return (Path(folder) / name).read_bytes()
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Say what goes wrong of the file by its own name, not by that of the folder where it is made."""
+    try:
+        yield
+    except InputError as error:
+        raise renamed(error, name) from None
 
 
 def write(out: Path, session: Session, name: str, made: bytes) -> str:

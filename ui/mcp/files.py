@@ -53,5 +53,5 @@ def admitted(given: str, roots: Sequence[Path], most: int) -> Path:
 
 def _require_bytes(size: int, most: int) -> None:
     if size > most:
-        got = f"it is {-(-size // _MIB):,} MiB, expected at most {most / _MIB:,.3g} MiB"
-        raise InputError(f"size: {got}; crop it, or take fewer slices")
+        got = f"got {-(-size // _MIB):,} MiB, expected at most {most / _MIB:,.3g} MiB"
+        raise InputError(f"path: {got}; crop it, or take fewer slices")

@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, redirect_stdout
 from sys import stderr
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from mcp.server.fastmcp import Context, FastMCP
 from mcp.server.fastmcp.exceptions import ResourceError, ToolError
@@ -13,11 +13,25 @@ from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
 
 from ibisagent.agent import Action, Backtrack, Box, Click
-from ibisagent.agent.embedding.telling import Told, apology
+from ibisagent.agent.embedding.apologies import apology
+from ibisagent.agent.embedding.telling import Told
 from ibisagent.tools.errors import IbisError, InputError
 from ibisagent.tools.measure import describe
+from ibisagent.ui.mcp.arguments import (
+    Clicks,
+    Formats,
+    Handle,
+    Mask,
+    Picture,
+    Region,
+    Request,
+    Slice,
+    Spot,
+    Window,
+)
 from ibisagent.ui.mcp.desk import Asked, Desk
 from ibisagent.ui.mcp.exporting import FORMATS, MEDIA
+from ibisagent.ui.mcp.faces import PlainServer
 from ibisagent.ui.mcp.sessions import Session
 from ibisagent.ui.mcp.working import Tell
 
@@ -27,15 +41,6 @@ SCHEME = "ibisagent://session"
 _INSTRUCTIONS = """Segment medical images by reasoning and clicking. `segment` gives a session; correct its mask with
 `refine`, read numbers with `measure`, get files with `export` or as resources. Not for diagnosis."""
 _log = logging.getLogger(__name__)
-
-
-Unit = Annotated[float, Field(ge=0, le=1)]
-Spot = Annotated[list[Unit], Field(min_length=2, max_length=2, description="x, y in [0, 1] of the displayed picture.")]
-Region = Annotated[
-    list[Unit], Field(min_length=4, max_length=4, description="x0, y0, x1, y1 in [0, 1] of the displayed picture.")
-]
-Handle = Annotated[str, Field(max_length=100, description="The session's handle, as segment gave it.")]
-Format = Literal["png", "overlay", "trajectory", "json", "nifti", "nrrd", "dicom-seg"]
 
 
 class Segmented(BaseModel):
@@ -65,7 +70,7 @@ def make_server(desk: Desk, *, stdio: bool, host: str = "127.0.0.1") -> FastMCP[
     ``stdio``: its standard output carries the messages. ``host``: where it will listen, else; at a loopback address
     only requests that name one are answered, so that no web page can lead a browser to it.
     """
-    server: FastMCP[Any] = FastMCP(
+    server = PlainServer(
         "ibisagent",
         instructions=_INSTRUCTIONS,
         host=host,
@@ -87,21 +92,17 @@ def _add_segment(server: FastMCP[Any], desk: Desk) -> None:
     @server.tool(annotations=ToolAnnotations(title="Segment a medical image", readOnlyHint=True, openWorldHint=False))
     async def segment(
         context: Context[Any, Any, Any],
-        image: Annotated[str, Field(description="A file under the server's roots, or a base64 data: URL.")],
-        request: Annotated[str, Field(max_length=2000, description="What to segment, in words.")],
+        image: Picture,
+        request: Request | None = None,
         region: Region | None = None,
-        mask: Annotated[
-            str | dict[str, Any] | None,
-            Field(description="A mask to refine: an earlier session's handle, a file, or COCO run lengths."),
-        ] = None,
-        slice: Annotated[
-            str | None, Field(max_length=100, description="Such as 12, axial:12 or coronal:middle.")
-        ] = None,
-        window: Annotated[str | None, Field(max_length=100, description="A CT window: liver, or 40,400.")] = None,
+        clicks: Clicks | None = None,
+        mask: Mask | None = None,
+        slice: Slice | None = None,
+        window: Window | None = None,
     ) -> Annotated[CallToolResult, Segmented]:
-        """Segment what the request names; begins a session and tells what was found, where, and how large it is."""
+        """Segment what the request names, or a box and clicks mark; begins a session and tells what was found where."""
         with _in_words(image):
-            asked = Asked(image, request, region, mask, slice, window)
+            asked = Asked(image, request, region, clicks or (), mask, slice, window)
             session, told = await desk.segment(asked, _owner(context), _progress(context))
         return _segmented(session, told)
 
@@ -112,10 +113,10 @@ def _add_refine(server: FastMCP[Any], desk: Desk) -> None:
         context: Context[Any, Any, Any],
         session: Handle,
         click: Spot | None = None,
-        positive: Annotated[bool, Field(description="The click is on the target, not beside it.")] = True,
+        positive: Annotated[bool, Field(description="True for a click on the target, false for one beside it.")] = True,
         box: Region | None = None,
-        undo: bool = False,
-        go_on: Annotated[bool, Field(description="Let the clicking model go on after it.")] = False,
+        undo: Annotated[bool, Field(description="True or false: undo what was done last.")] = False,
+        go_on: Annotated[bool, Field(description="True or false: let the clicking model go on after it.")] = False,
     ) -> Annotated[CallToolResult, Segmented]:
         """Correct a session's mask with one click, one box, or by undoing what was done last."""
         with _in_words():
@@ -138,7 +139,7 @@ def _add_export(server: FastMCP[Any], desk: Desk) -> None:
     async def export(
         context: Context[Any, Any, Any],
         session: Handle,
-        formats: Annotated[list[Format], Field(min_length=1, max_length=len(FORMATS))],
+        formats: Formats,
     ) -> Annotated[CallToolResult, Exported]:
         """Give a session's mask, overlay and trajectory as resources, and as files where the server has a folder."""
         with _in_words():
@@ -176,7 +177,7 @@ def _action(click: list[float] | None, positive: bool, box: list[float] | None, 
     if undo:
         given.append(Backtrack())
     if len(given) != 1:
-        raise InputError(f"refine: expected one of click, box and undo, got {len(given)}; call once for each")
+        raise InputError(f"refine: got {len(given)} of click, box and undo, expected one; call once for each")
     return given[0]
 
 
@@ -206,8 +207,7 @@ def _in_words(given: str | None = None) -> Iterator[None]:
 def _words(error: Exception, given: str | None = None) -> str:
     if not isinstance(error, IbisError):
         _log.error("a bug, or a failure from outside", exc_info=error)
-    named = given if given is not None and len(given) < 200 and not given.startswith("data:") else None
-    return apology(error, named).removeprefix("Error: ")
+    return apology(error, given).removeprefix("Error: ")
 
 
 def _segmented(session: Session, told: Told, text: str | None = None) -> CallToolResult:

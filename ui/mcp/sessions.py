@@ -7,6 +7,7 @@ a proxy or a client sent one.
 
 import asyncio
 import hashlib
+import re
 import secrets
 import time
 from collections import OrderedDict
@@ -20,7 +21,11 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.images import MedicalImage
 from ibisagent.ui.mcp.limits import Limits
 
-__all__ = ["THREAD", "Session", "Sessions"]
+__all__ = ["ENDED", "HANDLE", "THREAD", "Session", "Sessions"]
+
+ENDED = "this handle opens none of yours, or it has ended"
+HANDLE = re.compile(r"[\w-]{32}")
+"""What a handle looks like."""
 
 THREAD = RunnableConfig(configurable={"thread_id": "session"})
 """The one thread of each session's own graph."""
@@ -65,7 +70,7 @@ class Sessions:
         """Give the session of ``owner`` under a handle; `InputError` in the same words for all that is none."""
         session = self.find(handle, owner)
         if session is None:
-            raise InputError("session: this handle opens none of yours, or it has ended; begin one with segment")
+            raise InputError(f"session: {ENDED}; begin one with segment")
         return session
 
     def find(self, handle: str, owner: str | None) -> Session | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ibisagent.tools.errors import InputError, MissingExtra
+from ibisagent.tools.errors import InputError, MissingExtra, install_hint
 from ibisagent.tools.files import label
 
 __all__ = ["checkpoint", "difference", "differing", "fetched", "module", "said", "snapshot"]
@@ -18,8 +18,8 @@ _SHOWN = 3
 _OF_SAM2 = ("sam2", "omegaconf", "hydra", "iopath")
 _OF_MODELS = ("transformers", "huggingface_hub", "safetensors")
 _HOW_TO_SAM2 = (
-    "sam2 is not installed; run: pip install 'ibisagent[models]' hydra-core iopath && SAM2_BUILD_CUDA=0 pip install "
-    "--no-deps --no-build-isolation sam2==1.1.0 (ibisagent[sam2] would bring torchvision as well)"
+    f"sam2 is not installed; run in a clone of ibisagent: {install_hint('models')} hydra-core iopath && "
+    "SAM2_BUILD_CUDA=0 pip install --no-deps --no-build-isolation sam2==1.1.0 (the extra sam2 would bring torchvision)"
 )
 
 
