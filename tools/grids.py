@@ -115,6 +115,18 @@ class VolumeGrid(Grid):
     space: str = field(default="RAS", kw_only=True)
 
     @property
+    def sheared(self) -> bool:
+        """Whether the source's axes are off the right angle, as under a tilted gantry, so that no rotation says it.
+
+        By more than a tenth of a voxel's edge, or 0.1 mm, at the far end of the volume.
+        """
+        edges = np.linalg.norm(self.affine[:3, :3], axis=0)
+        directions = self.affine[:3, :3] / edges
+        skew = np.abs(np.triu(directions.T @ directions, 1)).max()
+        reach = float((edges * (*self.shape, 1)[:3]).max())
+        return bool(skew * reach > 0.1 * min(float(edges.min()), 1.0))
+
+    @property
     def axes(self) -> tuple[str, str] | None:
         """The direction in the patient (`AXES`) towards the picture's bottom, and towards its right side."""
         if self.codes is None:

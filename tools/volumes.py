@@ -17,14 +17,24 @@ from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.decoding import decoding, require_size
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label
-from ibisagent.tools.grids import Mask, Spacing, VolumeGrid
+from ibisagent.tools.grids import Grid, Mask, Spacing, VolumeGrid
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.labels import Label, inside
 from ibisagent.tools.mask_forms import marked
 from ibisagent.tools.slices import Plane, choose_plane, told_choice
 from ibisagent.tools.window import DEFAULT_OTHER, parse_window, render
 
-__all__ = ["MAX_BYTES", "Volume", "axes_of", "from_file", "open_volume", "planes", "read_mask", "require_volume"]
+__all__ = [
+    "MAX_BYTES",
+    "Volume",
+    "axes_of",
+    "from_file",
+    "notes_on_shear",
+    "open_volume",
+    "planes",
+    "read_mask",
+    "require_volume",
+]
 
 MAX_BYTES = 4 * 2**30
 """Largest volume that is decoded, in bytes of voxels as stored; a small packed file can claim any number of them."""
@@ -144,10 +154,18 @@ def from_file(path: Path, wanted: str | None, window: str | None) -> MedicalImag
     unnamed = volume.volumes > 1 and "@" not in (wanted or "")
     notes = told_choice(wanted, str(plane), _lengths(volume.shape)[grid.order[plane.axis]])
     notes += [f"the first of {volume.volumes} volumes; name another by slice={plane}"] if unnamed else []
+    notes += notes_on_shear(grid, ".nrrd") if grid.header is None else ()
     spacing = _spacing(grid, volume.zooms)
     return MedicalImage(
         pixels, grid, spacing, values=values, uri=str(path), slice=str(plane), window=window, notes=tuple(notes)
     )
+
+
+def notes_on_shear(grid: Grid, endings: str) -> tuple[str, ...]:
+    """Say which ``endings`` suit a mask whose axes are at no right angle: in a NIfTI its sform alone holds that."""
+    if not isinstance(grid, VolumeGrid) or not grid.sheared:
+        return ()
+    return (f"axes at no right angle: ITK's tools refuse them in a NIfTI mask, so save {endings} for those",)
 
 
 def _grid(volume: Volume, wanted: str | None) -> tuple[VolumeGrid, Plane]:

@@ -26,6 +26,7 @@ from pydicom.uid import (
 )
 
 from ibisagent.tools.decoding import decoding
+from ibisagent.tools.dicom.elements import text, whole
 from ibisagent.tools.dicom.lossless import DECODER_DEPENDENCIES, decoder_of
 from ibisagent.tools.errors import InputError, install_hint
 from ibisagent.tools.files import label
@@ -144,18 +145,29 @@ def decoded(file: BinaryIO, dataset: Dataset, indices: list[int], name: str) -> 
         options: dict[str, Any] = {"transfer_syntax_uid": syntax, "decoding_plugin": plugin}
         own = decoder_of(syntax)
         if own is not None:
-            whole = dcmread(file, force=True)
-            yield from (own.as_array(whole, index=index)[0] for index in indices)
-        elif dataset.get("PhotometricInterpretation") == "YBR_PARTIAL_422":
+            read = _read_whole(file, dataset, syntax)
+            yield from (own.as_array(read, index=index)[0] for index in indices)
+        elif text(dataset, "PhotometricInterpretation") == "YBR_PARTIAL_422":
             yield from (_partial(file, index, options) for index in indices)
-        elif int(dataset.get("NumberOfFrames") or 1) == 1 or syntax == DeflatedExplicitVRLittleEndian:
-            whole = dcmread(
-                file, force=True
-            )  # reads what is out of order as well, at no cost where nothing is left out
-            whole.file_meta.TransferSyntaxUID = syntax
-            yield from (pixel_array(whole, index=index, decoding_plugin=plugin) for index in indices)
+        elif not _has_frames(dataset) or syntax == DeflatedExplicitVRLittleEndian:
+            read = _read_whole(file, dataset, syntax)
+            yield from (pixel_array(read, index=index, decoding_plugin=plugin) for index in indices)
         else:
             yield from iter_pixels(file, indices=indices, **options)
+
+
+def _has_frames(dataset: Dataset) -> bool:
+    """Tell whether a file has several frames, and says so as pydicom expects it."""
+    return whole(dataset, "NumberOfFrames", 1) > 1 and dataset["NumberOfFrames"].VR == "IS"
+
+
+def _read_whole(file: BinaryIO, dataset: Dataset, syntax: UID) -> Dataset:
+    """Read a file with its pixels, also where its elements are out of order; its count of frames can be used."""
+    read = dcmread(file, force=True)
+    read.file_meta.TransferSyntaxUID = syntax
+    read.pop("NumberOfFrames", None)
+    read.NumberOfFrames = whole(dataset, "NumberOfFrames", 1)
+    return read
 
 
 def _plugin(syntax: UID, dataset: Dataset, name: str) -> str:

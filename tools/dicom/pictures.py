@@ -10,15 +10,18 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from ibisagent.tools.decoding import decoding, require_size
-from ibisagent.tools.dicom.display import colour, grey, is_colour, rescaled
-from ibisagent.tools.dicom.elements import axes, head_of, laterality, modality, notes_on_text, spacing_of
+from ibisagent.tools.dicom.about import axes, laterality, modality, notes_on_text, spacing_of
+from ibisagent.tools.dicom.display import colour, grey, is_colour
+from ibisagent.tools.dicom.elements import head_of, retyped, unreadable
 from ibisagent.tools.dicom.files import EXPECTED, Files, decoded, header, name_of
 from ibisagent.tools.dicom.stacks import Shot, Stack, place_of
+from ibisagent.tools.dicom.tables import broken_tables
+from ibisagent.tools.dicom.values import padding_of, rescaled
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.grids import Grid, Spacing, VolumeGrid
+from ibisagent.tools.grids import Grid, Mask, Spacing, VolumeGrid
 from ibisagent.tools.images import MedicalImage
 from ibisagent.tools.slices import choose_plane, told_choice
-from ibisagent.tools.volumes import axes_of
+from ibisagent.tools.volumes import axes_of, notes_on_shear
 from ibisagent.tools.window import compact
 
 __all__ = ["Request", "of_frame", "of_plane"]
@@ -65,8 +68,14 @@ def _shown(stored: NDArray[Any], head: Dataset, request: Request) -> tuple[NDArr
     with decoding(request.name, EXPECTED):
         if is_colour(stored, head):
             return colour(stored, head, request.name, request.window), None
-        values = rescaled(stored, head)
-        return grey(values, head, request.name, request.window), compact(values)
+        return _grey(rescaled(stored, head), padding_of(stored, head), head, request)
+
+
+def _grey(values: NDArray[Any], padding: Mask, head: Dataset, request: Request) -> tuple[NDArray[np.uint8], Values]:
+    """Show values, and give them with NaN where they are no picture."""
+    known = compact(values)
+    known[padding] = np.nan
+    return grey(values, padding, head, request.name, request.window), known
 
 
 def _frame_grid(stack: Stack, shot: Shot, head: Dataset, size: tuple[int, int]) -> Grid:
@@ -154,6 +163,7 @@ def _along(shot: Shot, request: Request) -> Shown:
 def _across(volume: Sequence[Shot], cut: int, at: int, request: Request) -> Shown:
     """Take one column (``cut`` 0) or row (1) of every frame; shown by the rules of the middle frame."""
     lines: list[NDArray[Any]] = []
+    paddings: list[Mask] = []
     heads: list[Dataset] = []
     with Files() as files:
         for _, some in groupby(volume, key=lambda shot: shot.source._replace(frame=0)):
@@ -166,11 +176,13 @@ def _across(volume: Sequence[Shot], cut: int, at: int, request: Request) -> Show
                     head = head_of(dataset, frame)
                     if is_colour(stored, head):
                         raise InputError(f"{request.name}: got colour pictures, expected grey ones to cut across")
-                    lines.append(np.take(rescaled(stored, head), at, axis=1 - cut))
+                    line = np.take(stored, at, axis=1 - cut)
+                    lines.append(rescaled(line, head))
+                    paddings.append(padding_of(line, head))
                     heads.append(head)
-    values, head = np.stack(lines, axis=-1), heads[len(heads) // 2]
+    head = heads[len(heads) // 2]
     with decoding(request.name, EXPECTED):
-        return grey(values, head, request.name, request.window), compact(values), head
+        return *_grey(np.stack(lines, axis=-1), np.stack(paddings, axis=-1), head, request), head
 
 
 def _turned(array: NDArray[Any], thin: VolumeGrid) -> NDArray[Any]:
@@ -198,5 +210,14 @@ def _image(
         uri=request.uri,
         slice=None if slice is None else request.prefix + slice,
         window=request.window,
-        notes=(*request.notes, *notes, *notes_on_text(head)),
+        notes=(*request.notes, *notes, *notes_on_shear(grid, ".nrrd or .dcm"), *_faults(head), *notes_on_text(head)),
     )
+
+
+def _faults(head: Dataset) -> list[str]:
+    """Name what is not in the header as it should be; what it holds, which may be anything, is not repeated."""
+    found = {
+        "empty or unreadable in the file, and taken as missing": [*unreadable(head), *broken_tables(head)],
+        "written as text in the file, and read as numbers": retyped(head),
+    }
+    return [f"{what}: {', '.join(names)}" for what, names in found.items() if names]

@@ -15,8 +15,10 @@ from pydicom.tag import BaseTag, Tag
 
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.decoding import require_size
-from ibisagent.tools.dicom.elements import modality, whole
+from ibisagent.tools.dicom.about import modality
+from ibisagent.tools.dicom.elements import head_of, readable, texts, whole
 from ibisagent.tools.dicom.files import Files, header, members, name_of
+from ibisagent.tools.dicom.outliers import without_outliers
 from ibisagent.tools.dicom.stacks import PLACED, Shot, shots_of
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label
@@ -27,10 +29,11 @@ __all__ = ["Series", "choose_series", "frames_of", "in_folder", "in_zip", "told_
 _TAGS: list[BaseTag | int] = [
     Tag(keyword)
     for keyword in (
-        *("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "NumberOfFrames", *PLACED),
+        *("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "NumberOfFrames", *PLACED),
         *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     )
 ]
+_PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _ENDINGS = (".dcm", ".dicom", ".ima")
 _MAX_FILES = _MAX_FRAMES = 2**16
 _LISTED = 20
@@ -51,11 +54,15 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class _File:
+    """``lost``: its place cannot be read; ``scout``: it says that it is a localizer."""
+
     series: str
     uid: str
     number: int
     modality: str | None
     shots: tuple[Shot, ...]
+    lost: bool
+    scout: bool
 
 
 def in_folder(folder: Path) -> list[Series]:
@@ -102,9 +109,8 @@ def _series(sources: Iterable[DicomSource], name: str) -> list[Series]:
         raise InputError(f"{name}: got {got}, expected those of one series; check the path")
     numbers = [group[0].number for group in groups.values()]
     clear = min(numbers) >= 0 and len(set(numbers)) == len(numbers)
-    notes = (f"files left out because they cannot be read: {unread}",) if unread else ()
     return [
-        _one(number if clear else place, group, notes)
+        _one(number if clear else place, group, unread)
         for place, (number, group) in enumerate(zip(numbers, groups.values(), strict=True))
     ]
 
@@ -120,17 +126,33 @@ def _picture(file: BinaryIO, source: DicomSource) -> _File | None:
         return None
     require_size(name_of(source), int(dataset.Rows), int(dataset.Columns))
     shots = tuple(shots_of(dataset, source, frames_of(dataset, name_of(source))))
-    series, uid = (str(dataset.get(f"{kind}InstanceUID") or "") for kind in ("Series", "SOP"))
-    return _File(series, uid or str(source), whole(dataset, "SeriesNumber", -1), modality(dataset), shots)
+    series, uid = (next(iter(texts(dataset, f"{kind}InstanceUID")), "") for kind in ("Series", "SOP"))
+    head = head_of(dataset, 0, PLACED)
+    return _File(
+        series=series,
+        uid=uid or str(source),
+        number=whole(dataset, "SeriesNumber", -1),
+        modality=modality(dataset),
+        shots=shots,
+        lost=not all(readable(head, keyword) for keyword in _PLACE),
+        scout="LOCALIZER" in texts(dataset, "ImageType"),
+    )
 
 
-def _one(number: int, group: list[_File], notes: tuple[str, ...]) -> Series:
-    files = {file.uid: file for file in reversed(group)}
-    copies = len(group) - len(files)
-    if copies:
-        notes = (*notes, f"files left out as copies of others: {copies}")
-    shots = tuple(shot for file in files.values() for shot in file.shots)
-    return Series(number, group[0].modality, shots, len(files), notes)
+def _one(number: int, group: list[_File], unread: int) -> Series:
+    """Make a series of its files, without those that hold nothing of its stack where others do."""
+    found = [file for file in group if not file.lost] or group
+    unread += len(group) - len(found)
+    files = list({file.uid: file for file in reversed(found)}.values())
+    scans = [file for file in files if not file.scout] or files
+    left_out = {
+        "files left out because they cannot be read": unread,
+        "files left out as copies of others": len(found) - len(files),
+        "files left out as localizers": len(files) - len(scans),
+    }
+    shots, notes = without_outliers([shot for file in scans for shot in file.shots])
+    told = (*(f"{what}: {count}" for what, count in left_out.items() if count), *notes)
+    return Series(number, group[0].modality, shots, len({shot.source._replace(frame=0) for shot in shots}), told)
 
 
 def frames_of(head: Dataset, name: str) -> int:

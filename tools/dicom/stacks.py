@@ -24,7 +24,6 @@ _ORDER = (
     *("AcquisitionNumber", "FrameAcquisitionNumber", "TemporalPositionIdentifier", "TemporalPositionIndex"),
     *("EchoNumbers", "InstanceNumber"),
 )
-_SKEW = 0.01
 _SAME = 1e-3  # mm, or a cosine
 _UNEVEN = 0.1  # of the step
 _TILT = math.cos(math.radians(0.5))
@@ -70,31 +69,31 @@ def shots_of(dataset: Dataset, source: DicomSource, frames: int) -> list[Shot]:
 
 
 def _shot(head: Dataset, source: DicomSource, frame: int) -> Shot:
-    turn = vector(head, "ImageOrientationPatient", 6)
-    spacing = vector(head, "PixelSpacing", 2)
+    turn = _unit(vector(head, "ImageOrientationPatient"))
     return Shot(
         source=source,
         size=(int(head.Rows), int(head.Columns)),
         position=_position(head, turn, frame),
-        turn=turn if turn is not None and _is_orthonormal(turn) else None,
-        spacing=spacing if spacing is not None and min(spacing) > 0 else None,
+        turn=turn,
+        spacing=vector(head, "PixelSpacing"),
         thickness=(numbers(head, "SliceThickness") or [0.0])[0],
         order=(*(whole(head, keyword) for keyword in _ORDER), frame),
     )
 
 
+def _unit(turn: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    """Bring both directions to length 1: writers round them, and angles are judged by them."""
+    if turn is None:
+        return None
+    return tuple(part / math.hypot(*one) for one in (turn[:3], turn[3:]) for part in one)
+
+
 def _position(head: Dataset, turn: tuple[float, ...] | None, frame: int) -> tuple[float, ...] | None:
     """Give the first pixel's place; a dose grid gives only that of its first frame, and offsets from there."""
-    position, offsets = vector(head, "ImagePositionPatient", 3), numbers(head, "GridFrameOffsetVector")
+    position, offsets = vector(head, "ImagePositionPatient"), numbers(head, "GridFrameOffsetVector")
     if position is None or turn is None or frame >= len(offsets):
         return position
     return tuple(np.array(position) + (offsets[frame] - offsets[0]) * np.array(_normal(turn)))
-
-
-def _is_orthonormal(turn: tuple[float, ...]) -> bool:
-    row, column = turn[:3], turn[3:]
-    products = (_dot(row, row) - 1, _dot(column, column) - 1, _dot(row, column))
-    return max(abs(product) for product in products) < _SKEW
 
 
 def _dot(one: Sequence[float], other: Sequence[float]) -> float:
@@ -102,7 +101,8 @@ def _dot(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def _normal(turn: Sequence[float]) -> tuple[float, ...]:
-    return tuple(float(part) for part in np.cross(turn[:3], turn[3:]))
+    across = np.cross(turn[:3], turn[3:])
+    return tuple((across / np.linalg.norm(across)).tolist())
 
 
 def stack_of(shots: Sequence[Shot]) -> Stack:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
 from ibisagent.tools.decoding import decoding
+from ibisagent.tools.dicom.elements import whole
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.export.about import About
 from ibisagent.tools.export.targets import Coded, Concept, code
@@ -77,7 +78,7 @@ def _segmentation(
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[_description(about, coded)],
             series_instance_uid=hd.UID(),
-            series_number=max(int(first.get("SeriesNumber") or 0), 0) + 100,
+            series_number=max(whole(first, "SeriesNumber"), 0) + 100,
             sop_instance_uid=hd.UID(),
             instance_number=1,
             manufacturer="ibisagent",

@@ -10,9 +10,10 @@ from typing import Any
 
 from pydicom import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
-from pydicom.valuerep import DA, TM
+from pydicom.valuerep import DA, TM, DSfloat
 
 from ibisagent.tools.dicom import dataset_of
+from ibisagent.tools.dicom.elements import items, numbers, text, texts, whole
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.grids import DicomSource, Grid, VolumeGrid
 
@@ -25,7 +26,8 @@ _GROUPS = {
 }
 _FUNCTIONAL = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-_PLACE = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+_PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+_LENGTHS = ("SliceThickness", "SpacingBetweenSlices")
 _SLIDE = ("ImageOrientationSlide", "ImageCenterPointCoordinatesSequence", "TotalPixelMatrixOriginSequence")
 _MAY_BE_EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "ReferringPhysicianName"),
@@ -60,11 +62,11 @@ def views_of(planes: Iterable[int], grid: Grid, name: str) -> list[View]:
 def _opened(source: DicomSource, name: str) -> tuple[Dataset, list[Any]]:
     """Read a header; give it without its functional groups, and these."""
     dataset = dataset_of(source)
-    missing = [keyword for keyword in _IDENTITY if not dataset.get(keyword)]
+    missing = [keyword for keyword in _IDENTITY if not text(dataset, keyword)]
     if missing:
         got = f"got a DICOM image without {missing[0]}"
         raise InputError(f"{name}: {got}, expected one that can be referred to; save .png or .json")
-    groups = [dataset.get(keyword) for keyword in _FUNCTIONAL]
+    groups = [items(dataset, keyword) for keyword in _FUNCTIONAL]
     for keyword in (*_FUNCTIONAL, *_SLIDE):
         if keyword in dataset:
             delattr(dataset, keyword)
@@ -75,17 +77,19 @@ def _view(dataset: Dataset, groups: list[Any], frame: int, plane: int, grid: Gri
     header = Dataset()
     header.update(dataset)  # the same elements: they are replaced below, never changed
     shared, per_frame = groups
-    for group in (*(shared or [])[:1], *(per_frame or [])[frame : frame + 1]):
+    for group in (*shared[:1], *per_frame[frame : frame + 1]):
         _lift(group, header)
     if frame and not per_frame and isinstance(grid, VolumeGrid):  # by offsets from the first frame, as an RT dose's
         x, y, z = grid.affine[:3, 3] + plane * grid.affine[:3, 2]
         _put(header, ImagePositionPatient=[round(float(number), 6) for number in (-x, -y, z)])
-    if not all(header.get(keyword) for keyword in _PLACE) or len(header.ImagePositionPatient) != 3:
-        for keyword in _PLACE:
+    for keyword in (*_PLACE, *_LENGTHS):
+        _renumber(header, keyword)
+    if not all(keyword in header for keyword in _PLACE) or not text(header, "FrameOfReferenceUID"):
+        for keyword in ("FrameOfReferenceUID", *_PLACE):
             header.pop(keyword, None)
     _tidy(header)
     _put(header, SOPClassUID=SecondaryCaptureImageStorage, SOPInstanceUID=f"2.25.{plane + 1}")
-    several = int(dataset.get("NumberOfFrames") or 1) > 1
+    several = whole(dataset, "NumberOfFrames", 1) > 1
     return View(header, dataset.SOPClassUID, dataset.SOPInstanceUID, frame + 1 if several else None)
 
 
@@ -98,8 +102,20 @@ def _put(header: Dataset, **values: Any) -> None:
 def _lift(group: Dataset, header: Dataset) -> None:
     """Copy a frame's place from its functional groups to where a single-frame image has it."""
     for sequence, keywords in _GROUPS.items():
-        for item in (group.get(sequence) or [])[:1]:
-            _put(header, **{keyword: item[keyword].value for keyword in keywords if keyword in item})
+        for item in items(group, sequence)[:1]:
+            for keyword in keywords:
+                if keyword in item:
+                    header[keyword] = item.get_item(keyword)
+
+
+def _renumber(header: Dataset, keyword: str) -> None:
+    """Let an element hold the numbers that are read from it, in the form it should have, or take it away."""
+    values = numbers(header, keyword)
+    plain = keyword in header and header.get_item(keyword).VR in (None, "DS")
+    if values and not plain:
+        _put(header, **{keyword: [DSfloat(value, auto_format=True) for value in values]})
+    elif not values:
+        header.pop(keyword, None)
 
 
 def _tidy(header: Dataset) -> None:
@@ -108,14 +124,14 @@ def _tidy(header: Dataset) -> None:
         if keyword not in header:
             setattr(header, keyword, None)
     for keyword, kind in _CHECKED.items():
-        text = str(header.get(keyword) or "")
-        text = text.replace(".", "") if kind is DA else text  # dates of before 1993 have points
+        told = next(iter(texts(header, keyword)), "")
+        told = told.replace(".", "") if kind is DA else told  # dates of before 1993 have points
         try:
-            kind(text)
+            kind(told)
         except ValueError:
-            text = ""
-        _put(header, **{keyword: text})
-    if header.PatientSex not in ("M", "F", "O"):
+            told = ""
+        _put(header, **{keyword: told})
+    if text(header, "PatientSex") not in ("M", "F", "O"):
         _put(header, PatientSex=None)
 
 

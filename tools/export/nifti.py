@@ -15,14 +15,17 @@ __all__ = ["require", "write"]
 
 
 def write(path: Path, mask: Mask, image: MedicalImage, _about: About) -> None:
-    """Write uint8 with the source's qform, sform, codes and units; what was no NIfTI gets both, as scanner mm."""
+    """Write uint8 with the source's qform, sform, codes and units; what was no NIfTI gets both, as scanner mm.
+
+    A qform cannot hold a shear, and most readers but nibabel would believe it: for such a volume only the sform counts.
+    """
     grid = grid_of(image)
     voxels = voxels_of(mask, grid)
     kind: Any = nib.Nifti2Image if isinstance(grid.header, nib.Nifti2Header) else nib.Nifti1Image
     if grid.header is None:
         made = kind(voxels, grid.affine)
         made.set_sform(grid.affine, 1)
-        made.set_qform(grid.affine, 1)
+        made.set_qform(grid.affine, 0 if grid.sheared else 1)
         made.header.set_xyzt_units("mm")
     else:
         # No affine here: nibabel would rebuild qform and sform from it and lose one of the two and its code.
