@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
+from nibabel.filebasedimages import ImageFileError
 from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
 from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
 from numpy.typing import NDArray
@@ -62,10 +63,10 @@ def _header(path: Path) -> tuple[Any, Path]:
         start = file.read(348)
         magic = next((magic for magic in (start[344:348], start[4:8]) if magic in _SINGLE | _PAIRS), None)
         if magic is None:
-            analyze = start[:4] in _ANALYZE and first.name.lower().endswith((".hdr", ".hdr.gz"))
-            got = "an Analyze volume, which does not say where left is" if analyze else "no NIfTI volume"
-            remedy = "convert it and check its sides" if analyze else "export it anew"
-            raise InputError(f"{name}: got {got}, expected a whole NIfTI one; {remedy}")
+            if start[:4] not in _ANALYZE or not first.name.lower().endswith((".hdr", ".hdr.gz")):
+                raise ImageFileError
+            got = "an Analyze volume, which does not say where left is"
+            raise InputError(f"{name}: got {got}, expected a NIfTI one; convert it and check its sides")
         file.seek(0)
         header = (_SINGLE | _PAIRS)[magic].from_fileobj(file)
     return header, first if magic in _SINGLE else path if of_voxels else _half(first, ".img", name)

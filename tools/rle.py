@@ -46,6 +46,8 @@ def as_rle(given: Mapping[str, Any]) -> Rle:
         if isinstance(counts, bytes | bytearray | str):
             text = str.__str__(counts) if isinstance(counts, str) else counts.decode("ascii")
             return Rle(size=[height, width], counts=text)
+        if any(isinstance(run, bool) for run in counts):  # true and false are numbers to NumPy
+            raise ValueError
         return encode(_filled(np.asarray(counts), height, width))
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         raise InputError(_WRONG) from None
