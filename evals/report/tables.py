@@ -70,7 +70,7 @@ def quality(results: Results) -> Table:
     if any(run["overall"]["specificity"]["n"] for run in results.summary["runs"]):
         columns += [_overall("sensitivity", "Sensitivity"), _overall("specificity", "Specificity")]
         columns += [_overall("refused", "Refused"), _overall("wrongly_refused", "Wrongly refused")]
-    if any(run["trajectories"]["stops"].get("declined") for run in results.summary["runs"]):
+    if _any_declined(results):
         columns.append(_overall("declined", "Declined"))
     return _runs("quality", results.summary["runs"], columns)
 
@@ -185,18 +185,23 @@ def kinds(results: Results) -> Table:
     """What each policy does on each source, where there are several: sources may be kinds of request."""
     runs = results.summary["runs"]
     names = sorted({name for run in runs for name in run["source"]})
+    told = {key: text for key, text in _OF_A_KIND.items() if key != "declined" or _any_declined(results)}
     lines = [
-        Line(f"{name or 'none given'}: {run['policy']}", _kind(run["source"][name]), run["segmenter"])
+        Line(f"{name or 'none given'}: {run['policy']}", _kind(run["source"][name], told), run["segmenter"])
         for name in names
         for run in runs
         if name in run["source"]
     ]
-    heads = tuple(Head(key, text) for key, text in _OF_A_KIND.items())
+    heads = tuple(Head(key, text) for key, text in told.items())
     return known(Table("kinds", "Source and policy", heads, tuple(lines) if len(names) > 1 else ()))
 
 
-def _kind(found: Run) -> tuple[Cell, ...]:
-    return tuple(figure(found.get(key), 1 if key == "length" else 3) for key in _OF_A_KIND)
+def _any_declined(results: Results) -> bool:
+    return any(run["trajectories"]["stops"].get("declined") for run in results.summary["runs"])
+
+
+def _kind(found: Run, told: Iterable[str]) -> tuple[Cell, ...]:
+    return tuple(figure(found.get(key), 1 if key == "length" else 3) for key in told)
 
 
 def gaps(results: Results) -> Table:
