@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 
 from ibisagent.agent import build_graph
 from ibisagent.agent.embedding import Pictures, segmentation_node, shared_state
+from ibisagent.agent.state import Input
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks import encode
 
@@ -95,8 +96,8 @@ def test_what_is_no_input_at_all_is_refused(given, got, loop):
         ("prompt", "prompts"),
         ("mask", "initial_mask"),
         ("requst", "request"),
-        ("clicks", "one of image, request, kind, initial_mask, prompts"),
-        ("messages", "one of image, request, kind, initial_mask, prompts"),
+        ("clicks", f"one of {', '.join(Input.__annotations__)}"),
+        ("messages", f"one of {', '.join(Input.__annotations__)}"),
     ],
 )
 def test_a_misspelt_key_is_refused_and_the_right_one_named(name, expected, loop, pixels):
