@@ -27,7 +27,7 @@ class Resizing:
         """Give the (height, width) that a picture is seen at; a picture of that very size keeps it.
 
         >>> Resizing().size(480, 640), Resizing(most=262144).size(480, 640), Resizing().size(20, 30)
-        ((476, 644), (420, 560), (56, 84))
+        ((476, 644), (420, 588), (56, 84))
         """
         size, met = (height, width) if self.square is None else (self.square, self.square), list[tuple[int, int]]()
         while size not in met:
