@@ -1,4 +1,4 @@
-"""Padding is no picture: it counts in no window, no percentile, no value, and a click finds the same mask without it."""
+"""Padding is no picture: it counts in no window, percentile or value, and a click finds the same mask without it."""
 
 import numpy as np
 import pytest
