@@ -3,7 +3,9 @@
 import nibabel as nib
 import numpy as np
 from PIL import Image
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.tag import Tag
 from pydicom.uid import (
     CTImageStorage,
     ExplicitVRLittleEndian,
@@ -41,11 +43,19 @@ def dicom(path, stored, *, syntax=ExplicitVRLittleEndian, preamble=b"\0" * 128, 
     for keyword, value in elements.items():
         if value is None:
             delattr(dataset, keyword)
+        elif isinstance(value, RawDataElement):
+            dataset[value.tag] = value
         else:
             setattr(dataset, keyword, value)
     dataset.preamble = preamble
     dataset.save_as(path, enforce_file_format=True)
     return path
+
+
+def raw(keyword, content, kind="DS"):
+    """Write these bytes as an element, whether it may hold them or not."""
+    content += b" " * (len(content) % 2)
+    return RawDataElement(Tag(keyword), kind, len(content), content, 0, False, True)
 
 
 def lut(entries, first, bits):

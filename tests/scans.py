@@ -1,6 +1,7 @@
 """DICOM series and multi-frame files that the tests write: every voxel's place in the patient is known."""
 
 import numpy as np
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedCTImageStorage, generate_uid
 from samples import dicom
@@ -50,7 +51,10 @@ def series(folder, volume=VOLUME, turn=TURNS["axial"], planes=None, first=1, **e
 def item(**elements):
     dataset = Dataset()
     for keyword, value in elements.items():
-        setattr(dataset, keyword, value)
+        if isinstance(value, RawDataElement):
+            dataset[value.tag] = value
+        else:
+            setattr(dataset, keyword, value)
     return dataset
 
 

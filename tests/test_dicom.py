@@ -158,7 +158,12 @@ def test_nothing_of_a_patient_is_kept_or_told(tmp_path, caplog):
     # pydicom's own error, warning and log line would quote what stands where a number should.
     broken = path.read_bytes().replace(b"7.125\\7.125", b"Jane\nDoe.\\1")
     (tmp_path / "b.dcm").write_bytes(broken)
-    with caplog.at_level(logging.DEBUG), pytest.raises(InputError) as caught:
-        open_image(tmp_path / "b.dcm")
-    assert "Jane" not in str(caught.value) + caplog.text
+    cut = path.read_bytes().replace(b"\x28\x00\x10\x00US\x02\x00", b"\x28\x00\x10\x00DSJane")  # where Rows should be
+    (tmp_path / "c.dcm").write_bytes(cut)
+    with caplog.at_level(logging.DEBUG):
+        odd = open_image(tmp_path / "b.dcm")
+        with pytest.raises(InputError) as caught:
+            open_image(tmp_path / "c.dcm")
+    assert odd.notes == ("empty or unreadable in the file, and taken as missing: PixelSpacing",)
+    assert "Jane" not in repr(odd) + str(caught.value) + caplog.text
     assert caught.value.__cause__ is None

@@ -20,7 +20,6 @@ REFUSED = {
     "JPEG-lossy.dcm": "more than 8 bits",  # 12-bit JPEG: only a GPL library, or one that fails, decodes it
     "JPGExtended.dcm": "more than 8 bits",  # the same
     "MR_truncated.dcm": "whole pixel data",  # cut short
-    "badVR.dcm": "decoded",  # NumberOfFrames is 1A
     "meta_missing_tsyntax.dcm": "without Rows or Columns",  # no picture, only an element of that name
     "nested_priv_SQ.dcm": "without Rows or Columns",  # the same
 }
@@ -29,11 +28,17 @@ REFUSED = {
 TWINS = {"SC_rgb_jpeg_gdcm.dcm": "SC_rgb_rle.dcm"}  # lossless JPEG, which pydicom needs GDCM for: the same picture
 
 
+UNCOUNTED = {"badVR.dcm"}  # NumberOfFrames is 1A, which pydicom does not get over, and counts as missing here
+
+
 def read(path):
     """Read a whole file by pydicom, which has something to say about many of them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return dcmread(path, force=True)
+        dataset = dcmread(path, force=True)
+    if path.name in UNCOUNTED:
+        del dataset.NumberOfFrames
+    return dataset
 
 
 def carried():
@@ -79,6 +84,7 @@ def test_carried_file_is_read_as_pydicom_reads_it_or_refused_in_one_line(path, c
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         whole = read(path.with_name(TWINS.get(path.name, path.name))).pixel_array
+        whole = whole[:1] if path.name in UNCOUNTED else whole
     count = int(dataset.get("NumberOfFrames") or 1)
     for number in {0, count - 1}:
         image, stored = open_image(path, slice=str(number)), whole[number] if count > 1 else whole
@@ -86,9 +92,10 @@ def test_carried_file_is_read_as_pydicom_reads_it_or_refused_in_one_line(path, c
             assert np.array_equal(image.pixels, coloured(stored, dataset))
             continue
         values = apply_modality_lut(stored, dataset)
-        assert np.array_equal(image.values, values)
+        padding = stored == dataset.get("PixelPaddingValue")
+        assert np.array_equal(image.values, np.where(padding, np.nan, values), equal_nan=True)
         pixels = shown(values, dataset)
-        assert pixels is None or np.array_equal(image.pixels, pixels)
+        assert pixels is None or np.array_equal(image.pixels, np.where(padding, 0, pixels))
         assert pixels is not None or np.ptp(image.pixels) == 255 or np.ptp(values) == 0
 
 

@@ -147,7 +147,9 @@ def test_tilted_gantry_is_told_and_keeps_its_place(tmp_path):
         here = {"SeriesInstanceUID": "1.2.3", "ImagePositionPatient": digits((x, y + plane, z))}
         series(tmp_path, VOLUME[plane : plane + 1], first=plane, **here)
     image = open_image(tmp_path, slice="axial:3")
-    assert image.notes == ("the planes are tilted by 14.0 degrees against their row",)
+    tilted, advice = image.notes
+    assert tilted == "the planes are tilted by 14.0 degrees against their row"
+    assert {".nrrd", ".dcm"} <= set(advice.split())
     assert place_of(image, 0, 0)[0] == pytest.approx(ORIGIN + np.array([0, 3, 3 * STEP]))
 
 

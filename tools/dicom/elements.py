@@ -48,12 +48,14 @@ def numbers(head: Dataset, keyword: str) -> Values:
     Numbers that are written in an element of another representation, such as UT for DS, are read all the same.
     """
     values, rule = _values(head, keyword), RULES[keyword]
-    fit = bool(values) and rule.count in (None, len(values)) and all(map(math.isfinite, values)) and rule.holds(values)
+    fit = (
+        bool(values) and rule.several in (None, len(values)) and all(map(math.isfinite, values)) and rule.holds(values)
+    )
     return values if fit else []
 
 
 def _values(head: Dataset, keyword: str) -> Values:
-    raw = head.get_item(keyword)
+    raw = head.get_item(keyword, keep_deferred=True)
     if raw is None:
         return []
     kind = raw.VR if raw.VR not in (None, "UN") else dictionary_VR(raw.tag)
@@ -126,14 +128,14 @@ def unreadable(head: Dataset) -> list[str]:
 
 
 def _is_empty(head: Dataset, keyword: str) -> bool:
-    raw = head.get_item(keyword)
+    raw = head.get_item(keyword, keep_deferred=True)
     value = raw.value if raw is not None else None
     return not (value.strip(b" \0") if isinstance(value, bytes) else value)
 
 
 def retyped(head: Dataset) -> list[str]:
     """Name the elements that `numbers` reads although they are written as text of another representation."""
-    kinds = {keyword: raw.VR for keyword in RULES if (raw := head.get_item(keyword)) is not None}
+    kinds = {keyword: raw.VR for keyword in RULES if (raw := head.get_item(keyword, keep_deferred=True)) is not None}
     odd = _TEXTS - {"DS", "IS"}
     return [keyword for keyword, kind in kinds.items() if kind in odd and readable(head, keyword)]
 
@@ -154,7 +156,7 @@ def head_of(dataset: Dataset, frame: int, only: tuple[str, ...] | None = None) -
     if only is None:
         head.update(dataset)
     for keyword in only or ():
-        raw = dataset.get_item(keyword)
+        raw = dataset.get_item(keyword, keep_deferred=True)
         if raw is not None:
             head[raw.tag] = raw
     for group in groups:

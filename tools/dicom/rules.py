@@ -15,7 +15,7 @@ _SKEW = 0.01  # the cosine between rows and columns
 class Rule(NamedTuple):
     """How many values an element has, None for any number, and which of them make sense."""
 
-    count: int | None = 1
+    several: int | None = 1
     holds: Callable[[Values], bool] = lambda _: True
 
 

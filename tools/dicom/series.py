@@ -127,14 +127,14 @@ def _picture(file: BinaryIO, source: DicomSource) -> _File | None:
     require_size(name_of(source), int(dataset.Rows), int(dataset.Columns))
     shots = tuple(shots_of(dataset, source, frames_of(dataset, name_of(source))))
     series, uid = (next(iter(texts(dataset, f"{kind}InstanceUID")), "") for kind in ("Series", "SOP"))
-    head = head_of(dataset, 0, PLACED)
+    first = head_of(dataset, 0, PLACED)
     return _File(
         series=series,
         uid=uid or str(source),
         number=whole(dataset, "SeriesNumber", -1),
         modality=modality(dataset),
         shots=shots,
-        lost=not all(readable(head, keyword) for keyword in _PLACE),
+        lost=not all(readable(first, keyword) for keyword in _PLACE),
         scout="LOCALIZER" in texts(dataset, "ImageType"),
     )
 

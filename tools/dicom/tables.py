@@ -37,7 +37,8 @@ def table_of(item: Dataset, head: Dataset) -> Table | None:
     entries = _entries(item, count, little=head.original_encoding[1] is not False)
     if not 1 <= bits <= 16 or entries is None:
         return None
-    return Table(first, bits, entries.astype(np.uint8 if bits <= 8 and entries.max() < 256 else np.uint16))
+    narrow = bits <= 8 and entries.max() < 2**8
+    return Table(first, bits, entries.astype(np.uint8) if narrow else entries.astype(np.uint16))
 
 
 def _entries(item: Dataset, count: int, *, little: bool) -> NDArray[np.int64] | None:

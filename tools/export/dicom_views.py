@@ -105,13 +105,13 @@ def _lift(group: Dataset, header: Dataset) -> None:
         for item in items(group, sequence)[:1]:
             for keyword in keywords:
                 if keyword in item:
-                    header[keyword] = item.get_item(keyword)
+                    header[keyword] = item.get_item(keyword, keep_deferred=True)
 
 
 def _renumber(header: Dataset, keyword: str) -> None:
     """Let an element hold the numbers that are read from it, in the form it should have, or take it away."""
     values = numbers(header, keyword)
-    plain = keyword in header and header.get_item(keyword).VR in (None, "DS")
+    plain = keyword in header and header.get_item(keyword, keep_deferred=True).VR in (None, "DS")
     if values and not plain:
         _put(header, **{keyword: [DSfloat(value, auto_format=True) for value in values]})
     elif not values:
