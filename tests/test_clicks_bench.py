@@ -495,6 +495,6 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(dataset, tmp_p
         with pytest.raises(InputError, match=said):
             run_clicks(dataset, **({"segmenters": ["disk"], "out": out} | options))
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingExtra, match=r"ibisagent\[eval\]"):
+    with pytest.raises(MissingExtra, match=r"\.\[eval\]"):
         run_clicks(dataset, ["disk"], out=out)
     assert not out.exists()

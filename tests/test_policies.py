@@ -93,7 +93,7 @@ def test_names():
 
 def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "langchain.chat_models", None)
-    with pytest.raises(MissingExtra, match=r"ibisagent\[chat\]"):
+    with pytest.raises(MissingExtra, match=r"pip install '\.\[chat\]'"):
         get_policy("openai:gpt-4o")
 
 

@@ -217,7 +217,7 @@ def test_a_missing_package_names_what_to_install(tmp_path, monkeypatch, config):
     for absent, name, remedy in (
         ("sam2", f"medsam2:{path}", "sam2==1.1.0"),
         ("omegaconf", f"sam2:{path}?config={config}", "hydra-core iopath"),
-        ("transformers", f"sam:{folder}", r"ibisagent\[models\]"),
+        ("transformers", f"sam:{folder}", r"\.\[models\]"),
     ):
         monkeypatch.setitem(sys.modules, absent, None)
         with pytest.raises(MissingExtra, match=remedy):
