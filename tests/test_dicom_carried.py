@@ -84,7 +84,7 @@ def test_carried_file_is_read_as_pydicom_reads_it_or_refused_in_one_line(path, c
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         whole = read(path.with_name(TWINS.get(path.name, path.name))).pixel_array
-        whole = whole[:1] if path.name in UNCOUNTED else whole
+        whole = whole[0] if path.name in UNCOUNTED else whole
     count = int(dataset.get("NumberOfFrames") or 1)
     for number in {0, count - 1}:
         image, stored = open_image(path, slice=str(number)), whole[number] if count > 1 else whole
