@@ -100,7 +100,7 @@ def test_a_failing_segmenter_leaves_the_mask_before(root):
         ({"image": "/etc/passwd"}, "outside the folders"),
         ({"image": "file:///etc/passwd"}, "outside the folders"),
         ({"image": "link.png"}, "outside the folders"),
-        ({"image": "loop.png"}, "Error: "),  # which line it is depends on how Python resolves a link to itself
+        ({"image": "loop.png"}, "outside the folders"),
         ({"image": "series"}, "outside the folders"),
         ({"image": "header.mhd"}, "outside the folders"),
         ({"image": "a\0b"}, "outside the folders"),

@@ -49,9 +49,12 @@ def _outside() -> InputError:
 
 def _resolved(path: Path) -> Path:
     try:
-        return path.resolve()
+        found = path.resolve()
     except (OSError, ValueError, RuntimeError):  # a name too long, a null character, links in a circle
         raise _outside() from None
+    if any(os.path.islink(place) for place in (found, *found.parents)):  # in a circle: from Python 3.13 on none is raised
+        raise _outside()
+    return found
 
 
 def _named_by(path: Path) -> list[Path]:
