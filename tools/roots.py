@@ -52,7 +52,8 @@ def _resolved(path: Path) -> Path:
         found = path.resolve()
     except (OSError, ValueError, RuntimeError):  # a name too long, a null character, links in a circle
         raise _outside() from None
-    if any(os.path.islink(place) for place in (found, *found.parents)):  # in a circle: from Python 3.13 on none is raised
+    # Links in a circle raise nothing from Python 3.13 on; they are left in the path.
+    if any(os.path.islink(place) for place in (found, *found.parents)):
         raise _outside()
     return found
 
