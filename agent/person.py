@@ -5,8 +5,8 @@ from typing import Any
 
 from ibisagent.agent.actions import EVERY_KIND, Action, Backtrack, Decline, Redo, Stop, Terminate, from_plain, to_plain
 from ibisagent.agent.parsing import parse_reply
-from ibisagent.agent.state import State, StepRecord, StopReason
-from ibisagent.agent.steps import history, in_force, queued, step_of, steps_of_turn
+from ibisagent.agent.state import State, StopReason
+from ibisagent.agent.steps import history, queued, step_of, steps_in_force, steps_of_turn
 from ibisagent.tools.clicks import Click, pixel_of
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.grids import Mask
@@ -63,19 +63,14 @@ def pointless(state: State, action: Action | None) -> str | None:
 
 def not_yours(state: State, action: Action | None) -> str | None:
     """Say why a policy may not undo the last prompt, if a person made it."""
-    if isinstance(action, Backtrack) and state["prompts"] and _last_in_force(state)["by"] == "person":
+    if isinstance(action, Backtrack) and state["prompts"] and steps_in_force(state)[-1]["by"] == "person":
         return "Backtrack: the last prompt is a person's and stays; click elsewhere, or terminate"
     return None
 
 
-def _last_in_force(state: State) -> StepRecord:
-    return state["steps"][in_force(steps_of_turn(state))[-1] - 1]
-
-
 def overruled(state: State, before: Mask, after: Mask) -> bool:
     """Whether a new mask goes against a person's click in force that the mask before it, both (H, W), agreed with."""
-    standing = set(in_force(steps_of_turn(state)))
-    given = [step["action"] for step in state["steps"] if step["n"] in standing and step["by"] == "person"]
+    given = [step["action"] for step in steps_in_force(state) if step["by"] == "person"]
     clicks = [click for click in map(from_plain, filter(None, given)) if isinstance(click, Click)]
     places = [(pixel_of(click, before.shape), click.positive) for click in clicks]
     return any(before[place] == positive and after[place] != positive for place, positive in places)

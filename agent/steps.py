@@ -7,7 +7,17 @@ from langgraph.runtime import Runtime
 from ibisagent.agent.state import Queued, RunContext, State, StepRecord
 from ibisagent.tools.masks import Rle, rle_key
 
-__all__ = ["INITIAL_MASK", "appended", "history", "in_force", "queued", "step_of", "steps_of_turn", "tell"]
+__all__ = [
+    "INITIAL_MASK",
+    "appended",
+    "history",
+    "in_force",
+    "queued",
+    "step_of",
+    "steps_in_force",
+    "steps_of_turn",
+    "tell",
+]
 
 INITIAL_MASK = 0  # what `reverts` and `restores` say of the initial mask; steps count from 1
 
@@ -60,6 +70,11 @@ def tell(runtime: Runtime[RunContext], event: str, **facts: Any) -> None:
 def steps_of_turn(state: State) -> list[StepRecord]:
     """Give the steps of the current request, oldest first."""
     return state["steps"][state["run"]["first"] :]
+
+
+def steps_in_force(state: State) -> list[StepRecord]:
+    """Return the steps of the current request whose prompts are in force, oldest first."""
+    return [state["steps"][number - 1] for number in in_force(steps_of_turn(state))]
 
 
 def in_force(steps: list[StepRecord]) -> list[int]:

@@ -10,7 +10,7 @@ from ibisagent.agent.nodes.common import Update, cancelled
 from ibisagent.agent.parts import Parts
 from ibisagent.agent.person import said
 from ibisagent.agent.state import RunContext, State
-from ibisagent.agent.steps import in_force, steps_of_turn, tell
+from ibisagent.agent.steps import steps_in_force, tell
 from ibisagent.tools.errors import InputError, StoreError
 from ibisagent.tools.masks import Rle, encode, rle_key
 from ibisagent.tools.measure import measure_on
@@ -59,8 +59,7 @@ def terminate(state: State, runtime: Runtime[RunContext], parts: Parts) -> Updat
 
 def _left(state: State) -> tuple[Rle, float | None]:
     """Give what a declined run ends with: the mask in force where a person had a part in it, else an empty one."""
-    standing = set(in_force(steps_of_turn(state)))
-    persons = any(step["n"] in standing and step["by"] == "person" for step in steps_of_turn(state))
+    persons = any(step["by"] == "person" for step in steps_in_force(state))
     if persons or state["initial_mask"] is not None:
         return state["mask"], state["score"]
     return encode(np.zeros(state["mask"]["size"], np.bool_)), None
@@ -69,8 +68,7 @@ def _left(state: State) -> tuple[Rle, float | None]:
 def _result(state: State, parts: Parts) -> tuple[Rle, float | None]:
     if not (parts.config.pick_best and parts.memo.segmenter.calibrated and state["prompts"]):
         return state["mask"], state["score"]
-    standing = set(in_force(steps_of_turn(state)))
-    scored = [step for step in steps_of_turn(state) if step["n"] in standing and step["score"] is not None]
+    scored = [step for step in steps_in_force(state) if step["score"] is not None]
     best = max(scored, key=lambda step: step["score"] or 0.0, default=None)
     if best is None:
         return state["mask"], state["score"]
