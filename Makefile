@@ -84,10 +84,10 @@ types: $(DEV)
 	$(BIN)/mypy
 
 bench: $(DEV)
-	$(BIN)/python -m ibisagent.evals.bench --sam --policy
+	$(BIN)/python -m ibisagent.evals.benchmarks.loop_cost --sam --policy
 
 picture: $(READY)
-	$(BIN)/python -m ibisagent.ui.specimen
+	$(BIN)/python -m ibisagent.ui.example_image
 
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis runs

@@ -3,7 +3,6 @@
 from ibisagent.agent.actions import Action, Backtrack, Decline, Redo, Terminate
 from ibisagent.agent.config import Guard, LoopConfig
 from ibisagent.agent.graph import SegmentationGraph, build_graph
-from ibisagent.agent.parsing import Reply, parse_reply
 from ibisagent.agent.policies import (
     CentrePolicy,
     Completion,
@@ -15,6 +14,7 @@ from ibisagent.agent.policies import (
     ScriptedPolicy,
     get_policy,
 )
+from ibisagent.agent.reply_parser import Reply, parse_reply
 from ibisagent.agent.stores import ImageStore, RunStore
 from ibisagent.tools.clicks import Box, Click
 

@@ -13,7 +13,7 @@ from typing import Any
 from ibisagent.agent.coordinates import UNIT, Frame
 from ibisagent.tools.clicks import Box, Click
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.plain import plain
+from ibisagent.tools.plain_values import plain
 
 __all__ = [
     "EVERY_KIND",

@@ -13,7 +13,7 @@ from langgraph.types import StateSnapshot
 from ibisagent.agent.actions import Action
 from ibisagent.agent.checkpoints import Plan, checkpoint_of, head, thread_of
 from ibisagent.agent.graph import SegmentationGraph
-from ibisagent.agent.person import said
+from ibisagent.agent.human_action import said
 from ibisagent.agent.state import State
 from ibisagent.agent.steps import queued
 from ibisagent.tools.errors import InputError

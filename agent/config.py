@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from ibisagent.agent.actions import KINDS, OPTIONAL
-from ibisagent.agent.resizing import Resizing
+from ibisagent.agent.model_resize import Resizing
 from ibisagent.tools.errors import InputError
 
 __all__ = ["PRESETS", "Guard", "LoopConfig", "SelfCheck", "preset"]

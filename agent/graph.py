@@ -12,10 +12,10 @@ from langgraph.types import Checkpointer
 from langgraph.utils.runnable import RunnableCallable  # type: ignore[attr-defined]
 
 from ibisagent.agent import nodes
+from ibisagent.agent.components import Parts
 from ibisagent.agent.config import LoopConfig
-from ibisagent.agent.door import admit
-from ibisagent.agent.doored import Doored
-from ibisagent.agent.parts import Parts
+from ibisagent.agent.input_graph import Doored
+from ibisagent.agent.inputs import admit
 from ibisagent.agent.policies import Policy, get_policy
 from ibisagent.agent.state import Input, Output, RunContext, State
 from ibisagent.agent.stores import ImageStore, RunStore

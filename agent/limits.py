@@ -7,7 +7,7 @@ from typing import Any
 from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.state import State, StopReason
 from ibisagent.agent.steps import steps_of_turn
-from ibisagent.tools.masks import rle_key
+from ibisagent.tools.masks.rle import rle_key
 
 __all__ = ["LAST_SUPER_STEPS", "REPEATS", "limit", "place", "repeats"]
 

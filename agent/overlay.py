@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ibisagent.agent.resizing import Resizing
-from ibisagent.tools.measure import bounding_box
+from ibisagent.agent.model_resize import Resizing
+from ibisagent.tools.masks.measure import bounding_box
 
 __all__ = ["GREEN", "OPACITY", "Canvas", "canvas", "draw", "fit", "overlay"]
 

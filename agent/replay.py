@@ -10,12 +10,12 @@ from langgraph.checkpoint.memory import InMemorySaver
 from ibisagent.agent.config import Guard, LoopConfig, SelfCheck
 from ibisagent.agent.graph import build_graph
 from ibisagent.agent.limits import REPEATS
+from ibisagent.agent.model_resize import Resizing
 from ibisagent.agent.policies import Completion, ScriptedPolicy
-from ibisagent.agent.resizing import Resizing
 from ibisagent.agent.state import Input
 from ibisagent.agent.threads import intervene
 from ibisagent.agent.trajectory import Step, Trajectory, trajectory
-from ibisagent.tools.images import MedicalImage
+from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.segmenters import Segmenter
 
 __all__ = ["Replayed", "config_of", "replay"]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from langgraph.managed import RemainingSteps
 from typing_extensions import TypedDict
 
-from ibisagent.tools.masks import Rle
+from ibisagent.tools.masks.rle import Rle
 
 __all__ = [
     "FAILURES",
@@ -105,7 +105,7 @@ class RunInfo(TypedDict):
     """The account of a turn: a request on a thread.
 
     ``turn`` counts from 1; ``first``: index of its first step; ``image``: content hash; ``start``: key of the mask that
-    it began with; ``refined``: that was an initial mask; ``asked``: hash of what was asked (`ibisagent.agent.door`);
+    it began with; ``refined``: that was an initial mask; ``asked``: hash of what was asked (`ibisagent.agent.inputs`);
     ``review``: a person confirms the end; ``seconds``, ``tokens``: spent so far in policy and segmenter; ``call``:
     seconds of the last reply; ``segmenter``: fingerprint; ``forked``: first step of this branch, None on the trunk.
     """

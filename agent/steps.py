@@ -5,7 +5,7 @@ from typing import Any
 from langgraph.runtime import Runtime
 
 from ibisagent.agent.state import Queued, RunContext, State, StepRecord
-from ibisagent.tools.masks import Rle, rle_key
+from ibisagent.tools.masks.rle import Rle, rle_key
 
 __all__ = [
     "INITIAL_MASK",

@@ -11,10 +11,12 @@ from typing import Any
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.errors import InputError, StoreError
 from ibisagent.tools.files import atomic, label
-from ibisagent.tools.grids import Mask
-from ibisagent.tools.images import MedicalImage, Spacing, open_image
-from ibisagent.tools.masks import Rle, read_mask
-from ibisagent.tools.plain import plain
+from ibisagent.tools.imaging.grids import Mask, Spacing
+from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.imaging.open_image import open_image
+from ibisagent.tools.masks.reading import read_mask
+from ibisagent.tools.masks.rle import Rle
+from ibisagent.tools.plain_values import plain
 
 __all__ = ["ImageStore", "RunStore"]
 
@@ -106,7 +108,7 @@ class ImageStore:
         return held if held is not None else self._reopen(reference)
 
     def read_mask(self, source: Any, image: MedicalImage) -> Mask:
-        """Read an initial mask of ``image``, (H, W) bool; see `ibisagent.tools.masks.read_mask` for what it may be."""
+        """Read an initial mask of ``image``, (H, W) bool; see `ibisagent.tools.masks.reading.read_mask` for what it may be."""
         return read_mask(source, image)
 
     def _reopen(self, reference: dict[str, Any]) -> MedicalImage:

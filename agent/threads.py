@@ -12,9 +12,9 @@ from langgraph.types import StateSnapshot
 
 from ibisagent.agent.actions import Action
 from ibisagent.agent.checkpoints import Plan, head, thread_of
-from ibisagent.agent.door import admit, asked
 from ibisagent.agent.graph import SegmentationGraph
-from ibisagent.agent.person import said
+from ibisagent.agent.human_action import said
+from ibisagent.agent.inputs import admit, asked
 from ibisagent.agent.state import FAILURES, State
 from ibisagent.tools.errors import InputError
 

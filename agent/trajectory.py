@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from ibisagent.agent.coordinates import Frame
 from ibisagent.agent.graph import SegmentationGraph
-from ibisagent.agent.parsing import parse_completion
+from ibisagent.agent.reply_parser import parse_completion
 from ibisagent.agent.state import State, StepRecord
 from ibisagent.agent.steps import steps_of_turn
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import atomic
-from ibisagent.tools.masks import Rle, as_mask, encode
-from ibisagent.tools.plain import plain
+from ibisagent.tools.masks.conversion import as_mask
+from ibisagent.tools.masks.rle import Rle, encode
+from ibisagent.tools.plain_values import plain
 
 __all__ = ["VERSION", "Step", "Trajectory", "read_trajectories", "trajectory", "write_trajectory"]
 

@@ -10,7 +10,7 @@ from ibisagent.evals.rows import COLUMNS, Key, Pair, Row, key_of
 from ibisagent.evals.summary import RULES, comparisons, figures, timing
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.files import atomic
-from ibisagent.tools.journal import rows_at, rows_in
+from ibisagent.tools.jobs.jsonl import rows_at, rows_in
 
 __all__ = ["write_results"]
 

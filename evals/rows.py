@@ -1,13 +1,13 @@
 """The rows of an evaluation: one flat, JSON-plain row for each case, policy and segmenter; None where unknown.
 
 In `COLUMNS` order: what the case is, what was run and how it ended, the fields of `CaseMetrics`, what the run began
-from, the fields of the journey, and last, in `VOLATILE`, what differs between two equal runs. ``status`` is "done" or
+from, the fields of the trajectory metrics, and last, in `VOLATILE`, what differs between two equal runs. ``status`` is "done" or
 "broken", with ``reason`` in one line; any typed stop is "done", for its mask counts. ``image`` is the picture's file in
 the data set: targets and slices of one file are one unit of the bootstrap.
 
 ``start`` is what was planted, None in a run that begins with nothing: ``start_iou`` is that of the mask which the
 policy met first, ``start_undone`` says whether the planted mask or click was undone. ``first_hit``: the policy's first
-click or box hit (`ibisagent.tools.judging`), None when it made none.
+click or box hit (`ibisagent.tools.click_correctness`), None when it made none.
 """
 
 from typing import Any, NamedTuple
@@ -87,7 +87,7 @@ def done(
     record: Trajectory,
     path: str,
     metrics: CaseMetrics,
-    journey: Journey,
+    measured: Journey,
     encoding: float,
     start: str | None = None,
 ) -> Row:
@@ -104,29 +104,29 @@ def done(
         stop=record.stop,
         score=record.score,
         trajectory=path,
-        seconds=encoding + journey.seconds,
-        policy_seconds=sum(journey.policy_seconds),
-        segmenter_seconds=encoding + sum(journey.segmenter_seconds),
-        tokens=sum(journey.tokens) if journey.tokens else None,
+        seconds=encoding + measured.seconds,
+        policy_seconds=sum(measured.policy_seconds),
+        segmenter_seconds=encoding + sum(measured.segmenter_seconds),
+        tokens=sum(measured.tokens) if measured.tokens else None,
         **metrics._asdict(),
-        **_figures(journey),
-        **(_start(start, journey) if start is not None else {}),
+        **_figures(measured),
+        **(_start(start, measured) if start is not None else {}),
     )
 
 
-def _start(kind: str, journey: Journey) -> Row:
+def _start(kind: str, measured: Journey) -> Row:
     planted = 1 if kind == "click" else 0  # the step that planted it; 0 is the initial mask
-    met = journey.fit.met if journey.fit is not None else None
-    return {"start": kind, "start_iou": met, "start_undone": any(undo.of == planted for undo in journey.undos)}
+    met = measured.fit.met if measured.fit is not None else None
+    return {"start": kind, "start_iou": met, "start_undone": any(undo.of == planted for undo in measured.undos)}
 
 
-def _figures(journey: Journey) -> Row:
+def _figures(measured: Journey) -> Row:
     names = ("turns", "length", "valid", "valid_action_rate", "repaired", "repair_rate")
-    figures: Row = {name: getattr(journey, name) for name in names}
-    gains = [undo.gained for undo in journey.undos if undo.gained is not None]
-    figures |= {"undos": len(journey.undos), "undos_helped": sum(gain > 0 for gain in gains)}
+    figures: Row = {name: getattr(measured, name) for name in names}
+    gains = [undo.gained for undo in measured.undos if undo.gained is not None]
+    figures |= {"undos": len(measured.undos), "undos_helped": sum(gain > 0 for gain in gains)}
     figures["undo_gain"] = sum(gains) / len(gains) if gains else None
-    fit = journey.fit
+    fit = measured.fit
     if fit is not None:
         same = ("overshoot", "hits", "misses", "click_hit_rate", "progressed", "progress_rate")
         figures |= {name: getattr(fit, name) for name in same}

@@ -17,17 +17,17 @@ from ibisagent.agent import Policy
 from ibisagent.agent.config import preset as loop_settings
 from ibisagent.agent.policies import PER_CASE
 from ibisagent.agent.prompting import PromptSet
-from ibisagent.evals.beginning import STARTS
-from ibisagent.evals.desk import Desk, Plan, policy_of
+from ibisagent.evals.initial_conditions import STARTS
 from ibisagent.evals.results import write_results
 from ibisagent.evals.rows import COLUMNS, Key, Pair, Row, Run, broken, failed, key_of
 from ibisagent.evals.worker import work
-from ibisagent.tools import journal
+from ibisagent.evals.worker_state import Desk, Plan, policy_of
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.pool import spread
+from ibisagent.tools.jobs import jsonl
+from ibisagent.tools.jobs.process_pool import spread
+from ibisagent.tools.jobs.run_settings import digest, keep_settings, root_of, within
 from ibisagent.tools.segmenters import get_segmenter
-from ibisagent.tools.settings import digest, keep_settings, root_of, within
 
 __all__ = ["OnRow", "run_eval"]
 
@@ -54,7 +54,7 @@ def run_eval(
 ) -> None:
     """Run every policy with every segmenter on every case and write the folder ``out``.
 
-    ``start``: what runs begin from, one of `ibisagent.evals.beginning.STARTS`, drawn from (seed, case id). ``preset``:
+    ``start``: what runs begin from, one of `ibisagent.evals.initial_conditions.STARTS`, drawn from (seed, case id). ``preset``:
     of the loop's settings (`ibisagent.agent.config.PRESETS`).
     Equal settings give equal rows but for `VOLATILE`, whatever ``workers`` (processes, by default one a core). What
     ``out`` has finished is not run again: with other settings than its own it is an `InputError`, further policies and
@@ -79,14 +79,14 @@ def run_eval(
     known = keep_settings(rows, cases, plan.root, **_told(plan, dict.fromkeys(segmenters)))
     for torn in plan.out.glob("trajectories/*/*/.*.json"):  # what a killed process was writing
         torn.unlink(missing_ok=True)
-    journal.mend(rows)
-    latest = {key_of(row): failed(row) for _, row in journal.rows_in(rows, COLUMNS)}
+    jsonl.mend(rows)
+    latest = {key_of(row): failed(row) for _, row in jsonl.rows_in(rows, COLUMNS)}
     done = {key for key, again in latest.items() if not again}  # what failed gets another try
     total = len(cases) * len(pairs)
     count = sum((case.id, *pair) in done for case in cases for pair in pairs)
     with closing(spread(partial(work, Desk(plan)), _todo(plan, cases, pairs, done), workers, broken)) as batches:
         for batch in batches:
-            journal.append(rows, batch)
+            jsonl.append(rows, batch)
             for row in batch:
                 count += 1
                 if on_row is not None:

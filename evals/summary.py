@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ibisagent.evals.behaviour import GAIN, behaviour
+from ibisagent.evals.behavior_metrics import GAIN, behaviour
 from ibisagent.evals.metrics import calibration, group_metrics
 from ibisagent.evals.rows import VOLATILE, Row, failed, metrics_of
 from ibisagent.evals.stats import Bootstrap, compare, holm, mean_interval

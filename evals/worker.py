@@ -11,17 +11,17 @@ from ibisagent.agent.config import preset
 from ibisagent.agent.privacy import kept_here
 from ibisagent.agent.state import Input
 from ibisagent.agent.trajectory import Trajectory, trajectory, write_trajectory
-from ibisagent.evals.beginning import begin
-from ibisagent.evals.desk import Answers, Desk, Plan
+from ibisagent.evals.initial_conditions import begin
 from ibisagent.evals.metrics import case_metrics
 from ibisagent.evals.rows import Row, Run, broken, done
-from ibisagent.evals.trajectories import journey
+from ibisagent.evals.trajectories import trajectory_metrics
+from ibisagent.evals.worker_state import Answers, Desk, Plan
 from ibisagent.tools.datasets.names import is_safe
 from ibisagent.tools.errors import IbisError, InputError
 from ibisagent.tools.files import label, reason_of
-from ibisagent.tools.grids import Mask
-from ibisagent.tools.images import MedicalImage
-from ibisagent.tools.masks import decode
+from ibisagent.tools.imaging.grids import Mask
+from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.masks.rle import decode
 from ibisagent.tools.segmenters.memo import Memo
 
 __all__ = ["work"]
@@ -48,7 +48,7 @@ def _row(desk: Desk, run: Run, image: MedicalImage, truth: Mask, given: Input) -
         encoding = tool.seconds(image)
         record = _record(desk, run, image, truth, given, Answers(tool), target.parent)
         metrics = case_metrics(decode(record.mask), truth, image.spacing)
-        row = done(run, record, path, metrics, journey(record), encoding, desk.plan.start if given else None)
+        row = done(run, record, path, metrics, trajectory_metrics(record), encoding, desk.plan.start if given else None)
     except (Exception, SystemExit) as error:
         return broken(run, _said(error, desk.plan))
     _keep(target, record)

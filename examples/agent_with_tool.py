@@ -5,7 +5,7 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 from scripted import Scripted, calls, run, scan
 
-from ibisagent.agent.embedding import segmentation_tool
+from ibisagent.agent.integrations import segmentation_tool
 
 # Yours: "openai:gpt-5", "anthropic:claude-sonnet-4-5", or any chat model that calls tools.
 MODEL = Scripted(

@@ -12,11 +12,12 @@ from langgraph.types import Command, interrupt
 from scripted import Scripted, run
 
 from ibisagent.agent import build_graph
-from ibisagent.agent.embedding import Pictures, Targets, fan_out
+from ibisagent.agent.integrations import Pictures, Targets, fan_out
+from ibisagent.tools.export import About, save_mask
 from ibisagent.tools.files import require_writable_folder
-from ibisagent.tools.grids import VolumeGrid
-from ibisagent.tools.masks import About, decode, save_mask
-from ibisagent.tools.measure import describe
+from ibisagent.tools.imaging.grids import VolumeGrid
+from ibisagent.tools.masks.measure import describe
+from ibisagent.tools.masks.rle import decode
 
 PLANNER = Scripted(replies=[AIMessage('{"slice": "middle", "targets": ["liver"]}'), AIMessage("The liver is normal.")])
 

@@ -8,7 +8,7 @@ from scripted import run, scan
 from typing_extensions import TypedDict
 
 from ibisagent.agent import build_graph
-from ibisagent.agent.embedding import Pictures, fan_out, paint, segmentation_node, shared_state
+from ibisagent.agent.integrations import Pictures, fan_out, paint, segmentation_node, shared_state
 
 
 class Parent(TypedDict, total=False):

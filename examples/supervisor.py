@@ -7,7 +7,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import BaseTool, tool
 from scripted import Scripted, calls, run, scan
 
-from ibisagent.agent.embedding import segmentation_tool
+from ibisagent.agent.integrations import segmentation_tool
 
 CLERK = Scripted(
     replies=[

@@ -37,7 +37,7 @@ def test_the_wheel_holds_every_module_and_runs(wheel, tmp_path):
     assert "ibisagent/agent/prompts/default.toml" in names
     assert not any(name.split("/")[0] in FOLDERS for name in names)
     code = (
-        "import ibisagent.ui.doctor as d; assert 'installed' in d.__file__, d.__file__; d.run_doctor();"
+        "import ibisagent.ui.cli.doctor as d; assert 'installed' in d.__file__, d.__file__; d.run_doctor();"
         "from ibisagent.agent.prompting import load_prompts; load_prompts()"
     )
     clean = {"PYTHONPATH": str(tmp_path / "installed"), "PATH": "", "OMP_NUM_THREADS": "1"}

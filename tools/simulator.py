@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ibisagent.tools.clicks import Pixel
-from ibisagent.tools.grids import Mask
-from ibisagent.tools.measure import bounding_box
+from ibisagent.tools.imaging.grids import Mask
+from ibisagent.tools.masks.measure import bounding_box
 
 __all__ = ["Deepest", "NextClick", "deepest", "depths", "next_click"]
 

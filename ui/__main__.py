@@ -1,5 +1,5 @@
 """``python -m ibisagent.ui`` is ``ibisagent``."""
 
-from ibisagent.ui.cli import main
+from ibisagent.ui.cli.app import main
 
 main()

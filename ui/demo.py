@@ -10,11 +10,11 @@ from rich.console import Console
 
 from ibisagent.agent import LoopConfig, Policy, build_graph, get_policy
 from ibisagent.agent.policies import OraclePolicy
-from ibisagent.tools.images import open_image
-from ibisagent.ui.cli import in_a_line
-from ibisagent.ui.commands import Case, run_case
-from ibisagent.ui.example import drawn, lesion
-from ibisagent.ui.folder import make_folder
+from ibisagent.tools.imaging.open_image import open_image
+from ibisagent.ui.cli.app import in_a_line
+from ibisagent.ui.cli.run_commands import Case, run_case
+from ibisagent.ui.example_folder import drawn, lesion
+from ibisagent.ui.run_folder import make_folder
 
 __all__ = ["Show", "main", "shows"]
 

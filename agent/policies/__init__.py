@@ -77,7 +77,7 @@ def get_policy(
 
 def _local(policy: str, prompts: Any, local_only: bool) -> Policy:
     MissingExtra.require("models", "torch", "transformers")
-    from ibisagent.agent.policies.knowing import KnowingPolicy
+    from ibisagent.agent.policies.abstention import KnowingPolicy
     from ibisagent.agent.policies.local import open_named
 
     model = open_named(policy, prompts=prompts, local_only=local_only)

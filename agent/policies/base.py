@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ibisagent.agent.actions import Action
 from ibisagent.agent.coordinates import Frame
-from ibisagent.agent.waiting import on_daemon
+from ibisagent.agent.timeouts import on_daemon
 from ibisagent.tools.clicks import Prompt
 
 __all__ = ["Completion", "Observation", "Policy", "SyncPolicy", "Turn"]
@@ -77,7 +77,7 @@ class Policy(Protocol):
     """Anything that acts; it has ten minutes for a reply, or as many ``seconds`` as an attribute of that name says.
 
     Other attributes that it may have: ``coordinates``, the profile that it writes in, "unit" without; ``resizing``, the
-    sizes at which it sees its pictures (`ibisagent.agent.resizing.Resizing`), for one that writes pixels; ``actions``,
+    sizes at which it sees its pictures (`ibisagent.agent.model_resize.Resizing`), for one that writes pixels; ``actions``,
     the kinds of action that it is offered, where these are not all.
     """
 

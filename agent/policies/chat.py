@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ibisagent.agent.coordinates import profile_of
+from ibisagent.agent.model_resize import Resizing
 from ibisagent.agent.policies.base import Completion, Observation
-from ibisagent.agent.policies.finishing import finish_of, refuse
-from ibisagent.agent.policies.retrying import Retries
-from ibisagent.agent.policies.switches import NUMBERS, PROFILE_NAME, split
+from ibisagent.agent.policies.finish_reason import finish_of, refuse
+from ibisagent.agent.policies.options import NUMBERS, PROFILE_NAME, split
+from ibisagent.agent.policies.retries import Retries
 from ibisagent.agent.privacy import is_here
 from ibisagent.agent.prompting import PromptSet, Said, load_prompts
-from ibisagent.agent.resizing import Resizing
 from ibisagent.tools.errors import InputError, MissingExtra
 
 __all__ = ["ONE_TRY", "TOLD", "ChatPolicy", "Price", "chat_model", "image_block", "init_chat"]

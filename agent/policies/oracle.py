@@ -7,9 +7,9 @@ from ibisagent.agent.actions import Backtrack, Terminate, write_reply
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.tools.clicks import Click, Pixel, click_at, pixel_of
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.grids import Mask
-from ibisagent.tools.masks import as_mask
-from ibisagent.tools.measure import iou
+from ibisagent.tools.imaging.grids import Mask
+from ibisagent.tools.masks.conversion import as_mask
+from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.simulator import next_click
 
 __all__ = ["OraclePolicy"]
@@ -28,7 +28,7 @@ class OraclePolicy(SyncPolicy):
     def __init__(self, truth: Any, *, target_iou: float = 0.95) -> None:
         """Take the true mask of the displayed picture, or a mapping with one for each image by its content hash.
 
-        A mask has any form that `ibisagent.tools.masks.as_mask` takes; anything else is an `InputError`.
+        A mask has any form that `ibisagent.tools.masks.reading.as_mask` takes; anything else is an `InputError`.
         """
         several = isinstance(truth, Mapping) and "counts" not in truth  # what has counts are run lengths
         self._truths = truth if several else as_mask(truth, name=_NAME)

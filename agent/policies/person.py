@@ -6,7 +6,7 @@ from langgraph.types import interrupt
 
 from ibisagent.agent.actions import from_plain, spell, to_plain, write_reply
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
-from ibisagent.tools.masks import encode
+from ibisagent.tools.masks.rle import encode
 
 __all__ = ["PersonPolicy"]
 

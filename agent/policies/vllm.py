@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 import httpx
 
 from ibisagent.agent.grammar import reply_regex
+from ibisagent.agent.model_resize import Resizing
 from ibisagent.agent.policies.base import Observation
 from ibisagent.agent.policies.chat import ONE_TRY, TOLD, ChatPolicy, chat_model
-from ibisagent.agent.policies.switches import COUNT, one_of, split
+from ibisagent.agent.policies.options import COUNT, one_of, split
 from ibisagent.agent.privacy import is_here
 from ibisagent.agent.prompting import PromptSet
-from ibisagent.agent.resizing import Resizing
 from ibisagent.tools.errors import InputError
 
 __all__ = ["open_vllm"]

@@ -19,10 +19,10 @@ from ibisagent.evals.clicks.rows import Key, Row, read_rows
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.journal import append, mend
-from ibisagent.tools.pool import spread
+from ibisagent.tools.jobs.jsonl import append, mend
+from ibisagent.tools.jobs.process_pool import spread
+from ibisagent.tools.jobs.run_settings import within
 from ibisagent.tools.segmenters import Segmenter, get_segmenter
-from ibisagent.tools.settings import within
 from ibisagent.tools.simulator import NextClick
 
 __all__ = ["Job", "Work", "jobs_left", "jobs_of", "play_jobs", "run_jobs"]

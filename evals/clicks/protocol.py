@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from ibisagent.tools.clicks import Box, Pixel, PixelBox, Prompt, click_at
-from ibisagent.tools.measure import bounding_box, iou
+from ibisagent.tools.masks.measure import bounding_box, iou
 from ibisagent.tools.segmenters.base import Mask, Pixels, Segmenter
 from ibisagent.tools.simulator import NextClick, next_click
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from ibisagent.tools.journal import rows_in
+from ibisagent.tools.jobs.jsonl import rows_in
 
 __all__ = ["Key", "Row", "read_rows"]
 

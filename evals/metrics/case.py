@@ -7,8 +7,8 @@ from scipy import ndimage
 
 from ibisagent.evals.metrics.surfaces import Axes, require_comparable, surface_distances
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.grids import Mask
-from ibisagent.tools.measure import iou
+from ibisagent.tools.imaging.grids import Mask
+from ibisagent.tools.masks.measure import iou
 
 __all__ = ["CaseMetrics", "case_metrics", "dice", "fragments"]
 

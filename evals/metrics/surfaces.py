@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.grids import Mask
+from ibisagent.tools.imaging.grids import Mask
 
 __all__ = ["Axes", "Distances", "hd95", "nsd", "require_comparable", "surface_distances"]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ibisagent.evals.report import plots, sheets, tables
+from ibisagent.evals.report import case_sheets, plots, tables
 from ibisagent.evals.report.cells import Table
 from ibisagent.evals.report.results import Outcome, Results, read_results
 from ibisagent.evals.trajectories import EPSILON
@@ -63,7 +63,7 @@ def _content(results: Results, cases: int) -> dict[str, Any]:
         },
         "broken": _broken(results.outcomes),
         "shown": [
-            (run["policy"], run["segmenter"], sheets.shown(results, run["policy"], run["segmenter"], cases))
+            (run["policy"], run["segmenter"], case_sheets.shown(results, run["policy"], run["segmenter"], cases))
             for run in results.summary["runs"]
         ],
     }

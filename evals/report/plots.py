@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ibisagent.evals.report.drawing import COLOURS, FAINT, GLYPHS, INK, MARKERS, Plot, plot, short
 from ibisagent.evals.report.results import Results
+from ibisagent.evals.report.svg import COLOURS, FAINT, GLYPHS, INK, MARKERS, Plot, plot, short
 from ibisagent.evals.trajectories import RANKS
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ as the click and progress rewards judge them (IBISAgent, arXiv 2601.03054), the 
 true mask to know is None without it, and a rate over nothing is None.
 """
 
-from ibisagent.evals.trajectories.fit import EPSILON, RANKS, Fit
-from ibisagent.evals.trajectories.journey import Journey, Reversal, journey
-from ibisagent.evals.trajectories.oracle import oracle_gap
+from ibisagent.evals.trajectories.oracle_gap import oracle_gap
 from ibisagent.evals.trajectories.summary import Row, summary, table, tabulate
+from ibisagent.evals.trajectories.trajectory_metrics import Journey, Reversal, trajectory_metrics
+from ibisagent.evals.trajectories.truth_fit import EPSILON, RANKS, Fit
 
 __all__ = [
     "EPSILON",
@@ -17,9 +17,9 @@ __all__ = [
     "Journey",
     "Reversal",
     "Row",
-    "journey",
     "oracle_gap",
     "summary",
     "table",
     "tabulate",
+    "trajectory_metrics",
 ]

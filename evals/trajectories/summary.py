@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ibisagent.agent.trajectory import Trajectory
-from ibisagent.evals.trajectories.fit import RANKS, share
-from ibisagent.evals.trajectories.journey import Journey, Reversal, journey
+from ibisagent.evals.trajectories.trajectory_metrics import Journey, Reversal, trajectory_metrics
+from ibisagent.evals.trajectories.truth_fit import RANKS, share
 
 __all__ = ["Row", "summary", "table", "tabulate"]
 
@@ -111,7 +111,7 @@ def table(records: Iterable[Trajectory], modality: Callable[[Trajectory], str] =
 
     A record does not know its modality; ``lambda record: known[record.image["sha"]]`` takes it from a mapping.
     """
-    return tabulate((modality(record), journey(record)) for record in records)
+    return tabulate((modality(record), trajectory_metrics(record)) for record in records)
 
 
 def tabulate(named: Iterable[tuple[str, Journey]]) -> list[Row]:

@@ -10,7 +10,7 @@ from ibisagent.tools.datasets.manifest import write_manifest
 from ibisagent.tools.datasets.names import identified
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label, local_path, reason_of
-from ibisagent.tools.labels import Which
+from ibisagent.tools.masks.label_maps import Which
 
 __all__ = ["KINDS", "Case", "read_dataset", "write_manifest"]
 

@@ -8,10 +8,11 @@ import numpy as np
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label as shown
-from ibisagent.tools.grids import Mask, frozen
-from ibisagent.tools.images import MedicalImage, open_image
-from ibisagent.tools.labels import Label
-from ibisagent.tools.masks import read_mask
+from ibisagent.tools.imaging.grids import Mask, frozen
+from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.imaging.open_image import open_image
+from ibisagent.tools.masks.label_values import Label
+from ibisagent.tools.masks.reading import read_mask
 
 __all__ = ["Case", "place"]
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ibisagent.tools import coco
 from ibisagent.tools.datasets.case import Case, place
 from ibisagent.tools.datasets.names import split_of, stem
+from ibisagent.tools.masks import coco
 
 __all__ = ["LOOKED_FOR", "read", "recognises"]
 

@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ibisagent.tools import npz
 from ibisagent.tools.datasets.case import Case
 from ibisagent.tools.datasets.names import sortable, split_of
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.labels import Label, Which, label_areas, label_slices
+from ibisagent.tools.imaging import npz
+from ibisagent.tools.masks.label_maps import Which, label_areas, label_slices
+from ibisagent.tools.masks.label_values import Label
 
 __all__ = ["LOOKED_FOR", "read", "recognises"]
 

@@ -11,7 +11,7 @@ from ibisagent.tools.datasets.case import Case, place
 from ibisagent.tools.datasets.names import is_safe, listed, stem
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import atomic, label, require_file
-from ibisagent.tools.labels import Label
+from ibisagent.tools.masks.label_values import Label
 
 __all__ = ["COLUMNS", "LOOKED_FOR", "read", "recognises", "write_manifest"]
 

@@ -12,10 +12,11 @@ from typing import Any
 
 from ibisagent.tools.datasets.case import Case
 from ibisagent.tools.datasets.names import listed, sortable
-from ibisagent.tools.decoding import decoding
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label, require_file
-from ibisagent.tools.labels import Label, Which, label_areas, label_slices
+from ibisagent.tools.imaging.decoding import decoding
+from ibisagent.tools.masks.label_maps import Which, label_areas, label_slices
+from ibisagent.tools.masks.label_values import Label
 
 __all__ = ["LOOKED_FOR", "read", "recognises"]
 

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
-from ibisagent.tools.decoding import decoding
-from ibisagent.tools.dicom.elements import whole
 from ibisagent.tools.errors import InputError, MissingExtra
-from ibisagent.tools.export.about import About
-from ibisagent.tools.export.targets import Coded, Concept, code
-from ibisagent.tools.grids import Grid, Mask, VolumeGrid
-from ibisagent.tools.images import MedicalImage
+from ibisagent.tools.export.provenance import About
+from ibisagent.tools.export.snomed import Coded, Concept, code
+from ibisagent.tools.imaging.decoding import decoding
+from ibisagent.tools.imaging.dicom.elements import whole
+from ibisagent.tools.imaging.grids import Grid, Mask, VolumeGrid
+from ibisagent.tools.imaging.medical_image import MedicalImage
 
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation, SegmentDescription

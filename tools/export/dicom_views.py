@@ -12,10 +12,10 @@ from pydicom import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 from pydicom.valuerep import DA, TM, DSfloat
 
-from ibisagent.tools.dicom import dataset_of
-from ibisagent.tools.dicom.elements import items, numbers, text, texts, whole
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.grids import DicomSource, Grid, VolumeGrid
+from ibisagent.tools.imaging.dicom import dataset_of
+from ibisagent.tools.imaging.dicom.elements import items, numbers, text, texts, whole
+from ibisagent.tools.imaging.grids import DicomSource, Grid, VolumeGrid
 
 __all__ = ["View", "refer", "views_of"]
 

@@ -6,10 +6,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from ibisagent.tools.export.about import About
-from ibisagent.tools.export.volume import grid_of, require, voxels_of
-from ibisagent.tools.grids import Mask
-from ibisagent.tools.images import MedicalImage
+from ibisagent.tools.export.provenance import About
+from ibisagent.tools.export.volume_grid import grid_of, require, voxels_of
+from ibisagent.tools.imaging.grids import Mask
+from ibisagent.tools.imaging.medical_image import MedicalImage
 
 __all__ = ["require", "write"]
 

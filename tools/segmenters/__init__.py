@@ -70,7 +70,7 @@ def get_segmenter(segmenter: Segmenter | str) -> Segmenter:
 def _sam(name: str) -> Segmenter:
     spec = read_spec(name)
     try:
-        from ibisagent.tools.segmenters.sam.opening import open_sam
+        from ibisagent.tools.segmenters.sam.loading import open_sam
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise

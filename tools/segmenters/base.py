@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.tools.clicks import Prompt
-from ibisagent.tools.grids import Mask
+from ibisagent.tools.imaging.grids import Mask
 
 Pixels = NDArray[np.uint8]
 

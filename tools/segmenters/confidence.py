@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ibisagent.tools.measure import iou
+from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.segmenters.base import Mask
 from ibisagent.tools.segmenters.features import Features
 

@@ -15,7 +15,7 @@ from ibisagent.tools.segmenters.base import Mask
 from ibisagent.tools.segmenters.features import Features, Field
 from ibisagent.tools.segmenters.levels import Ranking, rank_levels
 from ibisagent.tools.segmenters.parameters import Parameters
-from ibisagent.tools.segmenters.shaping import Mark
+from ibisagent.tools.segmenters.working_grid import Mark
 
 __all__ = ["Evidence", "correction", "gather", "geodesic_map", "seeds"]
 

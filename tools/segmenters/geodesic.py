@@ -6,13 +6,13 @@ from dataclasses import astuple, dataclass, field, fields
 import numpy as np
 
 from ibisagent.tools.clicks import Prompt
-from ibisagent.tools.grids import frozen
+from ibisagent.tools.imaging.grids import frozen
 from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Query, one_by_one
 from ibisagent.tools.segmenters.confidence import Context, score
 from ibisagent.tools.segmenters.evidence import Evidence, correction, gather, seeds
 from ibisagent.tools.segmenters.features import Features, Field, extract
 from ibisagent.tools.segmenters.parameters import Parameters
-from ibisagent.tools.segmenters.shaping import Marks, box_mask, enlarge, pin, read, roundness, tidy
+from ibisagent.tools.segmenters.working_grid import Marks, box_mask, enlarge, pin, read, roundness, tidy
 
 __all__ = ["GeodesicSegmenter", "Prior"]
 

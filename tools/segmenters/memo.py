@@ -15,8 +15,8 @@ import numpy as np
 
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.clicks import Prompt
-from ibisagent.tools.grids import frozen
-from ibisagent.tools.masks import Rle, decode, encode, rle_key
+from ibisagent.tools.imaging.grids import frozen
+from ibisagent.tools.masks.rle import Rle, decode, encode, rle_key
 from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.tools.segmenters.base import Pixels, Prediction, Segmenter
 

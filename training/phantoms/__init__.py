@@ -5,7 +5,7 @@ from importlib import import_module
 import numpy as np
 
 from ibisagent.tools.errors import InputError
-from ibisagent.training.phantoms.camera import shoot
+from ibisagent.training.phantoms.acquisition import shoot
 from ibisagent.training.phantoms.phantom import Drawing, Phantom
 from ibisagent.training.phantoms.targets import SMALLEST
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ibisagent.tools.grids import Mask
+from ibisagent.tools.imaging.grids import Mask
 
 __all__ = ["FAR", "Canvas", "Field", "blurred", "coverage", "fractal", "smooth"]
 

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ibisagent.tools import journal
 from ibisagent.tools.datasets import Case, write_manifest
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label, reason_of
-from ibisagent.tools.grids import Mask
-from ibisagent.tools.pool import spread
-from ibisagent.tools.settings import keep_settings
-from ibisagent.training.phantoms.asking import asked, chosen
+from ibisagent.tools.imaging.grids import Mask
+from ibisagent.tools.jobs import jsonl
+from ibisagent.tools.jobs.process_pool import spread
+from ibisagent.tools.jobs.run_settings import keep_settings
+from ibisagent.training.phantoms.request_rows import asked, chosen
 from ibisagent.training.phantoms.spec import ASKS, Spec
 
 __all__ = ["ASKS", "Spec", "write_phantoms"]
@@ -66,12 +66,12 @@ def _make(folder: Path) -> None:
 
 
 def _draw(spec: Spec, folder: Path, rows: Path, workers: int | None, on_picture: OnPicture | None) -> None:
-    journal.mend(rows)
-    done = {row["index"] for _, row in journal.rows_in(rows, _ROW)}
+    jsonl.mend(rows)
+    done = {row["index"] for _, row in jsonl.rows_in(rows, _ROW)}
     todo, count = ([index] for index in range(spec.n) if index not in done), len(done)
     with closing(spread(partial(_pictures, spec, folder), todo, workers, _dead)) as batches:
         for batch in batches:
-            journal.append(rows, batch)
+            jsonl.append(rows, batch)
             count += len(batch)
             if on_picture is not None:
                 on_picture(count)
@@ -128,7 +128,7 @@ def _save(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 
 def _cases(spec: Spec, folder: Path, rows: Path) -> list[Case]:
-    found = {row["index"]: row["cases"] for _, row in journal.rows_in(rows, _ROW)}
+    found = {row["index"]: row["cases"] for _, row in jsonl.rows_in(rows, _ROW)}
     cases = [_case(folder, row) for row in itertools.chain.from_iterable(found[index] for index in sorted(found))]
     if not cases:
         got = f"got nothing to ask among {' and '.join(spec.asks)} in {spec.n} pictures"

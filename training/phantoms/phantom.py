@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ibisagent.tools.grids import Mask
+from ibisagent.tools.imaging.grids import Mask
 
 __all__ = ["Drawing", "Phantom"]
 

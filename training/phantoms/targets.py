@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from scipy import ndimage
 
-from ibisagent.tools.grids import Mask
-from ibisagent.training.phantoms.stamps import Disc
+from ibisagent.tools.imaging.grids import Mask
+from ibisagent.training.phantoms.scatter import Disc
 
 __all__ = ["SMALLEST", "missing", "named_by_place", "seen"]
 

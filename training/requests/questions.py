@@ -7,7 +7,7 @@ from string import Template
 import numpy as np
 from scipy import ndimage
 
-from ibisagent.tools.grids import Mask
+from ibisagent.tools.imaging.grids import Mask
 from ibisagent.training.requests.words import TARGETS, verb_of
 
 __all__ = ["ABNORMALITY", "Question", "questions"]

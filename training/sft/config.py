@@ -31,7 +31,7 @@ class Loss:
     ``coordinates``: weight of a coordinate token. ``blur``: deviation, in tokens, of the Gaussian target over
     neighbouring coordinates; 0 for the one token. ``refusals``: weight of the tokens of a reply that refuses; below 1 a
     wrong refusal costs more than a wrong try. ``drawing``: weight of what a pointer model draws, against target and
-    mask. ``looking``, ``placing``: weights of the guides (`ibisagent.training.sft.guides`) of a Qwen-VL that is trained
+    mask. ``looking``, ``placing``: weights of the guides (`ibisagent.training.sft.auxiliary_losses`) of a Qwen-VL that is trained
     from nothing, both 0: none.
     """
 
@@ -48,7 +48,7 @@ class Plan:
     """A training as its TOML file tells it; paths are relative to the file's folder.
 
     ``base``: model folder or id that is trained on. ``fresh``: ``kind`` and sizes of a new model
-    instead (`ibisagent.training.fresh`), with the ``profile`` file that says how it is addressed. ``mistakes``: see
+    instead (`ibisagent.training.from_scratch`), with the ``profile`` file that says how it is addressed. ``mistakes``: see
     `ibisagent.training.sft.samples.Mistakes`. ``prompts``: prompt file, by default the base's own or ours.
     ``pack``: samples of one picture that share a row, 0: each has its own, and TRL's own loss. ``loss``: of packed rows
     (`Loss`). ``lora``: settings of peft's `LoraConfig`, none: full training. ``freeze_vision``: leave the vision tower

@@ -18,12 +18,12 @@ from ibisagent.agent.policies.local import PROFILE, Inputs, folder_of, open_mode
 from ibisagent.agent.prompting import load_prompts
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import digest, label, reason_of
-from ibisagent.training.fresh import KINDS, Fresh, FreshPointer, make_fresh
-from ibisagent.training.sft.building import settings_of, trainer_of
+from ibisagent.training.from_scratch import KINDS, Fresh, FreshPointer, make_fresh
 from ibisagent.training.sft.config import Plan, built
-from ibisagent.training.sft.keeping import Log, keep_settings, last_checkpoint, write_json
+from ibisagent.training.sft.run_folder import Log, keep_settings, last_checkpoint, write_json
 from ibisagent.training.sft.samples import Samples
 from ibisagent.training.sft.trainer import PlainTrainer
+from ibisagent.training.sft.trainer_factory import settings_of, trainer_of
 
 __all__ = ["train_sft"]
 

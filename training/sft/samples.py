@@ -10,17 +10,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ibisagent.agent.components import Parts
 from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.coordinates import Frame
-from ibisagent.agent.parts import Parts
 from ibisagent.agent.prompting import PromptSet, Said
 from ibisagent.agent.replay import config_of
 from ibisagent.agent.stores import RunStore
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import label
-from ibisagent.tools.masks import decode, rle_key
-from ibisagent.training.states import Before, parts_of, states_of
+from ibisagent.tools.masks.rle import decode, rle_key
+from ibisagent.training.recorded_states import Before, parts_of, states_of
 
 __all__ = ["Mistakes", "Place", "Sample", "Samples"]
 

@@ -9,9 +9,9 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 from trl.trainer.sft_trainer import SFTTrainer
 
-from ibisagent.training.sft.collating import IGNORED
+from ibisagent.training.sft.auxiliary_losses import Guides, Named
+from ibisagent.training.sft.collator import IGNORED
 from ibisagent.training.sft.config import Loss
-from ibisagent.training.sft.guides import Guides, Named
 
 __all__ = ["PackedTrainer", "PlainTrainer", "PointerTrainer"]
 

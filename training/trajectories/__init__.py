@@ -1,6 +1,6 @@
 """Cold-start data: the graph driven by a teacher, and by a learner that errs, over any data set."""
 
-from ibisagent.training.trajectories.making import make_trajectories
-from ibisagent.training.trajectories.plan import Filters, OnRow, Plan, Row, Starts
+from ibisagent.training.trajectories.generation import make_trajectories
+from ibisagent.training.trajectories.settings import Filters, OnRow, Plan, Row, Starts
 
 __all__ = ["Filters", "OnRow", "Plan", "Row", "Starts", "make_trajectories"]

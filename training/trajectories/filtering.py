@@ -3,10 +3,10 @@
 import numpy as np
 
 from ibisagent.agent.trajectory import Trajectory
-from ibisagent.tools.grids import Mask
-from ibisagent.tools.masks import decode
-from ibisagent.tools.measure import iou
-from ibisagent.training.trajectories.plan import Filters
+from ibisagent.tools.imaging.grids import Mask
+from ibisagent.tools.masks.measure import iou
+from ibisagent.tools.masks.rle import decode
+from ibisagent.training.trajectories.settings import Filters
 
 __all__ = ["fault_of"]
 

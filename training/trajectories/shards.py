@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from ibisagent.tools import journal
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.files import atomic
-from ibisagent.training.trajectories.plan import COLUMNS, Row
+from ibisagent.tools.jobs import jsonl
+from ibisagent.training.trajectories.settings import COLUMNS, Row
 
 __all__ = ["SUMMARY", "write_shards"]
 
@@ -24,7 +24,7 @@ _TOLD = COLUMNS[:3]
 def write_shards(out: Path, rows: Path, cases: Sequence[Case]) -> None:
     """Write the kept records of the journal ``rows`` into ``out``, one in memory at a time, and what was left out."""
     where, left_out, replies = dict[str, int](), dict[str, Row](), Counter[str]()
-    for place, row in journal.rows_in(rows, COLUMNS):
+    for place, row in jsonl.rows_in(rows, COLUMNS):
         where[row["id"]] = place
         left_out.pop(row["id"], None)
         if row["status"] != "kept":
@@ -33,7 +33,7 @@ def write_shards(out: Path, rows: Path, cases: Sequence[Case]) -> None:
     for number, shard in enumerate(_batched(kept)):
         path = out / f"trajectories-{number:05}.jsonl"
         with atomic(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-            for row in journal.rows_at(rows, shard):
+            for row in jsonl.rows_at(rows, shard):
                 replies.update(step["completion"].get("model") for step in row["record"]["steps"])
                 file.write(f"{json.dumps(row['record'], separators=(',', ':'))}\n")
     missing = [left_out[case.id] for case in cases if case.id in left_out]

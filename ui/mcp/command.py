@@ -16,9 +16,9 @@ from ibisagent.agent.privacy import kept_here
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.files import reason_of
 from ibisagent.tools.segmenters.memo import memo_of
-from ibisagent.ui.commands import policy_of
-from ibisagent.ui.folder import make_folder
+from ibisagent.ui.cli.run_commands import policy_of
 from ibisagent.ui.mcp.limits import Limits
+from ibisagent.ui.run_folder import make_folder
 
 __all__ = ["LOOPBACK", "Serving", "run_mcp"]
 
@@ -64,9 +64,9 @@ def _policy(serving: Serving) -> Policy:
 
 def serve(serving: Serving, policy: Policy) -> None:
     """Serve with ``policy``, whatever the name of another says."""
-    from ibisagent.ui.mcp.desk import Desk
     from ibisagent.ui.mcp.files import require_roots
     from ibisagent.ui.mcp.server import make_server
+    from ibisagent.ui.mcp.service import Desk
     from ibisagent.ui.mcp.sessions import Sessions
 
     if serving.out is not None:

@@ -4,10 +4,11 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ibisagent.tools.allowed_paths import below, files_of
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import require_file
-from ibisagent.tools.images import MedicalImage, open_image
-from ibisagent.tools.roots import below, files_of
+from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.ui.mcp.limits import Limits
 
 __all__ = ["admitted", "open_allowed", "require_roots"]

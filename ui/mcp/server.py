@@ -13,11 +13,16 @@ from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
 
 from ibisagent.agent import Action, Backtrack, Box, Click
-from ibisagent.agent.embedding.apologies import apology
-from ibisagent.agent.embedding.telling import Told
+from ibisagent.agent.integrations.summary import Told
+from ibisagent.agent.integrations.user_message import apology
 from ibisagent.tools.errors import IbisError, InputError
-from ibisagent.tools.measure import describe
-from ibisagent.ui.mcp.arguments import (
+from ibisagent.tools.masks.measure import describe
+from ibisagent.ui.mcp.exports import FORMATS, MEDIA
+from ibisagent.ui.mcp.runs import Tell
+from ibisagent.ui.mcp.service import Asked, Desk
+from ibisagent.ui.mcp.sessions import Session
+from ibisagent.ui.mcp.strict_server import PlainServer
+from ibisagent.ui.mcp.tool_arguments import (
     Clicks,
     Formats,
     Handle,
@@ -29,11 +34,6 @@ from ibisagent.ui.mcp.arguments import (
     Spot,
     Window,
 )
-from ibisagent.ui.mcp.desk import Asked, Desk
-from ibisagent.ui.mcp.exporting import FORMATS, MEDIA
-from ibisagent.ui.mcp.faces import PlainServer
-from ibisagent.ui.mcp.sessions import Session
-from ibisagent.ui.mcp.working import Tell
 
 __all__ = ["SCHEME", "make_server"]
 
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 class Segmented(BaseModel):
-    """A session's mask in plain values; see `ibisagent.agent.embedding.telling.Told`."""
+    """A session's mask in plain values; see `ibisagent.agent.integrations.summary.Told`."""
 
     session: str
     found: bool

@@ -18,7 +18,7 @@ from langchain_core.runnables import RunnableConfig
 
 from ibisagent.agent import SegmentationGraph
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.images import MedicalImage
+from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.ui.mcp.limits import Limits
 
 __all__ = ["ENDED", "HANDLE", "THREAD", "Session", "Sessions"]

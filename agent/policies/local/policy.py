@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
+from ibisagent.agent.model_resize import Resizing
+from ibisagent.agent.policies.abstention.known_targets import Targets
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
-from ibisagent.agent.policies.knowing.targets import Targets
 from ibisagent.agent.policies.local.batching import Batcher
-from ibisagent.agent.policies.local.inputs import Inputs
-from ibisagent.agent.policies.local.processing import ProcessorInputs
+from ibisagent.agent.policies.local.processor_inputs import ProcessorInputs
+from ibisagent.agent.policies.local.qwen_inputs import Inputs
 from ibisagent.agent.prompting import PromptSet, load_prompts
-from ibisagent.agent.resizing import Resizing
 
 __all__ = ["LONGEST", "LocalPolicy"]
 

@@ -21,8 +21,8 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
 
 from ibisagent.agent.policies.pointer.configuration import PointerConfig
-from ibisagent.agent.policies.pointer.drawing import Drawer, Drawing
-from ibisagent.agent.policies.pointer.seeing import Tower
+from ibisagent.agent.policies.pointer.pointer_head import Drawer, Drawing
+from ibisagent.agent.policies.pointer.vision_encoder import Tower
 
 __all__ = ["Drawn", "PointerForConditionalGeneration", "PointerOutput"]
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ibisagent.tools.clicks import Box, Click, Prompt
-from ibisagent.tools.grids import Mask
-from ibisagent.tools.measure import bounding_box
+from ibisagent.tools.imaging.grids import Mask
+from ibisagent.tools.masks.measure import bounding_box
 
 Field = NDArray[np.float32]
 

@@ -12,10 +12,10 @@ import torch
 
 from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.files import digest
-from ibisagent.tools.grids import Mask, frozen
+from ibisagent.tools.imaging.grids import Mask, frozen
 from ibisagent.tools.segmenters.base import Pixels, Prediction, Query
+from ibisagent.tools.segmenters.sam.batching import Gatherer
 from ibisagent.tools.segmenters.sam.frame import Ask, Frame, Prior, ask, signed_distance_prior
-from ibisagent.tools.segmenters.sam.gather import Gatherer
 from ibisagent.tools.segmenters.sam.models import Features, Model, joined, question
 from ibisagent.tools.segmenters.sam.views import View
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.options import part_options
+from ibisagent.tools.split_options import part_options
 
 __all__ = ["FORMS", "Spec", "read_spec"]
 

@@ -1,0 +1,219 @@
+"""Read one action out of a text: a line in any of its spellings, or JSON; numbers still as written.
+
+An action counts where it stands by itself, at the start of a line and with nothing but its target, an explanation or
+further actions behind it; what a sentence mentions is none. It has to be whole: where the reply ends, it may be cut.
+
+Every quantifier that a search can restart is bounded or possessive, so that the time is linear in the text's length.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from ibisagent.agent.action_spans import (
+    LINE_START,
+    TARGET,
+    Cut,
+    End,
+    Found,
+    found_in,
+    in_object,
+    is_said,
+    is_whole,
+    stands,
+)
+from ibisagent.agent.action_spans import PADDING as _PADDING
+from ibisagent.agent.actions import Action, Backtrack, Decline, Redo, Terminate, clean_target
+from ibisagent.agent.coordinates import Frame
+from ibisagent.agent.json_actions import NUMBER as _NUMBER
+from ibisagent.agent.json_actions import NUMBERS, WORD_KEYS, Raw, flat, has_position, located, swapped, text_of
+from ibisagent.tools.clicks import Box, Click
+
+__all__ = ["MANY", "STOPS", "before", "has_action", "read", "shows_place", "translate"]
+
+_NOUN = r"(?:point|click)(?:s|_2d)?"
+_LABEL = r"[xy][012]?\s?[=:]"
+_ACTION = re.compile(
+    rf"\b(?:(?P<sign>positive|negative)[\s_*-]{{0,4}}(?:{_NOUN})?|{_NOUN}|(?P<box>b?box(?:es|_2d)?))"
+    rf"[\s:：=*`_\"']{{0,8}}(?:at\b[\s:]{{0,4}})?(?P<run>[(\[（［\s]{{0,8}}(?:{_LABEL}\s?)?{_NUMBER}"
+    rf"(?:{_NUMBER}|{_LABEL}|[()\[\]（）［］\s,;，；])*+)"
+    rf"|^{_PADDING}(?:action\s?[:：=]{_PADDING})?"
+    r"(?:(?P<terminate>terminat(?:e|ed|ion)|(?:stop|finish(?:ed)?|done)(?=\W{0,16}$))|(?P<backtrack>backtrack|undo)"
+    r"|(?P<decline>declined?)|(?P<redo>redo))\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+_LABELS = re.compile(r"[xy](?=[012]?\s?[=:])", re.IGNORECASE)
+_JSON_START = re.compile(rf"^{_PADDING}(?:json)?(?:action\s?[:：=])?[\s\[`]{{0,16}}\Z", re.IGNORECASE | re.MULTILINE)
+_PLACE = re.compile(rf"\s*[(\[（［]\s*{_NUMBER}(?:\s*[,，]\s*{_NUMBER}){{1,3}}\s*[)\]）］]\s*", re.IGNORECASE)
+STOPS = ("terminate", "decline")
+MANY = 1000  # tags, or actions in one text, beyond which a reply is noise and the rest is not looked at
+
+
+def _shape(number: str) -> re.Pattern[str]:
+    """Compile the canonical spelling of an action: what `spell` writes, but for the values."""
+    point, box = (rf"\({', '.join([number] * count)}\)" for count in (2, 4))
+    head = rf"(?:Positive|Negative) Point {point}|Box {box}|Backtrack|Terminate|Decline|Redo"
+    return re.compile(rf"(?:{head})(?: for ([^\n]{{1,500}}))?")
+
+
+_DECIMAL_SHAPE = _shape(r"[01](?:\.[0-9]{1,16})?")
+_WHOLE_SHAPE = _shape(r"(?:0|[1-9][0-9]*)")
+
+_DECODER = json.JSONDecoder(parse_int=float)
+_PYTHON = re.compile(  # what Python writes otherwise than JSON: strings first, so that nothing inside one is touched
+    r"\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'|\b(?:None|True|False)\b|[()]|,(?=\s{0,16}[}\])])|\+(?=[0-9.])|(?<![\w.])\.(?=[0-9])",
+    re.DOTALL,
+)
+_MANY_BRACES = 200
+_IN_JSON = {"None": "null", "True": "true", "False": "false", "(": "[", ")": "]", ".": "0."}
+_ESCAPES = {"\\'": "'", '"': '\\"'}
+_WORDS: dict[str, type[Terminate | Backtrack | Decline | Redo]] = {
+    "terminate": Terminate,
+    "backtrack": Backtrack,
+    "decline": Decline,
+    "redo": Redo,
+}
+
+
+def has_action(text: str) -> bool:
+    """Tell whether anything in the text looks like an action."""
+    return _ACTION.search(text) is not None
+
+
+def before(text: str, start: int) -> str:
+    """Give the text before an action, less the label of its line ("Action:", "**")."""
+    label = LINE_START.search(text, max(0, start - 60), start)
+    return text[: label.start() if label else start].strip()
+
+
+def read(
+    text: str, frame: Frame, repairs: list[str], *, end: End = End.TAG, bare: bool = False
+) -> tuple[Raw, int] | None:
+    """Read the first action that stands in a text, and where it starts; raises `Cut` where it is not whole.
+
+    In ``bare`` text, which may be prose, it is the action that the text ends with, on a line of its own. A stop beside
+    another action is no action: nobody can tell which of them was meant.
+    """
+    found = list(filter(None, map(found_in, islice(_ACTION.finditer(text), MANY))))
+    standing = [each for each in found if stands(each, bare)]
+    brace = text.find("{")
+    if 0 <= brace < (standing[0].match.start() if standing else len(text)) and (
+        given := _read_json(text, brace, frame, repairs, bare)
+    ):
+        return given
+    first = next(iter(standing[-1:] if bare else standing), None)
+    if first is None or in_object(first) or (bare and is_said(text[first.line_end :])):
+        return None
+    if not is_whole(first, end):
+        raise Cut
+    raw, start = _read_line(first, frame), first.match.end() - len(first.match[0].lstrip())
+    if raw.kind in STOPS and len({each.match[0].strip().lower() for each in (standing if bare else found)}) > 1:
+        return None
+    repairs.extend(_line_repairs(first, (text[start:].partition("\n")[0] if bare else text).strip(), frame))
+    if len(found) > 1:
+        repairs.append("further actions dropped")
+    return raw, start
+
+
+def _line_repairs(found: Found, line: str, frame: Frame) -> Iterator[str]:
+    run, box = found.match["run"], found.match["box"]
+    if run and not (found.match["sign"] or box):
+        yield "no sign: taken as positive"
+    elif not _is_canonical(line, frame):
+        yield "spelling of the action"
+    if run and len(NUMBERS.findall(run)) > (4 if box else 2):
+        yield "further numbers dropped"
+
+
+def _read_line(found: Found, frame: Frame) -> Raw:
+    match = found.match
+    named = TARGET.match(match.string, found.after)
+    target = clean_target(named[1]) if named else None
+    if not match["run"]:
+        return Raw(next(kind for kind in _WORDS if match[kind]), target=target)
+    numbers = tuple(float(number[0]) for number in found.numbers)
+    labels = _LABELS.findall(match["run"])
+    if labels and labels[0].lower() != frame.names(2)[0]:
+        numbers = swapped(numbers)
+    return Raw("box" if match["box"] else "point", (match["sign"] or "").lower() != "negative", numbers, target)
+
+
+def _is_canonical(line: str, frame: Frame) -> bool:
+    match = (_DECIMAL_SHAPE if frame.profile == "unit" else _WHOLE_SHAPE).fullmatch(line)
+    return match is not None and match[1] == clean_target(match[1])
+
+
+def _read_json(text: str, brace: int, frame: Frame, repairs: list[str], bare: bool) -> tuple[Raw, int] | None:
+    """Read the paper's triple, a grounding box or `to_plain`'s form out of the first object, which is to be closed."""
+    fields, length = _decoded(text[brace : brace + 4000])
+    behind, _, more = text[brace + length :].partition("{")
+    line_start = _JSON_START.search(text, max(0, brace - 60), brace)
+    if not fields or not line_start or is_said(behind if bare else behind.partition("\n")[0]):
+        return None
+    raw = _from_fields(fields, frame, repairs)
+    if raw is None or (more and (bare or raw.kind in STOPS)):
+        return None
+    repairs.append("JSON in place of an action line")
+    if more:
+        repairs.append("further actions dropped")
+    return raw, brace
+
+
+def _decoded(text: str) -> tuple[dict[str, Any], int]:
+    """Decode the JSON (or Python) object at the start of a text into plain keys, and give its length; nothing: {}."""
+    for attempt in (text, _PYTHON.sub(_as_json, text)):
+        try:
+            value, length = _DECODER.raw_decode(attempt)
+            return flat(value) or {}, length if attempt is text else _length_of(text, length)
+        except (ValueError, RecursionError):
+            continue
+    return {}, 0
+
+
+def _as_json(token: re.Match[str]) -> str:
+    """Write one token of Python as JSON has it; a comma before a closing bracket and a plus sign go."""
+    written = token[0]
+    if written[0] == "'":
+        return '"' + re.sub(r"\\(.)|(\")", lambda found: _ESCAPES.get(found[0], found[0]), written[1:-1]) + '"'
+    return _IN_JSON.get(written, "" if written[0] in ",+" else written)
+
+
+def _length_of(text: str, length: int) -> int:
+    """Return how much of a text ``length`` characters of its JSON spelling are; it ends with a closing brace."""
+    ends = (brace.end() for brace in islice(re.finditer("}", text), _MANY_BRACES))
+    return next((end for end in ends if len(_PYTHON.sub(_as_json, text[:end])) == length), len(text))
+
+
+def _from_fields(fields: dict[str, Any], frame: Frame, repairs: list[str]) -> Raw | None:
+    """Read the fields: an action in words or a position; both together are none."""
+    worded = [read(words, frame, []) for key in WORD_KEYS if (words := text_of(fields.get(key)))]
+    raws = {each[0] for each in worded if each}
+    if not raws:
+        return located(fields, frame, repairs)
+    alone = len(raws) == 1 and not has_position(fields)
+    return raws.pop()._replace(target=clean_target(text_of(fields.get("target")))) if alone else None
+
+
+def shows_place(text: str) -> bool:
+    """Tell whether a text that is to be words holds a click or a box, in any spelling."""
+    runs = (match["run"] or "" for match in islice(_ACTION.finditer(text), MANY))
+    if _PLACE.fullmatch(text) or any(len(NUMBERS.findall(run)) >= 2 for run in runs):
+        return True
+    brace = text.find("{")
+    return brace >= 0 and has_position(_decoded(text[brace : brace + 4000])[0])
+
+
+def translate(raw: Raw, frame: Frame, repairs: list[str]) -> Action:
+    """Make the action in unit coordinates; raises `InputError` for numbers out of range and empty boxes."""
+    if raw.kind in _WORDS:
+        return _WORDS[raw.kind](raw.target)
+    units, clamped = frame.read(raw.numbers)
+    repairs.extend(clamped)
+    if raw.kind == "point":
+        return Click(units[0], units[1], raw.positive, raw.target)
+    (x0, x1), (y0, y1) = sorted(units[0::2]), sorted(units[1::2])
+    if (x0, y0, x1, y1) != units:
+        repairs.append("box corners sorted")
+    return Box(x0, y0, x1, y1, raw.target)

@@ -1,0 +1,151 @@
+"""What a compiled graph holds by closure: the policy, the memoised segmenter, the stores, the settings."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ibisagent.agent.actions import EVERY_KIND, Action, from_plain
+from ibisagent.agent.config import LoopConfig
+from ibisagent.agent.coordinates import Frame
+from ibisagent.agent.model_resize import Resizing
+from ibisagent.agent.overlay import Canvas, canvas, draw, fit
+from ibisagent.agent.policies.base import Observation, Policy, Turn
+from ibisagent.agent.state import State
+from ibisagent.agent.steps import steps_of_turn
+from ibisagent.agent.stores import ImageStore, RunStore
+from ibisagent.tools.cache import OnceCache
+from ibisagent.tools.clicks import Box, Click, Prompt
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.imaging.grids import frozen
+from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.masks.rle import Rle, decode, rle_key
+from ibisagent.tools.segmenters.memo import Memo, Memoised
+
+__all__ = ["Parts", "as_prompt", "prompts_of"]
+
+_PATIENCE = 600.0
+_CANVASES = 96 * 2**20  # bytes
+_RECENT = 16 * 2**20  # bytes; small, so that memory is used again instead of asked for anew
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """The fixed parts of a loop; nothing here changes between runs but the caches, which nobody can observe."""
+
+    policy: Policy
+    memo: Memo
+    config: LoopConfig
+    images: ImageStore
+    store: RunStore
+    canvases: OnceCache[Canvas] = field(default_factory=lambda: OnceCache(_CANVASES, lambda ready: 2 * ready[0].nbytes))
+    frames: OnceCache[NDArray[np.uint8]] = field(default_factory=lambda: OnceCache(_RECENT, lambda array: array.nbytes))
+    masks: OnceCache[NDArray[np.bool_]] = field(default_factory=lambda: OnceCache(_RECENT, lambda array: array.nbytes))
+
+    @property
+    def author(self) -> str:
+        """Say whose the policy's actions are: ``person`` when a person acts, else ``policy``."""
+        return "person" if self.policy.name == "person" else "policy"
+
+    @property
+    def patience(self) -> float | None:
+        """Give the seconds that the policy has for a reply."""
+        limit = self.config.policy_seconds
+        return getattr(self.policy, "seconds", _PATIENCE) if limit is None else limit
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """Name the kinds of action that are read in a reply; a person may do everything."""
+        return EVERY_KIND if self.author == "person" else self.config.actions
+
+    def image(self, state: State) -> MedicalImage:
+        """Open the run's image."""
+        return self.images.open(state["image"])
+
+    def mask(self, rle: Rle) -> NDArray[np.bool_]:
+        """Decode a mask, (H, W) bool, read-only."""
+        return self.masks.get(rle_key(rle), lambda: frozen(decode(rle)))
+
+    def picture(self, image: MedicalImage, rle: Rle) -> NDArray[np.uint8]:
+        """Draw a mask over its image, (h, w, 3) uint8, as the policy is shown it."""
+        return self.frames.get((image.sha, rle_key(rle)), lambda: self._draw(image, rle))
+
+    def _draw(self, image: MedicalImage, rle: Rle) -> NDArray[np.uint8]:
+        ready = self.canvases.get(image.sha, lambda: canvas(image.pixels))
+        # A model that counts in pixels counts those that its processor leaves; without one, those of Qwen2.5-VL's.
+        resizing = (self.config.resizing or Resizing()) if self.config.coordinates == "pixels" else None
+        return fit(draw(ready, self.mask(rle)), self.config.picture_side, resizing, enlarge=self.config.enlarge)
+
+    def frame(self, state: State) -> Frame:
+        """Give the frame in which the policy writes its coordinates: that of the picture it is shown."""
+        height, width = self.picture(self.image(state), state["mask"]).shape[:2]
+        return Frame(self.config.coordinates or "unit", width, height)
+
+    def predict(self, state: State, prompts: tuple[Prompt, ...]) -> Memoised:
+        """Ask the segmenter, through the memo, for the mask of ``prompts`` over the run's initial mask."""
+        self.require_same_segmenter(state)
+        answer = self.memo.predict(self.image(state), state["initial_mask"], prompts)
+        self.masks.get(answer.key, lambda: answer.prediction.mask)
+        return answer
+
+    def require_same_segmenter(self, state: State) -> None:
+        """Refuse with `InputError` to go on with a run that began with another segmenter."""
+        begun_with, fingerprint = state["run"]["segmenter"], self.memo.fingerprint
+        if begun_with != fingerprint:
+            raise InputError(f"segmenter {fingerprint!r}: the run began with {begun_with!r}; resume it with that one")
+
+    def observation(self, state: State) -> Observation:
+        """Show the state to the policy."""
+        return Observation(
+            picture=self.picture(self.image(state), state["mask"]),
+            frame=self.frame(state),
+            mask=self.mask(state["mask"]),
+            image_sha=state["image"]["sha"],
+            request=state["request"],
+            kind=state["kind"],
+            step=sum(step["reply"] is not None for step in state["steps"]),
+            prompts=prompts_of(state),
+            undone=self._undone(state),
+            refining=state["initial_mask"] is not None,
+            score=state["score"],
+            actions=self.config.actions,
+            feedback=state["feedback"],
+            turns=self._turns(state) if self.config.context == "history" else (),
+        )
+
+    def _undone(self, state: State) -> tuple[Action, ...]:
+        here = rle_key(state["mask"])
+        said = [from_plain(undone["action"]) for undone in state["undone"] if undone["at"] == here]
+        return tuple(said[-3:]) if self.config.undo_notice else ()
+
+    def _turns(self, state: State) -> tuple[Turn, ...]:
+        steps = steps_of_turn(state)
+        start = state["run"]["start"]
+        shown = [start, *(step["mask"] for step in steps)]
+        made = [(key, step["reply"]) for key, step in zip(shown, steps, strict=False) if step["reply"] is not None]
+        left = _left_out(len(made), self.config.pictures)
+        return tuple(
+            Turn(None if number in left else self._shown(state, key), self.store.get(reply)["text"])
+            for number, (key, reply) in enumerate(made)
+        )
+
+    def _shown(self, state: State, key: str) -> NDArray[np.uint8]:
+        return self.picture(self.image(state), self.store.get_mask(key))
+
+
+def _left_out(turns: int, most: int | None) -> range:
+    """Number the earlier turns whose picture is left out, so that ``most`` are shown with the present one."""
+    return range(0) if most is None or turns < most else range(min(1, most - 1), turns - max(0, most - 2))
+
+
+def prompts_of(state: State) -> tuple[Prompt, ...]:
+    """Give the prompts in force, oldest first."""
+    return tuple(as_prompt(plain) for plain in state["prompts"])
+
+
+def as_prompt(value: object) -> Prompt:
+    """Take a click or a box, as itself or as its plain form."""
+    action = from_plain(value) if isinstance(value, dict) else value
+    if not isinstance(action, Click | Box):
+        raise InputError(f"prompt {value!r}: expected a Click, a Box, or the plain form of one")
+    return action

@@ -1,0 +1,63 @@
+"""The part of a picture in which a run takes place: a small lesion is shown large, a whole organ as it is."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ibisagent.tools.clicks import Box, Click, PixelBox, Prompt, pixel_box, pixel_of
+from ibisagent.tools.masks.measure import bounding_box
+from ibisagent.tools.segmenters.base import Mask
+
+__all__ = ["focus", "within"]
+
+_MARGIN = 0.35  # around what happened, as a share of its longer side
+_LEAST = 0.2  # of the picture's longer side that is always shown
+_MOST = 0.6  # of the picture's longer side beyond which all of it is shown
+
+
+def focus(masks: Iterable[Mask], prompts: Iterable[Prompt], shape: tuple[int, int]) -> PixelBox:
+    """Give the square, cut at the picture's border, that holds all ``masks`` (H, W) and ``prompts``, or all of it."""
+    touched = np.zeros(shape, dtype=np.bool_)
+    for mask in masks:
+        touched |= mask
+    for prompt in prompts:
+        top, left, bottom, right = _pixels(prompt, shape)
+        touched[top : bottom + 1, left : right + 1] = True
+    whole = PixelBox(0, 0, shape[0] - 1, shape[1] - 1)
+    box = bounding_box(touched)
+    if box is None:
+        return whole
+    longer = max(box.bottom - box.top, box.right - box.left) + 1
+    side = max(round(longer * (1 + 2 * _MARGIN)), round(_LEAST * max(shape)), 1)
+    if side > _MOST * max(shape):
+        return whole
+    top = _start((box.top + box.bottom) // 2, side, shape[0])
+    left = _start((box.left + box.right) // 2, side, shape[1])
+    return PixelBox(top, left, min(top + side, shape[0]) - 1, min(left + side, shape[1]) - 1)
+
+
+def _pixels(prompt: Prompt, shape: tuple[int, int]) -> PixelBox:
+    if isinstance(prompt, Box):
+        return pixel_box(prompt, shape)
+    row, column = pixel_of(prompt, shape)
+    return PixelBox(row, column, row, column)
+
+
+def _start(middle: int, side: int, size: int) -> int:
+    """Give the first pixel of ``side`` pixels around ``middle`` that stay within ``size``."""
+    return max(0, min(middle - side // 2, size - side))
+
+
+def within(prompt: Prompt, part: PixelBox, shape: tuple[int, int]) -> Prompt:
+    """Move a prompt of a picture of ``shape`` (H, W) into the frame of its ``part``, which holds it."""
+    height, width = part.bottom - part.top + 1, part.right - part.left + 1
+
+    def x(unit: float) -> float:
+        return min(max((unit * shape[1] - part.left) / width, 0.0), 1.0)
+
+    def y(unit: float) -> float:
+        return min(max((unit * shape[0] - part.top) / height, 0.0), 1.0)
+
+    if isinstance(prompt, Click):
+        return Click(x(prompt.x), y(prompt.y), prompt.positive, prompt.target)
+    return Box(x(prompt.x0), y(prompt.y0), x(prompt.x1), y(prompt.y1), prompt.target)

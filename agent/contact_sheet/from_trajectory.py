@@ -1,0 +1,117 @@
+"""From a recorded run to its contact sheet."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from PIL import Image
+
+from ibisagent.agent.actions import from_plain, spell
+from ibisagent.agent.contact_sheet.crop import focus, within
+from ibisagent.agent.contact_sheet.layout import contact_sheet
+from ibisagent.agent.contact_sheet.panels import Panel
+from ibisagent.agent.overlay import Canvas, canvas, draw
+from ibisagent.agent.state import FAILURES
+from ibisagent.agent.trajectory import Step, Trajectory
+from ibisagent.tools.clicks import Box, Click, PixelBox, Prompt
+from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.masks.measure import iou
+from ibisagent.tools.masks.rle import Rle, area, decode
+from ibisagent.tools.segmenters.base import Mask
+
+__all__ = ["sheet_of"]
+
+
+def sheet_of(record: Trajectory, image: MedicalImage) -> Image.Image:
+    """Draw a run on ``image``; with a true mask in the record, an error map stands beside every step.
+
+    A run that stays in a small part of the picture is drawn in that part, and the sheet says so.
+    """
+    truth = decode(record.truth) if record.truth is not None else None
+    panels = list(_panels(record, canvas(image.pixels), image, truth))
+    masks = [panel.mask for panel in panels] + ([truth] if truth is not None else [])
+    part = focus(masks, (prompt for panel in panels for prompt in panel.prompts), image.shape)
+    cut = (slice(part.top, part.bottom + 1), slice(part.left, part.right + 1))
+    return contact_sheet(
+        record.request,
+        _subtitle(record, part, image.shape),
+        [_cropped(panel, part, image.shape) for panel in panels],
+        truth[cut] if truth is not None else None,
+        record.answer or "",
+        pixels=image.pixels[cut],
+    )
+
+
+def _subtitle(record: Trajectory, part: PixelBox, shape: tuple[int, int]) -> str:
+    said = f"Stop: {record.stop or 'unfinished'}   Policy: {record.policy}   Segmenter: {record.segmenter.split()[0]}"
+    if part == PixelBox(0, 0, shape[0] - 1, shape[1] - 1):
+        return said
+    rows, columns = f"rows {part.top}-{part.bottom}", f"columns {part.left}-{part.right}"
+    return f"{said}   Shown: {rows}, {columns} of {shape[0]} x {shape[1]}"
+
+
+def _cropped(panel: Panel, part: PixelBox, shape: tuple[int, int]) -> Panel:
+    rows, columns = slice(part.top, part.bottom + 1), slice(part.left, part.right + 1)
+    prompts = tuple(within(prompt, part, shape) for prompt in panel.prompts)
+    return replace(panel, overlay=panel.overlay[rows, columns], mask=panel.mask[rows, columns], prompts=prompts)
+
+
+def _panels(record: Trajectory, on: Canvas, image: MedicalImage, truth: Mask | None) -> Iterator[Panel]:
+    undone_by = _undone_by(record)
+    if record.refined:
+        start = decode(record.start)
+        facts = _facts(record.start, None, None, image, truth)
+        yield Panel("Initial mask", "", facts, draw(on, start), (), start, undone_by.get(0))
+    prompts: tuple[Prompt, ...] = ()
+    for step in record.steps:
+        prompts = _after(prompts, step, record)
+        mask = decode(step.mask)
+        facts = _facts(step.mask, step.score, sum(step.seconds.values()) if step.seconds else None, image, truth)
+        undone = undone_by.get(step.n)
+        yield Panel(_heading(step), step.thought, facts, draw(on, mask), prompts, mask, undone, step.error)
+    last = record.steps[-1].error if record.steps else None
+    failed = record.stop in FAILURES and last != record.error
+    if failed or not (record.steps or record.refined):  # the picture, and why there is no further step
+        mask = decode(record.mask)
+        facts = _facts(record.mask, None, None, image, truth)
+        yield Panel(record.stop or "unfinished", "", facts, draw(on, mask), prompts, mask, None, record.error)
+
+
+def _undone_by(record: Trajectory) -> dict[int, int]:
+    """Map the steps that stay undone, 0 for the initial mask, to the steps that undid them."""
+    found: dict[int, int] = {}
+    for step in record.steps:
+        if step.reverts is not None:
+            found[step.reverts] = step.n
+        if step.restores is not None:
+            found.pop(step.restores, None)
+    return found
+
+
+def _after(prompts: tuple[Prompt, ...], step: Step, record: Trajectory) -> tuple[Prompt, ...]:
+    """Give the prompts in force after a step."""
+    told = next((other for other in record.steps if other.n == step.restores), step)
+    action = from_plain(told.action) if told.action and not step.error else None
+    if isinstance(action, Click | Box):
+        return (*prompts, action)
+    return prompts[:-1] if step.reverts else prompts
+
+
+def _heading(step: Step) -> str:
+    action = spell(from_plain(step.action)) if step.action else "Unreadable reply"
+    moved = step.reverts if step.restores is None else step.restores
+    if moved is not None:
+        action = f"{action} (step {moved})" if moved else f"{action} (initial mask)"
+    return f"{step.n}  {action}" + ("" if step.by == "policy" else f", by {step.by}")
+
+
+def _facts(rle: Rle, score: float | None, seconds: float | None, image: MedicalImage, truth: Mask | None) -> str:
+    pixels = area(rle)
+    size = f"area {pixels * image.spacing.row * image.spacing.column:.0f} mm²" if image.spacing else f"area {pixels} px"
+    known = [size]
+    if truth is not None:
+        known.insert(0, f"IoU {iou(decode(rle), truth):.3f}")
+    if score is not None:
+        known.append(f"score {score:.2f}")
+    if seconds is not None:
+        known.append(f"{seconds:.2f} s")
+    return "   ".join(known)

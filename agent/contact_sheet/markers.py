@@ -1,0 +1,80 @@
+"""Clicks and boxes drawn over a picture for people; what the model sees carries no markers."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from PIL import Image, ImageDraw
+
+from ibisagent.agent.contact_sheet.text import Ink
+from ibisagent.tools.clicks import Box, Click, Prompt
+
+__all__ = ["NEGATIVE", "POSITIVE", "Area", "draw_click", "draw_prompts"]
+
+POSITIVE: Ink = (0, 150, 64)
+NEGATIVE: Ink = (206, 32, 41)
+_BOX: Ink = (255, 214, 10)
+_DARK: Ink = (20, 20, 20)
+_WHITE: Ink = (255, 255, 255)
+_FINE = 8  # drawn this many times larger, then reduced: Pillow's shapes have hard edges
+
+
+class Area(NamedTuple):
+    """A rectangle of a sheet in pixels: x to the right, y down."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def _disc(draw: ImageDraw.ImageDraw, middle: float, radius: float, ink: Ink) -> None:
+    near, far = _FINE * (middle - radius), _FINE * (middle + radius)
+    draw.ellipse((near, near, far, far), ink)
+
+
+def _sign(draw: ImageDraw.ImageDraw, middle: float, reach: float, positive: bool) -> None:
+    thick = 0.3 * reach
+    strokes = [(reach, thick), (thick, reach)] if positive else [(reach, thick)]
+    for across, along in strokes:
+        corners = (middle - across, middle - along, middle + across, middle + along)
+        draw.rectangle([_FINE * corner for corner in corners], _WHITE)
+
+
+@lru_cache(maxsize=8)
+def _stamp(positive: bool, newest: bool) -> Image.Image:
+    """Draw a marker, RGBA: a disc with a sign, a white ring, a dark outline; the newest is larger in a second ring."""
+    ink, radius, half = POSITIVE if positive else NEGATIVE, 7.5, 18 if newest else 11
+    stamp = Image.new("RGBA", (2 * half * _FINE, 2 * half * _FINE), (*_WHITE, 0))
+    draw = ImageDraw.Draw(stamp)
+    rings = [(radius + 9.5, _DARK), (radius + 8.5, ink), (radius + 5.5, _WHITE)] if newest else []
+    for reach, colour in [*rings, (radius + 3, _DARK), (radius + 2, _WHITE), (radius, ink)]:
+        _disc(draw, half, reach, colour)
+    _sign(draw, half, 4.6, positive)
+    return stamp.resize((2 * half, 2 * half), Image.Resampling.BOX)
+
+
+def draw_click(sheet: Image.Image, place: tuple[int, int], positive: bool, newest: bool = False) -> None:
+    """Draw a click's marker with its middle at ``place`` (x, y) in pixels of the sheet."""
+    stamp = _stamp(positive, newest)
+    sheet.paste(stamp, (place[0] - stamp.width // 2, place[1] - stamp.height // 2), stamp)
+
+
+def _draw_box(sheet: Image.Image, area: Area, box: Box, newest: bool) -> None:
+    left, right = (area.left + round(x * (area.width - 1)) for x in (box.x0, box.x1))
+    top, bottom = (area.top + round(y * (area.height - 1)) for y in (box.y0, box.y1))
+    draw, inks = ImageDraw.Draw(sheet), [_DARK, *[_BOX] * (4 if newest else 2), _DARK]
+    for inset, ink in enumerate(inks, start=-1):  # from a pixel outside inwards
+        lower_right = (max(left + inset, right - inset), max(top + inset, bottom - inset))
+        draw.rectangle((left + inset, top + inset, *lower_right), outline=ink)
+
+
+def draw_prompts(sheet: Image.Image, area: Area, prompts: Sequence[Prompt]) -> None:
+    """Draw the prompts, oldest first, over the picture that fills ``area``; boxes below clicks, the newest on top."""
+    newest = len(prompts) - 1
+    for number, prompt in sorted(enumerate(prompts), key=lambda each: isinstance(each[1], Click)):
+        if isinstance(prompt, Box):
+            _draw_box(sheet, area, prompt, number == newest)
+        else:
+            across, down = round(prompt.x * (area.width - 1)), round(prompt.y * (area.height - 1))
+            draw_click(sheet, (area.left + across, area.top + down), prompt.positive, number == newest)

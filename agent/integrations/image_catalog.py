@@ -1,0 +1,87 @@
+"""Pictures by the names that a parent agent knows; what lies behind a name never reaches a state or a message."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ibisagent.agent.stores import ImageStore
+from ibisagent.tools.allowed_paths import below
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.imaging.grids import Mask
+from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.imaging.open_image import open_image
+
+__all__ = ["Pictures", "Shown"]
+
+
+class Pictures(ImageStore):
+    """Images by name: paths below a root folder, or the keys of a mapping.
+
+    A reference holds the name, so that checkpoints, interrupts and events do as well, and the root may move.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str] | Mapping[str, Any], folder: str | os.PathLike[str] | None = None
+    ) -> None:
+        """Take the root; a mapping's values are what `ibisagent.tools.imaging.open_image.open_image` takes.
+
+        ``folder``: where images without a name are kept, for runs that outlive their process.
+        """
+        super().__init__(folder)
+        self._root = root if isinstance(root, Mapping) else Path(root).resolve()
+
+    def admit(self, source: Any) -> dict[str, Any]:
+        """Refer to a name as it is; anything but text and a reference is kept by its content."""
+        if isinstance(source, str | os.PathLike):
+            return {"uri": os.fspath(source), "slice": None, "window": None}
+        return super().admit(source)
+
+    def source(self, name: str) -> Any:
+        """Give what a name stands for; `InputError` for what is unknown, or lies outside the root once resolved."""
+        if not isinstance(self._root, Mapping):
+            return below(name, [self._root])
+        if name not in self._root:
+            known = ", ".join(sorted(self._root)[:20])
+            raise InputError(f"image: got {name[:80]!r}, expected one of {known}; choose one of them")
+        return self._root[name]
+
+    def read_mask(self, source: Any, image: MedicalImage) -> Mask:
+        """Read an initial mask of ``image``, (H, W) bool; text and paths are names, as an image's are."""
+        named = isinstance(source, str | os.PathLike)
+        return super().read_mask(self.source(os.fspath(source)) if named else source, image)
+
+    def _reopen(self, reference: dict[str, Any]) -> MedicalImage:
+        name, sha = reference.get("uri"), reference.get("sha")
+        if name is None:
+            return super()._reopen(reference)
+        opened = open_image(self.source(name), slice=reference.get("slice"), window=reference.get("window"))
+        if sha is not None and opened.sha != sha:
+            raise InputError("image: its pixels have changed since the run began; start a new run")
+        image = replace(opened, uri=name)
+        self._hold(image)
+        return image
+
+
+class Shown(Pictures):
+    """Pictures that others send to a server: data URLs, and names below the root, if it has one."""
+
+    def __init__(self, root: str | None) -> None:
+        """Take the root, None or "" for no files at all."""
+        super().__init__(root or {})
+        self._reads = bool(root)
+
+    def admit(self, source: Any) -> dict[str, Any]:
+        """Refer to a name as it is, and to a data URL's picture by its content."""
+        asked = source if isinstance(source, dict) else {"uri": source}
+        if isinstance(asked.get("uri"), str) and asked["uri"][:5].lower() == "data:":
+            return super().admit(open_image(asked["uri"], slice=asked.get("slice"), window=asked.get("window")))
+        return super().admit(source)
+
+    def source(self, name: str) -> Any:
+        """Give what a name stands for, below the root."""
+        if not self._reads:
+            got = "got a file's name, but no files are read here"
+            raise InputError(f"image: {got}, expected a data URL; send one, or set IBISAGENT_ROOT")
+        return super().source(name)

@@ -1,0 +1,144 @@
+"""The loop for LangGraph Studio and `langgraph dev`: as a chat, which A2A needs too, and bare, so that states are seen.
+
+The chat's message holds words and a picture: a content block with base64, a data URL, or a file's name below the root.
+Later messages without a picture go on from the mask in force. The bare loop takes `ibisagent.agent.state.Input`; its
+image is a data URL or such a name, {"uri", "slice", "window"} for a volume.
+
+Settings come from the environment: ``IBISAGENT_POLICY`` (nano), ``IBISAGENT_SEGMENTER`` (geocut),
+``IBISAGENT_PRESET`` (default), ``IBISAGENT_MAX_STEPS`` (20), ``IBISAGENT_ROOT`` (none: no files are read) and
+``IBISAGENT_LOCAL_ONLY`` (1: nothing leaves this machine).
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from typing import Annotated, Any
+
+import langsmith
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langgraph.errors import GraphBubbleUp
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.message import add_messages
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
+from typing_extensions import TypedDict
+
+from ibisagent.agent.config import preset
+from ibisagent.agent.graph import SegmentationGraph, build_graph
+from ibisagent.agent.integrations.image_catalog import Pictures, Shown
+from ibisagent.agent.integrations.nested_run import arun, plain
+from ibisagent.agent.integrations.summary import told_by
+from ibisagent.agent.integrations.user_message import apology
+from ibisagent.agent.policies import get_policy
+from ibisagent.agent.privacy import kept_here
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.imaging.open_image import open_image
+
+__all__ = ["Chat", "chat_graph", "from_environment", "graph", "loop"]
+
+_LOG = logging.getLogger(__name__)
+
+
+class Chat(TypedDict, total=False):
+    """The conversation, and what is told of the last run (`ibisagent.agent.integrations.summary.Told`) without a picture.
+
+    ``segmentation`` has, beside that, the ``request``, the ``image``'s name, and ``shown``: id of the message with it.
+    """
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    segmentation: dict[str, Any] | None
+
+
+def chat_graph(opened: Callable[[], SegmentationGraph], *, local_only: bool = False) -> CompiledStateGraph[Any]:
+    """Compile the chat over the loop that ``opened`` gives; it is asked for with the first message."""
+    chat = StateGraph(Chat)
+    chat.add_node("segment", partial(_segment, opened=opened, local_only=local_only))
+    chat.add_edge(START, "segment")
+    chat.add_edge("segment", END)
+    return chat.compile(name="ibisagent chat")
+
+
+async def _segment(
+    state: Chat, runtime: Runtime[Any], *, opened: Callable[[], SegmentationGraph], local_only: bool
+) -> dict[str, Any]:
+    """Run the loop on what the last message asks; what goes wrong is said in the answer."""
+    named = None
+    with kept_here(local_only):
+        try:
+            loop = await asyncio.to_thread(opened)
+            shown, start = await asyncio.to_thread(_asked, state, loop)
+            named = start["image"]["uri"]
+            ended = await arun(loop, start, runtime.context, runtime.stream_writer)
+            told = await asyncio.to_thread(told_by, loop, ended)
+        except GraphBubbleUp:
+            raise
+        except Exception as error:
+            _LOG.debug("a message could not be answered", exc_info=True)
+            return {"messages": [AIMessage(apology(error, named))]}
+    return {"messages": [AIMessage(told.text)], "segmentation": plain(told, ended) | {"shown": shown}}
+
+
+def _asked(state: Chat, loop: SegmentationGraph) -> tuple[str | None, dict[str, Any]]:
+    """Give the id of the message with the picture, and the loop's input."""
+    said = [message for message in state.get("messages", []) if isinstance(message, HumanMessage)]
+    shown = next((message for message in reversed(said) if _picture(message) is not None), None)
+    block = _picture(shown) if shown is not None else None
+    if shown is None or block is None:
+        raise InputError("image: no message has a picture; send one as an image block, or by its name below the root")
+    start: dict[str, Any] = {"image": _reference(block, loop), "request": str(said[-1].text)}
+    before = state.get("segmentation")
+    if before and before["shown"] == shown.id and shown is not said[-1] and before["box"]:
+        start["initial_mask"] = before["rle"]
+    return shown.id, start
+
+
+def _picture(message: HumanMessage) -> Mapping[str, Any] | None:
+    """Find the last picture of a message; whatever form a provider gives it, LangChain makes one block of it."""
+    blocks: list[Mapping[str, Any]] = [
+        block
+        for block in message.content_blocks
+        if block["type"] == "image" or (block["type"] == "file" and "text" not in str(block.get("mime_type")))
+    ]
+    return blocks[-1] if blocks else None
+
+
+def _reference(block: Mapping[str, Any], loop: SegmentationGraph) -> dict[str, Any]:
+    """Refer to a block's picture: by its name, or by its content, which the loop's image store then holds."""
+    extras = {**block.get("extras", {}), **block}
+    chosen = {name: extras.get(name) for name in ("slice", "window")}
+    source = block.get("url")
+    if source is None and block.get("base64"):
+        source = f"data:{block.get('mime_type') or 'image/png'};base64,{block['base64']}"
+    if not isinstance(source, str):
+        raise InputError("image: this block holds neither base64 nor a url; send one of them")
+    if source[:5].lower() == "data:":
+        return loop.parts.images.admit(open_image(source, **chosen))
+    if not isinstance(loop.parts.images, Pictures):  # a plain store opens any file
+        raise InputError("image: no files are read here; send the picture itself, or set IBISAGENT_ROOT")
+    return loop.parts.images.admit(source) | chosen
+
+
+async def loop() -> SegmentationGraph:
+    """Open the loop that the environment names, off the event loop: the factory that langgraph.json names."""
+    return await asyncio.to_thread(from_environment)
+
+
+@cache
+def from_environment() -> SegmentationGraph:
+    """Open the loop that the environment names."""
+    policy = get_policy(os.environ.get("IBISAGENT_POLICY", "nano"), local_only=_LOCAL_ONLY)
+    try:
+        steps = int(os.environ.get("IBISAGENT_MAX_STEPS", "20"))
+    except ValueError:
+        raise InputError("got an IBISAGENT_MAX_STEPS that is no number, expected one from 1 up; correct it") from None
+    config = preset(os.environ.get("IBISAGENT_PRESET", "default"), max_steps=steps)
+    images = Shown(os.environ.get("IBISAGENT_ROOT"))
+    return build_graph(policy, os.environ.get("IBISAGENT_SEGMENTER", "geocut"), config, images=images)
+
+
+_LOCAL_ONLY = os.environ.get("IBISAGENT_LOCAL_ONLY", "") in ("1", "true")
+if _LOCAL_ONLY:
+    langsmith.configure(enabled=False)  # for the server's own graphs too, which no context of ours is around
+graph = chat_graph(from_environment, local_only=_LOCAL_ONLY)

@@ -1,0 +1,139 @@
+"""What is told of a run: a few sentences on which a language model can act, with the plain values behind them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ibisagent.agent.graph import SegmentationGraph
+from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.masks.measure import describe, measure_on
+from ibisagent.tools.masks.rle import Rle, decode, rle_key
+
+__all__ = ["Told", "tell", "told_by"]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A run in plain JSON values.
+
+    ``found``: the mask is not empty, and the policy did not decline; ``stop``: the stop reason, "" for a run that
+    waits; ``text``: some sentences; ``box``: [x0, y0, x1, y1] of the mask in [0, 1] of the displayed picture, None for
+    an empty one; ``confidence``: the segmenter's score in [0, 1], None unless it is calibrated; ``measurements``: see
+    `ibisagent.tools.masks.measure.measure`; ``rle``: the mask as COCO run lengths; ``mask_key``: its name in the run store.
+    """
+
+    found: bool
+    stop: str
+    text: str
+    answer: str | None
+    box: list[float] | None
+    confidence: float | None
+    measurements: dict[str, Any]
+    rle: Rle
+    mask_key: str
+
+
+_ENDS = {
+    "": "The run waits for somebody.",
+    "terminated": "The run ended by itself, content with the mask.",
+    "target_absent": "The run ended by itself: there is no such target in this picture.",
+    "declined": "Whether the target is there was not told; ask another model, or a person.",
+    "answered": "The question was answered without a mask.",
+    "max_steps": "The run used up its steps; refine the mask, or give a region.",
+    "loop": "The run ended because it repeated itself; give a region, or ask a person.",
+    "stalled": "The run ended because the mask no longer changed; give a region, or ask a person.",
+    "settled": "The run ended because the mask hardly changed any more.",
+    "parse_failures": "The run ended because the clicking model's replies could not be read; ask a person.",
+    "budget": "The run's budget of time, tokens or steps is spent; refine the mask, or allow more.",
+    "policy_error": "The clicking model failed ({error}); try again later, or ask a person.",
+    "segmenter_error": "The segmenter failed ({error}); try again later, or ask a person.",
+    "store_error": "The run could not be stored ({error}); tell the operator.",
+    "cancelled": "The run was cancelled.",
+}
+_FINISHED = ("terminated", "target_absent", "declined", "answered", "settled")
+_LONGEST_ANSWER = 300  # characters
+_MOST_NOTES = 3
+
+
+def told_by(graph: SegmentationGraph, result: Mapping[str, Any]) -> Told:
+    """Tell what ``graph`` ended with, or stands at: the result of `invoke`, or the values of a thread's state."""
+    image = graph.parts.images.open(result["image"])
+    return tell(result, image, calibrated=graph.parts.memo.segmenter.calibrated)
+
+
+def tell(result: Mapping[str, Any], image: MedicalImage, *, calibrated: bool = False) -> Told:
+    """Tell what a run on ``image`` gave; no path, name or value of a patient's header is in it.
+
+    ``calibrated``: the segmenter says that its score means something (`Segmenter.calibrated`); only then is it told.
+    """
+    rle, stop = result["mask"], result.get("stop") or ""
+    measured = result.get("measurements") if stop else None  # what a run that waits measured before is of another mask
+    measurements = measured or measure_on(decode(rle), image)
+    box = _box(measurements, image)
+    told = Told(
+        found=box is not None and stop != "declined",
+        stop=stop,
+        text="",
+        answer=result.get("answer"),
+        box=box,
+        confidence=result.get("score") if calibrated and box else None,
+        measurements=measurements,
+        rle=rle,
+        mask_key=rle_key(rle),
+    )
+    said = result["image"].get("notes", ()) if "image" in result else image.notes  # what this run's caller left open
+    notes = [f"Note: {note}." for note in said[:_MOST_NOTES]]
+    return replace(told, text=" ".join(_sentences(told, image, result.get("error"), notes)))
+
+
+def _box(measurements: Mapping[str, Any], image: MedicalImage) -> list[float] | None:
+    if measurements["bbox"] is None:
+        return None
+    (top, left, bottom, right), (height, width) = measurements["bbox"], image.shape
+    return [left / width, top / height, (right + 1) / width, (bottom + 1) / height]
+
+
+def _sentences(told: Told, image: MedicalImage, error: str | None, notes: list[str]) -> list[str]:
+    said = ["Not answered: the policy does not know this target, or cannot judge it here."] * (told.stop == "declined")
+    nothing = "Not found." if told.stop == "target_absent" else "There is no mask."
+    said.append(_where(told, image) if told.box else nothing)
+    said.append(_ENDS.get(told.stop, told.stop).format(error=_kind(error)))
+    if told.box and told.stop not in _FINISHED:
+        said.append("The mask may be unfinished.")
+    if told.confidence is not None:
+        said.append(f"Confidence {told.confidence:.2f}.")
+    if told.answer:
+        said.append(f"{'Answer' if told.stop != 'declined' else 'Reason'}: {_clipped(told.answer)}")
+    return said + notes + ([f"Mask reference: {told.mask_key}."] if told.box else [])
+
+
+def _where(told: Told, image: MedicalImage) -> str:
+    """Say how large it is and where; mm and the patient's side only where the file tells them."""
+    measured, (height, width) = told.measurements, image.shape
+    x, y = measured["centroid"]
+    pixels = f"{measured['area_px']:,} of the picture's {width} x {height} px"
+    box = ", ".join(f"{edge:.3f}" for edge in told.box or ())
+    place = f"centroid ({x:.3f}, {y:.3f}), in the {_ninth(x, y)} of the picture"
+    head = "Found" if told.found else "The mask in force, which is not the policy's"
+    return f"{head}: {describe(measured)}; {pixels}; box [{box}] as x0, y0, x1, y1 in [0, 1]; {place}."
+
+
+def _ninth(x: float, y: float) -> str:
+    """Name the part of the picture, in thirds each way, that a point lies in; left is the viewer's left.
+
+    >>> _ninth(0.1, 0.5), _ninth(0.9, 0.9), _ninth(0.5, 0.5)
+    ('left', 'lower right', 'middle')
+    """
+    row = "upper" if y < 1 / 3 else "lower" if y > 2 / 3 else ""
+    column = "left" if x < 1 / 3 else "right" if x > 2 / 3 else ""
+    return " ".join(filter(None, (row, column or (row and "middle")))) or "middle"
+
+
+def _kind(error: str | None) -> str:
+    """Leave the name of the error alone: what a server or a driver says beside it can hold paths and addresses."""
+    return (error or "").partition(":")[0] or "no reason given"
+
+
+def _clipped(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_ANSWER else f"{line[:_LONGEST_ANSWER]}..."

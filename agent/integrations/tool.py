@@ -1,0 +1,239 @@
+"""The loop as a tool of a LangChain agent: text for the model, a plain artifact for the program, nothing else."""
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from langchain_core.tools import BaseTool, StructuredTool, ToolException
+from langgraph.errors import GraphBubbleUp
+from langgraph.prebuilt import ToolRuntime
+from pydantic import Field
+
+from ibisagent.agent.config import LoopConfig
+from ibisagent.agent.graph import SegmentationGraph, build_graph
+from ibisagent.agent.integrations.argument_errors import strict
+from ibisagent.agent.integrations.image_blocks import overlay_block
+from ibisagent.agent.integrations.image_catalog import Pictures
+from ibisagent.agent.integrations.nested_run import Write, arun, plain, run
+from ibisagent.agent.integrations.summary import told_by
+from ibisagent.agent.integrations.user_message import apology, renamed
+from ibisagent.agent.policies import Policy
+from ibisagent.agent.state import Output
+from ibisagent.agent.stores import RunStore
+from ibisagent.agent.trajectory import trajectory, write_trajectory
+from ibisagent.tools.clicks import Box
+from ibisagent.tools.errors import InputError, StoreError
+from ibisagent.tools.files import require_writable_folder
+from ibisagent.tools.masks.rle import Rle, encode
+from ibisagent.tools.segmenters import Segmenter
+from ibisagent.tools.segmenters.memo import Memo
+
+__all__ = ["segmentation_tool"]
+
+DESCRIPTION = """Segment one thing in a medical image by looking, clicking and correcting.
+Says whether it was found, or could not be judged, how the run ended, area, box, centroid and side, and names the mask.
+To improve a mask, call it again with that mask's reference and say what is wrong with it."""
+
+Image = Annotated[str, Field(description="The image's name or path, as you were given it.")]
+Request = Annotated[str, Field(description="Words that say what to segment, such as: Segment the left kidney.")]
+Region = Annotated[
+    list[float],
+    Field(
+        min_length=4, max_length=4, description="A box around it: [x0, y0, x1, y1] from 0 to 1, x to the right, y down."
+    ),
+]
+MaskReference = Annotated[str, Field(description="The reference of a mask of the same picture to begin from.")]
+Slice = Annotated[
+    str, Field(description="The slice of a volume or series: such as axial:12, coronal:middle, or a frame's number.")
+]
+Window = Annotated[str, Field(description="A CT's window: its name, such as lung, or centre,width in HU.")]
+
+Answer = tuple[Any, dict[str, Any]]
+"""Content for the model, and the artifact."""
+
+_LOG = logging.getLogger(__name__)
+_KEY = re.compile(r"[0-9a-f]{16}")
+
+
+def segmentation_tool(
+    policy: Policy | str,
+    segmenter: Segmenter | Memo | str,
+    config: LoopConfig | None = None,
+    *,
+    root: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    images: Pictures | None = None,
+    store: RunStore | None = None,
+    records: str | os.PathLike[str] | None = None,
+    picture: bool = False,
+    name: str = "segment_image",
+    description: str = DESCRIPTION,
+) -> BaseTool:
+    """Make the loop a tool; each call is a run of its own, under a parent's checkpointer one that outlives a death.
+
+    ``root``: the folder in which images are looked for, by default the current one, or a mapping of names to images;
+    ``images`` in its place shares opened images between tools. ``store``: where masks lie that are referred to again;
+    one with a folder outlives the process. ``records``: a folder that is there, for a trajectory of every run.
+    ``picture``: the text comes with a small overlay, in base64 (see `ibisagent.agent.integrations.image_blocks`).
+
+    The artifact: ``mask_key``, ``rle``, ``measurements``, ``box``, ``found``, ``stop``, ``confidence``, ``answer``,
+    ``request``, ``image``, and ``trajectory``, a file's name in ``records``, or None. What goes wrong comes back as a
+    line of text with the status "error"; an interrupt passes on to the parent.
+    """
+    if images is not None and root is not None:
+        raise InputError("got root and images, expected one of them; leave root out")
+    if records is not None:
+        require_writable_folder(records)
+    known = images if images is not None else Pictures(root if root is not None else Path.cwd())
+    graph = build_graph(policy, segmenter, config, images=known, store=store)
+    desk = _Desk(graph, known, Path(records) if records is not None else None, picture)
+
+    def call(
+        image: Image,
+        request: Request,
+        region: Region | None = None,
+        mask: MaskReference | None = None,
+        slice: Slice | None = None,
+        window: Window | None = None,
+        runtime: ToolRuntime[Any, Any] = None,  # type: ignore[assignment]  # a parent gives it, a bare call does not
+    ) -> Answer:
+        with _apologising(image):
+            start = desk.start(image, request, region, mask, slice, window, runtime)
+            return desk.finish(run(graph, start, _context(runtime), _writer(runtime), _number(runtime)))
+
+    async def acall(**asked: Any) -> Answer:
+        runtime = asked.get("runtime")
+        with _apologising(asked["image"]):
+            start = await asyncio.to_thread(desk.start, **asked)
+            ended = await arun(graph, start, _context(runtime), _writer(runtime), _number(runtime))
+            return await asyncio.to_thread(desk.finish, ended)
+
+    return strict(
+        StructuredTool.from_function(
+            call,
+            acall,
+            name=name,
+            description=description,
+            response_format="content_and_artifact",
+            handle_tool_error=True,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What stands on either side of a run: words in, words out."""
+
+    graph: SegmentationGraph
+    pictures: Pictures
+    records: Path | None
+    picture: bool
+
+    def start(
+        self,
+        image: str,
+        request: str,
+        region: list[float] | None = None,
+        mask: str | None = None,
+        slice: str | None = None,
+        window: str | None = None,
+        runtime: Any = None,
+    ) -> dict[str, Any]:
+        """Make a graph's input of a call's arguments, and find fault with them before anything runs."""
+        reference = self.pictures.admit(image) | {"slice": slice, "window": window}
+        start: dict[str, Any] = {"image": reference, "request": request}
+        if region is not None:
+            x0, y0, x1, y1 = region
+            start["prompts"] = [Box(x0, y0, x1, y1)]
+        if mask is not None:
+            start["initial_mask"] = self._mask(mask, reference, runtime)
+        return start
+
+    def _mask(self, name: str, reference: dict[str, Any], runtime: Any) -> Rle:
+        """Find a mask: in the parent's messages, in the run store, or as a file beside the images."""
+        if not _KEY.fullmatch(name):
+            image = self.pictures.open(reference)
+            try:
+                return encode(self.pictures.read_mask(name, image))
+            except InputError as error:
+                raise renamed(error, "mask") from None
+        artifacts = (getattr(message, "artifact", None) for message in _messages(runtime))
+        told = (
+            artifact["rle"] for artifact in artifacts if isinstance(artifact, dict) and artifact.get("mask_key") == name
+        )
+        try:
+            return next(told, None) or self.graph.parts.store.get_mask(name)
+        except (StoreError, KeyError):
+            got = "got a mask reference that is not known here"
+            raise InputError(f"mask: {got}, expected one that an earlier result told; leave it out") from None
+
+    def finish(self, ended: Output) -> Answer:
+        """Say what a run ended with, and write its record."""
+        told = told_by(self.graph, ended)
+        text, artifact = told.text, plain(told, ended) | {"trajectory": None}
+        if self.records is not None:
+            try:
+                artifact["trajectory"] = self._recorded(ended, self.records)
+            except (InputError, StoreError):  # a full disk does not cost the mask
+                text += " The record of the run could not be written; tell the operator."
+        if not self.picture:
+            return text, artifact
+        image = self.graph.parts.images.open(ended["image"])
+        return [{"type": "text", "text": text}, overlay_block(image, ended["mask"])], artifact
+
+    def _recorded(self, ended: Output, folder: Path) -> str:
+        record = trajectory(self.graph, ended)
+        source = self.pictures.source(record.image["uri"]) if record.image["uri"] is not None else None
+        if isinstance(source, str | os.PathLike):  # beside the record a path means one relative to it
+            record = replace(record, image=record.image | {"uri": os.path.relpath(source, folder)})
+        digest = hashlib.sha256(json.dumps(record.to_json(), sort_keys=True).encode()).hexdigest()
+        write_trajectory(folder / f"{digest[:16]}.json", record)
+        return f"{digest[:16]}.json"
+
+
+@contextmanager
+def _apologising(image: str) -> Iterator[None]:
+    """Turn what goes wrong into words for the model, but let an interrupt pass."""
+    try:
+        yield
+    except GraphBubbleUp:
+        raise
+    except Exception as error:
+        _LOG.debug("a call of the segmentation tool failed", exc_info=True)
+        raise ToolException(apology(error, image)) from error
+
+
+def _messages(runtime: Any) -> list[Any]:
+    """Give the parent's messages, last first."""
+    state = runtime.state if runtime is not None else None
+    if isinstance(state, dict):
+        state = state.get("messages")
+    messages = state if isinstance(state, list) else getattr(state, "messages", None)
+    return list(messages or [])[::-1]
+
+
+def _number(runtime: Any) -> int | None:
+    """Give the call's place in the model's message, which a resumed parent finds again."""
+    for message in _messages(runtime):
+        ids = [call["id"] for call in getattr(message, "tool_calls", None) or []]
+        if runtime.tool_call_id in ids:
+            return ids.index(runtime.tool_call_id)
+    return None
+
+
+def _context(runtime: Any) -> Any:
+    return runtime.context if runtime is not None else None
+
+
+def _writer(runtime: Any) -> Write:
+    """Send events up to the parent's stream, each with the number of the call."""
+    if runtime is None:
+        return lambda _: None
+    return lambda event: runtime.stream_writer(event | {"tool_call_id": runtime.tool_call_id})

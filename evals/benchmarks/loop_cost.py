@@ -1,0 +1,176 @@
+"""What the loop itself costs: a step's time less the time inside policy and segmenter, with no checkpointer.
+
+Run it as ``python -m ibisagent.evals.benchmarks.loop_cost``. Every figure comes with its ratio to one copy of the picture measured in
+the same run, so that figures of different machines can be compared. ``--sam`` also measures episodes with SAM 2, and
+``--policy`` those with a vision-language model, alone and sixteen at once.
+"""
+
+import statistics
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from ibisagent.agent import Click, Completion, LoopConfig, Observation, Terminate, build_graph
+from ibisagent.agent.actions import write_reply
+from ibisagent.agent.policies import SyncPolicy
+from ibisagent.agent.state import Input
+from ibisagent.tools.clicks import Prompt
+from ibisagent.tools.imaging.open_image import open_image
+from ibisagent.tools.segmenters import Prediction
+from ibisagent.tools.segmenters.disk import DiskSegmenter
+
+if TYPE_CHECKING:  # they need torch and sam2
+    from ibisagent.evals.benchmarks.policy_cost import LoopCosts
+    from ibisagent.evals.benchmarks.sam_cost import EpisodeCosts
+
+__all__ = ["copy_cost", "main", "policy_table", "sam_table", "step_costs"]
+
+_CLICKS = 19
+
+
+class _Clock:
+    """Seconds spent in the models so far, and our own seconds up to each of the policy's calls."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.own: list[float] = []
+
+
+class _TimedPolicy(SyncPolicy):
+    """Clicks along a circle, then stops."""
+
+    name = "bench"
+
+    def __init__(self, clock: _Clock) -> None:
+        self._clock = clock
+
+    def act(self, observation: Observation) -> Completion:
+        begun = time.perf_counter()
+        self._clock.own.append(begun - self._clock.seconds)
+        angle = 2 * np.pi * observation.step / _CLICKS
+        click = Click(0.5 + 0.2 * float(np.cos(angle)), 0.5 + 0.2 * float(np.sin(angle)))
+        action, answer = (click, None) if observation.step < _CLICKS else (Terminate(), "Done.")
+        text = write_reply("The mask misses a part of the target at the border.", action, answer, observation.frame)
+        self._clock.seconds += time.perf_counter() - begun
+        return Completion(text)
+
+
+class _TimedSegmenter(DiskSegmenter):
+    """The disk fake, whose own time is counted."""
+
+    def __init__(self, clock: _Clock) -> None:
+        super().__init__(radius=0.12)
+        self._clock = clock
+
+    def predict(self, embedding: Any, prompts: Sequence[Prompt], prior: Any) -> Prediction:
+        begun = time.perf_counter()
+        prediction = super().predict(embedding, prompts, prior)
+        self._clock.seconds += time.perf_counter() - begun
+        return prediction
+
+
+def step_costs(side: int, runs: int = 8, *, streaming: bool = False) -> list[float]:
+    """Give the seconds of our own in each click of ``runs`` runs at ``side`` x ``side`` pixels, one thread.
+
+    ``streaming``: listen to the custom events, for which LangGraph hands every node over to another thread.
+    """
+    rng = np.random.default_rng(0)
+    costs: list[float] = []
+    for _ in range(runs):
+        pixels = rng.integers(0, 256, (side, side), dtype=np.uint8)
+        clock = _Clock()
+        graph = build_graph(_TimedPolicy(clock), _TimedSegmenter(clock), LoopConfig(max_steps=_CLICKS + 1))
+        start = Input(image=open_image(pixels), request="Segment the target.")
+        if streaming:
+            deque(graph.stream(start, stream_mode="custom"), maxlen=0)
+        else:
+            graph.invoke(start)
+        costs += [after - before for before, after in pairwise(clock.own)]
+    return costs
+
+
+def copy_cost(side: int, repeats: int = 50) -> float:
+    """Give the median seconds of copying one (side, side, 3) uint8 picture."""
+    picture = np.zeros((side, side, 3), dtype=np.uint8)
+    times = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        picture.copy()
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times)
+
+
+def sam_table(costs: "EpisodeCosts", side: int, clicks: int) -> Table:
+    """Put episodes with SAM 2.1 tiny beside the bare passes of the network that they are made of."""
+    passes = costs.encoder + clicks * costs.decoder
+    table = Table("", "ms", "in bare passes", title=f"SAM 2.1 tiny at {side}, {clicks} clicks, one CPU thread")
+    rows = {
+        "encoder pass": costs.encoder,
+        "decoder pass": costs.decoder,
+        "bare passes of an episode": passes,
+        "our segmenter": costs.ours,
+        "the loop around it": costs.graph,
+        "the official predictor's calls": costs.official,
+    }
+    for name, seconds in rows.items():
+        table.add_row(name, f"{1e3 * seconds:.0f}", f"{seconds / passes:.3f}")
+    return table
+
+
+def policy_table(costs: "LoopCosts") -> Table:
+    """Put episodes with a vision-language model beside the released steps, and many at once beside one by one."""
+    title = "A tiny Qwen2.5-VL and SAM 2.1 tiny at 256, one CPU thread"
+    table = Table("", "ours, s", "the other, s", "ratio", title=title)
+    count = costs.episodes
+    rows = {
+        "an episode, and by the released loop's steps": (costs.alone, costs.official),
+        f"{count} episodes at once, and by the released loop's steps": (costs.together, costs.official_many),
+        f"{count} episodes at once, and one after another": (costs.together, costs.one_by_one),
+        f"the policy's time for a reply, {count} at once, and alone": (costs.reply_together, costs.reply_alone),
+    }
+    for name, (ours, other) in rows.items():
+        table.add_row(name, f"{ours:.3f}", f"{other:.3f}", f"{ours / other:.2f}")
+    same = 1 - len(costs.differing) / costs.replies
+    table.caption = f"{same:.1%} of {costs.replies} replies equal token by token"
+    if costs.differing:
+        table.caption += "; others: " + ", ".join(
+            f"episode {episode}, turn {turn}" for episode, turn in costs.differing
+        )
+    return table
+
+
+def own_table() -> Table:
+    """Measure the loop's own cost at both sizes, with and without a listener."""
+    table = Table("picture", "median ms a step", "p95 ms", "in picture copies", title="Own cost of a step")
+    for side, streaming in ((512, False), (1024, False), (512, True), (1024, True)):
+        costs = step_costs(side, streaming=streaming)
+        middle, high = statistics.median(costs), float(np.quantile(costs, 0.95))
+        name = f"{side} px, events streamed" if streaming else f"{side} px"
+        table.add_row(name, f"{1e3 * middle:.2f}", f"{1e3 * high:.2f}", f"{middle / copy_cost(side):.0f}")
+    return table
+
+
+def main() -> None:
+    """Print the loop's own cost, and what the options ask for, which needs the extras ``models`` and ``sam2``."""
+    console = Console()
+    console.print(own_table())
+    if "--sam" in sys.argv[1:]:
+        from ibisagent.evals.benchmarks.sam_cost import episode_costs
+
+        console.print(sam_table(episode_costs(512, 10), 512, 10))
+    if "--policy" in sys.argv[1:]:
+        from ibisagent.evals.benchmarks.policy_cost import loop_costs, random_qwen
+        from ibisagent.evals.benchmarks.sam_cost import tiny
+
+        console.print(policy_table(loop_costs(random_qwen(), tiny(256))))
+
+
+if __name__ == "__main__":
+    main()

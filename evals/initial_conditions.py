@@ -1,0 +1,40 @@
+"""What the runs on a case begin from: nothing, or something planted, the same for every policy and segmenter."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+import numpy as np
+
+from ibisagent.agent.state import Input
+from ibisagent.tools.datasets import Case
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.imaging.grids import Mask
+from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.jobs.run_settings import case_seed
+from ibisagent.tools.perturbations.distractor_clicks import misplaced
+from ibisagent.tools.perturbations.initial_masks import start
+
+__all__ = ["STARTS", "begin"]
+
+STARTS = ("nothing", "rough", "wrong", "click")
+"""A rough mask of the target, a mask of something else, or a positive click where the target is not."""
+
+
+def begin(kind: str, seed: int, case: Case, others: Sequence[Case], image: MedicalImage, truth: Mask) -> Input:
+    """Give what is planted: an initial mask, or a prompt; empty for "nothing" and where there can be none of the kind.
+
+    It is drawn from (seed, case id). ``others``: further cases of this picture, whose masks are wrong ones; one that
+    cannot be read is none. An absent target has no rough mask.
+    """
+    rng = np.random.default_rng(case_seed(seed, f"start of {case.id}"))
+    if kind == "click":
+        click = misplaced(truth, image.pixels, rng)
+        return Input(prompts=[click], prompts_by="planted") if click is not None else Input()
+    mask = start(kind, truth, list(_masks(others, image)), rng)
+    return Input(initial_mask=mask) if mask is not None else Input()
+
+
+def _masks(others: Sequence[Case], image: MedicalImage) -> Iterator[Mask]:
+    for case in others:
+        with suppress(InputError):
+            yield case.truth(image)

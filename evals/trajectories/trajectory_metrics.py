@@ -1,0 +1,102 @@
+"""One run in figures: its turns, its undos, its seconds and tokens, and its fit."""
+
+from dataclasses import dataclass
+
+from ibisagent.agent.policies.base import usage_total
+from ibisagent.agent.trajectory import Step, Trajectory
+from ibisagent.evals.trajectories.steps import TOOL_FAILURES, does, is_own, prompts
+from ibisagent.evals.trajectories.truth_fit import Fit, fit_of, share
+
+__all__ = ["Journey", "Reversal", "trajectory_metrics"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """An undo or a redo: step ``n``, ``by`` policy, guard or person, ``of`` which step; 0 is the initial mask.
+
+    ``gained``: the IoU after it minus that of the mask it left.
+    """
+
+    n: int
+    by: str
+    of: int
+    gained: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """One run in figures.
+
+    ``turns``: replies of the policy to the end; ``length``: those that are no stop; ``valid``: those that the loop
+    could act on (parsed, and no repetition; a tool's failure is not the policy's); ``repaired``: those read with
+    repairs. ``prompts``: points and boxes that the policy made; ``person_steps``: what a person did beside the policy,
+    but for accepting. ``undos``, ``redos``: everybody's, oldest first. ``seconds``: of the whole run;
+    ``policy_seconds`` a turn, ``segmenter_seconds`` a prompt, ``tokens`` a turn: only where they were told. ``stop``:
+    None for a run that has not ended.
+    """
+
+    kind: str
+    stop: str | None
+    turns: int
+    length: int
+    valid: int
+    repaired: int
+    valid_action_rate: float | None
+    repair_rate: float | None
+    prompts: int
+    person_steps: int
+    undos: tuple[Reversal, ...]
+    redos: tuple[Reversal, ...]
+    seconds: float
+    policy_seconds: tuple[float, ...]
+    segmenter_seconds: tuple[float, ...]
+    tokens: tuple[int, ...]
+    fit: Fit | None
+
+
+def trajectory_metrics(record: Trajectory) -> Journey:
+    """Put a run in figures; `InputError` for masks of another size than the truth's and prompts that are none."""
+    turns = [step for step in record.steps if is_own(step)]
+    stops = sum(does(step, "terminate", "decline") for step in turns)
+    failed = record.stop in TOOL_FAILURES
+    valid = sum(step.error is None or (failed and step is turns[-1]) for step in turns)
+    repaired = sum(bool(step.repairs) and step.action is not None for step in turns)
+    made = [record.steps[index] for index, _ in prompts(record)]
+    fit = fit_of(record)
+    return Journey(
+        kind=record.kind,
+        stop=record.stop,
+        turns=len(turns),
+        length=len(turns) - stops,
+        valid=valid,
+        repaired=repaired,
+        valid_action_rate=share(valid, len(turns)),
+        repair_rate=share(repaired, len(turns)),
+        prompts=sum(map(is_own, made)),
+        person_steps=sum(_corrects(step) for step in record.steps),
+        undos=_reversals(record, "reverts", fit),
+        redos=_reversals(record, "restores", fit),
+        seconds=record.seconds,
+        policy_seconds=_seconds(turns, "policy"),
+        segmenter_seconds=_seconds(made, "segmenter"),
+        tokens=tuple(usage_total(usage) for step in turns if (usage := step.completion.get("usage"))),
+        fit=fit,
+    )
+
+
+def _corrects(step: Step) -> bool:
+    return step.by == "person" and not is_own(step) and not does(step, "terminate", "decline")
+
+
+def _seconds(steps: list[Step], part: str) -> tuple[float, ...]:
+    return tuple(step.seconds[part] for step in steps if part in step.seconds)
+
+
+def _reversals(record: Trajectory, name: str, fit: Fit | None) -> tuple[Reversal, ...]:
+    """Read the steps whose field ``name`` says of which step they are."""
+    met = (fit.start, *fit.ious) if fit else None
+    return tuple(
+        Reversal(step.n, step.by, of, met[index + 1] - met[index] if met else None)
+        for index, step in enumerate(record.steps)
+        if (of := getattr(step, name)) is not None
+    )

@@ -1,0 +1,122 @@
+"""A run against the true mask: how near each step came, and which clicks were right."""
+
+from dataclasses import dataclass
+
+from ibisagent.agent.trajectory import Trajectory
+from ibisagent.evals.trajectories.steps import is_own, prompts
+from ibisagent.tools.click_correctness import hits
+from ibisagent.tools.clicks import Prompt
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.imaging.grids import Mask
+from ibisagent.tools.masks.measure import iou
+from ibisagent.tools.masks.rle import decode, rle_key
+
+__all__ = ["EPSILON", "RANKS", "Fit", "fit_of", "share"]
+
+EPSILON = 0.001
+"""A prompt that raises the IoU by no more than this is wasted."""
+
+RANKS = (1, 3, 5, 10, 20)
+"""The k of IoU@k."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A run against the true mask; IoU of two empty masks is 1.
+
+    ``present``: the true mask is not empty. ``start``, ``final``: IoU of the mask begun and ended with; ``met``: of the
+    one that the policy met first, after what others did before; ``ious``: after each step, anybody's. ``at``: IoU after
+    the policy's k-th valid action, its stop and a guard's answer included, for k in `RANKS`, the last one carried on;
+    what a person does later shows from the next action on. ``overshoot``: the best IoU, the start's included, minus the
+    final one.
+
+    Of the policy's points and boxes: ``hits`` are those that `ibisagent.tools.click_correctness.hits` says were right, by the
+    mask that they met, ``misses`` the rest; ``first`` tells whether the first one hit, None when there is none;
+    ``progressed`` raised the IoU; ``wasted`` raised it by no more than `EPSILON`.
+    """
+
+    present: bool
+    start: float
+    met: float
+    ious: tuple[float, ...]
+    at: dict[str, float]
+    final: float
+    dice: float
+    best: float
+    overshoot: float
+    first: bool | None
+    hits: int
+    misses: int
+    progressed: int
+    wasted: int
+    click_hit_rate: float | None
+    progress_rate: float | None
+
+
+def fit_of(record: Trajectory) -> Fit | None:
+    """Judge a run by its true mask, None without one; `InputError` for masks of another size and prompts that are none.
+
+    Each distinct mask is decoded once.
+    """
+    if record.truth is None:
+        return None
+    truth = decode(record.truth)
+    own = {index: prompt for index, prompt in prompts(record) if is_own(record.steps[index])}
+    (*ious, final), right = _judged(record, truth, own)
+    gains = [ious[index + 1] - ious[index] for index in own]
+    progressed, best = sum(gain > 0 for gain in gains), max(*ious, final)
+    after = _after(record, ious)
+    return Fit(
+        present=bool(truth.any()),
+        start=ious[0],
+        met=after[0],
+        ious=tuple(ious[1:]),
+        at={str(k): after[min(k, len(after) - 1)] for k in RANKS},
+        final=final,
+        dice=2 * final / (1 + final),
+        best=best,
+        overshoot=best - final,
+        first=min(own) in right if own else None,
+        hits=len(right),
+        misses=len(own) - len(right),
+        progressed=progressed,
+        wasted=sum(gain <= EPSILON for gain in gains),
+        click_hit_rate=share(len(right), len(own)),
+        progress_rate=share(progressed, len(own)),
+    )
+
+
+def _judged(record: Trajectory, truth: Mask, own: dict[int, Prompt]) -> tuple[list[float], set[int]]:
+    """Give the IoU of the masks begun with, after each step and ended with, and which of ``own`` prompts hit."""
+    masks = (record.start, *(step.mask for step in record.steps), record.mask)  # the n-th is what step n meets
+    places: dict[str, list[int]] = {}
+    for index, rle in enumerate(masks):
+        places.setdefault(rle_key(rle), []).append(index)
+    ious, right = [0.0] * len(masks), set[int]()
+    for indices in places.values():
+        mask = decode(masks[indices[0]])
+        if mask.shape != truth.shape:
+            expected = f"expected the true mask's {truth.shape}; record it anew"
+            raise InputError(f"record: got a mask of {mask.shape}, {expected}")
+        value = iou(mask, truth)
+        for index in indices:
+            ious[index] = value
+            if index in own and hits(own[index], mask, truth):
+                right.add(index)
+    return ious, right
+
+
+def _after(record: Trajectory, ious: list[float]) -> list[float]:
+    """Give the IoU that the policy met first, and after each of its valid actions."""
+    after = [ious[0]]
+    for step, value in zip(record.steps, ious[1:], strict=True):
+        if is_own(step) and step.error is None:
+            after.append(value)
+        elif step.by == "guard" or len(after) == 1:  # a person's prompts before the first action are where it begins
+            after[-1] = value
+    return after
+
+
+def share(part: int, whole: int) -> float | None:
+    """Give a part of the whole, None of nothing."""
+    return part / whole if whole else None

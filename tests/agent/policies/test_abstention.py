@@ -1,0 +1,271 @@
+"""What nano never learned is declined, what it learned is understood, and the asked target's name is told."""
+
+import asyncio
+import re
+import tomllib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.fakes import Watched, positive, script
+from support.fixed_states import states
+
+from ibisagent.agent import LoopConfig, build_graph
+from ibisagent.agent.policies import get_policy
+from ibisagent.agent.policies.abstention import TARGETS as FILE
+from ibisagent.agent.policies.abstention import KnowingPolicy, read_targets, understand
+from ibisagent.agent.policies.abstention.answer_names import heard, renamed
+from ibisagent.agent.policies.local import NANO, open_named
+from ibisagent.agent.reply_parser import parse_reply
+from ibisagent.tools.errors import InputError
+from ibisagent.training.phantoms import MODALITIES, draw
+from ibisagent.training.requests import initial, refining
+from ibisagent.training.requests.words import CATEGORIES, TARGETS
+
+NANOS = read_targets(NANO)
+LEARNED = dict(NANOS.learned)
+
+UNDERSTOOD = {
+    "Segment the SPLEEN.": "spleen",
+    "AORTA": "aorta",
+    "Livers, please": "liver",
+    "please encircle the splen": "spleen",
+    "the stomahc in this abdominal slice": "stomach",
+    "Mark the Vertebrae on this CT.": "vertebra",
+    "vertebrea": "vertebra",
+    "I need the lift kidney, sorry, the left kindey": "left kidney",
+    "right kidneyy": "right kidney",
+    "cysts of the left kidney": "kidney cyst",
+    "Kidney-cysts": "kidney cyst",
+    "tumors in the liver": "liver tumour",
+    "Could you trace the hepatic tumor for the surgeon?": "liver tumour",
+    "the haert on this film": "heart",
+    "Lunggs": "lungs",
+    "both lungs of the patient": "lungs",
+    "leftlung": "left lung",
+    "nodules in the left lung": "lung nodule",
+    "pleural effussion": "pleural effusion",
+    "Brains": "brain",
+    "a braintumour": "brain tumour",
+    "the tumor of the brain on this MRI": "brain tumour",
+    "cerebelllum": "cerebellum",
+    "Ventricels in the T2 image": "ventricles",
+    "eyess": "eyes",
+    "foetal heads": "fetal head",
+    "the baby\u2019s head in this ultrasound": "fetal head",
+    "blood-vessel": "blood vessel",
+    "Nerves!": "nerve",
+    "a breast lesion": "mass",
+    "large cystts": "cyst",
+    "a dark MOLE on the skin": "skin lesion",
+    "naevii": "skin lesion",
+    "colonic polyps": "polyp",
+    "the surgicla tool": "instrument",
+    "optc disc": "optic disc",
+    "optic disk of the right eye": "optic disc",
+    "the nerve head in this fundus photo": "optic disc",
+    "Macula lutea": "macula",
+    "retinal hemorrhage": "haemorrhage",
+    "haemorrage": "haemorrhage",
+    "Nucleuses": "nucleus",
+    "dividing cells": "mitotic cell",
+    "tumor nest": "tumour nest",
+    "glandss": "gland",
+}
+UNKNOWN = [
+    *("Segment the scaphoid.", "Where is the epiglottis?", "parotid gland", "Achilles tendon, please", "the cochlea"),
+    *("Outline the umbilical cord.", "a bicycle", "Find the traffic light.", "mask: wristwatch", "spleen infarct"),
+    *("Please mark the hepatic abscess in this CT.", "stomach cancer", "sciatic nerve", "polyp stalk", "eyelid"),
+    *("Can you see the placenta?", "I am looking for the carotid artery.", "liver abscess", "aortic valve", "navel"),
+    *("the rivers", "improve: larynx", "Make the mask fit the ureter better.", "cyst of the ovary", "soft palate"),
+    *("Trace the sigmoid colon.", "haemorrhage in the abdomen", "Is there a pleural plaque?", "lung apex", "Iris"),
+    *("heart transplant", "brain abscess", "left adrenal gland", "the tonsils, thank you", "renal pelvis", "teeth"),
+    *(
+        "nodule in the thyroid",
+        "What about the meniscus?",
+        "red blood cells",
+        "the mitral valve of the heart",
+        "a mast",
+    ),
+    *("Segment the lesson.", "optic chiasm", "nerve root", "the lobes of the liver", "tumour of the kidney", "xyzzy"),
+]
+NAMELESS = [
+    *("Segment it.", "Segment this, please.", "Is anything wrong here?", "Mark the bright round thing.", "Hello"),
+    *("Outline the largest structure in the picture.", "Find whatever does not belong here.", "the dark one"),
+    *("Mark the organ that cleans the blood.", "Where is the bone that holds the head up?", "Show me the abnormality."),
+]
+
+
+def test_the_list_is_what_the_phantoms_have():
+    drawn = set()
+    for modality in MODALITIES:
+        for seed in range(40):
+            phantom = draw(modality, seed, 32)
+            drawn |= {*phantom.masks, *phantom.absent}
+    assert set(LEARNED) == drawn
+
+
+def test_the_names_are_those_of_the_request_library():
+    assert {name: others for name, others in NANOS.learned if others} == dict(TARGETS.synonyms)
+    described = {phrase for _, phrases in NANOS.described for phrase in phrases}
+    assert described >= {phrase for phrases in TARGETS.described.values() for phrase in phrases}
+    assert dict(NANOS.described)["heart"] == TARGETS.described["heart"]
+
+
+@pytest.mark.parametrize("stage", ["initial", "refining"])
+def test_every_wording_of_the_library_is_asked_for_as_it_is(stage):
+    word = {"initial": initial, "refining": refining}[stage]
+    rng = np.random.default_rng(0)
+    for target in LEARNED:
+        for request in {word(target, rng) for _ in range(5)}:
+            asked = understand(request, NANOS)
+            assert ([found.target for found in asked.known], heard(request, asked)) == ([target], request)
+
+
+@pytest.mark.parametrize("request_", UNDERSTOOD)
+def test_what_was_learned_is_understood_however_it_is_typed(request_):
+    asked = understand(request_, NANOS)
+    assert (asked.unknown, asked.known[0].target) == (None, UNDERSTOOD[request_])
+    said = heard(request_, asked)
+    known = understand(said, NANOS).known[0]
+    assert (known.target, known.said) == (UNDERSTOOD[request_], None)
+
+
+@pytest.mark.parametrize("request_", UNKNOWN)
+def test_what_was_never_learned_is_unknown(request_):
+    asked = understand(request_, NANOS)
+    assert asked.unknown is not None
+    assert asked.known == ()
+
+
+def test_what_is_unknown_is_so_in_every_wording():
+    for templates in (each for stage in CATEGORIES.values() for each in stage.values()):
+        for template in templates:
+            for target in ("duodenum", "spleen hilum"):
+                request = template.replace("$target", target).replace("$is", "is")
+                found = understand(request, NANOS).unknown
+                assert found is not None, request
+                assert request[found.start : found.end] == target
+
+
+@pytest.mark.parametrize("request_", NAMELESS)
+def test_what_names_no_target_is_asked_for_as_it_is(request_):
+    asked = understand(request_, NANOS)
+    assert (asked.known, asked.unknown, heard(request_, asked)) == ((), None, request_)
+
+
+def test_every_question_of_the_library_is_asked_for_as_it_is():
+    requests = [
+        template.replace("$what", f"the {phrase}").replace("$is", "is")
+        for template in TARGETS.asking["described"]
+        for phrases in TARGETS.described.values()
+        for phrase in phrases
+    ]
+    requests += [t.replace("$picture", name) for t in TARGETS.asking["abnormal"] for name in TARGETS.pictures.values()]
+    assert len(requests) > 100
+    for request in requests:
+        asked = understand(request, NANOS)
+        assert (asked.unknown, heard(request, asked)) == (None, request)
+        assert {found.target for found in asked.known} <= {"lesion"}
+
+
+@given(st.text(max_size=60) | st.lists(st.sampled_from([*UNKNOWN, *UNDERSTOOD, "of the", "which", "!"])).map(" ".join))
+def test_any_text_is_read(text):
+    asked = understand(text, NANOS)
+    renamed("The spleen is not visible.", text, asked, NANOS)
+    heard(text, asked)
+
+
+def told(request, said):
+    reply = f"<think>{said}</think>\n<action>Positive Point (0.5, 0.5)</action>\n<answer>{said}</answer>"
+    read = parse_reply(renamed(reply, request, understand(request, NANOS), NANOS))
+    return read.thought
+
+
+@pytest.mark.parametrize(
+    ("request_", "said", "expected"),
+    [
+        ("Segment the colon polyp.", "The spleen is not visible.", "The colon polyp is not visible."),
+        ("Segment the liverr.", "The liver is segmented.", "The liverr is segmented."),
+        ("moles", "I see no skin lesion here.", "I see no moles here."),
+        ("Segment the lungs.", "The left kidney is not visible.", "The lungs are not visible."),
+        ("Segment the kidney.", "The left kidney is at the upper left.", "The kidney is at the upper left."),
+        ("Segment the liver and the spleen.", "The spleen is segmented.", "The spleen is segmented."),
+        ("Segment the macula.", "I see no abnormality here.", "I see no macula here."),
+        ("Segment it.", "The spleen is segmented.", "The target is segmented."),
+        ("Is anything abnormal?", "The cyst is segmented.", "The abnormality is segmented."),
+        ("Mark the organ that thinks.", "The brain is segmented.", "The brain is segmented."),
+        ("Mark the organ that thinks.", "The liver is segmented.", "The target is segmented."),
+    ],
+)
+def test_the_asked_target_is_told_and_no_other(request_, said, expected):
+    assert told(request_, said) == expected
+
+
+def test_an_action_is_left_alone():
+    reply = "<think>a</think>\n<action>Positive Point (0.5000, 0.5000) for spleen</action>"
+    asked = understand("Segment the liver.", NANOS)
+    assert renamed(reply, "Segment the liver.", asked, NANOS) == reply
+
+
+def test_the_model_is_not_asked_for_what_it_never_learned(pixels):
+    model = Watched(script())
+    policy = KnowingPolicy(model, NANOS)
+    graph = build_graph(policy, "disk")
+    for request in ("Please mark the  pancreatic duct in this MRI.", "Segment the liver vein."):
+        ended = graph.invoke({"image": pixels, "request": request})
+        assert (ended["stop"], ended["mask"]["size"], model.seen) == ("declined", [96, 128], [])
+        assert "liver, " in ended["answer"]
+        assert "not there" not in ended["answer"]
+    assert ended["answer"].startswith('I never learned "liver vein"')
+    again = asyncio.run(graph.ainvoke({"image": pixels, "request": request}))
+    assert (again["stop"], again["answer"]) == ("declined", ended["answer"])
+
+
+def test_the_model_is_asked_by_the_name_that_it_learned(pixels):
+    stop = "<think>I see no polyp here.</think>\n<action>Terminate</action>\n<answer>The polyp is not visible.</answer>"
+    model = Watched(script(positive(0.5, 0.5), stop))
+    ended = build_graph(KnowingPolicy(model, NANOS), "disk").invoke({"image": pixels, "request": "Mark the NEVI."})
+    assert [seen.request for seen in model.seen] == ["Mark the skin lesion."] * 2
+    assert (ended["stop"], ended["answer"]) == ("terminated", "The NEVI are not visible.")
+
+
+def test_where_declining_is_switched_off_the_model_is_asked(pixels):
+    stop = "<think>Gone.</think>\n<action>Terminate</action>\n<answer>The spleen is not visible.</answer>"
+    config = LoopConfig(actions=("point", "terminate"))
+    graph = build_graph(KnowingPolicy(script(stop), NANOS), "disk", config)
+    ended = graph.invoke({"image": pixels, "request": "Segment the tibia."})
+    assert (ended["stop"], ended["answer"]) == ("target_absent", "The tibia is not visible.")
+
+
+def test_a_model_without_a_list_is_left_alone(tmp_path):
+    assert read_targets(tmp_path) is None
+    (tmp_path / FILE).write_text('[learned]\n"liver" = "hepar"\n')
+    assert read_targets(tmp_path).learned == (("liver", tuple("hepar")),)
+    for text in ("learned = 3", "[learned", "[learned]\nliver = [3]", ""):
+        (tmp_path / FILE).write_text(text)
+        with pytest.raises(InputError, match=FILE):
+            read_targets(tmp_path)
+
+
+def test_nano_tells_of_what_was_asked_alone():
+    """In the states of `states`, with every request; the model is the one whose replies are recorded."""
+    policy, model = get_policy("nano", local_only=True), open_named("nano", local_only=True)
+    assert (policy.model is model, policy.name, "decline" in policy.actions) == (True, "nano", True)
+    assert "decline" not in model.actions
+    names = sorted({" ".join(name.words) for name in NANOS.names if name.target}, key=len, reverse=True)
+    some = [replace(state, actions=policy.actions) for state in list(states())[::4]]
+    replies = [policy.act(state).text for state in some]
+    assert len({re.sub("[^A-Z]", "", reply) for reply in replies}) > 1
+    for state, reply in zip(some, replies, strict=True):
+        asked = {state.request[found.start : found.end] for found in understand(state.request, NANOS).known}
+        said = set(re.findall(rf"\b({'|'.join(names)})\b", re.sub("<action>.*?</action>", "", reply, flags=re.DOTALL)))
+        assert said <= asked
+
+
+def test_the_list_reads_as_toml_and_is_told_in_a_line():
+    assert set(tomllib.loads((NANO / FILE).read_text())["also"]) <= set(LEARNED)
+    assert NANOS.told.startswith("aorta, blood vessel, ")
+    assert "upper" not in NANOS.told

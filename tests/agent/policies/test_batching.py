@@ -1,0 +1,116 @@
+"""Calls of several threads made as one, and a local model that answers them so."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from support import tiny_vlm
+from test_local import observed, picture
+
+from ibisagent.agent import LoopConfig, build_graph
+from ibisagent.agent.policies.local import open_local
+from ibisagent.agent.policies.local.batching import Batcher
+
+
+def counting(seconds=0.02, fails=()):
+    """Answer with the doubles, keeping how many came at once; a call with one of ``fails`` raises."""
+    sizes = []
+
+    def answer(several):
+        sizes.append(len(several))
+        time.sleep(seconds)
+        if set(fails) & set(several):
+            raise ValueError(f"no {sorted(set(fails) & set(several))}")
+        return [2 * each for each in several]
+
+    return answer, sizes
+
+
+def test_one_alone_never_waits():
+    answer, sizes = counting(0)
+    together = Batcher(answer)
+    begun = time.perf_counter()
+    assert [together(number) for number in range(200)] == list(range(0, 400, 2))
+    assert sizes == [1] * 200
+    assert time.perf_counter() - begun < 1
+
+
+def test_threads_share_calls_and_each_has_its_own_answer():
+    answer, sizes = counting()
+    together = Batcher(answer)
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda start: [together(start + step) for step in range(0, 1000, 100)], range(16)))
+    assert answers == [[2 * (start + step) for step in range(0, 1000, 100)] for start in range(16)]
+    assert sum(sizes) == 160
+    assert np.mean(sizes) > 8
+
+
+def test_no_call_is_larger_than_allowed():
+    answer, sizes = counting()
+    together = Batcher(answer, most=3)
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(together, range(64))) == list(range(0, 128, 2))
+    assert max(sizes) == 3
+
+
+def test_one_that_fails_does_not_take_the_others_along():
+    answer, _ = counting(fails=[5])
+    together = Batcher(answer)
+
+    def ask(number):
+        try:
+            return together(number)
+        except ValueError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(ask, range(16)))
+    assert answers == [2 * number if number != 5 else "no [5]" for number in range(16)]
+
+
+@pytest.mark.parametrize(
+    "folder", [tiny_vlm.qwen25, tiny_vlm.qwen3, tiny_vlm.pointer], ids=["qwen2.5", "qwen3", "pointer"]
+)
+def test_concurrent_episodes_reply_as_alone(folder):
+    policy = open_local(folder(), longest=12)
+    shown = [observed(f"Segment number {seed}{' please' * (seed % 5)}.", picture(64, 96, seed)) for seed in range(16)]
+    alone = [policy.act(each) for each in shown]
+    calls, generate = [], policy.model.generate
+    policy.model.generate = lambda **given: calls.append(len(given["input_ids"])) or generate(**given)
+    with ThreadPoolExecutor(16) as pool:
+        together = list(pool.map(policy.act, shown))
+    assert max(calls) > 4
+    assert [each.text for each in together] == [each.text for each in alone]
+
+
+def test_a_graph_s_batch_shares_the_model_s_calls(pixels):
+    policy = open_local(tiny_vlm.qwen25())
+    calls, generate = [], policy.model.generate
+    policy.model.generate = lambda **given: calls.append(len(given["input_ids"])) or generate(**given)
+    graph = build_graph(policy, "disk", LoopConfig(max_steps=2, max_parse_failures=2))
+    before = threading.active_count()
+    ends = graph.batch([{"image": pixels, "request": f"Segment {number}."} for number in range(8)])
+    assert {end["stop"] for end in ends} <= {"parse_failures", "max_steps", "terminated", "target_absent"}
+    assert max(calls) > 2
+    assert threading.active_count() <= before
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_log_probabilities_are_those_of_the_tokens_drawn(temperature):
+    policy = open_local(tiny_vlm.qwen25(), longest=8, temperature=temperature, logprobs=True)
+    torch.manual_seed(3)
+    shown = [observed("Segment the liver.", picture(64, 96)), observed("Segment it.", picture(64, 96, 1))]
+    for asked, said in zip(shown, policy.act_many(shown), strict=True):
+        encoded = policy.inputs.encode(policy._prompts.conversation(asked))
+        batch = policy.inputs.batch([encoded])
+        ids = torch.tensor([encoded.ids + said.token_ids])
+        batch |= {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        batch["mm_token_type_ids"] = (ids == policy.inputs.image_id).int()
+        with torch.inference_mode():
+            logits = policy.model(**batch).logits[0, len(encoded.ids) - 1 : -1] / (temperature or 1.0)
+        expected = torch.log_softmax(logits, dim=1).gather(1, torch.tensor(said.token_ids)[:, None])[:, 0]
+        assert said.logprobs == pytest.approx(expected.tolist(), abs=1e-4)
+        assert policy.inputs.tokenizer.decode(said.token_ids, skip_special_tokens=True) == said.text

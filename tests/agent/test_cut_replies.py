@@ -1,0 +1,308 @@
+"""Replies that were cut, that say nothing of an action, or only speak of one; and where a JSON click has its sign."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from ibisagent.agent.actions import Action, Backtrack, Terminate, spell, write_reply
+from ibisagent.agent.coordinates import UNIT, Frame
+from ibisagent.agent.reply_parser import parse_completion, parse_reply
+from ibisagent.tools.clicks import Box, Click
+
+FRAMES = [UNIT, Frame("thousand"), Frame("thousand_yx"), Frame("pixels", 512, 384)]
+CLICK = Click(0.4, 0.5)
+BOX = Box(0.1, 0.2, 0.3, 0.4)
+BEGUN = "<think>Left.</think>\n<action>"
+
+
+def acted(text, **given):
+    return parse_reply(text, **given).action
+
+
+TOUCHING = [
+    "Positive Point (0.375, 0.",
+    "Positive Point (0.375, 0.42",
+    "Positive Point 0.4 0.5",
+    "Positive Point (x=0.4, y=0",
+    "Positive Point (0.4, 4.2e-1",
+    "Box (0.1, 0.2, 0.3, 0.4",
+    "Box (0.3, 0.4, 0.1, 0.",
+    "Box (0.1, 0.2), (0.3, 0.4",
+    "Box [[0.1, 0.2], [0.3, 0.",
+]
+
+
+@pytest.mark.parametrize("text", TOUCHING)
+@pytest.mark.parametrize("begun", [BEGUN, "", "<think>Left.\n"], ids=["tag", "bare", "thought"])
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_number_that_the_reply_ends_with_is_no_number(text, begun, cut):
+    reply = parse_reply(begun + text, cut=cut)
+    assert reply.action is None
+    assert reply.error.startswith("got a reply that was cut at ")
+    assert acted(f"{BEGUN}{text}</action>") is not None
+
+
+@pytest.mark.parametrize(
+    ("frame", "text"),
+    [
+        (Frame("thousand"), "Positive Point (451, 42"),
+        (Frame("thousand_yx"), "Negative Point (45, 4"),
+        (Frame("pixels", 512, 384), "Box (10, 20, 300, 4"),
+    ],
+)
+def test_a_whole_number_may_be_cut_as_well(frame, text):
+    assert acted(BEGUN + text, frame=frame) is None
+    assert acted(f"{BEGUN}{text}0)", frame=frame) is not None
+
+
+OPEN = [
+    *TOUCHING,
+    "Positive Point (0.4, 0.5\n",
+    "Positive Point (0.4, 0.5) for left kid",
+    "Positive Point (0.4, 0.5): the li",
+    *("Terminate", "Terminat", "Termin", "Backtrack", "Backtr", "Undo", "Stop", "Terminate for sple"),
+    '{"point_2d": [0.4, 0.5], "lab',
+]
+
+
+@pytest.mark.parametrize("text", OPEN)
+def test_an_action_that_is_not_closed_before_a_cut_is_none(text):
+    reply = parse_reply(BEGUN + text, cut=True)
+    assert reply.action is None
+    assert "cut" in reply.error
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Termin", "Terminat", "Backtr", "Positive Point (0.4", "Positive Point (0.4, -", "Box (0.1, 0.2, 0.3, "),
+        *('{"point_2d": [0.4, 0.5]', '{"point_2d": [0.4, 0.5], "label', '{\n"point_2d": [0.4, 0.5],\n'),
+        '{"action": "negative", "arguments": {"x": 0.4, "y": 0.5}',
+        '{"Target": "liver", "Attribute": "-1", "Coordinate 2d": [0.4, 0.5]',
+    ],
+)
+@pytest.mark.parametrize("cut", [False, True])
+def test_half_a_word_or_object_is_none_however_the_reply_ended(text, cut):
+    assert acted(BEGUN + text, cut=cut) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "action"),
+    [
+        (f"{BEGUN}Positive Point (0.4, 0.5)", CLICK),
+        (f"{BEGUN}Positive Point (0.4, 0.5).", CLICK),
+        (f"{BEGUN}Positive Point (0.4, 0.5)</act", CLICK),
+        (f"{BEGUN}Positive Point (0.4, 0.5) for liver</", Click(0.4, 0.5, True, "liver")),
+        (f"{BEGUN}Positive Point 0.4 0.5\nfor the li", CLICK),
+        (f"{BEGUN}Positive Point (0.4, 0.5)</action> and then I wou", CLICK),
+        (f"{BEGUN}Box (0.1, 0.2, 0.3, 0.4)", BOX),
+        (f"{BEGUN}Box (0.1, 0.2), (0.3, 0.4)", BOX),
+        (f"{BEGUN}Terminate</", Terminate()),
+        (f"{BEGUN}Backtrack\n", Backtrack()),
+        (f'{BEGUN}[{{"point_2d": [0.4, 0.5], "label": "liver"}}', Click(0.4, 0.5, True, "liver")),
+        ("Positive Point (0.4, 0.5)", CLICK),
+    ],
+)
+def test_an_action_that_is_closed_counts_in_a_reply_that_was_cut(text, action):
+    assert parse_completion({"text": text, "finish": "length"}).action == action
+    assert parse_completion({"text": text, "finish": "stop"}).action == action
+
+
+def test_a_thought_that_was_cut_decides_nothing():
+    for thought in ("<think>Left.\nPositive Point (0.4, 0.5)", "<think>Left.\nPositive Point (0.4, 0.5)\n</th"):
+        assert acted(thought) == CLICK
+        assert acted(thought, cut=True) is None
+
+
+def test_a_cut_answer_is_not_passed_on():
+    stop = f"{BEGUN}Terminate</action>\n<answer>There is no tumour"
+    reply = parse_reply(stop, cut=True)
+    assert (reply.action, reply.answer) == (Terminate(), None)
+    assert "answer dropped: it was cut" in reply.repairs
+    for whole in (f"{stop}.</answer>", f"{stop}.</ans"):
+        assert parse_reply(whole, cut=True).answer == "There is no tumour."
+    assert parse_reply(f"{stop} <", cut=True).answer is None
+    assert parse_reply(f"{stop}.</answer>", cut=True, strict=True).action == Terminate()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("<answer>There is no tumour.</answer>", "<answer>", "</answer>", "<think>Left.</think>\n<answer></answer>"),
+        *(
+            "<answer>I cannot help with medical images.</answer>",
+            "zz</answer>",
+            "<action></action>\n<answer>No.</answer>",
+        ),
+        "<answer>Terminate</answer>",
+        "<answer>The liver lies at Box (0.1, 0.2, 0.3, 0.4).</answer>",
+        f"{BEGUN}Termi nate</action>\n<answer>No.</answer>",
+        f"{BEGUN}Terminate</actio>\n<answer>No.</answer>",
+        *(
+            f"{BEGUN}{text}</action>"
+            for text in ("Terminate 0.4", "Terminate? Not yet", "Terminate: no", "Terminate it not")
+        ),
+        f"{BEGUN}Terminate\nPositive Point (0.4, 0.5)</action>",
+        f"{BEGUN}Terminate: Positive Point (0.4, 0.5)</action>",
+        f"{BEGUN}Terminate</action>\n<action>Positive Point (0.4, 0.5)</action>",
+        "Positive Point (0.4, 0.5)\nTerminate",
+        *(
+            f"{BEGUN}Terminate</action>\n<answer>{answer}</answer>"
+            for answer in (
+                "Box (0.1, 0.2, 0.3, 0.4)",
+                "It is at point (0.4, 0.5).",
+                '{"bbox_2d": [0.1, 0.2, 0.3, 0.4], "label": "liver"}',
+                '```json\n[{"x": 0.4, "y": 0.5}]\n```',
+                "(0.4, 0.5)",
+                "[0.1, 0.2, 0.3, 0.4]",
+            )
+        ),
+        f'{BEGUN}{{"action": "terminate", "coordinate": [0.4, 0.5]}}</action>',
+        f'{BEGUN}{{"action": "terminate"}}, {{"point": [0.4, 0.5]}}</action>',
+    ],
+)
+def test_a_stop_that_was_not_said_alone_is_none(text):
+    reply = parse_reply(text)
+    assert reply.action is None
+    assert "expected" in reply.error
+
+
+def test_an_answer_that_is_a_click_or_a_box_and_nothing_else_is_one():
+    reply = parse_reply("<think>Left.</think>\n<answer>Box (0.1, 0.2, 0.3, 0.4)</answer>")
+    assert (reply.action, reply.answer) == (BOX, None)
+    assert "action taken from the answer" in reply.repairs
+    assert acted("<answer>\n[{'bbox_2d': [0.1, 0.2, 0.3, 0.4]}]\n</answer>") == BOX
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "I will not Terminate yet",
+            "I will not\nTerminate yet.",
+            "Terminate would be too early.",
+            "Shall I\nTerminate?",
+        ),
+        "'Positive Point (0.1, 0.2)' would be wrong, so I look again.",
+        "'Positive Point (0.1, 0.2)' for the liver would be wrong.",
+        "Positive Point (0.1, 0.2) for the liver would be wrong.",
+        "I click Positive Point (0.1, 0.2)",
+        "Positive Point (0.1, 0.2)\nwould be wrong.",
+        'Not {"point_2d": [0.1, 0.2]}',
+        '{"point_2d": [0.1, 0.2]} would be wrong',
+        *("I will not <action>Terminate</action>", "I could <action>Terminate</action>, but I do not."),
+        "<think>Not <action>Terminate</action> here.</think>",
+        f"{BEGUN}I would click Positive Point (0.1, 0.2)</action>",
+        f"{BEGUN}Positive Point (0.1, 0.2) would be wrong</action>",
+        f"{BEGUN}Positive Point (0.1, 0.2)?</action>",
+        f"{BEGUN}Not Backtrack</action>",
+    ],
+)
+def test_an_action_that_is_only_spoken_of_does_nothing(text):
+    assert acted(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'Positive Point (0.1, 0.2)' would be wrong, so\nPositive Point (0.4, 0.5)",
+        "I do not terminate: <action>Positive Point (0.4, 0.5)</action>",
+        "I could <action>Terminate</action>, but no.\n<action>Positive Point (0.4, 0.5)</action>",
+        "The set {a, b} is left.\n**Action:** Positive Point (0.4, 0.5)<|im_end|>",
+        "Left, so:\n```json\n{'x': 0.4, 'y': 0.5, 'positive': True}\n```",
+        f"{BEGUN}Here it is.\nPositive Point (0.4, 0.5)</action>",
+        f"{BEGUN}Positive Point (0.4, 0.5): its centre</action>",
+        f"{BEGUN}Positive Point (0.4, 0.5) and Negative Point (0.1, 0.2)</action>",
+        f"{BEGUN}Positive Point (0.4, 0.5)\nTerminate</action>",
+        "<think>Left.\n<action>Positive Point (0.4, 0.5)</action>\n</think>",
+    ],
+)
+def test_an_action_that_stands_by_itself_counts(text):
+    assert acted(text) == CLICK
+
+
+@pytest.mark.parametrize(
+    ("sign", "positive"),
+    [
+        *((f'"attribute": {value}', False) for value in ('"-1"', "-1", "0", '"negative"', "false", "-1.0")),
+        *((f'"Attribute": {value}', True) for value in ('"+1"', "1", "+1", '"Positive"')),
+        *((f'"{key}": "negative_point"', False) for key in ("action", "type", "name")),
+        *((f'"action": "{value}"', False) for value in ("Negative Click", "click_negative", "NegativePoint", "-1")),
+        *((f'"action": "{value}"', True) for value in ("click", "point", "left_click", "add_positive_point")),
+        *((f'"{key}": false', False) for key in ("is_positive", "positive", "isPositive")),
+        *((f'"polarity": "{value}"', value == "positive") for value in ("positive", "negative")),
+        *((f'"{key}": [0]', False) for key in ("labels", "label", "point_labels")),
+        *((f'"label": {value}', value == 1) for value in (0, 1, -1)),
+        *(
+            (f'"label": "{text}"', True)
+            for text in ("false lumen", "negative control", "background tissue", "0 degrees")
+        ),
+        *((f'"name": "{text}"', True) for text in ("false lumen", "negative control")),
+        ('"label": "false lumen", "attribute": -1', False),
+        ('"label": "negative", "attribute": 1', True),
+        ('"negative": true', False),
+    ],
+)
+@pytest.mark.parametrize(
+    "place", ['"point_2d": [0.4, 0.5]', '"arguments": {"x": 0.4, "y": 0.5}'], ids=["flat", "nested"]
+)
+def test_a_json_click_has_the_sign_that_it_tells(sign, positive, place):
+    for fields in (f"{{{place}, {sign}}}", f"{{{sign}, {place}}}"):
+        action = acted(f"{BEGUN}{fields}</action>")
+        assert (action.x, action.y, action.positive) == (0.4, 0.5, positive)
+
+
+def test_points_with_labels_as_segmenters_take_them():
+    assert acted(f'{BEGUN}{{"points": [[0.4, 0.5]], "labels": [0]}}</action>') == Click(0.4, 0.5, False)
+    assert acted(f'{BEGUN}{{"points": [[0.4, 0.5], [0.1, 0.2]], "labels": [1, 0]}}</action>') is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *('"label": "negative"', '"label": "0"', '"type": "false positive"', '"action": "negative control"'),
+        *('"attribute": 1, "positive": false', '"action": "negative", "label": 1', '"polarity": "left"'),
+        '"type": "point", "inner": {"type": "negative"}',
+    ],
+)
+def test_a_sign_that_is_in_doubt_is_asked_for(fields):
+    assert acted(f'{BEGUN}{{"point_2d": [0.4, 0.5], {fields}}}</action>') is None
+
+
+def test_a_box_is_never_negative():
+    assert acted(f'{BEGUN}{{"bbox_2d": [0.1, 0.2, 0.3, 0.4], "label": 0}}</action>') == BOX
+    assert "negative box" in parse_reply(f'{BEGUN}{{"bbox_2d": [0.1, 0.2, 0.3, 0.4], "attribute": -1}}</action>').error
+
+
+def drawn(rng: random.Random) -> Action:
+    target = rng.choice((None, "left kidney"))
+    x, y = (rng.randrange(5000) / 10000 for _ in "xy")
+    return rng.choice(
+        (
+            Click(x, y, rng.random() < 0.5, target),
+            Box(x, y, x + 0.1 + rng.random() * 0.4, y + 0.1 + rng.random() * 0.4, target),
+            Backtrack(target),
+            Terminate(target),
+        )
+    )
+
+
+@pytest.mark.parametrize("count", [5_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_a_canonical_reply_cut_anywhere_acts_as_it_would_have_or_not_at_all(count):
+    rng = random.Random(0)
+    acted_on = 0
+    for index in range(count):
+        action, frame = drawn(rng), FRAMES[index % 4]
+        text = write_reply("Left of it, at 0.5.", action, "The kidney, as asked.", frame)
+        whole = parse_reply(text, frame=frame, strict=True)
+        assert spell(whole.action, frame) == spell(action, frame)
+        short = text[: rng.randrange(len(text))]
+        known, unknown = (parse_reply(short, frame=frame, cut=cut) for cut in (True, False))
+        if known.action is not None:  # a cut between the bracket and "for" loses no more than the target's name
+            assert known.action in (whole.action, replace(whole.action, target=None))
+        assert known.answer in (None, whole.answer)
+        assert known.action is not None or "cut" in known.error
+        assert unknown.action is None or spell(whole.action, frame).startswith(spell(unknown.action, frame))
+        acted_on += known.action is not None
+    assert 0.1 * count < acted_on < 0.5 * count

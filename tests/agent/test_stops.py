@@ -1,0 +1,245 @@
+"""Every run ends typed, with the mask that the reason promises."""
+
+import threading
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from langgraph.graph import END, START, StateGraph
+from support.fakes import STOP, UNDO, By, Counting, negative, positive, script
+from typing_extensions import TypedDict
+
+from ibisagent.agent import Guard, LoopConfig, build_graph
+from ibisagent.agent.config import SelfCheck
+from ibisagent.agent.policies import Completion, OraclePolicy
+from ibisagent.tools.clicks import Box, Click
+from ibisagent.tools.masks.rle import decode
+
+
+def run(policy, pixels, segmenter="disk", config=None, **given):
+    context = given.pop("context", None)
+    start = {"image": pixels, "request": "Segment the ellipse."} | given
+    return build_graph(policy, segmenter, config).invoke(start, context=context)
+
+
+def mask_after(pixels, *replies):
+    """The mask in force after the replies, from a run that stops by itself."""
+    return decode(run(script(*replies, STOP), pixels)["mask"])
+
+
+def test_terminated_keeps_the_mask_and_the_answer(pixels):
+    ended = run(script(positive(0.5, 0.5), STOP), pixels)
+    assert (ended["stop"], ended["answer"]) == ("terminated", "There it is.")
+    assert decode(ended["mask"])[48, 64]
+    assert [step["action"]["type"] for step in ended["steps"]] == ["point", "terminate"]
+
+
+def test_target_absent_gives_the_empty_mask(pixels):
+    ended = run(OraclePolicy(np.zeros(pixels.shape, bool)), pixels)
+    assert ended["stop"] == "target_absent"
+    assert not decode(ended["mask"]).any()
+    assert ended["answer"]
+
+
+def test_a_plain_question_is_answered_without_a_mask(pixels):
+    ended = run(script(STOP), pixels, kind="question")
+    assert (ended["stop"], ended["answer"]) == ("answered", "There it is.")
+    assert not decode(ended["mask"]).any()
+
+
+def test_max_steps_keeps_the_last_mask(pixels):
+    replies = [positive(0.1 + 0.1 * k, 0.5) for k in range(8)]
+    ended = run(script(*replies), pixels, config=LoopConfig(max_steps=3))
+    assert ended["stop"] == "max_steps"
+    assert len(ended["steps"]) == 3
+    assert np.array_equal(decode(ended["mask"]), mask_after(pixels, *replies[:3]))
+
+
+def test_the_same_action_on_the_same_mask_is_a_loop(pixels):
+    ended = run(script(positive(0.5, 0.5), positive(0.5, 0.5), positive(0.5, 0.5)), pixels)
+    assert ended["stop"] == "loop"
+    assert [step["error"] for step in ended["steps"]] == [None, None, "repeats step 2 on the same mask"]
+    assert np.array_equal(decode(ended["mask"]), mask_after(pixels, positive(0.5, 0.5)))
+
+
+def test_click_undo_click_undo_is_a_loop(pixels):
+    ended = run(script(*[positive(0.5, 0.5), UNDO] * 4), pixels)
+    assert ended["stop"] == "loop"
+    assert len(ended["steps"]) == 4
+    assert np.array_equal(decode(ended["mask"]), mask_after(pixels, positive(0.5, 0.5)))
+
+
+def test_alternating_clicks_that_cancel_each_other_are_a_loop(pixels):
+    ended = run(script(*[positive(0.5, 0.5), negative(0.5, 0.5)] * 4), pixels)
+    assert ended["stop"] == "loop"
+    assert not decode(ended["mask"]).any()
+
+
+def test_a_mask_that_no_longer_changes_is_stalled(pixels):
+    inside = [positive(0.5 + 0.001 * k, 0.5) for k in range(6)]
+    ended = run(script(positive(0.5, 0.5), *inside), pixels, segmenter=Painted(), config=LoopConfig(patience=3))
+    assert ended["stop"] == "stalled"
+    assert len(ended["steps"]) == 4
+    assert decode(ended["mask"]).all()
+
+
+class Painted(Counting):
+    """Gives the full mask whatever is clicked."""
+
+    def predict(self, embedding, prompts, prior):
+        return super().predict(embedding, [*prompts, Box(0.0, 0.0, 1.0, 1.0)], prior)
+
+
+class Sure(Painted):
+    """Trusts its mask as far as it is told."""
+
+    calibrated, trust = True, 0.9
+
+    def predict(self, embedding, prompts, prior):
+        return replace(super().predict(embedding, prompts, prior), score=self.trust)
+
+
+class Unsure(Sure):
+    trust = 0.5
+
+
+class Uncalibrated(Sure):
+    calibrated = False
+
+
+@pytest.mark.parametrize(
+    ("segmenter", "check", "expected"),
+    [
+        (Sure, SelfCheck(), ("settled", 2)),
+        (Sure, None, ("terminated", 4)),
+        (Sure, SelfCheck(score=0.95), ("terminated", 4)),
+        (Unsure, SelfCheck(), ("terminated", 4)),
+        (Uncalibrated, SelfCheck(), ("terminated", 4)),
+    ],
+)
+def test_a_mask_that_hardly_changes_and_is_trusted_is_settled(segmenter, check, expected, pixels):
+    replies = [positive(0.5 + 0.001 * k, 0.5) for k in range(3)]
+    ended = run(script(*replies, STOP), pixels, segmenter=segmenter(), config=LoopConfig(self_check=check))
+    assert (ended["stop"], len(ended["steps"])) == expected
+
+
+def test_what_a_person_clicked_is_not_settled_by_itself(pixels):
+    config = LoopConfig(self_check=SelfCheck())
+    ended = run(script(STOP), pixels, segmenter=Sure(), config=config, prompts=[Click(0.5, 0.5), Click(0.6, 0.5)])
+    assert ended["stop"] == "terminated"
+
+
+def test_unparseable_replies_do_not_hasten_a_stall(pixels):
+    inside = [positive(0.5 + 0.001 * k, 0.5) for k in range(5)]
+    replies = [inside[0], "hm", inside[1], inside[2], inside[3], inside[4]]
+    ended = run(script(*replies), pixels, segmenter=Painted(), config=LoopConfig(patience=3))
+    assert (ended["stop"], len(ended["steps"])) == ("stalled", 5)
+
+
+def test_unparseable_replies_in_a_row_end_with_the_mask_in_force(pixels):
+    ended = run(script(positive(0.5, 0.5), "hm", "I am not sure.", "..."), pixels)
+    assert ended["stop"] == "parse_failures"
+    assert [step["error"] is None for step in ended["steps"]] == [True, False, False, False]
+    assert np.array_equal(decode(ended["mask"]), mask_after(pixels, positive(0.5, 0.5)))
+
+
+def test_one_unparseable_reply_comes_back_as_the_next_message(pixels):
+    told = []
+
+    def policy(observation):
+        told.append(observation.feedback)
+        return ["Positive Point (451, 424)", positive(0.5, 0.5), STOP][observation.step]
+
+    ended = run(By(policy), pixels)
+    assert ended["stop"] == "terminated"
+    assert "451" in told[1]
+    assert told[2] is None
+
+
+def test_seconds_run_out(pixels):
+    slow = By(lambda _: Completion(positive(0.3, 0.5), seconds=5.0))
+    ended = run(slow, pixels, config=LoopConfig(max_seconds=4.0))
+    assert ended["stop"] == "budget"
+    assert np.array_equal(decode(ended["mask"]), mask_after(pixels, positive(0.3, 0.5)))
+
+
+def test_tokens_run_out(pixels):
+    usage = {"input_tokens": 300, "output_tokens": 50}
+    wordy = By(lambda seen: Completion(positive(0.1 + 0.1 * seen.step, 0.5), usage=usage))
+    ended = run(wordy, pixels, config=LoopConfig(max_tokens=600))
+    assert (ended["stop"], ended["run"]["tokens"]) == ("budget", 700)
+
+
+@pytest.mark.parametrize("limit", [8, 9, 10, 11, 12, 13, 25])
+@pytest.mark.parametrize("unreadable", [0, 2])
+def test_a_parent_with_a_small_recursion_limit_gets_a_typed_end(limit, unreadable, pixels):
+    class Parent(TypedDict, total=False):
+        image: object
+        request: str
+        mask: dict
+        stop: str
+
+    clicks = [positive(0.05 * k, 0.5) for k in range(1, 20)]
+    inner = build_graph(script(clicks[0], *["?"] * unreadable, *clicks[1:]), "disk", LoopConfig(guard=Guard()))
+    parent = StateGraph(Parent)
+    parent.add_node("segment", inner)
+    parent.add_edge(START, "segment")
+    parent.add_edge("segment", END)
+    given = {"image": inner.parts.images.admit(pixels), "request": "Segment."}
+    ended = parent.compile().invoke(given, {"recursion_limit": limit})
+    assert ended["stop"] == "budget"
+
+
+def test_a_parent_s_context_may_be_of_any_kind(pixels):
+    class Context(NamedTuple):
+        patient: str
+        cancel: object = None
+
+    inner = build_graph(script(positive(0.5, 0.5), STOP), "disk")
+    assert inner.invoke({"image": pixels, "request": "x"}, context=Context("a"))["stop"] == "terminated"
+
+
+@pytest.mark.parametrize("said", [RuntimeError("no such \ud800 model\nand more"), None, 7, Completion(text=None)])
+def test_a_policy_that_fails_ends_with_the_mask_in_force(pixels, said):
+    def policy(observation):
+        if observation.step == 0:
+            return positive(0.5, 0.5)
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    ended = run(By(policy), pixels)
+    assert ended["stop"] == "policy_error"
+    assert "\n" not in ended["error"].encode("utf-8").decode()
+    assert np.array_equal(decode(ended["mask"]), mask_after(pixels, positive(0.5, 0.5)))
+
+
+def test_a_segmenter_that_fails_leaves_the_mask_of_the_step_before(pixels):
+    ended = run(script(positive(0.3, 0.5), positive(0.7, 0.5), STOP), pixels, segmenter=Counting(fails_at=2))
+    assert ended["stop"] == "segmenter_error"
+    assert ended["error"] == "RuntimeError: out of memory"
+    assert ended["steps"][-1]["error"] == "RuntimeError: out of memory"
+    with_one = run(script(positive(0.3, 0.5), STOP), pixels, segmenter=Counting())
+    assert ended["mask"] == with_one["mask"]
+
+
+def test_cancelled_ends_with_the_mask_in_force(pixels):
+    cancel = threading.Event()
+
+    def policy(observation):
+        if observation.step == 2:
+            cancel.set()
+        return positive(0.2 + 0.1 * observation.step, 0.5)
+
+    ended = run(By(policy), pixels, context={"cancel": cancel})
+    assert ended["stop"] == "cancelled"
+    assert len(ended["steps"]) == 2
+    assert np.array_equal(decode(ended["mask"]), mask_after(pixels, *[positive(0.2 + 0.1 * k, 0.5) for k in range(2)]))
+
+
+def test_lone_surrogates_and_two_megabytes_do_no_harm(pixels):
+    huge = "<think>" + "x" * 2_000_000 + "</think>\n<action>Terminate</action>\n<answer>\ud800 done</answer>"
+    ended = run(script(positive(0.5, 0.5), huge), pixels)
+    assert ended["stop"] == "terminated"
+    ended["answer"].encode("utf-8")

@@ -1,0 +1,169 @@
+"""Evaluations whose runs begin with something planted: the same for every policy, and told in rows, summary, report."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+from conftest import ellipse
+from PIL import Image
+
+from ibisagent.agent.actions import Backtrack, Terminate, write_reply
+from ibisagent.agent.policies import Completion, SyncPolicy
+from ibisagent.agent.trajectory import read_trajectories
+from ibisagent.evals.initial_conditions import begin
+from ibisagent.evals.report import write_report
+from ibisagent.evals.runner import run_eval
+from ibisagent.tools.clicks import pixel_of
+from ibisagent.tools.datasets import read_dataset
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.masks.measure import iou
+from ibisagent.tools.masks.rle import decode
+
+
+class Still(SyncPolicy):
+    """Takes whatever it meets; with ``drops`` it drops that first."""
+
+    def __init__(self, drops):
+        self.drops, self.name = drops, "dropping" if drops else "still"
+
+    def act(self, observation):
+        there = observation.prompts or observation.refining
+        action = Backtrack() if self.drops and there else Terminate()
+        return Completion(
+            write_reply("So it is.", action, None if action == Backtrack() else "Done.", observation.frame)
+        )
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Two pictures with a liver, a spleen, and a polyp that is absent."""
+    folder = tmp_path_factory.mktemp("data")
+    for name in ("images", "masks"):
+        (folder / name).mkdir()
+    rng = np.random.default_rng(0)
+    lines = ["id,image,mask,target,source,present"]
+    for number in range(2):
+        shapes = {
+            "liver": ellipse((64, 64), (20 + number, 20), (12, 11)),
+            "spleen": ellipse((64, 64), (40, 48 - number), (9, 8)),
+        }
+        pixels = 70 + 60 * shapes["liver"] + 110 * shapes["spleen"] + rng.normal(0, 6, (64, 64))
+        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / f"images/{number}.png")
+        for target, mask in shapes.items():
+            Image.fromarray(mask).save(folder / f"masks/{number}-{target}.png")
+            lines.append(f"{number}-{target},images/{number}.png,masks/{number}-{target}.png,{target},there,1")
+        lines.append(f"{number}-polyp,images/{number}.png,,polyp,not there,0")
+    (folder / "manifest.csv").write_text("\n".join(lines))
+    return folder
+
+
+POLICIES = ["oracle", Still(drops=True), Still(drops=False)]
+
+
+def evaluated(dataset, out, start, **settings):
+    run_eval(read_dataset(dataset), POLICIES, ["geodesic"], out, max_steps=6, start=start, **{"workers": 1} | settings)
+    with (out / "results.csv").open(newline="") as file:
+        return {(row["policy"], row["id"]): row for row in csv.DictReader(file)}
+
+
+def told(out, policy):
+    summary = json.loads((out / "summary.json").read_text())
+    (run,) = [run for run in summary["runs"] if run["policy"] == policy]
+    return {name: found["value"] for name, found in run["overall"].items()}
+
+
+def records(out, policy):
+    return {path.stem: next(read_trajectories(path)) for path in out.glob(f"trajectories/{policy}/geodesic/*.json")}
+
+
+def test_a_rough_mask_is_refined_and_an_absent_target_has_none(dataset, tmp_path):
+    rows = evaluated(dataset, tmp_path, "rough")
+    for (policy, id), row in rows.items():
+        if "polyp" in id:
+            assert (row["start"], row["start_iou"], row["start_undone"]) == ("", "", "")
+        else:
+            assert row["start"] == "rough"
+            assert 0.3 <= float(row["start_iou"]) <= 0.8
+            assert (row["start_undone"] == "True") == (policy == "dropping")
+    same = [{id: record.start for id, record in records(tmp_path, policy).items()} for policy in ("oracle", "still")]
+    assert same[0] == same[1]
+    still, oracle = told(tmp_path, "still"), told(tmp_path, "oracle")
+    assert (
+        still["start_iou"]
+        == oracle["start_iou"]
+        == pytest.approx(np.mean([float(rows["still", id]["iou"]) for _, id in rows if "polyp" not in id]))
+    )
+    assert (still["better"], still["start_undone"], still["outweighed"]) == (0.0, 0.0, None)
+    assert (oracle["better"], oracle["refused"]) == (1.0, 1.0)
+
+
+def test_a_wrong_mask_is_to_be_dropped_however_the_run_is_made(dataset, tmp_path):
+    out, again = tmp_path / "out", tmp_path / "again"
+    rows = evaluated(dataset, out, "wrong")
+    cases = {case.id: case for case in read_dataset(dataset)}
+    for id, record in records(out, "still").items():
+        truth = cases[id].truth(cases[id].open())
+        assert record.refined
+        assert iou(decode(record.start), truth) == float(rows["still", id]["start_iou"]) < 0.1
+    dropping, still = told(out, "dropping"), told(out, "still")
+    assert (dropping["start_undone"], dropping["refused"], dropping["wrongly_refused"]) == (1.0, 1.0, 1.0)
+    assert (still["start_undone"], still["refused"], still["wrongly_refused"]) == (0.0, 0.0, 0.0)
+    again.mkdir()
+    for name in ("settings.json", "rows.jsonl"):
+        (again / name).write_text(
+            "".join((out / name).read_text().splitlines(keepends=True)[: 40 if "s.j" in name else 5])
+        )
+    taken_up = evaluated(dataset, again, "wrong", workers=2)
+    timeless = [
+        {key: {n: v for n, v in row.items() if "seconds" not in n} for key, row in each.items()}
+        for each in (rows, taken_up)
+    ]
+    assert timeless[0] == timeless[1]
+
+
+@pytest.mark.slow
+def test_a_wrong_click_is_outweighed_undone_or_kept(dataset, tmp_path):
+    rows = evaluated(dataset, tmp_path, "click")
+    cases = {case.id: case for case in read_dataset(dataset)}
+    for (policy, id), row in rows.items():
+        record = records(tmp_path, policy)[id]
+        planted, truth = record.steps[0], cases[id].truth(cases[id].open())
+        assert (planted.by, planted.action["type"], planted.action["positive"]) == ("planted", "point", True)
+        x, y = planted.action["x"], planted.action["y"]
+        assert not truth[int(y * 64), int(x * 64)]
+        assert float(row["start_iou"]) == iou(decode(planted.mask), truth)
+        if policy != "oracle":
+            assert row["start_undone"] == str(policy == "dropping")
+    assert {rows["dropping", id]["stop"] for id in cases} == {"target_absent"}
+    shares = {policy: told(tmp_path, policy)["outweighed"] for policy in ("oracle", "dropping", "still")}
+    assert (shares["dropping"], shares["still"]) == (1.0, 0.0)
+    assert shares["oracle"] > 0.5
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "A positive click where the target is not." in page
+    outweighed = re.findall(r'data-column="outweighed" data-value="([\d.]+)"', page.partition('<table id="starts"')[2])
+    assert [float(value) for value in outweighed] == list(shares.values())
+    with pytest.raises(InputError, match=r"got start 'rough' after 'click'; .* choose another --out"):
+        evaluated(dataset, tmp_path, "rough")
+
+
+def test_what_is_planted_hangs_on_seed_and_case_alone(dataset):
+    cases = read_dataset(dataset)
+    case, other = cases[0], cases[2]
+    image = case.open()
+    truth = case.truth(image)
+    one, two, third = (begin("click", seed, case, [], image, truth)["prompts"] for seed in (0, 0, 1))
+    assert (one == two, one == third) == (True, False)
+    assert not truth[pixel_of(one[0], truth.shape)]
+    assert begin("nothing", 0, case, [other], image, truth) == {}
+    (dataset / "masks/0-spleen.png").rename(dataset / "masks/away.png")
+    blobs = [begin("wrong", seed, case, [other], image, truth)["initial_mask"] for seed in range(8)]
+    (dataset / "masks/away.png").rename(dataset / "masks/0-spleen.png")
+    assert max(iou(blob, truth) for blob in blobs) < 0.1
+
+
+def test_an_unknown_start_is_refused_before_anything_is_written(dataset, tmp_path):
+    with pytest.raises(InputError, match="got start 'odd', expected one of nothing, rough, wrong, click"):
+        evaluated(dataset, tmp_path / "out", "odd")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,84 @@
+"""A hundred fixed states for the policy that ships, drawn in whole numbers: the same on every machine and version.
+
+`python tests/support/fixed_states.py` prints its replies as `tests/snapshots/nano_replies.json` holds them.
+"""
+
+import json
+import sys
+
+import numpy as np
+
+from ibisagent.agent.coordinates import Frame
+from ibisagent.agent.overlay import canvas, draw
+from ibisagent.agent.policies import Observation
+from ibisagent.agent.policies.local import open_named
+from ibisagent.tools.clicks import Box, Click
+
+REQUESTS = (
+    "Segment the liver.",
+    "Outline the spleen.",
+    "Where is the left kidney?",
+    "Segment the skin lesion.",
+    "Mark the polyp.",
+    "Find the optic disc.",
+    "Segment the brain tumour.",
+    "Show me the right lung.",
+    "Segment the breast lesion.",
+    "Is there anything abnormal? Segment it.",
+)
+_SIDE = 160
+
+
+def blob(row, column, height, width):
+    """Return a (160, 160) bool ellipse, computed in whole numbers."""
+    y, x = np.mgrid[:_SIDE, :_SIDE]
+    return ((y - row) * width) ** 2 + ((x - column) * height) ** 2 < (height * width) ** 2
+
+
+def states():
+    """Yield a hundred observations: five on each of twenty pictures."""
+    for number in range(20):
+        drawn = np.random.default_rng(number)
+        shapes = drawn.integers([30, 30, 8, 8], [130, 130, 40, 40], (5, 4))
+        colours = drawn.integers(40, 230, (5, 3))
+        picture = np.full((_SIDE, _SIDE, 3), drawn.integers(0, 60), np.int64)
+        for shape, colour in zip(shapes, colours, strict=True):
+            picture[blob(*shape)] = colour if number % 2 else colour[0]
+        picture += drawn.integers(-9, 10, (_SIDE, _SIDE, 1))
+        pixels = np.clip(picture, 0, 255).astype(np.uint8)
+        nothing, mask = np.zeros((_SIDE, _SIDE), np.bool_), blob(*shapes[4])
+        at = Click((shapes[4][1] + 0.5) / _SIDE, (shapes[4][0] + 0.5) / _SIDE)
+        beside = Click(0.9, 0.1, positive=False)
+        requests = [REQUESTS[(number + step) % len(REQUESTS)] for step in range(5)]
+        yield _seen(pixels, nothing, requests[0])
+        yield _seen(pixels, mask, requests[1], prompts=(at,))
+        yield _seen(pixels, mask, requests[2], prompts=(at, beside))
+        yield _seen(pixels, nothing, requests[3], undone=(at,))
+        yield _seen(pixels, mask, requests[4], prompts=(Box(0.2, 0.2, 0.7, 0.8),), refining=True)
+
+
+def _seen(pixels, mask, request, *, prompts=(), undone=(), refining=False):
+    return Observation(
+        picture=draw(canvas(pixels), mask),
+        frame=Frame("unit", _SIDE, _SIDE),
+        mask=mask,
+        image_sha="0",
+        request=request,
+        kind="segment",
+        step=len(prompts),
+        prompts=prompts,
+        undone=undone,
+        refining=refining,
+        score=None,
+        actions=("point", "backtrack", "terminate"),
+    )
+
+
+def replies():
+    """Return nano's reply to each of the states, as text, each asked for alone."""
+    policy = open_named("nano", local_only=True)
+    return [policy.act(state).text for state in states()]
+
+
+if __name__ == "__main__":
+    json.dump(replies(), sys.stdout, indent=0)

@@ -1,0 +1,82 @@
+"""Runs of a local model whose words are given, and what the model was given; samples of such runs."""
+
+import json
+
+import numpy as np
+import torch
+from langgraph.checkpoint.memory import InMemorySaver
+from PIL import Image
+from support import tiny_vlm
+from transformers import GenerationConfig
+
+from ibisagent.agent import LoopConfig, build_graph
+from ibisagent.agent.policies.local import PROFILE, Inputs, LocalPolicy, read_profile
+from ibisagent.agent.prompting import load_prompts
+from ibisagent.agent.threads import intervene
+from ibisagent.agent.trajectory import trajectory
+from ibisagent.training.sft.samples import Samples
+
+THREAD = {"configurable": {"thread_id": "1"}}
+
+
+class Coached:
+    """Stands in for a model's weights: says a script, and keeps the arguments that it was called with."""
+
+    device, dtype, generation_config = torch.device("cpu"), torch.float32, GenerationConfig()
+
+    def __init__(self, inputs, replies):
+        self.inputs, self.replies, self.given = inputs, replies, []
+
+    def eval(self):
+        return self
+
+    def generate(self, *, input_ids, pixel_values, image_grid_thw, **_others):
+        reply = self.inputs.reply_ids(self.replies[len(self.given)])
+        self.given.append((input_ids[0].tolist(), pixel_values.numpy(), image_grid_thw.tolist()))
+        return torch.cat([input_ids, torch.tensor([reply])], dim=1)
+
+
+def inputs_of(folder):
+    return Inputs.of(folder, square=read_profile(folder).get("square"))
+
+
+def prompts_of(folder):
+    return load_prompts(folder / PROFILE if (folder / PROFILE).is_file() else None)
+
+
+def coached(folder, replies, config=None, said=(), **given):
+    """Let a script of replies run; ``said``: requests and a person's words afterwards. Gives what it was given."""
+    inputs = inputs_of(folder)
+    model = Coached(inputs, replies)
+    policy = LocalPolicy(model, inputs, prompts=prompts_of(folder))
+    graph = build_graph(policy, "disk", config or LoopConfig(), checkpointer=InMemorySaver())
+    result = graph.invoke({"request": "Segment it.", **given}, THREAD)
+    for words, waits in said:
+        if words.startswith("Segment"):
+            result = graph.invoke(given | {"request": words}, THREAD)
+        else:
+            result = intervene(graph, THREAD, words, **({"interrupt_before": ["reason"]} if waits else {}))
+    return graph, result, model.given
+
+
+def written(folder, *records):
+    """Write records as a file of them; gives the file."""
+    path = folder / "trajectories-00000.jsonl"
+    path.write_text("".join(f"{json.dumps(record.to_json())}\n" for record in records))
+    return path
+
+
+def lessons(folder, *stories, model=None, truth=None, **settings):
+    """Write runs, each an image's name, a request and its replies, into a folder; gives its samples."""
+    records = []
+    for name, request, *replies in stories:
+        graph, result, _ = coached(model or tiny_vlm.qwen25(), replies, image=folder / name, request=request)
+        records.append(trajectory(graph, result, truth=truth, folder=folder))
+    return Samples([written(folder, *records)], prompts_of(model or tiny_vlm.qwen25()), **settings)
+
+
+def draw(folder, *names, size=(64, 80)):
+    """Write pictures that differ."""
+    for seed, name in enumerate(names):
+        coarse = np.random.default_rng(seed).integers(0, 256, (6, 6), np.uint8)
+        Image.fromarray(coarse).resize(size, Image.Resampling.BILINEAR).save(folder / name)

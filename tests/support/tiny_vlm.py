@@ -1,0 +1,243 @@
+"""Tiny random vision-language models, Qwen-VL's and our own, in folders as the real ones are published."""
+
+import atexit
+import json
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoTokenizer,
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Gemma3ImageProcessorPil,
+    Gemma3Processor,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+)
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.utils.logging import disable_progress_bar
+
+from ibisagent.training.from_scratch import TEMPLATE, Fresh, FreshPointer, make_fresh
+
+torch.set_num_threads(1)
+disable_progress_bar()
+
+PROFILE = """
+square = 64
+longest = 12
+system = ""
+first = "Look: $request"
+refine = "$request $made made, last $last."
+question = "$request"
+undone = "Undone: $undone."
+feedback = ""
+[actions]
+point = "point"
+box = "box"
+backtrack = "backtrack"
+terminate = "terminate"
+[coordinates]
+unit = "unit"
+thousand = "thousand"
+thousand_yx = "thousand_yx"
+pixels = "pixels"
+"""
+
+
+PUBLISHED = {"shortest_edge": 56 * 56, "longest_edge": 16384 * 28 * 28}
+"""The pixels that Qwen2.5-VL's processor lets a picture have."""
+
+TEXTS = ["Look: Segment the liver lesion, please. Nothing is marked yet."] * 2
+
+
+@cache
+def _place():
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    return folder
+
+
+@cache
+def pointer():
+    """Write a pointer model with a profile, which stretches pictures to 64 x 64: 4 tokens each."""
+    profile, folder = _place() / "profile.toml", _place() / "pointer"
+    profile.write_text(PROFILE.replace("last $last", "clicks $clicks"))
+    sizes = {"hidden": 48, "layers": 2, "readers": 1, "heads": 2, "kv_heads": 1, "ff": 64}
+    vision = {"widths": (8, 16, 16, 32), "depths": (1, 1, 1), "features": 16, "maps": 4}
+    make_fresh(FreshPointer(picture=64, spread=0.2, **sizes, **vision), TEXTS, profile, folder, seed=1)
+    return folder
+
+
+@cache
+def qwen25_published():
+    """Write a Qwen2.5-VL without a profile, with the patches and the processor that the family is published with."""
+    profile, folder = _place() / "profile.toml", _place() / "Qwen2.5-VL"
+    profile.write_text(PROFILE)
+    sizes = {"hidden": 48, "layers": 2, "heads": 2, "kv_heads": 1, "ff": 64}
+    vision = {"vision_hidden": 32, "vision_layers": 1, "vision_heads": 2, "vision_ff": 48}
+    make_fresh(Fresh(picture=112, patch=14, spread=0.3, **sizes, **vision), TEXTS, profile, folder, seed=1)
+    Qwen2VLImageProcessorPil(size=PUBLISHED).save_pretrained(folder)
+    (folder / "ibisagent.toml").unlink()
+    return folder
+
+
+@cache
+def qwen25():
+    """Write a Qwen2.5-VL with a profile, which stretches pictures to 64 x 64: 16 tokens each."""
+    profile, folder = _place() / "profile.toml", _place() / "qwen25"
+    profile.write_text(PROFILE)
+    sizes = {"hidden": 48, "layers": 2, "heads": 2, "kv_heads": 1, "ff": 64}
+    vision = {"vision_hidden": 32, "vision_layers": 2, "vision_heads": 2, "vision_ff": 48}
+    make_fresh(Fresh(picture=64, spread=0.3, **sizes, **vision), TEXTS, profile, folder, seed=1)
+    return folder
+
+
+@cache
+def qwen3():
+    """Write a Qwen3-VL without a profile: patches of 16 pixels, pictures of 4,096 to 16,384 pixels as they are."""
+    folder = _place() / "qwen3"
+    tokenizer = AutoTokenizer.from_pretrained(qwen25())
+    tokenizer.chat_template = TEMPLATE
+    ids = dict(zip(("image", "video", "start", "end"), _marks(tokenizer), strict=True))
+    torch.manual_seed(2)
+    config = Qwen3VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": 48,
+            "intermediate_size": 64,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "head_dim": 24,
+            "initializer_range": 0.3,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 100.0, "mrope_section": [4, 4, 4]},
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+        },
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_heads": 2,
+            "out_hidden_size": 48,
+            "patch_size": 16,
+            "num_position_embeddings": 64,
+            "deepstack_visual_indexes": [0, 1],
+            "initializer_range": 0.3,
+        },
+        image_token_id=ids["image"],
+        video_token_id=ids["video"],
+        vision_start_token_id=ids["start"],
+        vision_end_token_id=ids["end"],
+        tie_word_embeddings=True,
+    )
+    model = Qwen3VLForConditionalGeneration(config)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    size = {"shortest_edge": 4096, "longest_edge": 16384}
+    pictures = Qwen2VLImageProcessorPil(
+        patch_size=16, merge_size=2, size=size, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    )
+    for part in (model, tokenizer, pictures):
+        part.save_pretrained(folder)
+    return folder
+
+
+_MESSAGES = (
+    "{{ bos_token }}{% for each in messages %}<turn>{{ each['role'] }}\n{% for part in each['content'] %}"
+    "{% if part['type'] == 'image' %}MARK{% else %}{{ part['text'] }}{% endif %}{% endfor %}<end>\n{% endfor %}"
+    "{% if add_generation_prompt %}<turn>model\n{% endif %}"
+)
+
+
+def _words(*marks):
+    """Give a tokenizer of bytes with ``marks``, and a beginning and an end of their own."""
+    tokenizer = AutoTokenizer.from_pretrained(qwen25())
+    tokenizer.add_special_tokens({"bos_token": "<s>", "additional_special_tokens": [*marks, "<end>"]})
+    return tokenizer
+
+
+@cache
+def gemma3():
+    """Write a Gemma 3, as MedGemma is one: pictures of 56 x 56 make 4 tokens each; a reply ends with <end>."""
+    folder, names = _place() / "gemma3", {"image": "<image_soft_token>", "boi": "<boi>", "eoi": "<eoi>"}
+    tokenizer = _words(*names.values())
+    ids = {name: tokenizer.convert_tokens_to_ids(mark) for name, mark in names.items()}
+    for name, mark in names.items():
+        tokenizer.init_kwargs[f"{name}_token"] = mark
+    tokenizer.save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    pictures = Gemma3ImageProcessorPil(size={"height": 56, "width": 56})
+    template = _MESSAGES.replace("MARK", names["boi"])
+    Gemma3Processor(pictures, tokenizer, chat_template=template, image_seq_length=4).save_pretrained(folder)
+    text = {"vocab_size": len(tokenizer), "hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 2}
+    text |= {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 24, "query_pre_attn_scalar": 24}
+    vision = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    torch.manual_seed(3)
+    model = Gemma3ForConditionalGeneration(
+        Gemma3Config(
+            text_config=text | {"initializer_range": 0.3, "sliding_window": 64},
+            vision_config=vision | {"image_size": 56, "patch_size": 14},
+            mm_tokens_per_image=4,
+            tie_word_embeddings=False,
+            image_token_index=ids["image"],
+            boi_token_index=ids["boi"],
+            eoi_token_index=ids["eoi"],
+        )
+    )
+    torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight)  # zeros in a new one
+    ends = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<end>")]
+    model.generation_config.update(eos_token_id=ends, pad_token_id=tokenizer.pad_token_id)
+    model.save_pretrained(folder)
+    return folder
+
+
+@cache
+def llava():
+    """Write a LLaVA: a CLIP that sees 28 x 28 pixels as 4 tokens, before a Llama."""
+    folder, mark = _place() / "llava", "<image>"
+    tokenizer = _words(mark)
+    pictures = CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
+    template = _MESSAGES.replace("MARK", mark)
+    LlavaProcessor(
+        pictures,
+        tokenizer,
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        chat_template=template,
+        image_token=mark,
+        num_additional_image_tokens=1,
+    ).save_pretrained(folder)
+    sizes = {"intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    torch.manual_seed(4)
+    model = LlavaForConditionalGeneration(
+        LlavaConfig(
+            text_config=LlamaConfig(vocab_size=len(tokenizer), hidden_size=48, initializer_range=0.3, **sizes),
+            vision_config=CLIPVisionConfig(hidden_size=32, image_size=28, patch_size=14, **sizes),
+            image_token_index=tokenizer.convert_tokens_to_ids(mark),
+        )
+    )
+    model.generation_config.update(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    model.save_pretrained(folder)
+    return folder
+
+
+def _marks(tokenizer):
+    return tokenizer.convert_tokens_to_ids(["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"])
+
+
+def altered(folder, target, file="config.json", **changes):
+    """Copy a model's folder with keys of one of its JSON files changed."""
+    shutil.copytree(folder, target)
+    held = json.loads((target / file).read_text())
+    (target / file).write_text(json.dumps(held | changes))
+    return target

@@ -1,0 +1,146 @@
+"""The house: packaging, the direction of imports, quiet and light imports, examples that run."""
+
+import ast
+import doctest
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from ibisagent.tools.errors import install_hint
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("tools", "agent", "training", "evals", "ui")
+MAY_IMPORT = {
+    "tools": {"tools"},
+    "agent": {"tools", "agent"},
+    "training": {"tools", "agent", "training"},
+    "evals": {"tools", "agent", "evals"},
+    "ui": set(FOLDERS),
+}
+
+
+def modules():
+    """Every module by its installed name, but the one that runs when it is imported."""
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            if parts[-1] == "__main__":
+                continue
+            yield ".".join(["ibisagent", *(parts[:-1] if parts[-1] == "__init__" else parts)])
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_imports_go_one_way(folder):
+    for path in (ROOT / folder).rglob("*.py"):
+        ours = {name.split(".")[1] for name in imported(path) if name.startswith("ibisagent.")}
+        assert ours <= MAY_IMPORT[folder], f"{path.relative_to(ROOT)} imports {ours - MAY_IMPORT[folder]}"
+
+
+def test_what_is_imported_is_declared():
+    """By a dependency or an extra of our own, not by way of what another package happens to bring."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    declared = {re.match(r"[\w.-]+", line)[0].lower() for line in lines}
+    brought = packages_distributions()
+    for path in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")):
+        names = {name.partition(".")[0] for name in imported(path)} - sys.stdlib_module_names - {"ibisagent"}
+        missing = {name for name in names if not declared & {each.lower().replace("_", "-") for each in brought[name]}}
+        assert not missing, f"{path.relative_to(ROOT)} imports {missing}"
+
+
+def test_every_package_is_listed():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = [path.parent.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("__init__.py")]
+    assert sorted(listed) == sorted(".".join(["ibisagent", *path.parts]) for path in found)
+
+
+def test_every_data_file_is_packaged():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    globs = [(Path(*name.split(".")[1:]), glob) for name, some in listed.items() for glob in some]
+    packaged = {path for folder, glob in globs for path in (ROOT / folder).glob(glob)}
+    suffixes = {".toml", ".csv", ".j2", ".css", ".json", ".jinja", ".md", ".safetensors", ".typed"}
+    data = {path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in suffixes}
+    assert data == packaged
+
+
+def test_type_checkers_are_told_that_the_packages_are_typed():
+    assert [folder for folder in FOLDERS if not (ROOT / folder / "py.typed").is_file()] == []
+
+
+@pytest.mark.parametrize("name", list(modules()))
+def test_examples_in_docstrings_hold(name):
+    module = importlib.import_module(name)
+    assert module.__name__ == name
+    assert doctest.testmod(module).failed == 0
+
+
+def test_importing_the_agent_is_quiet_and_needs_no_torch(tmp_path):
+    code = "import ibisagent.agent, sys; sys.exit(any(m in sys.modules for m in ('torch', 'transformers', 'gradio')))"
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_machine_path_or_registry_host_in_the_tree():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    wrong = re.compile(rb"/(home|root|work|opt|farm)/[a-z]|pypi\.org|files\.pythonhosted")
+    found = [name for name in tracked if not name.endswith(".png") and _file(name) and wrong.search(_file(name))]
+    assert [name for name in found if name != "tests/test_architecture.py"] == []
+
+
+def _file(name):
+    path = ROOT / name
+    return path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+
+
+def test_a_hint_to_install_an_extra_names_one_and_the_clone():
+    """No index has the project: what is told to be installed by its name would be somebody else's, or nothing."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    told = r"""(?:install_hint\(|MissingExtra\.require\(|MissingExtra\.of\([^,]+, )["'](\w+)["']"""
+    named = set()
+    for path in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")):
+        text = path.read_text()
+        assert "ibisagent[" not in text, path.relative_to(ROOT)
+        assert "pip install ibisagent" not in text, path.relative_to(ROOT)
+        named |= set(re.findall(told, text))
+    assert {"models", "medical", "serve"} <= named <= extras.keys()
+    assert install_hint("models") == "pip install '.[models]'"
+
+
+def test_the_readme_s_python_runs(tmp_path, monkeypatch):
+    """Every Python block, in order, in one namespace, in a folder of the example's pictures."""
+    from ibisagent.ui.example_folder import write_example
+
+    write_example(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) >= 4
+    scope = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), scope)
+
+
+@pytest.mark.slow
+def test_the_readme_s_commands_run(tmp_path):
+    """Every command, in order, in an empty folder: the first one makes what the others speak of."""
+    lines = re.findall(r"^ibisagent .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(lines) >= 5
+    for line in lines:
+        command = line.replace("ibisagent ", f"{sys.executable} -m ibisagent.ui ", 1)
+        ran = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+        assert ran.returncode == 0, f"{line}\n{ran.stderr}"

@@ -1,0 +1,95 @@
+"""Padding is no picture: it counts in no window, percentile or value, and a click finds the same mask without it."""
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.uid import RLELossless
+from support.dicom_series_fixtures import VOLUME, enhanced, item, series
+from support.image_fixtures import COLOUR, dicom, raw
+
+from ibisagent.tools.clicks import Click
+from ibisagent.tools.imaging.open_image import open_image
+from ibisagent.tools.imaging.window import Percentiles, Window, render
+from ibisagent.tools.masks.measure import iou, measure_on
+from ibisagent.tools.segmenters import get_segmenter
+
+ROWS, COLUMNS = np.mgrid[:160, :160]
+LESION = (ROWS - 90) ** 2 + (COLUMNS - 60) ** 2 <= 14**2
+OUTSIDE = (ROWS - 80) ** 2 + (COLUMNS - 80) ** 2 > 70**2
+TISSUE = (370 + 160 * LESION + np.random.default_rng(3).normal(0, 12, LESION.shape)).astype(np.int16)
+SMALL = np.array([[5, 5, 100, 140], [180, 220, 260, 300], [340, 380, 420, 5]], np.int16)
+SHOWN = SMALL != 5
+
+
+def padded(path, value, **elements):
+    return dicom(path, np.where(OUTSIDE, np.int16(value), TISSUE), PixelPaddingValue=value, **elements)
+
+
+def clicked(image):
+    segmenter = get_segmenter("geocut")
+    return segmenter.predict(segmenter.embed(image.pixels), [Click(0.378, 0.566)], None).mask
+
+
+def test_a_click_finds_the_same_mask_whatever_the_padding_is(tmp_path):
+    images = [open_image(padded(tmp_path / f"{value}.dcm", value)) for value in (0, -2000, 30000)]
+    assert len({image.sha for image in images}) == 1
+    assert iou(clicked(images[1]), LESION) > 0.9
+    assert np.array_equal(clicked(images[0]), clicked(images[1]))
+    assert all(np.array_equal(np.isnan(image.values), OUTSIDE) for image in images)
+    assert measure_on(np.ones_like(LESION), images[1])["value_mean"] == pytest.approx(TISSUE[~OUTSIDE].mean())
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"PixelPaddingValue": 5},
+        {"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 7},
+        {"PixelPaddingValue": 9, "PixelPaddingRangeLimit": 2},
+        {"PixelPaddingValue": raw("PixelPaddingValue", b"\5\0", "US")},
+        {"PixelPaddingValue": 5, "RescaleIntercept": -1024},
+    ],
+    ids=["one", "range", "range downwards", "unsigned", "before the rescale"],
+)
+def test_padding_is_told_by_its_stored_value(tmp_path, elements):
+    image = open_image(dicom(tmp_path / "a.dcm", SMALL, **elements))
+    assert np.array_equal(np.isfinite(image.values), SHOWN)
+    values = SMALL + float(elements.get("RescaleIntercept", 0))
+    expected = render(values, Percentiles(0.5, 99.5), values[SHOWN])
+    assert np.array_equal(image.pixels, np.where(SHOWN, expected, 0))
+
+
+def test_a_sign_that_the_writer_mistook_is_put_right(tmp_path):
+    stored = np.where(SHOWN, SMALL, np.int16(-2000))
+    element = raw("PixelPaddingValue", (63536).to_bytes(2, "little"), "US")
+    assert np.array_equal(
+        np.isfinite(open_image(dicom(tmp_path / "a", stored, PixelPaddingValue=element)).values), SHOWN
+    )
+    eight = SMALL.clip(0, 255).astype(np.uint8)
+    image = open_image(dicom(tmp_path / "b", eight, PixelPaddingValue=raw("PixelPaddingValue", b"\x30\xf8", "SS")))
+    assert np.array_equal(image.pixels, eight)  # no pixel of 8 bits is -2000
+
+
+def test_padding_is_black_under_every_rule_of_display(tmp_path):
+    padding = {"PixelPaddingValue": 5}
+    windowed = dicom(tmp_path / "a", SMALL, WindowCenter=100, WindowWidth=400, **padding)
+    assert np.array_equal(open_image(windowed).pixels, np.where(SHOWN, render(SMALL * 1.0, Window(100, 400)), 0))
+    inverse = open_image(dicom(tmp_path / "b", SMALL, PhotometricInterpretation="MONOCHROME1", **padding))
+    plain = open_image(dicom(tmp_path / "c", SMALL, **padding))
+    assert np.array_equal(inverse.pixels, np.where(SHOWN, 255 - plain.pixels, 0))
+    eight = SMALL.clip(0, 255).astype(np.uint8)
+    assert np.array_equal(open_image(dicom(tmp_path / "d", eight, **padding)).pixels, np.where(SHOWN, eight, 0))
+    colour = COLOUR[:, :6]
+    assert np.array_equal(open_image(dicom(tmp_path / "e", colour, PixelPaddingValue=0)).pixels, colour)
+
+
+def test_padding_of_compressed_pixels_frames_and_planes_across(tmp_path):
+    dataset = dcmread(padded(tmp_path / "plain.dcm", -2000))
+    dataset.compress(RLELossless)
+    dataset.save_as(tmp_path / "rle.dcm")
+    assert open_image(tmp_path / "rle.dcm").sha == open_image(tmp_path / "plain.dcm").sha
+    value = int(VOLUME[2, 3, 4])
+    series(tmp_path / "scan", PixelPaddingValue=value)
+    many = enhanced(tmp_path / "many.dcm", PixelPaddingValue=value, frames=[{"FrameContentSequence": item()}] * 5)
+    for source in (tmp_path / "scan", many):
+        for wanted, holes in (("2", 1), ("1", 0), ("coronal:2", 1), ("sagittal:4", 0)):
+            assert np.isnan(open_image(source, slice=wanted).values).sum() == holes

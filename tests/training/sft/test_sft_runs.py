@@ -1,0 +1,392 @@
+"""Fine-tuning by the real trainer: what is learned and written, deaths, and the command line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+
+import pytest
+import torch
+from conftest import ellipse
+from safetensors.torch import load_file, save_file
+from support import scripted_local, tiny_vlm
+from support.fakes import STOP, UNDO, Watched, negative, positive
+from transformers import TrainerCallback
+from typer.testing import CliRunner
+
+from ibisagent.agent import LoopConfig, build_graph, get_policy
+from ibisagent.agent.policies.local import PROFILE, open_local, open_model, read_profile
+from ibisagent.tools.errors import InputError, MissingExtra
+from ibisagent.training.sft.config import Loss, read_plan, shipped
+from ibisagent.training.sft.run import train_sft
+from ibisagent.training.sft.run_folder import last_checkpoint
+from ibisagent.ui.cli.app import app
+
+STORIES = (
+    ("a.png", "Segment the liver.", positive(0.3, 0.4), UNDO, positive(0.6, 0.5), STOP),
+    ("b.png", "Segment the cyst.", positive(0.2, 0.8), negative(0.7, 0.1), STOP),
+    ("b.png", "Segment the spleen.", STOP),
+)
+TRAIN = """
+[train]
+learning_rate = {rate}
+lr_scheduler_type = "constant"
+max_steps = {steps}
+per_device_train_batch_size = {batch}
+logging_steps = 2
+save_steps = 2
+save_total_limit = 2
+seed = 3
+"""
+PACKED = 'pack = 4\nattention = "eager"\n'
+GUIDED = PACKED + "[loss]\nlooking = 0.2\nplacing = 0.3\n"
+LORA = """
+mistakes = "mask"
+freeze_vision = true
+[lora]
+r = 8
+lora_alpha = 32
+target_modules = '.*language_model.*\\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)'
+"""
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A folder of three runs, eight samples, on two pictures."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    scripted_local.draw(folder, "a.png", "b.png")
+    assert len(scripted_local.lessons(folder, *STORIES, truth=ellipse((80, 64), (40, 30), (20, 20)))) == 8
+    return folder
+
+
+def plan_of(tmp_path, base, settings=PACKED, rate=3e-3, steps=6, batch=2, name="plan.toml"):
+    text = f"base = {str(base)!r}\n{settings}{TRAIN.format(rate=rate, steps=steps, batch=batch)}"
+    (tmp_path / name).write_text(text)
+    return tmp_path / name
+
+
+def weights(folder):
+    return next(folder.glob("*.safetensors")).read_bytes()
+
+
+def log_of(out):
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def replies_of(folder, data, picture, request, replies):
+    """What the model in a folder says where its teacher would have said ``replies``."""
+    policy = open_local(folder, longest=48)
+    watched = Watched(
+        scripted_local.LocalPolicy(
+            scripted_local.Coached(policy.inputs, replies), policy.inputs, prompts=policy._prompts
+        )
+    )
+    build_graph(watched, "disk", LoopConfig()).invoke({"image": data / picture, "request": request})
+    return [each.text for each in policy.act_many(watched.seen)]
+
+
+# What is learned
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("base", "settings"), [(tiny_vlm.qwen25, GUIDED), (tiny_vlm.pointer, PACKED)], ids=["qwen", "pointer"]
+)
+def test_a_packed_training_learns_by_heart(base, settings, data, tmp_path):
+    out = tmp_path / "out"
+    path = plan_of(tmp_path, base(), settings, rate=5e-3, steps=180, batch=8)
+    plan = read_plan(path, ["train.save_steps=180", "loss.blur=1.5", "loss.coordinates=3.0"])
+    model = train_sft(plan, [data], out)
+    figures = log_of(out)
+    assert figures[-2]["nll"] < 0.1 * figures[0]["nll"]
+    assert figures[-2]["coordinate_nll"] < 1.5  # 1.3: what the blurred targets leave to it
+    for picture, request, *replies in STORIES:
+        assert replies_of(model, data, picture, request, replies) == replies
+    told = json.loads((out / "training.json").read_text())
+    assert (told["samples"], told["log"], len(told["data"])) == (8, figures, 64)
+    assert told["plan"]["train"]["max_steps"] == 180
+    assert (model / PROFILE).read_text() == (base() / PROFILE).read_text()
+    assert "guides" not in str(load_file(model / "model.safetensors").keys())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("base", [tiny_vlm.qwen25, tiny_vlm.qwen3], ids=["qwen2.5", "qwen3"])
+def test_adapters_learn_by_heart_and_leave_the_vision_tower_as_it_is(base, data, tmp_path):
+    out = tmp_path / "out"
+    (tmp_path / "words.toml").write_text(tiny_vlm.PROFILE.replace("square = 64\nlongest = 12\n", ""))
+    settings = 'prompts = "words.toml"\n' + LORA
+    plan = read_plan(plan_of(tmp_path, base(), settings, 1e-2, 80, 8), ["train.save_steps=80"])
+    model = train_sft(plan, [data], out)
+    figures = log_of(out)
+    assert figures[-2]["loss"] < 0.1 * figures[0]["loss"]
+    for picture, request, *replies in STORIES:
+        assert replies_of(model, data, picture, request, replies) == replies
+    names = load_file(model / "adapter_model.safetensors").keys()
+    assert len(names) == 2 * 7 * (2 if base is tiny_vlm.qwen25 else 3)
+    assert all("language_model" in name and "lora_" in name for name in names)
+    assert not list(model.glob("model*"))
+    before, after = (open_model(folder, dtype=torch.float32)[0].state_dict() for folder in (base(), model))
+    assert before.keys() == after.keys()
+    differing = [name for name, value in before.items() if not torch.equal(value, after[name])]
+    assert len(differing) == len(names) / 2
+    assert not [name for name in differing if "visual" in name]
+    assert get_policy(f"hf:{model}", local_only=True).name == f"hf:{model}"
+    assert read_profile(model) == read_profile(base()) | tomllib.loads((tmp_path / "words.toml").read_text())
+
+
+def test_an_adapter_whose_base_is_gone_or_wrong_is_refused_in_a_line(data, tmp_path):
+    base = tiny_vlm.altered(tiny_vlm.qwen25(), tmp_path / "base")
+    plan = read_plan(plan_of(tmp_path, base, LORA, steps=1))
+    model = train_sft(plan, [data], tmp_path / "out")
+    again = read_plan(plan_of(tmp_path, model, LORA, steps=1, name="again.toml"))
+    second = train_sft(again, [data], tmp_path / "again")
+    assert json.loads((second / "adapter_config.json").read_text())["base_model_name_or_path"] == str(model)
+    first, both = (open_local(folder).model.state_dict() for folder in (model, second))
+    assert sum(not torch.equal(value, both[name]) for name, value in first.items()) == 14
+    base.rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"model: got an adapter of '.*base', which is not here"):
+        open_local(second)
+
+
+# The same again
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [PACKED, LORA], ids=["packed", "adapters"])
+def test_the_same_seed_and_data_give_the_same_weights(settings, data, tmp_path):
+    plan = read_plan(plan_of(tmp_path, tiny_vlm.qwen25(), settings))
+    torch.rand(3)
+    first = train_sft(plan, [data], tmp_path / "first")
+    torch.rand(5)
+    second = train_sft(plan, [data], tmp_path / "second")
+    assert weights(first) == weights(second)
+    other = train_sft(read_plan(tmp_path / "plan.toml", ["train.seed=4"]), [data], tmp_path / "other")
+    assert weights(other) != weights(first)
+    told = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("first", "second")]
+    assert told[0]["data"] == told[1]["data"]
+
+
+def test_accumulated_steps_weigh_as_one_large_step(data, tmp_path):
+    path = plan_of(tmp_path, tiny_vlm.qwen25(), steps=1, batch=1, rate=1e-3)
+    sgd = [
+        'train.optim="sgd"',
+        "train.max_grad_norm=100.0",
+        "train.logging_steps=1",
+        "pack=1",
+    ]
+    losses = []
+    for batch, accumulated in ((8, 1), (1, 8)):
+        sizes = [f"train.per_device_train_batch_size={batch}", f"train.gradient_accumulation_steps={accumulated}"]
+        train_sft(read_plan(path, [*sgd, *sizes]), [data], tmp_path / f"out{batch}")
+        losses.append(log_of(tmp_path / f"out{batch}")[0])
+    assert losses[1]["loss"] == pytest.approx(losses[0]["loss"], rel=0.1)  # rows are of unequal length
+    assert losses[1]["grad_norm"] < 2 * losses[0]["grad_norm"]
+
+
+# Deaths
+
+
+class Watching(TrainerCallback):
+    """Keeps the step that a training begins at, and presses Ctrl-C at one."""
+
+    def __init__(self, begun, stop=None):
+        self.begun, self.stop = begun, stop
+
+    def on_train_begin(self, args, state, control, **more):
+        self.begun.append(state.global_step)
+
+    def on_step_end(self, args, state, control, **more):
+        if state.global_step == self.stop:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [PACKED, LORA], ids=["packed", "adapters"])
+def test_an_interrupted_training_goes_on_to_the_same_weights(settings, data, tmp_path):
+    plan, begun, out = read_plan(plan_of(tmp_path, tiny_vlm.qwen25(), settings)), [], tmp_path / "out"
+    unbroken = train_sft(plan, [data], tmp_path / "unbroken")
+    for stop in (1, 5):
+        with pytest.raises(KeyboardInterrupt):
+            train_sft(plan, [data], out, callbacks=[Watching(begun, stop)])
+    resumed = train_sft(plan, [data], out, callbacks=[Watching(begun)])
+    assert begun == [0, 0, 4]
+    assert weights(resumed) == weights(unbroken)
+
+
+def test_a_checkpoint_of_another_model_is_no_beginning(data, tmp_path):
+    plan, out = read_plan(plan_of(tmp_path, tiny_vlm.qwen25())), tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        train_sft(plan, [data], out, callbacks=[Watching([], 3)])
+    held = out / "checkpoints/checkpoint-2/model.safetensors"
+    save_file({f"other.{name}": value for name, value in load_file(held).items()}, held, {"format": "pt"})
+    with pytest.raises(RuntimeError, match="the checkpoint's weights are not the model's: "):
+        train_sft(plan, [data], out)
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(data, tmp_path):
+    plan = plan_of(tmp_path, tiny_vlm.qwen25(), steps=40)
+    unbroken = train_sft(read_plan(plan), [data], tmp_path / "unbroken")
+    out = tmp_path / "out"
+    command = ["train", "sft", "--config", str(plan), "--data", str(data), "--out", str(out)]
+    process = subprocess.Popen([sys.executable, "-m", "ibisagent.ui", *command], start_new_session=True)
+    while last_checkpoint(out / "checkpoints") is None or len(log_of(out)) < 3:
+        assert process.poll() is None
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (out / "training.json").exists()
+    last = last_checkpoint(out / "checkpoints")
+    torn = out / "checkpoints/checkpoint-99"  # a death while it was written
+    torn.mkdir()
+    (torn / "trainer_state.json").write_text('{"global_step"')
+    begun = []
+    resumed = train_sft(read_plan(plan), [data], out, callbacks=[Watching(begun)])
+    assert begun == [int(last.name.rpartition("-")[2])]
+    assert weights(resumed) == weights(unbroken)
+    timeless = [
+        [{k: v for k, v in line.items() if "train_" not in k} for line in log_of(each)]
+        for each in (out, tmp_path / "unbroken")
+    ]
+    assert timeless[0] == timeless[1]
+
+
+def test_a_finished_training_is_left_alone_and_others_are_refused(data, tmp_path):
+    path, out = plan_of(tmp_path, tiny_vlm.qwen25(), steps=2), tmp_path / "out"
+    model = train_sft(read_plan(path), [data], out)
+    before = (model / "model.safetensors").stat().st_mtime_ns
+    assert train_sft(read_plan(path), [data], out) == model
+    assert (model / "model.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(
+        InputError, match=r"out: got plan\.loss\.blur 0\.5 after None, plan\.train\.seed 4 after 3; give"
+    ):
+        train_sft(read_plan(path, ["train.seed=4", "loss.blur=0.5"]), [data], out)
+    with pytest.raises(InputError, match=r"out: got other data than before; give"):
+        train_sft(read_plan(path), [data, data], out)
+    words = tiny_vlm.PROFILE.replace("Look", "See")
+    (tmp_path / "words.toml").write_text(words)
+    with pytest.raises(InputError, match=r"out: got plan\.prompts 'words\.toml' after None, other words than before;"):
+        train_sft(read_plan(path, ["prompts='words.toml'"]), [data], out)
+    (out / "settings.json").write_text("{")
+    with pytest.raises(InputError, match=r"settings\.json: got settings that cannot be read"):
+        train_sft(read_plan(path), [data], out)
+
+
+# The command line
+
+
+def test_the_command_trains_what_the_policy_option_takes(data, tmp_path):
+    out = tmp_path / "out"
+    plan = plan_of(tmp_path, tiny_vlm.qwen3(), LORA)
+    command = ["train", "sft", "--config", str(plan), "--data", str(data), "--out", str(out), "--base"]
+    command += [str(tiny_vlm.qwen25()), "--set", "train.max_steps=2", "--set", "freeze_vision=false"]
+    ran = subprocess.run([sys.executable, "-m", "ibisagent.ui", *command], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout == f"wrote {out}/model; try it: --policy hf:{out}/model\n"
+    assert open_local(out / "model").model.config.model_type == "qwen2_5_vl"
+    told = json.loads((out / "training.json").read_text())
+    assert (told["base"], told["plan"]["train"]["max_steps"]) == (str(tiny_vlm.qwen25()), 2)
+
+
+def refused(*command):
+    error = CliRunner().invoke(app, ["train", "sft", *map(str, command)]).exception
+    assert isinstance(error, InputError)
+    assert "\n" not in str(error)
+    return str(error)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("train.max_stepz=3", "[train]: got 'max_stepz', no setting of SFTConfig; correct it"),
+        (
+            "loss.blurr=3",
+            "[loss]: got 'blurr', expected keys of coordinates, blur, refusals, looking, placing, drawing; correct it",
+        ),
+        ("train.learning_rate='high'", "[train]: got learning_rate='high', expected a number or true or false"),
+        ("train.lr_scheduler_type='steep'", "[train]: got settings that SFTConfig refuses ("),
+        ("train.output_dir='/'", "[train]: got 'output_dir', expected settings without it; leave it out"),
+        ("packs=3", "plan.toml: got 'packs', expected keys of attention, base, "),
+        ("pack='3'", "plan.toml: got pack='3', expected int; correct it"),
+        ("mistakes='keep'", "plan.toml: got mistakes='keep', expected 'mask' or 'correct'; choose one"),
+        ("lora.r=8", "plan.toml: got 'pack' with 'lora', expected one of them; leave the other out"),
+        ("fresh.layers=1", "plan.toml: expected either 'base' (a model) or 'fresh' (sizes of a new one); give one"),
+        ("base='nowhere'", "policy 'hf:nowhere': got no folder here and no hub id that can be had"),
+        ("train.max_steps", "--set train.max_steps: expected key=value or table.key=value with a value as in TOML"),
+        ("mistakes=mask", "--set mistakes=mask: expected key=value"),
+        ("base.x=1", "--set base.x=1: expected key=value"),
+        ("train.eval_strategy='steps'", "got settings that the trainer refuses ("),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_in_a_line(change, said, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    plan = plan_of(tmp_path, tiny_vlm.qwen25())
+    assert said in refused("--config", plan, "--data", data, "--out", tmp_path / "out", "--set", change)
+
+
+def test_what_is_not_there_is_told_in_a_line(data, tmp_path):
+    plan, out = plan_of(tmp_path, tiny_vlm.qwen25()), tmp_path / "out"
+    given = ["--data", data, "--out", out]
+    assert "ships: nano, nano-qwen, qwen2_5vl-7b" in refused("--config", "nono", *given)
+    assert f"{tmp_path}: got no .jsonl file" in refused("--config", plan, "--data", tmp_path, "--out", out)
+    (tmp_path / "file").touch()
+    assert "file: cannot be made (" in refused("--config", plan, "--data", data, "--out", tmp_path / "file")
+    assert "got 'pack' for a model without tokens for coordinates" in refused(
+        "--config", plan_of(tmp_path, stock(tmp_path)), *given
+    )
+
+
+def stock(tmp_path):
+    """A model whose tokenizer writes coordinates in digits, as the published ones do."""
+    folder = tiny_vlm.altered(tiny_vlm.qwen25(), tmp_path / "stock")
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text().replace('"0.5', '"0,5'))
+    return folder
+
+
+def test_without_the_extra_it_is_named(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "trl", None)
+    monkeypatch.delitem(sys.modules, "ibisagent.ui.cli.train", raising=False)
+    command = ["train", "sft", "--config", "nano", "--data", str(data), "--out", str(tmp_path / "out")]
+    error = CliRunner().invoke(app, command).exception
+    assert isinstance(error, MissingExtra)
+    assert str(error) == "trl is not installed; run in a clone of ibisagent: pip install '.[train]'"
+
+
+# What ships
+
+
+def test_the_paper_s_settings():
+    plan = read_plan("qwen2_5vl-7b")
+    train = plan.train
+    assert (plan.base, plan.mistakes, plan.pack, plan.max_pixels) == ("Qwen/Qwen2.5-VL-7B-Instruct", "mask", 0, 512**2)
+    assert (plan.freeze_vision, plan.lora["r"], plan.dtype, train["bf16"]) == (True, 8, "bfloat16", True)
+    assert train["per_device_train_batch_size"] * train["gradient_accumulation_steps"] == 256
+    assert (train["learning_rate"], train["num_train_epochs"], train["warmup_steps"]) == (1e-5, 10, 0.1)
+    assert train["lr_scheduler_type"] == "cosine"
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_training_that_ships_runs_on_a_tiny_model(name, data, tmp_path):
+    tiny = ["train.max_steps=1", "train.per_device_train_batch_size=2", "train.gradient_accumulation_steps=2"]
+    sizes = ["layers=1", "hidden=48", "heads=2", "kv_heads=1", "ff=48"]
+    sizes += {
+        "nano": ["readers=1", "widths=[8, 8, 8, 32]", "features=8", "maps=2"],
+        "nano-qwen": ["vision_layers=1", "vision_hidden=32", "vision_heads=2", "vision_ff=48"],
+    }.get(name, [])
+    made = name.startswith("nano")
+    plan = read_plan(name, [*tiny, *(f"fresh.{each}" for each in sizes if made)])
+    base = None if made else str(tiny_vlm.qwen25())
+    policy = open_local(train_sft(plan, [data], tmp_path / "out", base=base))
+    adapted = len(list((tmp_path / "out/model").glob("adapter_model.safetensors")))
+    assert adapted == (not made)
+    assert policy.inputs.square == (160 if made else 64)
+    size = policy.inputs.pictures.size["longest_edge"]
+    assert size == (160**2 if made else 512**2)
+
+
+def test_the_loss_of_the_nano_recipe_is_the_default():
+    assert Loss(**read_plan("nano").loss) == Loss()

@@ -1,0 +1,350 @@
+"""Samples for fine-tuning: as the loop shows them, with loss where it belongs, alone or packed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import ellipse
+from PIL import Image
+from support import scripted_local, tiny_vlm
+from support.fakes import STOP, UNDO, By, negative, positive
+from support.image_fixtures import RAS, nifti
+from torch.nn import functional
+
+from ibisagent.agent import Click, Completion, LoopConfig, build_graph
+from ibisagent.agent.policies.local import open_model
+from ibisagent.agent.policies.pointer import Drawn, PointerOutput
+from ibisagent.agent.policies.pointer.pointer_head import Drawing
+from ibisagent.agent.trajectory import Trajectory, trajectory
+from ibisagent.tools.errors import InputError
+from ibisagent.training.sft.collator import IGNORED, Collator, learned
+from ibisagent.training.sft.config import Plan
+from ibisagent.training.sft.samples import Samples
+from ibisagent.training.sft.trainer_factory import settings_of, trainer_of
+
+RUBBISH = "I would rather <|not|> say."
+POINT = "<think>Here.</think>\n<action>Positive Point ({}, {})</action>"
+WRONG, RIGHT, MORE = positive(0.2, 0.2), positive(0.6, 0.5), negative(0.7, 0.8)
+
+# name: replies, settings, what a person says afterwards and whether the policy waits, what the run is given
+STORIES = {
+    "undone": ([WRONG, UNDO, positive(0.3, 0.3), UNDO, RIGHT, RUBBISH, MORE, STOP], {}, [], {}),
+    "undone without notice": ([WRONG, UNDO, RIGHT, STOP], {"undo_notice": False}, [], {}),
+    "dropped": ([UNDO, RIGHT, RUBBISH, RUBBISH, STOP], {}, [], {"initial_mask": ellipse((80, 64), (60, 50), (9, 9))}),
+    "refined": ([MORE, STOP], {}, [], {"initial_mask": ellipse((80, 64), (40, 30), (20, 20))}),
+    "corrected": (
+        [WRONG, RIGHT, STOP, MORE, STOP],
+        {},
+        [("Backtrack", True), ("Backtrack", True), ("Redo", True), (negative(0.1, 0.1), False)],
+        {},
+    ),
+    "asked again": ([WRONG, STOP, MORE, UNDO, UNDO, STOP], {}, [("Segment the rest.", False)], {}),
+    "clicked before": ([MORE, STOP], {}, [], {"prompts": [Click(0.5, 0.5)]}),
+    "shrunk": ([POINT.format(9, 9), POINT.format(24, 20), STOP], {"picture_side": 48, "coordinates": "pixels"}, [], {}),
+    "volume": ([WRONG, RIGHT, STOP], {}, [], {"slice": "coronal:2", "window": "100,500"}),
+}
+
+
+@pytest.mark.parametrize(
+    "folder", [tiny_vlm.qwen25, tiny_vlm.qwen3, tiny_vlm.pointer], ids=["qwen2.5", "qwen3", "pointer"]
+)
+@pytest.mark.parametrize("context", ["stateless", "history"])
+@pytest.mark.parametrize("story", STORIES)
+def test_a_sample_is_what_the_model_was_given(story, context, folder, tmp_path):
+    replies, settings, said, given = STORIES[story]
+    if story == "volume":
+        volume = RAS.repeat(12, 0).repeat(8, 1).repeat(9, 2)
+        given = {"image": {"uri": str(nifti(tmp_path / "scan.nii.gz", volume=volume)), **given}}
+    else:
+        scripted_local.draw(tmp_path, "scan.png")
+        given = {"image": tmp_path / "scan.png", **given}
+    config = LoopConfig(context=context, **settings)
+    graph, result, shown = scripted_local.coached(folder(), replies, config, said, **given)
+    record = trajectory(graph, result, folder=tmp_path)
+    record = Trajectory.from_json(record.to_json())
+    inputs = scripted_local.inputs_of(folder())
+    samples = Samples([scripted_local.written(tmp_path, record)], scripted_local.prompts_of(folder()))
+    replied = [step.reply for step in record.steps if step.reply is not None]
+    assert len(shown) == len(replies)
+    shown = shown[len(shown) - len(replied) :]
+    read = [step.action is not None for step in record.steps if step.reply is not None]
+    assert read == ["would rather" not in reply for reply in replied]
+    assert [place.number for place in samples.places] == np.flatnonzero(read).tolist()
+    for index, number in enumerate(np.flatnonzero(read)):
+        sample = learned(samples[index], inputs)
+        ids, patches, grid = shown[number]
+        assert sample.ids[: sample.replied] == sample.encoded.ids == ids
+        assert sample.ids[sample.replied :] == inputs.reply_ids(replied[number])
+        assert np.array_equal(sample.encoded.patches, patches)
+        assert sample.encoded.grid.tolist() == grid
+
+
+# Where loss lies
+
+
+def taught(samples, inputs):
+    """What carries loss in each sample, as text."""
+    several = [learned(samples[index], inputs) for index in range(len(samples))]
+    for each in several:
+        assert {a for a, b in zip(each.labels, each.ids, strict=True) if a != b} == {IGNORED}
+        assert set(each.labels[: each.replied]) == {IGNORED}
+    return [inputs.tokenizer.decode([token for token in each.labels if token != IGNORED]) for each in several]
+
+
+@pytest.fixture
+def mistaken(tmp_path):
+    """A run with a click that was a mistake, a reply that cannot be read, an undo and a refusal; its file."""
+    scripted_local.draw(tmp_path, "scan.png")
+    said = [Completion(WRONG, model="mistake", label=RIGHT), *map(Completion, (UNDO, RUBBISH, STOP))]
+    policy = By(lambda observation: said[observation.step])
+    graph = build_graph(policy, "disk")
+    result = graph.invoke({"image": tmp_path / "scan.png", "request": "Segment it."})
+    assert result["stop"] == "target_absent"
+    return scripted_local.written(tmp_path, trajectory(graph, result, truth=np.zeros((80, 64), bool), folder=tmp_path))
+
+
+def test_the_action_of_a_mistake_carries_no_loss_but_its_thought_does(mistaken):
+    inputs = scripted_local.inputs_of(tiny_vlm.qwen25())
+    samples = Samples([mistaken], scripted_local.prompts_of(tiny_vlm.qwen25()), mistakes="mask")
+    thought, _, action = WRONG.partition("<action>")
+    assert "Positive" in action
+    assert taught(samples, inputs) == [f"{thought}<action>", f"{UNDO}<|im_end|>", f"{STOP}<|im_end|>"]
+
+
+def test_or_what_the_teacher_said_is_learned_in_its_place(mistaken):
+    inputs = scripted_local.inputs_of(tiny_vlm.qwen25())
+    samples = Samples([mistaken], scripted_local.prompts_of(tiny_vlm.qwen25()), mistakes="correct")
+    assert taught(samples, inputs) == [f"{said}<|im_end|>" for said in (RIGHT, UNDO, STOP)]
+
+
+MODES = ("correct", "mask")
+
+
+def test_a_labelled_reply_that_cannot_be_read_is_learned_corrected_alone(tmp_path):
+    scripted_local.draw(tmp_path, "scan.png")
+    said = [Completion(RUBBISH, label=RIGHT), Completion(STOP)]
+    graph = build_graph(By(lambda observation: said[observation.step]), "disk")
+    result = graph.invoke({"image": tmp_path / "scan.png", "request": "Segment it."})
+    file = scripted_local.written(tmp_path, trajectory(graph, result, folder=tmp_path))
+    prompts = scripted_local.prompts_of(tiny_vlm.qwen25())
+    replies = {mode: [sample.reply for sample in Samples([file], prompts, mistakes=mode)] for mode in MODES}
+    assert replies == {"correct": [RIGHT, STOP], "mask": [STOP]}
+
+
+def test_control_tokens_in_a_reply_are_plain_words(tmp_path):
+    scripted_local.draw(tmp_path, "scan.png")
+    reply = RIGHT.replace("Here.", "<|image_pad|><|im_end|>")
+    inputs = scripted_local.inputs_of(tiny_vlm.qwen25())
+    sample = learned(scripted_local.lessons(tmp_path, ("scan.png", "Segment it.", reply, STOP))[0], inputs)
+    assert inputs.image_id not in sample.labels
+    assert sample.labels.count(inputs.tokenizer.eos_token_id) == 1
+
+
+# What is refused
+
+
+def test_files_that_hold_no_samples_are_refused_in_a_line(tmp_path):
+    scripted_local.draw(tmp_path, "scan.png")
+    prompts = scripted_local.prompts_of(tiny_vlm.qwen25())
+    file = tmp_path / "t.jsonl"
+    graph = build_graph(By(lambda _: STOP), "disk")
+    record = trajectory(graph, graph.invoke({"image": tmp_path / "scan.png", "request": "Segment."}), folder=tmp_path)
+    for text, said in [
+        ("", "got no state in 1 trajectory files"),
+        ("{", "not a readable trajectory file"),
+        ('{"version": 9, "steps": []}', "t.jsonl: trajectory version 9"),
+    ]:
+        file.write_text(text)
+        with pytest.raises(InputError, match=said):
+            Samples([file], prompts)
+    scripted_local.written(tmp_path, replace(record, image=record.image | {"uri": None})).rename(file)
+    with pytest.raises(InputError, match=r"t\.jsonl: got a run on an image without a file"):
+        Samples([file], prompts)
+    scripted_local.written(tmp_path, record).rename(file)
+    (tmp_path / "scan.png").unlink()
+    with pytest.raises(InputError, match=r"scan\.png: got no such image for t\.jsonl"):
+        Samples([file], prompts)
+
+
+def test_runs_that_show_all_turns_are_not_packed(tmp_path):
+    scripted_local.draw(tmp_path, "scan.png")
+    config = LoopConfig(context="history")
+    graph, result, _ = scripted_local.coached(tiny_vlm.qwen25(), [RIGHT, STOP], config, image=tmp_path / "scan.png")
+    file = scripted_local.written(tmp_path, trajectory(graph, result, folder=tmp_path))
+    samples = Samples([file], scripted_local.prompts_of(tiny_vlm.qwen25()))
+    assert samples.groups(1) == [[0], [1]]
+    with pytest.raises(InputError, match="'history' with 'pack'"):
+        samples.groups(2)
+
+
+# Packed rows
+
+
+class Bench:
+    """A tiny model, and two pictures with several requests each, of which four samples share a picture."""
+
+    def __init__(self, tmp_path, folder):
+        scripted_local.draw(tmp_path, "a.png", "b.png")
+        stories = [
+            ("a.png", "Segment it.", RIGHT, STOP),
+            ("a.png", "Segment the very large liver, please.", WRONG, UNDO, RIGHT, STOP),
+            ("b.png", "Segment it.", RIGHT, MORE, STOP),
+            ("a.png", "Segment nothing.", STOP),
+        ]
+        self.samples = scripted_local.lessons(
+            tmp_path, *stories, model=folder, truth=ellipse((80, 64), (40, 30), (20, 20))
+        )
+        self.model, self.inputs = open_model(folder, square=64, dtype=torch.float32)
+        self.out = tmp_path / "out"
+
+    def trainer(self, pack):
+        loss = {"coordinates": 1.0, "blur": 0.0, "drawing": 0.0}
+        plan = Plan(pack=pack, loss=loss)
+        return trainer_of(plan, self.model, self.inputs, self.samples, settings_of(plan, self.out))
+
+    def alone(self, index):
+        """Each learned token's negative log-likelihood in a sample by itself, by transformers alone."""
+        batch = Collator(self.samples, self.inputs, [[index]])([{"group": 0}])
+        labels = batch.pop("labels")[0, 1:]
+        with torch.no_grad():
+            logits = self.model(**batch).logits[0, :-1]
+        return functional.cross_entropy(logits[labels != IGNORED], labels[labels != IGNORED], reduction="none")
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path, tiny_vlm.qwen25())
+
+
+def test_samples_of_one_picture_share_a_row(bench):
+    assert sorted(map(sorted, bench.samples.groups(4))) == [[0, 2, 4, 9], [1, 5], [3], [6], [7, 8]]
+    assert sorted(map(len, bench.samples.groups(3))) == [1, 1, 1, 2, 2, 3]
+    assert bench.samples.groups(3) == bench.samples.groups(3)
+
+
+@pytest.mark.parametrize("folder", [tiny_vlm.qwen25, tiny_vlm.pointer], ids=["qwen", "pointer"])
+def test_a_packed_row_has_the_loss_of_its_samples_alone(folder, tmp_path):
+    bench = Bench(tmp_path, folder())
+    trainer = bench.trainer(pack=5)
+    groups = bench.samples.groups(5)
+    assert max(map(len, groups)) > 2
+    for number, group in enumerate(groups):
+        batch = trainer.data_collator([{"group": number}])
+        with torch.no_grad():
+            loss = trainer.compute_loss(bench.model, batch)
+        expected = torch.cat([bench.alone(index) for index in group]).mean()
+        torch.testing.assert_close(loss, expected, atol=1e-5, rtol=0)
+    batch = trainer.data_collator([{"group": number} for number in range(len(groups))])
+    with torch.no_grad():
+        loss = trainer.compute_loss(bench.model, batch)
+    expected = torch.cat([bench.alone(index) for index in range(len(bench.samples))]).mean()
+    torch.testing.assert_close(loss, expected, atol=1e-5, rtol=0)
+
+
+def test_a_packed_row_has_the_positions_of_its_samples_alone(bench):
+    groups = bench.samples.groups(5)
+    batch = bench.trainer(pack=5).data_collator([{"group": number} for number in range(len(groups))])
+    for row, group in enumerate(groups):
+        for number, index in enumerate(group, 1):
+            own = (batch["segments"][row] == 0) | (batch["segments"][row] == number)
+            each = learned(bench.samples[index], bench.inputs)
+            assert batch["input_ids"][row, own].tolist() == each.ids
+            kept = [label for label in each.labels if label != IGNORED]
+            labels = batch["labels"][row, batch["segments"][row] == number]
+            assert labels[labels != IGNORED].tolist() == kept
+            ids = torch.tensor([each.ids])
+            kinds, grid = (ids == bench.inputs.image_id).int(), torch.from_numpy(each.encoded.grid)
+            expected = bench.model.model.get_rope_index(ids, kinds, image_grid_thw=grid)[0][:, 0]
+            assert torch.equal(batch["position_ids"][:, row, own], expected)
+
+
+def test_a_reply_is_guided_to_the_picture_tokens_on_what_is_missed(bench):
+    groups = bench.samples.groups(5)
+    batch = bench.trainer(pack=5).data_collator([{"group": 0}])
+    sample = bench.samples[groups[0][0]]
+    missed = Image.fromarray(sample.missed.astype(np.float32)).resize((4, 4), Image.Resampling.BOX)
+    share = np.asarray(missed, np.float32).ravel()
+    assert torch.allclose(batch["regions"][0], torch.from_numpy(share / share.sum()))
+    replied = (batch["segments"][0] == 1) & (batch["labels"][0] != IGNORED)
+    assert set(batch["pointed"][0, replied].tolist()) == {0}
+
+
+def test_refusals_weigh_as_the_plan_says(tmp_path):
+    scripted_local.draw(tmp_path, "a.png")
+    samples = scripted_local.lessons(tmp_path, ("a.png", "Segment it.", STOP), truth=np.zeros((80, 64), bool))
+    model, inputs = open_model(tiny_vlm.qwen25(), square=64, dtype=torch.float32)
+    assert [sample.refuses for sample in samples] == [True]
+
+    def loss(weight):
+        plan = Plan(pack=1, loss={"refusals": weight})
+        trainer = trainer_of(plan, model, inputs, samples, settings_of(plan, tmp_path / "out"))
+        with torch.no_grad():
+            return trainer.compute_loss(model, trainer.data_collator([{"group": 0}]))
+
+    torch.testing.assert_close(loss(0.25), loss(1.0) / 4)
+
+
+def test_a_stop_or_a_click_is_no_refusal(bench):
+    assert not any(sample.refuses for sample in bench.samples)
+
+
+def test_a_pointer_learns_to_draw_target_and_mask(tmp_path):
+    """A drawing that is the truth costs next to nothing, and the collator gives it target and mask the right way up."""
+    bench = Bench(tmp_path, tiny_vlm.pointer())
+    plan = Plan(pack=5, loss={"drawing": 1.0})
+    trainer = trainer_of(plan, bench.model, bench.inputs, bench.samples, settings_of(plan, bench.out))
+    group = bench.samples.groups(5)[0]
+    batch = trainer.data_collator([{"group": 0}])
+    for index, (truth, mask) in zip(group, batch["masks"], strict=True):
+        for whole, part in ((bench.samples[index].truth, truth), (bench.samples[index].mask, mask)):
+            small = np.asarray(Image.fromarray(whole.astype(np.float32)).resize((16, 16), Image.Resampling.BOX))
+            assert np.array_equal(part.numpy(), small)
+    targets, masks = batch["masks"].unbind(dim=1)
+
+    def cost(target, mask):
+        drawing = Drawing(target * 40 - 20, mask * 40 - 20, None, None)
+        return trainer._beside(None, PointerOutput(drawn=Drawn(drawing, None, None)), batch, None, None)
+
+    sharp = batch["masks"] > 0.5
+    batch["masks"] = sharp.float()
+    targets, masks = batch["masks"].unbind(dim=1)
+    assert cost(targets, masks) < 0.01
+    assert cost(masks, targets) > 1
+
+
+# Pictures
+
+
+@pytest.mark.parametrize("pack", [0, 5])
+def test_each_sample_s_own_picture_reaches_its_loss_and_no_other(pack, bench):
+    trainer = bench.trainer(pack)
+    groups = bench.samples.groups(max(pack, 1))
+    batch = trainer.data_collator([{"group": number} for number in range(len(groups))])
+    patches = len(batch["pixel_values"]) // len(groups)
+
+    def losses(shown):
+        only = []
+        for row in range(len(groups)):
+            labels = torch.full_like(batch["labels"], IGNORED)
+            labels[row] = batch["labels"][row]
+            with torch.no_grad():
+                given = dict(batch) | {"labels": labels, "pixel_values": shown}
+                only.append(trainer.compute_loss(bench.model, given).item())
+        return np.array(only)
+
+    before = losses(batch["pixel_values"])
+    for row in range(len(groups)):
+        changed = batch["pixel_values"].clone()
+        changed[row * patches : (row + 1) * patches] *= -1
+        assert (np.abs(losses(changed) - before) > 1e-4).tolist() == [other == row for other in range(len(groups))]
+
+
+@pytest.mark.parametrize("pack", [0, 5])
+def test_pictures_that_do_not_fit_the_tokens_raise(pack, bench):
+    trainer = bench.trainer(pack)
+    batch = trainer.data_collator([{"group": 0}, {"group": 1}])
+    half = len(batch["pixel_values"]) // 2
+    short = batch | {"pixel_values": batch["pixel_values"][:half], "image_grid_thw": batch["image_grid_thw"][:1]}
+    with pytest.raises(ValueError, match="mage features and image tokens do not match"):
+        trainer.compute_loss(bench.model, short)

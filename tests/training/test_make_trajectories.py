@@ -1,0 +1,294 @@
+"""Making trajectories on real processes: the same files however they are made, killed and taken up."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import ellipse
+from PIL import Image
+from typer.testing import CliRunner
+
+from ibisagent.agent.actions import Backtrack, Terminate
+from ibisagent.agent.policies import Completion, SyncPolicy
+from ibisagent.agent.replay import replay
+from ibisagent.agent.reply_parser import parse_reply
+from ibisagent.agent.trajectory import Trajectory, read_trajectories
+from ibisagent.tools.clicks import pixel_of
+from ibisagent.tools.datasets import read_dataset
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.imaging.open_image import open_image
+from ibisagent.tools.masks.measure import iou
+from ibisagent.tools.masks.rle import decode
+from ibisagent.training.experts.expert import Lesson
+from ibisagent.training.experts.noisy_expert import Mistakes
+from ibisagent.training.trajectories import Filters, Starts, make_trajectories
+from ibisagent.training.trajectories.filtering import fault_of
+from ibisagent.ui.cli.app import app
+
+SETTINGS = {"segmenter": "geodesic", "mistakes": Mistakes.of(0.5), "starts": Starts(0.2, 0.2), "filters": Filters(0.0)}
+OWN = "Where would you cut?"
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Six pictures of a liver and a spleen, a polyp that is absent, a request of its own, and a missing mask."""
+    folder = tmp_path_factory.mktemp("data")
+    for name in ("images", "masks"):
+        (folder / name).mkdir()
+    rng = np.random.default_rng(0)
+    lines = ["id,image,mask,target,request,present"]
+    for number in range(6):
+        shapes = {
+            "liver": ellipse((64, 64), (20 + number, 20), (12, 11)),
+            "spleen": ellipse((64, 64), (40, 48 - number), (9, 8)),
+        }
+        pixels = 70 + 60 * shapes["liver"] + 110 * shapes["spleen"] + rng.normal(0, 6, (64, 64))
+        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / f"images/{number}.png")
+        for target, mask in shapes.items():
+            Image.fromarray(mask).save(folder / f"masks/{number}-{target}.png")
+            request = OWN if (number, target) == (2, "spleen") else ""
+            lines.append(f"{number}-{target},images/{number}.png,masks/{number}-{target}.png,{target},{request},1")
+        lines.append(f"{number}-polyp,images/{number}.png,,polyp,,0")
+    lines.append("missing,images/0.png,masks/missing.png,liver,,1")
+    (folder / "manifest.csv").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unbroken(dataset, tmp_path_factory):
+    out = tmp_path_factory.mktemp("made") / "out"
+    summary = make_trajectories(read_dataset(dataset), out, workers=1, **SETTINGS)
+    assert (summary["kept"] + summary["dropped"], summary["broken"]) == (18, 1)
+    return out
+
+
+def records(out):
+    return [record for path in sorted(out.glob("trajectories-*.jsonl")) for record in read_trajectories(path)]
+
+
+def timeless(value):
+    if isinstance(value, dict):
+        return {key: timeless(item) for key, item in value.items() if key != "seconds"}
+    return [timeless(item) for item in value] if isinstance(value, list) else value
+
+
+def written(out):
+    """Every file, less the seconds in the records."""
+    files = {path.name: path.read_text() for path in sorted(out.iterdir())}
+    lines = {name: [json.loads(line) for line in text.splitlines()] for name, text in files.items() if "jsonl" in name}
+    return {name: timeless(lines.get(name, text)) for name, text in files.items()}
+
+
+def test_a_folder_holds_sound_records_in_the_order_of_the_cases(dataset, unbroken):
+    made = records(unbroken)
+    cases = {case.id: case for case in read_dataset(dataset)}
+    with (unbroken / "left-out.csv").open(newline="") as file:
+        left_out = {row["id"]: (row["status"], row["reason"]) for row in csv.DictReader(file)}
+    status, reason = left_out["missing"]
+    assert status == "broken"
+    assert "masks/missing.png: got a path with no file" in reason
+    kept = [case for id, case in cases.items() if id not in left_out]
+    assert len(made) == len(kept) >= 15
+    for case, record in zip(kept, made, strict=True):
+        truth = case.truth(case.open())
+        assert (unbroken / record.image["uri"]).resolve() == case.image
+        assert (decode(record.truth) == truth).all()
+        assert record.policy == "learner"
+        for step in record.steps:
+            for text in filter(None, (step.reply, step.completion["label"])):
+                assert parse_reply(text, strict=True).error is None
+    assert replay(made[0], "geodesic", open_image(unbroken / made[0].image["uri"])).differences == ()
+
+
+def test_the_runs_show_every_kind_of_lesson(unbroken):
+    made = records(unbroken)
+    steps = [step for record in made for step in record.steps]
+    assert {step.action["type"] for step in steps} == {"point", "backtrack", "terminate"}
+    assert {record.stop for record in made} >= {"terminated", "target_absent"}
+    assert {step.reverts == 0 for step in steps if step.reverts is not None} == {True, False}
+    assert {step.completion["model"] for step in steps} == {"teacher", "mistake"}
+    assert any(step.undone for step in steps)
+    fits = [iou(decode(record.start), decode(record.truth)) for record in made if record.refined]
+    assert (min(fits) < 0.1, max(fits) > 0.3) == (True, True)
+
+
+def test_requests_are_worded_anew_but_for_those_of_the_data_set(dataset, unbroken, tmp_path):
+    asked = [record.request for record in records(unbroken)]
+    assert OWN in asked
+    assert len({request for request in asked if request != OWN}) > 8
+    plain = {"segmenter": "disk", "filters": Filters(0.0), "reword": False, "workers": 1}
+    make_trajectories(read_dataset(dataset)[:3], tmp_path, **plain)
+    assert [record.request for record in records(tmp_path)] == [
+        *("Segment the liver.", "Segment the polyp.", "Segment the spleen.")
+    ]
+
+
+def test_the_number_of_processes_does_not_matter(dataset, unbroken, tmp_path):
+    told, out = [], tmp_path / "out"
+    make_trajectories(read_dataset(dataset), out, workers=2, on_row=lambda *row: told.append(row[1:]), **SETTINGS)
+    assert written(out) == written(unbroken)
+    assert told == [(done, 19) for done in range(1, 20)]
+
+
+SCRIPT = """
+import sys, time
+from ibisagent.tools import journal
+from ibisagent.tools.datasets import read_dataset
+from ibisagent.training.experts.noisy_expert import Mistakes
+from ibisagent.training.trajectories import Filters, Starts, make_trajectories
+
+append = journal.append
+
+
+def slowly(path, rows):  # so that the run lasts until it is killed
+    append(path, rows)
+    time.sleep(0.2)
+
+
+journal.append = slowly
+if __name__ == "__main__":
+    settings = {"segmenter": "geodesic", "mistakes": Mistakes.of(0.5), "starts": Starts(0.2, 0.2)}
+    make_trajectories(read_dataset(sys.argv[1]), sys.argv[2], workers=1, filters=Filters(0.0), **settings)
+"""
+
+
+def test_a_killed_run_goes_on_where_it_was(dataset, unbroken, tmp_path):
+    script, out = tmp_path / "script.py", tmp_path / "out"
+    script.write_text(SCRIPT)
+    process = subprocess.Popen([sys.executable, script, dataset, out], start_new_session=True)
+    rows = out / ".rows.jsonl"
+    while not rows.exists() or rows.read_bytes().count(b"\n") < 4:
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not list(out.glob("trajectories-*"))
+    finished = rows.read_bytes().count(b"\n")
+    with rows.open("a") as file:
+        file.write('{"id":"5-polyp","status"')
+    told = []
+    make_trajectories(read_dataset(dataset), out, workers=1, on_row=lambda row, *_: told.append(row["id"]), **SETTINGS)
+    assert written(out) == written(unbroken)
+    assert 4 <= finished < 19
+    assert finished + len(told) in (19, 20)  # the broken case gets another try
+
+
+def test_a_finished_folder_is_left_alone_and_other_settings_are_refused(dataset, unbroken):
+    before = {path: path.stat().st_mtime_ns for path in unbroken.glob("*.jsonl")}
+    told = []
+    again = make_trajectories(read_dataset(dataset), unbroken, on_row=lambda *row: told.append(row), **SETTINGS)
+    assert (told, again["broken"]) == ([], 1)
+    assert {path: path.stat().st_mtime_ns for path in unbroken.glob("*.jsonl")} == before
+    with pytest.raises(InputError, match=r"got lesson\.depth 1\.0 after 0\.85; .* choose another --out"):
+        make_trajectories(read_dataset(dataset), unbroken, lesson=Lesson(depth=1.0), **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"workers": 0}, "got 0 workers"),
+        ({"segmenter": "nothing"}, "segmenter 'nothing': expected one of"),
+        ({"max_steps": 0}, "max_steps=0"),
+        ({"policy": "person"}, "expected one that acts alone"),
+        ({"policy": "nobody"}, "policy 'nobody': expected one of"),
+        ({"policy": "centre", "mistakes": Mistakes.of(0.1)}, "got mistakes and a policy"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_before_anything_is_written(dataset, tmp_path, settings, said):
+    with pytest.raises(InputError, match=said):
+        make_trajectories(read_dataset(dataset), tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_more_starts_than_runs_are_refused():
+    with pytest.raises(InputError, match="sum to 1 at most"):
+        Starts(0.7, 0.7)
+
+
+def test_runs_that_teach_nothing_are_dropped(unbroken):
+    good = next(record for record in records(unbroken) if record.stop == "terminated" and len(record.steps) > 2)
+    absent = next(record for record in records(unbroken) if record.stop == "target_absent")
+    poor = Trajectory.from_json(good.to_json() | {"mask": good.start, "stop": "max_steps"})
+    faults = [
+        fault_of(good, Filters()),
+        fault_of(absent, Filters()),
+        fault_of(poor, Filters(dice=0.9)),
+        fault_of(good, Filters(length=2)),
+        fault_of(good, Filters(gain=1.0)),
+        fault_of(Trajectory.from_json(absent.to_json() | {"stop": "max_steps"}), Filters()),
+        fault_of(Trajectory.from_json(good.to_json() | {"stop": "segmenter_error", "error": "no memory"}), Filters()),
+    ]
+    assert faults[:2] == [None, None]
+    assert [fault.split()[0] for fault in faults[2:]] == ["final", str(len(good.steps)), "a", "the", "ended"]
+    assert faults[6] == "ended by segmenter_error: no memory"
+
+
+class Stubborn(SyncPolicy):
+    """Clicks on one place, says nothing that can be read, clicks there again, then stops."""
+
+    name = "stubborn"
+
+    def act(self, observation):
+        click = "<think>Here.</think>\n<action>Positive Point (0.0100, 0.0100)</action>"
+        stop = "<think>Done.</think>\n<action>Terminate</action>\n<answer>Done.</answer>"
+        return Completion((click, "I wonder.", click.replace("0.0100)", "0.9900)"), stop)[observation.step], model="my")
+
+
+def test_a_policy_s_own_runs_are_labelled_by_the_teacher_at_every_reply(dataset, tmp_path):
+    cases = read_dataset(dataset)[:6]
+    settings = {"segmenter": "geodesic", "policy": Stubborn(), "workers": 1, "reword": False}
+    assert make_trajectories(cases, tmp_path, **settings) == {
+        **{"kept": 6, "dropped": 0, "broken": 0},
+        "replies": {"my": 24},
+    }
+    for case, record in zip(cases, records(tmp_path), strict=True):
+        assert (record.policy, record.stop, len(record.steps)) == ("stubborn", "terminated", 4)
+        truth, met = case.truth(case.open()), decode(record.start)
+        assert [step.action and step.action["type"] for step in record.steps] == ["point", None, "point", "terminate"]
+        right = [parse_reply(step.completion["label"], strict=True).action for step in record.steps]
+        if case.present:
+            assert truth[pixel_of(right[0], truth.shape)]
+        else:
+            assert (right[0], met.any()) == (Terminate(), False)
+        assert right[1:] == [Backtrack()] * 3
+    assert json.loads((tmp_path / "settings.json").read_text())["policy"] == "stubborn"
+    with pytest.raises(InputError, match=r"got policy 'random' after 'stubborn'; .* choose another --out"):
+        make_trajectories(cases, tmp_path, **settings | {"policy": "random"})
+
+
+def test_a_policy_s_runs_are_left_out_only_when_a_tool_failed_unless_asked_otherwise(dataset, unbroken, tmp_path):
+    settings = {"segmenter": "disk", "policy": "oracle", "max_steps": 1, "workers": 1, "filters": Filters(dice=0.9)}
+    made = make_trajectories(read_dataset(dataset)[:3], tmp_path, **settings)
+    assert made == {"kept": 1, "dropped": 2, "broken": 0, "replies": {"oracle": 1}}
+    record = records(unbroken)[0]
+    for stop in ("loop", "stalled", "parse_failures", "policy_error"):
+        fault = fault_of(Trajectory.from_json(record.to_json() | {"stop": stop, "error": None}), Filters(dice=None))
+        assert fault == ("ended by policy_error" if stop == "policy_error" else None)
+
+
+def test_the_command_lets_a_policy_drive_and_refuses_mistakes_beside_it(dataset, tmp_path):
+    options = [str(dataset), "--out", str(tmp_path), "--policy", "random", "--segmenter", "disk", "--workers", "1"]
+    made = CliRunner().invoke(app, ["trajectories", "make", *options, "--limit", "3"], catch_exceptions=False)
+    assert re.match(r"3 cases: 3 kept, 0 dropped, 0 broken; replies: \d+ by random$", made.stdout.splitlines()[0])
+    with pytest.raises(InputError, match="got mistakes and a policy, expected one of them"):
+        CliRunner().invoke(app, ["trajectories", "make", *options, "--mistakes", "0.2"], catch_exceptions=False)
+
+
+def test_the_command_makes_what_stats_and_show_read(dataset, tmp_path):
+    out, run = tmp_path / "out", CliRunner()
+    options = ["--segmenter", "geodesic", "--workers", "1", "--limit", "4", "--style", "full", "--snap", "0"]
+    made = run.invoke(app, ["trajectories", "make", str(dataset), "--out", str(out), *options], catch_exceptions=False)
+    assert made.stdout.startswith("4 cases: 4 kept, 0 dropped, 0 broken; replies: ")
+    stats = run.invoke(app, ["trajectories", "stats", str(out)], catch_exceptions=False)
+    assert [line.split()[:2] for line in stats.stdout.splitlines() if "all" in line] == [["all", "4"]]
+    command = ["trajectories", "show", str(out), "--out", str(tmp_path / "sheets")]
+    shown = run.invoke(app, command, catch_exceptions=False)
+    assert (shown.exit_code, len(list((tmp_path / "sheets").glob("*.png")))) == (0, 4)
+    assert any(len(step.thought) > 80 for record in records(out) for step in record.steps)

@@ -1,0 +1,139 @@
+"""Sessions: handles that nobody can guess, bounded in number and age, never another's."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.mcp_servers import call, http_server, over_http, over_stdio, refused, resource, run
+
+from ibisagent.tools.errors import InputError
+from ibisagent.ui.mcp.limits import Limits
+from ibisagent.ui.mcp.sessions import Session, Sessions
+
+URI = "ibisagent://session/{}/mask.png"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("root")
+    Image.fromarray(np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)).save(folder / "scan.png")
+    return folder
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def held(sessions, owner=None):
+    session = Session(graph=None, image=None)
+    sessions.keep(session, owner)
+    return session
+
+
+def test_handles_are_long_and_never_the_same():
+    handles = {Session(graph=None, image=None).handle for _ in range(1000)}
+    assert len(handles) == 1000
+    assert min(map(len, handles)) >= 32
+
+
+def test_the_least_recently_used_session_ends_first():
+    sessions = Sessions(Limits(sessions=2))
+    first, second = held(sessions), held(sessions)
+    sessions.get(first.handle, None)
+    third = held(sessions)
+    assert len(sessions) == 2
+    assert [sessions.find(each.handle, None) for each in (first, second, third)] == [first, None, third]
+
+
+def test_a_session_ends_with_age_unless_it_is_used():
+    clock = Clock()
+    sessions = Sessions(Limits(seconds=60), clock)
+    used, left = held(sessions), held(sessions)
+    clock.now = 50
+    sessions.get(used.handle, None)
+    clock.now = 100
+    assert sessions.get(used.handle, None) is used
+    with pytest.raises(InputError, match="ended"):
+        sessions.get(left.handle, None)
+    assert len(sessions) == 1
+
+
+def test_another_owner_s_session_is_refused_like_one_that_never_was():
+    sessions = Sessions(Limits())
+    mine = held(sessions, "me")
+    said = []
+    for handle, owner in ((mine.handle, "you"), (mine.handle, None), ("never", "me"), ("", "me")):
+        with pytest.raises(InputError) as refusal:
+            sessions.get(handle, owner)
+        said.append(str(refusal.value))
+    assert len(set(said)) == 1
+    assert sessions.get(mine.handle, "me") is mine
+
+
+def test_a_name_on_disk_does_not_give_the_handle_away():
+    session = Session(graph=None, image=None)
+    assert not any(session.handle[at : at + 5] in session.folder for at in range(len(session.handle) - 4))
+
+
+async def refusals(client, handle):
+    """The words of every tool and resource about a handle that is not the client's."""
+    said = [
+        await refused(client, "refine", session=handle, undo=True),
+        await refused(client, "measure", session=handle),
+        await refused(client, "export", session=handle, formats=["png"]),
+        await refused(client, "segment", image="scan.png", request="x", mask=handle),
+    ]
+    try:
+        await resource(client, URI.format(handle))
+    except Exception as error:
+        said.append(str(error))
+    return said
+
+
+def test_over_http_a_handle_opens_its_owner_s_session_alone(root):
+    async def ask(url):
+        async with (
+            over_http(url, {"Authorization": "Bearer a"}) as mine,
+            over_http(url, {"Authorization": "Bearer b"}) as yours,
+            over_http(url) as nobody,
+        ):
+            _, told = await call(mine, "segment", image="scan.png", request="x")
+            listed = (await yours.list_resources()).resources
+            wrong = await refusals(yours, told["session"]) + await refusals(nobody, told["session"])
+            guessed = await refusals(mine, told["session"][:-1] + ("A" if told["session"][-1] != "A" else "B"))
+        async with over_http(url, {"Authorization": "Bearer a"}) as later:
+            return listed, wrong + guessed, await call(later, "measure", session=told["session"])
+
+    with http_server("--policy", "centre", "--root", root) as url:
+        listed, said, (_, measured) = run(ask, url)
+    assert listed == []
+    assert len(said) == 15
+    assert all("opens none of yours" in words or "no file" in words for words in said)
+    assert measured["found"]
+
+
+@pytest.mark.slow
+def test_over_stdio_each_client_has_a_server_of_its_own(root):
+    async def ask():
+        options = ("--policy", "centre", "--root", root)
+        async with over_stdio(*options) as mine:
+            _, told = await call(mine, "segment", image="scan.png", request="x")
+            async with over_stdio(*options) as yours:
+                return await refusals(yours, told["session"])
+
+    said = run(ask)
+    assert len(said) == 5
+    assert all("opens none of yours" in words or "no file" in words for words in said)
+
+
+def test_the_oldest_session_ends_for_a_new_one_over_the_wire(root):
+    async def ask():
+        async with over_stdio("--policy", "centre", "--root", root, "--sessions", 2) as client:
+            told = [(await call(client, "segment", image="scan.png", request="x"))[1]["session"] for _ in range(3)]
+            return await refused(client, "measure", session=told[0]), await call(client, "measure", session=told[2])
+
+    words, _ = run(ask)
+    assert "ended" in words

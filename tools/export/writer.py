@@ -1,0 +1,58 @@
+"""The one way out: the format by the file's extension, the file whole or not at all."""
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.export.provenance import About
+from ibisagent.tools.files import VOLUME_ENDINGS, atomic, label, local_path, require_writable_folder
+from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.masks.conversion import as_mask
+
+__all__ = ["ENDINGS", "ending_of", "require_savable", "save_mask"]
+
+_ROOMS = {".png": "flat", ".json": "flat", ".nii": "nifti", ".nii.gz": "nifti", ".nrrd": "nrrd", ".dcm": "dicom_seg"}
+ENDINGS = tuple(_ROOMS)
+"""What a mask's file may end with, which says its format."""
+
+
+def save_mask(path: str | os.PathLike[str], mask: Any, image: MedicalImage, about: About | None = None) -> None:
+    """Write a mask of ``image``, (H, W) bool or any other form that `as_mask` takes, by extension, whole or not at all.
+
+    ``.png``: 0 and 255, the displayed picture. ``.json``: its COCO run lengths. ``.nii``, ``.nii.gz``, ``.nrrd``: uint8
+    on the whole source volume in its own place, 0 elsewhere, for an image with a place. ``.dcm``: a DICOM segmentation
+    that refers to the source's instances, for a DICOM image; it warns when ``about.target`` has no code. Anything
+    else, an unwritable folder or another shape is an `InputError` before anything is written.
+    """
+    target, room = _room(path, image)
+    whole = as_mask(mask, shape=image.shape, name=label(target))
+    with atomic(target) as temporary:
+        room.write(temporary, whole, image, about or About())
+
+
+def require_savable(path: str | os.PathLike[str], image: MedicalImage) -> tuple[Path, str]:
+    """Refuse with `InputError` what `save_mask` would refuse, before there is a mask; give the path and its ending."""
+    target, _ = _room(path, image)
+    return target, ending_of(target)
+
+
+def _room(path: str | os.PathLike[str], image: MedicalImage) -> tuple[Path, Any]:
+    """Give the path and the module that writes it, after that has found nothing against the image."""
+    target = local_path(path)
+    ending = ending_of(target)
+    if ending not in _ROOMS:
+        *most, last = _ROOMS
+        raise InputError(f"{label(target)}: got ending {ending!r}, expected {', '.join(most)} or {last}; change it")
+    room = import_module(f"ibisagent.tools.export.{_ROOMS[ending]}")
+    room.require(label(target), image)
+    require_writable_folder(target.parent)
+    return target, room
+
+
+def ending_of(path: Path) -> str:
+    """Give a file name's extension in lower case, that of a packed volume, such as ``.nii.gz``, as one."""
+    name = path.name.lower()
+    packed = (ending for ending in VOLUME_ENDINGS if ending.endswith(".gz") and name.endswith(ending))
+    return next(packed, path.suffix.lower())

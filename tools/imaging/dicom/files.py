@@ -1,0 +1,204 @@
+"""DICOM files, also inside zips: a header without the pixels, and one frame's pixels without the others."""
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.filereader import read_partial
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.utils import iter_pixels, pixel_array
+from pydicom.tag import BaseTag
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGExtended12Bit,
+)
+
+from ibisagent.tools.errors import InputError, install_hint
+from ibisagent.tools.files import label
+from ibisagent.tools.imaging.decoding import decoding
+from ibisagent.tools.imaging.dicom.elements import text, whole
+from ibisagent.tools.imaging.dicom.lossless import DECODER_DEPENDENCIES, decoder_of
+from ibisagent.tools.imaging.grids import DicomSource
+
+__all__ = ["EXPECTED", "Files", "dataset_of", "decoded", "header", "known", "members", "name_of"]
+
+EXPECTED = "a whole DICOM image"
+_PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
+_INSTALL = f"run in a clone of ibisagent: {install_hint('medical')}, or decompress it"
+_MAX_BYTES = 2**30  # of one file inside a zip
+_MAX_INFLATED = 2**28  # of a deflated data set, which pydicom unpacks at once
+_MAX_MEMBERS = 2**16
+_MAX_RATIO = 1032  # deflate packs no tighter
+_CHUNK = 2**20
+# Without GDCM, which may be installed: it ends the process on some broken files.
+_PLUGINS = ("pydicom", "pylibjpeg", "pyjpegls", "pillow")
+
+
+class Files:
+    """Opens sources while it is entered; a zip's directory is read once, and nothing is unpacked to the disk."""
+
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        self._stack = ExitStack()
+        self._zips: dict[Path, zipfile.ZipFile] = {}
+
+    def __enter__(self) -> "Files":
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the zips."""
+        self._stack.close()
+
+    def open(self, source: DicomSource) -> BinaryIO:
+        """Give a seekable file, for the caller to close."""
+        if source.member is None:
+            return source.path.open("rb")
+        archive = self._zip(source.path)
+        info = archive.getinfo(source.member)
+        if info.file_size > min(_MAX_BYTES, (info.compress_size + 1) * _MAX_RATIO):
+            got = f"got a file of {info.file_size:,} bytes in it"
+            raise InputError(f"{label(source.path.name)}: {got}, expected at most 1 GiB; unpack it")
+        member: Any = archive.open(info)
+        return io.BufferedReader(member, 2**16)
+
+    def _zip(self, path: Path) -> zipfile.ZipFile:
+        if path not in self._zips:
+            self._zips[path] = self._stack.enter_context(zipfile.ZipFile(path))
+        return self._zips[path]
+
+
+def members(path: Path) -> Iterator[DicomSource]:
+    """Name the files inside a zip; `InputError` for one with absurdly many."""
+    with zipfile.ZipFile(path) as archive:
+        names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    if len(names) > _MAX_MEMBERS:
+        raise InputError(f"{label(path.name)}: got {len(names):,} files, expected at most {_MAX_MEMBERS:,}; split it")
+    return (DicomSource(path, 0, name) for name in names)
+
+
+def name_of(source: DicomSource) -> str:
+    """Name a source as it may stand in an error."""
+    return label(source.path.name if source.member is None else f"{source.path.name}/{Path(source.member).name}")
+
+
+def header(file: BinaryIO, name: str, tags: list[BaseTag | int] | None = None) -> tuple[Dataset, bool]:
+    """Read the elements before the pixels, or only ``tags``, and tell whether pixels follow; no header is refused."""
+    _require_modest(file, name)
+    reached = False
+
+    def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:  # noqa: ARG001 - pydicom's signature
+        nonlocal reached
+        reached = tag in _PIXELS
+        return reached
+
+    dataset = read_partial(file, stop_when=at_pixels, specific_tags=tags, force=True)
+    return dataset, reached
+
+
+def _require_modest(file: BinaryIO, name: str) -> None:
+    """Refuse a deflated data set that inflates without bound, which pydicom would hold in memory."""
+    head = file.read(1024)
+    file.seek(0)
+    if head[128:132] != b"DICM" or DeflatedExplicitVRLittleEndian.encode() not in head:
+        return
+    file.seek(144 + struct.unpack_from("<I", head, 140)[0])  # (0002,0000), the length of the file meta group
+    inflating, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    while not inflating.eof and (packed := inflating.unconsumed_tail or file.read(_CHUNK)):
+        size += len(inflating.decompress(packed, _CHUNK))
+        if size > _MAX_INFLATED:
+            raise InputError(f"{name}: got a deflated file of over 256 MiB, expected {EXPECTED}; save it plain")
+    file.seek(0)
+
+
+def dataset_of(source: DicomSource) -> Dataset:
+    """Read the whole header of a source's file, without its pixels; `InputError` when it cannot be read."""
+    with decoding(name_of(source), EXPECTED), Files() as files, files.open(source) as file:
+        return header(file, name_of(source))[0]
+
+
+def known(uid: object) -> str:
+    """Name a registered UID; any other text in the file is not repeated."""
+    registered = UID(str(uid)).name if uid else ""
+    return "a DICOM file" if registered in ("", str(uid)) else registered
+
+
+def decoded(file: BinaryIO, dataset: Dataset, indices: list[int], name: str) -> Iterator[NDArray[Any]]:
+    """Decode some frames to (rows, columns) or (rows, columns, 3) stored values, one at a time; YBR comes as RGB."""
+    syntax = _transfer_syntax(dataset)
+    plugin = _plugin(syntax, dataset, name)
+    remedy = f"check that it was copied whole, or {_INSTALL}" if syntax.is_compressed else "check its copy"
+    with decoding(name, f"whole pixel data ({known(syntax)})", remedy):
+        file.seek(0)
+        options: dict[str, Any] = {"transfer_syntax_uid": syntax, "decoding_plugin": plugin}
+        own = decoder_of(syntax)
+        if own is not None:
+            read = _read_whole(file, dataset, syntax)
+            yield from (own.as_array(read, index=index)[0] for index in indices)
+        elif text(dataset, "PhotometricInterpretation") == "YBR_PARTIAL_422":
+            yield from (_partial(file, index, options) for index in indices)
+        elif not _has_frames(dataset) or syntax == DeflatedExplicitVRLittleEndian:
+            read = _read_whole(file, dataset, syntax)
+            yield from (pixel_array(read, index=index, decoding_plugin=plugin) for index in indices)
+        else:
+            yield from iter_pixels(file, indices=indices, **options)
+
+
+def _has_frames(dataset: Dataset) -> bool:
+    """Tell whether a file has several frames, and says so as pydicom expects it."""
+    return whole(dataset, "NumberOfFrames", 1) > 1 and dataset["NumberOfFrames"].VR == "IS"
+
+
+def _read_whole(file: BinaryIO, dataset: Dataset, syntax: UID) -> Dataset:
+    """Read a file with its pixels, also where its elements are out of order; its count of frames can be used."""
+    read = dcmread(file, force=True)
+    read.file_meta.TransferSyntaxUID = syntax
+    read.pop("NumberOfFrames", None)
+    read.NumberOfFrames = whole(dataset, "NumberOfFrames", 1)
+    return read
+
+
+def _plugin(syntax: UID, dataset: Dataset, name: str) -> str:
+    """Name the decoder to use, empty for pixels that need none; `InputError` where none is installed."""
+    kind = known(syntax)
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        raise InputError(f"{name}: got {kind}, expected a picture's compression; decompress it") from None
+    if syntax == JPEGExtended12Bit and int(dataset.get("BitsAllocated") or 8) > 8:
+        got = f"got {kind} of more than 8 bits"
+        raise InputError(f"{name}: {got}, expected a compression with a free decoder; decompress it")
+    plugin = next((plugin for plugin in _PLUGINS if plugin in decoder.available_plugins), "")
+    if syntax.is_encapsulated and not plugin and syntax not in DECODER_DEPENDENCIES:
+        raise InputError(f"{name}: got {kind}, expected a compression with an installed decoder; {_INSTALL}")
+    return plugin
+
+
+def _partial(file: BinaryIO, index: int, options: dict[str, Any]) -> NDArray[np.uint8]:
+    """Decode the studio range of ITU-R BT.601 (Y from 16 to 235, C from 16 to 240), which pydicom leaves as it is."""
+    full = pixel_array(file, index=index, raw=True, photometric_interpretation="YBR_FULL_422", **options)
+    ybr = full.astype(np.float64) - (16, 128, 128)
+    to_rgb = np.array([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]]) * (255 / 219, 255 / 224, 255 / 224)
+    return np.floor(np.clip(ybr @ to_rgb.T, 0, 255) + 0.5).astype(np.uint8)
+
+
+def _transfer_syntax(dataset: Dataset) -> UID:
+    """Give the file's transfer syntax; one without a meta header gets the one that it was parsed by."""
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if syntax is None:
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        return ImplicitVRLittleEndian if implicit else explicit
+    return UID(syntax)

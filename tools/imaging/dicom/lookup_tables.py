@@ -1,0 +1,63 @@
+"""Lookup tables for stored values and for the display (PS3.3 C.11.1.1, C.11.2.1.1)."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from ibisagent.tools.imaging.dicom.elements import items, numbers
+
+__all__ = ["Table", "broken_tables", "table_of"]
+
+_WORD = 2**16
+
+
+class Table(NamedTuple):
+    """``entries`` (n) for the values from ``first`` on; values beyond take the ends. They span ``bits``."""
+
+    first: int
+    bits: int
+    entries: NDArray[np.uint8] | NDArray[np.uint16]
+
+    def applied(self, values: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        """Return the entry of each value, in the values' shape."""
+        last = self.first + len(self.entries) - 1
+        whole = np.nan_to_num(np.clip(np.rint(values.astype(np.float64)), self.first, last), nan=self.first)
+        found: NDArray[np.uint8] | NDArray[np.uint16] = self.entries[whole.astype(np.int64) - self.first]
+        return found
+
+
+def table_of(item: Dataset, head: Dataset) -> Table | None:
+    """Read an item of a header's sequence, with LUTDescriptor and LUTData; None for one that holds no table."""
+    told = numbers(item, "LUTDescriptor")
+    if not told or any(number != int(number) for number in told):
+        return None
+    count, first, bits = int(told[0]) % _WORD or _WORD, int(told[1]), int(told[2])
+    entries = _entries(item, count, little=head.original_encoding[1] is not False)
+    if not 1 <= bits <= 16 or entries is None:
+        return None
+    narrow = bits <= 8 and entries.max() < 2**8
+    return Table(first, bits, entries.astype(np.uint8) if narrow else entries.astype(np.uint16))
+
+
+def _entries(item: Dataset, count: int, *, little: bool) -> NDArray[np.int64] | None:
+    """Return ``count`` numbers of a byte or a word each, None when there are fewer."""
+    try:
+        data: Any = item.get("LUTData")
+        if isinstance(data, bytes):
+            words = len(data) >= 2 * count
+            data = np.frombuffer(data, f"{'<' if little else '>'}u2" if words else "u1", count)
+        entries = np.asarray(data, dtype=np.int64).ravel()[:count] % _WORD
+    except Exception:  # too few bytes, or whatever pydicom finds wrong with the element
+        return None
+    return entries if len(entries) == count else None
+
+
+def broken_tables(head: Dataset) -> list[str]:
+    """Name the sequences of tables that hold one which cannot be read."""
+    return [
+        keyword
+        for keyword in ("ModalityLUTSequence", "VOILUTSequence")
+        if any(table_of(item, head) is None for item in items(head, keyword))
+    ]

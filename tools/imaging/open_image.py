@@ -1,0 +1,105 @@
+"""Open a medical image: pixels to show, values to measure, and the way back to the source's grid.
+
+Every reader gives a `MedicalImage`. Each reader's module, and the library behind it, is imported on its first use.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.files import VOLUME_ENDINGS, label, local_path, reason_of, require_file
+from ibisagent.tools.imaging.medical_image import MedicalImage
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+__all__ = ["open_image"]
+
+_DICOM_ENDINGS = {".dcm", ".dicom", ".ima", ""}
+
+
+def open_image(
+    source: "str | os.PathLike[str] | PIL.Image.Image | NDArray[Any] | MedicalImage",
+    *,
+    slice: str | None = None,
+    window: str | None = None,
+) -> MedicalImage:
+    """Open a path, ``file:`` URI, base64 data URL, PIL picture or array; a `MedicalImage` is returned as it is.
+
+    PNG, JPEG, TIFF, BMP, GIF, WebP, DICOM (a file, or a folder or zip with a series), NIfTI, NRRD, MetaImage and NPZ
+    are told apart by their content. ``slice`` is a page or frame from 0, or ``middle``; of a volume also ``axial:12``,
+    ``coronal:middle``, ``axial:12@3`` with a fourth axis; ``4/axial:12`` in series 4 of a folder. ``window`` is a CT
+    window's name, ``centre,width``, ``p0.5,p99.5``, or ``file:1`` or ``file:NAME`` for one of several that a DICOM file
+    brings. Whatever cannot be opened is an `InputError` of one line; nothing is ever fetched from the network.
+
+    >>> open_image(np.zeros((2, 3), np.uint8)).shape
+    (2, 3)
+    """
+    if isinstance(source, MedicalImage):
+        return _as_opened(source, slice, window)
+    if isinstance(source, str | os.PathLike):
+        return _open_text(source, slice, window)
+    from ibisagent.tools.imaging import raster
+
+    if isinstance(source, np.ndarray):
+        return raster.from_array(source, slice, window)
+    return raster.from_picture(source, slice, window)
+
+
+def _as_opened(image: MedicalImage, wanted: str | None, window: str | None) -> MedicalImage:
+    if wanted in (None, image.slice) and window in (None, image.window):
+        return image
+    raise InputError(f"got an opened image with slice={wanted!r}, window={window!r}, expected neither; open it anew")
+
+
+def _open_text(source: str | os.PathLike[str], wanted: str | None, window: str | None) -> MedicalImage:
+    if isinstance(source, str) and source[:5].lower() == "data:":
+        from ibisagent.tools.imaging import raster
+
+        return raster.from_data_url(source, wanted, window)
+    path = local_path(source)
+    if os.fspath(source) and os.path.isdir(path):  # false, without an error, for what cannot be looked up
+        from ibisagent.tools.imaging import dicom
+
+        return dicom.from_folder(path, wanted, window)
+    require_file(path)
+    return _read(path, wanted, window)
+
+
+def _read(path: Path, wanted: str | None, window: str | None) -> MedicalImage:
+    """Choose the reader by the first bytes, and by the name where these say nothing."""
+    from ibisagent.tools.imaging import raster
+
+    head, name = _head(path), path.name.lower()
+    dicom_header = head[128:132] == b"DICM"
+    if raster.recognises(head) and not dicom_header:  # a DICOM preamble may hold a TIFF header (PS3.10 7.1)
+        return raster.from_file(path, wanted, window)
+    if name.endswith(VOLUME_ENDINGS) and not dicom_header:  # some scanners name their DICOM files .img
+        from ibisagent.tools.imaging import volumes
+
+        return volumes.from_file(path, wanted, window)
+    if name.endswith(".npz"):
+        from ibisagent.tools.imaging import npz
+
+        return npz.from_file(path, wanted, window)
+    if dicom_header or head.startswith(b"PK") or path.suffix.lower() in _DICOM_ENDINGS:
+        from ibisagent.tools.imaging import dicom
+
+        zipped = head.startswith(b"PK") and not dicom_header
+        return (dicom.from_zip if zipped else dicom.from_file)(path, wanted, window)
+    formats = "PNG, JPEG, TIFF, BMP, GIF, WebP, DICOM, NIfTI, NRRD, MetaImage or NPZ"
+    raise InputError(f"{label(path)}: got an unknown kind of file, expected {formats}; convert it to one of them")
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(132)
+    except OSError as error:
+        raise InputError(
+            f"{label(path)}: could not be read ({reason_of(error)}), expected a readable file; check it"
+        ) from error

@@ -1,0 +1,157 @@
+"""COCO annotation files: the mask of one category in one picture, all its instances joined."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco
+
+from ibisagent.tools.cache import OnceCache
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.files import label, local_path, require_file
+from ibisagent.tools.imaging.decoding import decoding
+from ibisagent.tools.imaging.exif import SIDEWAYS, UPRIGHT, as_displayed, orientation_of
+from ibisagent.tools.imaging.grids import Mask
+from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.masks.label_values import Label
+from ibisagent.tools.masks.rle import as_rle, decode
+
+__all__ = ["Annotations", "load", "read_mask"]
+
+_EXPECTED = "COCO images, annotations and categories"
+_LONGEST = 2**22  # of a polygon's outline in pixels; its rasteriser's memory grows with it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotations:
+    """What an annotation file says, by its own ids.
+
+    ``images``: file name with forward slashes; ``sizes``: (height, width) that an image's entry gives, None where it
+    gives none; ``categories``: name; ``parts``: the segmentations, still unread, of each (image, category), those of
+    crowds among them.
+    """
+
+    images: dict[int, str]
+    sizes: dict[int, tuple[int, int] | None]
+    categories: dict[int, str]
+    parts: dict[tuple[int, int], list[Any]]
+    by_name: dict[str, list[int]]
+
+    def find(self, path: str) -> int | None:
+        """Give the id of the picture whose file name ends ``path``, the longest such name where there are several."""
+        place = "/" + Path(path).as_posix()
+        fitting = [id for id in self.by_name.get(Path(path).name, []) if place.endswith("/" + self.images[id])]
+        return max(fitting, key=lambda id: len(self.images[id]), default=None)
+
+
+_files: OnceCache[Annotations] = OnceCache(2)
+
+
+def load(path: Path) -> Annotations:
+    """Read an annotation file, once while it stays as it is; `InputError` for what is not one."""
+    require_file(path)
+    status = path.stat()
+    return _files.get((str(path.absolute()), status.st_mtime_ns, status.st_size), lambda: _read(path))
+
+
+def _read(path: Path) -> Annotations:
+    with decoding(label(path.name), _EXPECTED):
+        content = json.loads(path.read_bytes())  # of bytes, also with any Unicode's mark
+        images = {int(entry["id"]): _file_name(entry) for entry in content["images"]}
+        sizes = {int(entry["id"]): _size(entry) for entry in content["images"]}
+        categories = {int(entry["id"]): str(entry["name"]) for entry in content["categories"]}
+        parts: dict[tuple[int, int], list[Any]] = {}
+        for entry in content["annotations"]:
+            place = int(entry["image_id"]), int(entry["category_id"])
+            parts.setdefault(place, []).append(entry.get("segmentation"))
+    by_name: dict[str, list[int]] = {}
+    for id, file_name in images.items():
+        by_name.setdefault(file_name.rpartition("/")[2], []).append(id)
+    return Annotations(images, sizes, categories, parts, by_name)
+
+
+def _file_name(entry: dict[str, Any]) -> str:
+    return str(entry["file_name"]).replace("\\", "/").removeprefix("./")
+
+
+def _size(entry: dict[str, Any]) -> tuple[int, int] | None:
+    known = entry.get("height") is not None and entry.get("width") is not None
+    return (int(entry["height"]), int(entry["width"])) if known else None
+
+
+def read_mask(path: Path, image: MedicalImage, values: Label) -> Mask:
+    """Join every polygon and run length of the categories ``values`` in a picture, which its own path names.
+
+    Annotations of a picture as it is stored are turned with it where EXIF turns it. A polygon without three corners has
+    no area and is left out. Anything that does not fit the picture is an `InputError`; a category without a
+    segmentation gives an empty mask.
+    """
+    found, name = load(path), label(path.name)
+    id = found.find(image.uri) if image.uri else None
+    if id is None or image.uri is None:
+        raise InputError(f"{name}: got no entry for this picture, expected its file_name; add it")
+    wanted = (values,) if isinstance(values, int) else values
+    parts = [part for value in wanted for part in found.parts.get((id, value), []) if part]
+    orientation = orientation_of(local_path(image.uri))
+    stored, turned = _frame(found.sizes[id], image.shape, orientation, name)
+    with decoding(name, "COCO polygons or run lengths"):
+        rles = [rle for part in parts for rle in _rles(part, *stored, name)]
+        if not rles:
+            return np.zeros(image.shape, dtype=np.bool_)
+        joined = coco.merge(rles)
+        mask = decode({"size": list(stored), "counts": joined["counts"].decode("ascii")})
+        return as_displayed(mask, orientation) if turned else mask
+
+
+def _frame(
+    said: tuple[int, int] | None, shown: tuple[int, int], orientation: int, name: str
+) -> tuple[tuple[int, int], bool]:
+    """Give the (height, width) that annotations count in, and whether that picture has to be turned to be ``shown``.
+
+    ``said``: what the picture's entry gives. A size tells the stored picture from the upright one only where they
+    differ in it: where they do not, either may have been annotated, and nobody can tell.
+    """
+    height, width = shown
+    stored = (width, height) if orientation in SIDEWAYS else shown
+    if orientation != UPRIGHT and (said is None or stored == shown):
+        got = f"got a picture that EXIF turns (orientation {orientation}), and no size that tells which way it lay"
+        raise InputError(f"{name}: {got}, expected an upright one; save it upright and annotate that")
+    if said not in (None, shown, stored):
+        got = f"got annotations of a picture of {said} (height, width)"
+        raise InputError(f"{name}: {got}, expected the opened picture's {shown}; give the picture they were made on")
+    return (stored, True) if said == stored != shown else (shown, False)
+
+
+def _rles(part: Any, height: int, width: int, name: str) -> list[Any]:
+    """Turn a segmentation into pycocotools' run lengths; its C code trusts them, so they are proved sound before."""
+    if isinstance(part, list):
+        polygons = [_polygon(points, height, width, name) for points in part]
+        areas = [points for points in polygons if len(points) >= 6]
+        rles: list[Any] = coco.frPyObjects(areas, height, width) if areas else []
+        return rles
+    if list(part["size"]) != [height, width]:
+        got = label(part["size"])
+        raise InputError(f"{name}: got run lengths of {got}, expected the image's {height, width}; encode them anew")
+    rle = as_rle(part)
+    decode(rle)
+    return [{"size": [height, width], "counts": rle["counts"].encode("ascii")}]
+
+
+def _polygon(points: Any, height: int, width: int, name: str) -> list[float]:
+    corners: NDArray[np.float64] = np.asarray(points, dtype=np.float64)
+    if corners.ndim != 1 or corners.size % 2:
+        raise InputError(f"{name}: got a polygon of an odd count of numbers, expected x, y, x, y...; mend it")
+    pairs = corners.reshape(-1, 2)
+    near = (pairs >= [-width, -height]) & (pairs <= [2 * width, 2 * height])
+    within = pairs.size == 0 or bool((pairs.max(axis=0) > 0).all() and (pairs.min(axis=0) < [width, height]).all())
+    if not near.all() or not within or _outline(pairs) > _LONGEST:
+        raise InputError(f"{name}: got a polygon far outside {height, width}, expected one in the picture; mend it")
+    return [float(value) for value in corners]
+
+
+def _outline(pairs: NDArray[np.float64]) -> float:
+    return math.fsum(np.abs(np.diff(pairs, axis=0, append=pairs[:1])).max(axis=1))

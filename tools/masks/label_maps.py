@@ -1,0 +1,69 @@
+"""Label files: pictures and volumes whose values name what a pixel belongs to, 0 being the background."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ibisagent.tools.files import VOLUME_ENDINGS, label, require_file
+from ibisagent.tools.imaging.decoding import decoding
+from ibisagent.tools.masks.label_values import Label, stored
+
+__all__ = ["Areas", "Which", "label_areas", "label_slices"]
+
+Which = Literal["largest", "all"]
+
+Areas = dict[str | None, dict[int, int]]
+"""For each plane by its ``slice`` (None for a single picture): the pixels of each value above 0 that occurs."""
+
+
+def label_areas(path: Path) -> Areas:
+    """Count the pixels of every label in every plane of a NIfTI, NPZ or picture file: axial planes, frames, or pages.
+
+    The whole file is decoded; one that cannot be is an `InputError`.
+    """
+    require_file(path)
+    return {where: _counts(plane) for where, plane in _planes(path)}
+
+
+def _counts(plane: NDArray[Any]) -> dict[int, int]:
+    values, counts = np.unique(plane[plane > 0], return_counts=True)
+    return {int(value): int(count) for value, count in zip(values, counts, strict=True) if value == int(value)}
+
+
+def _planes(path: Path) -> Iterator[tuple[str | None, NDArray[Any]]]:
+    name = path.name.lower()
+    if name.endswith(VOLUME_ENDINGS):
+        from ibisagent.tools.imaging import volumes
+
+        return volumes.planes(path)
+    if name.endswith(".npz"):
+        from ibisagent.tools.imaging import npz
+
+        return npz.planes(path)
+    return _pages(path)
+
+
+def _pages(path: Path) -> Iterator[tuple[str | None, NDArray[Any]]]:
+    from ibisagent.tools.imaging import raster
+
+    picture, page = raster.read_picture(path)
+    for number in [None] if page is None else [str(index) for index in range(getattr(picture, "n_frames", 1))]:
+        if number not in (None, page):
+            picture, _ = raster.read_picture(path, number)
+        with decoding(label(path.name), "a label picture"):
+            values = stored(picture)
+        yield number, values
+
+
+def label_slices(areas: Areas, values: Label, which: Which) -> list[str | None]:
+    """Give the planes that show a label, none where no plane does.
+
+    ``which`` is ``all``, or ``largest`` for the one with the most of the label's pixels, the first of equals.
+    """
+    wanted = {values} if isinstance(values, int) else set(values)
+    sizes = {where: sum(counts.get(value, 0) for value in wanted) for where, counts in areas.items()}
+    shown = [where for where, size in sizes.items() if size]
+    return shown if which == "all" else sorted(shown, key=lambda where: -sizes[where])[:1]

@@ -1,0 +1,1 @@
+"""Inputs made worse on purpose: initial masks that are off the target, and distractor clicks beside it."""

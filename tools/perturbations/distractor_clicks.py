@@ -1,0 +1,50 @@
+"""Places where a click goes wrong: just outside a target, and on whatever else catches the eye."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ibisagent.tools.clicks import Click, Pixel, click_at
+from ibisagent.tools.imaging.grids import Mask
+
+__all__ = ["around", "misplaced", "outlying"]
+
+_NEAR = 0.08  # of the picture's longer side
+_OUTLYING = 15  # percent of the pixels that are bright, and as many dark
+_BESIDE = 0.5  # how often a misplaced click is beside its target
+
+
+def around(truth: Mask) -> Mask:
+    """Give what lies just outside a mask, (H, W) bool; nothing for an empty one."""
+    if not truth.any():
+        return np.zeros_like(truth)
+    distance = ndimage.distance_transform_edt(~truth)
+    return np.asarray((distance > 1) & (distance <= max(3.0, _NEAR * max(truth.shape))))
+
+
+def outlying(picture: NDArray[np.uint8], allowed: Mask, rng: np.random.Generator) -> Mask:
+    """Give what is bright, or what is dark, within ``allowed``, (H, W) bool.
+
+    ``picture``: (h, w) or (h, w, 3), of any size.
+    """
+    grey = picture if picture.ndim == 2 else picture[..., 1]
+    rows, columns = (np.arange(size) * shown // size for size, shown in zip(allowed.shape, grey.shape, strict=True))
+    grey = grey[np.ix_(rows, columns)]
+    low, high = np.percentile(grey, (_OUTLYING, 100 - _OUTLYING))
+    chosen = grey >= high if rng.random() < 0.6 else grey <= low
+    return np.asarray(chosen & allowed)
+
+
+def misplaced(truth: Mask, picture: NDArray[np.uint8], rng: np.random.Generator) -> Click | None:
+    """Click positively where the target is not; None when it is everywhere.
+
+    Half of the clicks fall just outside the target, the others, and all where it is absent, on something bright or
+    dark, where there is any. ``truth`` (H, W) bool, ``picture`` as in `outlying`.
+    """
+    beside = truth.any() and rng.random() < _BESIDE
+    region = around(truth) if beside else outlying(picture, ~truth, rng)
+    places = next((found for each in (region, around(truth), ~truth) if (found := np.flatnonzero(each)).size), None)
+    if places is None:
+        return None
+    row, column = divmod(int(rng.choice(places)), truth.shape[1])
+    return click_at(Pixel(row, column), truth.shape)

@@ -1,0 +1,119 @@
+"""SAM, MedSAM and SAM 2 as transformers keeps them: a folder of `config.json` and weights, or a hub id."""
+
+import json
+from math import isqrt
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.files import label
+from ibisagent.tools.quiet_loading import quiet
+from ibisagent.tools.segmenters.sam.models import Features, Masks, Question
+from ibisagent.tools.segmenters.sam.weights import differing, module, said
+
+__all__ = ["Sam2Hugging", "SamHugging", "load", "weight_files"]
+
+_KINDS = {"SamModel": ("sam",), "Sam2Model": ("sam2", "sam2_video")}  # published SAM 2 folders are of the video model
+
+
+class SamHugging:
+    """transformers' `SamModel`."""
+
+    bound = float("inf")
+
+    def __init__(self, model: Any) -> None:
+        """Take a model in eval mode."""
+        self._model, self.side = model, int(model.config.vision_config.image_size)
+
+    def to(self, device: torch.device) -> "SamHugging":
+        """Move the weights."""
+        return SamHugging(self._model.to(device))
+
+    def encode(self, pixels: torch.Tensor) -> Features:
+        """Give one map, of side / 16."""
+        return (self._model.get_image_embeddings(pixels),)
+
+    def decode(self, features: Features, question: Question) -> Masks:
+        """Answer n questions."""
+        return _decoded(self._model, features[0], question)
+
+
+class Sam2Hugging:
+    """transformers' `Sam2Model`."""
+
+    bound = 32.0  # as the official predictor; see `sam2_package`
+
+    def __init__(self, model: Any) -> None:
+        """Take a model in eval mode."""
+        size = model.config.prompt_encoder_config.image_size
+        self._model, self.side = model, int(size if isinstance(size, int) else size[0])
+
+    def to(self, device: torch.device) -> "Sam2Hugging":
+        """Move the weights."""
+        return Sam2Hugging(self._model.to(device))
+
+    def encode(self, pixels: torch.Tensor) -> Features:
+        """Give maps of side / 4, / 8 and / 16, shaped by what they hold: the config may speak of another side."""
+        flat = self._model.get_image_features(pixels, return_dict=True).fpn_hidden_states
+        high, middle, low = (level.permute(1, 2, 0).unflatten(2, [isqrt(len(level))] * 2) for level in flat)
+        return high, middle, low + self._model.no_memory_embedding.reshape(1, -1, 1, 1)
+
+    def decode(self, features: Features, question: Question) -> Masks:
+        """Answer n questions."""
+        return _decoded(self._model, list(features), question)
+
+
+def _decoded(model: Any, features: Any, question: Question) -> Masks:
+    """Ask about one object in each of n pictures."""
+    clicks = question.labels.shape[1] > 0
+    answer = model(
+        image_embeddings=features,
+        input_points=question.points[:, None] if clicks else None,
+        input_labels=question.labels[:, None] if clicks else None,
+        input_boxes=None if question.boxes is None else question.boxes[:, None],
+        input_masks=question.logits,
+        multimask_output=question.several,
+    )
+    return Masks(answer.pred_masks[:, 0], answer.iou_scores[:, 0])
+
+
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """List the files of a model's folder that its masks depend on."""
+    weights = sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    if not weights:
+        raise InputError(f"{label(folder)}: got no weights there, expected model.safetensors; download it whole")
+    return (folder / "config.json", *weights)
+
+
+def load(folder: Path, kind: str) -> Any:
+    """Load a folder's weights strictly into transformers' class ``kind``, in eval mode."""
+    found = _kind_of(folder)
+    if found not in _KINDS[kind]:
+        raise InputError(f"{label(folder)}: got a model of type {found!r}, expected {' or '.join(_KINDS[kind])}")
+    transformers = module("transformers")
+    with quiet(transformers.utils.logging):
+        try:
+            model, info = getattr(transformers, kind).from_pretrained(
+                folder,
+                local_files_only=True,
+                weights_only=True,
+                ignore_mismatched_sizes=True,  # they come back by name
+                output_loading_info=True,
+                dtype=torch.float32,
+            )
+        except Exception as error:  # whatever a broken config or file makes of itself
+            raise InputError(f"{label(folder)}: got {said(error)}, expected a {kind}; check its files") from error
+    reshaped = [item[0] for item in info["mismatched_keys"]]
+    wrong = differing(info["missing_keys"], info["unexpected_keys"], reshaped)
+    if wrong is not None:
+        raise InputError(f"{label(folder)}: got {wrong}, expected those of {kind} and its config.json; check its files")
+    return model.eval()
+
+
+def _kind_of(folder: Path) -> Any:
+    try:
+        return json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{label(folder)}: got no readable config.json, expected one with a model_type") from error

@@ -1,0 +1,406 @@
+"""The command line. It parses and hands on; every heavy import waits until its command runs."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ibisagent.tools.errors import IbisError
+
+__all__ = ["app", "in_a_line", "main"]
+
+app = typer.Typer(
+    name="ibisagent",
+    help="Segment medical images by reasoning and clicking.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ImageArgument = Annotated[
+    Path, typer.Argument(help="PNG, JPEG, TIFF, WebP, BMP, DICOM (file, folder or zip), NIfTI, NRRD, MetaImage or NPZ.")
+]
+_SEGMENTERS = "geocut, geodesic, disk, or weights: medsam2:FILE, sam2:FILE, sam:ID, medsam:ID, sam2hf:ID."
+_POLICIES = (
+    "nano, hf:FOLDER_OR_ID, vllm:URL#MODEL, provider:model, person, centre, random, or none: only the given prompts."
+)
+Segmenter = Annotated[str, typer.Option(help=_SEGMENTERS)]
+Segmenters = Annotated[list[str], typer.Option(help=f"{_SEGMENTERS} Repeatable.")]
+Slice = Annotated[str | None, typer.Option("--slice", help="Slice or page, such as 12 or coronal:middle.")]
+Window = Annotated[str | None, typer.Option(help="CT window by name, 'centre,width', or percentiles 'p1,p99'.")]
+Out = Annotated[Path | None, typer.Option(help="Run folder; default: a new one in runs/.")]
+MaxSteps = Annotated[int, typer.Option(min=1, help="Most actions of the policy.")]
+DataSet = Annotated[
+    Path, typer.Argument(help="Data-set folder: manifest.csv, nnU-Net raw, BiomedParse naming, COCO or CVPR NPZ.")
+]
+Kind = Annotated[str | None, typer.Option(help="native, nnunet, biomedparse, coco or cvpr; default: looked for.")]
+Split = Annotated[str | None, typer.Option(help="Only the rows of this split.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one a core.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of a policy that draws at random.")]
+Preset = Annotated[
+    str, typer.Option(help="Settings of the loop: default, self-check, or ibis for the paper's released weights.")
+]
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"ibisagent {version('ibisagent')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def segment(
+    image: ImageArgument,
+    request: Annotated[str, typer.Argument(help="What to segment, in words.")],
+    policy: Annotated[
+        str | None, typer.Option(help=f"{_POLICIES} Default: nano; with --click or --box: none.", show_default=False)
+    ] = None,
+    segmenter: Segmenter = "geocut",
+    click: Annotated[list[str] | None, typer.Option(help="A click of yours, '+x,y' or '-x,y', 0 to 1.")] = None,
+    box: Annotated[str | None, typer.Option(help="A box of yours, 'x0,y0,x1,y1', 0 to 1.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="An initial mask to refine.")] = None,
+    slice_: Slice = None,
+    window: Window = None,
+    max_steps: MaxSteps = 20,
+    save: Annotated[
+        list[Path] | None, typer.Option(help="Also write the mask here: .png, .nii.gz, .nrrd, .dcm (DICOM-SEG), .json.")
+    ] = None,
+    out: Out = None,
+    seed: Seed = 0,
+    local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
+    prompts: Annotated[Path | None, typer.Option(help="Prompt file in place of ours.")] = None,
+    preset: Preset = "default",
+    thread: Annotated[str | None, typer.Option(help="Name of the run in --db: begin it there, or take it up.")] = None,
+    db: Annotated[Path | None, typer.Option(help="SQLite file that keeps every step of --thread.")] = None,
+) -> None:
+    """Segment what REQUEST names in IMAGE."""
+    from ibisagent.ui.cli.run_commands import Case, run_segment
+
+    case = Case(image, request, segmenter, slice_, window, max_steps, out, tuple(save or ()), seed, thread, db)
+    run_segment(case, policy, tuple(click or ()), box, mask, local_only, prompts, preset)
+
+
+@app.command()
+def simulate(
+    image: ImageArgument,
+    mask: Annotated[Path, typer.Argument(help="The true mask.")],
+    request: Annotated[str, typer.Option(help="What the mask shows, in words.")] = "Segment the target.",
+    segmenter: Segmenter = "geocut",
+    target_iou: Annotated[float, typer.Option(min=0.0, max=1.0, help="The oracle stops at this IoU.")] = 0.95,
+    slice_: Slice = None,
+    window: Window = None,
+    max_steps: MaxSteps = 20,
+    out: Out = None,
+) -> None:
+    """Let the oracle, which knows the true MASK, click on IMAGE: what the segmenter can reach."""
+    from ibisagent.ui.cli.run_commands import Case, run_simulate
+
+    run_simulate(Case(image, request, segmenter, slice_, window, max_steps, out), mask, target_iou)
+
+
+@app.command()
+def replay(
+    trajectory: Annotated[Path, typer.Argument(help="A trajectory.json of an earlier run.")],
+    image: Annotated[Path | None, typer.Option(help="The image, if it is no longer where it was.")] = None,
+    segmenter: Annotated[str | None, typer.Option(help="Another segmenter than the recorded one.")] = None,
+) -> None:
+    """Run a recorded trajectory again and compare every mask, bit for bit."""
+    from ibisagent.ui.cli.run_commands import run_replay
+
+    run_replay(trajectory, image, segmenter)
+
+
+@app.command()
+def clicks(
+    dataset: DataSet,
+    segmenter: Segmenters = ["geocut"],  # noqa: B006
+    mode: Annotated[list[str] | None, typer.Option(help="centre, jitter or box (first); default: all.")] = None,
+    number: Annotated[int, typer.Option("--clicks", min=1, help="Most prompts a target.")] = 20,
+    seed: Seed = 0,
+    out: Out = None,
+    kind: Kind = None,
+    split: Split = None,
+    workers: Workers = None,
+) -> None:
+    """Count the simulated clicks that segmenters need on DATASET (RITM's protocol)."""
+    from ibisagent.ui.cli.click_benchmark import run_clicks
+
+    modes = mode or ("centre", "jitter", "box")
+    run_clicks(
+        dataset, segmenter, modes=modes, clicks=number, seed=seed, out=out, kind=kind, split=split, workers=workers
+    )
+
+
+@app.command("eval")
+def evaluate(
+    dataset: DataSet,
+    policy: Annotated[list[str] | None, typer.Option(help="A policy to measure, as in segment; repeatable.")] = None,
+    segmenter: Segmenters = ["geocut"],  # noqa: B006
+    out: Out = None,
+    baselines: Annotated[bool, typer.Option(help="Also run oracle, centre and random.")] = True,
+    max_steps: MaxSteps = 20,
+    start: Annotated[
+        str, typer.Option(help="What runs begin from: nothing, a rough or wrong mask, or a wrong click.")
+    ] = "nothing",
+    preset: Preset = "default",
+    seed: Seed = 0,
+    kind: Kind = None,
+    split: Split = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many cases, spread over the data set.")] = None,
+    workers: Workers = None,
+    local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
+    prompts: Annotated[Path | None, typer.Option(help="Prompt file in place of ours.")] = None,
+) -> None:
+    """Run policies with segmenters over DATASET; write figures and a report. The same command goes on after a death."""
+    import time
+
+    from ibisagent.ui.cli.app import evaluate as evaluation
+
+    evaluation.evaluate(
+        dataset,
+        policy or [],
+        segmenter,
+        out if out is not None else Path("runs") / time.strftime("eval-%Y%m%d-%H%M%S"),
+        baselines=baselines,
+        max_steps=max_steps,
+        start=start,
+        preset=preset,
+        seed=seed,
+        workers=workers,
+        kind=kind,
+        split=split,
+        local_only=local_only,
+        prompts=prompts,
+        limit=limit,
+    )
+
+
+@app.command()
+def phantoms(
+    number: Annotated[int, typer.Option("--n", min=1, help="How many pictures, the modalities in turn.")],
+    out: Annotated[Path, typer.Option(help="Folder for the data set; one that was begun goes on.")],
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first picture; the next has the next.")] = 0,
+    size: Annotated[str, typer.Option(help="Side in pixels, or a range to draw each from, such as 112-176.")] = "256",
+    difficulty: Annotated[str, typer.Option(help="0 to 1, or a range to draw each from, such as 0.1-0.7.")] = "0.5",
+    modality: Annotated[list[str] | None, typer.Option(help="Such as ct_abdomen; repeatable; default: all.")] = None,
+    ask: Annotated[
+        list[str] | None,
+        typer.Option(help="Rows: present, absent, foreign, reasoning, comparison; repeatable; default: all."),
+    ] = None,
+    one: Annotated[bool, typer.Option("--one", help="One row a picture, drawn at random.")] = False,
+    workers: Workers = None,
+    sheet: Annotated[Path | None, typer.Option(help="PNG to draw the first pictures on, masks tinted.")] = None,
+) -> None:
+    """Draw a data set of phantoms: medical-looking pictures with exact masks, for training and tests."""
+    from ibisagent.training.phantoms import MODALITIES
+    from ibisagent.training.phantoms.spec import ASKS, Spec
+    from ibisagent.ui.cli.phantoms import between, make
+
+    make(
+        Spec(
+            n=number,
+            seed=seed,
+            size=between("--size", size, int),
+            difficulty=between("--difficulty", difficulty, float),
+            modalities=tuple(modality or MODALITIES),
+            asks=tuple(ask or ASKS),
+            one=one,
+        ),
+        out,
+        workers=workers,
+        sheet=sheet,
+    )
+
+
+trajectories = typer.Typer(help="Recorded runs: made for training, in figures and in pictures.", no_args_is_help=True)
+app.add_typer(trajectories, name="trajectories")
+
+
+@trajectories.command("make")
+def make_trajectories(
+    dataset: DataSet,
+    out: Annotated[Path, typer.Option(help="Folder for the records; one that was begun goes on.")],
+    segmenter: Segmenter = "geocut",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = 0,
+    workers: Workers = None,
+    max_steps: MaxSteps = 6,
+    policy: Annotated[
+        str | None, typer.Option(help="Drives the loop, as in segment, its replies labelled by the teacher.")
+    ] = None,
+    mistakes: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of clicks that are wrong, then undone; default: 0.3.")
+    ] = None,
+    rough: Annotated[float, typer.Option(min=0, max=1, help="Share of runs that refine a rough mask.")] = 0.1,
+    wrong: Annotated[float, typer.Option(min=0, max=1, help="Share of runs that begin with a wrong mask.")] = 0.1,
+    style: Annotated[str, typer.Option(help="Thoughts: short (fixed sentences) or full (varied).")] = "short",
+    stop_iou: Annotated[float, typer.Option(min=0, max=1, help="The teacher stops at this IoU.")] = 0.85,
+    snap: Annotated[float, typer.Option(min=0, max=0.1, help="Bin width of written coordinates; 0: exact.")] = 0.01,
+    reword: Annotated[bool, typer.Option(help="Word the requests anew, where the data set has no own words.")] = True,
+    min_dice: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Drop runs that end below this; default: 0.5, with --policy none."),
+    ] = None,
+    teacher: Annotated[str | None, typer.Option(help="Chat model, provider:model, that writes the thoughts.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many cases, spread over the data set.")] = None,
+    kind: Kind = None,
+    split: Split = None,
+) -> None:
+    """Let a teacher that knows the masks of DATASET, and errs now and then, or a policy, make trajectories."""
+    from ibisagent.training import trajectories as made
+    from ibisagent.training.experts import expert
+    from ibisagent.training.experts import noisy_expert as errors
+    from ibisagent.ui.cli.make_trajectories import make
+
+    make(
+        dataset,
+        out,
+        segmenter=segmenter,
+        seed=seed,
+        workers=workers,
+        max_steps=max_steps,
+        policy=policy,
+        mistakes=errors.Mistakes.of((0.3 if policy is None else 0.0) if mistakes is None else mistakes),
+        starts=made.Starts(rough, wrong),
+        filters=made.Filters(dice=min_dice) if min_dice is not None else None,
+        lesson=expert.Lesson(stop_iou=stop_iou, snap=snap or None, style=expert.style_of(style)),
+        reword=reword,
+        teacher=teacher,
+        limit=limit,
+        kind=kind,
+        split=split,
+    )
+
+
+@trajectories.command()
+def stats(
+    paths: Annotated[list[Path], typer.Argument(help="Trajectory files, and folders that hold some.")],
+    by: Annotated[str | None, typer.Option(help="modality, policy, segmenter, stop or all.")] = None,
+    dataset: Annotated[Path | None, typer.Option(help="Data set that tells each record's modality by its id.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write the table here.")] = None,
+) -> None:
+    """Tabulate recorded runs: samples, states, length, IoU, Dice, click-hit rate."""
+    from ibisagent.ui.cli.show_trajectories import show_stats
+
+    show_stats(paths, by, dataset=dataset, csv_file=csv)
+
+
+@trajectories.command()
+def show(
+    path: Annotated[Path, typer.Argument(help="A trajectory file, or a folder that holds some.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: beside each record.")] = None,
+) -> None:
+    """Draw every recorded run as a step sheet."""
+    from ibisagent.ui.cli.app import show_trajectories as pictures
+
+    pictures.show(path, out)
+
+
+training = typer.Typer(help="Train a policy.", no_args_is_help=True)
+app.add_typer(training, name="train")
+
+
+@training.command("sft")
+def train_sft(
+    config: Annotated[str, typer.Option(help="Training file, or one that ships: nano, nano-qwen, qwen2_5vl-7b.")],
+    data: Annotated[list[Path], typer.Option(help="Folder of trajectories (.jsonl) to learn; repeatable.")],
+    out: Annotated[Path, typer.Option(help="Folder for model, checkpoints, figures; one that was begun goes on.")],
+    base: Annotated[str | None, typer.Option(help="Model folder or hub id to go on from, in the file's place.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Setting in the file's place, train.max_steps=100; repeatable.")
+    ] = None,
+) -> None:
+    """Fine-tune a model on recorded trajectories (TRL). The same command goes on after a death."""
+    from ibisagent.ui.cli.train import sft
+
+    sft(config, data, out, base=base, changes=changes or ())
+
+
+@app.command()
+def mcp(
+    root: Annotated[
+        list[Path] | None, typer.Option(help="Folder that images may be read from; repeatable; default: none.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for exported files; default: resources alone.")] = None,
+    policy: Annotated[str, typer.Option(help=_POLICIES)] = "nano",
+    segmenter: Segmenter = "geocut",
+    preset: Preset = "default",
+    max_steps: MaxSteps = 20,
+    seed: Seed = 0,
+    prompts: Annotated[Path | None, typer.Option(help="Prompt file in place of ours.")] = None,
+    http: Annotated[bool, typer.Option(help="Streamable HTTP at /mcp, in place of stdio.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen at; any but loopback lets others in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    sessions: Annotated[int, typer.Option(min=1, help="Most sessions kept; the oldest goes first.")] = 32,
+    file_mib: Annotated[int, typer.Option(min=1, help="Largest file or folder that is opened, in MiB.")] = 512,
+    local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
+) -> None:
+    """Serve segmentation to other agents (MCP): tools segment, refine, measure, export, over stdio or HTTP."""
+    from ibisagent.ui.mcp.command import Serving, run_mcp
+    from ibisagent.ui.mcp.limits import Limits
+
+    run_mcp(
+        Serving(
+            policy=policy,
+            segmenter=segmenter,
+            preset=preset,
+            max_steps=max_steps,
+            seed=seed,
+            prompts=prompts,
+            roots=tuple(root or ()),
+            out=out,
+            transport="http" if http else "stdio",
+            host=host,
+            port=port,
+            local_only=local_only,
+            limits=Limits(sessions=sessions, file_bytes=file_mib * 2**20),
+        )
+    )
+
+
+@app.command()
+def example(
+    folder: Annotated[Path, typer.Argument(help="Folder for the files; made if it is not there.")],
+) -> None:
+    """Write the pictures that the documentation speaks of, their true masks and a small data set, into FOLDER."""
+    from rich.console import Console
+
+    from ibisagent.ui.example_folder import write_example
+
+    Console().print(f"wrote {', '.join(map(str, write_example(folder)))}", soft_wrap=True, markup=False)
+
+
+@app.command()
+def doctor() -> None:
+    """Tell what is installed, what each missing extra would bring, and whether the loop runs here."""
+    from ibisagent.ui.cli.doctor import run_doctor
+
+    run_doctor()
+
+
+def main() -> None:
+    """Run the command line; exit codes: 0 done, 2 the user's input is at fault, 3 a run failed, 1 a bug."""
+    in_a_line(app)
+
+
+def in_a_line(run: Callable[[], None]) -> None:
+    """Run anything as the command line does: a fault that is known is one line on stderr and an exit code."""
+    try:
+        run()
+    except IbisError as error:
+        sys.stderr.write(f"ibisagent: {' '.join(str(error).split())}\n")
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("ibisagent: stopped\n")
+        raise SystemExit(130) from None

@@ -1,0 +1,176 @@
+"""`ibisagent clicks`: the click benchmark on a data set, with its progress, tables, files and plot."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ibisagent.evals.clicks.bench import Job, Work, jobs_left, jobs_of, play_jobs, run_jobs
+from ibisagent.evals.clicks.plot import write_plot
+from ibisagent.evals.clicks.protocol import MODES
+from ibisagent.evals.clicks.rows import Row, read_rows
+from ibisagent.evals.clicks.summary import RANKS, TARGETS, summary_of, write_csv, write_json
+from ibisagent.tools.datasets import read_dataset
+from ibisagent.tools.errors import InputError, MissingExtra
+from ibisagent.tools.jobs.run_settings import keep_settings
+from ibisagent.ui.run_folder import make_folder
+
+__all__ = ["run_clicks"]
+
+_WIDE = 120  # columns that the tables take where no terminal says how many there are
+_TOLD = 3  # broken cases
+
+
+def run_clicks(
+    dataset: Path,
+    segmenters: Sequence[str],
+    *,
+    modes: Sequence[str] = tuple(MODES),
+    clicks: int = 20,
+    seed: int = 0,
+    out: Path | None = None,
+    kind: str | None = None,
+    split: str | None = None,
+    workers: int | None = None,
+) -> None:
+    """Click on every target of a data set with every segmenter in every mode, one of `MODES`.
+
+    Writes ``clicks.jsonl`` (as it goes; the same call with the same ``out`` goes on from there), ``settings.json``,
+    ``clicks.csv``, ``clicks.json`` and ``clicks.png``, and prints the tables. ``out`` is by default a new folder in
+    runs/, ``workers`` as many as there are cores.
+    """
+    if clicks < 1 or seed < 0 or (workers is not None and workers < 1):
+        got = f"clicks={clicks}, seed={seed}, workers={workers}"
+        raise InputError(f"got {got}, expected clicks and workers of 1 or more and a seed of 0 or more; correct them")
+    MissingExtra.require("eval", "matplotlib")
+    cases = read_dataset(dataset, kind=kind, split=split)
+    jobs = jobs_of(cases, dataset, segmenters, modes)
+    folder = out if out is not None else Path("runs") / time.strftime("clicks-%Y%m%d-%H%M%S")
+    make_folder(folder)
+    kept = folder / "clicks.jsonl"
+    models = {job.segmenter: job.fingerprint for job in jobs}
+    settings = keep_settings(kept, cases, dataset, clicks=clicks, seed=seed, segmenters=models)
+    _play(jobs, kept, partial(play_jobs, clicks=clicks, seed=seed), workers)
+    done = read_rows(kept)
+    rows = [done[job.key] for job in jobs]
+    summary = summary_of(rows, settings, sum(not case.present for case in cases))
+    _write(folder, rows, summary)
+    _show(summary, rows, folder)
+
+
+def _play(jobs: Sequence[Job], kept: Path, work: Work, workers: int | None) -> None:
+    console, left = Console(stderr=True), jobs_left(jobs, kept)
+    columns = TextColumn("clicking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True)
+    try:
+        with Progress(*columns, console=console) as progress, closing(run_jobs(left, kept, work, workers)) as done:
+            task = progress.add_task("", total=len(jobs), completed=len(jobs) - len(left))
+            for rows in done:
+                progress.advance(task, len(rows))
+    except KeyboardInterrupt:
+        console.print(
+            f"stopped; the same command with --out {escape(str(kept.parent))} goes on from here", soft_wrap=True
+        )
+        raise
+
+
+def _write(folder: Path, rows: Sequence[Row], summary: dict[str, Any]) -> None:
+    write_csv(folder / "clicks.csv", rows, summary["settings"]["clicks"])
+    write_json(folder / "clicks.json", summary)
+    write_plot(folder / "clicks.png", summary)
+
+
+def _show(summary: dict[str, Any], rows: Sequence[Row], folder: Path) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(_WIDE, console.width))
+    clicks = summary["settings"]["clicks"]
+    console.print(_clicks_table(summary, clicks), _quality_table(summary, clicks), _speed_table(summary))
+    for line in _foot(summary, rows, clicks):
+        console.print(line, style="dim", markup=False, highlight=False)
+    for id, reason in list(dict.fromkeys((item["id"], item["reason"]) for item in summary["broken"]))[:_TOLD]:
+        console.print(f"broken: {id}: {reason}", markup=False, highlight=False, soft_wrap=True)
+    names = ("clicks.csv", "clicks.json", "clicks.png")
+    console.print("wrote", ", ".join(str(folder / name) for name in names), markup=False, soft_wrap=True)
+
+
+def _clicks_table(summary: dict[str, Any], clicks: int) -> Table:
+    names = [f"noc_{target}" for target in TARGETS]
+    table = _table("Clicks to an IoU", "cases", *(f"NoC@{target}" for target in TARGETS), f">={clicks}@90")
+    for result in _sections(table, summary):
+        failed = result.get("failed_90")
+        share = f"{failed['count']}, {_cell(failed, '{:.0%}')}" if failed else "-"
+        noc = (_cell(result.get(name), "{:.1f}") for name in names)
+        table.add_row(*_names(result), str(result["n"]), *noc, share)
+    return table
+
+
+def _quality_table(summary: dict[str, Any], clicks: int) -> Table:
+    ranks = [rank for rank in RANKS if rank <= clicks]
+    table = _table("IoU in % after k clicks", *(f"IoU@{rank}" for rank in ranks))
+    for result in _sections(table, summary):
+        table.add_row(*_names(result), *(_cell(result.get(f"iou_at_{rank}"), "{:.1f}", 100) for rank in ranks))
+    return table
+
+
+def _speed_table(summary: dict[str, Any]) -> Table:
+    table = _table("Milliseconds (medians), and the rank correlation of score and IoU", "a click", "a picture", "rho")
+    for result, timing in zip(summary["results"], summary["timing"], strict=True):
+        if result["modality"] is None:
+            times = (timing[f"{name}_median"] for name in ("seconds", "encoder_seconds"))
+            rho = result["score_spearman"]
+            shown = ("-" if time is None else f"{1000 * time:.0f}" for time in times)
+            table.add_row(*_names(result), *shown, "-" if rho is None else f"{rho:.2f}")
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
+    for name in ("modality", "segmenter"):
+        table.add_column(name, overflow="fold", min_width=9)
+    table.add_column("mode", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", overflow="fold")
+    return table
+
+
+def _sections(table: Table, summary: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give each result: all cases first, then each modality, with a line between."""
+    results = summary["results"]
+    for modality in dict.fromkeys(result["modality"] for result in results):
+        yield from (result for result in results if result["modality"] == modality)
+        table.add_section()
+
+
+def _names(result: dict[str, Any]) -> tuple[str, str, str]:
+    modality = "all" if result["modality"] is None else escape(result["modality"] or "not said")
+    return modality, escape(result["segmenter"]), result["mode"]
+
+
+def _cell(interval: dict[str, Any] | None, form: str, scale: int = 1) -> str:
+    """Write a figure and its interval."""
+    if interval is None:
+        return "-"
+    ends = [interval[end] for end in ("value", "low", "high")]
+    value, low, high = ("" if end is None else form.format(scale * end) for end in ends)
+    return f"{value} [dim]{low}-{high}[/dim]" if low else value
+
+
+def _foot(summary: dict[str, Any], rows: Sequence[Row], clicks: int) -> list[str]:
+    broken = len(summary["broken"])
+    reasons = "; reasons in clicks.csv" if broken else ""
+    return [
+        f"{len({row.id for row in rows})} targets of {len({row.image for row in rows})} pictures. Left out: "
+        f"{summary['absent']} absent targets, on which nothing can be clicked, and {broken} broken rows{reasons}.",
+        f"NoC@t: clicks until the IoU is t %, {clicks} when never. >={clicks}@90: cases that never reach 90 %.",
+        "IoU@k: the last one of a run that ended early, with no error pixel left.",
+        "Ranges: 95 % bootstrap, whole pictures drawn.",
+        *(f"{mode}: {MODES[mode]}." for mode in dict.fromkeys(result["mode"] for result in summary["results"])),
+    ]

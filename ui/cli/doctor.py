@@ -1,0 +1,110 @@
+"""`ibisagent doctor`: what is here, what each missing extra would bring, whether the loop and its own policy run."""
+
+import platform
+import time
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ibisagent.agent import Policy, build_graph, get_policy
+from ibisagent.agent.policies import OraclePolicy
+from ibisagent.agent.state import FAILURES
+from ibisagent.tools.errors import IbisError, RunFailed, install_hint
+from ibisagent.tools.masks.measure import iou
+from ibisagent.tools.masks.rle import decode
+from ibisagent.tools.segmenters import segmenter_names
+from ibisagent.tools.segmenters.base import Mask, Pixels
+from ibisagent.training.phantoms import draw
+from ibisagent.ui.cli.failures import failure_line
+
+__all__ = ["run_doctor"]
+
+_CORE = ("langgraph", "langchain-core", "numpy", "pillow", "scipy", "scikit-image", "pydicom", "nibabel", "pycocotools")
+# What each extra brings, by the module that shows it is there.
+_EXTRAS = {
+    "models": ("torch", "local neural segmenters and vision-language models"),
+    "train": ("trl", "SFT and GRPO over the graph"),
+    "chat": ("langchain", "chat models by name, such as openai:MODEL"),
+    "ui": ("gradio", "the chat demo"),
+    "postgres": ("psycopg", "threads kept on a Postgres server"),
+    "eval": ("matplotlib", "plots and reports of clicks and eval"),
+    "serve": ("mcp", "the MCP server"),
+    "medical": ("highdicom", "DICOM-SEG and compressed DICOM"),
+    "sam2": ("sam2", "MedSAM2 and SAM2 checkpoints"),
+}
+
+
+_UNSEEN, _TARGET = 10_000_003, "skin lesion"  # training draws its phantoms by lower seeds
+
+
+def run_doctor() -> None:
+    """Print the report; `RunFailed` when a run failed, or found less than it should have."""
+    console = Console()
+    console.print(f"ibisagent {version('ibisagent')}, Python {platform.python_version()}, {platform.platform()}")
+    console.print(_packages())
+    console.print(_extras())
+    pixels, truth = _ellipse()
+    faults = [_tried(console, OraclePolicy(truth), name, pixels, truth, "ellipse", 0.7) for name in segmenter_names()]
+    faults.append(_nano(console))
+    if any(faults):
+        raise RunFailed("; ".join(filter(None, faults)))
+
+
+def _packages() -> Table:
+    table = Table("package", "version", title="Core")
+    for name in _CORE:
+        table.add_row(name, _version(name))
+    return table
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _extras() -> Table:
+    table = Table("extra", "state", "what for", title="Extras, to be installed in a clone of ibisagent")
+    for extra, (module, purpose) in _EXTRAS.items():
+        state = "installed" if find_spec(module) is not None else escape(install_hint(extra))
+        table.add_row(extra, state, purpose)
+    return table
+
+
+def _nano(console: Console) -> str | None:
+    """Run the policy that ships on a drawn picture of a kind that it knows, or say what it lacks here."""
+    phantom = draw("dermoscopy", _UNSEEN)
+    try:
+        policy = get_policy("nano", local_only=True)
+    except IbisError as error:
+        console.print(escape(f"nano cannot run here: {error}"), soft_wrap=True)
+        return None
+    return _tried(console, policy, "geocut", phantom.image, phantom.masks[_TARGET], _TARGET, 0.5)
+
+
+def _tried(
+    console: Console, policy: Policy, segmenter: str, pixels: Pixels, truth: Mask, target: str, enough: float
+) -> str | None:
+    """Run the loop and print what came of it; return what is wrong with that, None where nothing is."""
+    begun = time.perf_counter()
+    ended = build_graph(policy, segmenter).invoke({"image": pixels, "request": f"Segment the {target}."})
+    reached, seconds = iou(decode(ended["mask"]), truth), time.perf_counter() - begun
+    name = segmenter if policy.name == "oracle" else policy.name
+    got = f"{len(ended['steps'])} steps, {ended['stop']}, IoU {reached:.3f}"
+    console.print(f"{name}: {got} (expected {enough} or more), {seconds:.2f} s", soft_wrap=True)
+    if ended["stop"] in FAILURES:
+        return failure_line(ended["stop"], ended["error"], policy.name, segmenter)
+    return f"{name}: got {got}, expected an IoU of {enough} or more; install again" if reached < enough else None
+
+
+def _ellipse() -> tuple[Pixels, Mask]:
+    """Draw a bright ellipse in noise; give the picture and the truth, (H, W)."""
+    y, x = np.mgrid[:128, :160]
+    truth = ((y - 60) / 30) ** 2 + ((x - 90) / 45) ** 2 < 1
+    noise = np.random.default_rng(0).normal(0, 8, truth.shape)
+    return np.clip(70 + 90 * truth + noise, 0, 255).astype(np.uint8), truth

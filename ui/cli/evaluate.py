@@ -1,0 +1,131 @@
+"""`ibisagent eval`: a data set through the loop, with a bar while it lasts, a table and a report at its end."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ibisagent.agent.privacy import kept_here
+from ibisagent.agent.prompting import load_prompts
+from ibisagent.evals.runner import run_eval
+from ibisagent.tools.datasets import read_dataset
+from ibisagent.tools.errors import MissingExtra, RunFailed
+from ibisagent.ui.cli.progress import bar, evenly
+
+__all__ = ["BASELINES", "evaluate"]
+
+BASELINES = ("oracle", "centre", "random")
+"""What a segmenter can reach, and what every policy has to beat."""
+
+_WIDE = 120  # columns that the table takes where no terminal says how many there are
+_FIGURES = ("iou_per_case", "dice_per_case", "f1", "first_hit", "valid_action_rate")
+
+
+def evaluate(
+    dataset: Path,
+    policies: Sequence[str],
+    segmenters: Sequence[str],
+    out: Path,
+    *,
+    baselines: bool = True,
+    max_steps: int = 20,
+    start: str = "nothing",
+    preset: str = "default",
+    seed: int = 0,
+    workers: int | None = None,
+    kind: str | None = None,
+    split: str | None = None,
+    local_only: bool = False,
+    prompts: Path | None = None,
+    limit: int | None = None,
+) -> None:
+    """Run policies, and unless told otherwise the `BASELINES`, with every segmenter; write tables and a report.
+
+    ``limit``: so many cases, spread evenly over the data set. The same command goes on where an earlier one ended, and
+    tries again what failed. `RunFailed`: every run of a policy failed.
+    """
+    MissingExtra.require("eval", "jinja2", "matplotlib")
+    names = [*policies, *(name for name in BASELINES if baselines and name not in policies)]
+    cases = evenly(read_dataset(dataset, kind=kind, split=split), limit)
+    words = load_prompts(prompts) if prompts is not None else None
+    with kept_here(local_only), bar(out, "figures") as tell:
+        run_eval(
+            cases,
+            names,
+            segmenters,
+            out,
+            max_steps=max_steps,
+            start=start,
+            preset=preset,
+            seed=seed,
+            workers=workers,
+            prompts=words,
+            local_only=local_only,
+            on_row=tell,
+        )
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(_WIDE, console.width))
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    console.print(_table(summary))
+    for run in summary["runs"]:
+        console.print(escape(_ends_of(run)), soft_wrap=True)
+        if run["failed"]:
+            console.print(escape(_failures_of(run)), style="red", soft_wrap=True)
+    console.print(f"wrote results.csv, summary.json and trajectories/ in {escape(str(out))}", soft_wrap=True)
+    from ibisagent.evals.report import write_report
+
+    console.print(f"wrote {escape(str(write_report(out)))}", soft_wrap=True)
+    dead = [run for run in summary["runs"] if run["failed"] == run["done"] + run["broken"]]
+    if dead:
+        raise RunFailed(f"{'; '.join(map(_failures_of, dead))}; mend that, and the same command tries them again")
+
+
+def _ends_of(run: dict[str, Any]) -> str:
+    """Say how the runs of a policy ended, and what it refused and declined."""
+    stops = ", ".join(f"{name} {count}" for name, count in run["trajectories"]["stops"].items()) or "none ended"
+    refused = ((name, run["overall"][name]) for name in ("refused", "wrongly_refused"))
+    told = [f"{name.replace('_', ' ')} {_shown(share)} of {share['n']}" for name, share in refused if share["n"]]
+    declined = run["overall"]["declined"]
+    told += [f"declined {_shown(declined)} of {declined['n']}"] if declined["value"] else []
+    return "; ".join([f"{run['policy']} with {run['segmenter']}: {stops}", *told])
+
+
+def _failures_of(run: dict[str, Any]) -> str:
+    """Name a policy whose runs failed, with the commonest reason."""
+    reason, count = next(iter(run["errors"].items()))
+    total = run["done"] + run["broken"]
+    return f"{run['policy']} with {run['segmenter']}: {run['failed']} of {total} runs failed, {count} with {reason}"
+
+
+def _table(summary: dict[str, Any]) -> Table:
+    seconds = {(each["policy"], each["segmenter"]): each["seconds"] for each in summary["timing"]}
+    said = f"{summary['cases']} cases, {summary['images']} pictures; means per case, intervals of 95 %"
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=said, caption_justify="left")
+    for name in ("policy", "segmenter"):
+        table.add_column(name)
+    for name in ("done", "broken", "IoU", "", "Dice", "F1", "first hit", "valid", "clicks", "s"):
+        table.add_column(name, justify="right")
+    for run in summary["runs"]:
+        iou, *others = (run["overall"][name] for name in _FIGURES)
+        spent = run["trajectories"]["length"], seconds[run["policy"], run["segmenter"]]
+        table.add_row(
+            *(escape(run[name]) for name in ("policy", "segmenter")),
+            *(str(run[name]) for name in ("done", "broken")),
+            *(_shown(iou), _ends(iou), *map(_shown, others)),
+            *(f"{each['mean']:.2f}" if each else "-" for each in spent),
+        )
+    return table
+
+
+def _shown(interval: dict[str, Any]) -> str:
+    return "-" if interval["value"] is None else f"{interval['value']:.3f}"
+
+
+def _ends(interval: dict[str, Any]) -> str:
+    return "" if interval["low"] is None else f"{interval['low']:.2f}-{interval['high']:.2f}"

@@ -1,0 +1,118 @@
+"""The live table of a run: one row a step, as it happens."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.types import Command
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+
+from ibisagent.agent import SegmentationGraph
+from ibisagent.agent.reply_parser import parse_completion
+from ibisagent.agent.state import RunContext, State, StepRecord
+from ibisagent.agent.steps import steps_of_turn
+from ibisagent.tools.masks.measure import describe, iou
+from ibisagent.tools.masks.rle import decode
+from ibisagent.ui.cli.step_table import empty_table, step_row
+
+__all__ = ["Ended", "run_live"]
+
+
+class Ended(NamedTuple):
+    """The last state of a run, None if it never began, and the bug that ended it, if one did."""
+
+    state: State | None
+    bug: Exception | None
+
+
+def run_live(
+    graph: SegmentationGraph, given: Any, thread: RunnableConfig, console: Console, truth: Any = None
+) -> Ended:
+    """Run the graph, show its steps, ask at interrupts; Ctrl-C ends the run after the model's current call.
+
+    ``given``, ``thread``: what `take_up` gives; ``truth``: the true mask, (H, W) bool; with it the table has a column
+    for the IoU.
+    """
+    state: State | None = None
+    bug: Exception | None = None
+    try:
+        for latest in _states(graph, given, thread, console, truth):
+            state = latest
+    except Exception as error:
+        bug = error
+    if state is not None:
+        console.print(f"[bold]{state['stop'] or 'failed'}[/bold]  {escape(state['answer'] or state['error'] or '')}")
+        if state["measurements"]:
+            console.print(describe(state["measurements"]))
+    return Ended(state, bug)
+
+
+def _states(
+    graph: SegmentationGraph, given: Any, thread: RunnableConfig, console: Console, truth: Any
+) -> Iterator[State]:
+    table = empty_table(truth is not None)
+    durable: dict[str, Any] = {"durability": "sync"} if graph.checkpointer else {}
+    if given is None:
+        earlier = cast(State, graph.get_state(thread).values)
+        for step in steps_of_turn(earlier):
+            table.add_row(*_row(graph, step, truth))
+        console.print(f"taken up after {len(steps_of_turn(earlier))} steps")
+        yield earlier
+    with (
+        _cancel_at_ctrl_c() as cancel,
+        Live(table, console=console, auto_refresh=False, vertical_overflow="visible") as live,
+    ):
+        going = True
+        while going:
+            going = False
+            options: dict[str, Any] = {"context": RunContext(cancel=cancel), "stream_mode": ["custom", "values"]}
+            for mode, chunk in graph.stream(given, thread, **options, **durable):
+                if mode == "values" and "__interrupt__" in chunk:
+                    given, going = Command(resume=_ask(chunk["__interrupt__"][0].value, live, console)), True
+                elif mode == "values" and "run" in chunk:
+                    yield chunk
+                elif mode == "custom" and chunk["event"] == "step":
+                    table.add_row(*_row(graph, chunk, truth))
+                    live.refresh()
+    if not console.is_terminal:
+        console.print()  # a Live table that cannot move the cursor leaves its last line open
+
+
+@contextmanager
+def _cancel_at_ctrl_c() -> Iterator[threading.Event]:
+    """Give an event that the first Ctrl-C sets; the second one interrupts as usual."""
+    cancel = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(*_: Any) -> None:
+        cancel.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield cancel
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _row(graph: SegmentationGraph, step: StepRecord, truth: Any) -> list[str]:
+    store = graph.parts.store
+    mask = store.get_mask(step["mask"])
+    thought = parse_completion(store.get(step["reply"])).thought if step["reply"] else ""
+    known = None if truth is None else iou(decode(mask), truth)
+    return step_row(step, thought, mask, known)
+
+
+def _ask(question: dict[str, Any], live: Live, console: Console) -> str:
+    """Ask the person at the terminal; the end of the input accepts what there is."""
+    live.refresh()
+    if question.get("feedback"):
+        console.print(f"[red]{escape(question['feedback'])}[/red]")
+    console.print(f"Next? {question['expected']}")
+    return sys.stdin.readline().strip() or "Terminate"

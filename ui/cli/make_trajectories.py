@@ -1,0 +1,36 @@
+"""`ibisagent trajectories make`: cold-start data from a data set."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from ibisagent.tools.datasets import read_dataset
+from ibisagent.training.trajectories import make_trajectories
+from ibisagent.ui.cli.progress import bar, evenly
+
+__all__ = ["make"]
+
+
+def make(
+    dataset: Path,
+    out: Path,
+    *,
+    kind: str | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+    **settings: Any,
+) -> None:
+    """Make trajectories of a data set's cases with the ``settings`` of `make_trajectories`, and count them.
+
+    ``limit``: so many cases, spread evenly over the data set. The same command goes on where an earlier one ended.
+    """
+    cases = evenly(read_dataset(dataset, kind=kind, split=split), limit)
+    with bar(out, "writing") as tell:
+        made = make_trajectories(cases, out, on_row=tell, **settings)
+    counts = ", ".join(f"{made[name]} {name}" for name in ("kept", "dropped", "broken"))
+    replies = ", ".join(f"{count} by {name}" for name, count in made["replies"].items())
+    console = Console()
+    console.print(f"{len(cases)} cases: {counts}; replies: {escape(replies) or 'none'}", soft_wrap=True)
+    console.print(f"wrote trajectories-*.jsonl and left-out.csv in {escape(str(out))}", soft_wrap=True)

@@ -1,0 +1,222 @@
+"""The commands behind the command line: check the input, run the graph, write the run folder."""
+
+import contextlib
+import sqlite3
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
+from rich.console import Console
+from rich.markup import escape
+
+from ibisagent.agent import (
+    Box,
+    Click,
+    ImageStore,
+    LoopConfig,
+    Policy,
+    RunStore,
+    SegmentationGraph,
+    build_graph,
+    get_policy,
+)
+from ibisagent.agent.actions import Terminate, write_reply
+from ibisagent.agent.checkpoints import open_checkpointer
+from ibisagent.agent.config import preset as loop_settings
+from ibisagent.agent.inputs import require_request
+from ibisagent.agent.policies import OraclePolicy, ScriptedPolicy
+from ibisagent.agent.privacy import kept_here
+from ibisagent.agent.replay import replay
+from ibisagent.agent.thread_lock import claimed
+from ibisagent.agent.threads import take_up
+from ibisagent.agent.trajectory import Trajectory, read_trajectories
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.export import require_savable
+from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.imaging.open_image import open_image
+from ibisagent.tools.masks.reading import read_mask
+from ibisagent.tools.segmenters import segmenter_names
+from ibisagent.tools.segmenters.memo import memo_of
+from ibisagent.ui.cli.failures import require_success
+from ibisagent.ui.cli.live import run_live
+from ibisagent.ui.cli.trajectory_files import recorded_image
+from ibisagent.ui.run_folder import make_folder, new_folder, write_run
+
+__all__ = ["Case", "policy_of", "run_case", "run_replay", "run_segment", "run_simulate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One image and what is to be done with it, as given on the command line."""
+
+    image: Path
+    request: str
+    segmenter: str
+    slice: str | None
+    window: str | None
+    max_steps: int
+    out: Path | None
+    saves: tuple[Path, ...] = ()
+    seed: int = 0
+    thread: str | None = None
+    db: Path | None = None
+
+
+def run_segment(
+    case: Case,
+    policy: str | None,
+    clicks: tuple[str, ...],
+    box: str | None,
+    mask: Path | None,
+    local_only: bool,
+    prompts: Path | None,
+    preset: str = "default",
+) -> None:
+    """Segment with a policy, a person's own prompts, or both; the policy ``none`` adds nothing to the prompts.
+
+    Where no policy is named it is ``nano``, but beside clicks or a box ``none``: these are right until somebody asks.
+    """
+    given: list[Click | Box] = [] if box is None else [read_box(box)]
+    given += [read_click(text) for text in clicks]
+    if policy is None:
+        policy = "none" if given else "nano"
+    with kept_here(local_only):
+        chosen = policy_of(policy, bool(given) or mask is not None, case.seed, local_only, prompts)
+        image = _prepare(case)
+        start: dict[str, Any] = {"image": image, "request": case.request, "prompts": given}
+        if mask is not None:
+            start["initial_mask"] = read_mask(mask, image)
+        with _kept(case) as kept:
+            config = loop_settings(preset, max_steps=case.max_steps)
+            run_case(build_graph(chosen, case.segmenter, config, **kept), start, case)
+
+
+def run_simulate(case: Case, mask: Path, target_iou: float) -> None:
+    """Let the oracle click, and show its errors beside every step."""
+    image = _prepare(case)
+    truth = read_mask(mask, image)
+    graph = build_graph(OraclePolicy(truth, target_iou=target_iou), case.segmenter, LoopConfig(case.max_steps))
+    run_case(graph, {"image": image, "request": case.request}, case, truth)
+
+
+def run_replay(path: Path, image: Path | None, segmenter: str | None) -> None:
+    """Replay every record of a file; any difference is an error."""
+    console = Console()
+    for number, record in enumerate(read_trajectories(path), 1):
+        opened = recorded_image(path, record, image, remedy="; name the right one with --image")
+        name = segmenter if segmenter is not None else _recorded_segmenter(record)
+        replayed = replay(record, name, opened)
+        if replayed.differences:
+            raise InputError(f"record {number}: {replayed.differences[0]} ({len(replayed.differences)} differences)")
+        console.print(f"record {number}: {len(record.steps)} steps, every mask equal bit for bit")
+
+
+def _recorded_segmenter(record: Trajectory) -> str:
+    name = record.segmenter.split()[0].rpartition("-")[0]
+    if name not in segmenter_names():
+        raise InputError(f"recorded with {record.segmenter!r}: name its weights, as in --segmenter {name}:FILE")
+    return name
+
+
+def policy_of(name: str, given: bool, seed: int, local_only: bool, prompts: Path | None) -> Policy:
+    """Give the policy of a name on the command line; ``none``, which only stops, needs that prompts are ``given``."""
+    if name == "none" and not given:
+        raise InputError("got --policy none and no prompts, expected a --click, a --box or a --mask with it; give one")
+    if name == "none":
+        return ScriptedPolicy([write_reply("The prompts were given.", Terminate(), "Segmented as prompted.")])
+    from ibisagent.agent.prompting import load_prompts
+
+    words = load_prompts(prompts) if prompts is not None else None
+    return get_policy(name, seed=seed, prompts=words, local_only=local_only)
+
+
+def _prepare(case: Case) -> MedicalImage:
+    """Open the image and find fault with everything else before anything is run or written."""
+    require_request(case.request)
+    memo_of(case.segmenter)
+    if (case.thread is None) != (case.db is None):
+        raise InputError("got one of --thread and --db: expected both, or neither; name the run and its file")
+    path = case.image if case.db is None else case.image.absolute()  # it may be taken up from another folder
+    image = open_image(path, slice=case.slice, window=case.window)
+    for target in case.saves:
+        require_savable(target, image)
+    return image
+
+
+@contextlib.contextmanager
+def _kept(case: Case) -> Iterator[dict[str, Any]]:
+    """Give the parts of the graph that keep a run: checkpoints in --db, replies and masks in a folder beside it."""
+    if case.db is None:
+        yield {"checkpointer": InMemorySaver()}
+        return
+    folder = Path(f"{case.db}.store")
+    threads = Path(f"{case.db.resolve()}.store") / "threads"  # the same one, whatever the file is called by
+    with open_checkpointer(case.db) as saver, claimed(case.db, case.thread or "", threads):
+        yield {"checkpointer": saver, "store": RunStore(folder), "images": ImageStore(folder / "images")}
+
+
+def run_case(graph: SegmentationGraph, start: dict[str, Any], case: Case, truth: Any = None) -> None:
+    """Run the graph before the user's eyes and write the run folder, also when a bug or a failure ended the run.
+
+    `RunFailed`: the policy, the segmenter or the store failed.
+    ``start``: the graph's input, its image a `MedicalImage`; ``truth``: the true mask, (H, W) bool, where it is known.
+    """
+    console = Console()
+    for note in start["image"].notes:
+        console.print(note, style="yellow", markup=False)
+    begun = time.perf_counter()
+    thread = RunnableConfig(configurable={"thread_id": case.thread or "command line"})
+    given, thread = take_up(graph, start, thread) if graph.checkpointer else (start, thread)
+    folder = case.out if case.out is not None else new_folder(Path("runs"))
+    make_folder(folder)
+    state, bug = run_live(graph, given, thread, console, truth)
+    written: list[Path] = []
+    with warnings.catch_warnings(record=True) as told:
+        if state is not None:
+            written = write_run(folder, graph, state, start["image"], truth=truth, saves=case.saves)
+    for warning in told:
+        console.print(escape(str(warning.message)), style="yellow")
+    if isinstance(bug, sqlite3.Error):
+        raise InputError(f"{case.db}: {bug}; make room and run the same command again, it goes on from there") from bug
+    if bug is not None:
+        raise bug
+    console.print(f"{time.perf_counter() - begun:.1f} s; wrote {', '.join(str(path) for path in written)}")
+    if state is not None:
+        require_success(state["stop"], state["error"], graph.parts.policy.name, case.segmenter)
+
+
+def read_click(text: str) -> Click:
+    """Read ``+x,y`` or ``-x,y``.
+
+    >>> read_click("-0.25,0.5")
+    Click(x=0.25, y=0.5, positive=False, target=None)
+    """
+    if text[:1] not in ("+", "-"):
+        raise InputError(f"--click {text!r}: expected a sign and two decimals from 0 to 1, such as +0.41,0.52")
+    x, y = _numbers("--click", text[1:], 2, "+0.41,0.52", text)
+    return Click(x, y, positive=text[0] == "+")
+
+
+def read_box(text: str) -> Box:
+    """Read ``x0,y0,x1,y1``.
+
+    >>> read_box("0.1,0.2,0.5,0.6")
+    Box(x0=0.1, y0=0.2, x1=0.5, y1=0.6, target=None)
+    """
+    x0, y0, x1, y1 = _numbers("--box", text, 4, "0.1,0.2,0.5,0.6", text)
+    return Box(x0, y0, x1, y1)
+
+
+def _numbers(option: str, text: str, count: int, example: str, whole: str) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count or not all(0.0 <= number <= 1.0 for number in numbers):
+        raise InputError(f"{option} {whole!r}: expected {count} decimals from 0 to 1 of the picture, as in {example}")
+    return numbers

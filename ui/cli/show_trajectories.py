@@ -1,0 +1,157 @@
+"""`ibisagent trajectories`: recorded runs as the paper's data table, and a step sheet of each."""
+
+import csv
+from collections.abc import Callable
+from dataclasses import astuple, fields, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ibisagent.agent.contact_sheet import sheet_of
+from ibisagent.agent.trajectory import Trajectory
+from ibisagent.evals.trajectories import Journey, Row, tabulate, trajectory_metrics
+from ibisagent.tools.datasets import read_dataset
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.files import atomic, require_writable_folder
+from ibisagent.tools.imaging.grids import Spacing
+from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.imaging.open_image import open_image
+from ibisagent.tools.masks.rle import decode
+from ibisagent.ui.cli.step_table import steps_table
+from ibisagent.ui.cli.trajectory_files import Place, plain, recorded_image, tell, worked
+from ibisagent.ui.run_folder import make_folder
+
+__all__ = ["BY", "show", "show_stats"]
+
+BY = ("modality", "policy", "segmenter", "stop", "all")
+"""What the table can have a row for."""
+
+_GREY = 128
+_HEADS = (
+    *("samples", "states", "mean\nlength"),
+    *("mean\nIoU", "median\nIoU", "mean\nDice", "median\nDice", "click-hit\nrate"),
+)
+
+
+def show_stats(
+    paths: list[Path], by: str | None = None, *, dataset: Path | None = None, csv_file: Path | None = None
+) -> None:
+    """Print the data table of all records in files and folders, one row for each of ``by`` and a last one for all.
+
+    ``by``: one of `BY`. A modality is looked up in ``dataset``, where a record's id is the name of its file, or of its
+    folder when the file is a run folder's ``trajectory.json``. Without ``by`` it is the modality where a data set is
+    given, else all.
+    """
+    by = by or ("all" if dataset is None else "modality")
+    name = _naming(by, dataset)
+    if csv_file is not None:
+        require_writable_folder(csv_file.parent)
+    console = Console(stderr=True)
+    made = worked(paths, lambda place, record: (name(place, record), trajectory_metrics(record)), console, "Reading")
+    rows = _rows(by, [run for _, run in made])
+    Console().print(_table(by, rows))
+    if csv_file is not None:
+        _write(csv_file, by, rows)
+
+
+def _naming(by: str, dataset: Path | None) -> Callable[[Place, Trajectory], str]:
+    """Give what names the row of a record."""
+    if by not in BY:
+        raise InputError(f"got by={by[:40]!r}, expected one of {', '.join(BY)}; choose one")
+    if by == "all":
+        return lambda _, __: "all"
+    if by != "modality":
+        return lambda _, record: plain(str(getattr(record, by) or "unfinished"))
+    if dataset is None:
+        raise InputError("got by='modality' alone, expected the data set that tells it; give --dataset or another --by")
+    known = {case.id: case.modality for case in read_dataset(dataset)}
+    return lambda place, _: known.get(_id(place.path), "") or "unknown"
+
+
+def _id(path: Path) -> str:
+    return path.absolute().parent.name if path.name == "trajectory.json" else path.stem
+
+
+def _rows(by: str, runs: list[tuple[str, Journey]]) -> list[Row]:
+    everything = tabulate(("all", run) for _, run in runs)
+    return everything if by == "all" else [*tabulate(runs), *everything]
+
+
+def _table(by: str, rows: list[Row]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0)
+    table.add_column("" if by == "all" else by)
+    for head in _HEADS:
+        table.add_column(head, justify="right", no_wrap=True)
+    for row in rows:
+        name, *figures = astuple(row)
+        table.add_row(Text(name, no_wrap=True, overflow="ellipsis"), *map(_figure, figures))
+    return table
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+
+
+def _write(path: Path, by: str, rows: list[Row]) -> None:
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([by, *(field.name for field in fields(Row)[1:])])
+        writer.writerows(map(astuple, rows))
+
+
+class _Drawn(NamedTuple):
+    """A record's sheet, the table of its steps, and why it is not drawn on its image, where it is not."""
+
+    sheet: Image.Image
+    steps: Table
+    lack: str | None
+
+
+def show(path: Path, out: Path | None = None) -> None:
+    """Draw the step sheet of every record of a file or folder, ``NAME.steps.png``, beside it or in ``out``.
+
+    In ``out`` the sheets lie as the records do in their folder. A record whose image is gone or has changed is drawn on
+    grey, and a line says so. The steps of a single record are printed as well.
+    """
+    console, written = Console(stderr=True), list[Path]()
+    drawn = None
+    for place, drawn in worked([path], _draw, console, "Drawing"):
+        target = _target(place, path, out)
+        with atomic(target) as temporary:
+            drawn.sheet.save(temporary, format="PNG")
+        written.append(target)
+        if drawn.lack is not None:
+            tell(console, f"{place}: drawn on grey: {drawn.lack}")
+    if drawn is not None and len(written) == 1:
+        Console().print(drawn.steps)
+    where = written[0] if len(written) == 1 else f"{len(written)} step sheets in {out or path}"
+    tell(Console(), f"wrote {where}")
+
+
+def _target(place: Place, path: Path, out: Path | None) -> Path:
+    number = f".{place.number:04}" if place.number else ""
+    folder = place.path.parent
+    if out is not None:
+        folder = out / folder.relative_to(path) if path.is_dir() else out
+        make_folder(folder)
+    return folder / f"{place.path.stem}{number}.steps.png"
+
+
+def _draw(place: Place, record: Trajectory) -> _Drawn:
+    try:
+        image, lack = recorded_image(place.path, record), None
+    except InputError as error:
+        image, lack = _grey(record), str(error)
+    return _Drawn(sheet_of(record, image), steps_table(record), lack)
+
+
+def _grey(record: Trajectory) -> MedicalImage:
+    image = open_image(np.full(decode(record.mask).shape, _GREY, np.uint8))
+    spacing = record.geometry.get("spacing_mm")
+    return replace(image, spacing=Spacing(*spacing) if spacing else None)

@@ -1,0 +1,56 @@
+"""The steps of a run as a table, as they happen and as they were recorded."""
+
+from dataclasses import asdict
+from typing import cast
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from ibisagent.agent.actions import from_plain, spell
+from ibisagent.agent.state import StepRecord
+from ibisagent.agent.trajectory import Trajectory
+from ibisagent.evals.trajectories import trajectory_metrics
+from ibisagent.tools.masks.rle import Rle, area
+from ibisagent.ui.cli.trajectory_files import plain
+
+__all__ = ["empty_table", "step_row", "steps_table"]
+
+
+def steps_table(record: Trajectory) -> Table:
+    """Give a row for each step; a column for the IoU where the true mask is known."""
+    fit = trajectory_metrics(record).fit
+    table = empty_table(fit is not None)
+    for index, step in enumerate(record.steps):
+        told = cast(StepRecord, asdict(step))
+        table.add_row(*step_row(told, step.thought, step.mask, fit.ious[index] if fit else None))
+    return table
+
+
+def empty_table(known: bool) -> Table:
+    """Begin a table; with a column for the IoU where the true mask is known."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", justify="right", style="dim")
+    table.add_column("action")
+    table.add_column("thought", style="italic", min_width=20)
+    for head in ("score", *(("IoU",) if known else ()), "area px", "s"):
+        table.add_column(head, justify="right")
+    return table
+
+
+def step_row(step: StepRecord, thought: str, mask: Rle, iou: float | None) -> list[str]:
+    """Give a step's cells; ``mask``: in force after it, ``iou``: None leaves its cell out."""
+    score = "" if step["score"] is None else f"{step['score']:.2f}"
+    known = [] if iou is None else [f"{iou:.3f}"]
+    figures = (score, *known, f"{area(mask):,}", f"{sum(step['seconds'].values()):.2f}")
+    return [str(step["n"]), escape(_action(step)), escape(plain(thought)), *figures]
+
+
+def _action(step: StepRecord) -> str:
+    """Spell what a step did, by whom unless by the policy, and what went wrong."""
+    notes = [spell(from_plain(step["action"])) if step["action"] else "unreadable"]
+    notes += [f"by {step['by']}"] if step["by"] != "policy" else []
+    notes += [step["error"]] if step["error"] else []
+    for word, moved in (("undoes", step["reverts"]), ("brings back", step["restores"])):
+        notes += [f"{word} {moved or 'the initial mask'}"] if moved is not None else []
+    return plain("; ".join(notes))

@@ -1,0 +1,135 @@
+"""The records of many files, one in memory at a time; what is no sound record is told in a line and left out."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from rich.console import Console
+from rich.progress import track
+
+from ibisagent.agent.trajectory import Trajectory
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.files import label, require_file
+from ibisagent.tools.imaging.decoding import decoding
+from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.imaging.open_image import open_image
+
+__all__ = ["Place", "plain", "recorded_image", "tell", "worked"]
+
+Value = TypeVar("Value")
+
+
+class Place(NamedTuple):
+    """Where a record lies: its file, and in a ``.jsonl`` its number there, from 1."""
+
+    path: Path
+    number: int | None
+
+    def __str__(self) -> str:
+        """Name it in one line."""
+        return label(self.path) + (f", record {self.number}" if self.number else "")
+
+
+def worked(
+    paths: list[Path], work: Callable[[Place, Trajectory], Value], console: Console, doing: str
+) -> Iterator[tuple[Place, Value]]:
+    """Give what ``work`` makes of every record in files and folders, in the order of their paths.
+
+    ``console``, that of stderr, gets a bar and a line for each file or record that cannot be read or worked on.
+    `InputError` for a path with nothing there, and at the end when no record was sound.
+    """
+    others, sound, broken = set[Path](), 0, 0
+    for path in track(_files(paths), doing, console=console, disable=not console.is_terminal):
+        for place, read in _read(path):
+            if read is None:
+                others.add(path)
+                continue
+            try:
+                value = _attempt(work, place, read)
+            except InputError as error:
+                broken += 1
+                tell(console, f"{place}: {error}")
+                continue
+            sound += 1
+            yield place, value
+    left = f"{len(others)} JSON of another kind, {broken} broken"
+    if not sound:
+        named = ", ".join(map(label, paths))
+        raise InputError(f"{named}: got no trajectory ({left}), expected .json or .jsonl ones; name their folder")
+    if others or broken:
+        tell(console, f"left out: {left}")
+
+
+def recorded_image(path: Path, record: Trajectory, image: Path | None = None, remedy: str = "") -> MedicalImage:
+    """Open the image of a record that lies at ``path``, or ``image`` in its place, as it was recorded.
+
+    `InputError` for one that is gone or has other pixels; ``remedy`` says what to do then.
+    """
+    uri = record.image.get("uri")
+    if image is None and uri is None:
+        raise InputError(f"its image came without a file{remedy}")
+    source = image if image is not None else path.parent / str(uri)
+    opened = open_image(source, slice=record.image.get("slice"), window=record.image.get("window"))
+    if opened.sha != record.image["sha"]:
+        raise InputError(f"{source.name}: its pixels differ from those recorded{remedy}")
+    return opened
+
+
+def tell(console: Console, line: str) -> None:
+    """Print a line as it is, however long."""
+    console.print(plain(line), soft_wrap=True, markup=False, highlight=False)
+
+
+def plain(text: str) -> str:
+    """Put a text of a file's on one line that any terminal and file takes: no escape codes, no lone surrogates."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
+def _files(paths: list[Path]) -> list[Path]:
+    """List the files that are named and those in the folders that are, each once."""
+    found: dict[Path, Path] = {}
+    for path in paths:
+        if os.path.isdir(path):
+            inside = sorted(filter(_may_hold, path.rglob("*")))
+        else:
+            inside = [path]
+            if not os.path.isfile(path):
+                require_file(path)
+        found |= {file.absolute(): file for file in inside}
+    return list(found.values())
+
+
+def _may_hold(file: Path) -> bool:
+    return file.suffix.lower() in (".json", ".jsonl") and not file.name.startswith(".") and file.is_file()
+
+
+def _read(path: Path) -> Iterator[tuple[Place, Trajectory | InputError | None]]:
+    """Read a file object by object: a record, what is wrong with it, or None for JSON of another kind."""
+    lines, number = path.suffix.lower() == ".jsonl", 0
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, text in enumerate(filter(str.strip, file) if lines else [file.read()], 1):
+                yield Place(path, number if lines else None), _record(text)
+    except (OSError, UnicodeError) as error:
+        said = f"could not be read ({type(error).__name__}), expected readable UTF-8; check the file"
+        yield Place(path, number + 1 if lines else None), InputError(said)
+
+
+def _record(text: str) -> Trajectory | InputError | None:
+    try:
+        data = json.loads(text)
+        known = isinstance(data, dict) and "version" in data and "steps" in data
+        return Trajectory.from_json(data) if known else None
+    except InputError as error:
+        return error
+    except (ValueError, RecursionError) as error:
+        return InputError(f"got no JSON ({error}), expected a whole trajectory; record it anew")
+
+
+def _attempt(work: Callable[[Place, Trajectory], Value], place: Place, read: Trajectory | InputError) -> Value:
+    if isinstance(read, InputError):
+        raise read
+    with decoding("record", "a sound trajectory", "record it anew"):
+        return work(place, read)

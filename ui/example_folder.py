@@ -1,0 +1,82 @@
+"""`ibisagent example`: the pictures that the documentation speaks of, with their true masks, and a small data set."""
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from scipy import ndimage
+
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.files import atomic, label
+from ibisagent.training.phantoms import draw
+from ibisagent.ui.example_image import specimen
+from ibisagent.ui.run_folder import make_folder
+
+__all__ = ["Drawn", "drawn", "lesion", "write_example"]
+
+SCAN = "examples_overlay.dcm"
+# The overlay plane also holds text and a scale; the outline of the lesion lies in these rows and columns.
+_OUTLINE = np.s_[139:174, 46:81]
+_UNSEEN = {"spleen": ("ct_abdomen", 10_000_000), "polyp": ("endoscopy", 10_000_001)}  # training's seeds are lower
+
+_MANIFEST = "id,target,modality,present\nscan,liver lesion,MR,1\nspleen,spleen,CT,1\npolyp,polyp,endoscopy,0\n"
+
+
+class Drawn(NamedTuple):
+    """A phantom that no training has seen: ``pixels`` (H, W) or (H, W, 3) uint8, ``truth`` (H, W) bool."""
+
+    pixels: NDArray[np.uint8]
+    truth: NDArray[np.bool_]
+
+
+def drawn(target: str) -> Drawn:
+    """Draw the picture of the "spleen", which is in it, or of the "polyp", which is not."""
+    phantom = draw(*_UNSEEN[target])
+    return Drawn(phantom.image, phantom.masks.get(target, np.zeros(phantom.image.shape[:2], np.bool_)))
+
+
+def lesion() -> tuple[Path, NDArray[np.bool_]]:
+    """Return the path of a real MR scan and its liver lesion, (H, W) bool: the circle drawn by a person, filled."""
+    path = get_testdata_file(SCAN, download=False)
+    if path is None:
+        raise InputError(f"{SCAN}: this pydicom does not ship it; install pydicom 3 from the package index")
+    plane = dcmread(path).overlay_array(0x6000).astype(np.bool_)
+    outline = np.zeros_like(plane)
+    outline[_OUTLINE] = plane[_OUTLINE]
+    return Path(path), ndimage.binary_fill_holes(outline)
+
+
+def write_example(folder: Path) -> list[Path]:
+    """Write all of it into ``folder``, and return the paths; `InputError` rather than replace another file."""
+    scan, circled = lesion()
+    files: dict[str, bytes] = {"mri.dcm": scan.read_bytes(), "mri-truth.png": _png(circled)}
+    for name, picture in (("scan", Drawn(*specimen())), ("spleen", drawn("spleen")), ("polyp", drawn("polyp"))):
+        files[f"{name}.png"] = files[f"dataset/images/{name}.png"] = _png(picture.pixels)
+        if picture.truth.any():
+            truth = "truth.png" if name == "scan" else f"{name}-truth.png"
+            files[truth] = files[f"dataset/masks/{name}.png"] = _png(picture.truth)
+    files["dataset/manifest.csv"] = _MANIFEST.encode()
+    for name, content in files.items():
+        _require_free(folder / name, content)
+    for part in (".", "dataset/images", "dataset/masks"):
+        make_folder(folder / part)
+    for name, content in files.items():
+        with atomic(folder / name) as temporary:
+            temporary.write_bytes(content)
+    return [folder / name for name in files]
+
+
+def _require_free(path: Path, content: bytes) -> None:
+    if path.exists() and not (path.is_file() and path.read_bytes() == content):
+        raise InputError(f"{label(path)}: got another file of this name, expected none; name another folder")
+
+
+def _png(array: NDArray[np.generic]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array.astype(np.uint8) * 255 if array.dtype == np.bool_ else array).save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,88 @@
+"""A session's files, made when they are asked for."""
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image
+
+from ibisagent.agent.integrations.user_message import renamed
+from ibisagent.agent.overlay import overlay
+from ibisagent.agent.state import State
+from ibisagent.agent.trajectory import trajectory
+from ibisagent.tools.allowed_paths import root_of
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.export import ENDINGS, require_savable, save_mask
+from ibisagent.tools.files import atomic
+from ibisagent.tools.masks.rle import decode
+from ibisagent.ui.mcp.sessions import Session
+from ibisagent.ui.run_folder import about, make_folder
+
+__all__ = ["FORMATS", "MEDIA", "content", "require", "write"]
+
+FORMATS = {
+    "png": "mask.png",
+    "overlay": "overlay.png",
+    "trajectory": "trajectory.json",
+    "json": "mask.json",
+    "nifti": "mask.nii.gz",
+    "nrrd": "mask.nrrd",
+    "dicom-seg": "mask.dcm",
+    **{ending: f"mask{ending}" for ending in ENDINGS},
+}
+"""What a session's mask can be had as, by a word or by a file's ending, and the file's name."""
+
+MEDIA = {
+    "mask.png": "image/png",
+    "overlay.png": "image/png",
+    "trajectory.json": "application/json",
+    "mask.json": "application/json",
+    "mask.nii": "application/octet-stream",
+    "mask.nii.gz": "application/gzip",
+    "mask.nrrd": "application/octet-stream",
+    "mask.dcm": "application/dicom",
+}
+
+
+def require(session: Session, name: str) -> None:
+    """Refuse with `InputError` a format that the session's image has no place for."""
+    if name not in ("overlay.png", "trajectory.json"):
+        with TemporaryDirectory() as folder, _named(name):
+            require_savable(Path(folder) / name, session.image)
+
+
+def content(session: Session, state: State, name: str, roots: Sequence[Path]) -> bytes:
+    """Make one of the files; the image's path in a trajectory is told from its root."""
+    mask = decode(state["mask"])
+    if name == "overlay.png":
+        buffer = io.BytesIO()
+        Image.fromarray(overlay(session.image.pixels, mask)).save(buffer, format="PNG")
+        return buffer.getvalue()
+    uri = session.image.uri
+    record = trajectory(session.graph, state, folder=root_of(Path(uri), roots) if uri else None)
+    if name == "trajectory.json":
+        return json.dumps(record.to_json(), indent=1).encode()
+    with TemporaryDirectory() as folder:
+        with _named(name):
+            save_mask(Path(folder) / name, mask, session.image, about(record))
+        return (Path(folder) / name).read_bytes()
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Say what goes wrong of the file by its own name, not by that of the folder where it is made."""
+    try:
+        yield
+    except InputError as error:
+        raise renamed(error, name) from None
+
+
+def write(out: Path, session: Session, name: str, made: bytes) -> str:
+    """Write a file into the session's own folder under ``out``, whole or not at all, and give its path from there."""
+    make_folder(out / session.folder)
+    with atomic(out / session.folder / name) as temporary:
+        temporary.write_bytes(made)
+    return f"{session.folder}/{name}"
