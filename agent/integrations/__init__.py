@@ -35,20 +35,20 @@ __all__ = [
     "told_by",
 ]
 
-_ROOMS = {
-    "apologies": ("apology",),
-    "blocks": ("overlay_block", "pictures_beside", "pictures_middleware"),
-    "fanning": ("Targets", "fan_out"),
-    "labelling": ("LabelMap", "merge_labels", "paint"),
-    "nodes": ("segmentation_node", "shared_state"),
-    "pictures": ("Pictures",),
-    "telling": ("Told", "tell", "told_by"),
+_MODULES = {
+    "fan_out": ("Targets", "fan_out"),
+    "image_blocks": ("overlay_block", "pictures_beside", "pictures_middleware"),
+    "image_catalog": ("Pictures",),
+    "label_map": ("LabelMap", "merge_labels", "paint"),
+    "subgraph": ("segmentation_node", "shared_state"),
+    "summary": ("Told", "tell", "told_by"),
     "tool": ("segmentation_tool",),
+    "user_message": ("apology",),
 }
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOM_OF:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from PIL import Image
-from test_cli import run
+from support.command_line import run
 
 from ibisagent.agent.thread_lock import claimed
 from ibisagent.tools.errors import InputError

@@ -80,3 +80,14 @@ def nifti(path, codes="RAS", volume=RAS, affine=AFFINE):
         image = image.as_reoriented(turn)
     nib.save(image, path)
     return path
+
+
+UPRIGHT = {  # EXIF 2.3, tag 0x0112: where the stored first row and column lie
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}

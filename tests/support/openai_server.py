@@ -13,6 +13,9 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from ibisagent.agent.policies.chat import ChatPolicy
+from ibisagent.agent.policies.retries import Retries
+
 HANG = 1.5  # seconds of a server that hangs
 
 
@@ -192,3 +195,14 @@ def served(answer, fault=lambda body: None):
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+QUICK = Retries(most=2, first=0.01, longest=0.02)
+
+
+def through(server, retries=QUICK, timeout=0.5, **options):
+    """Give a policy over langchain-openai's client."""
+    from langchain_openai import ChatOpenAI
+
+    model = ChatOpenAI(model="tiny", base_url=server.url, api_key="none", max_retries=0, timeout=timeout)
+    return ChatPolicy(model, retries=retries, **options)

@@ -16,15 +16,11 @@ import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 from rich.console import Console
+from support.command_line import run
 
 from ibisagent.agent import build_graph
 from ibisagent.ui.cli.app import main
 from ibisagent.ui.cli.live import run_live
-
-
-def run(*arguments, cwd, stdin=""):
-    command = [sys.executable, "-m", "ibisagent.ui", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, input=stdin)
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from ibisagent.tools.masks.conversion import as_mask
 
 __all__ = ["ENDINGS", "ending_of", "require_savable", "save_mask"]
 
-_ROOMS = {".png": "flat", ".json": "flat", ".nii": "nifti", ".nii.gz": "nifti", ".nrrd": "nrrd", ".dcm": "dicom_seg"}
-ENDINGS = tuple(_ROOMS)
+_WRITERS = {".png": "png_json", ".json": "png_json", ".nii": "nifti", ".nii.gz": "nifti", ".nrrd": "nrrd", ".dcm": "dicom_seg"}
+ENDINGS = tuple(_WRITERS)
 """What a mask's file may end with, which says its format."""
 
 
@@ -29,7 +29,7 @@ def save_mask(path: str | os.PathLike[str], mask: Any, image: MedicalImage, abou
     target, room = _room(path, image)
     whole = as_mask(mask, shape=image.shape, name=label(target))
     with atomic(target) as temporary:
-        room.write(temporary, whole, image, about or About())
+        writer.write(temporary, whole, image, about or About())
 
 
 def require_savable(path: str | os.PathLike[str], image: MedicalImage) -> tuple[Path, str]:
@@ -42,11 +42,11 @@ def _room(path: str | os.PathLike[str], image: MedicalImage) -> tuple[Path, Any]
     """Give the path and the module that writes it, after that has found nothing against the image."""
     target = local_path(path)
     ending = ending_of(target)
-    if ending not in _ROOMS:
-        *most, last = _ROOMS
+    if ending not in _WRITERS:
+        *most, last = _WRITERS
         raise InputError(f"{label(target)}: got ending {ending!r}, expected {', '.join(most)} or {last}; change it")
-    room = import_module(f"ibisagent.tools.export.{_ROOMS[ending]}")
-    room.require(label(target), image)
+    writer = import_module(f"ibisagent.tools.export.{_WRITERS[ending]}")
+    writer.require(label(target), image)
     require_writable_folder(target.parent)
     return target, room
 

@@ -38,7 +38,7 @@ def draw(modality: str, seed: int, size: int = SIZE, difficulty: float = DIFFICU
     """
     require_drawable(modality, seed, size, difficulty)
     root, hidden = (seed, MODALITIES.index(modality)), _hidden(difficulty)
-    artist = import_module(f"{__name__}.artists.{modality}")
+    artist = import_module(f"{__name__}.generators.{modality}")
     drawing: Drawing = artist.draw(np.random.default_rng([*root, _DRAWING]), size, hidden)
     picture, masks = shoot(np.random.default_rng([*root, _CAMERA]), drawing.image, drawing.masks, hidden)
     return Phantom(

@@ -166,7 +166,7 @@ def evaluate(
     """Run policies with segmenters over DATASET; write figures and a report. The same command goes on after a death."""
     import time
 
-    from ibisagent.ui.cli.app import evaluate as evaluation
+    from ibisagent.ui.cli import evaluate as evaluation
 
     evaluation.evaluate(
         dataset,
@@ -302,7 +302,7 @@ def show(
     out: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: beside each record.")] = None,
 ) -> None:
     """Draw every recorded run as a step sheet."""
-    from ibisagent.ui.cli.app import show_trajectories as pictures
+    from ibisagent.ui.cli import show_trajectories as pictures
 
     pictures.show(path, out)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from support import tiny_vlm
-from test_local import observed, picture
+from support.observations import observed, picture
 
 from ibisagent.agent import LoopConfig, build_graph
 from ibisagent.agent.policies.local import open_local

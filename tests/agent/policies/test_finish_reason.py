@@ -9,8 +9,7 @@ from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from support.fakes import STOP, By, positive
-from support.openai_server import said, served
-from test_served import through
+from support.openai_server import said, served, through
 
 from ibisagent.agent import build_graph
 from ibisagent.agent.policies import Completion

@@ -5,64 +5,21 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import ellipse
 from PIL import Image
 from support import tiny_vlm
-from support.fakes import positive
+from support.observations import picture, several
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.utils import logging
 
 from ibisagent.agent import LoopConfig, build_graph, get_policy
-from ibisagent.agent.coordinates import Frame
-from ibisagent.agent.policies import Observation, Turn
 from ibisagent.agent.policies.local import PROFILE, Inputs, LocalPolicy, open_local, open_named, read_profile
 from ibisagent.agent.prompting import Said, load_prompts
-from ibisagent.tools.clicks import Click
 from ibisagent.tools.errors import InputError, MissingExtra
 
 FOLDERS = pytest.mark.parametrize("folder", [tiny_vlm.qwen25, tiny_vlm.qwen3], ids=["qwen2.5", "qwen3"])
-
-
-def picture(height, width, seed=0):
-    """Give a coloured picture, (height, width, 3) uint8, that no resizing leaves as it is."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
-    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR))
-
-
-def observed(request, shown, **changes):
-    """Show a picture and a request."""
-    height, width = shown.shape[:2]
-    mask = ellipse((height, width), (height / 2, width / 2), (height / 4, width / 4))
-    seen = Observation(
-        picture=shown,
-        frame=Frame("unit", width, height),
-        mask=mask,
-        image_sha="0",
-        request=request,
-        kind="segment",
-        step=0,
-        prompts=(),
-        undone=(),
-        refining=False,
-        score=None,
-        actions=("point", "backtrack", "terminate"),
-    )
-    return replace(seen, **changes)
-
-
-def several():
-    """Give observations whose conversations differ in length, in the size of the picture and in their number."""
-    turns = tuple(Turn(picture(80, 120, seed), positive(0.2, 0.3)) for seed in (5, 6))
-    return [
-        observed("Segment the liver.", picture(96, 96)),
-        observed("Segment the lesion in the upper left part of the liver.", picture(70, 130, 1)),
-        observed("Segment it.", picture(160, 90, 2), prompts=(Click(0.5, 0.5),), undone=(Click(0.25, 0.25),)),
-        observed("Segment the cyst.", picture(80, 120, 3), turns=turns),
-    ]
 
 
 def text_of(inputs, ids):

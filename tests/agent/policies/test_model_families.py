@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from support import tiny_vlm
 from support.fakes import positive
-from test_local import observed, picture, several
+from support.observations import observed, picture, several
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from ibisagent.agent import build_graph, get_policy

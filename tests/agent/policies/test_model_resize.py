@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support import scripted_local, tiny_vlm
 from support.fakes import STOP, UNDO, Watched
+from support.observations import picture
 from support.openai_server import pictures_of, scripted, served
-from test_local import picture
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
 
 from ibisagent.agent import LoopConfig, build_graph, get_policy

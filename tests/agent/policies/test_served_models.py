@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from support import tiny_vlm
 from support.fakes import STOP, UNDO, positive
-from support.openai_server import FAULTS, HANG, from_model, pictures_of, said, scripted, served
-from test_local import observed, picture
+from support.observations import observed, picture
+from support.openai_server import FAULTS, HANG, QUICK, from_model, pictures_of, said, scripted, served, through
 
 from ibisagent.agent import LoopConfig, build_graph, get_policy
 from ibisagent.agent.actions import KINDS
@@ -24,20 +24,10 @@ from ibisagent.agent.coordinates import Frame
 from ibisagent.agent.grammar import reply_regex
 from ibisagent.agent.policies.chat import ChatPolicy, Price
 from ibisagent.agent.policies.local import PROFILE
-from ibisagent.agent.policies.retries import Retries
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks.rle import area
 
-QUICK = Retries(most=2, first=0.01, longest=0.02)
 WORDS = (positive(0.55, 0.42), STOP)
-
-
-def through(server, retries=QUICK, timeout=0.5, **options):
-    """Give a policy over langchain-openai's client."""
-    from langchain_openai import ChatOpenAI
-
-    model = ChatOpenAI(model="tiny", base_url=server.url, api_key="none", max_retries=0, timeout=timeout)
-    return ChatPolicy(model, retries=retries, **options)
 
 
 async def closing(graph, awaited):

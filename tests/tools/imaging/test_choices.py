@@ -5,10 +5,10 @@ import base64
 import numpy as np
 import pytest
 from PIL import Image
+from support.command_line import run
 from support.dicom_series_fixtures import VOLUME, enhanced, series
 from support.fakes import STOP, positive, script
 from support.image_fixtures import GREY, dicom, nifti, png
-from test_cli import run
 
 from ibisagent.agent.integrations import segmentation_tool
 from ibisagent.tools.imaging.open_image import open_image

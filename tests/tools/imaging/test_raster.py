@@ -5,7 +5,7 @@ import base64
 import numpy as np
 import pytest
 from PIL import Image
-from support.image_fixtures import COLOUR, GREY, png
+from support.image_fixtures import COLOUR, GREY, UPRIGHT, png
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
@@ -30,17 +30,6 @@ def test_lossless_picture_comes_as_it_is_stored(tmp_path, ending, array):
 
 def test_content_counts_not_the_name(tmp_path):
     assert np.array_equal(open_image(png(GREY, tmp_path / "a.jpg", format="PNG")).pixels, GREY)
-
-
-UPRIGHT = {  # EXIF 2.3, tag 0x0112: where the stored first row and column lie
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as coco
-from support.image_fixtures import png
-from test_raster import UPRIGHT
+from support.image_fixtures import UPRIGHT, png
 
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError
