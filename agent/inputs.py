@@ -18,7 +18,7 @@ from ibisagent.tools.masks.rle import encode, rle_key
 from ibisagent.tools.plain_values import plain
 from ibisagent.tools.suggestions import unknown
 
-__all__ = ["admit", "admit_mask", "asked", "asked_of", "require_inputs", "require_request"]
+__all__ = ["admit", "admit_mask", "request_hash", "asked_of", "require_inputs", "require_request"]
 
 _KEYS = tuple(Input.__annotations__)
 _EXPECTED = 'expected {"image", "request"}; wrap it with segmentation_tool, or with segmentation_node and its given='
@@ -76,7 +76,7 @@ def admit_mask(given: Any) -> Any:
     return plain(given) if given is None or is_file(given) else encode(as_mask(given))
 
 
-def asked(admitted: Mapping[str, Any], image: MedicalImage, images: ImageStore) -> str:
+def request_hash(admitted: Mapping[str, Any], image: MedicalImage, images: ImageStore) -> str:
     """Hash what an admitted input asks of an image, by content: the same question is the same run."""
     given = admitted.get("initial_mask")
     mask = rle_key(encode(images.read_mask(given, image))) if given is not None else None

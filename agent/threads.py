@@ -14,7 +14,7 @@ from ibisagent.agent.actions import Action
 from ibisagent.agent.checkpoints import Plan, head, thread_of
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.human_action import said
-from ibisagent.agent.inputs import admit, asked
+from ibisagent.agent.inputs import admit, request_hash
 from ibisagent.agent.state import FAILURES, State
 from ibisagent.tools.errors import InputError
 
@@ -71,7 +71,7 @@ def _taken_up(
 def _same(graph: SegmentationGraph, start: Any, state: State) -> bool:
     plain = admit(start, graph.parts)
     image = graph.parts.images.open(plain.get("image") or state["image"])
-    return asked(plain, image, graph.parts.images) == state["run"]["asked"]
+    return request_hash(plain, image, graph.parts.images) == state["run"]["asked"]
 
 
 def intervene(

@@ -4,7 +4,7 @@ import numpy as np
 from langgraph.runtime import Runtime
 
 from ibisagent.agent.components import Parts
-from ibisagent.agent.inputs import asked, require_request
+from ibisagent.agent.inputs import request_hash, require_request
 from ibisagent.agent.limits import limit
 from ibisagent.agent.nodes.common import Update
 from ibisagent.agent.state import RunContext, RunInfo, State
@@ -35,7 +35,7 @@ def load(state: State, parts: Parts) -> Update:
         image=image.sha,
         start=parts.store.put_mask(rle_key(start), start),
         refined=initial is not None,
-        asked=asked(state | {"initial_mask": given}, image, parts.images),
+        asked=request_hash(state | {"initial_mask": given}, image, parts.images),
         review=parts.config.review,
         seconds=0.0,
         tokens=0,

@@ -26,7 +26,7 @@ def save_mask(path: str | os.PathLike[str], mask: Any, image: MedicalImage, abou
     that refers to the source's instances, for a DICOM image; it warns when ``about.target`` has no code. Anything
     else, an unwritable folder or another shape is an `InputError` before anything is written.
     """
-    target, room = _room(path, image)
+    target, writer = _writer_of(path, image)
     whole = as_mask(mask, shape=image.shape, name=label(target))
     with atomic(target) as temporary:
         writer.write(temporary, whole, image, about or About())
@@ -34,11 +34,11 @@ def save_mask(path: str | os.PathLike[str], mask: Any, image: MedicalImage, abou
 
 def require_savable(path: str | os.PathLike[str], image: MedicalImage) -> tuple[Path, str]:
     """Refuse with `InputError` what `save_mask` would refuse, before there is a mask; give the path and its ending."""
-    target, _ = _room(path, image)
+    target, _ = _writer_of(path, image)
     return target, ending_of(target)
 
 
-def _room(path: str | os.PathLike[str], image: MedicalImage) -> tuple[Path, Any]:
+def _writer_of(path: str | os.PathLike[str], image: MedicalImage) -> tuple[Path, Any]:
     """Give the path and the module that writes it, after that has found nothing against the image."""
     target = local_path(path)
     ending = ending_of(target)
@@ -48,7 +48,7 @@ def _room(path: str | os.PathLike[str], image: MedicalImage) -> tuple[Path, Any]
     writer = import_module(f"ibisagent.tools.export.{_WRITERS[ending]}")
     writer.require(label(target), image)
     require_writable_folder(target.parent)
-    return target, room
+    return target, writer
 
 
 def ending_of(path: Path) -> str:
