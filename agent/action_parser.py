@@ -15,23 +15,23 @@ from typing import Any
 from ibisagent.agent.action_spans import (
     LINE_START,
     TARGET,
-    Cut,
-    End,
-    Found,
-    found_in,
-    in_object,
-    is_said,
-    is_whole,
-    stands,
+    TruncatedAction,
+    TextEnd,
+    ActionMatch,
+    match_action,
+    is_in_json_object,
+    has_words,
+    is_complete,
+    is_standalone,
 )
 from ibisagent.agent.action_spans import PADDING as _PADDING
 from ibisagent.agent.actions import Action, Backtrack, Decline, Redo, Terminate, clean_target
-from ibisagent.agent.coordinates import Frame
+from ibisagent.agent.coordinates import CoordinateFrame
 from ibisagent.agent.json_actions import NUMBER as _NUMBER
-from ibisagent.agent.json_actions import NUMBERS, WORD_KEYS, Raw, flat, has_position, located, swapped, text_of
+from ibisagent.agent.json_actions import NUMBERS, WORD_KEYS, RawAction, flatten, has_position, read_position, swap_xy, as_text
 from ibisagent.tools.clicks import Box, Click
 
-__all__ = ["MANY", "STOPS", "before", "has_action", "read", "shows_place", "translate"]
+__all__ = ["MAX_MATCHES", "STOP_KINDS", "text_before", "has_action", "read_action", "contains_position", "to_action"]
 
 _NOUN = r"(?:point|click)(?:s|_2d)?"
 _LABEL = r"[xy][012]?\s?[=:]"
@@ -47,26 +47,26 @@ _ACTION = re.compile(
 _LABELS = re.compile(r"[xy](?=[012]?\s?[=:])", re.IGNORECASE)
 _JSON_START = re.compile(rf"^{_PADDING}(?:json)?(?:action\s?[:：=])?[\s\[`]{{0,16}}\Z", re.IGNORECASE | re.MULTILINE)
 _PLACE = re.compile(rf"\s*[(\[（［]\s*{_NUMBER}(?:\s*[,，]\s*{_NUMBER}){{1,3}}\s*[)\]）］]\s*", re.IGNORECASE)
-STOPS = ("terminate", "decline")
-MANY = 1000  # tags, or actions in one text, beyond which a reply is noise and the rest is not looked at
+STOP_KINDS = ("terminate", "decline")
+MAX_MATCHES = 1000  # tags, or actions in one text, beyond which a reply is noise and the rest is not looked at
 
 
-def _shape(number: str) -> re.Pattern[str]:
+def _compile_canonical(number: str) -> re.Pattern[str]:
     """Compile the canonical spelling of an action: what `spell` writes, but for the values."""
     point, box = (rf"\({', '.join([number] * count)}\)" for count in (2, 4))
     head = rf"(?:Positive|Negative) Point {point}|Box {box}|Backtrack|Terminate|Decline|Redo"
     return re.compile(rf"(?:{head})(?: for ([^\n]{{1,500}}))?")
 
 
-_DECIMAL_SHAPE = _shape(r"[01](?:\.[0-9]{1,16})?")
-_WHOLE_SHAPE = _shape(r"(?:0|[1-9][0-9]*)")
+_CANONICAL_DECIMAL = _compile_canonical(r"[01](?:\.[0-9]{1,16})?")
+_CANONICAL_INTEGER = _compile_canonical(r"(?:0|[1-9][0-9]*)")
 
 _DECODER = json.JSONDecoder(parse_int=float)
 _PYTHON = re.compile(  # what Python writes otherwise than JSON: strings first, so that nothing inside one is touched
     r"\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'|\b(?:None|True|False)\b|[()]|,(?=\s{0,16}[}\])])|\+(?=[0-9.])|(?<![\w.])\.(?=[0-9])",
     re.DOTALL,
 )
-_MANY_BRACES = 200
+_MAX_BRACES = 200
 _IN_JSON = {"None": "null", "True": "true", "False": "false", "(": "[", ")": "]", ".": "0."}
 _ESCAPES = {"\\'": "'", '"': '\\"'}
 _WORDS: dict[str, type[Terminate | Backtrack | Decline | Redo]] = {
@@ -82,34 +82,34 @@ def has_action(text: str) -> bool:
     return _ACTION.search(text) is not None
 
 
-def before(text: str, start: int) -> str:
+def text_before(text: str, start: int) -> str:
     """Give the text before an action, less the label of its line ("Action:", "**")."""
     label = LINE_START.search(text, max(0, start - 60), start)
     return text[: label.start() if label else start].strip()
 
 
-def read(
-    text: str, frame: Frame, repairs: list[str], *, end: End = End.TAG, bare: bool = False
-) -> tuple[Raw, int] | None:
+def read_action(
+    text: str, frame: CoordinateFrame, repairs: list[str], *, end: TextEnd = TextEnd.TAG, bare: bool = False
+) -> tuple[RawAction, int] | None:
     """Read the first action that stands in a text, and where it starts; raises `Cut` where it is not whole.
 
     In ``bare`` text, which may be prose, it is the action that the text ends with, on a line of its own. A stop beside
     another action is no action: nobody can tell which of them was meant.
     """
-    found = list(filter(None, map(found_in, islice(_ACTION.finditer(text), MANY))))
-    standing = [each for each in found if stands(each, bare)]
+    found = list(filter(None, map(match_action, islice(_ACTION.finditer(text), MAX_MATCHES))))
+    standing = [each for each in found if is_standalone(each, bare)]
     brace = text.find("{")
     if 0 <= brace < (standing[0].match.start() if standing else len(text)) and (
         given := _read_json(text, brace, frame, repairs, bare)
     ):
         return given
     first = next(iter(standing[-1:] if bare else standing), None)
-    if first is None or in_object(first) or (bare and is_said(text[first.line_end :])):
+    if first is None or is_in_json_object(first) or (bare and has_words(text[first.line_end :])):
         return None
-    if not is_whole(first, end):
-        raise Cut
+    if not is_complete(first, end):
+        raise TruncatedAction
     raw, start = _read_line(first, frame), first.match.end() - len(first.match[0].lstrip())
-    if raw.kind in STOPS and len({each.match[0].strip().lower() for each in (standing if bare else found)}) > 1:
+    if raw.kind in STOP_KINDS and len({each.match[0].strip().lower() for each in (standing if bare else found)}) > 1:
         return None
     repairs.extend(_line_repairs(first, (text[start:].partition("\n")[0] if bare else text).strip(), frame))
     if len(found) > 1:
@@ -117,7 +117,7 @@ def read(
     return raw, start
 
 
-def _line_repairs(found: Found, line: str, frame: Frame) -> Iterator[str]:
+def _line_repairs(found: ActionMatch, line: str, frame: CoordinateFrame) -> Iterator[str]:
     run, box = found.match["run"], found.match["box"]
     if run and not (found.match["sign"] or box):
         yield "no sign: taken as positive"
@@ -127,33 +127,33 @@ def _line_repairs(found: Found, line: str, frame: Frame) -> Iterator[str]:
         yield "further numbers dropped"
 
 
-def _read_line(found: Found, frame: Frame) -> Raw:
+def _read_line(found: ActionMatch, frame: CoordinateFrame) -> RawAction:
     match = found.match
     named = TARGET.match(match.string, found.after)
     target = clean_target(named[1]) if named else None
     if not match["run"]:
-        return Raw(next(kind for kind in _WORDS if match[kind]), target=target)
+        return RawAction(next(kind for kind in _WORDS if match[kind]), target=target)
     numbers = tuple(float(number[0]) for number in found.numbers)
     labels = _LABELS.findall(match["run"])
     if labels and labels[0].lower() != frame.names(2)[0]:
-        numbers = swapped(numbers)
-    return Raw("box" if match["box"] else "point", (match["sign"] or "").lower() != "negative", numbers, target)
+        numbers = swap_xy(numbers)
+    return RawAction("box" if match["box"] else "point", (match["sign"] or "").lower() != "negative", numbers, target)
 
 
-def _is_canonical(line: str, frame: Frame) -> bool:
-    match = (_DECIMAL_SHAPE if frame.profile == "unit" else _WHOLE_SHAPE).fullmatch(line)
+def _is_canonical(line: str, frame: CoordinateFrame) -> bool:
+    match = (_CANONICAL_DECIMAL if frame.profile == "unit" else _CANONICAL_INTEGER).fullmatch(line)
     return match is not None and match[1] == clean_target(match[1])
 
 
-def _read_json(text: str, brace: int, frame: Frame, repairs: list[str], bare: bool) -> tuple[Raw, int] | None:
+def _read_json(text: str, brace: int, frame: CoordinateFrame, repairs: list[str], bare: bool) -> tuple[RawAction, int] | None:
     """Read the paper's triple, a grounding box or `to_plain`'s form out of the first object, which is to be closed."""
-    fields, length = _decoded(text[brace : brace + 4000])
+    fields, length = _decode_object(text[brace : brace + 4000])
     behind, _, more = text[brace + length :].partition("{")
     line_start = _JSON_START.search(text, max(0, brace - 60), brace)
-    if not fields or not line_start or is_said(behind if bare else behind.partition("\n")[0]):
+    if not fields or not line_start or has_words(behind if bare else behind.partition("\n")[0]):
         return None
-    raw = _from_fields(fields, frame, repairs)
-    if raw is None or (more and (bare or raw.kind in STOPS)):
+    raw = _read_fields(fields, frame, repairs)
+    if raw is None or (more and (bare or raw.kind in STOP_KINDS)):
         return None
     repairs.append("JSON in place of an action line")
     if more:
@@ -161,18 +161,18 @@ def _read_json(text: str, brace: int, frame: Frame, repairs: list[str], bare: bo
     return raw, brace
 
 
-def _decoded(text: str) -> tuple[dict[str, Any], int]:
+def _decode_object(text: str) -> tuple[dict[str, Any], int]:
     """Decode the JSON (or Python) object at the start of a text into plain keys, and give its length; nothing: {}."""
-    for attempt in (text, _PYTHON.sub(_as_json, text)):
+    for attempt in (text, _PYTHON.sub(_python_token_to_json, text)):
         try:
             value, length = _DECODER.raw_decode(attempt)
-            return flat(value) or {}, length if attempt is text else _length_of(text, length)
+            return flatten(value) or {}, length if attempt is text else _original_length(text, length)
         except (ValueError, RecursionError):
             continue
     return {}, 0
 
 
-def _as_json(token: re.Match[str]) -> str:
+def _python_token_to_json(token: re.Match[str]) -> str:
     """Write one token of Python as JSON has it; a comma before a closing bracket and a plus sign go."""
     written = token[0]
     if written[0] == "'":
@@ -180,32 +180,32 @@ def _as_json(token: re.Match[str]) -> str:
     return _IN_JSON.get(written, "" if written[0] in ",+" else written)
 
 
-def _length_of(text: str, length: int) -> int:
+def _original_length(text: str, length: int) -> int:
     """Return how much of a text ``length`` characters of its JSON spelling are; it ends with a closing brace."""
-    ends = (brace.end() for brace in islice(re.finditer("}", text), _MANY_BRACES))
-    return next((end for end in ends if len(_PYTHON.sub(_as_json, text[:end])) == length), len(text))
+    ends = (brace.end() for brace in islice(re.finditer("}", text), _MAX_BRACES))
+    return next((end for end in ends if len(_PYTHON.sub(_python_token_to_json, text[:end])) == length), len(text))
 
 
-def _from_fields(fields: dict[str, Any], frame: Frame, repairs: list[str]) -> Raw | None:
+def _read_fields(fields: dict[str, Any], frame: CoordinateFrame, repairs: list[str]) -> RawAction | None:
     """Read the fields: an action in words or a position; both together are none."""
-    worded = [read(words, frame, []) for key in WORD_KEYS if (words := text_of(fields.get(key)))]
+    worded = [read_action(words, frame, []) for key in WORD_KEYS if (words := as_text(fields.get(key)))]
     raws = {each[0] for each in worded if each}
     if not raws:
-        return located(fields, frame, repairs)
+        return read_position(fields, frame, repairs)
     alone = len(raws) == 1 and not has_position(fields)
-    return raws.pop()._replace(target=clean_target(text_of(fields.get("target")))) if alone else None
+    return raws.pop()._replace(target=clean_target(as_text(fields.get("target")))) if alone else None
 
 
-def shows_place(text: str) -> bool:
+def contains_position(text: str) -> bool:
     """Tell whether a text that is to be words holds a click or a box, in any spelling."""
-    runs = (match["run"] or "" for match in islice(_ACTION.finditer(text), MANY))
+    runs = (match["run"] or "" for match in islice(_ACTION.finditer(text), MAX_MATCHES))
     if _PLACE.fullmatch(text) or any(len(NUMBERS.findall(run)) >= 2 for run in runs):
         return True
     brace = text.find("{")
-    return brace >= 0 and has_position(_decoded(text[brace : brace + 4000])[0])
+    return brace >= 0 and has_position(_decode_object(text[brace : brace + 4000])[0])
 
 
-def translate(raw: Raw, frame: Frame, repairs: list[str]) -> Action:
+def to_action(raw: RawAction, frame: CoordinateFrame, repairs: list[str]) -> Action:
     """Make the action in unit coordinates; raises `InputError` for numbers out of range and empty boxes."""
     if raw.kind in _WORDS:
         return _WORDS[raw.kind](raw.target)

@@ -10,14 +10,14 @@ __all__ = [
     "LINE_START",
     "PADDING",
     "TARGET",
-    "Cut",
-    "End",
-    "Found",
-    "found_in",
-    "in_object",
-    "is_said",
-    "is_whole",
-    "stands",
+    "TruncatedAction",
+    "TextEnd",
+    "ActionMatch",
+    "match_action",
+    "is_in_json_object",
+    "has_words",
+    "is_complete",
+    "is_standalone",
 ]
 
 PADDING = r"[\s*`_\"'#>-]{0,16}+"
@@ -30,14 +30,14 @@ _CLOSER = re.compile(r"[)\]）］]")
 _CLOSED = re.compile(r"\s{0,8}[)\]）］]")
 _NEWLINE = re.compile(r"\n")
 _CONTROL = re.compile(r"<\|[^|<>\n]{0,40}\|>")  # tokens such as <|im_end|>
-_SAID = re.compile(r"[\w?]")
+_WORD_OR_QUESTION = re.compile(r"[\w?]")
 _LINKED = re.compile(r"\W*(?:and|then|and then)?\W*", re.IGNORECASE)
 _EXPLAINED = re.compile(r"[^\w?:：]*[:：](?!\W*(?:no|not|not yet|not now|never|false|none|0)\W*\Z)", re.IGNORECASE)
 _SENTENCE = re.compile(r"\b(?:not|never|would|could|should|will|is|was|are|be)\b", re.IGNORECASE)
-_LINE = 1000  # characters of a line that are looked at
+_MAX_LINE = 1000  # characters of a line that are looked at
 
 
-class End(Enum):
+class TextEnd(Enum):
     """What comes after a text: a tag, which closes it, the end of the reply, or a place where the reply was cut."""
 
     TAG = "tag"
@@ -45,11 +45,11 @@ class End(Enum):
     CUT = "cut"
 
 
-class Cut(Exception):
+class TruncatedAction(Exception):
     """The action that was read is not whole."""
 
 
-class Found(NamedTuple):
+class ActionMatch(NamedTuple):
     """An action in a text: its numbers, where its own words end, and where the line of the last of them does."""
 
     match: re.Match[str]
@@ -59,16 +59,16 @@ class Found(NamedTuple):
     line_end: int
 
 
-def found_in(match: re.Match[str]) -> Found | None:
+def match_action(match: re.Match[str]) -> ActionMatch | None:
     """Find the numbers of a match of an action's pattern; None where they are not 2 of a point or 4 of a box."""
     numbers = _numbers(match) if match["run"] else []
     if match["run"] and len(numbers) != (4 if match["box"] else 2):
         return None
     last = numbers[-1].end() if numbers else match.end()
-    line_end = match.string.find("\n", last, last + _LINE)
-    line_end = line_end if line_end >= 0 else min(last + _LINE, len(match.string))
+    line_end = match.string.find("\n", last, last + _MAX_LINE)
+    line_end = line_end if line_end >= 0 else min(last + _MAX_LINE, len(match.string))
     after = min(match.start("run") + len(match["run"].rstrip()), line_end) if numbers else last
-    return Found(match, numbers, last, after, line_end)
+    return ActionMatch(match, numbers, last, after, line_end)
 
 
 def _numbers(match: re.Match[str]) -> list[re.Match[str]]:
@@ -80,12 +80,12 @@ def _numbers(match: re.Match[str]) -> list[re.Match[str]]:
     return list(NUMBERS.finditer(match.string, start, end)) if match["box"] and len(numbers) == 2 else numbers
 
 
-def is_said(text: str) -> bool:
+def has_words(text: str) -> bool:
     """Whether there is a word or a question in a text, less the tokens that end a turn."""
-    return _SAID.search(_CONTROL.sub("", text)) is not None
+    return _WORD_OR_QUESTION.search(_CONTROL.sub("", text)) is not None
 
 
-def stands(found: Found, bare: bool) -> bool:
+def is_standalone(found: ActionMatch, bare: bool) -> bool:
     """Whether an action stands by itself on its line: behind it are its target, an explanation, or further actions.
 
     In ``bare`` text, which may be prose, there is no explanation, and nothing at all behind a word such as Terminate.
@@ -94,7 +94,7 @@ def stands(found: Found, bare: bool) -> bool:
     if not LINE_START.search(text, max(0, match.start() - 60), match.start()):
         return False
     rest = _CONTROL.sub("", text[found.after : found.line_end])
-    if not _SAID.search(rest):
+    if not _WORD_OR_QUESTION.search(rest):
         return True
     if bare and not found.numbers:
         return False
@@ -105,21 +105,21 @@ def stands(found: Found, bare: bool) -> bool:
     return not bare and _EXPLAINED.match(rest) is not None
 
 
-def in_object(found: Found) -> bool:
+def is_in_json_object(found: ActionMatch) -> bool:
     """Whether an action lies inside a JSON object that is still open."""
     text, start = found.match.string, found.match.start()
     return text.count("{", 0, start) > text.count("}", 0, start)
 
 
-def is_whole(found: Found, end: End) -> bool:
+def is_complete(found: ActionMatch, end: TextEnd) -> bool:
     """Whether an action cannot go on behind the text's end: its bracket is closed, or a line ends behind it.
 
     At the end of a reply that was not cut knowingly, only a number that touches it is in doubt.
     """
     text, run = found.match.string, (found.match["run"] or "").lstrip()
-    if end is End.REPLY:
+    if end is TextEnd.REPLY:
         return not run or found.last < len(text)
     is_open = bool(run) and run[0] in _OPENERS and not _CLOSER.search(run)
-    if end is End.TAG or (not is_open and text.find("\n", found.last) >= 0):
+    if end is TextEnd.TAG or (not is_open and text.find("\n", found.last) >= 0):
         return True
-    return bool(run) and _CLOSED.match(text, found.last) is not None and not is_said(text[found.after :])
+    return bool(run) and _CLOSED.match(text, found.last) is not None and not has_words(text[found.after :])

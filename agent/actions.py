@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ibisagent.agent.coordinates import UNIT, Frame
+from ibisagent.agent.coordinates import UNIT, CoordinateFrame
 from ibisagent.tools.clicks import Box, Click
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.plain_values import plain
+from ibisagent.tools.plain_values import to_builtin
 
 __all__ = [
-    "EVERY_KIND",
+    "ALL_KINDS",
     "KINDS",
     "OPTIONAL",
     "Action",
@@ -28,7 +28,7 @@ __all__ = [
     "clean_target",
     "from_plain",
     "kind_of",
-    "spell",
+    "format_action",
     "to_plain",
     "write_reply",
 ]
@@ -80,8 +80,8 @@ _TYPES: dict[str, type[Action]] = {
     "decline": Decline,
     "redo": Redo,
 }
-EVERY_KIND = tuple(_TYPES)
-KINDS = tuple(kind for kind in EVERY_KIND if kind != "redo")
+ALL_KINDS = tuple(_TYPES)
+KINDS = tuple(kind for kind in ALL_KINDS if kind != "redo")
 OPTIONAL = ("decline",)
 """Kinds that a prompt file need not have words for; where it has none, they are neither offered nor allowed."""
 _NAMES = {kind: name for name, kind in _TYPES.items()}
@@ -105,17 +105,17 @@ def clean_target(target: str | None) -> str | None:
     return " ".join(words[:_TARGET_LENGTH].split()).strip(" .,;:*`\"'") or None
 
 
-def spell(action: Action, frame: Frame = UNIT) -> str:
+def format_action(action: Action, frame: CoordinateFrame = UNIT) -> str:
     """Write an action the one canonical way, with four decimals in ``unit`` and integers in the other profiles.
 
     >>> spell(Click(0.4512, 0.4238, positive=False, target="left kidney"))
     'Negative Point (0.4512, 0.4238) for left kidney'
     """
     target = clean_target(action.target)
-    return _head(action, frame) + (f" for {target}" if target else "")
+    return _format_head(action, frame) + (f" for {target}" if target else "")
 
 
-def _head(action: Action, frame: Frame) -> str:
+def _format_head(action: Action, frame: CoordinateFrame) -> str:
     match action:
         case Click(x, y, positive):
             return f"{'Positive' if positive else 'Negative'} Point {frame.write((x, y))}"
@@ -136,7 +136,7 @@ def to_plain(action: Action) -> dict[str, Any]:
             fields |= {"x": float(x), "y": float(y), "positive": bool(positive)}
         case Box(x0, y0, x1, y1):
             fields |= {"x0": float(x0), "y0": float(y0), "x1": float(x1), "y1": float(y1)}
-    return fields if action.target is None else fields | {"target": plain(action.target)}
+    return fields if action.target is None else fields | {"target": to_builtin(action.target)}
 
 
 def from_plain(fields: Mapping[str, Any]) -> Action:
@@ -145,10 +145,10 @@ def from_plain(fields: Mapping[str, Any]) -> Action:
     >>> from_plain({"type": "backtrack"})
     Backtrack(target=None)
     """
-    given = plain(fields)
+    given = to_builtin(fields)
     kind = given.get("type") if isinstance(given, dict) else None
     if not isinstance(kind, str) or kind not in _TYPES:
-        raise InputError(f"got an action {str(given)[:80]!r}: expected a 'type' of {', '.join(EVERY_KIND)}")
+        raise InputError(f"got an action {str(given)[:80]!r}: expected a 'type' of {', '.join(ALL_KINDS)}")
     target, positive = given.get("target"), given.get("positive", True)
     if not (target is None or isinstance(target, str)) or not isinstance(positive, bool):
         raise InputError(f"got an action {str(given)[:80]!r}: expected a text as target, true or false as positive")
@@ -168,17 +168,17 @@ def _number(fields: Mapping[str, Any], name: str) -> float:
     return float(value)
 
 
-def write_reply(thought: str, action: Action, answer: str | None = None, frame: Frame = UNIT) -> str:
+def write_reply(thought: str, action: Action, answer: str | None = None, frame: CoordinateFrame = UNIT) -> str:
     r"""Write a whole canonical reply; the answer is written on a stop only, and tags inside a text lose their brackets.
 
     >>> write_reply("It is covered.", Terminate(), "The liver.")
     '<think>It is covered.</think>\n<action>Terminate</action>\n<answer>The liver.</answer>'
     """
-    lines = [f"<think>{_untagged(thought)}</think>", f"<action>{spell(action, frame)}</action>"]
+    lines = [f"<think>{_strip_tag_brackets(thought)}</think>", f"<action>{format_action(action, frame)}</action>"]
     if isinstance(action, Stop):
-        lines.append(f"<answer>{_untagged(answer or '')}</answer>")
+        lines.append(f"<answer>{_strip_tag_brackets(answer or '')}</answer>")
     return "\n".join(lines)
 
 
-def _untagged(text: str) -> str:
+def _strip_tag_brackets(text: str) -> str:
     return TAG.sub(r"[\1\2]", text).strip()

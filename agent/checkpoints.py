@@ -1,4 +1,4 @@
-"""Where runs are kept: opening a checkpointer by its file or address, and what its configs say."""
+"""Checkpointers: open one by its file or address, and read thread and checkpoint ids from its configs."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
@@ -10,44 +10,44 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from ibisagent.tools.errors import InputError, MissingExtra
-from ibisagent.tools.files import label, require_writable_folder
+from ibisagent.tools.files import printable_text, require_writable_folder
 
-__all__ = ["Plan", "aopen_checkpointer", "checkpoint_of", "head", "open_checkpointer", "thread_of"]
+__all__ = ["CheckpointUpdate", "aopen_checkpointer", "checkpoint_id", "thread_config", "open_checkpointer", "thread_id"]
 
 
 @contextmanager
 def open_checkpointer(where: str | Path) -> Iterator[BaseCheckpointSaver[Any]]:
-    """Open an SQLite file, made if it is not there, or a ``postgresql://`` address (extra ``postgres``).
+    """Open an SQLite file, created if missing, or a ``postgresql://`` address (extra ``postgres``).
 
-    `InputError`: the file is something else or cannot be made, or the server cannot be reached.
+    `InputError`: the file is something else or cannot be created, or the server cannot be reached.
     """
-    saver_type, connection = _kind(where, asynchronous=False)
+    saver_type, connection = _saver_type_and_connection(where, asynchronous=False)
     with ExitStack() as stack:
         try:
             saver = stack.enter_context(saver_type.from_conn_string(connection))
             saver.setup()
         except Exception as error:  # whatever the driver raises about files, servers and passwords
-            raise _unusable(where, error) from error
+            raise _checkpointer_error(where, error) from error
         yield saver
 
 
 @asynccontextmanager
 async def aopen_checkpointer(where: str | Path) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     """Do what `open_checkpointer` does, for `ainvoke` and `astream`."""
-    saver_type, connection = _kind(where, asynchronous=True)
+    saver_type, connection = _saver_type_and_connection(where, asynchronous=True)
     async with AsyncExitStack() as stack:
         try:
             saver = await stack.enter_async_context(saver_type.from_conn_string(connection))
             await saver.setup()
         except Exception as error:
-            raise _unusable(where, error) from error
+            raise _checkpointer_error(where, error) from error
         yield saver
 
 
-def _kind(where: str | Path, asynchronous: bool) -> tuple[Any, str]:
-    """Choose the checkpointer's class and give what it connects to."""
+def _saver_type_and_connection(where: str | Path, asynchronous: bool) -> tuple[Any, str]:
+    """Return the checkpointer's class and its connection string."""
     if _is_postgres(where):
-        return _postgres(asynchronous), str(where)
+        return _postgres_saver_type(asynchronous), str(where)
     path = Path(where)
     require_writable_folder(path.parent)
     if asynchronous:
@@ -63,7 +63,7 @@ def _is_postgres(where: str | Path) -> bool:
     return str(where).startswith(("postgres://", "postgresql://"))
 
 
-def _postgres(asynchronous: bool) -> Any:
+def _postgres_saver_type(asynchronous: bool) -> Any:
     try:
         if asynchronous:
             from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -75,32 +75,32 @@ def _postgres(asynchronous: bool) -> Any:
     return PostgresSaver
 
 
-def _unusable(where: str | Path, error: Exception) -> InputError:
+def _checkpointer_error(where: str | Path, error: Exception) -> InputError:
     said = " ".join(str(error).split()) or type(error).__name__
     if _is_postgres(where):  # its address may hold a password
         return InputError(f"checkpoints at {urlsplit(str(where)).hostname}: {said}; check the address and the server")
-    return InputError(f"{label(where)}: {said}; expected an SQLite file of checkpoints, or a name for a new one")
+    return InputError(f"{printable_text(where)}: {said}; expected an SQLite file of checkpoints, or a name for a new one")
 
 
-class Plan(NamedTuple):
-    """An update of a checkpoint, written as if by a node: the arguments of `update_state`."""
+class CheckpointUpdate(NamedTuple):
+    """An update of a checkpoint, as if written by a node: the arguments of `update_state`."""
 
     config: RunnableConfig
     update: dict[str, Any]
     node: str
 
 
-def head(config: RunnableConfig) -> RunnableConfig:
-    """Name the thread alone, without one of its checkpoints."""
+def thread_config(config: RunnableConfig) -> RunnableConfig:
+    """Return the config of the thread alone, without a checkpoint."""
     kept = {key: value for key, value in config.get("configurable", {}).items() if key != "checkpoint_id"}
     return cast(RunnableConfig, {**config, "configurable": kept})
 
 
-def thread_of(config: RunnableConfig) -> str:
-    """Give the thread's id."""
+def thread_id(config: RunnableConfig) -> str:
+    """Return the thread's id."""
     return str(config.get("configurable", {}).get("thread_id"))
 
 
-def checkpoint_of(config: RunnableConfig | None) -> str:
-    """Give the checkpoint's id, empty when the config names none."""
+def checkpoint_id(config: RunnableConfig | None) -> str:
+    """Return the checkpoint's id, empty when the config names none."""
     return str((config or {}).get("configurable", {}).get("checkpoint_id") or "")

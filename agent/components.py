@@ -5,32 +5,32 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ibisagent.agent.actions import EVERY_KIND, Action, from_plain
+from ibisagent.agent.actions import ALL_KINDS, Action, from_plain
 from ibisagent.agent.config import LoopConfig
-from ibisagent.agent.coordinates import Frame
-from ibisagent.agent.model_resize import Resizing
-from ibisagent.agent.overlay import Canvas, canvas, draw, fit
+from ibisagent.agent.coordinates import CoordinateFrame
+from ibisagent.agent.model_resize import SmartResize
+from ibisagent.agent.overlay import OverlayBlend, prepare_blend, draw_mask, fit_to_side
 from ibisagent.agent.policies.base import Observation, Policy, Turn
 from ibisagent.agent.state import State
-from ibisagent.agent.steps import steps_of_turn
+from ibisagent.agent.steps import steps_of_request
 from ibisagent.agent.stores import ImageStore, RunStore
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.clicks import Box, Click, Prompt
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.imaging.grids import frozen
+from ibisagent.tools.imaging.grids import make_read_only
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.rle import Rle, decode, rle_key
-from ibisagent.tools.segmenters.memo import Memo, Memoised
+from ibisagent.tools.segmenters.memo import Memo, MemoEntry
 
-__all__ = ["Parts", "as_prompt", "prompts_of"]
+__all__ = ["Components", "as_prompt", "active_prompts"]
 
-_PATIENCE = 600.0
-_CANVASES = 96 * 2**20  # bytes
-_RECENT = 16 * 2**20  # bytes; small, so that memory is used again instead of asked for anew
+_DEFAULT_REPLY_TIMEOUT = 600.0
+_BLEND_CACHE_BYTES = 96 * 2**20  # bytes
+_FRAME_CACHE_BYTES = 16 * 2**20  # bytes; small, so that memory is used again instead of asked for anew
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Parts:
+class Components:
     """The fixed parts of a loop; nothing here changes between runs but the caches, which nobody can observe."""
 
     policy: Policy
@@ -38,53 +38,53 @@ class Parts:
     config: LoopConfig
     images: ImageStore
     store: RunStore
-    canvases: OnceCache[Canvas] = field(default_factory=lambda: OnceCache(_CANVASES, lambda ready: 2 * ready[0].nbytes))
-    frames: OnceCache[NDArray[np.uint8]] = field(default_factory=lambda: OnceCache(_RECENT, lambda array: array.nbytes))
-    masks: OnceCache[NDArray[np.bool_]] = field(default_factory=lambda: OnceCache(_RECENT, lambda array: array.nbytes))
+    overlay_blends: OnceCache[OverlayBlend] = field(default_factory=lambda: OnceCache(_BLEND_CACHE_BYTES, lambda ready: 2 * ready[0].nbytes))
+    frames: OnceCache[NDArray[np.uint8]] = field(default_factory=lambda: OnceCache(_FRAME_CACHE_BYTES, lambda array: array.nbytes))
+    masks: OnceCache[NDArray[np.bool_]] = field(default_factory=lambda: OnceCache(_FRAME_CACHE_BYTES, lambda array: array.nbytes))
 
     @property
-    def author(self) -> str:
+    def actor(self) -> str:
         """Say whose the policy's actions are: ``person`` when a person acts, else ``policy``."""
         return "person" if self.policy.name == "person" else "policy"
 
     @property
-    def patience(self) -> float | None:
+    def reply_timeout(self) -> float | None:
         """Give the seconds that the policy has for a reply."""
         limit = self.config.policy_seconds
-        return getattr(self.policy, "seconds", _PATIENCE) if limit is None else limit
+        return getattr(self.policy, "seconds", _DEFAULT_REPLY_TIMEOUT) if limit is None else limit
 
     @property
-    def allowed(self) -> tuple[str, ...]:
+    def allowed_kinds(self) -> tuple[str, ...]:
         """Name the kinds of action that are read in a reply; a person may do everything."""
-        return EVERY_KIND if self.author == "person" else self.config.actions
+        return ALL_KINDS if self.actor == "person" else self.config.actions
 
-    def image(self, state: State) -> MedicalImage:
+    def open_image(self, state: State) -> MedicalImage:
         """Open the run's image."""
         return self.images.open(state["image"])
 
-    def mask(self, rle: Rle) -> NDArray[np.bool_]:
+    def decode_mask(self, rle: Rle) -> NDArray[np.bool_]:
         """Decode a mask, (H, W) bool, read-only."""
-        return self.masks.get(rle_key(rle), lambda: frozen(decode(rle)))
+        return self.masks.get(rle_key(rle), lambda: make_read_only(decode(rle)))
 
-    def picture(self, image: MedicalImage, rle: Rle) -> NDArray[np.uint8]:
+    def render_overlay(self, image: MedicalImage, rle: Rle) -> NDArray[np.uint8]:
         """Draw a mask over its image, (h, w, 3) uint8, as the policy is shown it."""
         return self.frames.get((image.sha, rle_key(rle)), lambda: self._draw(image, rle))
 
     def _draw(self, image: MedicalImage, rle: Rle) -> NDArray[np.uint8]:
-        ready = self.canvases.get(image.sha, lambda: canvas(image.pixels))
+        ready = self.overlay_blends.get(image.sha, lambda: prepare_blend(image.pixels))
         # A model that counts in pixels counts those that its processor leaves; without one, those of Qwen2.5-VL's.
-        resizing = (self.config.resizing or Resizing()) if self.config.coordinates == "pixels" else None
-        return fit(draw(ready, self.mask(rle)), self.config.picture_side, resizing, enlarge=self.config.enlarge)
+        resizing = (self.config.smart_resize or SmartResize()) if self.config.coordinates == "pixels" else None
+        return fit_to_side(draw_mask(ready, self.decode_mask(rle)), self.config.picture_side, resizing, enlarge=self.config.enlarge)
 
-    def frame(self, state: State) -> Frame:
+    def frame(self, state: State) -> CoordinateFrame:
         """Give the frame in which the policy writes its coordinates: that of the picture it is shown."""
-        height, width = self.picture(self.image(state), state["mask"]).shape[:2]
-        return Frame(self.config.coordinates or "unit", width, height)
+        height, width = self.render_overlay(self.open_image(state), state["mask"]).shape[:2]
+        return CoordinateFrame(self.config.coordinates or "unit", width, height)
 
-    def predict(self, state: State, prompts: tuple[Prompt, ...]) -> Memoised:
+    def predict(self, state: State, prompts: tuple[Prompt, ...]) -> MemoEntry:
         """Ask the segmenter, through the memo, for the mask of ``prompts`` over the run's initial mask."""
         self.require_same_segmenter(state)
-        answer = self.memo.predict(self.image(state), state["initial_mask"], prompts)
+        answer = self.memo.predict(self.open_image(state), state["initial_mask"], prompts)
         self.masks.get(answer.key, lambda: answer.prediction.mask)
         return answer
 
@@ -94,51 +94,51 @@ class Parts:
         if begun_with != fingerprint:
             raise InputError(f"segmenter {fingerprint!r}: the run began with {begun_with!r}; resume it with that one")
 
-    def observation(self, state: State) -> Observation:
+    def build_observation(self, state: State) -> Observation:
         """Show the state to the policy."""
         return Observation(
-            picture=self.picture(self.image(state), state["mask"]),
+            picture=self.render_overlay(self.open_image(state), state["mask"]),
             frame=self.frame(state),
-            mask=self.mask(state["mask"]),
+            mask=self.decode_mask(state["mask"]),
             image_sha=state["image"]["sha"],
             request=state["request"],
             kind=state["kind"],
             step=sum(step["reply"] is not None for step in state["steps"]),
-            prompts=prompts_of(state),
-            undone=self._undone(state),
+            prompts=active_prompts(state),
+            undone=self._undone_actions(state),
             refining=state["initial_mask"] is not None,
             score=state["score"],
             actions=self.config.actions,
             feedback=state["feedback"],
-            turns=self._turns(state) if self.config.context == "history" else (),
+            turns=self._previous_turns(state) if self.config.context == "history" else (),
         )
 
-    def _undone(self, state: State) -> tuple[Action, ...]:
+    def _undone_actions(self, state: State) -> tuple[Action, ...]:
         here = rle_key(state["mask"])
-        said = [from_plain(undone["action"]) for undone in state["undone"] if undone["at"] == here]
+        said = [from_plain(undone["action"]) for undone in state["undone"] if undone["mask"] == here]
         return tuple(said[-3:]) if self.config.undo_notice else ()
 
-    def _turns(self, state: State) -> tuple[Turn, ...]:
-        steps = steps_of_turn(state)
+    def _previous_turns(self, state: State) -> tuple[Turn, ...]:
+        steps = steps_of_request(state)
         start = state["run"]["start"]
         shown = [start, *(step["mask"] for step in steps)]
         made = [(key, step["reply"]) for key, step in zip(shown, steps, strict=False) if step["reply"] is not None]
-        left = _left_out(len(made), self.config.pictures)
+        left = _turns_without_picture(len(made), self.config.pictures)
         return tuple(
-            Turn(None if number in left else self._shown(state, key), self.store.get(reply)["text"])
+            Turn(None if number in left else self._render_stored_mask(state, key), self.store.get(reply)["text"])
             for number, (key, reply) in enumerate(made)
         )
 
-    def _shown(self, state: State, key: str) -> NDArray[np.uint8]:
-        return self.picture(self.image(state), self.store.get_mask(key))
+    def _render_stored_mask(self, state: State, key: str) -> NDArray[np.uint8]:
+        return self.render_overlay(self.open_image(state), self.store.get_mask(key))
 
 
-def _left_out(turns: int, most: int | None) -> range:
+def _turns_without_picture(turns: int, most: int | None) -> range:
     """Number the earlier turns whose picture is left out, so that ``most`` are shown with the present one."""
     return range(0) if most is None or turns < most else range(min(1, most - 1), turns - max(0, most - 2))
 
 
-def prompts_of(state: State) -> tuple[Prompt, ...]:
+def active_prompts(state: State) -> tuple[Prompt, ...]:
     """Give the prompts in force, oldest first."""
     return tuple(as_prompt(plain) for plain in state["prompts"])
 

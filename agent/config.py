@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from ibisagent.agent.actions import KINDS, OPTIONAL
-from ibisagent.agent.model_resize import Resizing
+from ibisagent.agent.model_resize import SmartResize
 from ibisagent.tools.errors import InputError
 
 __all__ = ["PRESETS", "Guard", "LoopConfig", "SelfCheck", "preset"]
@@ -80,7 +80,7 @@ class LoopConfig:
     undo_notice: bool = True
     picture_side: int | None = 1024
     enlarge: bool = False
-    resizing: Resizing | None = None
+    smart_resize: SmartResize | None = None
     pick_best: bool = False
     review: bool = False
     guard: Guard | None = None
@@ -100,15 +100,15 @@ class LoopConfig:
             if limit is not None and not limit > 0:
                 raise InputError(f"{name}={limit!r}: expected a number above 0, or None for no limit")
 
-    def suited_to(self, policy: object) -> Self:
+    def for_policy(self, policy: object) -> Self:
         """Give these settings for a policy: what it is offered, and its own coordinates where none are chosen.
 
         Its coordinates and the sizes of its pictures; of the kinds of action, the optional ones that its prompts have
         no words for are off.
         """
         coordinates = self.coordinates or getattr(policy, "coordinates", "unit")
-        counts = coordinates == "pixels" and self.resizing is None
-        resizing = getattr(policy, "resizing", None) if counts else self.resizing
+        counts = coordinates == "pixels" and self.smart_resize is None
+        resizing = getattr(policy, "resizing", None) if counts else self.smart_resize
         off = set(OPTIONAL) - set(getattr(policy, "actions", KINDS))
         actions = tuple(kind for kind in self.actions if kind not in off)
         return replace(self, coordinates=coordinates, resizing=resizing, actions=actions)

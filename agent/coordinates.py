@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["PROFILES", "SLACK", "UNIT", "Frame", "profile_of"]
+__all__ = ["PROFILES", "SLACK", "UNIT", "CoordinateFrame", "model_profile"]
 
 PROFILES = ("unit", "thousand", "thousand_yx", "pixels")
 SLACK = 0.05  # share of the range by which a number may lie outside and still be clamped
@@ -35,7 +35,7 @@ _FAMILIES = (
 )
 
 
-def profile_of(model: str) -> str:
+def model_profile(model: str) -> str:
     """Give the profile of a model by its name: that of its family, "unit" for all others.
 
     >>> profile_of("Qwen/Qwen3-VL-8B-Instruct"), profile_of("gpt-5")
@@ -44,12 +44,12 @@ def profile_of(model: str) -> str:
     return next((profile for family, profile in _FAMILIES if family.search(model.lower())), "unit")
 
 
-def _as_decimals(numbers: Sequence[float]) -> bool:
+def _are_decimals(numbers: Sequence[float]) -> bool:
     return all(0.0 <= number <= 1.0 for number in numbers) and not all(number.is_integer() for number in numbers)
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class CoordinateFrame:
     """The profile that a model writes in; ``pixels`` needs the size, in pixels, of the picture as seen.
 
     >>> Frame("thousand_yx").read([250, 500])
@@ -84,9 +84,9 @@ class Frame:
         ((1.0, 0.5), ('x=1.03 clamped to 1',))
         """
         names, numbers = self.names(len(numbers)), [float(number) for number in numbers]
-        if self.profile != "unit" and _as_decimals(numbers):
+        if self.profile != "unit" and _are_decimals(numbers):
             written = ", ".join(f"{name}={number:g}" for name, number in zip(names, numbers, strict=True))
-            top = self.top(names[0])
+            top = self.maximum(names[0])
             raise InputError(f"{written} are decimals from 0 to 1: expected numbers from 0 to {top}")
         kept = {name: self._clamp(name, number) for name, number in zip(names, numbers, strict=True)}
         repairs = tuple(
@@ -109,27 +109,27 @@ class Frame:
                 steps[low] = steps[high] - 1
         return f"({', '.join(self._digits(steps[name]) for name in self.names(len(units)))})"
 
-    def top(self, name: str) -> int:
+    def maximum(self, name: str) -> int:
         """Give the largest number that a name of `names` may have."""
         if self.profile == "pixels":
             return (self.width if name[0] == "x" else self.height) or 1
         return 1 if self.profile == "unit" else 1000
 
     def _clamp(self, name: str, number: float) -> float:
-        top = self.top(name)
+        top = self.maximum(name)
         slack = SLACK * top * (1 + 1e-9)  # so that 1.05 itself, which no float equals, is inside
         if not -slack <= number <= top + slack:  # also true of nan
             raise InputError(f"{name}={number:g} is out of range: expected a number from 0 to {top}")
         return min(max(number, 0.0), float(top)) + 0.0  # + 0.0 makes -0.0 a plain zero
 
     def _unit(self, name: str, number: float) -> float:
-        top = self.top(name)
+        top = self.maximum(name)
         if self.profile == "pixels" and len(name) == 1 and number.is_integer():
             return (min(number, top - 1) + 0.5) / top  # the pixel's centre: its edge may round into the neighbour
         return number / top
 
     def _steps(self, name: str) -> int:
-        return 10**_DECIMALS if self.profile == "unit" else self.top(name)
+        return 10**_DECIMALS if self.profile == "unit" else self.maximum(name)
 
     def _step(self, name: str, unit: float) -> int:
         steps = self._steps(name)
@@ -141,4 +141,4 @@ class Frame:
         return f"{step / 10**_DECIMALS:.{_DECIMALS}f}" if self.profile == "unit" else str(step)
 
 
-UNIT = Frame()
+UNIT = CoordinateFrame()

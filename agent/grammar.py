@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ibisagent.agent.actions import KINDS
-from ibisagent.agent.coordinates import UNIT, Frame
+from ibisagent.agent.coordinates import UNIT, CoordinateFrame
 
 __all__ = ["reply_regex"]
 
@@ -12,7 +12,7 @@ _STOPS = {"terminate": "Terminate", "decline": "Decline"}
 _TEXT = r"[^<>\s]([^<>\n]{{0,{0}}}[^<>\s])?"
 
 
-def reply_regex(actions: Sequence[str] = KINDS, frame: Frame = UNIT) -> str:
+def reply_regex(actions: Sequence[str] = KINDS, frame: CoordinateFrame = UNIT) -> str:
     r"""Give the expression that a whole reply matches, as `write_reply` writes it, in one line of thought and answer.
 
     It constrains what is drawn, so that it has no place in a rollout whose probabilities are to be learned from.
@@ -28,7 +28,7 @@ def reply_regex(actions: Sequence[str] = KINDS, frame: Frame = UNIT) -> str:
     return f"<think>{_TEXT.format(_THOUGHT)}</think>\n<action>({'|'.join(ends)})"
 
 
-def _spellings(kind: str, frame: Frame) -> list[str]:
+def _spellings(kind: str, frame: CoordinateFrame) -> list[str]:
     if kind == "point":
         return [rf"(Positive|Negative) Point \({_numbers(frame, 2)}\)"]
     if kind == "box":
@@ -36,8 +36,8 @@ def _spellings(kind: str, frame: Frame) -> list[str]:
     return ["Backtrack"] if kind == "backtrack" else []
 
 
-def _numbers(frame: Frame, count: int) -> str:
-    return ", ".join(_number(frame.top(name)) for name in frame.names(count))
+def _numbers(frame: CoordinateFrame, count: int) -> str:
+    return ", ".join(_number(frame.maximum(name)) for name in frame.names(count))
 
 
 def _number(top: int) -> str:

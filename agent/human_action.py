@@ -1,83 +1,83 @@
-"""What a person may say to a run, at a review or from outside, and what it makes of the state."""
+"""A person's actions on a run, at a review or from outside, and the state updates that they make."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from ibisagent.agent.actions import EVERY_KIND, Action, Backtrack, Decline, Redo, Stop, Terminate, from_plain, to_plain
+from ibisagent.agent.actions import ALL_KINDS, Action, Backtrack, Decline, Redo, Stop, Terminate, from_plain, to_plain
 from ibisagent.agent.reply_parser import parse_reply
 from ibisagent.agent.state import State, StopReason
-from ibisagent.agent.steps import history, queued, step_of, steps_in_force, steps_of_turn
-from ibisagent.tools.clicks import Click, pixel_of
+from ibisagent.agent.steps import undo_history, pending_action, build_step_record, active_prompt_steps, steps_of_request
+from ibisagent.tools.clicks import Click, click_to_pixel
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.masks.rle import area
 
-__all__ = ["end_of", "not_yours", "overruled", "pointless", "said"]
+__all__ = ["stop_reason", "why_protected", "contradicts_person", "why_not_applicable", "apply_human_action"]
 
 
-def said(state: State, words: Action | Mapping[str, Any] | str | bool) -> dict[str, Any]:
-    """Give the update that a person's words make; `InputError` says in a line what is wrong with them.
+def apply_human_action(state: State, response: Action | Mapping[str, Any] | str | bool) -> dict[str, Any]:
+    """Return the state update of a person's action; `InputError` describes in a line what is wrong with it.
 
-    ``words``: "accept" (or True), a reply or an action as text ("Redo", "Negative Point (0.41, 0.52)"), an action, its
-    plain form, or ``{"answer": "..."}`` to accept with another answer. An acceptance is a step of its own.
+    ``response``: "accept" (or True), a reply or an action as text ("Redo", "Negative Point (0.41, 0.52)"), an action,
+    its plain form, or ``{"answer": "..."}`` to accept with another answer. An acceptance is recorded as a step.
     """
-    action, answer = _read(words)
-    trouble = pointless(state, action)
-    if trouble is not None:
-        raise InputError(trouble)
-    item = queued(to_plain(action), "person")
+    action, answer = _parse_human_action(response)
+    problem = why_not_applicable(state, action)
+    if problem is not None:
+        raise InputError(problem)
+    item = pending_action(to_plain(action), "person")
     if not isinstance(action, Stop):
         return {"queue": [item], "stop": None, "answer": None, "error": None, "feedback": None}
     return {
-        "steps": [step_of(state, item, state["mask"], state["score"])],
-        "stop": end_of(state, action) if isinstance(action, Decline) else state["stop"] or end_of(state, action),
+        "steps": [build_step_record(state, item, state["mask"], state["score"])],
+        "stop": stop_reason(state, action) if isinstance(action, Decline) else state["stop"] or stop_reason(state, action),
         "answer": answer if answer is not None else state["answer"],
         "queue": [],
     }
 
 
-def _read(words: object) -> tuple[Action, str | None]:
-    if words is True or words == "accept":
+def _parse_human_action(response: object) -> tuple[Action, str | None]:
+    if response is True or response == "accept":
         return Terminate(), None
-    if isinstance(words, str):
-        reply = parse_reply(f"{words}\n", allow=EVERY_KIND)  # a person's line is whole, whatever it ends with
+    if isinstance(response, str):
+        reply = parse_reply(f"{response}\n", allow=ALL_KINDS)  # the line break marks it as complete
         if reply.action is None:
             raise InputError(reply.error or "no action")
         return reply.action, reply.answer
-    if isinstance(words, Mapping):
-        answer = words.get("answer")
-        return from_plain({"type": "terminate"} | dict(words)), answer if isinstance(answer, str) else None
-    if isinstance(words, Action):
-        return words, None
-    raise InputError(f"got {type(words).__name__}: expected 'accept', an action as text, or its plain form")
+    if isinstance(response, Mapping):
+        answer = response.get("answer")
+        return from_plain({"type": "terminate"} | dict(response)), answer if isinstance(answer, str) else None
+    if isinstance(response, Action):
+        return response, None
+    raise InputError(f"got {type(response).__name__}: expected 'accept', an action as text, or its plain form")
 
 
-def pointless(state: State, action: Action | None) -> str | None:
-    """Say why an undo or a redo has nothing to work on, if it has not."""
+def why_not_applicable(state: State, action: Action | None) -> str | None:
+    """Return why an undo or a redo is not applicable, None if it is."""
     if isinstance(action, Backtrack) and not state["prompts"] and state["initial_mask"] is None:
         return "Backtrack: there is nothing to undo"
-    if isinstance(action, Redo) and not history(steps_of_turn(state))[1]:
-        return "Redo: there is nothing to bring back"
+    if isinstance(action, Redo) and not undo_history(steps_of_request(state))[1]:
+        return "Redo: there is nothing to redo"
     return None
 
 
-def not_yours(state: State, action: Action | None) -> str | None:
-    """Say why a policy may not undo the last prompt, if a person made it."""
-    if isinstance(action, Backtrack) and state["prompts"] and steps_in_force(state)[-1]["by"] == "person":
+def why_protected(state: State, action: Action | None) -> str | None:
+    """Return why a policy may not undo the last prompt, which it may not if a person made it; else None."""
+    if isinstance(action, Backtrack) and state["prompts"] and active_prompt_steps(state)[-1]["actor"] == "person":
         return "Backtrack: the last prompt is a person's and stays; click elsewhere, or terminate"
     return None
 
 
-def overruled(state: State, before: Mask, after: Mask) -> bool:
-    """Whether a new mask goes against a person's click in force that the mask before it, both (H, W), agreed with."""
-    given = [step["action"] for step in steps_in_force(state) if step["by"] == "person"]
+def contradicts_person(state: State, before: Mask, after: Mask) -> bool:
+    """Whether a new mask contradicts an active click of a person that the mask before it, both (H, W), agreed with."""
+    given = [step["action"] for step in active_prompt_steps(state) if step["actor"] == "person"]
     clicks = [click for click in map(from_plain, filter(None, given)) if isinstance(click, Click)]
-    places = [(pixel_of(click, before.shape), click.positive) for click in clicks]
+    places = [(click_to_pixel(click, before.shape), click.positive) for click in clicks]
     return any(before[place] == positive and after[place] != positive for place, positive in places)
 
 
-def end_of(state: State, action: Stop) -> StopReason:
-    """Name what a stop of one's own free will means here."""
+def stop_reason(state: State, action: Stop) -> StopReason:
+    """Return the stop reason that a terminate or decline action means in this state."""
     if isinstance(action, Decline):
         return "declined"
     if state["prompts"] or area(state["mask"]):

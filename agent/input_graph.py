@@ -1,4 +1,4 @@
-"""A compiled graph with a door: what comes in is made plain before any of it is state."""
+"""A compiled graph that normalizes its inputs: everything passed in is made JSON-plain before it becomes state."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar
 from langgraph._internal._constants import CONFIG_KEY_TASK_ID
 from langgraph.graph.state import CompiledStateGraph
 
-__all__ = ["Doored"]
+__all__ = ["InputNormalizingGraph"]
 
 StateT = TypeVar("StateT")
 ContextT = TypeVar("ContextT")
@@ -15,38 +15,38 @@ InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
 
 
-def _nested(args: Any, kwargs: Any) -> bool:
-    """Whether the graph is a node, by what follows its input: LangGraph then gives it the parent's whole state."""
+def _is_nested(args: Any, kwargs: Any) -> bool:
+    """Whether the graph runs as a node, by the arguments after its input: LangGraph then passes the parent's state."""
     config = kwargs.get("config", args[0] if args else None) or {}
     return CONFIG_KEY_TASK_ID in config.get("configurable", {})
 
 
-class Doored(CompiledStateGraph[StateT, ContextT, InputT, OutputT]):  # type: ignore[type-var]
-    """A compiled graph whose every input goes through ``door``, so that a checkpointer meets no picture or array.
+class InputNormalizingGraph(CompiledStateGraph[StateT, ContextT, InputT, OutputT]):  # type: ignore[type-var]
+    """A compiled graph that passes every input through ``normalize_input``, so that no checkpointer sees an array.
 
-    The door is told, ``nested=True``, where the input is the state of a parent that has the graph as a node.
+    It is called with ``nested=True`` where the input is the state of a parent graph that has this one as a node.
     """
 
-    door: Callable[..., Any]
+    normalize_input: Callable[..., Any]
 
-    def __init__(self, *, door: Callable[..., Any], **attributes: Any) -> None:
-        """Take what `CompiledStateGraph` takes, and ``door``; `with_config` copies the graph through here."""
+    def __init__(self, *, normalize_input: Callable[..., Any], **attributes: Any) -> None:
+        """Take the arguments of `CompiledStateGraph`, and ``normalize_input``; `with_config` copies the graph so."""
         super().__init__(**attributes)
-        self.door = door
+        self.normalize_input = normalize_input
 
     @classmethod
-    def of(cls, compiled: CompiledStateGraph[Any, Any, Any, Any], **attributes: Any) -> Self:
-        """Give ``compiled`` a ``door``, and whatever other attributes its class has."""
+    def from_compiled(cls, compiled: CompiledStateGraph[Any, Any, Any, Any], **attributes: Any) -> Self:
+        """Convert ``compiled`` to this class, with ``normalize_input`` and the other attributes that the class has."""
         graph = cls.__new__(cls)
         graph.__dict__ = compiled.__dict__ | attributes
         return graph
 
     def stream(self, input: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """Stream a run; `invoke` and `batch` come through here as well."""
-        yield from super().stream(self.door(input, nested=_nested(args, kwargs)), *args, **kwargs)
+        """Stream a run; `invoke` and `batch` call this as well."""
+        yield from super().stream(self.normalize_input(input, nested=_is_nested(args, kwargs)), *args, **kwargs)
 
     async def astream(self, input: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        """Stream a run without blocking the event loop; `ainvoke` and `abatch` come through here as well."""
-        plain = await asyncio.to_thread(self.door, input, nested=_nested(args, kwargs))
+        """Stream a run without blocking the event loop; `ainvoke` and `abatch` call this as well."""
+        plain = await asyncio.to_thread(self.normalize_input, input, nested=_is_nested(args, kwargs))
         async for chunk in super().astream(plain, *args, **kwargs):
             yield chunk

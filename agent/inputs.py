@@ -1,4 +1,4 @@
-"""The door: whatever a caller passes as an image, a mask or prompts becomes plain state before LangGraph sees it."""
+"""Input normalization: a caller's image, mask and prompts become plain state before LangGraph sees them."""
 
 import hashlib
 import json
@@ -8,49 +8,49 @@ from typing import Any
 from langgraph.types import Command
 
 from ibisagent.agent.actions import to_plain
-from ibisagent.agent.components import Parts, as_prompt
+from ibisagent.agent.components import Components, as_prompt
 from ibisagent.agent.state import Input
 from ibisagent.agent.stores import ImageStore
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.medical_image import MedicalImage
-from ibisagent.tools.masks.conversion import as_mask, is_file
+from ibisagent.tools.masks.conversion import as_mask, is_file_reference
 from ibisagent.tools.masks.rle import encode, rle_key
-from ibisagent.tools.plain_values import plain
-from ibisagent.tools.suggestions import unknown
+from ibisagent.tools.plain_values import to_builtin
+from ibisagent.tools.suggestions import describe_unknown_name
 
-__all__ = ["admit", "admit_mask", "request_hash", "asked_of", "require_inputs", "require_request"]
+__all__ = ["normalize_input", "normalize_mask", "request_hash", "select_inputs", "require_known_keys", "require_request"]
 
 _KEYS = tuple(Input.__annotations__)
 _EXPECTED = 'expected {"image", "request"}; wrap it with segmentation_tool, or with segmentation_node and its given='
 
 
-def admit(given: Any, parts: Parts, *, nested: bool = False) -> Any:
-    """Make an input plain; None and commands, which resume a run, pass as they are.
+def normalize_input(given: Any, components: Components, *, nested: bool = False) -> Any:
+    """Make an input JSON-plain; None and commands, which resume a run, are returned as they are.
 
-    What an input leaves out is cleared, so that a second request on a thread does not inherit the first one's prompts.
-    ``nested``: it is a parent's state, of which only an input's own keys are taken; else another key is an
-    `InputError`, for a misspelt one would change the run unseen.
+    Missing keys are cleared, so that a second request on a thread does not inherit the first one's prompts.
+    ``nested``: it is a parent's state, of which only the keys of `Input` are taken; else an unknown key is an
+    `InputError`, as a misspelt one would change the run unnoticed.
     """
     if given is None or isinstance(given, Command):
         return given
-    asked = asked_of(given)
+    asked = select_inputs(given)
     if isinstance(given, Mapping) and not nested:
-        require_inputs(given)
+        require_known_keys(given)
     admitted: dict[str, Any] = {
         "kind": asked.get("kind") or "segment",
-        "initial_mask": admit_mask(asked.get("initial_mask")),
+        "initial_mask": normalize_mask(asked.get("initial_mask")),
         "prompts": [to_plain(as_prompt(prompt)) for prompt in asked.get("prompts") or []],
-        "prompts_by": asked.get("prompts_by") or "person",
+        "prompts_actor": asked.get("prompts_actor") or "person",
     }
     if "request" in asked:
         admitted["request"] = asked["request"]
     if "image" in asked:
-        admitted["image"] = parts.images.admit(asked["image"])
-    return plain(admitted)
+        admitted["image"] = components.images.to_reference(asked["image"])
+    return to_builtin(admitted)
 
 
-def asked_of(state: Any) -> dict[str, Any]:
-    """Take from a parent's state, a mapping or an object with fields, what an `Input` has; `InputError`: nothing."""
+def select_inputs(state: Any) -> dict[str, Any]:
+    """Select the fields of `Input` from a parent's state, a mapping or an object; `InputError` where it has none."""
     known = state if isinstance(state, Mapping) else {name: getattr(state, name, None) for name in _KEYS}
     asked = {name: known[name] for name in _KEYS if known.get(name) is not None}
     if not asked:
@@ -59,9 +59,9 @@ def asked_of(state: Any) -> dict[str, Any]:
     return asked
 
 
-def require_inputs(given: Mapping[str, Any]) -> None:
-    """Refuse with `InputError` a key that an `Input` does not have, naming the one it may mean."""
-    if wrong := [unknown(name, _KEYS) for name in given if name not in _KEYS]:
+def require_known_keys(given: Mapping[str, Any]) -> None:
+    """Raise `InputError` for a key that `Input` does not have, with the key that it may mean."""
+    if wrong := [describe_unknown_name(name, _KEYS) for name in given if name not in _KEYS]:
         raise InputError(f"{'; '.join(wrong)}; correct it")
 
 
@@ -71,15 +71,15 @@ def require_request(request: object) -> None:
         raise InputError("request: got nothing, expected words such as 'segment the liver'; give some")
 
 
-def admit_mask(given: Any) -> Any:
-    """Make run lengths of whatever is a mask by itself; a file, as text, waits for the image that it belongs to."""
-    return plain(given) if given is None or is_file(given) else encode(as_mask(given))
+def normalize_mask(given: Any) -> Any:
+    """Encode a mask as RLE; the path of a file is kept, as it can only be read with the image that it belongs to."""
+    return to_builtin(given) if given is None or is_file_reference(given) else encode(as_mask(given))
 
 
 def request_hash(admitted: Mapping[str, Any], image: MedicalImage, images: ImageStore) -> str:
-    """Hash what an admitted input asks of an image, by content: the same question is the same run."""
+    """Hash a normalized input by content: the same request on the same image is the same run."""
     given = admitted.get("initial_mask")
     mask = rle_key(encode(images.read_mask(given, image))) if given is not None else None
-    told = [admitted.get(name) for name in ("prompts", "prompts_by")]
+    told = [admitted.get(name) for name in ("prompts", "prompts_actor")]
     question = [image.sha, admitted.get("request"), admitted.get("kind"), mask, *told]
     return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]

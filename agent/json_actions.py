@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ibisagent.agent.actions import clean_target
-from ibisagent.agent.coordinates import Frame
+from ibisagent.agent.coordinates import CoordinateFrame
 from ibisagent.tools.errors import InputError
 
-__all__ = ["NUMBER", "NUMBERS", "WORD_KEYS", "Raw", "flat", "has_position", "located", "quote", "swapped", "text_of"]
+__all__ = ["NUMBER", "NUMBERS", "WORD_KEYS", "RawAction", "flatten", "has_position", "read_position", "quote", "swap_xy", "as_text"]
 
 NUMBER = r"[-+]?(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++|nan|inf(?:inity)?)(?:e[-+]?[0-9]++)?+(?![\w%]|\.[0-9])"
 NUMBERS = re.compile(NUMBER, re.IGNORECASE)
@@ -20,8 +20,8 @@ _POINT_KEYS = (
     *("points", "pointcoords"),
 )
 _BOX_KEYS = ("bbox2d", "bbox", "box2d", "box")
-_STATED = dict.fromkeys(("attribute", "sign", "polarity", "positive", "ispositive"), True)
-_STATED |= dict.fromkeys(("negative", "isnegative"), False)
+_SIGN_KEYS = dict.fromkeys(("attribute", "sign", "polarity", "positive", "ispositive"), True)
+_SIGN_KEYS |= dict.fromkeys(("negative", "isnegative"), False)
 _LABEL_KEYS = ("label", "labels", "pointlabel", "pointlabels")
 _SIGNS = dict.fromkeys(("1", "+1", "+", "positive", "true", "foreground"), True)
 _SIGNS |= dict.fromkeys(("-1", "0", "-", "negative", "false", "background"), False)
@@ -29,10 +29,10 @@ _SIGN = r"(positive|negative|foreground|background)"
 _SIGN_NAME = re.compile(
     rf"(?:(?:add|place)[\s_-]?)?(?:(?:point|click)[\s_-]?)?{_SIGN}(?:[\s_-]?(?:point|click)s?)?", re.IGNORECASE
 )
-_DEPTH = 4  # of nested objects
+_MAX_DEPTH = 4  # of nested objects
 
 
-class Raw(NamedTuple):
+class RawAction(NamedTuple):
     """An action with its numbers as written, in the order of the frame."""
 
     kind: str
@@ -41,14 +41,14 @@ class Raw(NamedTuple):
     target: str | None = None
 
 
-def flat(value: object, depth: int = _DEPTH) -> dict[str, Any] | None:
+def flatten(value: object, depth: int = _MAX_DEPTH) -> dict[str, Any] | None:
     """Give the fields of an object and of those inside it by plain keys; None where two of them differ."""
     fields: dict[str, Any] = {}
     pairs = value.items() if isinstance(value, Mapping) else ()
     for key, item in pairs:
         parts = item if isinstance(item, list) else [item]
         if depth and parts and all(isinstance(part, Mapping) for part in parts):
-            inner = [flat(part, depth - 1) for part in parts]
+            inner = [flatten(part, depth - 1) for part in parts]
         else:
             inner = [{re.sub(r"[^a-z0-9]", "", str(key).lower()): item} if item is not None else {}]
         for each in inner:
@@ -58,7 +58,7 @@ def flat(value: object, depth: int = _DEPTH) -> dict[str, Any] | None:
     return fields
 
 
-def text_of(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
     """Give a field that is a text, without whitespace around it; None for every other."""
     return value.strip() if isinstance(value, str) else None
 
@@ -68,43 +68,43 @@ def has_position(fields: Mapping[str, Any]) -> bool:
     return not fields.keys().isdisjoint((*_BOX_KEYS, *_POINT_KEYS, "x", "y", "x0", "y0", "x1", "y1"))
 
 
-def located(fields: Mapping[str, Any], frame: Frame, repairs: list[str]) -> Raw | None:
+def read_position(fields: Mapping[str, Any], frame: CoordinateFrame, repairs: list[str]) -> RawAction | None:
     """Give the box or the point that the fields hold, None where there is none; `InputError` for a doubtful sign."""
     for count, keys, names in ((4, _BOX_KEYS, "x0 y0 x1 y1"), (2, _POINT_KEYS, "x y")):
         written = next((str(fields[key]) for key in keys if key in fields), None)
         named = [str(fields[name]) for name in names.split() if name in fields]
         numbers = tuple(float(number) for number in NUMBERS.findall(written or " ".join(named)))
         if len(numbers) == count:
-            in_order = numbers if written or frame.names(2)[0] == "x" else swapped(numbers)
+            in_order = numbers if written or frame.names(2)[0] == "x" else swap_xy(numbers)
             if count == 4:
-                return Raw("box", _box_sign(fields), in_order, _target(fields))
-            return Raw("point", _sign(fields, repairs), in_order, _target(fields))
+                return RawAction("box", _read_box_sign(fields), in_order, _read_target(fields))
+            return RawAction("point", _read_sign(fields, repairs), in_order, _read_target(fields))
     return None
 
 
-def swapped(numbers: tuple[float, ...]) -> tuple[float, ...]:
+def swap_xy(numbers: tuple[float, ...]) -> tuple[float, ...]:
     """Exchange x and y in a point or a box."""
     return tuple(numbers[index ^ 1] for index in range(len(numbers)))
 
 
-def _attribute(value: Any) -> bool | None:
+def _parse_sign(value: Any) -> bool | None:
     return _SIGNS.get((str(value).lower().split() or [""])[0].removesuffix(".0"))
 
 
-def _target(fields: Mapping[str, Any]) -> str | None:
-    return clean_target(text_of(fields.get("target")) or text_of(fields.get("label")))
+def _read_target(fields: Mapping[str, Any]) -> str | None:
+    return clean_target(as_text(fields.get("target")) or as_text(fields.get("label")))
 
 
-def _box_sign(fields: Mapping[str, Any]) -> bool:
-    if False in _stated(fields):
+def _read_box_sign(fields: Mapping[str, Any]) -> bool:
+    if False in _explicit_signs(fields):
         raise InputError("got a negative box: expected a box around the target, or a negative point")
     return True
 
 
-def _sign(fields: Mapping[str, Any], repairs: list[str]) -> bool:
+def _read_sign(fields: Mapping[str, Any], repairs: list[str]) -> bool:
     """Give the one sign that the fields tell; a label in words names a target, even where it sounds like a sign."""
-    signs = {*_stated(fields), *_labelled(fields)}
-    label = text_of(fields.get("label"))
+    signs = {*_explicit_signs(fields), *_label_signs(fields)}
+    label = as_text(fields.get("label"))
     if not signs and label and label.lower() in _SIGNS:
         raise InputError(f"got the label {quote(label)}, a sign or a name: expected an attribute of +1 or -1")
     if len(signs) == 2:
@@ -114,14 +114,14 @@ def _sign(fields: Mapping[str, Any], repairs: list[str]) -> bool:
     return False not in signs
 
 
-def _stated(fields: Mapping[str, Any]) -> set[bool]:
+def _explicit_signs(fields: Mapping[str, Any]) -> set[bool]:
     """Give the signs that are told in so many words; what a key says of a sign and is none, is refused."""
     signs: set[bool] = set()
-    for key in _STATED.keys() & fields.keys():
-        sign = _attribute(fields[key])
+    for key in _SIGN_KEYS.keys() & fields.keys():
+        sign = _parse_sign(fields[key])
         if sign is None:
             raise InputError(f"got the {key} {quote(str(fields[key]))}: expected +1 or -1")
-        signs.add(sign == _STATED[key])
+        signs.add(sign == _SIGN_KEYS[key])
     for key in WORD_KEYS:
         value = str(fields.get(key, "")).strip().lower().removesuffix(".0")
         named = _SIGN_NAME.fullmatch(value)
@@ -132,7 +132,7 @@ def _stated(fields: Mapping[str, Any]) -> set[bool]:
     return signs
 
 
-def _labelled(fields: Mapping[str, Any]) -> set[bool]:
+def _label_signs(fields: Mapping[str, Any]) -> set[bool]:
     values = [
         value[0] if isinstance(value, list) and len(value) == 1 else value for value in map(fields.get, _LABEL_KEYS)
     ]

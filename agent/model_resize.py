@@ -6,11 +6,11 @@ The loop shows such a model pictures of exactly that size, so that nothing after
 import math
 from dataclasses import dataclass
 
-__all__ = ["Resizing"]
+__all__ = ["SmartResize"]
 
 
 @dataclass(frozen=True, slots=True)
-class Resizing:
+class SmartResize:
     """Qwen-VL's rule (``smart_resize``); the defaults lie within what every server of Qwen2.5-VL allows by itself.
 
     ``multiple``: of which both sides are, in pixels: patch size x merge size. ``least``, ``most``: pixels that a
@@ -18,18 +18,18 @@ class Resizing:
     stretched to first.
     """
 
-    multiple: int = 28
-    least: int = 4 * 28 * 28
-    most: int = 1280 * 28 * 28
-    square: int | None = None
+    factor: int = 28
+    min_pixels: int = 4 * 28 * 28
+    max_pixels: int = 1280 * 28 * 28
+    square_side: int | None = None
 
-    def size(self, height: int, width: int) -> tuple[int, int]:
+    def resized_size(self, height: int, width: int) -> tuple[int, int]:
         """Give the (height, width) that a picture is seen at; a picture of that very size keeps it.
 
         >>> Resizing().size(480, 640), Resizing(most=262144).size(480, 640), Resizing().size(20, 30)
         ((476, 644), (420, 588), (56, 84))
         """
-        size, met = (height, width) if self.square is None else (self.square, self.square), list[tuple[int, int]]()
+        size, met = (height, width) if self.square_side is None else (self.square_side, self.square_side), list[tuple[int, int]]()
         while size not in met:
             met.append(size)
             size = self._once(*size)
@@ -38,13 +38,13 @@ class Resizing:
 
     def _once(self, height: int, width: int) -> tuple[int, int]:
         """Do as the published code does, to the last rounding."""
-        step, pixels = self.multiple, height * width
+        step, pixels = self.factor, height * width
         near = (round(height / step) * step, round(width / step) * step)
-        if near[0] * near[1] > self.most:
-            scale = math.sqrt(pixels / self.most)
+        if near[0] * near[1] > self.max_pixels:
+            scale = math.sqrt(pixels / self.max_pixels)
             near = (math.floor(height / scale / step) * step, math.floor(width / scale / step) * step)
             return max(step, near[0]), max(step, near[1])
-        if near[0] * near[1] < max(self.least, 1):
-            scale = math.sqrt(self.least / pixels)
+        if near[0] * near[1] < max(self.min_pixels, 1):
+            scale = math.sqrt(self.min_pixels / pixels)
             return math.ceil(height * scale / step) * step, math.ceil(width * scale / step) * step
         return near

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ibisagent.agent.model_resize import Resizing
+from ibisagent.agent.model_resize import SmartResize
 from ibisagent.tools.masks.measure import bounding_box
 
-__all__ = ["GREEN", "OPACITY", "Canvas", "canvas", "draw", "fit", "overlay"]
+__all__ = ["GREEN", "OPACITY", "OverlayBlend", "prepare_blend", "draw_mask", "fit_to_side", "overlay"]
 
 GREEN = (34, 139, 34)
 OPACITY = 0.4
@@ -18,21 +18,21 @@ OPACITY = 0.4
 _BLEND = np.array([[(6 * value + 4 * colour + 5) // 10 for value in range(256)] for colour in GREEN], dtype=np.uint8)
 
 
-class Canvas(NamedTuple):
+class OverlayBlend(NamedTuple):
     """A picture made ready to be drawn over many times: (H, W, 3) uint8, and what each byte has to be XORed with."""
 
     picture: NDArray[np.uint8]
     difference: NDArray[np.uint8]
 
 
-def canvas(pixels: NDArray[np.uint8]) -> Canvas:
+def prepare_blend(pixels: NDArray[np.uint8]) -> OverlayBlend:
     """Prepare a picture, (H, W) or (H, W, 3) uint8."""
     picture = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else np.ascontiguousarray(pixels)
     blended = np.stack([table[picture[..., channel]] for channel, table in enumerate(_BLEND)], axis=2)
-    return Canvas(picture, picture ^ blended)
+    return OverlayBlend(picture, picture ^ blended)
 
 
-def draw(on: Canvas, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def draw_mask(on: OverlayBlend, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Draw a mask, (H, W) bool; gives a new (H, W, 3) uint8, read-only.
 
     The picture is XORed with the difference where the mask is, within the mask's bounding box: the blend of every pixel
@@ -61,11 +61,11 @@ def overlay(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.ui
     Inside the mask floor(0.6 image + 0.4 (34, 139, 34) + 0.5), as the released weights expect it (IBISAgent,
     arXiv 2601.03054); outside the picture itself; no outline and no markers.
     """
-    return draw(canvas(pixels), mask)
+    return draw_mask(prepare_blend(pixels), mask)
 
 
-def fit(
-    picture: NDArray[np.uint8], side: int | None, resizing: Resizing | None = None, *, enlarge: bool = False
+def fit_to_side(
+    picture: NDArray[np.uint8], side: int | None, resizing: SmartResize | None = None, *, enlarge: bool = False
 ) -> NDArray[np.uint8]:
     """Shrink a picture (H, W, 3) so that neither side exceeds ``side`` pixels; smaller ones come back as they are.
 
@@ -75,10 +75,10 @@ def fit(
     height, width = picture.shape[:2]
     scale = (side or max(height, width)) / max(height, width)
     scale = scale if enlarge else min(1.0, scale)
-    step = resizing.multiple if resizing is not None else 1
+    step = resizing.factor if resizing is not None else 1
     most = max(side or max(height, width, step), step) // step
     rows, columns = (step * min(max(1, round(length * scale / step)), most) for length in (height, width))
-    rows, columns = resizing.size(rows, columns) if resizing is not None else (rows, columns)
+    rows, columns = resizing.resized_size(rows, columns) if resizing is not None else (rows, columns)
     if (rows, columns) == (height, width):
         return picture
     way = Image.Resampling.BOX if rows <= height and columns <= width else Image.Resampling.BICUBIC

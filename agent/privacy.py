@@ -1,4 +1,4 @@
-"""What keeps a run on this machine."""
+"""Keep a run's data on this machine."""
 
 import ipaddress
 import os
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-__all__ = ["is_here", "kept_here"]
+__all__ = ["is_loopback", "restrict_to_local"]
 
 
-def is_here(url: str) -> bool:
-    """Tell whether an address, with its scheme or without, is one of this machine's own.
+def is_loopback(url: str) -> bool:
+    """Whether an address, with its scheme or without, is this machine.
 
-    >>> is_here("http://127.0.0.1:8000/v1"), is_here("localhost:11434"), is_here("http://gpu.example.org/v1")
+    >>> is_loopback("http://127.0.0.1:8000/v1"), is_loopback("localhost:11434"), is_loopback("http://gpu.example.org/v1")
     (True, True, False)
     """
     try:
@@ -23,10 +23,10 @@ def is_here(url: str) -> bool:
 
 
 @contextmanager
-def kept_here(local_only: bool) -> Iterator[None]:
-    """Turn LangSmith's tracing off, which posts node inputs when its variables are set, the model hub, and proxies.
+def restrict_to_local(local_only: bool) -> Iterator[None]:
+    """Disable LangSmith's tracing, which posts node inputs when its variables are set, the model hub, and proxies.
 
-    The variables stay set, and the hub's are read when its package is imported: enter this before a model is opened.
+    The variables stay set, and the hub's are read when its package is imported: enter this before loading a model.
     """
     if not local_only:
         yield

@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ibisagent.agent.actions import KINDS, OPTIONAL, spell
+from ibisagent.agent.actions import KINDS, OPTIONAL, format_action
 from ibisagent.agent.coordinates import PROFILES
 from ibisagent.agent.policies.base import Observation
 from ibisagent.tools.errors import InputError
 
-__all__ = ["PromptSet", "Said", "load_prompts"]
+__all__ = ["PromptSet", "Message", "load_prompts"]
 
 _TEXTS = ("system", "first", "refine", "question", "undone", "feedback")
 _LEFT_OUT = "(A view that is not shown again.)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Said:
+class Message:
     """A message of the conversation: words of the ``role`` system, user or assistant, after a picture if there is one.
 
     ``picture``: (h, w, 3) uint8.
@@ -42,14 +42,14 @@ class PromptSet:
     actions: dict[str, str]
     coordinates: dict[str, str]
 
-    def conversation(self, observation: Observation) -> list[Said]:
+    def conversation(self, observation: Observation) -> list[Message]:
         """Give everything that a model is shown, in order; a loop, a training sample and a server show the same."""
         system = self.system(observation)
-        said = [Said("system", system)] if system else []
+        said = [Message("system", system)] if system else []
         for turn in observation.turns:
             words = self.texts.get("left_out", _LEFT_OUT).strip() if turn.picture is None else ""
-            said += [Said("user", words, turn.picture), Said("assistant", turn.reply)]
-        return [*said, Said("user", self.user(observation), observation.picture)]
+            said += [Message("user", words, turn.picture), Message("assistant", turn.reply)]
+        return [*said, Message("user", self.user(observation), observation.picture)]
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -69,24 +69,24 @@ class PromptSet:
         """Write the message beside the picture: the request, what was undone at this mask, what went wrong before."""
         made = observation.prompts
         text = (
-            Template(self.texts[_stage(observation)])
+            Template(self.texts[_template_name(observation)])
             .safe_substitute(
                 request=observation.request,
                 made=len(made),
-                last=spell(made[-1], observation.frame) if made else "none",
-                clicks="; ".join(spell(prompt, observation.frame) for prompt in made) or "none",
+                last=format_action(made[-1], observation.frame) if made else "none",
+                clicks="; ".join(format_action(prompt, observation.frame) for prompt in made) or "none",
             )
             .strip()
         )
         if observation.undone:
-            said = "; ".join(spell(action, observation.frame) for action in observation.undone)
+            said = "; ".join(format_action(action, observation.frame) for action in observation.undone)
             text += "\n" + Template(self.texts["undone"]).safe_substitute(undone=said).strip()
         if observation.feedback:
             text += "\n" + Template(self.texts["feedback"]).safe_substitute(feedback=observation.feedback).strip()
         return text
 
 
-def _stage(observation: Observation) -> str:
+def _template_name(observation: Observation) -> str:
     if observation.kind == "question":
         return "question"
     return "refine" if observation.prompts or observation.refining else "first"
@@ -96,11 +96,11 @@ def load_prompts(path: str | os.PathLike[str] | None = None) -> PromptSet:
     """Read a prompt file (TOML), or ours; `InputError` names what is missing from it."""
     name = "the default prompts" if path is None else Path(path).name
     try:
-        text = _default() if path is None else Path(path).read_text(encoding="utf-8")
+        text = _read_default() if path is None else Path(path).read_text(encoding="utf-8")
         data = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{name}: not a readable TOML file ({str(error).splitlines()[0]})") from error
-    actions, coordinates = _table(data, "actions"), _table(data, "coordinates")
+    actions, coordinates = _read_table(data, "actions"), _read_table(data, "coordinates")
     missing = [key for key in _TEXTS if not isinstance(data.get(key), str)]
     missing += [f"actions.{kind}" for kind in KINDS if kind not in (*actions, *OPTIONAL)]
     missing += [f"coordinates.{profile}" for profile in PROFILES if profile not in coordinates]
@@ -110,10 +110,10 @@ def load_prompts(path: str | os.PathLike[str] | None = None) -> PromptSet:
     return PromptSet(texts, actions, coordinates)
 
 
-def _default() -> str:
+def _read_default() -> str:
     return files("ibisagent.agent").joinpath("prompts/default.toml").read_text(encoding="utf-8")
 
 
-def _table(data: dict[str, Any], name: str) -> dict[str, str]:
+def _read_table(data: dict[str, Any], name: str) -> dict[str, str]:
     table = data.get(name)
     return {key: str(value) for key, value in table.items()} if isinstance(table, dict) else {}

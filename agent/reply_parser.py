@@ -9,17 +9,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ibisagent.agent.action_parser import STOPS, before, read, shows_place, translate
-from ibisagent.agent.action_spans import Cut, End
-from ibisagent.agent.actions import EVERY_KIND, KINDS, Action, Stop
-from ibisagent.agent.coordinates import UNIT, Frame
-from ibisagent.agent.json_actions import Raw, quote
-from ibisagent.agent.reply_sections import Sections, joined, split, tag_repairs
+from ibisagent.agent.action_parser import STOP_KINDS, text_before, read_action, contains_position, to_action
+from ibisagent.agent.action_spans import TruncatedAction, TextEnd
+from ibisagent.agent.actions import ALL_KINDS, KINDS, Action, Stop
+from ibisagent.agent.coordinates import UNIT, CoordinateFrame
+from ibisagent.agent.json_actions import RawAction, quote
+from ibisagent.agent.reply_sections import Sections, join_pieces, split_sections, tag_repairs
 from ibisagent.tools.errors import InputError
 
 __all__ = ["Reply", "parse_completion", "parse_reply"]
 
-_ADVICE = {
+_SPELLINGS = {
     "point": "Positive Point {0}, Negative Point {0}",
     "box": "Box {1}",
     "backtrack": "Backtrack",
@@ -45,14 +45,14 @@ class _Unreadable(Exception):
 
 
 def parse_completion(
-    record: Mapping[str, Any], *, frame: Frame = UNIT, allow: Collection[str] = KINDS, strict: bool = False
+    record: Mapping[str, Any], *, frame: CoordinateFrame = UNIT, allow: Collection[str] = KINDS, strict: bool = False
 ) -> Reply:
     """Read a completion as the run store keeps it: ``text``, and ``finish``, which is "length" where it was cut."""
     return parse_reply(record["text"], frame=frame, allow=allow, strict=strict, cut=record.get("finish") == "length")
 
 
 def parse_reply(
-    text: str, *, frame: Frame = UNIT, allow: Collection[str] = KINDS, strict: bool = False, cut: bool = False
+    text: str, *, frame: CoordinateFrame = UNIT, allow: Collection[str] = KINDS, strict: bool = False, cut: bool = False
 ) -> Reply:
     r"""Read a reply written in the coordinates of ``frame``; kinds of action outside ``allow`` are refused.
 
@@ -62,112 +62,112 @@ def parse_reply(
     >>> parse_reply("<think>Left of it.</think>\n<action>positive point 0.25, 0.5</action>").repairs
     ('spelling of the action',)
     """
-    sections = split(text)
-    end = End.TAG if sections.torn else End.CUT if cut else End.REPLY
-    thought, answer = joined(sections.think), joined(sections.answer) if sections.answer else None
+    sections = split_sections(text)
+    end = TextEnd.TAG if sections.cut_tag else TextEnd.CUT if cut else TextEnd.REPLY
+    thought, answer = join_pieces(sections.think), join_pieces(sections.answer) if sections.answer else None
     action, error = None, None
     repairs: list[str] = []
     try:
-        raw, thought = _decide(sections, thought, frame, repairs, end, cut)
+        raw, thought = _find_action(sections, thought, frame, repairs, end, cut)
         if raw.kind not in allow:
-            raise InputError(f"{raw.kind} is switched off, {_expected(frame, allow)}")
-        action = translate(raw, frame, repairs)
-    except (_Unreadable, Cut) as unread:
-        broken = cut or isinstance(unread, Cut)
-        got = f"a reply that was cut at {_tail(text)}" if broken else quote(str(unread)) or _nothing(text)
-        action, error = None, f"got {got}, {_expected(frame, allow)}{', in fewer words' if broken else ''}"
+            raise InputError(f"{raw.kind} is switched off, {_describe_expected(frame, allow)}")
+        action = to_action(raw, frame, repairs)
+    except (_Unreadable, TruncatedAction) as unread:
+        broken = cut or isinstance(unread, TruncatedAction)
+        got = f"a reply that was cut at {_quote_tail(text)}" if broken else quote(str(unread)) or _describe_missing(text)
+        action, error = None, f"got {got}, {_describe_expected(frame, allow)}{', in fewer words' if broken else ''}"
     except InputError as reason:
         action, error = None, str(reason)
     stop = isinstance(action, Stop) or (error is not None and answer is not None)
     if answer is not None and not stop:
         answer = None
         repairs.append("answer dropped: the action is no stop")
-    if answer is not None and sections.last == "answer" and end is End.CUT:
+    if answer is not None and sections.last == "answer" and end is TextEnd.CUT:
         answer = None
         repairs.append("answer dropped: it was cut")
     every = (*tag_repairs(sections, stop), *repairs)
     if strict and every and error is None:
-        action, error = None, f"the format is not exact ({'; '.join(every)}): expected {_layout(stop)}"
+        action, error = None, f"the format is not exact ({'; '.join(every)}): expected {_canonical_layout(stop)}"
     return Reply(thought, action, answer, every, error)
 
 
-def _layout(stop: bool) -> str:
+def _canonical_layout(stop: bool) -> str:
     return "<think>...</think>, <action>...</action>" + (", <answer>...</answer>" if stop else "") + ", a line each"
 
 
-def _tail(text: str) -> str:
+def _quote_tail(text: str) -> str:
     return quote(text[-40:]) or "its beginning"
 
 
-def _nothing(text: str) -> str:
+def _describe_missing(text: str) -> str:
     return "no action" if text.strip() else "an empty reply"
 
 
-def _decide(sections: Sections, thought: str, frame: Frame, repairs: list[str], end: End, cut: bool) -> tuple[Raw, str]:
+def _find_action(sections: Sections, thought: str, frame: CoordinateFrame, repairs: list[str], end: TextEnd, cut: bool) -> tuple[RawAction, str]:
     """Give the action as written and the thought: the tag goes before a last line, that before an answer or a thought.
 
     A thought behind which the reply was ``cut`` decides nothing.
     """
     outside, outside_end = _text(sections, "", end)
     if any(piece.strip() for piece in sections.action):
-        raw, thought = _tagged(sections, frame, repairs, end), thought or outside.strip()
-    elif found := read(outside, frame, repairs, end=outside_end, bare=True):
-        raw, thought = found[0], thought or before(outside, found[1])
+        raw, thought = _read_action_tag(sections, frame, repairs, end), thought or outside.strip()
+    elif found := read_action(outside, frame, repairs, end=outside_end, bare=True):
+        raw, thought = found[0], thought or text_before(outside, found[1])
     elif sections.answer:
-        raw, thought = _answered(sections, frame, repairs, end), thought or outside.strip()
+        raw, thought = _read_answer_tag(sections, frame, repairs, end), thought or outside.strip()
     elif outside.strip() or cut:
         raise _Unreadable(outside)
     else:
-        raw = _last_of(thought, frame, repairs, end)
-    if raw.kind in STOPS and shows_place(joined(sections.answer)):
+        raw = _read_last_line(thought, frame, repairs, end)
+    if raw.kind in STOP_KINDS and contains_position(join_pieces(sections.answer)):
         raise InputError(
             "got a stop whose <answer> holds a click or a box: expected that in <action>, or an answer in words"
         )
     return raw, thought
 
 
-def _text(sections: Sections, name: str, end: End) -> tuple[str, End]:
+def _text(sections: Sections, name: str, end: TextEnd) -> tuple[str, TextEnd]:
     """Give a section's text, whitespace at its end included, and what comes after it."""
     pieces = {"": sections.outside, "action": sections.action, "answer": sections.answer}[name]
     if sections.last != name or not pieces[-1].strip():
-        return joined(pieces), End.TAG
-    return "\n".join(filter(None, (joined(pieces[:-1]), pieces[-1].lstrip()))), end
+        return join_pieces(pieces), TextEnd.TAG
+    return "\n".join(filter(None, (join_pieces(pieces[:-1]), pieces[-1].lstrip()))), end
 
 
-def _tagged(sections: Sections, frame: Frame, repairs: list[str], end: End) -> Raw:
+def _read_action_tag(sections: Sections, frame: CoordinateFrame, repairs: list[str], end: TextEnd) -> RawAction:
     pieces = [piece.lstrip() for piece in sections.action if piece.strip()]
     is_last = len(pieces) == 1 and sections.last == "action" and sections.action[-1].strip()
-    found = read(pieces[0], frame, repairs, end=end if is_last else End.TAG)
+    found = read_action(pieces[0], frame, repairs, end=end if is_last else TextEnd.TAG)
     same = len({piece.strip() for piece in pieces}) == 1
-    if found is None or (found[0].kind in STOPS and not same):
-        raise _Unreadable(joined(pieces))
+    if found is None or (found[0].kind in STOP_KINDS and not same):
+        raise _Unreadable(join_pieces(pieces))
     if len(pieces) > 1:
         repairs.append("further action tags dropped")
     return found[0]
 
 
-def _answered(sections: Sections, frame: Frame, repairs: list[str], end: End) -> Raw:
+def _read_answer_tag(sections: Sections, frame: CoordinateFrame, repairs: list[str], end: TextEnd) -> RawAction:
     """Read an answer that is nothing but a click or a box; any other, without an action, asserts nothing."""
     text, text_end = _text(sections, "answer", end)
     unsure: list[str] = []
-    found = read(text, frame, unsure, end=text_end, bare=True)
-    if found is None or found[0].kind not in ("point", "box") or before(text, found[1]):
+    found = read_action(text, frame, unsure, end=text_end, bare=True)
+    if found is None or found[0].kind not in ("point", "box") or text_before(text, found[1]):
         raise _Unreadable(f"<answer> without an action: {text}")
     repairs.extend((*unsure, "action taken from the answer"))
     return found[0]
 
 
-def _last_of(thought: str, frame: Frame, repairs: list[str], end: End) -> Raw:
+def _read_last_line(thought: str, frame: CoordinateFrame, repairs: list[str], end: TextEnd) -> RawAction:
     """Read the last line of a thought behind which nothing comes."""
     last = thought.rpartition("\n")[2]
     unsure: list[str] = []
-    found = read(last, frame, unsure, end=end, bare=True)
-    if found is None or before(last, found[1]):
+    found = read_action(last, frame, unsure, end=end, bare=True)
+    if found is None or text_before(last, found[1]):
         raise _Unreadable
     repairs.extend((*unsure, "action taken from the end of the thought"))
     return found[0]
 
 
-def _expected(frame: Frame, allow: Collection[str]) -> str:
+def _describe_expected(frame: CoordinateFrame, allow: Collection[str]) -> str:
     point, box = (f"({', '.join(frame.names(count))})" for count in (2, 4))
-    return "expected one of: " + ", ".join(_ADVICE[kind].format(point, box) for kind in EVERY_KIND if kind in allow)
+    return "expected one of: " + ", ".join(_SPELLINGS[kind].format(point, box) for kind in ALL_KINDS if kind in allow)

@@ -5,17 +5,17 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from ibisagent.agent.action_parser import MANY, has_action
+from ibisagent.agent.action_parser import MAX_MATCHES, has_action
 from ibisagent.agent.actions import TAG
 
-__all__ = ["Sections", "joined", "split", "tag_repairs"]
+__all__ = ["Sections", "join_pieces", "split_sections", "tag_repairs"]
 
 _CLICK_TAGS = ["<think>", "</think>", "<action>", "</action>"]
 _STOP_TAGS = [*_CLICK_TAGS, "<answer>", "</answer>"]
-_TORN = re.compile(r"<\s{0,4}/\s{0,4}[a-z]{0,8}\Z", re.IGNORECASE)
+_CUT_TAG = re.compile(r"<\s{0,4}/\s{0,4}[a-z]{0,8}\Z", re.IGNORECASE)
 _NEGATED = re.compile(r"(?:\b(?:not|never|cannot)|n['’]t)\b[^.!?,;:]{0,8}\Z", re.IGNORECASE)
 _WORD = re.compile(r"\w")
-_LINE = 400  # characters beside a tag that are looked at
+_MAX_LINE = 400  # characters beside a tag that are looked at
 
 
 class Sections(NamedTuple):
@@ -31,39 +31,39 @@ class Sections(NamedTuple):
     tags: list[str]
     written: list[str]
     last: str = ""
-    torn: bool = False
+    cut_tag: bool = False
 
 
-def joined(pieces: list[str]) -> str:
+def join_pieces(pieces: list[str]) -> str:
     """Join the pieces of a section, a line each, without the whitespace around them."""
     return "\n".join(filter(None, (piece.strip() for piece in pieces)))
 
 
-def split(text: str) -> Sections:
+def split_sections(text: str) -> Sections:
     """Split at the tags; tags inside a thought are text, unless one by itself at its end is the only action."""
-    torn = _TORN.search(text, max(0, len(text) - 18))
+    torn = _CUT_TAG.search(text, max(0, len(text) - 18))
     if torn and any(tag.startswith("".join(torn[0].split()).lower()) for tag in _STOP_TAGS):
-        return _split(text[: torn.start()])._replace(torn=True)
-    return _split(text)
+        return _split_tags(text[: torn.start()])._replace(torn=True)
+    return _split_tags(text)
 
 
-def _split(text: str) -> Sections:
-    found = list(islice(TAG.finditer(text), MANY))
-    last = max((index for index, tag in enumerate(found) if _plain(tag) == "</think>"), default=-1)
-    sections = _walk(text, found, last)
-    if last < 0 or joined(sections.action + sections.answer) or has_action(joined(sections.outside)):
+def _split_tags(text: str) -> Sections:
+    found = list(islice(TAG.finditer(text), MAX_MATCHES))
+    last = max((index for index, tag in enumerate(found) if _canonical_tag(tag) == "</think>"), default=-1)
+    sections = _assign_pieces(text, found, last)
+    if last < 0 or join_pieces(sections.action + sections.answer) or has_action(join_pieces(sections.outside)):
         return sections
-    return _walk(text, found, -1) if _ends_in_action(text, found[: last + 1]) else sections
+    return _assign_pieces(text, found, -1) if _ends_in_action(text, found[: last + 1]) else sections
 
 
-def _plain(tag: re.Match[str]) -> str:
+def _canonical_tag(tag: re.Match[str]) -> str:
     name = tag[2].lower()
     return f"<{tag[1]}{'think' if name[0] == 't' else name}>"
 
 
 def _ends_in_action(text: str, found: list[re.Match[str]]) -> bool:
     """Tell whether nothing but an action tag on its own line, and its answer, stands at the end of a thought."""
-    plain = [_plain(tag) for tag in found]
+    plain = [_canonical_tag(tag) for tag in found]
     first = max((index for index, tag in enumerate(plain) if tag == "<action>"), default=-1)
     if first < 0 or plain[first:] not in (["<action>", *rest, "</think>"] for rest in _ENDS):
         return False
@@ -75,13 +75,13 @@ def _ends_in_action(text: str, found: list[re.Match[str]]) -> bool:
 _ENDS = (["</action>"], ["</action>", "<answer>", "</answer>"])
 
 
-def _walk(text: str, found: list[re.Match[str]], thought_end: int) -> Sections:
+def _assign_pieces(text: str, found: list[re.Match[str]], thought_end: int) -> Sections:
     """Give each piece to its section; tags before the one of index ``thought_end`` do not end a thought."""
     sections = Sections([], [], [], [], [], [])
     by_name = {"think": sections.think, "action": sections.action, "answer": sections.answer, "": sections.outside}
     here, start, quoted = "", 0, False
     for index, tag in enumerate(found):
-        plain = _plain(tag)
+        plain = _canonical_tag(tag)
         name = plain.strip("</>")
         sections.tags.append(plain)
         sections.written.append(tag[0])
@@ -98,13 +98,13 @@ def _walk(text: str, found: list[re.Match[str]], thought_end: int) -> Sections:
 
 def _is_quoted(text: str, start: int, tags: list[re.Match[str]]) -> bool:
     """Tell whether a sentence only mentions an action tag: it goes on after it on the same line, or negates it."""
-    before = text[max(start, tags[0].start() - _LINE) : tags[0].start()].rpartition("\n")[2]
+    before = text[max(start, tags[0].start() - _MAX_LINE) : tags[0].start()].rpartition("\n")[2]
     if not _WORD.search(before):
         return False
     after = ""
-    if len(tags) > 1 and _plain(tags[1]) == "</action>":
+    if len(tags) > 1 and _canonical_tag(tags[1]) == "</action>":
         end = tags[2].start() if len(tags) > 2 else len(text)
-        after = text[tags[1].end() : min(end, tags[1].end() + _LINE)].partition("\n")[0]
+        after = text[tags[1].end() : min(end, tags[1].end() + _MAX_LINE)].partition("\n")[0]
     return bool(_WORD.search(after) or _NEGATED.search(before))
 
 
@@ -121,7 +121,7 @@ def tag_repairs(sections: Sections, stop: bool) -> Iterator[str]:
         yield "tags repeated or out of order"
     elif not all("\n" in piece for piece in sections.outside[1:-1]):
         yield "two tags on a line"
-    if joined(sections.outside):
+    if join_pieces(sections.outside):
         yield "text outside the tags"
-    if sections.torn:
+    if sections.cut_tag:
         yield "a tag cut short"

@@ -1,37 +1,37 @@
-"""Step records: how an action waits in the queue, how it is written down, and which steps are in force."""
+"""Step records: pending actions, the records of applied ones, and which steps are active, that is, not undone."""
 
 from typing import Any
 
 from langgraph.runtime import Runtime
 
-from ibisagent.agent.state import Queued, RunContext, State, StepRecord
+from ibisagent.agent.state import PendingAction, RunContext, State, StepRecord
 from ibisagent.tools.masks.rle import Rle, rle_key
 
 __all__ = [
     "INITIAL_MASK",
-    "appended",
-    "history",
-    "in_force",
-    "queued",
-    "step_of",
-    "steps_in_force",
-    "steps_of_turn",
-    "tell",
+    "append_step",
+    "undo_history",
+    "active_prompt_indices",
+    "pending_action",
+    "build_step_record",
+    "active_prompt_steps",
+    "steps_of_request",
+    "emit_event",
 ]
 
-INITIAL_MASK = 0  # what `reverts` and `restores` say of the initial mask; steps count from 1
+INITIAL_MASK = 0  # value of `reverts` and `restores` for the initial mask; steps count from 1
 
 
-def queued(
+def pending_action(
     action: dict[str, Any] | None, by: str, reply: str | None = None, at: str = "", seconds: float = 0.0
-) -> Queued:
-    """Queue a plain action: who asked for it, its raw reply's key, its place (`limits.place`), the policy's seconds."""
-    return Queued(action=action, by=by, reply=reply, at=at, seconds=seconds)
+) -> PendingAction:
+    """Build a pending action; ``reply``: key of the raw reply, ``seconds``: the policy's time."""
+    return PendingAction(action=action, actor=by, reply=reply, context_key=at, seconds=seconds)
 
 
-def step_of(
+def build_step_record(
     state: State,
-    item: Queued,
+    item: PendingAction,
     mask: Rle,
     score: float | None,
     *,
@@ -40,68 +40,68 @@ def step_of(
     reverts: int | None = None,
     restores: int | None = None,
 ) -> StepRecord:
-    """Write a step down with the mask in force after it; ``seconds`` is the segmenter's time."""
+    """Build the record of a step with the current mask after it; ``seconds`` is the segmenter's time."""
     return StepRecord(
-        n=len(state["steps"]) + 1,
-        by=item["by"],
+        index=len(state["steps"]) + 1,
+        actor=item["actor"],
         action=item["action"],
         error=error,
         mask=rle_key(mask),
         score=score,
         reply=item["reply"],
-        at=item["at"],
+        context_key=item["context_key"],
         seconds={"policy": item["seconds"], "segmenter": seconds},
         reverts=reverts,
         restores=restores,
     )
 
 
-def appended(runtime: Runtime[RunContext], step: StepRecord) -> dict[str, Any]:
-    """Append a step and tell whoever listens to the stream."""
-    tell(runtime, "step", **step)
+def append_step(runtime: Runtime[RunContext], step: StepRecord) -> dict[str, Any]:
+    """Return the update that appends a step, and emit it as a stream event."""
+    emit_event(runtime, "step", **step)
     return {"steps": [step]}
 
 
-def tell(runtime: Runtime[RunContext], event: str, **facts: Any) -> None:
-    """Send a plain custom stream event."""
+def emit_event(runtime: Runtime[RunContext], event: str, **facts: Any) -> None:
+    """Write a plain event to LangGraph's custom stream."""
     runtime.stream_writer({"event": event, **facts})
 
 
-def steps_of_turn(state: State) -> list[StepRecord]:
-    """Give the steps of the current request, oldest first."""
-    return state["steps"][state["run"]["first"] :]
+def steps_of_request(state: State) -> list[StepRecord]:
+    """Return the steps of the current request, oldest first."""
+    return state["steps"][state["run"]["first_step"] :]
 
 
-def steps_in_force(state: State) -> list[StepRecord]:
-    """Return the steps of the current request whose prompts are in force, oldest first."""
-    return [state["steps"][number - 1] for number in in_force(steps_of_turn(state))]
+def active_prompt_steps(state: State) -> list[StepRecord]:
+    """Return the steps of the current request whose prompts are active, oldest first."""
+    return [state["steps"][number - 1] for number in active_prompt_indices(steps_of_request(state))]
 
 
-def in_force(steps: list[StepRecord]) -> list[int]:
-    """Give the numbers of the steps whose prompts are in force, oldest first.
+def active_prompt_indices(steps: list[StepRecord]) -> list[int]:
+    """Return the indices of the steps whose prompts are active, oldest first.
 
     >>> click, undo = {"type": "point"}, {"type": "backtrack"}
-    >>> in_force([{"n": 1, "action": click, "error": None}, {"n": 2, "action": undo, "error": None}])
+    >>> active_prompt_indices([{"index": 1, "action": click, "error": None}, {"index": 2, "action": undo, "error": None}])
     []
     """
-    return history(steps)[0]
+    return undo_history(steps)[0]
 
 
-def history(steps: list[StepRecord]) -> tuple[list[int], list[int]]:
-    """Give the numbers of the steps in force, oldest first, and of the undone ones that a redo brings back, last first.
+def undo_history(steps: list[StepRecord]) -> tuple[list[int], list[int]]:
+    """Return the indices of the active steps, oldest first, and of the undone ones that a redo restores, last first.
 
-    Whatever is done after an undo, but for further undoing, leaves nothing to bring back.
+    A new prompt after an undo leaves nothing to restore.
     """
-    standing: list[int] = []
+    active: list[int] = []
     undone: list[int] = []
     for step in steps:
         kind = step["action"]["type"] if step["action"] and not step["error"] else None
         if kind in ("point", "box"):
-            standing.append(step["n"])
+            active.append(step["index"])
             undone = []
         elif kind == "backtrack":
-            undone.insert(0, standing.pop() if standing else INITIAL_MASK)
+            undone.insert(0, active.pop() if active else INITIAL_MASK)
         elif kind == "redo":
-            back = undone.pop(0)
-            standing += [back] if back != INITIAL_MASK else []
-    return standing, undone
+            restored = undone.pop(0)
+            active += [restored] if restored != INITIAL_MASK else []
+    return active, undone

@@ -1,4 +1,4 @@
-"""Where the heavy things of a run live: images under their content hash, replies and step masks under their keys."""
+"""Storage of a run's large data: images under their content hash, replies and step masks under their keys."""
 
 import hashlib
 import json
@@ -10,13 +10,13 @@ from typing import Any
 
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.errors import InputError, StoreError
-from ibisagent.tools.files import atomic, label
+from ibisagent.tools.files import atomic_write, printable_text
 from ibisagent.tools.imaging.grids import Mask, Spacing
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.reading import read_mask
 from ibisagent.tools.masks.rle import Rle
-from ibisagent.tools.plain_values import plain
+from ibisagent.tools.plain_values import to_builtin
 
 __all__ = ["ImageStore", "RunStore"]
 
@@ -25,7 +25,7 @@ _RECORDS = 64 * 2**20  # characters
 
 
 class RunStore:
-    """Plain records under the hash of their content: in memory, or in ``folder`` if a run must survive its process."""
+    """Plain records under the hash of their content: in memory, or in ``folder`` if a run has to outlive its process."""
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         """Keep every record in memory, or write each to ``folder`` and hold the last ones."""
@@ -34,25 +34,25 @@ class RunStore:
         self._folder = Path(folder) if folder is not None else None
 
     def put(self, record: dict[str, Any]) -> str:
-        """Keep a JSON-plain record and give its key; the same record has the same key, `StoreError` if it cannot be."""
+        """Store a JSON-plain record and return its key, the same for equal records; `StoreError` if that fails."""
         text = json.dumps(record, sort_keys=True, separators=(",", ":"))
         return self._keep(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24], record)
 
     def put_mask(self, key: str, rle: Rle) -> str:
-        """Keep a mask under its RLE's own key; `StoreError` if it cannot be kept."""
+        """Store a mask under the key of its RLE and return that; `StoreError` if that fails."""
         return self._keep(key, dict(rle))
 
     def _keep(self, key: str, record: dict[str, Any]) -> str:
-        self._records.get(key, lambda: self._written(key, record))
+        self._records.get(key, lambda: self._write(key, record))
         return key
 
-    def _written(self, key: str, record: dict[str, Any]) -> dict[str, Any]:
+    def _write(self, key: str, record: dict[str, Any]) -> dict[str, Any]:
         path = self._path(key)
         if path is None or path.is_file():
             return record
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic(path) as temporary:
+            with atomic_write(path) as temporary:
                 temporary.write_text(json.dumps(record), encoding="utf-8")
         except (OSError, InputError) as error:
             raise StoreError(f"run store: {' '.join(str(error).split())}") from error
@@ -62,12 +62,12 @@ class RunStore:
         return self._folder / key[:2] / f"{key}.json" if self._folder is not None else None
 
     def get_mask(self, key: str) -> Rle:
-        """Give the mask under its RLE's own key; `StoreError` as in `get`."""
+        """Return the mask under the key of its RLE; `StoreError` as in `get`."""
         record = self.get(key)
         return Rle(size=record["size"], counts=record["counts"])
 
     def get(self, key: str) -> dict[str, Any]:
-        """Give the record under ``key``; `StoreError` when it is not there, or no longer."""
+        """Return the record under ``key``; `StoreError` if it is missing."""
         return self._records.get(key, lambda: self._read(key))
 
     def _read(self, key: str) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class RunStore:
             record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             reason = f"{type(error).__name__}; bring its folder back, or start a new run"
-            raise StoreError(f"run store: record {key} of {label(self._folder)} cannot be read ({reason})") from error
+            raise StoreError(f"run store: record {key} of {printable_text(self._folder)} cannot be read ({reason})") from error
         return record
 
 
@@ -94,13 +94,13 @@ class ImageStore:
         self._images: OnceCache[MedicalImage] = OnceCache(max_bytes, _nbytes)
         self._folder = Path(folder) if folder is not None else None
 
-    def admit(self, source: Any) -> dict[str, Any]:
-        """Turn whatever a caller names an image into a plain reference; a file is not read yet."""
+    def to_reference(self, source: Any) -> dict[str, Any]:
+        """Convert anything that a caller may pass as an image to a plain reference; a file is not read yet."""
         if isinstance(source, dict):
-            return dict(plain(source))
+            return dict(to_builtin(source))
         if isinstance(source, os.PathLike) or (isinstance(source, str) and source[:5].lower() != "data:"):
-            return {"uri": plain(source), "slice": None, "window": None}
-        return self._hold(open_image(source))
+            return {"uri": to_builtin(source), "slice": None, "window": None}
+        return self._cache(open_image(source))
 
     def open(self, reference: dict[str, Any]) -> MedicalImage:
         """Open a reference; `InputError` when its file is gone or no longer has the pixels of its hash."""
@@ -122,10 +122,10 @@ class ImageStore:
             image = replace(image, uri=None, spacing=_spacing(reference))
         if sha is not None and image.sha != sha:
             raise InputError(f"{Path(str(uri)).name}: its pixels have changed since the run began; start a new run")
-        self._hold(image)
+        self._cache(image)
         return image
 
-    def _hold(self, image: MedicalImage) -> dict[str, Any]:
+    def _cache(self, image: MedicalImage) -> dict[str, Any]:
         reference = reference_of(image)
         self._images.get(_key(reference), lambda: image)
         if self._folder is not None and image.uri is None:
@@ -138,14 +138,14 @@ class ImageStore:
 
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic(path) as temporary:
+            with atomic_write(path) as temporary:
                 Image.fromarray(image.pixels).save(temporary, format="PNG")
 
 
 def reference_of(image: MedicalImage) -> dict[str, Any]:
-    """Refer to an image by its content hash, its file, slice and window where it has them, and its spacing in mm.
+    """Build the reference of an image: content hash, file, slice and window where it has them, and spacing in mm.
 
-    Its notes, where it has some, go along: opened again by its slice's name, it would not say that nobody named one.
+    Its notes are included: reopened with an explicit slice, it would not note that the slice was chosen by default.
     """
     spacing = list(image.spacing) if image.spacing is not None else None
     place = {"uri": image.uri, "slice": image.slice, "window": image.window}
@@ -154,7 +154,7 @@ def reference_of(image: MedicalImage) -> dict[str, Any]:
 
 
 def _key(reference: dict[str, Any]) -> tuple[Any, ...]:
-    """Tell pictures apart that look the same but lie elsewhere: two empty slices, two exports of other spacing."""
+    """Return a key that also separates equal pictures of other origin: two empty slices, two exports of other spacing."""
     spacing = _spacing(reference)
     return (reference.get("sha"), reference.get("uri"), reference.get("slice"), reference.get("window"), spacing)
 

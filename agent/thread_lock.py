@@ -1,4 +1,4 @@
-"""One process at a time on a thread: a lock of the operating system, which ends with its process however that dies."""
+"""One process at a time on a thread: an operating system's file lock, released when its process ends or is killed."""
 
 import hashlib
 import os
@@ -8,18 +8,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label, reason_of
+from ibisagent.tools.files import printable_text, describe_os_error
 
-__all__ = ["claimed"]
+__all__ = ["lock_thread"]
 
-_HELD = (BlockingIOError, PermissionError)  # what a lock that another has raises: on POSIX, on Windows
+_LOCKED_ERRORS = (BlockingIOError, PermissionError)  # raised where another process holds the lock: on POSIX, on Windows
 
 
 @contextmanager
-def claimed(database: Path, thread: str, folder: Path) -> Iterator[None]:
-    """Hold a thread of a file of checkpoints; `InputError` at once where another process, or part of this one, does.
+def lock_thread(database: Path, thread: str, folder: Path) -> Iterator[None]:
+    """Lock a thread of a checkpoint file; `InputError` at once where another process, or another part of this one, has.
 
-    ``folder``: beside the file, made if it is not there. The empty files that it keeps, one a thread, lock nobody out.
+    ``folder``: for the lock files, created if missing. The empty files that stay in it, one a thread, block nobody.
     """
     path = folder / f"{hashlib.sha256(thread.encode('utf-8', 'surrogatepass')).hexdigest()[:24]}.lock"
     try:
@@ -27,10 +27,10 @@ def claimed(database: Path, thread: str, folder: Path) -> Iterator[None]:
         held = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise InputError(
-            f"{label(path)}: cannot be made ({reason_of(error)}); name a --db where you may write"
+            f"{printable_text(path)}: cannot be made ({describe_os_error(error)}); name a --db where you may write"
         ) from error
     try:
-        _lock(held, f"thread {thread!r} in {label(database)}")
+        _lock(held, f"thread {thread!r} in {printable_text(database)}")
         yield
     finally:
         os.close(held)  # which unlocks it
@@ -51,7 +51,7 @@ else:
 def _lock(held: int, named: str) -> None:
     try:
         _take(held)
-    except _HELD as error:
+    except _LOCKED_ERRORS as error:
         raise InputError(f"{named} is being run by another process; wait for it, or name another --thread") from error
     except OSError as error:
-        raise InputError(f"{named} cannot be locked ({reason_of(error)}); keep --db on a local disk") from error
+        raise InputError(f"{named} cannot be locked ({describe_os_error(error)}); keep --db on a local disk") from error

@@ -1,7 +1,7 @@
-"""Threads: take a run up after its process died, and put a person's action into it.
+"""Threads: resume a run after its process was killed, and insert a person's action into it.
 
-All of it is LangGraph's own checkpoints: a graph with the same checkpointer and run store does it in any process. The
-async twins, with an ``a`` before the name, are for async checkpointers.
+Both use LangGraph's own checkpoints only: a graph with the same checkpointer and run store does it in any process. The
+async versions, with an ``a`` before the name, are for async checkpointers.
 """
 
 from collections.abc import Mapping
@@ -11,91 +11,91 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import StateSnapshot
 
 from ibisagent.agent.actions import Action
-from ibisagent.agent.checkpoints import Plan, head, thread_of
+from ibisagent.agent.checkpoints import CheckpointUpdate, thread_config, thread_id
 from ibisagent.agent.graph import SegmentationGraph
-from ibisagent.agent.human_action import said
-from ibisagent.agent.inputs import admit, request_hash
+from ibisagent.agent.human_action import apply_human_action
+from ibisagent.agent.inputs import normalize_input, request_hash
 from ibisagent.agent.state import FAILURES, State
 from ibisagent.tools.errors import InputError
 
-__all__ = ["aintervene", "atake_up", "intervene", "take_up"]
+__all__ = ["aintervene", "aresume_or_start", "intervene", "resume_or_start"]
 
-_FROM_OUTSIDE = ("cancelled", *FAILURES)
+_EXTERNAL_STOPS = ("cancelled", *FAILURES)
 
 
-def take_up(graph: SegmentationGraph, start: Any, config: RunnableConfig) -> tuple[Any, RunnableConfig]:
-    """Give what to invoke or stream the graph with, so that ``start`` is done once on the thread of ``config``.
+def resume_or_start(graph: SegmentationGraph, start: Any, config: RunnableConfig) -> tuple[Any, RunnableConfig]:
+    """Return the arguments to invoke or stream the graph with, so that ``start`` runs once on the thread of ``config``.
 
-    A thread that was never used begins; one whose process died goes on from its last checkpoint; one that a failure or
-    the caller ended goes on after that; one that has done what ``start`` asks gives its result again; one that has done
-    something else takes ``start`` as its next request. With ``start`` None, whatever the thread was asked goes on.
-    `InputError`: the thread is in the midst of another request, or began with another segmenter.
+    An unused thread starts; one whose process was killed resumes from its last checkpoint; one that ended by a failure
+    or was cancelled resumes after that; one that has finished ``start`` returns its result again; one that has finished
+    another request takes ``start`` as its next one. With ``start`` None the thread's own request is resumed.
+    `InputError`: another request is unfinished on the thread, or it began with another segmenter.
 
-        result = graph.invoke(*take_up(graph, start, config))
+        result = graph.invoke(*resume_or_start(graph, start, config))
     """
-    given, plan = _taken_up(graph, graph.get_state(head(config)), start, config)
+    given, plan = _plan_resumption(graph, graph.get_state(thread_config(config)), start, config)
     if plan is not None:
         graph.update_state(*plan)
-    return given, head(config)
+    return given, thread_config(config)
 
 
-async def atake_up(graph: SegmentationGraph, start: Any, config: RunnableConfig) -> tuple[Any, RunnableConfig]:
-    """Do what `take_up` does."""
-    given, plan = _taken_up(graph, await graph.aget_state(head(config)), start, config)
+async def aresume_or_start(graph: SegmentationGraph, start: Any, config: RunnableConfig) -> tuple[Any, RunnableConfig]:
+    """Do what `resume_or_start` does, for async checkpointers."""
+    given, plan = _plan_resumption(graph, await graph.aget_state(thread_config(config)), start, config)
     if plan is not None:
         await graph.aupdate_state(*plan)
-    return given, head(config)
+    return given, thread_config(config)
 
 
-def _taken_up(
+def _plan_resumption(
     graph: SegmentationGraph, now: StateSnapshot, start: Any, config: RunnableConfig
-) -> tuple[Any, Plan | None]:
-    state, thread = cast(State, now.values), thread_of(config)
+) -> tuple[Any, CheckpointUpdate | None]:
+    state, thread = cast(State, now.values), thread_id(config)
     if "run" not in state or {"__start__", "load"} & set(now.next):
         if start is None and not now.next:
-            raise InputError(f"thread {thread!r}: nothing was asked on it yet; give an image and a request")
+            raise InputError(f"thread {thread!r}: it has no request yet; give an image and a request")
         return start, None
-    if start is not None and not _same(graph, start, state):
+    if start is not None and not _is_same_request(graph, start, state):
         if now.next:
             said = f"{state['request']!r} is not finished"
             raise InputError(f"thread {thread!r}: {said}; ask the same again, or name another thread")
         return start, None
     ended = state["stop"] if not now.next else None
-    if now.next or ended in _FROM_OUTSIDE:
-        graph.parts.require_same_segmenter(state)
-    if ended in _FROM_OUTSIDE:
-        return None, Plan(now.config, {"stop": None, "error": None}, "backtrack")
+    if now.next or ended in _EXTERNAL_STOPS:
+        graph.components.require_same_segmenter(state)
+    if ended in _EXTERNAL_STOPS:
+        return None, CheckpointUpdate(now.config, {"stop": None, "error": None}, "backtrack")
     return None, None
 
 
-def _same(graph: SegmentationGraph, start: Any, state: State) -> bool:
-    plain = admit(start, graph.parts)
-    image = graph.parts.images.open(plain.get("image") or state["image"])
-    return request_hash(plain, image, graph.parts.images) == state["run"]["asked"]
+def _is_same_request(graph: SegmentationGraph, start: Any, state: State) -> bool:
+    plain = normalize_input(start, graph.components)
+    image = graph.components.images.open(plain.get("image") or state["image"])
+    return request_hash(plain, image, graph.components.images) == state["run"]["request_hash"]
 
 
 def intervene(
     graph: SegmentationGraph, config: RunnableConfig, action: Action | Mapping[str, Any] | str, **options: Any
 ) -> Any:
-    """Put a person's action into a thread that stands still or has ended, and go on; gives what `invoke` gives.
+    """Apply a person's action to a thread that is interrupted or has ended, and continue; returns what `invoke` does.
 
-    ``action``: a click, a box, an undo, a redo, or a stop, which accepts the mask in force; as itself, as text, or in
-    its plain form. The policy goes on after it; with ``interrupt_before=["reason"]``, which like every option goes to
-    `invoke`, it waits. A run that is being worked on at this moment has to be cancelled first. `InputError`: there is
-    no such thread, or the action cannot be read or has nothing to work on.
+    ``action``: a click, a box, an undo, a redo, or a stop, which accepts the current mask; as an object, as text, or in
+    its plain form. The policy continues after it; with ``interrupt_before=["reason"]``, which like every option is
+    passed to `invoke`, it waits. A run in progress has to be cancelled first. `InputError`: there is no such thread, or
+    the action cannot be read or is not applicable.
     """
-    return graph.invoke(None, graph.update_state(*_intervention(graph.get_state(config), config, action)), **options)
+    return graph.invoke(None, graph.update_state(*_plan_intervention(graph.get_state(config), config, action)), **options)
 
 
 async def aintervene(
     graph: SegmentationGraph, config: RunnableConfig, action: Action | Mapping[str, Any] | str, **options: Any
 ) -> Any:
-    """Do what `intervene` does."""
-    plan = _intervention(await graph.aget_state(config), config, action)
+    """Do what `intervene` does, for async checkpointers."""
+    plan = _plan_intervention(await graph.aget_state(config), config, action)
     return await graph.ainvoke(None, await graph.aupdate_state(*plan), **options)
 
 
-def _intervention(now: StateSnapshot, config: RunnableConfig, action: Action | Mapping[str, Any] | str) -> Plan:
+def _plan_intervention(now: StateSnapshot, config: RunnableConfig, action: Action | Mapping[str, Any] | str) -> CheckpointUpdate:
     if "run" not in now.values:
-        raise InputError(f"thread {thread_of(config)!r}: nothing was asked on it yet; give an image and a request")
-    return Plan(now.config, said(cast(State, now.values), action), "review")
+        raise InputError(f"thread {thread_id(config)!r}: it has no request yet; give an image and a request")
+    return CheckpointUpdate(now.config, apply_human_action(cast(State, now.values), action), "review")

@@ -12,18 +12,18 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ibisagent.agent.coordinates import Frame
+from ibisagent.agent.coordinates import CoordinateFrame
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.reply_parser import parse_completion
 from ibisagent.agent.state import State, StepRecord
-from ibisagent.agent.steps import steps_of_turn
+from ibisagent.agent.steps import steps_of_request
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import atomic
+from ibisagent.tools.files import atomic_write
 from ibisagent.tools.masks.conversion import as_mask
 from ibisagent.tools.masks.rle import Rle, encode
-from ibisagent.tools.plain_values import plain
+from ibisagent.tools.plain_values import to_builtin
 
-__all__ = ["VERSION", "Step", "Trajectory", "read_trajectories", "trajectory", "write_trajectory"]
+__all__ = ["VERSION", "Step", "Trajectory", "read_trajectories", "build_trajectory", "write_trajectory"]
 
 VERSION = 1
 
@@ -37,8 +37,8 @@ class Step:
     ``completion``: what else the policy told (usage, finish, model, token ids and log-probabilities).
     """
 
-    n: int
-    by: str
+    index: int
+    actor: str
     action: dict[str, Any] | None
     error: str | None
     thought: str
@@ -68,12 +68,12 @@ class Trajectory:
     geometry: dict[str, Any]
     request: str
     kind: str
-    turn: int
+    request_index: int
     policy: str
     segmenter: str
     config: dict[str, Any]
     start: Rle
-    refined: bool
+    has_initial_mask: bool
     steps: tuple[Step, ...]
     stop: str | None
     error: str | None
@@ -84,11 +84,11 @@ class Trajectory:
     seconds: float
     tokens: int
     truth: Rle | None = None
-    forked: int | None = None
+    fork_step: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON object."""
-        return dict(plain(asdict(self)))
+        return dict(to_builtin(asdict(self)))
 
     @classmethod
     def from_json(cls, data: Any) -> "Trajectory":
@@ -108,7 +108,7 @@ def _read_step(data: dict[str, Any]) -> Step:
     return Step(**data | {"repairs": tuple(data["repairs"]), "undone": tuple(data["undone"])})
 
 
-def trajectory(
+def build_trajectory(
     graph: SegmentationGraph,
     ended: Mapping[str, object],
     *,
@@ -119,25 +119,25 @@ def trajectory(
 
     ``folder``: where the record will lie; the image's path is written relative to it.
     """
-    parts, state = graph.parts, cast(State, ended)
-    image = parts.images.open(state["image"])
-    run, steps = state["run"], steps_of_turn(state)
-    frame, undone = parts.frame(state), undone_before(steps, run["start"])
+    components, state = graph.components, cast(State, ended)
+    image = components.images.open(state["image"])
+    run, steps = state["run"], steps_of_request(state)
+    frame, undone = components.frame(state), undone_actions_before(steps, run["start"])
     height, width = image.pixels.shape[:2]
     return Trajectory(
         version=VERSION,
-        made_by=_made_by(),
-        image=state["image"] | {"uri": _relative(state["image"]["uri"], folder)},
+        made_by=_software_version(),
+        image=state["image"] | {"uri": _relative_uri(state["image"]["uri"], folder)},
         geometry={"height": height, "width": width, "spacing_mm": state["image"]["spacing_mm"]},
         request=state["request"],
         kind=state["kind"],
-        turn=run["turn"],
-        policy=parts.policy.name,
+        request_index=run["request_index"],
+        policy=components.policy.name,
         segmenter=run["segmenter"],
-        config=asdict(parts.config) | {"actions": list(parts.config.actions)},
-        start=parts.store.get_mask(run["start"]),
-        refined=run["refined"],
-        steps=tuple(_step(graph, step, frame, met) for step, met in zip(steps, undone, strict=True)),
+        config=asdict(components.config) | {"actions": list(components.config.actions)},
+        start=components.store.get_mask(run["start"]),
+        has_initial_mask=run["has_initial_mask"],
+        steps=tuple(_build_step(graph, step, frame, met) for step, met in zip(steps, undone, strict=True)),
         stop=state["stop"],
         error=state["error"],
         answer=state["answer"],
@@ -147,23 +147,23 @@ def trajectory(
         seconds=run["seconds"],
         tokens=run["tokens"],
         truth=encode(as_mask(truth)) if truth is not None else None,
-        forked=run["forked"],
+        fork_step=run["fork_step"],
     )
 
 
 @cache
-def _made_by() -> str:
+def _software_version() -> str:
     return f"ibisagent {version('ibisagent')}"
 
 
-def _step(graph: SegmentationGraph, step: StepRecord, frame: Frame, undone: list[dict[str, Any]]) -> Step:
-    store = graph.parts.store
+def _build_step(graph: SegmentationGraph, step: StepRecord, frame: CoordinateFrame, undone: list[dict[str, Any]]) -> Step:
+    store = graph.components.store
     completion = dict(store.get(step["reply"])) if step["reply"] else {}
     parsed = parse_completion(completion, frame=frame) if completion else None
     text = completion.pop("text", None)
     return Step(
-        n=step["n"],
-        by=step["by"],
+        index=step["index"],
+        actor=step["actor"],
         action=step["action"],
         error=step["error"],
         thought=parsed.thought if parsed else "",
@@ -179,11 +179,11 @@ def _step(graph: SegmentationGraph, step: StepRecord, frame: Frame, undone: list
     )
 
 
-def undone_before(steps: Sequence[StepRecord], start: str) -> list[list[dict[str, Any]]]:
+def undone_actions_before(steps: Sequence[StepRecord], start: str) -> list[list[dict[str, Any]]]:
     """Give, for each step, the actions that had been undone at the mask it met; ``start`` is the first mask's key."""
     said: list[tuple[dict[str, Any], str]] = []
     met: list[list[dict[str, Any]]] = []
-    actions = {step["n"]: step["action"] for step in steps}
+    actions = {step["index"]: step["action"] for step in steps}
     here = start
     for step in steps:
         met.append([action for action, at in said if at == here])
@@ -197,7 +197,7 @@ def undone_before(steps: Sequence[StepRecord], start: str) -> list[list[dict[str
     return met
 
 
-def _relative(uri: str | None, folder: str | os.PathLike[str] | None) -> str | None:
+def _relative_uri(uri: str | None, folder: str | os.PathLike[str] | None) -> str | None:
     if uri is None or folder is None:
         return uri
     try:
@@ -208,7 +208,7 @@ def _relative(uri: str | None, folder: str | os.PathLike[str] | None) -> str | N
 
 def write_trajectory(path: str | os.PathLike[str], record: Trajectory) -> None:
     """Write one record as ``.json``, whole or not at all."""
-    with atomic(Path(path)) as temporary:
+    with atomic_write(Path(path)) as temporary:
         temporary.write_text(json.dumps(record.to_json(), indent=1), encoding="utf-8")
 
 

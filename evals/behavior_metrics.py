@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from ibisagent.evals.rows import Row
 from ibisagent.evals.stats import Bootstrap, Interval, mean_interval, proportion_interval, ratio_interval
 
-__all__ = ["GAIN", "behaviour"]
+__all__ = ["GAIN", "behavior_metrics"]
 
 GAIN = 0.05
 """IoU by which a final mask outweighs a planted click."""
 
 
-def behaviour(rows: Sequence[Row], threshold: float, how: Bootstrap) -> dict[str, Interval]:
+def behavior_metrics(rows: Sequence[Row], threshold: float, bootstrap: Bootstrap) -> dict[str, Interval]:
     """Give every figure of rows that are not broken by name, each with its interval over pictures.
 
     * ``refused``: share of absent targets whose run ended as ``target_absent``; ``wrongly_refused``: of present ones.
@@ -28,10 +28,10 @@ def behaviour(rows: Sequence[Row], threshold: float, how: Bootstrap) -> dict[str
     """
     images = [row["image"] for row in rows]
     turns = [row["turns"] for row in rows]
-    found = {name: proportion_interval(values, images, how) for name, values in _shares(rows).items()}
-    found["length"] = mean_interval([row["length"] for row in rows], images, how)
-    found["valid_action_rate"] = ratio_interval([row["valid"] for row in rows], turns, images, how)
-    return found | _planted([row for row in rows if row["start"] is not None], threshold, how)
+    found = {name: proportion_interval(values, images, bootstrap) for name, values in _shares(rows).items()}
+    found["length"] = mean_interval([row["length"] for row in rows], images, bootstrap)
+    found["valid_action_rate"] = ratio_interval([row["valid"] for row in rows], turns, images, bootstrap)
+    return found | _planted([row for row in rows if row["start"] is not None], threshold, bootstrap)
 
 
 def _shares(rows: Sequence[Row]) -> dict[str, list[bool | None]]:

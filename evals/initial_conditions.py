@@ -11,16 +11,16 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.jobs.run_settings import case_seed
-from ibisagent.tools.perturbations.distractor_clicks import misplaced
-from ibisagent.tools.perturbations.initial_masks import start
+from ibisagent.tools.perturbations.distractor_clicks import sample_distractor_click
+from ibisagent.tools.perturbations.initial_masks import make_initial_mask
 
-__all__ = ["STARTS", "begin"]
+__all__ = ["STARTS", "build_initial_input"]
 
 STARTS = ("nothing", "rough", "wrong", "click")
 """A rough mask of the target, a mask of something else, or a positive click where the target is not."""
 
 
-def begin(kind: str, seed: int, case: Case, others: Sequence[Case], image: MedicalImage, truth: Mask) -> Input:
+def build_initial_input(kind: str, seed: int, case: Case, others: Sequence[Case], image: MedicalImage, truth: Mask) -> Input:
     """Give what is planted: an initial mask, or a prompt; empty for "nothing" and where there can be none of the kind.
 
     It is drawn from (seed, case id). ``others``: further cases of this picture, whose masks are wrong ones; one that
@@ -28,9 +28,9 @@ def begin(kind: str, seed: int, case: Case, others: Sequence[Case], image: Medic
     """
     rng = np.random.default_rng(case_seed(seed, f"start of {case.id}"))
     if kind == "click":
-        click = misplaced(truth, image.pixels, rng)
-        return Input(prompts=[click], prompts_by="planted") if click is not None else Input()
-    mask = start(kind, truth, list(_masks(others, image)), rng)
+        click = sample_distractor_click(truth, image.pixels, rng)
+        return Input(prompts=[click], prompts_actor="experiment") if click is not None else Input()
+    mask = make_initial_mask(kind, truth, list(_masks(others, image)), rng)
     return Input(initial_mask=mask) if mask is not None else Input()
 
 

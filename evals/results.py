@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ibisagent.evals.rows import COLUMNS, Key, Pair, Row, key_of
-from ibisagent.evals.summary import RULES, comparisons, figures, timing
+from ibisagent.evals.rows import COLUMNS, Key, Pair, Row, row_key
+from ibisagent.evals.summary import RULES, compare_policies, summarize_rows, timing_metrics
 from ibisagent.tools.datasets import Case
-from ibisagent.tools.files import atomic
-from ibisagent.tools.jobs.jsonl import rows_at, rows_in
+from ibisagent.tools.files import atomic_write
+from ibisagent.tools.jobs.jsonl import read_rows_at, scan_rows
 
 __all__ = ["write_results"]
 
@@ -22,19 +22,19 @@ def write_results(
 
     Rows are read when they are needed, those of one policy with one segmenter at a time: memory hardly grows.
     """
-    where = {key_of(row): place for place, row in rows_in(rows, COLUMNS)}
+    where = {row_key(row): place for place, row in scan_rows(rows, COLUMNS)}
     keys = [(case.id, policy, segmenter) for case in cases for policy in policies for segmenter in segmenters]
-    _write_csv(out / "results.csv", rows_at(rows, (where[key] for key in keys if key in where)))
+    _write_csv(out / "results.csv", read_rows_at(rows, (where[key] for key in keys if key in where)))
     there = {key[1:] for key in where}
     pairs = [(policy, segmenter) for segmenter in segmenters for policy in policies if (policy, segmenter) in there]
-    with atomic(out / "summary.json") as temporary:
+    with atomic_write(out / "summary.json") as temporary:
         temporary.write_text(json.dumps(_summary(rows, cases, pairs, where), indent=1), encoding="utf-8")
 
 
 def _write_csv(path: Path, rows: Iterator[Row]) -> None:
     """Write None as an empty cell and every float so that it reads back the same."""
     with (
-        atomic(path) as temporary,
+        atomic_write(path) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
         writer = csv.writer(file)
@@ -46,9 +46,9 @@ def _summary(rows: Path, cases: Sequence[Case], pairs: Sequence[Pair], where: Ma
     runs, times, ious, images = [], [], {}, dict.fromkeys((case.id for case in cases), "")
     for policy, segmenter in pairs:
         keys = ((case.id, policy, segmenter) for case in cases)
-        some = list(rows_at(rows, (where[key] for key in keys if key in where)))
-        runs.append({"policy": policy, "segmenter": segmenter} | figures(some))
-        times.append({"policy": policy, "segmenter": segmenter} | timing(some))
+        some = list(read_rows_at(rows, (where[key] for key in keys if key in where)))
+        runs.append({"policy": policy, "segmenter": segmenter} | summarize_rows(some))
+        times.append({"policy": policy, "segmenter": segmenter} | timing_metrics(some))
         found = {row["id"]: row["iou"] for row in some}
         ious[policy, segmenter] = [found.get(case.id) for case in cases]
         images |= {row["id"]: row["image"] for row in some}
@@ -58,6 +58,6 @@ def _summary(rows: Path, cases: Sequence[Case], pairs: Sequence[Pair], where: Ma
         "absent": sum(not case.present for case in cases),
         "rules": RULES,
         "runs": runs,
-        "comparisons": comparisons(ious, list(images.values())),
+        "comparisons": compare_policies(ious, list(images.values())),
         "timing": times,
     }

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 from ibisagent.agent.state import FAILURES
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.evals.metrics import CaseMetrics
-from ibisagent.evals.trajectories import RANKS, Journey
+from ibisagent.evals.trajectories import RANKS, TrajectoryMetrics
 from ibisagent.tools.datasets import Case
 
-__all__ = ["COLUMNS", "VOLATILE", "Key", "Pair", "Row", "Run", "broken", "done", "failed", "key_of", "metrics_of"]
+__all__ = ["COLUMNS", "VOLATILE", "Key", "Pair", "Row", "EvalRun", "broken_row", "done_row", "is_failed", "row_key", "parse_case_metrics"]
 
 Row = dict[str, Any]
 Key = tuple[str, str, str]
@@ -49,7 +49,7 @@ VOLATILE = ("seconds", "policy_seconds", "segmenter_seconds", "tokens")
 COLUMNS = (*_CASE, *_RUN, *CaseMetrics._fields, *_START, *_JOURNEY, "score", "trajectory", *VOLATILE)
 
 
-class Run(NamedTuple):
+class EvalRun(NamedTuple):
     """What a row is about; ``image``: the key of the case's picture, ``policy``, ``segmenter``: by name.
 
     ``others``: further cases of the picture, where their masks are asked for.
@@ -62,32 +62,32 @@ class Run(NamedTuple):
     others: tuple[Case, ...] = ()
 
 
-def key_of(row: Row) -> Key:
+def row_key(row: Row) -> Key:
     """Tell which case, policy and segmenter a row is of."""
     return row["id"], row["policy"], row["segmenter"]
 
 
-def failed(row: Row) -> bool:
+def is_failed(row: Row) -> bool:
     """Whether a row is broken, or of a run that its policy, segmenter or store ended: it is tried again."""
     return row["status"] == "broken" or row["stop"] in FAILURES
 
 
-def metrics_of(row: Row) -> CaseMetrics | None:
+def parse_case_metrics(row: Row) -> CaseMetrics | None:
     """Give the case's figures back, None for a broken one."""
     return CaseMetrics(*(row[name] for name in CaseMetrics._fields)) if row["status"] == "done" else None
 
 
-def broken(run: Run, reason: str) -> Row:
+def broken_row(run: EvalRun, reason: str) -> Row:
     """Write the row of a case that could not be run."""
     return _row(run, status="broken", reason=" ".join(reason.split())[:300])
 
 
-def done(
-    run: Run,
+def done_row(
+    run: EvalRun,
     record: Trajectory,
     path: str,
     metrics: CaseMetrics,
-    measured: Journey,
+    trajectory: TrajectoryMetrics,
     encoding: float,
     start: str | None = None,
 ) -> Row:
@@ -104,38 +104,38 @@ def done(
         stop=record.stop,
         score=record.score,
         trajectory=path,
-        seconds=encoding + measured.seconds,
-        policy_seconds=sum(measured.policy_seconds),
-        segmenter_seconds=encoding + sum(measured.segmenter_seconds),
-        tokens=sum(measured.tokens) if measured.tokens else None,
+        seconds=encoding + trajectory.seconds,
+        policy_seconds=sum(trajectory.policy_seconds),
+        segmenter_seconds=encoding + sum(trajectory.segmenter_seconds),
+        tokens=sum(trajectory.tokens) if trajectory.tokens else None,
         **metrics._asdict(),
-        **_figures(measured),
-        **(_start(start, measured) if start is not None else {}),
+        **_figures(trajectory),
+        **(_start(start, trajectory) if start is not None else {}),
     )
 
 
-def _start(kind: str, measured: Journey) -> Row:
+def _start(kind: str, measured: TrajectoryMetrics) -> Row:
     planted = 1 if kind == "click" else 0  # the step that planted it; 0 is the initial mask
-    met = measured.fit.met if measured.fit is not None else None
-    return {"start": kind, "start_iou": met, "start_undone": any(undo.of == planted for undo in measured.undos)}
+    met = measured.fit.policy_start_iou if measured.fit is not None else None
+    return {"start": kind, "start_iou": met, "start_undone": any(undo.reversed_step == planted for undo in measured.undos)}
 
 
-def _figures(measured: Journey) -> Row:
+def _figures(measured: TrajectoryMetrics) -> Row:
     names = ("turns", "length", "valid", "valid_action_rate", "repaired", "repair_rate")
     figures: Row = {name: getattr(measured, name) for name in names}
-    gains = [undo.gained for undo in measured.undos if undo.gained is not None]
+    gains = [undo.iou_gain for undo in measured.undos if undo.iou_gain is not None]
     figures |= {"undos": len(measured.undos), "undos_helped": sum(gain > 0 for gain in gains)}
     figures["undo_gain"] = sum(gains) / len(gains) if gains else None
     fit = measured.fit
     if fit is not None:
         same = ("overshoot", "hits", "misses", "click_hit_rate", "progressed", "progress_rate")
         figures |= {name: getattr(fit, name) for name in same}
-        figures |= {"best_iou": fit.best, "wasted_clicks": fit.wasted, "first_hit": fit.first}
-        figures |= {f"iou_at_{k}": fit.at[str(k)] for k in RANKS}
+        figures |= {"best_iou": fit.best_iou, "wasted_clicks": fit.wasted_clicks, "first_hit": fit.first_click_hit}
+        figures |= {f"iou_at_{k}": fit.iou_at_step[str(k)] for k in RANKS}
     return figures
 
 
-def _row(run: Run, **told: Any) -> Row:
+def _row(run: EvalRun, **told: Any) -> Row:
     case = {name: getattr(run.case, name) for name in _CASE if name != "image"}
     known = {"image": run.image, "policy": run.policy, "segmenter": run.segmenter, **case, **told}
     return {name: known.get(name) for name in COLUMNS}

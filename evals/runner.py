@@ -19,14 +19,14 @@ from ibisagent.agent.policies import PER_CASE
 from ibisagent.agent.prompting import PromptSet
 from ibisagent.evals.initial_conditions import STARTS
 from ibisagent.evals.results import write_results
-from ibisagent.evals.rows import COLUMNS, Key, Pair, Row, Run, broken, failed, key_of
-from ibisagent.evals.worker import work
-from ibisagent.evals.worker_state import Desk, Plan, policy_of
+from ibisagent.evals.rows import COLUMNS, Key, Pair, Row, EvalRun, broken_row, is_failed, row_key
+from ibisagent.evals.worker import evaluate_case
+from ibisagent.evals.worker_state import WorkerState, EvalSettings, build_policy
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.jobs import jsonl
-from ibisagent.tools.jobs.process_pool import spread
-from ibisagent.tools.jobs.run_settings import digest, keep_settings, root_of, within
+from ibisagent.tools.jobs.process_pool import map_unordered
+from ibisagent.tools.jobs.run_settings import hash_json, record_settings, find_common_folder, to_relative_path
 from ibisagent.tools.segmenters import get_segmenter
 
 __all__ = ["OnRow", "run_eval"]
@@ -62,9 +62,9 @@ def run_eval(
     ``on_row`` is told of each new row. Policies that are no strings are pickled.
     The processes import the script that calls this, which therefore needs ``if __name__ == "__main__":``.
     """
-    plan = Plan(
+    plan = EvalSettings(
         out=Path(os.path.abspath(out)),
-        root=root_of(cases),
+        root=find_common_folder(cases),
         policies={each if isinstance(each, str) else each.name: each for each in policies},
         max_steps=loop_settings(preset, max_steps=max_steps).max_steps,
         seed=seed,
@@ -76,17 +76,17 @@ def run_eval(
     pairs = [(policy, name) for policy in plan.policies for name in dict.fromkeys(segmenters)]
     _require_work(plan, cases, pairs, workers)
     rows = plan.out / "rows.jsonl"
-    known = keep_settings(rows, cases, plan.root, **_told(plan, dict.fromkeys(segmenters)))
+    known = record_settings(rows, cases, plan.root, **_told(plan, dict.fromkeys(segmenters)))
     for torn in plan.out.glob("trajectories/*/*/.*.json"):  # what a killed process was writing
         torn.unlink(missing_ok=True)
-    jsonl.mend(rows)
-    latest = {key_of(row): failed(row) for _, row in jsonl.rows_in(rows, COLUMNS)}
+    jsonl.truncate_partial_line(rows)
+    latest = {row_key(row): is_failed(row) for _, row in jsonl.scan_rows(rows, COLUMNS)}
     done = {key for key, again in latest.items() if not again}  # what failed gets another try
     total = len(cases) * len(pairs)
     count = sum((case.id, *pair) in done for case in cases for pair in pairs)
-    with closing(spread(partial(work, Desk(plan)), _todo(plan, cases, pairs, done), workers, broken)) as batches:
+    with closing(map_unordered(partial(evaluate_case, WorkerState(plan)), _todo(plan, cases, pairs, done), workers, broken_row)) as batches:
         for batch in batches:
-            jsonl.append(rows, batch)
+            jsonl.append_rows(rows, batch)
             for row in batch:
                 count += 1
                 if on_row is not None:
@@ -94,7 +94,7 @@ def run_eval(
     write_results(plan.out, rows, cases, list(known["policies"]), list(known["segmenters"]))
 
 
-def _require_work(plan: Plan, cases: Sequence[Case], pairs: Sequence[Pair], workers: int | None) -> None:
+def _require_work(plan: EvalSettings, cases: Sequence[Case], pairs: Sequence[Pair], workers: int | None) -> None:
     """Find fault with whatever can be known before anything runs."""
     if workers is not None and workers < 1:
         raise InputError(f"got {workers} workers, expected 1 or more; leave them out for one a core")
@@ -109,12 +109,12 @@ def _require_work(plan: Plan, cases: Sequence[Case], pairs: Sequence[Pair], work
         raise InputError("policy 'person': got one that asks, expected one that acts alone; use `ibisagent segment`")
     for name in plan.policies:
         if name not in PER_CASE:
-            policy_of(plan, name)
+            build_policy(plan, name)
 
 
-def _told(plan: Plan, segmenters: Iterable[str]) -> dict[str, Any]:
+def _told(plan: EvalSettings, segmenters: Iterable[str]) -> dict[str, Any]:
     """Give what the rows depend on: ``policies`` with the hash of the prompts given to each, None without."""
-    prompts = digest(asdict(plan.prompts)) if plan.prompts is not None else None
+    prompts = hash_json(asdict(plan.prompts)) if plan.prompts is not None else None
     return {
         "max_steps": plan.max_steps,
         "start": plan.start,
@@ -125,16 +125,16 @@ def _told(plan: Plan, segmenters: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def _todo(plan: Plan, cases: Sequence[Case], pairs: Sequence[Pair], done: AbstractSet[Key]) -> Iterator[list[Run]]:
+def _todo(plan: EvalSettings, cases: Sequence[Case], pairs: Sequence[Pair], done: AbstractSet[Key]) -> Iterator[list[EvalRun]]:
     """Give for each case what is still to be run on it."""
     pictures: dict[Any, list[Case]] = {}
     if plan.start == "wrong":
         for case in cases:
             pictures.setdefault(_picture(case), []).append(case)
     for case in cases:
-        image = within(plan.root, case.image)
+        image = to_relative_path(plan.root, case.image)
         others = tuple(other for other in pictures.get(_picture(case), ()) if other.id != case.id)
-        left = [Run(case, image, *pair, others) for pair in pairs if (case.id, *pair) not in done]
+        left = [EvalRun(case, image, *pair, others) for pair in pairs if (case.id, *pair) not in done]
         if left:
             yield left
 

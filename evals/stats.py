@@ -20,7 +20,7 @@ __all__ = [
     "Interval",
     "compare",
     "holm",
-    "interval",
+    "statistic_interval",
     "mean_interval",
     "proportion_interval",
     "ratio_interval",
@@ -77,16 +77,16 @@ class Comparison(NamedTuple):
 _DEFAULT = Bootstrap()
 
 
-def mean_interval(values: Values, groups: Groups = None, how: Bootstrap = _DEFAULT) -> Interval:
+def mean_interval(values: Values, groups: Groups = None, bootstrap: Bootstrap = _DEFAULT) -> Interval:
     """Give the mean over cases, as `ratio_interval` does.
 
     >>> mean_interval([0.5, 1.0, None], how=Bootstrap(resamples=0))
     Interval(value=0.75, low=None, high=None, n=2, missing=1, units=2)
     """
-    return ratio_interval(values, np.ones(len(values)), groups, how)
+    return ratio_interval(values, np.ones(len(values)), groups, bootstrap)
 
 
-def ratio_interval(parts: Values, wholes: Values, groups: Groups = None, how: Bootstrap = _DEFAULT) -> Interval:
+def ratio_interval(parts: Values, wholes: Values, groups: Groups = None, bootstrap: Bootstrap = _DEFAULT) -> Interval:
     """Give the sum of ``parts`` over the sum of ``wholes`` (each 0 or more): a mean, a pooled IoU, an F1.
 
     A case whose whole is 0 says nothing and is missing. The interval is BCa (Efron 1987), above 1000 units plain
@@ -99,24 +99,24 @@ def ratio_interval(parts: Values, wholes: Values, groups: Groups = None, how: Bo
     if not n:
         return Interval(None, None, None, n, missing, 0)
     value = float(part.sum() / whole.sum())
-    low, high = _ends(part, whole, value, how)
+    low, high = _ends(part, whole, value, bootstrap)
     return Interval(value, low, high, n, missing, part.size)
 
 
-def proportion_interval(hits: Sequence[bool | None], groups: Groups = None, how: Bootstrap = _DEFAULT) -> Interval:
+def proportion_interval(hits: Sequence[bool | None], groups: Groups = None, bootstrap: Bootstrap = _DEFAULT) -> Interval:
     """Give the share of true ``hits``, None being missing, as `ratio_interval` does unless all of them agree.
 
     Where none or all are true, the bootstrap's interval has no width; this is then Wilson's, with the units as its n.
     """
-    found = mean_interval([None if hit is None else float(hit) for hit in hits], groups, how)
-    if found.value not in (0.0, 1.0) or not how.resamples:
+    found = mean_interval([None if hit is None else float(hit) for hit in hits], groups, bootstrap)
+    if found.value not in (0.0, 1.0) or not bootstrap.resamples:
         return found
-    wilson = stats.binomtest(found.units * int(found.value), found.units).proportion_ci(how.level, method="wilson")
+    wilson = stats.binomtest(found.units * int(found.value), found.units).proportion_ci(bootstrap.level, method="wilson")
     return found._replace(low=float(wilson.low), high=float(wilson.high))
 
 
-def interval(
-    statistic: Callable[[Floats], float], values: Any, groups: Groups = None, how: Bootstrap = _DEFAULT
+def statistic_interval(
+    statistic: Callable[[Floats], float], values: Any, groups: Groups = None, bootstrap: Bootstrap = _DEFAULT
 ) -> Interval:
     """Give any statistic of the cases, (n,) or (n, k) with one case a row, and its percentile interval.
 
@@ -127,24 +127,24 @@ def interval(
     members = np.split(np.argsort(keys, kind="stable"), np.cumsum(np.bincount(keys))[:-1]) if keys.size else []
     value = float(statistic(table)) if members else float("nan")
     found = Interval(None, None, None, len(table), len(values) - len(table), len(members))
-    if np.isnan(value) or len(members) < 2 or not how.resamples:
+    if np.isnan(value) or len(members) < 2 or not bootstrap.resamples:
         return found._replace(value=None if np.isnan(value) else value)
-    rng = np.random.default_rng(how.seed)
-    picks = (rng.integers(len(members), size=len(members)) for _ in range(how.resamples))
+    rng = np.random.default_rng(bootstrap.seed)
+    picks = (rng.integers(len(members), size=len(members)) for _ in range(bootstrap.resamples))
     drawn = [statistic(table[np.concatenate([members[unit] for unit in pick])]) for pick in picks]
-    low, high = np.nanquantile(drawn, [(1 - how.level) / 2, (1 + how.level) / 2])
+    low, high = np.nanquantile(drawn, [(1 - bootstrap.level) / 2, (1 + bootstrap.level) / 2])
     return found._replace(value=value, low=float(low), high=float(high))
 
 
-def compare(first: Values, second: Values, groups: Groups = None, how: Bootstrap = _DEFAULT) -> Comparison:
+def compare(first: Values, second: Values, groups: Groups = None, bootstrap: Bootstrap = _DEFAULT) -> Comparison:
     """Test two methods on the same cases, in the same order; a case missing in either is left out of both.
 
     Wilcoxon's signed-rank test drops zero differences; with ``groups`` it sees each group's mean difference. The
     permutation test swaps the two methods in whole units, and is exact up to 2 ** units = ``how.resamples``. Without a
     difference anywhere both p-values are 1 and the effect is 0. Before several p-values are read: `holm`.
     """
-    if how.resamples < 1:
-        raise InputError(f"got {how.resamples} resamples, expected 1 or more for a test; raise them")
+    if bootstrap.resamples < 1:
+        raise InputError(f"got {bootstrap.resamples} resamples, expected 1 or more for a test; raise them")
     table, keys = _complete(_columns(first, second), groups)
     differences = table[:, 0] - table[:, 1]
     sums, sizes = _per_unit(keys, differences, np.ones(len(table)))
@@ -152,9 +152,9 @@ def compare(first: Values, second: Values, groups: Groups = None, how: Bootstrap
     nonzero = means[means != 0]
     larger, smaller = int((means > 0).sum()), int((means < 0).sum())
     return Comparison(
-        difference=mean_interval(differences, list(keys), how)._replace(missing=len(first) - len(table)),
+        difference=mean_interval(differences, list(keys), bootstrap)._replace(missing=len(first) - len(table)),
         wilcoxon_p=float(stats.wilcoxon(nonzero).pvalue) if nonzero.size else 1.0,
-        permutation_p=_swapped(sums, how),
+        permutation_p=_swapped(sums, bootstrap),
         effect=_rank_biserial(nonzero),
         larger=larger,
         equal=means.size - larger - smaller,

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ibisagent.evals.behavior_metrics import GAIN, behaviour
+from ibisagent.evals.behavior_metrics import GAIN, behavior_metrics
 from ibisagent.evals.metrics import calibration, group_metrics
-from ibisagent.evals.rows import VOLATILE, Row, failed, metrics_of
+from ibisagent.evals.rows import VOLATILE, Row, is_failed, parse_case_metrics
 from ibisagent.evals.stats import Bootstrap, compare, holm, mean_interval
 from ibisagent.evals.trajectories import RANKS
 
-__all__ = ["RULES", "comparisons", "figures", "timing"]
+__all__ = ["RULES", "compare_policies", "summarize_rows", "timing_metrics"]
 
 Plain = dict[str, Any]
 _HOW, _IN_GROUPS, _THRESHOLD = Bootstrap(), Bootstrap(resamples=2000), 0.5
@@ -32,7 +32,7 @@ RULES = {
 _GROUPINGS = ("modality", "target", "source")
 
 
-def figures(rows: Sequence[Row]) -> Plain:
+def summarize_rows(rows: Sequence[Row]) -> Plain:
     """Put the rows of one policy with one segmenter in figures.
 
     ``failed``: how many runs are broken or ended by a failure, ``errors``: their reasons with counts, commonest first.
@@ -47,8 +47,8 @@ def figures(rows: Sequence[Row]) -> Plain:
     return {
         "done": len(done),
         "broken": len(rows) - len(done),
-        "failed": sum(map(failed, rows)),
-        "errors": dict(Counter(row["reason"] for row in rows if failed(row)).most_common()),
+        "failed": sum(map(is_failed, rows)),
+        "errors": dict(Counter(row["reason"] for row in rows if is_failed(row)).most_common()),
         "overall": overall | {f"iou_at_{k}": _mean(done, f"iou_at_{k}") for k in RANKS},
         **grouped,
         "gap": _gap(grouped["source"]),
@@ -58,9 +58,9 @@ def figures(rows: Sequence[Row]) -> Plain:
 
 
 def _metrics(rows: Sequence[Row], how: Bootstrap) -> Plain:
-    measured = [metrics for row in rows if (metrics := metrics_of(row)) is not None]
-    found = group_metrics(measured, [row["image"] for row in rows], threshold=_THRESHOLD, how=how)
-    return {name: interval._asdict() for name, interval in (found | behaviour(rows, _THRESHOLD, how)).items()}
+    measured = [metrics for row in rows if (metrics := parse_case_metrics(row)) is not None]
+    found = group_metrics(measured, [row["image"] for row in rows], threshold=_THRESHOLD, bootstrap=how)
+    return {name: interval._asdict() for name, interval in (found | behavior_metrics(rows, _THRESHOLD, how)).items()}
 
 
 def _mean(rows: Sequence[Row], column: str) -> Plain:
@@ -130,12 +130,12 @@ def _rate(parts: Sequence[int], wholes: Sequence[int]) -> dict[str, float | None
     return {"pooled": pooled, "per_run": fmean(shares) if shares else None}
 
 
-def timing(rows: Sequence[Row]) -> Plain:
+def timing_metrics(rows: Sequence[Row]) -> Plain:
     """Give the seconds and tokens of a sample, over the cases that are not broken and told them."""
     return {name: _spread(_column(rows, name)) for name in VOLATILE}
 
 
-def comparisons(ious: Mapping[tuple[str, str], Sequence[float | None]], images: Sequence[str]) -> list[dict[str, Any]]:
+def compare_policies(ious: Mapping[tuple[str, str], Sequence[float | None]], images: Sequence[str]) -> list[dict[str, Any]]:
     """Compare the IoU of every two policies with the same segmenter, case by case, first minus second.
 
     ``ious``: by policy and segmenter, a value a case, None where there is none; ``images``: the cases' pictures.

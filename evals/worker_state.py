@@ -15,16 +15,16 @@ from ibisagent.tools.datasets import Case
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.jobs.run_settings import case_seed
 from ibisagent.tools.segmenters import get_segmenter
-from ibisagent.tools.segmenters.memo import Memo, Picture
+from ibisagent.tools.segmenters.memo import Memo, HashedImage
 
-__all__ = ["Answers", "Desk", "Plan", "Tool", "policy_of"]
+__all__ = ["UnsharedMemo", "WorkerState", "EvalSettings", "LoadedSegmenter", "build_policy"]
 
 _EMBEDDINGS = 4
 _BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class EvalSettings:
     """What every process of an evaluation is told.
 
     ``root``: the folder that the keys of pictures are relative to; ``start``: see `evals.beginning`;
@@ -42,7 +42,7 @@ class Plan:
     preset: str = "default"
 
 
-class Tool:
+class LoadedSegmenter:
     """A segmenter in this process, and the last pictures as it encoded them."""
 
     def __init__(self, name: str) -> None:
@@ -50,16 +50,16 @@ class Tool:
         self.segmenter = get_segmenter(name)
         self._encoded: OnceCache[_Encoded] = OnceCache(_EMBEDDINGS)
 
-    def encode(self, picture: Picture) -> "_Encoded":
+    def encode(self, picture: HashedImage) -> "_Encoded":
         """Encode a picture unless it is held."""
         return self._encoded.get(picture.sha, lambda: self._encode(picture))
 
-    def _encode(self, picture: Picture) -> "_Encoded":
+    def _encode(self, picture: HashedImage) -> "_Encoded":
         begun = time.perf_counter()
         embedding = self.segmenter.embed(picture.pixels)
         return _Encoded(embedding, time.perf_counter() - begun)
 
-    def seconds(self, picture: Picture) -> float:
+    def encoding_seconds(self, picture: HashedImage) -> float:
         """Encode a picture unless it is held, and give the seconds that it took; a failure shows again in the run."""
         with contextlib.suppress(Exception):
             return self.encode(picture).seconds
@@ -71,44 +71,44 @@ class _Encoded(NamedTuple):
     seconds: float
 
 
-class Answers(Memo):
+class UnsharedMemo(Memo):
     """The answers of one run: what another run has computed must not make this one look fast."""
 
-    def __init__(self, tool: Tool) -> None:
+    def __init__(self, loaded: LoadedSegmenter) -> None:
         """Answer with a tool's segmenter and its encoded pictures."""
-        super().__init__(tool.segmenter, max_bytes=_BYTES)
-        self._tool = tool
+        super().__init__(loaded.segmenter, max_bytes=_BYTES)
+        self._tool = loaded
 
-    def embed(self, image: Picture) -> Any:
+    def embed(self, image: HashedImage) -> Any:
         """Take the tool's."""
         return self._tool.encode(image).embedding
 
 
-class Desk:
+class WorkerState:
     """What a process keeps from one case to the next."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: EvalSettings) -> None:
         """Begin with nothing."""
-        self.plan = plan
-        self._tools: dict[str, Tool] = {}
+        self.settings = plan
+        self._tools: dict[str, LoadedSegmenter] = {}
         self._policies: dict[str, Policy] = {}
 
-    def tool(self, name: str) -> Tool:
+    def segmenter(self, name: str) -> LoadedSegmenter:
         """Give a segmenter, made at its first use."""
         if name not in self._tools:
-            self._tools[name] = Tool(name)
+            self._tools[name] = LoadedSegmenter(name)
         return self._tools[name]
 
     def policy(self, name: str, case: Case, truth: Mask) -> Policy:
         """Give a policy, made at its first use, or for this case alone."""
-        given = self.plan.policies[name]
+        given = self.settings.policies[name]
         if given in PER_CASE:
-            return get_policy(given, truth=truth, seed=case_seed(self.plan.seed, case.id))
+            return get_policy(given, truth=truth, seed=case_seed(self.settings.seed, case.id))
         if name not in self._policies:
-            self._policies[name] = policy_of(self.plan, name)
+            self._policies[name] = build_policy(self.settings, name)
         return self._policies[name]
 
 
-def policy_of(plan: Plan, name: str) -> Policy:
+def build_policy(settings: EvalSettings, name: str) -> Policy:
     """Make one of a plan's policies that serves every case."""
-    return get_policy(plan.policies[name], seed=plan.seed, prompts=plan.prompts, local_only=plan.local_only)
+    return get_policy(settings.policies[name], seed=settings.seed, prompts=settings.prompts, local_only=settings.local_only)

@@ -12,17 +12,17 @@ from langgraph.types import Command, interrupt
 from scripted import Scripted, run
 
 from ibisagent.agent import build_graph
-from ibisagent.agent.integrations import Pictures, Targets, fan_out
-from ibisagent.tools.export import About, save_mask
+from ibisagent.agent.integrations import ImageCatalog, FanOutState, fan_out
+from ibisagent.tools.export import Provenance, save_mask
 from ibisagent.tools.files import require_writable_folder
 from ibisagent.tools.imaging.grids import VolumeGrid
-from ibisagent.tools.masks.measure import describe
+from ibisagent.tools.masks.measure import describe_measurements
 from ibisagent.tools.masks.rle import decode
 
 PLANNER = Scripted(replies=[AIMessage('{"slice": "middle", "targets": ["liver"]}'), AIMessage("The liver is normal.")])
 
 
-class Case(Targets, total=False):
+class Case(FanOutState, total=False):
     study: str
     question: str
     finding: dict[str, Any]
@@ -34,7 +34,7 @@ def clinical(planner: Any, loop: Any, out: Path, **options: Any) -> Any:
         return {"image": {"uri": case["study"], "slice": said["slice"]}, "targets": said["targets"]}
 
     def draft(case: Case) -> Any:
-        found = {name: describe(one["measurements"]) for name, one in case["segmentations"].items()}
+        found = {name: describe_measurements(one["measurements"]) for name, one in case["segmentations"].items()}
         told = [("user", case["question"]), ("ai", str(case["targets"])), ("user", f"{found}. Your impression?")]
         return {"finding": {"found": found, "impression": planner.invoke(told).text}}
 
@@ -43,12 +43,12 @@ def clinical(planner: Any, loop: Any, out: Path, **options: Any) -> Any:
         return {"finding": case["finding"] | (said if isinstance(said, dict) else {})}
 
     def export(case: Case) -> Any:
-        image, found = loop.parts.images.open(case["image"]), case["segmentations"]
+        image, found = loop.components.images.open(case["image"]), case["segmentations"]
         placed = ".nii.gz" if isinstance(image.grid, VolumeGrid) else ".png"
         ending = ".dcm" if image.grid.sources else placed
         files = {name: f"{name}{ending}" for name in found if found[name]["found"]}
         for name, file in files.items():
-            save_mask(out / file, decode(case["labels"]["rles"][name]), image, About(target=name))
+            save_mask(out / file, decode(case["labels"]["rles"][name]), image, Provenance(target=name))
         (out / "report.json").write_text(json.dumps(case["finding"] | {"files": files}))
         return {"finding": case["finding"] | {"files": files}}
 
@@ -58,7 +58,7 @@ def clinical(planner: Any, loop: Any, out: Path, **options: Any) -> Any:
 
 def main(root: str, study: str, out: str) -> None:
     require_writable_folder(out)
-    loop = build_graph("centre", "geocut", images=Pictures(root))  # "nano", or a model of yours, in place of "centre"
+    loop = build_graph("centre", "geocut", images=ImageCatalog(root))  # "nano", or a model of yours, in place of "centre"
     graph, thread = clinical(PLANNER, loop, Path(out), checkpointer=InMemorySaver()), {"configurable": {"thread_id": 1}}
     for said in ({"study": study, "question": "Is the liver enlarged?"}, Command(resume="accept")):
         print(graph.invoke(said, thread)["finding"])

@@ -8,7 +8,7 @@ from scripted import run, scan
 from typing_extensions import TypedDict
 
 from ibisagent.agent import build_graph
-from ibisagent.agent.integrations import Pictures, fan_out, paint, segmentation_node, shared_state
+from ibisagent.agent.integrations import ImageCatalog, fan_out, render_label_map, segmentation_node, shared_state
 
 
 class Parent(TypedDict, total=False):
@@ -35,13 +35,13 @@ def parent(node: Any, **options: Any) -> Any:
 def main() -> None:
     """Segment the same picture three ways."""
     # No checkpointer here: a parent's keeps the run, step by step, and takes it up after a death.
-    loop = build_graph("centre", "geocut", images=Pictures({"scan 1": scan()}))
+    loop = build_graph("centre", "geocut", images=ImageCatalog({"scan 1": scan()}))
     asked = {"image": "scan 1", "request": "Segment the liver."}
     own = parent(segmentation_node(loop)).invoke(asked)
     shared = parent(shared_state(loop)).invoke(asked)
     many = parent(fan_out(loop)).invoke({"image": "scan 1", "targets": ["liver", "spleen"]})
     print(own["segmentation"]["stop"], own["segmentation"]["rle"] == shared["mask"])
-    print(many["labels"]["values"], paint(many["labels"]).shape)
+    print(many["labels"]["values"], render_label_map(many["labels"]).shape)
 
 
 if __name__ == "__main__":

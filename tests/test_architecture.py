@@ -2,7 +2,9 @@
 
 import ast
 import doctest
+import graphlib
 import importlib
+import importlib.util
 import re
 import subprocess
 import sys
@@ -49,6 +51,50 @@ def test_imports_go_one_way(folder):
     for path in (ROOT / folder).rglob("*.py"):
         ours = {name.split(".")[1] for name in imported(path) if name.startswith("ibisagent.")}
         assert ours <= MAY_IMPORT[folder], f"{path.relative_to(ROOT)} imports {ours - MAY_IMPORT[folder]}"
+
+
+def imports_of(path, known):
+    """The modules of ours that a module imports, also inside functions and for its types alone."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in known else node.module for name in names if {name, node.module} & known)
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    paths = {name: Path(importlib.util.find_spec(name).origin) for name in modules()}
+    graph = {name: set(imports_of(path, paths.keys())) - {name} for name, path in paths.items()}
+    assert sum(map(len, graph.values())) > 500
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def definitions(kinds, *folders):
+    for path in sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, kinds):
+                yield path.relative_to(ROOT), node
+
+
+def test_a_public_class_has_a_name_of_its_own():
+    found = {}
+    for path, node in definitions(ast.ClassDef, *FOLDERS, "examples", "tests"):
+        if not node.name.startswith("_"):
+            found.setdefault(node.name, []).append(f"{path}:{node.lineno}")
+    assert len(found) > 200
+    assert {name: places for name, places in found.items() if len(places) > 1} == {}
+
+
+def test_a_docstring_begins_with_what_the_thing_does_or_is():
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    first = [
+        (str(path), getattr(node, "lineno", 1), text.split()[0])
+        for path, node in definitions(kinds, *FOLDERS, "examples", "tests", ".ci")
+        if (text := ast.get_docstring(node))
+    ]
+    assert len(first) > 2000
+    assert [place for place in first if place[2].strip(".,:;") in ("Give", "Gives", "Tell", "Tells", "Say", "Says")] == []
 
 
 def test_what_is_imported_is_declared():

@@ -6,62 +6,62 @@ from itertools import islice
 from pathlib import Path
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import PAIR_ENDINGS, VOLUME_ENDINGS, local_path, other_half, require_file
+from ibisagent.tools.files import PAIR_ENDINGS, VOLUME_ENDINGS, local_path, find_paired_file, require_file
 
-__all__ = ["below", "files_of", "root_of"]
+__all__ = ["resolve", "list_files", "find_root"]
 
 _HEADER = 2**20  # bytes at the head of a volume in which it may name another file
-_MOST_FILES = 2**16 + 1  # more than a series may have, which its reader refuses
+_MAX_FILES = 2**16 + 1  # more than a series may have, which its reader refuses
 
 
-def below(given: str, roots: Sequence[Path]) -> Path:
+def resolve(given: str, roots: Sequence[Path]) -> Path:
     """Resolve a path, from a root if it is relative; ``roots`` are resolved already.
 
     `InputError`, in the same words whether it is there or not: it lies outside all roots, or something that would be
     read with it does, a file of a folder or the neighbour that a volume's header names.
     """
     path = local_path(given)
-    inside = [place for place in (_resolved(root / path) for root in roots) if given and root_of(place, roots)]
+    inside = [place for place in (_resolve_links(root / path) for root in roots) if given and find_root(place, roots)]
     if not inside:
-        raise _outside()
+        raise _outside_error()
     found = next((place for place in inside if os.path.exists(place)), inside[0])
-    if any(root_of(_resolved(file), roots) is None for file in files_of(found)):
-        raise _outside()
+    if any(find_root(_resolve_links(file), roots) is None for file in list_files(found)):
+        raise _outside_error()
     return found
 
 
-def files_of(path: Path) -> list[Path]:
+def list_files(path: Path) -> list[Path]:
     """List what opening a path may read: itself and the neighbours that it names, or all files of a folder."""
     if os.path.isdir(path):
         names = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
-        return list(islice(names, _MOST_FILES))
-    return [path, *_named_by(path)]
+        return list(islice(names, _MAX_FILES))
+    return [path, *_find_companions(path)]
 
 
-def root_of(path: Path, roots: Sequence[Path]) -> Path | None:
-    """Give the root that a resolved path lies under."""
+def find_root(path: Path, roots: Sequence[Path]) -> Path | None:
+    """Return the root that a resolved path lies under."""
     return next((root for root in roots if path.is_relative_to(root)), None)
 
 
-def _outside() -> InputError:
+def _outside_error() -> InputError:
     return InputError("path: got one outside the folders that may be read, expected one inside them; name another")
 
 
-def _resolved(path: Path) -> Path:
+def _resolve_links(path: Path) -> Path:
     try:
         found = path.resolve()
     except (OSError, ValueError, RuntimeError):  # a name too long, a null character, links in a circle
-        raise _outside() from None
+        raise _outside_error() from None
     # Links in a circle raise nothing from Python 3.13 on; they are left in the path.
     if any(os.path.islink(place) for place in (found, *found.parents)):
-        raise _outside()
+        raise _outside_error()
     return found
 
 
-def _named_by(path: Path) -> list[Path]:
+def _find_companions(path: Path) -> list[Path]:
     """List the neighbours that a header may mean by its data file, or whose name makes them its other half."""
     if path.name.lower().endswith(PAIR_ENDINGS):
-        half = other_half(path)
+        half = find_paired_file(path)
         return [] if half is None else [half]
     if not path.name.lower().endswith(VOLUME_ENDINGS):
         return []

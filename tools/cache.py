@@ -25,7 +25,7 @@ class OnceCache(Generic[Value]):
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """Give the value under ``key``; the first caller makes it, the others wait for it."""
+        """Return the value under ``key``; the first caller makes it, the others wait for it."""
         with self._lock:
             entry = self._entries.get(key)
             mine = entry is None
@@ -60,7 +60,7 @@ class OnceCache(Generic[Value]):
                 return
 
     def peek(self, key: Hashable) -> Value | None:
-        """Give the value under ``key`` if it is there and finished, without making it."""
+        """Return the value under ``key`` if it is there and finished, without making it."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:

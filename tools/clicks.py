@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["Box", "Click", "Pixel", "PixelBox", "Prompt", "click_at", "pixel_box", "pixel_of"]
+__all__ = ["Box", "Click", "Pixel", "PixelBox", "Prompt", "pixel_to_click", "box_to_pixel_box", "click_to_pixel"]
 
 
 class Pixel(NamedTuple):
@@ -73,30 +73,30 @@ def _index(unit: float, size: int) -> int:
     return min(int(unit * size), size - 1)
 
 
-def pixel_of(click: Click, shape: tuple[int, ...]) -> Pixel:
-    """Give the pixel under a click in a picture of ``shape`` (H, W, ...); x = 1.0 is the last column.
+def click_to_pixel(click: Click, shape: tuple[int, ...]) -> Pixel:
+    """Return the pixel under a click in a picture of ``shape`` (H, W, ...); x = 1.0 is the last column.
 
-    >>> pixel_of(Click(1.0, 0.5), (100, 200))
+    >>> click_to_pixel(Click(1.0, 0.5), (100, 200))
     Pixel(row=50, column=199)
     """
     height, width = shape[:2]
     return Pixel(_index(click.y, height), _index(click.x, width))
 
 
-def click_at(pixel: Pixel, shape: tuple[int, ...], positive: bool = True) -> Click:
-    """Click on the centre of a pixel: `pixel_of` gives the pixel back, also at 4 decimals below 10,000 px.
+def pixel_to_click(pixel: Pixel, shape: tuple[int, ...], positive: bool = True) -> Click:
+    """Click on the centre of a pixel: `click_to_pixel` gives the pixel back, also at 4 decimals below 10,000 px.
 
-    >>> click_at(Pixel(row=0, column=1), (2, 2), positive=False)
+    >>> pixel_to_click(Pixel(row=0, column=1), (2, 2), positive=False)
     Click(x=0.75, y=0.25, positive=False, target=None)
     """
     height, width = shape[:2]
     return Click((pixel.column + 0.5) / width, (pixel.row + 0.5) / height, positive)
 
 
-def pixel_box(box: Box, shape: tuple[int, ...]) -> PixelBox:
-    """Give the pixels that a box covers, at least one in each direction; its right and lower edges are exclusive.
+def box_to_pixel_box(box: Box, shape: tuple[int, ...]) -> PixelBox:
+    """Return the pixels that a box covers, at least one in each direction; its right and lower edges are exclusive.
 
-    >>> pixel_box(Box(0.0, 0.0, 0.5, 1.0), (4, 4))
+    >>> box_to_pixel_box(Box(0.0, 0.0, 0.5, 1.0), (4, 4))
     PixelBox(top=0, left=0, bottom=3, right=1)
     """
     height, width = shape[:2]

@@ -14,12 +14,12 @@ from ibisagent.tools.errors import InputError
 __all__ = [
     "PAIR_ENDINGS",
     "VOLUME_ENDINGS",
-    "atomic",
-    "digest",
-    "label",
+    "atomic_write",
+    "hash_files",
+    "printable_text",
     "local_path",
-    "other_half",
-    "reason_of",
+    "find_paired_file",
+    "describe_os_error",
     "require_file",
     "require_writable_folder",
 ]
@@ -30,17 +30,17 @@ PAIR_ENDINGS = (".hdr", ".hdr.gz", ".img", ".img.gz")
 VOLUME_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", *PAIR_ENDINGS)
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
-_LONGEST_LABEL = 120
+_MAX_PRINTED = 120
 
 
-def label(source: object) -> str:
-    """Give a path as it may stand in an error: one line, and only the tail of a very long one."""
+def printable_text(source: object) -> str:
+    """Return a path as it may stand in an error: one line, and only the tail of a very long one."""
     text = " ".join("".join(c if c.isprintable() else " " for c in str(source)).split())
-    return text if len(text) <= _LONGEST_LABEL else f"...{text[-_LONGEST_LABEL:]}"
+    return text if len(text) <= _MAX_PRINTED else f"...{text[-_MAX_PRINTED:]}"
 
 
-def reason_of(error: OSError) -> str:
-    """Give the system's own words for a failure, as they may stand in an error."""
+def describe_os_error(error: OSError) -> str:
+    """Return the system's own words for a failure, as they may stand in an error."""
     return error.strerror or type(error).__name__
 
 
@@ -48,35 +48,35 @@ def local_path(source: str | os.PathLike[str]) -> Path:
     """Turn a path or a ``file:`` URI into a path; any other URL is refused with `InputError`, nothing is fetched."""
     text = os.fspath(source)
     if text.lower().startswith("file:"):
-        return _path_of_uri(text)
+        return _parse_file_uri(text)
     scheme = _SCHEME.match(text)
     if scheme:
         remedy = "nothing is fetched from the network; download the file and give its path"
-        raise InputError(f"{label(text)}: got a {scheme[1]} address, expected a local file; {remedy}")
+        raise InputError(f"{printable_text(text)}: got a {scheme[1]} address, expected a local file; {remedy}")
     return Path(text)
 
 
-def _path_of_uri(uri: str) -> Path:
+def _parse_file_uri(uri: str) -> Path:
     try:
         parts = urlsplit(uri)
     except ValueError:  # unbalanced brackets
-        raise InputError(f"{label(uri)}: got no valid URI, expected file:///path; correct it") from None
+        raise InputError(f"{printable_text(uri)}: got no valid URI, expected file:///path; correct it") from None
     if parts.netloc not in ("", "localhost"):
-        raise InputError(f"{label(uri)}: got another machine's file, expected a local one; copy it here")
+        raise InputError(f"{printable_text(uri)}: got another machine's file, expected a local one; copy it here")
     return Path(unquote(parts.path))
 
 
 def require_file(path: Path) -> None:
     """Refuse with `InputError` what is not a readable, regular file that holds something."""
     try:
-        got = _not_a_file(path)
+        got = _describe_file_fault(path)
     except (OSError, ValueError):  # a name too long for the file system, a null byte, a folder that may not be entered
         got = "got a path that cannot be looked up"
     if got:
-        raise InputError(f"{label(path)}: {got}, expected a readable file; check the path")
+        raise InputError(f"{printable_text(path)}: {got}, expected a readable file; check the path")
 
 
-def _not_a_file(path: Path) -> str | None:
+def _describe_file_fault(path: Path) -> str | None:
     if not path.exists():
         return "got a path with no file"
     if path.is_dir():
@@ -98,10 +98,10 @@ def require_writable_folder(path: str | os.PathLike[str]) -> None:
     if got is None and not os.access(folder, os.W_OK | os.X_OK):
         got = "a folder without write permission"
     if got:
-        raise InputError(f"{label(folder)}: got {got}, expected a writable folder; create it or choose another")
+        raise InputError(f"{printable_text(folder)}: got {got}, expected a writable folder; create it or choose another")
 
 
-def other_half(path: Path) -> Path | None:
+def find_paired_file(path: Path) -> Path | None:
     """Return the file beside a header (.hdr) that has its voxels (.img), or beside these the header; None without."""
     base, _, ending = path.name.removesuffix(".gz").removesuffix(".GZ").rpartition(".")
     wanted = {"hdr": "img", "img": "hdr"}.get(ending.lower())
@@ -109,8 +109,8 @@ def other_half(path: Path) -> Path | None:
     return next((path.with_name(name) for name in names if wanted and path.with_name(name).is_file()), None)
 
 
-def digest(files: Sequence[Path]) -> str:
-    """Give the SHA-256, in hex, of the contents of files, one after the other."""
+def hash_files(files: Sequence[Path]) -> str:
+    """Return the SHA-256, in hex, of the contents of files, one after the other."""
     total = hashlib.sha256()
     for file in files:
         with file.open("rb") as stream:
@@ -120,8 +120,8 @@ def digest(files: Sequence[Path]) -> str:
 
 
 @contextmanager
-def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary name beside ``path``, with its extensions; on leaving it replaces ``path``, on an error nothing.
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary name beside ``path``, with its extensions; on leaving it replaces ``path``, on an error nothing.
 
     The body writes the file itself. Its folder is checked before the body runs; a full disk is an `InputError` too.
     A process that dies in the body leaves ``path`` as it was.
@@ -129,7 +129,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     require_writable_folder(target.parent)
     if target.is_dir():
-        raise InputError(f"{label(target)}: got a folder, expected a file name; add one")
+        raise InputError(f"{printable_text(target)}: got a folder, expected a file name; add one")
     temporary = target.with_name(f".{uuid.uuid4().hex}{_extensions(target)}")
     try:
         yield temporary
@@ -137,7 +137,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     except OSError as error:
         raise InputError(
-            f"{label(target)}: could not be written ({reason_of(error)}); free space or choose another"
+            f"{printable_text(target)}: could not be written ({describe_os_error(error)}); free space or choose another"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

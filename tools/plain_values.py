@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["plain"]
+__all__ = ["to_builtin"]
 
 _OWN = {str, int, float, bool, type(None)}
 _FROM: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
@@ -14,20 +14,20 @@ _FROM: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
     (np.bool_, bool),
     ((int, np.integer), int),
     ((float, np.floating), float),
-    (os.PathLike, lambda path: plain(os.fspath(path))),
-    (Mapping, lambda mapping: {plain(key): plain(part) for key, part in mapping.items()}),
-    ((list, tuple), lambda parts: [plain(part) for part in parts]),
-    (np.ndarray, lambda array: plain(array[()] if array.ndim == 0 else list(array))),
+    (os.PathLike, lambda path: to_builtin(os.fspath(path))),
+    (Mapping, lambda mapping: {to_builtin(key): to_builtin(part) for key, part in mapping.items()}),
+    ((list, tuple), lambda parts: [to_builtin(part) for part in parts]),
+    (np.ndarray, lambda array: to_builtin(array[()] if array.ndim == 0 else list(array))),
 )
 
 
-def plain(value: Any) -> Any:
+def to_builtin(value: Any) -> Any:
     """Return a value with every part of a library's type as Python's own: dict, list, str, int, float, bool or None.
 
     NumPy's scalars, pydicom's numbers and a reader's string types pass for ours in every comparison, and yet no
     checkpointer writes them. Paths become text, tuples and arrays lists. Anything else is left as it is.
 
-    >>> plain({"spacing_mm": (np.float64(0.5), 1), "n": np.int64(3)})
+    >>> to_builtin({"spacing_mm": (np.float64(0.5), 1), "n": np.int64(3)})
     {'spacing_mm': [0.5, 1], 'n': 3}
     """
     if type(value) in _OWN:

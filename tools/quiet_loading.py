@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["quiet"]
+__all__ = ["suppress_load_output"]
 
 
 @contextmanager
-def quiet(logging: Any) -> Iterator[None]:
+def suppress_load_output(logging: Any) -> Iterator[None]:
     """Keep transformers' report and progress bar of a load to itself: what is wrong is raised."""
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

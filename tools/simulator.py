@@ -15,10 +15,10 @@ from ibisagent.tools.clicks import Pixel
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.masks.measure import bounding_box
 
-__all__ = ["Deepest", "NextClick", "deepest", "depths", "next_click"]
+__all__ = ["DeepestPixel", "NextClick", "find_deepest_pixel", "compute_depths", "next_click"]
 
 
-class Deepest(NamedTuple):
+class DeepestPixel(NamedTuple):
     """The pixel of a region farthest from its outside (first in row-major order), and that distance in pixels."""
 
     pixel: Pixel
@@ -32,12 +32,12 @@ class NextClick(NamedTuple):
     positive: bool
 
 
-def deepest(region: Mask, taken: Collection[Pixel] = ()) -> Deepest | None:
+def find_deepest_pixel(region: Mask, taken: Collection[Pixel] = ()) -> DeepestPixel | None:
     """Find the deepest pixel of ``region`` (H, W) not in ``taken``; None when there is none.
 
     What lies beyond the picture counts as outside, so a region at the border is not clicked on the border.
     """
-    if (found := depths(region)) is None:
+    if (found := compute_depths(region)) is None:
         return None
     (top, left), depth = found
     for pixel in taken:
@@ -47,11 +47,11 @@ def deepest(region: Mask, taken: Collection[Pixel] = ()) -> Deepest | None:
     row, column = divmod(int(depth.argmax()), depth.shape[1])
     if depth[row, column] <= 0.0:
         return None
-    return Deepest(Pixel(row + top, column + left), float(depth[row, column]))
+    return DeepestPixel(Pixel(row + top, column + left), float(depth[row, column]))
 
 
-def depths(region: Mask) -> tuple[Pixel, NDArray[np.float64]] | None:
-    """Give each pixel's distance to what is outside ``region`` (H, W), on its bounding box, and that box's first pixel.
+def compute_depths(region: Mask) -> tuple[Pixel, NDArray[np.float64]] | None:
+    """Return each pixel's distance to what is outside ``region`` (H, W), on its bounding box, and that box's first pixel.
 
     What lies beyond the picture is outside; an empty region has no box.
     """
@@ -64,7 +64,7 @@ def depths(region: Mask) -> tuple[Pixel, NDArray[np.float64]] | None:
 
 def next_click(mask: Mask, truth: Mask, taken: Collection[Pixel] = ()) -> NextClick | None:
     """Place the next click for ``mask`` against ``truth``, both (H, W) bool; None when no error pixel is left."""
-    missed, spilled = deepest(truth & ~mask, taken), deepest(mask & ~truth, taken)
+    missed, spilled = find_deepest_pixel(truth & ~mask, taken), find_deepest_pixel(mask & ~truth, taken)
     if missed is None and spilled is None:
         return None
     if spilled is None or (missed is not None and missed.depth >= spilled.depth):

@@ -1,14 +1,14 @@
 """Options at the end of a name: ``medsam2:FILE?device=cuda&batch=1``."""
 
-__all__ = ["part_options"]
+__all__ = ["split_options"]
 
 
-def part_options(name: str) -> tuple[str, list[tuple[str, str]]]:
+def split_options(name: str) -> tuple[str, list[tuple[str, str]]]:
     """Part a name from its options, as keys and values; a question mark with no ``=`` after it is the name's own.
 
-    >>> part_options("hf:folder?longest=64")
+    >>> split_options("hf:folder?longest=64")
     ('hf:folder', [('longest', '64')])
-    >>> part_options("sam2:what?.pt")
+    >>> split_options("sam2:what?.pt")
     ('sam2:what?.pt', [])
     """
     bare, asked, text = name.rpartition("?")

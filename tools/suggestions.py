@@ -3,25 +3,25 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from ibisagent.tools.files import label
+from ibisagent.tools.files import printable_text
 
-__all__ = ["unknown"]
+__all__ = ["describe_unknown_name"]
 
 _ALIKE = 0.7
 _SHORTEST = 3  # characters of a name that is looked for inside others
 
 
-def unknown(name: object, known: Iterable[str]) -> str:
+def describe_unknown_name(name: object, known: Iterable[str]) -> str:
     """Say in a line that ``name`` is none of ``known``, and which one it may mean.
 
-    >>> unknown("mask", ["image", "initial_mask"])
+    >>> describe_unknown_name("mask", ["image", "initial_mask"])
     'mask: got an unknown name, expected initial_mask'
-    >>> unknown("lung", ["image", "initial_mask"])
+    >>> describe_unknown_name("lung", ["image", "initial_mask"])
     'lung: got an unknown name, expected one of image, initial_mask'
     """
     names, given = list(known), str(name)
     within = [each for each in names if len(given) >= _SHORTEST and (given in each or each in given)]
     near = within or get_close_matches(given, names, 1, _ALIKE)
     if not near and len(names) > 1:
-        return f"{label(given)}: got an unknown name, expected one of {', '.join(names)}"
-    return f"{label(given)}: got an unknown name, expected {(near or names)[0]}"
+        return f"{printable_text(given)}: got an unknown name, expected one of {', '.join(names)}"
+    return f"{printable_text(given)}: got an unknown name, expected {(near or names)[0]}"

@@ -11,12 +11,12 @@ from rich.console import Console
 from ibisagent.agent import LoopConfig, Policy, build_graph, get_policy
 from ibisagent.agent.policies import OraclePolicy
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.ui.cli.app import in_a_line
-from ibisagent.ui.cli.run_commands import Case, run_case
-from ibisagent.ui.example_folder import drawn, lesion
+from ibisagent.ui.cli.app import run_with_exit_code
+from ibisagent.ui.cli.run_commands import RunOptions, run_case
+from ibisagent.ui.example_folder import draw_unseen_phantom, load_scan_with_lesion
 from ibisagent.ui.run_folder import make_folder
 
-__all__ = ["Show", "main", "shows"]
+__all__ = ["DemoCase", "main", "list_demo_cases"]
 
 _SPLEEN = "A drawn abdominal CT with its exact masks, by a seed that nano never saw."
 _POLYP = "A drawn endoscopy without a polyp: the right answer is that there is none."
@@ -28,45 +28,45 @@ _ORACLE = "The same scan, clicked by the oracle, which knows the circle: what cl
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Show:
+class DemoCase:
     """One run of the demonstration; ``truth``: (H, W) bool; ``policy``: None is the one that is being shown."""
 
     name: str
-    says: str
+    caption: str
     request: str
     image: Path
     truth: NDArray[np.bool_]
     policy: Policy | None = None
 
 
-def shows(out: Path) -> list[Show]:
+def list_demo_cases(out: Path) -> list[DemoCase]:
     """Draw the phantoms into folders of ``out``, and list what is shown."""
-    scan, truth = lesion()
+    scan, truth = load_scan_with_lesion()
     oracle = OraclePolicy(truth, target_iou=0.85)
     return [
         _drawn(out, "spleen", _SPLEEN),
         _drawn(out, "polyp", _POLYP),
-        Show("scan", _SCAN, "Segment the liver lesion.", scan, truth),
-        Show("scan-oracle", _ORACLE, "Segment the liver lesion.", scan, truth, oracle),
+        DemoCase("scan", _SCAN, "Segment the liver lesion.", scan, truth),
+        DemoCase("scan-oracle", _ORACLE, "Segment the liver lesion.", scan, truth, oracle),
     ]
 
 
-def _drawn(out: Path, target: str, says: str) -> Show:
-    pixels, truth = drawn(target)
+def _drawn(out: Path, target: str, says: str) -> DemoCase:
+    pixels, truth = draw_unseen_phantom(target)
     make_folder(out / target)
     picture = out / target / "picture.png"
     Image.fromarray(pixels).save(picture)
-    return Show(target, says, f"Segment the {target}.", picture, truth)
+    return DemoCase(target, says, f"Segment the {target}.", picture, truth)
 
 
 def main(out: Path = Path("runs/demo"), policy: str = "nano") -> None:
     """Run the loop on each picture and write a run folder for each into ``out``."""
     console = Console()
     shown = get_policy(policy)
-    for show in shows(out):
+    for show in list_demo_cases(out):
         chosen = show.policy or shown
-        console.print(f"{show.says}\n{chosen.name} with geocut: {show.request}", markup=False, highlight=False)
-        case = Case(show.image, show.request, "geocut", None, None, max_steps=20, out=out / show.name)
+        console.print(f"{show.caption}\n{chosen.name} with geocut: {show.request}", markup=False, highlight=False)
+        case = RunOptions(show.image, show.request, "geocut", None, None, max_steps=20, out=out / show.name)
         graph = build_graph(chosen, case.segmenter, LoopConfig(max_steps=case.max_steps))
         run_case(graph, {"image": open_image(show.image), "request": show.request}, case, show.truth)
         console.print()
@@ -74,4 +74,4 @@ def main(out: Path = Path("runs/demo"), policy: str = "nano") -> None:
 
 
 if __name__ == "__main__":
-    in_a_line(main)
+    run_with_exit_code(main)

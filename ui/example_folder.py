@@ -12,12 +12,12 @@ from pydicom.data import get_testdata_file
 from scipy import ndimage
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import atomic, label
+from ibisagent.tools.files import atomic_write, printable_text
 from ibisagent.training.phantoms import draw
-from ibisagent.ui.example_image import specimen
+from ibisagent.ui.example_image import draw_example_image
 from ibisagent.ui.run_folder import make_folder
 
-__all__ = ["Drawn", "drawn", "lesion", "write_example"]
+__all__ = ["ExamplePhantom", "draw_unseen_phantom", "load_scan_with_lesion", "write_example"]
 
 SCAN = "examples_overlay.dcm"
 # The overlay plane also holds text and a scale; the outline of the lesion lies in these rows and columns.
@@ -27,20 +27,20 @@ _UNSEEN = {"spleen": ("ct_abdomen", 10_000_000), "polyp": ("endoscopy", 10_000_0
 _MANIFEST = "id,target,modality,present\nscan,liver lesion,MR,1\nspleen,spleen,CT,1\npolyp,polyp,endoscopy,0\n"
 
 
-class Drawn(NamedTuple):
+class ExamplePhantom(NamedTuple):
     """A phantom that no training has seen: ``pixels`` (H, W) or (H, W, 3) uint8, ``truth`` (H, W) bool."""
 
     pixels: NDArray[np.uint8]
     truth: NDArray[np.bool_]
 
 
-def drawn(target: str) -> Drawn:
+def draw_unseen_phantom(target: str) -> ExamplePhantom:
     """Draw the picture of the "spleen", which is in it, or of the "polyp", which is not."""
     phantom = draw(*_UNSEEN[target])
-    return Drawn(phantom.image, phantom.masks.get(target, np.zeros(phantom.image.shape[:2], np.bool_)))
+    return ExamplePhantom(phantom.image, phantom.masks.get(target, np.zeros(phantom.image.shape[:2], np.bool_)))
 
 
-def lesion() -> tuple[Path, NDArray[np.bool_]]:
+def load_scan_with_lesion() -> tuple[Path, NDArray[np.bool_]]:
     """Return the path of a real MR scan and its liver lesion, (H, W) bool: the circle drawn by a person, filled."""
     path = get_testdata_file(SCAN, download=False)
     if path is None:
@@ -53,9 +53,9 @@ def lesion() -> tuple[Path, NDArray[np.bool_]]:
 
 def write_example(folder: Path) -> list[Path]:
     """Write all of it into ``folder``, and return the paths; `InputError` rather than replace another file."""
-    scan, circled = lesion()
+    scan, circled = load_scan_with_lesion()
     files: dict[str, bytes] = {"mri.dcm": scan.read_bytes(), "mri-truth.png": _png(circled)}
-    for name, picture in (("scan", Drawn(*specimen())), ("spleen", drawn("spleen")), ("polyp", drawn("polyp"))):
+    for name, picture in (("scan", ExamplePhantom(*draw_example_image())), ("spleen", draw_unseen_phantom("spleen")), ("polyp", draw_unseen_phantom("polyp"))):
         files[f"{name}.png"] = files[f"dataset/images/{name}.png"] = _png(picture.pixels)
         if picture.truth.any():
             truth = "truth.png" if name == "scan" else f"{name}-truth.png"
@@ -66,14 +66,14 @@ def write_example(folder: Path) -> list[Path]:
     for part in (".", "dataset/images", "dataset/masks"):
         make_folder(folder / part)
     for name, content in files.items():
-        with atomic(folder / name) as temporary:
+        with atomic_write(folder / name) as temporary:
             temporary.write_bytes(content)
     return [folder / name for name in files]
 
 
 def _require_free(path: Path, content: bytes) -> None:
     if path.exists() and not (path.is_file() and path.read_bytes() == content):
-        raise InputError(f"{label(path)}: got another file of this name, expected none; name another folder")
+        raise InputError(f"{printable_text(path)}: got another file of this name, expected none; name another folder")
 
 
 def _png(array: NDArray[np.generic]) -> bytes:

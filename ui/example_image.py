@@ -9,14 +9,14 @@ from scipy import ndimage
 
 from ibisagent.agent import Backtrack, Click, ScriptedPolicy, Terminate, build_graph
 from ibisagent.agent.actions import write_reply
-from ibisagent.agent.contact_sheet import sheet_of
-from ibisagent.agent.trajectory import trajectory
+from ibisagent.agent.contact_sheet import contact_sheet_of
+from ibisagent.agent.trajectory import build_trajectory
 from ibisagent.tools.imaging.open_image import open_image
 
-__all__ = ["Specimen", "main", "specimen"]
+__all__ = ["ExampleImage", "main", "draw_example_image"]
 
 
-class Specimen(NamedTuple):
+class ExampleImage(NamedTuple):
     """``pixels``: (H, W) uint8; ``truth``: the lesion, (H, W) bool."""
 
     pixels: NDArray[np.uint8]
@@ -58,7 +58,7 @@ def _inside(
     return np.asarray(np.hypot(u / radii[0], v / radii[1]) < edge)
 
 
-def specimen(size: int = 256, seed: int = 0) -> Specimen:
+def draw_example_image(size: int = 256, seed: int = 0) -> ExampleImage:
     """Draw the slice: blurred as by a scanner, with noise by ``seed``."""
     rng = np.random.default_rng(seed)
     picture = np.full((size, size), 8.0)
@@ -69,16 +69,16 @@ def specimen(size: int = 256, seed: int = 0) -> Specimen:
     picture[truth] = grey
     texture = ndimage.gaussian_filter(rng.normal(0, 1, picture.shape), size / 64) * size / 4
     noisy = ndimage.gaussian_filter(picture + texture * 0.08, size / 256) + rng.normal(0, 5, picture.shape)
-    return Specimen(np.clip(noisy, 0, 255).astype(np.uint8), truth)
+    return ExampleImage(np.clip(noisy, 0, 255).astype(np.uint8), truth)
 
 
 def main() -> None:
     """Draw the README's picture: a scripted run with a wrong first click that is undone."""
-    pixels, truth = specimen()
+    pixels, truth = draw_example_image()
     image = open_image(pixels)
     graph = build_graph(ScriptedPolicy(_SCRIPT), "geocut")
     ended = graph.invoke({"image": image, "request": "Segment the liver lesion."})
-    sheet_of(trajectory(graph, ended, truth=truth), image).save(
+    contact_sheet_of(build_trajectory(graph, ended, truth=truth), image).save(
         Path(__file__).with_name("example_image.png"), optimize=True
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ibisagent.tools.clicks import Box, Click, PixelBox, Prompt, pixel_box, pixel_of
+from ibisagent.tools.clicks import Box, Click, PixelBox, Prompt, box_to_pixel_box, click_to_pixel
 from ibisagent.tools.masks.measure import bounding_box
 from ibisagent.tools.segmenters.base import Mask
 
@@ -38,8 +38,8 @@ def focus(masks: Iterable[Mask], prompts: Iterable[Prompt], shape: tuple[int, in
 
 def _pixels(prompt: Prompt, shape: tuple[int, int]) -> PixelBox:
     if isinstance(prompt, Box):
-        return pixel_box(prompt, shape)
-    row, column = pixel_of(prompt, shape)
+        return box_to_pixel_box(prompt, shape)
+    row, column = click_to_pixel(prompt, shape)
     return PixelBox(row, column, row, column)
 
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from PIL import Image
 
-from ibisagent.agent.actions import from_plain, spell
+from ibisagent.agent.actions import from_plain, format_action
 from ibisagent.agent.contact_sheet.crop import focus, within
 from ibisagent.agent.contact_sheet.layout import contact_sheet
 from ibisagent.agent.contact_sheet.panels import Panel
-from ibisagent.agent.overlay import Canvas, canvas, draw
+from ibisagent.agent.overlay import OverlayBlend, prepare_blend, draw_mask
 from ibisagent.agent.state import FAILURES
 from ibisagent.agent.trajectory import Step, Trajectory
 from ibisagent.tools.clicks import Box, Click, PixelBox, Prompt
@@ -27,7 +27,7 @@ def sheet_of(record: Trajectory, image: MedicalImage) -> Image.Image:
     A run that stays in a small part of the picture is drawn in that part, and the sheet says so.
     """
     truth = decode(record.truth) if record.truth is not None else None
-    panels = list(_panels(record, canvas(image.pixels), image, truth))
+    panels = list(_panels(record, prepare_blend(image.pixels), image, truth))
     masks = [panel.mask for panel in panels] + ([truth] if truth is not None else [])
     part = focus(masks, (prompt for panel in panels for prompt in panel.prompts), image.shape)
     cut = (slice(part.top, part.bottom + 1), slice(part.left, part.right + 1))
@@ -55,25 +55,25 @@ def _cropped(panel: Panel, part: PixelBox, shape: tuple[int, int]) -> Panel:
     return replace(panel, overlay=panel.overlay[rows, columns], mask=panel.mask[rows, columns], prompts=prompts)
 
 
-def _panels(record: Trajectory, on: Canvas, image: MedicalImage, truth: Mask | None) -> Iterator[Panel]:
+def _panels(record: Trajectory, on: OverlayBlend, image: MedicalImage, truth: Mask | None) -> Iterator[Panel]:
     undone_by = _undone_by(record)
-    if record.refined:
+    if record.has_initial_mask:
         start = decode(record.start)
         facts = _facts(record.start, None, None, image, truth)
-        yield Panel("Initial mask", "", facts, draw(on, start), (), start, undone_by.get(0))
+        yield Panel("Initial mask", "", facts, draw_mask(on, start), (), start, undone_by.get(0))
     prompts: tuple[Prompt, ...] = ()
     for step in record.steps:
         prompts = _after(prompts, step, record)
         mask = decode(step.mask)
         facts = _facts(step.mask, step.score, sum(step.seconds.values()) if step.seconds else None, image, truth)
-        undone = undone_by.get(step.n)
-        yield Panel(_heading(step), step.thought, facts, draw(on, mask), prompts, mask, undone, step.error)
+        undone = undone_by.get(step.index)
+        yield Panel(_heading(step), step.thought, facts, draw_mask(on, mask), prompts, mask, undone, step.error)
     last = record.steps[-1].error if record.steps else None
     failed = record.stop in FAILURES and last != record.error
-    if failed or not (record.steps or record.refined):  # the picture, and why there is no further step
+    if failed or not (record.steps or record.has_initial_mask):  # the picture, and why there is no further step
         mask = decode(record.mask)
         facts = _facts(record.mask, None, None, image, truth)
-        yield Panel(record.stop or "unfinished", "", facts, draw(on, mask), prompts, mask, None, record.error)
+        yield Panel(record.stop or "unfinished", "", facts, draw_mask(on, mask), prompts, mask, None, record.error)
 
 
 def _undone_by(record: Trajectory) -> dict[int, int]:
@@ -81,7 +81,7 @@ def _undone_by(record: Trajectory) -> dict[int, int]:
     found: dict[int, int] = {}
     for step in record.steps:
         if step.reverts is not None:
-            found[step.reverts] = step.n
+            found[step.reverts] = step.index
         if step.restores is not None:
             found.pop(step.restores, None)
     return found
@@ -89,7 +89,7 @@ def _undone_by(record: Trajectory) -> dict[int, int]:
 
 def _after(prompts: tuple[Prompt, ...], step: Step, record: Trajectory) -> tuple[Prompt, ...]:
     """Give the prompts in force after a step."""
-    told = next((other for other in record.steps if other.n == step.restores), step)
+    told = next((other for other in record.steps if other.index == step.restores), step)
     action = from_plain(told.action) if told.action and not step.error else None
     if isinstance(action, Click | Box):
         return (*prompts, action)
@@ -97,11 +97,11 @@ def _after(prompts: tuple[Prompt, ...], step: Step, record: Trajectory) -> tuple
 
 
 def _heading(step: Step) -> str:
-    action = spell(from_plain(step.action)) if step.action else "Unreadable reply"
+    action = format_action(from_plain(step.action)) if step.action else "Unreadable reply"
     moved = step.reverts if step.restores is None else step.restores
     if moved is not None:
         action = f"{action} (step {moved})" if moved else f"{action} (initial mask)"
-    return f"{step.n}  {action}" + ("" if step.by == "policy" else f", by {step.by}")
+    return f"{step.index}  {action}" + ("" if step.actor == "policy" else f", by {step.actor}")
 
 
 def _facts(rle: Rle, score: float | None, seconds: float | None, image: MedicalImage, truth: Mask | None) -> str:

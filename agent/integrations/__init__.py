@@ -7,32 +7,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ibisagent.agent.integrations.fan_out import Targets, fan_out
-    from ibisagent.agent.integrations.image_blocks import overlay_block, pictures_beside, pictures_middleware
-    from ibisagent.agent.integrations.image_catalog import Pictures
-    from ibisagent.agent.integrations.label_map import LabelMap, merge_labels, paint
+    from ibisagent.agent.integrations.fan_out import FanOutState, fan_out
+    from ibisagent.agent.integrations.image_blocks import overlay_block, move_images_to_user_message, user_message_images_middleware
+    from ibisagent.agent.integrations.image_catalog import ImageCatalog
+    from ibisagent.agent.integrations.label_map import LabelMap, merge_labels, render_label_map
     from ibisagent.agent.integrations.subgraph import segmentation_node, shared_state
-    from ibisagent.agent.integrations.summary import Told, tell, told_by
+    from ibisagent.agent.integrations.summary import RunSummary, summarize_result, summarize
     from ibisagent.agent.integrations.tool import segmentation_tool
-    from ibisagent.agent.integrations.user_message import apology
+    from ibisagent.agent.integrations.user_message import user_message
 
 __all__ = [
     "LabelMap",
-    "Pictures",
-    "Targets",
-    "Told",
-    "apology",
+    "ImageCatalog",
+    "FanOutState",
+    "RunSummary",
+    "user_message",
     "fan_out",
     "merge_labels",
     "overlay_block",
-    "paint",
-    "pictures_beside",
-    "pictures_middleware",
+    "render_label_map",
+    "move_images_to_user_message",
+    "user_message_images_middleware",
     "segmentation_node",
     "segmentation_tool",
     "shared_state",
-    "tell",
-    "told_by",
+    "summarize_result",
+    "summarize",
 ]
 
 _MODULES = {

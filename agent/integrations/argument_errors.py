@@ -7,62 +7,62 @@ from typing import Any, cast
 from langchain_core.tools import BaseTool
 from pydantic import ValidationError
 
-from ibisagent.tools.suggestions import unknown
+from ibisagent.tools.suggestions import describe_unknown_name
 
-__all__ = ["misfit", "strangers", "strict"]
+__all__ = ["describe_validation_error", "describe_unknown_arguments", "reject_unknown_arguments"]
 
-_LONGEST = 60  # characters of a value
+_MAX_CHARACTERS = 60  # characters of a value
 _REMEDY = "correct it and call again"
 
 
-def misfit(error: ValidationError, properties: Mapping[str, Any]) -> str:
+def describe_validation_error(error: ValidationError, properties: Mapping[str, Any]) -> str:
     """Say in a line which arguments do not fit ``properties``: the JSON schema of each, by its name.
 
     What is expected is each one's own ``description``, which has to read well after that word.
     """
     first: dict[str, str] = {}
     for fault in error.errors(include_url=False, include_context=False):
-        first.setdefault(*_fault(fault, properties))
-    return _line(first.values())
+        first.setdefault(*_describe_error(fault, properties))
+    return _join_errors(first.values())
 
 
-def strangers(arguments: Iterable[str], properties: Mapping[str, Any]) -> str | None:
+def describe_unknown_arguments(arguments: Iterable[str], properties: Mapping[str, Any]) -> str | None:
     """Say in a line which arguments a tool does not have, by its ``properties``; None where it has them all."""
-    wrong = [unknown(name, properties) for name in arguments if name not in properties]
-    return _line(wrong) if wrong else None
+    wrong = [describe_unknown_name(name, properties) for name in arguments if name not in properties]
+    return _join_errors(wrong) if wrong else None
 
 
-def strict(tool: BaseTool) -> BaseTool:
+def reject_unknown_arguments(tool: BaseTool) -> BaseTool:
     """Make a LangChain tool refuse arguments that it does not have, and say of wrong ones what `misfit` says."""
     schema: Any = tool.args_schema
     kept = {"model_config": {"extra": "forbid"}, "__module__": schema.__module__}
     tool.args_schema = type(schema.__name__, (schema,), kept)
     described: Any = tool.tool_call_schema
     properties = described.model_json_schema()["properties"]
-    tool.handle_validation_error = lambda error: f"Error: {misfit(cast(ValidationError, error), properties)}."
+    tool.handle_validation_error = lambda error: f"Error: {describe_validation_error(cast(ValidationError, error), properties)}."
     return tool
 
 
-def _fault(fault: Mapping[str, Any], properties: Mapping[str, Any]) -> tuple[str, str]:
+def _describe_error(fault: Mapping[str, Any], properties: Mapping[str, Any]) -> tuple[str, str]:
     """Give a wrong argument's name and what is wrong with it."""
     name, *inside = fault["loc"] or ("arguments",)
     if fault["type"] == "extra_forbidden":
-        return str(name), unknown(name, properties)
-    got = "nothing" if fault["type"] == "missing" else _shown(fault["input"])
+        return str(name), describe_unknown_name(name, properties)
+    got = "nothing" if fault["type"] == "missing" else _format_value(fault["input"])
     place = "".join(f"[{part}]" for part in inside if isinstance(part, int))
-    return str(name), f"{name}{place}: got {got}, expected {_expected(properties.get(str(name), {}))}"
+    return str(name), f"{name}{place}: got {got}, expected {_expected_value(properties.get(str(name), {}))}"
 
 
-def _line(faults: Iterable[str]) -> str:
+def _join_errors(faults: Iterable[str]) -> str:
     return "; ".join([*faults, _REMEDY])
 
 
-def _expected(schema: Mapping[str, Any]) -> str:
+def _expected_value(schema: Mapping[str, Any]) -> str:
     described = [each["description"] for each in (schema, *schema.get("anyOf", ())) if "description" in each]
     words = described[0].rstrip(".") if described else "another value"
     return words[0].lower() + words[1:] if words[1:2] == " " or words[1:2].islower() else words
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     text = json.dumps(value, default=repr)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text):,} characters)"
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}... ({len(text):,} characters)"

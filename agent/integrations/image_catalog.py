@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from ibisagent.agent.stores import ImageStore
-from ibisagent.tools.allowed_paths import below
+from ibisagent.tools.allowed_paths import resolve
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 
-__all__ = ["Pictures", "Shown"]
+__all__ = ["ImageCatalog", "ServerImageCatalog"]
 
 
-class Pictures(ImageStore):
+class ImageCatalog(ImageStore):
     """Images by name: paths below a root folder, or the keys of a mapping.
 
     A reference holds the name, so that checkpoints, interrupts and events do as well, and the root may move.
@@ -36,12 +36,12 @@ class Pictures(ImageStore):
         """Refer to a name as it is; anything but text and a reference is kept by its content."""
         if isinstance(source, str | os.PathLike):
             return {"uri": os.fspath(source), "slice": None, "window": None}
-        return super().admit(source)
+        return super().to_reference(source)
 
     def source(self, name: str) -> Any:
         """Give what a name stands for; `InputError` for what is unknown, or lies outside the root once resolved."""
         if not isinstance(self._root, Mapping):
-            return below(name, [self._root])
+            return resolve(name, [self._root])
         if name not in self._root:
             known = ", ".join(sorted(self._root)[:20])
             raise InputError(f"image: got {name[:80]!r}, expected one of {known}; choose one of them")
@@ -60,17 +60,17 @@ class Pictures(ImageStore):
         if sha is not None and opened.sha != sha:
             raise InputError("image: its pixels have changed since the run began; start a new run")
         image = replace(opened, uri=name)
-        self._hold(image)
+        self._cache(image)
         return image
 
 
-class Shown(Pictures):
+class ServerImageCatalog(ImageCatalog):
     """Pictures that others send to a server: data URLs, and names below the root, if it has one."""
 
     def __init__(self, root: str | None) -> None:
         """Take the root, None or "" for no files at all."""
         super().__init__(root or {})
-        self._reads = bool(root)
+        self._has_root = bool(root)
 
     def admit(self, source: Any) -> dict[str, Any]:
         """Refer to a name as it is, and to a data URL's picture by its content."""
@@ -81,7 +81,7 @@ class Shown(Pictures):
 
     def source(self, name: str) -> Any:
         """Give what a name stands for, below the root."""
-        if not self._reads:
+        if not self._has_root:
             got = "got a file's name, but no files are read here"
             raise InputError(f"image: {got}, expected a data URL; send one, or set IBISAGENT_ROOT")
         return super().source(name)

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks.rle import Rle, area, decode, encode
 
-__all__ = ["LabelMap", "merge_labels", "paint"]
+__all__ = ["LabelMap", "merge_labels", "render_label_map"]
 
 
 class LabelMap(TypedDict):
@@ -54,7 +54,7 @@ def _rank(name: str, one: Mapping[str, Any]) -> tuple[int, float, str]:
     return area(one["rle"]), -(one.get("confidence") or 0.0), name
 
 
-def paint(labels: LabelMap) -> NDArray[np.unsignedinteger[Any]]:
+def render_label_map(labels: LabelMap) -> NDArray[np.unsignedinteger[Any]]:
     """Give the (H, W) picture of a label map's values, 0 being the background."""
     painted = _blank(labels["size"], len(labels["values"]))
     for name, rle in labels["rles"].items():

@@ -27,21 +27,21 @@ from typing_extensions import TypedDict
 
 from ibisagent.agent.config import preset
 from ibisagent.agent.graph import SegmentationGraph, build_graph
-from ibisagent.agent.integrations.image_catalog import Pictures, Shown
-from ibisagent.agent.integrations.nested_run import arun, plain
-from ibisagent.agent.integrations.summary import told_by
-from ibisagent.agent.integrations.user_message import apology
+from ibisagent.agent.integrations.image_catalog import ImageCatalog, ServerImageCatalog
+from ibisagent.agent.integrations.nested_run import arun_nested, to_plain_segmentation
+from ibisagent.agent.integrations.summary import summarize
+from ibisagent.agent.integrations.user_message import user_message
 from ibisagent.agent.policies import get_policy
-from ibisagent.agent.privacy import kept_here
+from ibisagent.agent.privacy import restrict_to_local
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 
-__all__ = ["Chat", "chat_graph", "from_environment", "graph", "loop"]
+__all__ = ["ChatState", "chat_graph", "loop_from_environment", "graph", "loop"]
 
 _LOG = logging.getLogger(__name__)
 
 
-class Chat(TypedDict, total=False):
+class ChatState(TypedDict, total=False):
     """The conversation, and what is told of the last run (`ibisagent.agent.integrations.summary.Told`) without a picture.
 
     ``segmentation`` has, beside that, the ``request``, the ``image``'s name, and ``shown``: id of the message with it.
@@ -51,50 +51,50 @@ class Chat(TypedDict, total=False):
     segmentation: dict[str, Any] | None
 
 
-def chat_graph(opened: Callable[[], SegmentationGraph], *, local_only: bool = False) -> CompiledStateGraph[Any]:
+def chat_graph(open_loop: Callable[[], SegmentationGraph], *, local_only: bool = False) -> CompiledStateGraph[Any]:
     """Compile the chat over the loop that ``opened`` gives; it is asked for with the first message."""
-    chat = StateGraph(Chat)
-    chat.add_node("segment", partial(_segment, opened=opened, local_only=local_only))
+    chat = StateGraph(ChatState)
+    chat.add_node("segment", partial(_segment, open_loop=open_loop, local_only=local_only))
     chat.add_edge(START, "segment")
     chat.add_edge("segment", END)
     return chat.compile(name="ibisagent chat")
 
 
 async def _segment(
-    state: Chat, runtime: Runtime[Any], *, opened: Callable[[], SegmentationGraph], local_only: bool
+    state: ChatState, runtime: Runtime[Any], *, open_loop: Callable[[], SegmentationGraph], local_only: bool
 ) -> dict[str, Any]:
     """Run the loop on what the last message asks; what goes wrong is said in the answer."""
     named = None
-    with kept_here(local_only):
+    with restrict_to_local(local_only):
         try:
-            loop = await asyncio.to_thread(opened)
-            shown, start = await asyncio.to_thread(_asked, state, loop)
+            loop = await asyncio.to_thread(open_loop)
+            shown, start = await asyncio.to_thread(_loop_input, state, loop)
             named = start["image"]["uri"]
-            ended = await arun(loop, start, runtime.context, runtime.stream_writer)
-            told = await asyncio.to_thread(told_by, loop, ended)
+            ended = await arun_nested(loop, start, runtime.context, runtime.stream_writer)
+            told = await asyncio.to_thread(summarize, loop, ended)
         except GraphBubbleUp:
             raise
         except Exception as error:
             _LOG.debug("a message could not be answered", exc_info=True)
-            return {"messages": [AIMessage(apology(error, named))]}
-    return {"messages": [AIMessage(told.text)], "segmentation": plain(told, ended) | {"shown": shown}}
+            return {"messages": [AIMessage(user_message(error, named))]}
+    return {"messages": [AIMessage(told.text)], "segmentation": to_plain_segmentation(told, ended) | {"shown": shown}}
 
 
-def _asked(state: Chat, loop: SegmentationGraph) -> tuple[str | None, dict[str, Any]]:
+def _loop_input(state: ChatState, loop: SegmentationGraph) -> tuple[str | None, dict[str, Any]]:
     """Give the id of the message with the picture, and the loop's input."""
     said = [message for message in state.get("messages", []) if isinstance(message, HumanMessage)]
-    shown = next((message for message in reversed(said) if _picture(message) is not None), None)
-    block = _picture(shown) if shown is not None else None
+    shown = next((message for message in reversed(said) if _find_image_block(message) is not None), None)
+    block = _find_image_block(shown) if shown is not None else None
     if shown is None or block is None:
         raise InputError("image: no message has a picture; send one as an image block, or by its name below the root")
-    start: dict[str, Any] = {"image": _reference(block, loop), "request": str(said[-1].text)}
+    start: dict[str, Any] = {"image": _image_reference(block, loop), "request": str(said[-1].text)}
     before = state.get("segmentation")
     if before and before["shown"] == shown.id and shown is not said[-1] and before["box"]:
         start["initial_mask"] = before["rle"]
     return shown.id, start
 
 
-def _picture(message: HumanMessage) -> Mapping[str, Any] | None:
+def _find_image_block(message: HumanMessage) -> Mapping[str, Any] | None:
     """Find the last picture of a message; whatever form a provider gives it, LangChain makes one block of it."""
     blocks: list[Mapping[str, Any]] = [
         block
@@ -104,7 +104,7 @@ def _picture(message: HumanMessage) -> Mapping[str, Any] | None:
     return blocks[-1] if blocks else None
 
 
-def _reference(block: Mapping[str, Any], loop: SegmentationGraph) -> dict[str, Any]:
+def _image_reference(block: Mapping[str, Any], loop: SegmentationGraph) -> dict[str, Any]:
     """Refer to a block's picture: by its name, or by its content, which the loop's image store then holds."""
     extras = {**block.get("extras", {}), **block}
     chosen = {name: extras.get(name) for name in ("slice", "window")}
@@ -114,19 +114,19 @@ def _reference(block: Mapping[str, Any], loop: SegmentationGraph) -> dict[str, A
     if not isinstance(source, str):
         raise InputError("image: this block holds neither base64 nor a url; send one of them")
     if source[:5].lower() == "data:":
-        return loop.parts.images.admit(open_image(source, **chosen))
-    if not isinstance(loop.parts.images, Pictures):  # a plain store opens any file
+        return loop.components.images.to_reference(open_image(source, **chosen))
+    if not isinstance(loop.components.images, ImageCatalog):  # a plain store opens any file
         raise InputError("image: no files are read here; send the picture itself, or set IBISAGENT_ROOT")
-    return loop.parts.images.admit(source) | chosen
+    return loop.components.images.admit(source) | chosen
 
 
 async def loop() -> SegmentationGraph:
     """Open the loop that the environment names, off the event loop: the factory that langgraph.json names."""
-    return await asyncio.to_thread(from_environment)
+    return await asyncio.to_thread(loop_from_environment)
 
 
 @cache
-def from_environment() -> SegmentationGraph:
+def loop_from_environment() -> SegmentationGraph:
     """Open the loop that the environment names."""
     policy = get_policy(os.environ.get("IBISAGENT_POLICY", "nano"), local_only=_LOCAL_ONLY)
     try:
@@ -134,11 +134,11 @@ def from_environment() -> SegmentationGraph:
     except ValueError:
         raise InputError("got an IBISAGENT_MAX_STEPS that is no number, expected one from 1 up; correct it") from None
     config = preset(os.environ.get("IBISAGENT_PRESET", "default"), max_steps=steps)
-    images = Shown(os.environ.get("IBISAGENT_ROOT"))
+    images = ServerImageCatalog(os.environ.get("IBISAGENT_ROOT"))
     return build_graph(policy, os.environ.get("IBISAGENT_SEGMENTER", "geocut"), config, images=images)
 
 
 _LOCAL_ONLY = os.environ.get("IBISAGENT_LOCAL_ONLY", "") in ("1", "true")
 if _LOCAL_ONLY:
     langsmith.configure(enabled=False)  # for the server's own graphs too, which no context of ours is around
-graph = chat_graph(from_environment, local_only=_LOCAL_ONLY)
+graph = chat_graph(loop_from_environment, local_only=_LOCAL_ONLY)

@@ -7,18 +7,18 @@ from langgraph.runtime import Runtime, get_runtime
 from langgraph.utils.runnable import RunnableCallable  # type: ignore[attr-defined]
 
 from ibisagent.agent.graph import SegmentationGraph
-from ibisagent.agent.inputs import asked_of, require_inputs
-from ibisagent.agent.integrations.nested_run import arun, context_of, plain, run
-from ibisagent.agent.integrations.summary import told_by
+from ibisagent.agent.inputs import require_known_keys, select_inputs
+from ibisagent.agent.integrations.nested_run import arun_nested, run_context, to_plain_segmentation, run_nested
+from ibisagent.agent.integrations.summary import summarize
 from ibisagent.agent.state import Output
 
 __all__ = ["segmentation_node", "shared_state"]
 
-Given = Callable[[Any], Mapping[str, Any]]
-Kept = Callable[[Output], Mapping[str, Any]]
+MakeInput = Callable[[Any], Mapping[str, Any]]
+MakeUpdate = Callable[[Output], Mapping[str, Any]]
 
 
-def segmentation_node(graph: SegmentationGraph, *, given: Given | None = None, kept: Kept | None = None) -> Any:
+def segmentation_node(graph: SegmentationGraph, *, make_input: MakeInput | None = None, make_update: MakeUpdate | None = None) -> Any:
     """Make ``graph`` a node whose state is its own; what to give to `add_node`.
 
     ``given``: makes an `Input` of the parent's state, by default of its keys of the same names. ``kept``: makes the
@@ -26,22 +26,22 @@ def segmentation_node(graph: SegmentationGraph, *, given: Given | None = None, k
     `ibisagent.agent.integrations.nested_run.plain`. Build ``graph`` without a checkpointer: the parent's then keeps the run,
     which goes on at its own step after a death. The parent's recursion limit does not count in it.
     """
-    keep = kept or (lambda ended: {"segmentation": plain(told_by(graph, ended), ended)})
+    keep = make_update or (lambda ended: {"segmentation": to_plain_segmentation(summarize(graph, ended), ended)})
 
     def node(state: Any, runtime: Runtime[Any]) -> Any:
-        return keep(run(graph, _start(state, given), runtime.context, runtime.stream_writer))
+        return keep(run_nested(graph, _node_input(state, make_input), runtime.context, runtime.stream_writer))
 
     async def anode(state: Any, runtime: Runtime[Any]) -> Any:
-        return keep(await arun(graph, _start(state, given), runtime.context, runtime.stream_writer))
+        return keep(await arun_nested(graph, _node_input(state, make_input), runtime.context, runtime.stream_writer))
 
     return RunnableCallable(node, anode, name="segmentation", trace=False)
 
 
-def _start(state: Any, given: Given | None) -> dict[str, Any]:
+def _node_input(state: Any, given: MakeInput | None) -> dict[str, Any]:
     if given is None:
-        return asked_of(state)
+        return select_inputs(state)
     start = dict(given(state))
-    require_inputs(start)
+    require_known_keys(start)
     return start
 
 
@@ -51,21 +51,21 @@ def shared_state(graph: SegmentationGraph) -> SegmentationGraph:
     Unlike the bare graph it counts its own super-steps, however few the parent's recursion limit allows, and takes of
     the parent's context, whatever that is, the event that cancels.
     """
-    return _Nested.of(graph)
+    return _NestedGraph.from_compiled(graph)
 
 
-class _Nested(SegmentationGraph):
+class _NestedGraph(SegmentationGraph):
     def stream(self, input: Any, config: Any = None, **kwargs: Any) -> Iterator[Any]:
-        yield from super().stream(input, self._own(config), **_with_context(kwargs))
+        yield from super().stream(input, self._own_config(config), **_with_context(kwargs))
 
     async def astream(self, input: Any, config: Any = None, **kwargs: Any) -> AsyncIterator[Any]:
-        async for chunk in super().astream(input, self._own(config), **_with_context(kwargs)):
+        async for chunk in super().astream(input, self._own_config(config), **_with_context(kwargs)):
             yield chunk
 
-    def _own(self, config: Any) -> Any:
-        return {**(config or {}), "recursion_limit": self.parts.config.recursion_limit}
+    def _own_config(self, config: Any) -> Any:
+        return {**(config or {}), "recursion_limit": self.components.config.recursion_limit}
 
 
 def _with_context(kwargs: dict[str, Any]) -> dict[str, Any]:
     given = kwargs.get("context")
-    return kwargs | {"context": context_of(given if given is not None else get_runtime().context)}
+    return kwargs | {"context": run_context(given if given is not None else get_runtime().context)}

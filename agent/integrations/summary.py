@@ -6,14 +6,14 @@ from typing import Any
 
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.tools.imaging.medical_image import MedicalImage
-from ibisagent.tools.masks.measure import describe, measure_on
+from ibisagent.tools.masks.measure import describe_measurements, measure_on_image
 from ibisagent.tools.masks.rle import Rle, decode, rle_key
 
-__all__ = ["Told", "tell", "told_by"]
+__all__ = ["RunSummary", "summarize_result", "summarize"]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RunSummary:
     """A run in plain JSON values.
 
     ``found``: the mask is not empty, and the policy did not decline; ``stop``: the stop reason, "" for a run that
@@ -55,22 +55,22 @@ _LONGEST_ANSWER = 300  # characters
 _MOST_NOTES = 3
 
 
-def told_by(graph: SegmentationGraph, result: Mapping[str, Any]) -> Told:
+def summarize(graph: SegmentationGraph, result: Mapping[str, Any]) -> RunSummary:
     """Tell what ``graph`` ended with, or stands at: the result of `invoke`, or the values of a thread's state."""
-    image = graph.parts.images.open(result["image"])
-    return tell(result, image, calibrated=graph.parts.memo.segmenter.calibrated)
+    image = graph.components.images.open(result["image"])
+    return summarize_result(result, image, calibrated=graph.components.memo.segmenter.calibrated)
 
 
-def tell(result: Mapping[str, Any], image: MedicalImage, *, calibrated: bool = False) -> Told:
+def summarize_result(result: Mapping[str, Any], image: MedicalImage, *, calibrated: bool = False) -> RunSummary:
     """Tell what a run on ``image`` gave; no path, name or value of a patient's header is in it.
 
     ``calibrated``: the segmenter says that its score means something (`Segmenter.calibrated`); only then is it told.
     """
     rle, stop = result["mask"], result.get("stop") or ""
     measured = result.get("measurements") if stop else None  # what a run that waits measured before is of another mask
-    measurements = measured or measure_on(decode(rle), image)
+    measurements = measured or measure_on_image(decode(rle), image)
     box = _box(measurements, image)
-    told = Told(
+    told = RunSummary(
         found=box is not None and stop != "declined",
         stop=stop,
         text="",
@@ -93,7 +93,7 @@ def _box(measurements: Mapping[str, Any], image: MedicalImage) -> list[float] | 
     return [left / width, top / height, (right + 1) / width, (bottom + 1) / height]
 
 
-def _sentences(told: Told, image: MedicalImage, error: str | None, notes: list[str]) -> list[str]:
+def _sentences(told: RunSummary, image: MedicalImage, error: str | None, notes: list[str]) -> list[str]:
     said = ["Not answered: the policy does not know this target, or cannot judge it here."] * (told.stop == "declined")
     nothing = "Not found." if told.stop == "target_absent" else "There is no mask."
     said.append(_where(told, image) if told.box else nothing)
@@ -107,7 +107,7 @@ def _sentences(told: Told, image: MedicalImage, error: str | None, notes: list[s
     return said + notes + ([f"Mask reference: {told.mask_key}."] if told.box else [])
 
 
-def _where(told: Told, image: MedicalImage) -> str:
+def _where(told: RunSummary, image: MedicalImage) -> str:
     """Say how large it is and where; mm and the patient's side only where the file tells them."""
     measured, (height, width) = told.measurements, image.shape
     x, y = measured["centroid"]
@@ -115,7 +115,7 @@ def _where(told: Told, image: MedicalImage) -> str:
     box = ", ".join(f"{edge:.3f}" for edge in told.box or ())
     place = f"centroid ({x:.3f}, {y:.3f}), in the {_ninth(x, y)} of the picture"
     head = "Found" if told.found else "The mask in force, which is not the policy's"
-    return f"{head}: {describe(measured)}; {pixels}; box [{box}] as x0, y0, x1, y1 in [0, 1]; {place}."
+    return f"{head}: {describe_measurements(measured)}; {pixels}; box [{box}] as x0, y0, x1, y1 in [0, 1]; {place}."
 
 
 def _ninth(x: float, y: float) -> str:

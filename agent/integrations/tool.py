@@ -19,16 +19,16 @@ from pydantic import Field
 
 from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.graph import SegmentationGraph, build_graph
-from ibisagent.agent.integrations.argument_errors import strict
+from ibisagent.agent.integrations.argument_errors import reject_unknown_arguments
 from ibisagent.agent.integrations.image_blocks import overlay_block
-from ibisagent.agent.integrations.image_catalog import Pictures
-from ibisagent.agent.integrations.nested_run import Write, arun, plain, run
-from ibisagent.agent.integrations.summary import told_by
-from ibisagent.agent.integrations.user_message import apology, renamed
+from ibisagent.agent.integrations.image_catalog import ImageCatalog
+from ibisagent.agent.integrations.nested_run import EventWriter, arun_nested, to_plain_segmentation, run_nested
+from ibisagent.agent.integrations.summary import summarize
+from ibisagent.agent.integrations.user_message import user_message, redact_error
 from ibisagent.agent.policies import Policy
 from ibisagent.agent.state import Output
 from ibisagent.agent.stores import RunStore
-from ibisagent.agent.trajectory import trajectory, write_trajectory
+from ibisagent.agent.trajectory import build_trajectory, write_trajectory
 from ibisagent.tools.clicks import Box
 from ibisagent.tools.errors import InputError, StoreError
 from ibisagent.tools.files import require_writable_folder
@@ -69,10 +69,10 @@ def segmentation_tool(
     config: LoopConfig | None = None,
     *,
     root: str | os.PathLike[str] | Mapping[str, Any] | None = None,
-    images: Pictures | None = None,
+    images: ImageCatalog | None = None,
     store: RunStore | None = None,
-    records: str | os.PathLike[str] | None = None,
-    picture: bool = False,
+    trajectory_folder: str | os.PathLike[str] | None = None,
+    include_overlay: bool = False,
     name: str = "segment_image",
     description: str = DESCRIPTION,
 ) -> BaseTool:
@@ -89,11 +89,11 @@ def segmentation_tool(
     """
     if images is not None and root is not None:
         raise InputError("got root and images, expected one of them; leave root out")
-    if records is not None:
-        require_writable_folder(records)
-    known = images if images is not None else Pictures(root if root is not None else Path.cwd())
+    if trajectory_folder is not None:
+        require_writable_folder(trajectory_folder)
+    known = images if images is not None else ImageCatalog(root if root is not None else Path.cwd())
     graph = build_graph(policy, segmenter, config, images=known, store=store)
-    desk = _Desk(graph, known, Path(records) if records is not None else None, picture)
+    desk = _ToolRuns(graph, known, Path(trajectory_folder) if trajectory_folder is not None else None, include_overlay)
 
     def call(
         image: Image,
@@ -104,18 +104,18 @@ def segmentation_tool(
         window: Window | None = None,
         runtime: ToolRuntime[Any, Any] = None,  # type: ignore[assignment]  # a parent gives it, a bare call does not
     ) -> Answer:
-        with _apologising(image):
-            start = desk.start(image, request, region, mask, slice, window, runtime)
-            return desk.finish(run(graph, start, _context(runtime), _writer(runtime), _number(runtime)))
+        with _tool_errors(image):
+            start = desk.graph_input(image, request, region, mask, slice, window, runtime)
+            return desk.tool_result(run_nested(graph, start, _context(runtime), _writer(runtime), _call_number(runtime)))
 
     async def acall(**asked: Any) -> Answer:
         runtime = asked.get("runtime")
-        with _apologising(asked["image"]):
-            start = await asyncio.to_thread(desk.start, **asked)
-            ended = await arun(graph, start, _context(runtime), _writer(runtime), _number(runtime))
-            return await asyncio.to_thread(desk.finish, ended)
+        with _tool_errors(asked["image"]):
+            start = await asyncio.to_thread(desk.graph_input, **asked)
+            ended = await arun_nested(graph, start, _context(runtime), _writer(runtime), _call_number(runtime))
+            return await asyncio.to_thread(desk.tool_result, ended)
 
-    return strict(
+    return reject_unknown_arguments(
         StructuredTool.from_function(
             call,
             acall,
@@ -128,15 +128,15 @@ def segmentation_tool(
 
 
 @dataclass(frozen=True, slots=True)
-class _Desk:
+class _ToolRuns:
     """What stands on either side of a run: words in, words out."""
 
     graph: SegmentationGraph
-    pictures: Pictures
-    records: Path | None
-    picture: bool
+    images: ImageCatalog
+    trajectory_folder: Path | None
+    include_overlay: bool
 
-    def start(
+    def graph_input(
         self,
         image: str,
         request: str,
@@ -147,50 +147,50 @@ class _Desk:
         runtime: Any = None,
     ) -> dict[str, Any]:
         """Make a graph's input of a call's arguments, and find fault with them before anything runs."""
-        reference = self.pictures.admit(image) | {"slice": slice, "window": window}
+        reference = self.images.admit(image) | {"slice": slice, "window": window}
         start: dict[str, Any] = {"image": reference, "request": request}
         if region is not None:
             x0, y0, x1, y1 = region
             start["prompts"] = [Box(x0, y0, x1, y1)]
         if mask is not None:
-            start["initial_mask"] = self._mask(mask, reference, runtime)
+            start["initial_mask"] = self._find_mask(mask, reference, runtime)
         return start
 
-    def _mask(self, name: str, reference: dict[str, Any], runtime: Any) -> Rle:
+    def _find_mask(self, name: str, reference: dict[str, Any], runtime: Any) -> Rle:
         """Find a mask: in the parent's messages, in the run store, or as a file beside the images."""
         if not _KEY.fullmatch(name):
-            image = self.pictures.open(reference)
+            image = self.images.open(reference)
             try:
-                return encode(self.pictures.read_mask(name, image))
+                return encode(self.images.read_mask(name, image))
             except InputError as error:
-                raise renamed(error, "mask") from None
+                raise redact_error(error, "mask") from None
         artifacts = (getattr(message, "artifact", None) for message in _messages(runtime))
         told = (
             artifact["rle"] for artifact in artifacts if isinstance(artifact, dict) and artifact.get("mask_key") == name
         )
         try:
-            return next(told, None) or self.graph.parts.store.get_mask(name)
+            return next(told, None) or self.graph.components.store.get_mask(name)
         except (StoreError, KeyError):
             got = "got a mask reference that is not known here"
             raise InputError(f"mask: {got}, expected one that an earlier result told; leave it out") from None
 
-    def finish(self, ended: Output) -> Answer:
+    def tool_result(self, ended: Output) -> Answer:
         """Say what a run ended with, and write its record."""
-        told = told_by(self.graph, ended)
-        text, artifact = told.text, plain(told, ended) | {"trajectory": None}
-        if self.records is not None:
+        told = summarize(self.graph, ended)
+        text, artifact = told.text, to_plain_segmentation(told, ended) | {"trajectory": None}
+        if self.trajectory_folder is not None:
             try:
-                artifact["trajectory"] = self._recorded(ended, self.records)
+                artifact["trajectory"] = self._write_record(ended, self.trajectory_folder)
             except (InputError, StoreError):  # a full disk does not cost the mask
                 text += " The record of the run could not be written; tell the operator."
-        if not self.picture:
+        if not self.include_overlay:
             return text, artifact
-        image = self.graph.parts.images.open(ended["image"])
+        image = self.graph.components.images.open(ended["image"])
         return [{"type": "text", "text": text}, overlay_block(image, ended["mask"])], artifact
 
-    def _recorded(self, ended: Output, folder: Path) -> str:
-        record = trajectory(self.graph, ended)
-        source = self.pictures.source(record.image["uri"]) if record.image["uri"] is not None else None
+    def _write_record(self, ended: Output, folder: Path) -> str:
+        record = build_trajectory(self.graph, ended)
+        source = self.images.source(record.image["uri"]) if record.image["uri"] is not None else None
         if isinstance(source, str | os.PathLike):  # beside the record a path means one relative to it
             record = replace(record, image=record.image | {"uri": os.path.relpath(source, folder)})
         digest = hashlib.sha256(json.dumps(record.to_json(), sort_keys=True).encode()).hexdigest()
@@ -199,7 +199,7 @@ class _Desk:
 
 
 @contextmanager
-def _apologising(image: str) -> Iterator[None]:
+def _tool_errors(image: str) -> Iterator[None]:
     """Turn what goes wrong into words for the model, but let an interrupt pass."""
     try:
         yield
@@ -207,7 +207,7 @@ def _apologising(image: str) -> Iterator[None]:
         raise
     except Exception as error:
         _LOG.debug("a call of the segmentation tool failed", exc_info=True)
-        raise ToolException(apology(error, image)) from error
+        raise ToolException(user_message(error, image)) from error
 
 
 def _messages(runtime: Any) -> list[Any]:
@@ -219,7 +219,7 @@ def _messages(runtime: Any) -> list[Any]:
     return list(messages or [])[::-1]
 
 
-def _number(runtime: Any) -> int | None:
+def _call_number(runtime: Any) -> int | None:
     """Give the call's place in the model's message, which a resumed parent finds again."""
     for message in _messages(runtime):
         ids = [call["id"] for call in getattr(message, "tool_calls", None) or []]
@@ -232,7 +232,7 @@ def _context(runtime: Any) -> Any:
     return runtime.context if runtime is not None else None
 
 
-def _writer(runtime: Any) -> Write:
+def _writer(runtime: Any) -> EventWriter:
     """Send events up to the parent's stream, each with the number of the call."""
     if runtime is None:
         return lambda _: None

@@ -5,49 +5,49 @@ import re
 from langgraph.errors import GraphRecursionError
 
 from ibisagent.tools.errors import InputError, MissingExtra, StoreError
-from ibisagent.tools.files import label, reason_of
+from ibisagent.tools.files import describe_os_error, printable_text
 
-__all__ = ["apology", "renamed"]
+__all__ = ["user_message", "redact_error"]
 
-_OF_A_FILE = re.compile(r"^(?P<name>.*): (?P<fault>(?:got|could not be|its pixels|not a) .*)$")
+_FILE_FAULT = re.compile(r"^(?P<name>.*): (?P<fault>(?:got|could not be|its pixels|not a) .*)$")
 _PATH = re.compile(r"""(?<![\w/])(?:[A-Za-z]:)?[/\\](?:[^\s'",;:()]+)""")
 _FIELDS = (
     *("image", "request", "prompts", "mask", "region", "clicks", "click", "box", "slice", "window"),
     *("session", "formats", "refine", "targets", "label map", "array", "oracle", "loop"),
 )
 """What a fault may be said of beside a file, whose name may be a patient's."""
-_OURS = re.compile(rf"(?:(?:{'|'.join(_FIELDS)})(?:\[\d+\])*|(?:prompt|thread|policy|segmenter) '.*)$")
+_OUR_SUBJECT = re.compile(rf"(?:(?:{'|'.join(_FIELDS)})(?:\[\d+\])*|(?:prompt|thread|policy|segmenter) '.*)$")
 
 
-class _Renamed(InputError):
+class _RedactedError(InputError):
     """An error that names nothing but what the caller named."""
 
 
-def renamed(error: InputError, given: str | None = None) -> InputError:
+def redact_error(error: InputError, caller_name: str | None = None) -> InputError:
     """Put what the caller named in place of a file's own name, which may hold a patient's, and leave out other paths.
 
     ``given``: a path, a data URL, or the name of an argument; None for a file that the caller did not name.
     """
-    if isinstance(error, _Renamed):
+    if isinstance(error, _RedactedError):
         return error
-    found = _OF_A_FILE.match(" ".join(str(error).split()))
-    if found is None or _OURS.match(found["name"]):
-        return _Renamed(_without_paths(str(error)))
-    return _Renamed(f"{_named(given)}: {_without_paths(found['fault'])}")
+    found = _FILE_FAULT.match(" ".join(str(error).split()))
+    if found is None or _OUR_SUBJECT.match(found["name"]):
+        return _RedactedError(_without_paths(str(error)))
+    return _RedactedError(f"{_caller_name(caller_name)}: {_without_paths(found['fault'])}")
 
 
-def _named(given: str | None) -> str:
+def _caller_name(given: str | None) -> str:
     if given is not None and given[:5].lower() == "data:":
         return "the data URL"
-    return label(given or "the file")
+    return printable_text(given or "the file")
 
 
-def apology(error: Exception, given: str | None = None) -> str:
+def user_message(error: Exception, caller_name: str | None = None) -> str:
     """Say in one line what went wrong and what can be done; no traceback, no path, no name of a file.
 
     ``given``: what the caller named the file; it stands in place of the name that the error holds.
     """
-    said = str(renamed(error, given)) + "." if isinstance(error, InputError) else _without_paths(_reason(error))
+    said = str(redact_error(error, caller_name)) + "." if isinstance(error, InputError) else _without_paths(_reason(error))
     return f"Error: {said}"
 
 
@@ -67,5 +67,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ConnectionError):
         return "a model cannot be reached. Try again later, or ask a person."
     if isinstance(error, OSError):
-        return f"a file could not be read or written ({reason_of(error)}). Check it, or tell the operator."
+        return f"a file could not be read or written ({describe_os_error(error)}). Check it, or tell the operator."
     return f"something inside failed ({type(error).__name__}). Trying the same again will not help; tell the operator."

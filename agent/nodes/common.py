@@ -1,4 +1,4 @@
-"""What the nodes share: the event that cancels, and how a failure from outside becomes data."""
+"""Helpers of several nodes: the event that cancels a run, and the update by which an external failure ends it."""
 
 import time
 from collections.abc import Mapping
@@ -9,35 +9,35 @@ from langgraph.runtime import Runtime
 from ibisagent.agent.state import RunContext, State, StopReason
 from ibisagent.tools.errors import StoreError
 
-__all__ = ["Update", "cancelled", "event_in", "event_of", "failed", "writable"]
+__all__ = ["Update", "is_cancelled", "cancel_event_of_context", "cancel_event", "failure_update", "replace_unstorable"]
 
 Update = dict[str, Any]
 
 
-def event_of(runtime: Runtime[RunContext]) -> Any:
-    """Give the event that ends the run, if the caller gave one."""
-    return event_in(runtime.context)
+def cancel_event(runtime: Runtime[RunContext]) -> Any:
+    """Return the event that cancels the run, None if the caller passed none."""
+    return cancel_event_of_context(runtime.context)
 
 
-def event_in(context: Any) -> Any:
-    """Give the event that ends a run out of a context, which may be a parent's and of any kind."""
+def cancel_event_of_context(context: Any) -> Any:
+    """Return the event that cancels a run from a runtime context, which may be a parent's and of any type."""
     return context.get("cancel") if isinstance(context, Mapping) else getattr(context, "cancel", None)
 
 
-def cancelled(runtime: Runtime[RunContext]) -> bool:
-    """Tell whether the caller has set the event that ends the run."""
-    event = event_of(runtime)
+def is_cancelled(runtime: Runtime[RunContext]) -> bool:
+    """Whether the caller has set the event that cancels the run."""
+    event = cancel_event(runtime)
     return event is not None and bool(event.is_set())
 
 
-def failed(state: State, stop: StopReason, error: Exception | None, begun: float) -> Update:
-    """End the run with ``stop``, or with ``store_error`` when that is what failed, and say in a line what happened."""
+def failure_update(state: State, stop: StopReason, error: Exception | None, begun: float) -> Update:
+    """Return the update that ends the run with ``stop``, or ``store_error`` if that failed, and a line on ``error``."""
     spent = state["run"]["seconds"] + time.perf_counter() - begun
-    said = writable(f"{type(error).__name__}: {error}".splitlines()[0][:500]) if error is not None else None
+    said = replace_unstorable(f"{type(error).__name__}: {error}".splitlines()[0][:500]) if error is not None else None
     stop = "store_error" if isinstance(error, StoreError) else stop
     return {"stop": stop, "error": said, "reply": None, "queue": [], "run": state["run"] | {"seconds": spent}}
 
 
-def writable(text: str) -> str:
-    """Replace what a checkpointer cannot write: lone surrogates, and for Postgres null characters."""
+def replace_unstorable(text: str) -> str:
+    """Replace what a checkpointer cannot store: lone surrogates, and for Postgres null characters."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

@@ -1,14 +1,14 @@
-"""The beginning of a turn, and of every look at it."""
+"""Nodes ``load`` and ``overlay``: open the image of a request, and draw the current mask for the policy."""
 
 import numpy as np
 from langgraph.runtime import Runtime
 
-from ibisagent.agent.components import Parts
+from ibisagent.agent.components import Components
 from ibisagent.agent.inputs import request_hash, require_request
-from ibisagent.agent.limits import limit
+from ibisagent.agent.limits import reached_limit
 from ibisagent.agent.nodes.common import Update
 from ibisagent.agent.state import RunContext, RunInfo, State
-from ibisagent.agent.steps import queued, steps_of_turn, tell
+from ibisagent.agent.steps import pending_action, steps_of_request, emit_event
 from ibisagent.agent.stores import reference_of
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.medical_image import MedicalImage
@@ -18,40 +18,40 @@ from ibisagent.tools.masks.rle import Rle, area, encode, rle_key
 __all__ = ["load", "overlay"]
 
 
-def load(state: State, parts: Parts) -> Update:
-    """Open the image and begin a turn: the mask in force becomes the initial mask; a new image begins anew."""
+def load(state: State, components: Components) -> Update:
+    """Open the image and start a request: the current mask becomes the initial mask; a new image starts afresh."""
     require_request(state.get("request"))
     if not state.get("image"):
         raise InputError("image: got nothing, expected a path, an array, a picture or a MedicalImage")
-    image = parts.images.open(parts.images.admit(state["image"]))  # a state that was edited may hold a bare name
+    image = components.images.open(components.images.to_reference(state["image"]))  # an edited state may hold a plain path
     before = state.get("run")
-    goes_on = before is not None and before["image"] == image.sha
-    given = _given_mask(state, image, parts)
-    initial = given or (state["mask"] if goes_on and area(state["mask"]) else None)
+    continues = before is not None and before["image"] == image.sha
+    given = _read_initial_mask(state, image, components)
+    initial = given or (state["mask"] if continues and area(state["mask"]) else None)
     start = initial or encode(np.zeros(image.pixels.shape[:2], np.bool_))
     run = RunInfo(
-        turn=before["turn"] + 1 if goes_on and before is not None else 1,
-        first=len(state["steps"]) if goes_on else 0,
+        request_index=before["request_index"] + 1 if continues and before is not None else 1,
+        first_step=len(state["steps"]) if continues else 0,
         image=image.sha,
-        start=parts.store.put_mask(rle_key(start), start),
-        refined=initial is not None,
-        asked=request_hash(state | {"initial_mask": given}, image, parts.images),
-        review=parts.config.review,
+        start=components.store.put_mask(rle_key(start), start),
+        has_initial_mask=initial is not None,
+        request_hash=request_hash(state | {"initial_mask": given}, image, components.images),
+        review=components.config.review,
         seconds=0.0,
         tokens=0,
-        call=0.0,
-        segmenter=parts.memo.fingerprint,
-        forked=None,
+        last_call_seconds=0.0,
+        segmenter=components.memo.fingerprint,
+        fork_step=None,
     )
-    fresh: Update = dict.fromkeys(("score", "answer", "stop", "error", "feedback", "reply"))
-    if not goes_on:
-        fresh["steps"] = None
-    return fresh | {
+    cleared: Update = dict.fromkeys(("score", "answer", "stop", "error", "feedback", "reply"))
+    if not continues:
+        cleared["steps"] = None
+    return cleared | {
         "image": reference_of(image),
         "initial_mask": initial,
         "mask": start,
         "prompts": [],
-        "queue": [queued(prompt, state["prompts_by"]) for prompt in state["prompts"]],
+        "queue": [pending_action(prompt, state["prompts_actor"]) for prompt in state["prompts"]],
         "undone": [],
         "failures": 0,
         "measurements": {},
@@ -59,26 +59,26 @@ def load(state: State, parts: Parts) -> Update:
     }
 
 
-def _given_mask(state: State, image: MedicalImage, parts: Parts) -> Rle | None:
+def _read_initial_mask(state: State, image: MedicalImage, components: Components) -> Rle | None:
     given = state.get("initial_mask")
-    return encode(parts.images.read_mask(given, image)) if given is not None else None
+    return encode(components.images.read_mask(given, image)) if given is not None else None
 
 
-def overlay(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:
-    """Draw the mask in force over the picture for whoever looks next, and see whether a limit is reached."""
-    parts.picture(parts.image(state), state["mask"])
-    tell(runtime, "overlay", mask=rle_key(state["mask"]), steps=len(state["steps"]))
-    return {"stop": state["stop"] or ("settled" if _settled(state, parts) else limit(state, parts.config))}
+def overlay(state: State, runtime: Runtime[RunContext], components: Components) -> Update:
+    """Draw the current mask over the picture, emit an event for viewers, and check whether a limit is reached."""
+    components.render_overlay(components.open_image(state), state["mask"])
+    emit_event(runtime, "overlay", mask=rle_key(state["mask"]), steps=len(state["steps"]))
+    return {"stop": state["stop"] or ("settled" if _is_settled(state, components) else reached_limit(state, components.config))}
 
 
-def _settled(state: State, parts: Parts) -> bool:
-    """Tell whether the loop's own check finds that the last step, a prompt of the policy's, was the last one needed."""
-    check = parts.config.self_check
-    if check is None or not parts.memo.segmenter.calibrated or not (steps := steps_of_turn(state)):
+def _is_settled(state: State, components: Components) -> bool:
+    """Whether `LoopConfig.self_check` passes for the last step, which has to be a prompt of the policy."""
+    check = components.config.self_check
+    if check is None or not components.memo.segmenter.calibrated or not (steps := steps_of_request(state)):
         return False
     last, action = steps[-1], steps[-1]["action"]
-    if last["by"] != "policy" or last["error"] or action is None or action["type"] not in ("point", "box"):
+    if last["actor"] != "policy" or last["error"] or action is None or action["type"] not in ("point", "box"):
         return False
     before = steps[-2]["mask"] if len(steps) > 1 else state["run"]["start"]
-    agreement = iou(parts.mask(state["mask"]), parts.mask(parts.store.get_mask(before)))
+    agreement = iou(components.decode_mask(state["mask"]), components.decode_mask(components.store.get_mask(before)))
     return check.passes(agreement, state["score"]) and area(state["mask"]) > 0

@@ -1,4 +1,4 @@
-"""Asking the policy, and reading its reply."""
+"""Nodes ``reason`` and ``parse``: call the policy, and parse its reply."""
 
 import asyncio
 import time
@@ -8,111 +8,111 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
 from ibisagent.agent.actions import Stop, to_plain
-from ibisagent.agent.components import Parts
-from ibisagent.agent.human_action import end_of, not_yours, pointless
-from ibisagent.agent.limits import LAST_SUPER_STEPS, place, repeats
-from ibisagent.agent.nodes.common import Update, event_of, failed, writable
+from ibisagent.agent.components import Components
+from ibisagent.agent.human_action import stop_reason, why_protected, why_not_applicable
+from ibisagent.agent.limits import RESERVED_SUPER_STEPS, action_fingerprint, repeated_action
+from ibisagent.agent.nodes.common import Update, cancel_event, failure_update, replace_unstorable
 from ibisagent.agent.policies.base import Completion, usage_total
 from ibisagent.agent.reply_parser import parse_completion
-from ibisagent.agent.state import Queued, RunContext, State
-from ibisagent.agent.steps import appended, queued, step_of
-from ibisagent.agent.timeouts import Cancelled, await_call, call
+from ibisagent.agent.state import PendingAction, RunContext, State
+from ibisagent.agent.steps import append_step, pending_action, build_step_record
+from ibisagent.agent.timeouts import Cancelled, await_with_timeout, call_with_timeout
 from ibisagent.tools.errors import InputError, StoreError
-from ibisagent.tools.plain_values import plain
+from ibisagent.tools.plain_values import to_builtin
 
 __all__ = ["areason", "parse", "reason"]
 
 _LONGEST_ANSWER = 4000  # characters
 
 
-def reason(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:
-    """Show the policy what there is to see and keep its reply; its failure is typed data, and so is its silence."""
+def reason(state: State, runtime: Runtime[RunContext], components: Components) -> Update:
+    """Call the policy on the observation and store its reply; an error or a timeout becomes a stop reason."""
     begun = time.perf_counter()
     try:
-        patience = _patience(state, parts)
-        completion = call(parts.policy.act, parts.observation(state), patience, event_of(runtime))
-        return _replied(state, parts, completion, begun)
+        patience = _reply_timeout(state, components)
+        completion = call_with_timeout(components.policy.act, components.build_observation(state), patience, cancel_event(runtime))
+        return _record_reply(state, components, completion, begun)
     except (GraphBubbleUp, InputError):
         raise
     except Exception as error:
-        return _unanswered(state, parts, error, begun)
+        return _policy_failure(state, components, error, begun)
 
 
-async def areason(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:
+async def areason(state: State, runtime: Runtime[RunContext], components: Components) -> Update:
     """Do what `reason` does without blocking the event loop."""
     begun = time.perf_counter()
     try:
-        patience = _patience(state, parts)
-        observation = await asyncio.to_thread(parts.observation, state)
-        completion = await await_call(parts.policy.aact, observation, patience, event_of(runtime))
-        return await asyncio.to_thread(_replied, state, parts, completion, begun)
+        patience = _reply_timeout(state, components)
+        observation = await asyncio.to_thread(components.build_observation, state)
+        completion = await await_with_timeout(components.policy.aact, observation, patience, cancel_event(runtime))
+        return await asyncio.to_thread(_record_reply, state, components, completion, begun)
     except (GraphBubbleUp, InputError):
         raise
     except Exception as error:
-        return _unanswered(state, parts, error, begun)
+        return _policy_failure(state, components, error, begun)
 
 
-def _patience(state: State, parts: Parts) -> float | None:
-    """Give the seconds that the policy has: its own limit, and no more than the budget leaves."""
-    most, budget = parts.patience, parts.config.max_seconds
+def _reply_timeout(state: State, components: Components) -> float | None:
+    """Return the seconds that the policy has: its own limit, and no more than the budget leaves."""
+    most, budget = components.reply_timeout, components.config.max_seconds
     left = budget - state["run"]["seconds"] if budget is not None else None
     return min((limit for limit in (most, left) if limit is not None), default=None)
 
 
-def _unanswered(state: State, parts: Parts, error: Exception, begun: float) -> Update:
+def _policy_failure(state: State, components: Components, error: Exception, begun: float) -> Update:
     if isinstance(error, Cancelled):
-        return failed(state, "cancelled", None, begun)
-    end = failed(state, "policy_error", error, begun)
-    budget = parts.config.max_seconds
+        return failure_update(state, "cancelled", None, begun)
+    end = failure_update(state, "policy_error", error, begun)
+    budget = components.config.max_seconds
     out_of_budget = isinstance(error, TimeoutError) and budget is not None and end["run"]["seconds"] >= budget
     return end | {"stop": "budget"} if out_of_budget else end
 
 
-def _replied(state: State, parts: Parts, completion: Completion, begun: float) -> Update:
+def _record_reply(state: State, components: Components, completion: Completion, begun: float) -> Update:
     if not isinstance(completion, Completion) or not isinstance(completion.text, str):
         raise TypeError(f"the policy returned {type(completion).__name__}, expected a Completion with text")
     seconds = float(completion.seconds) if completion.seconds is not None else time.perf_counter() - begun
-    record = plain(asdict(completion)) | {"text": writable(completion.text)}
-    del record["seconds"]  # it lies on the step: equal replies have equal keys
+    record = to_builtin(asdict(completion)) | {"text": replace_unstorable(completion.text)}
+    del record["seconds"]  # kept in the step instead, so that equal replies have equal keys
     run = state["run"]
     tokens = run["tokens"] + usage_total(completion.usage)
-    spent: Update = {"call": seconds, "seconds": run["seconds"] + seconds, "tokens": tokens}
-    return {"reply": parts.store.put(record), "run": run | spent}
+    spent: Update = {"last_call_seconds": seconds, "seconds": run["seconds"] + seconds, "tokens": tokens}
+    return {"reply": components.store.put(record), "run": run | spent}
 
 
-def parse(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:
-    """Read the reply: an action goes into the queue, an unparseable reply becomes the next message to the policy."""
+def parse(state: State, runtime: Runtime[RunContext], components: Components) -> Update:
+    """Parse the reply: an action is queued; the error of an unparseable reply is the policy's next feedback."""
     try:
-        completion = parts.store.get(state["reply"] or "")
+        completion = components.store.get(state["reply"] or "")
     except StoreError as error:
-        return failed(state, "store_error", error, time.perf_counter())
-    reply = parse_completion(completion, frame=parts.frame(state), allow=parts.allowed)
-    seconds = state["run"]["call"]
-    trouble = reply.error or pointless(state, reply.action)
-    if trouble is None and parts.config.protect and parts.author == "policy":
-        trouble = not_yours(state, reply.action)
-    if trouble is not None or reply.action is None:
-        item = queued(None, parts.author, state["reply"], seconds=seconds)
-        return _unparseable(state, runtime, item, trouble or "no action", parts.config.max_parse_failures)
+        return failure_update(state, "store_error", error, time.perf_counter())
+    reply = parse_completion(completion, frame=components.frame(state), allow=components.allowed_kinds)
+    seconds = state["run"]["last_call_seconds"]
+    problem = reply.error or why_not_applicable(state, reply.action)
+    if problem is None and components.config.protect and components.actor == "policy":
+        problem = why_protected(state, reply.action)
+    if problem is not None or reply.action is None:
+        item = pending_action(None, components.actor, state["reply"], seconds=seconds)
+        return _record_parse_failure(state, runtime, item, problem or "no action", components.config.max_parse_failures)
     action = to_plain(reply.action)
-    item = queued(action, parts.author, state["reply"], place(state, action), seconds)
-    fine: Update = {"feedback": None, "failures": 0}
+    item = pending_action(action, components.actor, state["reply"], action_fingerprint(state, action), seconds)
+    parsed: Update = {"feedback": None, "failures": 0}
     if isinstance(reply.action, Stop):
-        step = step_of(state, item, state["mask"], state["score"])
-        return fine | appended(runtime, step) | {"stop": end_of(state, reply.action), "answer": _clip(reply.answer)}
-    loop = repeats(state, item["at"])
+        step = build_step_record(state, item, state["mask"], state["score"])
+        return parsed | append_step(runtime, step) | {"stop": stop_reason(state, reply.action), "answer": _clip_answer(reply.answer)}
+    loop = repeated_action(state, item["context_key"])
     if loop is None:
-        return fine | {"queue": [item]}
-    step = step_of(state, item, state["mask"], state["score"], error=loop)
-    return fine | appended(runtime, step) | {"stop": "loop"}
+        return parsed | {"queue": [item]}
+    step = build_step_record(state, item, state["mask"], state["score"], error=loop)
+    return parsed | append_step(runtime, step) | {"stop": "loop"}
 
 
-def _unparseable(state: State, runtime: Runtime[RunContext], item: Queued, error: str, most: int) -> Update:
-    step = step_of(state, item, state["mask"], state["score"], error=error)
+def _record_parse_failure(state: State, runtime: Runtime[RunContext], item: PendingAction, error: str, most: int) -> Update:
+    step = build_step_record(state, item, state["mask"], state["score"], error=error)
     failures = state["failures"] + 1
-    stop = "parse_failures" if failures >= most else "budget" if state["remaining_steps"] < LAST_SUPER_STEPS else None
-    return appended(runtime, step) | {"feedback": error, "failures": failures, "stop": stop}
+    stop = "parse_failures" if failures >= most else "budget" if state["remaining_steps"] < RESERVED_SUPER_STEPS else None
+    return append_step(runtime, step) | {"feedback": error, "failures": failures, "stop": stop}
 
 
-def _clip(answer: str | None) -> str | None:
+def _clip_answer(answer: str | None) -> str | None:
     return answer[:_LONGEST_ANSWER] if answer is not None else None

@@ -1,33 +1,33 @@
-"""Making a mask of the prompts: a new one, one undone, one brought back."""
+"""Nodes ``segment`` and ``backtrack``: predict the mask after a prompt, an undo or a redo."""
 
 import time
 
 from langgraph.runtime import Runtime
 
 from ibisagent.agent.actions import Backtrack, to_plain
-from ibisagent.agent.components import Parts, prompts_of
-from ibisagent.agent.human_action import overruled
-from ibisagent.agent.nodes.common import Update, cancelled, failed
-from ibisagent.agent.state import Queued, RunContext, State, Undone
-from ibisagent.agent.steps import INITIAL_MASK, appended, history, in_force, queued, step_of, steps_of_turn
+from ibisagent.agent.components import Components, active_prompts
+from ibisagent.agent.human_action import contradicts_person
+from ibisagent.agent.nodes.common import Update, is_cancelled, failure_update
+from ibisagent.agent.state import PendingAction, RunContext, State, UndoneAction
+from ibisagent.agent.steps import INITIAL_MASK, append_step, undo_history, active_prompt_indices, pending_action, build_step_record, steps_of_request
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks.rle import Rle, area
-from ibisagent.tools.segmenters.memo import Memoised
+from ibisagent.tools.segmenters.memo import MemoEntry
 
 __all__ = ["backtrack", "segment"]
 
 
-def segment(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:
-    """Add the queued prompts, one step each, and predict; a guard may queue the undoing of the last one."""
+def segment(state: State, runtime: Runtime[RunContext], components: Components) -> Update:
+    """Add the queued prompts, one step each, and predict; a guard may queue a backtrack of the last one."""
     now = state
     update: Update = {"queue": []}
     for number, item in enumerate(state["queue"]):
-        if cancelled(runtime):
+        if is_cancelled(runtime):
             break
         if item["action"] and item["action"]["type"] in ("backtrack", "redo"):  # a person's, on a branch
             update["queue"] = state["queue"][number:]
             break
-        done = _segment_one(now, item, runtime, parts)
+        done = _segment_one(now, item, runtime, components)
         steps = [*now["steps"], *done["steps"]]
         update |= done
         now = now | done | {"steps": steps}  # type: ignore[assignment]
@@ -36,52 +36,52 @@ def segment(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:
     return update | {"steps": now["steps"][len(state["steps"]) :]}
 
 
-def _segment_one(state: State, item: Queued, runtime: Runtime[RunContext], parts: Parts) -> Update:
+def _segment_one(state: State, item: PendingAction, runtime: Runtime[RunContext], components: Components) -> Update:
     begun = time.perf_counter()
     rest: Update = {"prompts": [*state["prompts"], item["action"]]}
     try:
-        found = _found(state | rest, parts)  # type: ignore[arg-type]
+        found = _predict_and_store(state | rest, components)  # type: ignore[arg-type]
     except InputError:
         raise
     except Exception as error:
-        return _unsegmented(state, item, runtime, error, begun)
-    step = step_of(state, item, found.rle, found.prediction.score, seconds=time.perf_counter() - begun)
-    now = rest | _now_in_force(state, found, begun)
-    return now | appended(runtime, step) | {"queue": _undoing(state, item, found.rle, parts)}
+        return _segmenter_failure(state, item, runtime, error, begun)
+    step = build_step_record(state, item, found.rle, found.prediction.score, seconds=time.perf_counter() - begun)
+    now = rest | _mask_update(state, found, begun)
+    return now | append_step(runtime, step) | {"queue": _automatic_undo(state, item, found.rle, components)}
 
 
-def _found(state: State, parts: Parts) -> Memoised:
-    """Predict from the prompts in force and keep the mask."""
-    found = parts.predict(state, prompts_of(state))
-    parts.store.put_mask(found.key, found.rle)
+def _predict_and_store(state: State, components: Components) -> MemoEntry:
+    """Predict from the active prompts and store the mask."""
+    found = components.predict(state, active_prompts(state))
+    components.store.put_mask(found.key, found.rle)
     return found
 
 
-def _now_in_force(state: State, found: Memoised, begun: float) -> Update:
+def _mask_update(state: State, found: MemoEntry, begun: float) -> Update:
     spent = state["run"]["seconds"] + time.perf_counter() - begun
     return {"mask": found.rle, "score": found.prediction.score, "run": state["run"] | {"seconds": spent}}
 
 
-def _unsegmented(state: State, item: Queued, runtime: Runtime[RunContext], error: Exception, begun: float) -> Update:
-    end = failed(state, "segmenter_error", error, begun)
-    step = step_of(state, item, state["mask"], state["score"], error=end["error"])
-    return end | appended(runtime, step)
+def _segmenter_failure(state: State, item: PendingAction, runtime: Runtime[RunContext], error: Exception, begun: float) -> Update:
+    end = failure_update(state, "segmenter_error", error, begun)
+    step = build_step_record(state, item, state["mask"], state["score"], error=end["error"])
+    return end | append_step(runtime, step)
 
 
-def _undoing(state: State, item: Queued, mask: Rle, parts: Parts) -> list[Queued]:
-    """Return the undoing of a policy's prompt that went against a person's clicks, or that the guard forbids."""
-    if item["by"] != "policy":
+def _automatic_undo(state: State, item: PendingAction, mask: Rle, components: Components) -> list[PendingAction]:
+    """Return the backtrack of a policy's prompt that contradicts a person's clicks or that the guard forbids."""
+    if item["actor"] != "policy":
         return []
-    guard, pixels = parts.config.guard, mask["size"][0] * mask["size"][1]
-    if parts.config.protect and overruled(state, parts.mask(state["mask"]), parts.mask(mask)):
-        return [queued(to_plain(Backtrack()), "protection")]
+    guard, pixels = components.config.guard, mask["size"][0] * mask["size"][1]
+    if components.config.protect and contradicts_person(state, components.decode_mask(state["mask"]), components.decode_mask(mask)):
+        return [pending_action(to_plain(Backtrack()), "protection")]
     if guard is not None and guard.verdict(area(state["mask"]), area(mask), pixels):
-        return [queued(to_plain(Backtrack()), "guard")]
+        return [pending_action(to_plain(Backtrack()), "guard")]
     return []
 
 
-def backtrack(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:
-    """Walk the history: an undo drops the last prompt, or without prompts the initial mask; a redo brings it back.
+def backtrack(state: State, runtime: Runtime[RunContext], components: Components) -> Update:
+    """Undo or redo: an undo drops the last prompt, or without prompts the initial mask; a redo restores it.
 
     Mask and logits come from the memo, not from the model.
     """
@@ -89,30 +89,30 @@ def backtrack(state: State, runtime: Runtime[RunContext], parts: Parts) -> Updat
     item = state["queue"][0]
     assert item["action"] is not None
     try:
-        rest, mark = (_redo if item["action"]["type"] == "redo" else _undo)(state, parts)
-        found = _found(state | rest, parts)  # type: ignore[arg-type]
+        rest, mark = (_redo if item["action"]["type"] == "redo" else _undo)(state, components)
+        found = _predict_and_store(state | rest, components)  # type: ignore[arg-type]
     except InputError:
         raise
     except Exception as error:
-        return _unsegmented(state, item, runtime, error, begun)
+        return _segmenter_failure(state, item, runtime, error, begun)
     if dropped := rest.pop("dropped", None):
-        rest["undone"] = [*state["undone"], Undone(action=dropped, at=found.key)]
+        rest["undone"] = [*state["undone"], UndoneAction(action=dropped, mask=found.key)]
     seconds = time.perf_counter() - begun
-    step = step_of(state, item, found.rle, found.prediction.score, seconds=seconds, **mark)
-    return rest | appended(runtime, step) | _now_in_force(state, found, begun) | {"queue": []}
+    step = build_step_record(state, item, found.rle, found.prediction.score, seconds=seconds, **mark)
+    return rest | append_step(runtime, step) | _mask_update(state, found, begun) | {"queue": []}
 
 
-def _undo(state: State, _parts: Parts) -> tuple[Update, Update]:
+def _undo(state: State, _parts: Components) -> tuple[Update, Update]:
     if not state["prompts"]:
         return {"initial_mask": None}, {"reverts": INITIAL_MASK}
-    last = in_force(steps_of_turn(state))[-1]
+    last = active_prompt_indices(steps_of_request(state))[-1]
     return {"prompts": state["prompts"][:-1], "dropped": state["prompts"][-1]}, {"reverts": last}
 
 
-def _redo(state: State, parts: Parts) -> tuple[Update, Update]:
-    back = history(steps_of_turn(state))[1][0]
+def _redo(state: State, components: Components) -> tuple[Update, Update]:
+    back = undo_history(steps_of_request(state))[1][0]
     if back == INITIAL_MASK:
-        return {"initial_mask": parts.store.get_mask(state["run"]["start"])}, {"restores": back}
+        return {"initial_mask": components.store.get_mask(state["run"]["start"])}, {"restores": back}
     prompt = state["steps"][back - 1]["action"]
     last = max(index for index, item in enumerate(state["undone"]) if item["action"] == prompt)
     undone = [item for index, item in enumerate(state["undone"]) if index != last]

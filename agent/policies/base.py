@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.agent.actions import Action
-from ibisagent.agent.coordinates import Frame
-from ibisagent.agent.timeouts import on_daemon
+from ibisagent.agent.coordinates import CoordinateFrame
+from ibisagent.agent.timeouts import run_in_daemon_thread
 from ibisagent.tools.clicks import Prompt
 
 __all__ = ["Completion", "Observation", "Policy", "SyncPolicy", "Turn"]
@@ -58,7 +58,7 @@ class Observation:
     """
 
     picture: NDArray[np.uint8]
-    frame: Frame
+    frame: CoordinateFrame
     mask: NDArray[np.bool_]
     image_sha: str
     request: str
@@ -107,7 +107,7 @@ class SyncPolicy:
 
     async def aact(self, observation: Observation) -> Completion:
         """Run `act` on a thread that does not hold the process when it hangs."""
-        return await on_daemon(self.act, observation)
+        return await run_in_daemon_thread(self.act, observation)
 
 
 def usage_total(usage: dict[str, Any]) -> int:

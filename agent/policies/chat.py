@@ -13,14 +13,14 @@ from langchain_core.runnables import Runnable
 from numpy.typing import NDArray
 from PIL import Image
 
-from ibisagent.agent.coordinates import profile_of
-from ibisagent.agent.model_resize import Resizing
+from ibisagent.agent.coordinates import model_profile
+from ibisagent.agent.model_resize import SmartResize
 from ibisagent.agent.policies.base import Completion, Observation
 from ibisagent.agent.policies.finish_reason import finish_of, refuse
 from ibisagent.agent.policies.options import NUMBERS, PROFILE_NAME, split
 from ibisagent.agent.policies.retries import Retries
-from ibisagent.agent.privacy import is_here
-from ibisagent.agent.prompting import PromptSet, Said, load_prompts
+from ibisagent.agent.privacy import is_loopback
+from ibisagent.agent.prompting import PromptSet, Message, load_prompts
 from ibisagent.tools.errors import InputError, MissingExtra
 
 __all__ = ["ONE_TRY", "TOLD", "ChatPolicy", "Price", "chat_model", "image_block", "init_chat"]
@@ -53,7 +53,7 @@ class ChatPolicy:
         coordinates: str | None = None,
         retries: Retries | None = None,
         price: tuple[float, float] | None = None,
-        resizing: Resizing | None = None,
+        resizing: SmartResize | None = None,
         options: Callable[[Observation], dict[str, Any]] | None = None,
     ) -> None:
         """Take a chat model, one ``.with_fallbacks`` too, and, in place of ours, the words that it expects.
@@ -70,7 +70,7 @@ class ChatPolicy:
         self.actions = self._prompts.kinds
         self._retries = retries or Retries()
         self.name = name or f"chat:{told}"
-        self.coordinates, self.resizing = coordinates or profile_of(told), resizing
+        self.coordinates, self.resizing = coordinates or model_profile(told), resizing
 
     def act(self, observation: Observation) -> Completion:
         """Ask the model."""
@@ -127,7 +127,7 @@ def _named(model: Any) -> str:
     return told if isinstance(told, str) else type(model).__name__
 
 
-def _message(said: Said) -> BaseMessage:
+def _message(said: Message) -> BaseMessage:
     if said.role == "system":
         return SystemMessage(said.text)
     if said.role == "assistant":
@@ -150,7 +150,7 @@ def init_chat(name: str, *, prompts: PromptSet | None = None, local_only: bool =
     ``local_only`` refuses all but a server on this machine: Ollama, and whatever OPENAI_BASE_URL names.
     """
     bare, told = split(name, TOLD)
-    if local_only and not is_here(_address(bare.partition(":")[0])):
+    if local_only and not is_loopback(_address(bare.partition(":")[0])):
         raise InputError(f"policy {name!r}: it may send the picture to another machine, which --local-only forbids")
     return ChatPolicy(chat_model(bare, **ONE_TRY), prompts=prompts, name=name, **told)
 

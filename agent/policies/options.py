@@ -6,7 +6,7 @@ from typing import Any
 
 from ibisagent.agent.coordinates import PROFILES
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.split_options import part_options
+from ibisagent.tools.split_options import split_options
 
 __all__ = ["COUNT", "NUMBERS", "PROFILE_NAME", "one_of", "split"]
 
@@ -19,7 +19,7 @@ def split(name: str, readers: Mapping[str, tuple[str, Reader]]) -> tuple[str, di
     >>> split("hf:folder?longest=64", {"longest": ("N", int)})
     ('hf:folder', {'longest': 64})
     """
-    bare, options = part_options(name)
+    bare, options = split_options(name)
     told: dict[str, Any] = {}
     for key, value in options:
         try:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ibisagent.agent.actions import Backtrack, Terminate, write_reply
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
-from ibisagent.tools.clicks import Click, Pixel, click_at, pixel_of
+from ibisagent.tools.clicks import Click, Pixel, click_to_pixel, pixel_to_click
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.masks.conversion import as_mask
@@ -45,7 +45,7 @@ class OraclePolicy(SyncPolicy):
             return self._stop(observation, truth)
         missed = "A part is missed here." if following.positive else "The mask spills over here."
         thought = missed if observation.mask.any() else "Nothing is marked yet; the target is here."
-        return self._reply(observation, thought, click_at(following.pixel, truth.shape, following.positive))
+        return self._reply(observation, thought, pixel_to_click(following.pixel, truth.shape, following.positive))
 
     def _truth(self, observation: Observation) -> Mask:
         known = self._truths
@@ -70,4 +70,4 @@ class OraclePolicy(SyncPolicy):
 
 def _taken(observation: Observation) -> set[Pixel]:
     made = (*observation.prompts, *observation.undone)
-    return {pixel_of(click, observation.mask.shape) for click in made if isinstance(click, Click)}
+    return {click_to_pixel(click, observation.mask.shape) for click in made if isinstance(click, Click)}

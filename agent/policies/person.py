@@ -4,7 +4,7 @@ from typing import Any
 
 from langgraph.types import interrupt
 
-from ibisagent.agent.actions import from_plain, spell, to_plain, write_reply
+from ibisagent.agent.actions import from_plain, format_action, to_plain, write_reply
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.tools.masks.rle import encode
 
@@ -35,7 +35,7 @@ def _question(observation: Observation) -> dict[str, Any]:
         "mask": encode(observation.mask),
         "score": observation.score,
         "prompts": [to_plain(prompt) for prompt in observation.prompts],
-        "undone": [spell(action, observation.frame) for action in observation.undone],
+        "undone": [format_action(action, observation.frame) for action in observation.undone],
         "feedback": observation.feedback,
         "expected": "an action such as 'Positive Point (0.41, 0.52)', 'Backtrack', 'Terminate' or 'Decline'",
     }

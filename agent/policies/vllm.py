@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 import httpx
 
 from ibisagent.agent.grammar import reply_regex
-from ibisagent.agent.model_resize import Resizing
+from ibisagent.agent.model_resize import SmartResize
 from ibisagent.agent.policies.base import Observation
 from ibisagent.agent.policies.chat import ONE_TRY, TOLD, ChatPolicy, chat_model
 from ibisagent.agent.policies.options import COUNT, one_of, split
-from ibisagent.agent.privacy import is_here
+from ibisagent.agent.privacy import is_loopback
 from ibisagent.agent.prompting import PromptSet
 from ibisagent.tools.errors import InputError
 
@@ -36,14 +36,14 @@ def open_vllm(name: str, *, prompts: PromptSet | None = None, local_only: bool =
     url, _, model = bare.removeprefix("vllm:").partition("#")
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise InputError(f"policy {name!r}: got no address of a server, expected vllm:http://HOST:PORT/v1#MODEL")
-    if local_only and not is_here(url):
+    if local_only and not is_loopback(url):
         raise InputError(f"policy {name!r}: it sends the picture to another machine, which --local-only forbids")
     key = os.environ.get("VLLM_API_KEY") or "none"
     model = model or _only_model(name, url, key)
     longest, grammar = told.pop("longest", _LONGEST), told.pop("grammar", False)
     chat = chat_model(f"openai:{model}", base_url=url, api_key=key, max_tokens=longest, **ONE_TRY)
     if "max_pixels" in told:
-        told["resizing"] = Resizing(most=told.pop("max_pixels"))
+        told["resizing"] = SmartResize(max_pixels=told.pop("max_pixels"))
     return ChatPolicy(chat, prompts=prompts, name=name, options=_grammar if grammar else None, **told)
 
 

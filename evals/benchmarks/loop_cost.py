@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # they need torch and sam2
     from ibisagent.evals.benchmarks.policy_cost import LoopCosts
     from ibisagent.evals.benchmarks.sam_cost import EpisodeCosts
 
-__all__ = ["copy_cost", "main", "policy_table", "sam_table", "step_costs"]
+__all__ = ["measure_copy_cost", "main", "policy_table", "sam_table", "measure_step_costs"]
 
 _CLICKS = 19
 
@@ -76,7 +76,7 @@ class _TimedSegmenter(DiskSegmenter):
         return prediction
 
 
-def step_costs(side: int, runs: int = 8, *, streaming: bool = False) -> list[float]:
+def measure_step_costs(side: int, runs: int = 8, *, streaming: bool = False) -> list[float]:
     """Give the seconds of our own in each click of ``runs`` runs at ``side`` x ``side`` pixels, one thread.
 
     ``streaming``: listen to the custom events, for which LangGraph hands every node over to another thread.
@@ -96,7 +96,7 @@ def step_costs(side: int, runs: int = 8, *, streaming: bool = False) -> list[flo
     return costs
 
 
-def copy_cost(side: int, repeats: int = 50) -> float:
+def measure_copy_cost(side: int, repeats: int = 50) -> float:
     """Give the median seconds of copying one (side, side, 3) uint8 picture."""
     picture = np.zeros((side, side, 3), dtype=np.uint8)
     times = []
@@ -130,46 +130,46 @@ def policy_table(costs: "LoopCosts") -> Table:
     table = Table("", "ours, s", "the other, s", "ratio", title=title)
     count = costs.episodes
     rows = {
-        "an episode, and by the released loop's steps": (costs.alone, costs.official),
-        f"{count} episodes at once, and by the released loop's steps": (costs.together, costs.official_many),
-        f"{count} episodes at once, and one after another": (costs.together, costs.one_by_one),
-        f"the policy's time for a reply, {count} at once, and alone": (costs.reply_together, costs.reply_alone),
+        "an episode, and by the released loop's steps": (costs.single, costs.official),
+        f"{count} episodes at once, and by the released loop's steps": (costs.concurrent, costs.official_sequential),
+        f"{count} episodes at once, and one after another": (costs.concurrent, costs.sequential),
+        f"the policy's time for a reply, {count} at once, and alone": (costs.reply_concurrent, costs.reply_single),
     }
     for name, (ours, other) in rows.items():
         table.add_row(name, f"{ours:.3f}", f"{other:.3f}", f"{ours / other:.2f}")
-    same = 1 - len(costs.differing) / costs.replies
+    same = 1 - len(costs.differing_replies) / costs.replies
     table.caption = f"{same:.1%} of {costs.replies} replies equal token by token"
-    if costs.differing:
+    if costs.differing_replies:
         table.caption += "; others: " + ", ".join(
-            f"episode {episode}, turn {turn}" for episode, turn in costs.differing
+            f"episode {episode}, turn {turn}" for episode, turn in costs.differing_replies
         )
     return table
 
 
-def own_table() -> Table:
+def step_cost_table() -> Table:
     """Measure the loop's own cost at both sizes, with and without a listener."""
     table = Table("picture", "median ms a step", "p95 ms", "in picture copies", title="Own cost of a step")
     for side, streaming in ((512, False), (1024, False), (512, True), (1024, True)):
-        costs = step_costs(side, streaming=streaming)
+        costs = measure_step_costs(side, streaming=streaming)
         middle, high = statistics.median(costs), float(np.quantile(costs, 0.95))
         name = f"{side} px, events streamed" if streaming else f"{side} px"
-        table.add_row(name, f"{1e3 * middle:.2f}", f"{1e3 * high:.2f}", f"{middle / copy_cost(side):.0f}")
+        table.add_row(name, f"{1e3 * middle:.2f}", f"{1e3 * high:.2f}", f"{middle / measure_copy_cost(side):.0f}")
     return table
 
 
 def main() -> None:
     """Print the loop's own cost, and what the options ask for, which needs the extras ``models`` and ``sam2``."""
     console = Console()
-    console.print(own_table())
+    console.print(step_cost_table())
     if "--sam" in sys.argv[1:]:
-        from ibisagent.evals.benchmarks.sam_cost import episode_costs
+        from ibisagent.evals.benchmarks.sam_cost import measure_episode_costs
 
-        console.print(sam_table(episode_costs(512, 10), 512, 10))
+        console.print(sam_table(measure_episode_costs(512, 10), 512, 10))
     if "--policy" in sys.argv[1:]:
-        from ibisagent.evals.benchmarks.policy_cost import loop_costs, random_qwen
-        from ibisagent.evals.benchmarks.sam_cost import tiny
+        from ibisagent.evals.benchmarks.policy_cost import measure_loop_costs, build_random_qwen
+        from ibisagent.evals.benchmarks.sam_cost import build_tiny_sam
 
-        console.print(policy_table(loop_costs(random_qwen(), tiny(256))))
+        console.print(policy_table(measure_loop_costs(build_random_qwen(), build_tiny_sam(256))))
 
 
 if __name__ == "__main__":

@@ -26,27 +26,27 @@ from ibisagent.agent.actions import write_reply
 from ibisagent.agent.overlay import overlay
 from ibisagent.agent.policies import SyncPolicy
 from ibisagent.agent.policies.local import NANO, Inputs, LocalPolicy
-from ibisagent.agent.prompting import Said, load_prompts
+from ibisagent.agent.prompting import Message, load_prompts
 from ibisagent.agent.state import Input
-from ibisagent.evals.benchmarks.sam_cost import circle, official_answer, official_features, picture
+from ibisagent.evals.benchmarks.sam_cost import circle_clicks, official_prediction, official_features, draw_image
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.segmenters.base import Pixels
 from ibisagent.tools.segmenters.sam.sam2_package import Sam2Package
 from ibisagent.tools.segmenters.sam.segmenter import SamSegmenter
-from ibisagent.tools.segmenters.sam.views import SquashedView
+from ibisagent.tools.segmenters.sam.transforms import StretchTransform
 
-__all__ = ["LoopCosts", "Model", "loop_costs", "random_qwen"]
+__all__ = ["LoopCosts", "VisionLanguageModel", "measure_loop_costs", "build_random_qwen"]
 
 _REQUEST = "Segment the bright oval target."
 _WRITTEN = 40  # tokens of a reply, about what a thought and a click take
 
 
-class Model(NamedTuple):
+class VisionLanguageModel(NamedTuple):
     """A vision-language model with its tokenizer and its picture processor."""
 
     network: Any
     tokenizer: Any
-    pictures: Any
+    image_processor: Any
 
 
 class LoopCosts(NamedTuple):
@@ -58,18 +58,18 @@ class LoopCosts(NamedTuple):
     """
 
     episodes: int
-    alone: float
+    single: float
     official: float
-    together: float
-    one_by_one: float
-    official_many: float
-    reply_alone: float
-    reply_together: float
+    concurrent: float
+    sequential: float
+    official_sequential: float
+    reply_single: float
+    reply_concurrent: float
     replies: int
-    differing: tuple[tuple[int, int], ...]
+    differing_replies: tuple[tuple[int, int], ...]
 
 
-def random_qwen(hidden: int = 64, layers: int = 4) -> Model:
+def build_random_qwen(hidden: int = 64, layers: int = 4) -> VisionLanguageModel:
     """Draw a Qwen2.5-VL that cuts pictures as the published ones do and never ends a reply by itself."""
     tokenizer: Any = AutoTokenizer.from_pretrained(NANO)
     ids = tokenizer.convert_tokens_to_ids(["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"])
@@ -98,7 +98,7 @@ def random_qwen(hidden: int = 64, layers: int = 4) -> Model:
     network.eval()
     network.generation_config.update(eos_token_id=None, pad_token_id=tokenizer.pad_token_id)
     size = {"shortest_edge": 56 * 56, "longest_edge": 512 * 512}
-    return Model(network, tokenizer, Qwen2VLImageProcessorPil(patch_size=14, merge_size=2, size=size))
+    return VisionLanguageModel(network, tokenizer, Qwen2VLImageProcessorPil(patch_size=14, merge_size=2, size=size))
 
 
 class _Clicking(SyncPolicy):
@@ -106,12 +106,12 @@ class _Clicking(SyncPolicy):
 
     name = "clicking"
 
-    def __init__(self, model: Model, clicks: Sequence[Click]) -> None:
-        tokenizer, pictures = model.tokenizer, model.pictures
+    def __init__(self, model: VisionLanguageModel, clicks: Sequence[Click]) -> None:
+        tokenizer, pictures = model.tokenizer, model.image_processor
         tokenizer.padding_side = "left"
         self._asked = LocalPolicy(model.network, Inputs(tokenizer, pictures), longest=_WRITTEN)
         self._clicks, self._guard, self._prompts = clicks, threading.Lock(), load_prompts()
-        self.words: dict[int, list[Said]] = {}
+        self.words: dict[int, list[Message]] = {}
         self.said: dict[tuple[str, int], str] = {}
         self.spent: list[float] = []
 
@@ -130,24 +130,24 @@ def _reply(clicks: Sequence[Click], step: int) -> str:
     return write_reply("The mask fits.", Terminate(), "The target.")
 
 
-def loop_costs(
-    model: Model, sam: Any, *, side: int = 256, clicks: int = 4, episodes: int = 16, repeats: int = 3
+def measure_loop_costs(
+    model: VisionLanguageModel, sam: Any, *, side: int = 256, clicks: int = 4, episodes: int = 16, repeats: int = 3
 ) -> LoopCosts:
     """Measure on one thread; of ``repeats`` single episodes, after one that warms up, the least time counts."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _measured(model, sam, [_seen(side, number) for number in range(episodes)], circle(clicks), repeats)
+        return _measured(model, sam, [_seen(side, number) for number in range(episodes)], circle_clicks(clicks), repeats)
     finally:
         torch.set_num_threads(threads)
 
 
-def _measured(model: Model, sam: Any, images: Sequence[Pixels], clicks: Sequence[Click], repeats: int) -> LoopCosts:
+def _measured(model: VisionLanguageModel, sam: Any, images: Sequence[Pixels], clicks: Sequence[Click], repeats: int) -> LoopCosts:
     shown = [open_image(each) for each in images]
     serial, joint = _Clicking(model, clicks), _Clicking(model, clicks)
 
     def run(policy: _Clicking, several: Sequence[Any], at_once: int, *, plain: bool = False) -> None:
-        wrapped = SamSegmenter("sam2", Sam2Package(sam), SquashedView(), (), torch.device("cpu"), torch.float32)
+        wrapped = SamSegmenter("sam2", Sam2Package(sam), StretchTransform(), (), torch.device("cpu"), torch.float32)
         segmenter = "disk" if plain else wrapped
         config = LoopConfig(max_steps=len(clicks) + 1, patience=len(clicks))  # with random weights a mask may stay
         graph = build_graph(policy, segmenter, config)
@@ -182,24 +182,24 @@ def _measured(model: Model, sam: Any, images: Sequence[Pixels], clicks: Sequence
     ]
     return LoopCosts(
         episodes=len(shown),
-        alone=alone,
+        single=alone,
         official=official,
-        together=together,
-        one_by_one=one_by_one,
-        official_many=official_many,
-        reply_alone=statistics.mean(serial.spent),
-        reply_together=statistics.mean(joint.spent),
+        concurrent=together,
+        sequential=one_by_one,
+        official_sequential=official_many,
+        reply_single=statistics.mean(serial.spent),
+        reply_concurrent=statistics.mean(joint.spent),
         replies=len(joint.said),
-        differing=tuple(differing),
+        differing_replies=tuple(differing),
     )
 
 
 def _official(
-    model: Model,
+    model: VisionLanguageModel,
     sam: Any,
     images: Sequence[Pixels],
     clicks: Sequence[Click],
-    words: Mapping[int, Sequence[Said]],
+    words: Mapping[int, Sequence[Message]],
     folder: Path,
 ) -> None:
     """Make the released loop's steps, one episode after another; ``words``: what is said at each turn."""
@@ -214,10 +214,10 @@ def _official(
             _official_reply(model, words[turn], Image.open(folder / "turn.png").convert("RGB"))
             if turn < len(clicks):
                 with torch.inference_mode():
-                    mask, logits = official_answer(sam, features, clicks[: turn + 1], logits, pixels.shape[:2])
+                    mask, logits = official_prediction(sam, features, clicks[: turn + 1], logits, pixels.shape[:2])
 
 
-def _official_reply(model: Model, words: Sequence[Said], shown: Image.Image) -> str:
+def _official_reply(model: VisionLanguageModel, words: Sequence[Message], shown: Image.Image) -> str:
     messages = [
         {
             "role": said.role,
@@ -229,8 +229,8 @@ def _official_reply(model: Model, words: Sequence[Said], shown: Image.Image) -> 
         for said in words
     ]
     prompt = model.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    seen = model.pictures(images=[shown], return_tensors="pt")
-    count = int(seen["image_grid_thw"].prod()) // model.pictures.merge_size**2
+    seen = model.image_processor(images=[shown], return_tensors="pt")
+    count = int(seen["image_grid_thw"].prod()) // model.image_processor.merge_size**2
     prompt = prompt.replace("<|image_pad|>", "<|image_pad|>" * count)
     ids = model.tokenizer(prompt, return_tensors="pt", add_special_tokens=False)["input_ids"]
     kinds = (ids == model.network.config.image_token_id).int()
@@ -248,7 +248,7 @@ def _official_reply(model: Model, words: Sequence[Said], shown: Image.Image) -> 
 
 def _seen(side: int, number: int) -> Pixels:
     """Give an image of its own for every episode, so that nothing is remembered across them."""
-    pixels = picture(side).astype(np.int16)
+    pixels = draw_image(side).astype(np.int16)
     noise = np.random.default_rng(number).integers(-20, 21, pixels.shape[:2])
     grey: Pixels = np.clip(pixels + noise[:, :, None], 0, 255).astype(np.uint8)
     return grey

@@ -18,22 +18,22 @@ from ibisagent.agent.policies.simple import ScriptedPolicy
 from ibisagent.agent.state import Input
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.segmenters.base import Mask, Pixels
-from ibisagent.tools.segmenters.sam.frame import Frame, Prior, ask
-from ibisagent.tools.segmenters.sam.models import Question, question
-from ibisagent.tools.segmenters.sam.sam2_package import Sam2Package, build, published
+from ibisagent.tools.segmenters.sam.frame import InputFrame, LogitsPrior, build_decoder_prompt
+from ibisagent.tools.segmenters.sam.models import DecoderBatch, collate_prompts
+from ibisagent.tools.segmenters.sam.sam2_package import Sam2Package, build_model, get_published_config
 from ibisagent.tools.segmenters.sam.segmenter import SamSegmenter
-from ibisagent.tools.segmenters.sam.views import SquashedView
+from ibisagent.tools.segmenters.sam.transforms import StretchTransform
 
 __all__ = [
     "EpisodeCosts",
-    "circle",
-    "episode_costs",
-    "official_answer",
+    "circle_clicks",
+    "measure_episode_costs",
+    "official_prediction",
     "official_episode",
     "official_features",
     "our_episode",
-    "picture",
-    "tiny",
+    "draw_image",
+    "build_tiny_sam",
 ]
 
 _CPU = torch.device("cpu")
@@ -52,13 +52,13 @@ class EpisodeCosts(NamedTuple):
     official: float
 
 
-def tiny(side: int) -> Any:
+def build_tiny_sam(side: int) -> Any:
     """Build the published SAM 2.1 tiny for inputs of ``side`` pixels, with random weights."""
     torch.manual_seed(0)
-    return build(published("sam2.1", "t"), side)
+    return build_model(get_published_config("sam2.1", "t"), side)
 
 
-def circle(clicks: int) -> list[Click]:
+def circle_clicks(clicks: int) -> list[Click]:
     """Give clicks along a circle, every third one negative."""
     angles = 2 * np.pi * np.arange(clicks) / clicks
     places = zip(0.5 + 0.2 * np.cos(angles), 0.5 + 0.2 * np.sin(angles), strict=True)
@@ -71,12 +71,12 @@ def official_episode(model: Any, pixels: Pixels, clicks: Sequence[Click]) -> lis
     with torch.inference_mode():
         features = official_features(model, pixels)
         for count in range(1, len(clicks) + 1):
-            mask, logits = official_answer(model, features, clicks[:count], logits, pixels.shape[:2])
+            mask, logits = official_prediction(model, features, clicks[:count], logits, pixels.shape[:2])
             masks.append(mask)
     return masks
 
 
-def official_answer(
+def official_prediction(
     model: Any,
     features: list[torch.Tensor],
     clicks: Sequence[Click],
@@ -124,7 +124,7 @@ def _official_click(
 
 def _segmenter(model: Any) -> SamSegmenter:
     """Wrap a model anew, so that nothing is remembered of the run before."""
-    return SamSegmenter("sam2", Sam2Package(model), SquashedView(), (), _CPU, torch.float32)
+    return SamSegmenter("sam2", Sam2Package(model), StretchTransform(), (), _CPU, torch.float32)
 
 
 def our_episode(model: Any, pixels: Pixels, clicks: Sequence[Click]) -> list[Mask]:
@@ -144,19 +144,19 @@ def _graph_episode(model: Any, pixels: Pixels, clicks: Sequence[Click]) -> None:
     graph.invoke(Input(image=open_image(pixels), request="Segment the target."))
 
 
-def episode_costs(side: int = 512, clicks: int = 10, repeats: int = 5) -> EpisodeCosts:
+def measure_episode_costs(side: int = 512, clicks: int = 10, repeats: int = 5) -> EpisodeCosts:
     """Measure episodes of SAM 2.1 tiny on the CPU, on a picture of ``side`` x ``side``."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _measured(tiny(side), side, circle(clicks), repeats)
+        return _measured(build_tiny_sam(side), side, circle_clicks(clicks), repeats)
     finally:
         torch.set_num_threads(threads)
 
 
 def _measured(model: Any, side: int, clicks: Sequence[Click], repeats: int) -> EpisodeCosts:
-    pixels = picture(side)
-    package, prepared = Sam2Package(model), SquashedView().prepare(pixels, Frame.squashed(pixels.shape, side))
+    pixels = draw_image(side)
+    package, prepared = Sam2Package(model), StretchTransform().prepare(pixels, InputFrame.squashed(pixels.shape, side))
     with torch.inference_mode():
         features, questions = package.encode(prepared), _questions(side, clicks)
     runs: list[Callable[[], object]] = [
@@ -172,18 +172,18 @@ def _measured(model: Any, side: int, clicks: Sequence[Click], repeats: int) -> E
     return EpisodeCosts(encoder, decoders / len(clicks), *episodes)
 
 
-def picture(side: int) -> Pixels:
+def draw_image(side: int) -> Pixels:
     """Draw a bright ellipse in a body, (side, side, 3): masks of noise would cost the loop more than real ones."""
     y, x = np.mgrid[:side, :side] / side
     body, target = (2 * x - 1) ** 2 + (2 * y - 1) ** 2 < 0.9, (x - 0.6) ** 2 + 2 * (y - 0.5) ** 2 < 0.03
     return np.repeat((20 + 70 * body + 90 * target).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-def _questions(side: int, clicks: Sequence[Click]) -> list[Question]:
+def _questions(side: int, clicks: Sequence[Click]) -> list[DecoderBatch]:
     """Give what the decoder is asked in an episode: one click alone, then more of them with logits."""
-    frame, prior = Frame.squashed((side, side), side), Prior(np.zeros((side // 4, side // 4), np.float32), None)
-    asks = [ask(frame, clicks[:count], prior if count > 1 else None) for count in range(1, len(clicks) + 1)]
-    return [question([asked], _CPU) for asked in asks if asked is not None]
+    frame, prior = InputFrame.squashed((side, side), side), LogitsPrior(np.zeros((side // 4, side // 4), np.float32), None)
+    asks = [build_decoder_prompt(frame, clicks[:count], prior if count > 1 else None) for count in range(1, len(clicks) + 1)]
+    return [collate_prompts([asked], _CPU) for asked in asks if asked is not None]
 
 
 def _seconds(run: Callable[[], object]) -> float:

@@ -4,6 +4,6 @@
 came of it.
 """
 
-from ibisagent.evals.clicks.protocol import MODES, Run, click_run, click_sequence, clicks_to, play, rough
+from ibisagent.evals.clicks.protocol import MODES, ClickRun, simulate_clicks_on_image, compute_click_ious, number_of_clicks, simulate_clicks, jittered_placement
 
-__all__ = ["MODES", "Run", "click_run", "click_sequence", "clicks_to", "play", "rough"]
+__all__ = ["MODES", "ClickRun", "simulate_clicks_on_image", "compute_click_ious", "number_of_clicks", "simulate_clicks", "jittered_placement"]

@@ -5,7 +5,7 @@ from typing import Any
 
 from ibisagent.evals.clicks.summary import RANKS
 from ibisagent.tools.errors import MissingExtra
-from ibisagent.tools.files import atomic
+from ibisagent.tools.files import atomic_write
 
 __all__ = ["write_plot"]
 
@@ -36,7 +36,7 @@ def write_plot(path: Path, summary: dict[str, Any]) -> None:
     panels[0].set_ylabel("mean IoU with 95 % interval")
     if whole:
         panels[-1].legend(loc="lower right", frameon=False)
-    with atomic(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=150, metadata={"Software": None})
 
 

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from ibisagent.tools.clicks import Box, Pixel, PixelBox, Prompt, click_at
+from ibisagent.tools.clicks import Box, Pixel, PixelBox, Prompt, pixel_to_click
 from ibisagent.tools.masks.measure import bounding_box, iou
 from ibisagent.tools.segmenters.base import Mask, Pixels, Segmenter
 from ibisagent.tools.simulator import NextClick, next_click
 
-__all__ = ["MODES", "Mark", "Place", "Run", "box_around", "click_run", "click_sequence", "clicks_to", "play", "rough"]
+__all__ = ["MODES", "PixelPrompt", "ClickPlacement", "ClickRun", "bounding_box_prompt", "simulate_clicks_on_image", "compute_click_ious", "number_of_clicks", "simulate_clicks", "jittered_placement"]
 
 MODES = {
     "centre": "every click on the deepest pixel of the larger error",
@@ -25,25 +25,25 @@ MODES = {
     "box": "the true bounding box as the first prompt, then as centre",
 }
 
-Mark = NextClick | PixelBox
+PixelPrompt = NextClick | PixelBox
 """A prompt in pixels."""
 
-Place = Callable[[NextClick, Mask, Mask, Collection[Pixel]], Pixel]
+ClickPlacement = Callable[[NextClick, Mask, Mask, Collection[Pixel]], Pixel]
 """Moves a click; it gets the mask, the truth and the pixels clicked so far."""
 
 _INSET = 1e-6  # pixels: an edge that is rounded outwards would take in another row or column
 
 
-class Run(NamedTuple):
+class ClickRun(NamedTuple):
     """One target: IoU, score and seconds after each prompt, and the prompts; ends early without an error pixel."""
 
     ious: list[float]
     scores: list[float | None]
     seconds: list[float]
-    marks: list[Mark]
+    pixel_prompts: list[PixelPrompt]
 
 
-def rough(seed: int, depth: float = 0.4) -> Place:
+def jittered_placement(seed: int, depth: float = 0.4) -> ClickPlacement:
     """Move clicks to a random pixel of the wrong region, at least ``depth`` of its greatest depth from its outside."""
     rng = np.random.default_rng(seed)
 
@@ -60,7 +60,7 @@ def rough(seed: int, depth: float = 0.4) -> Place:
     return place
 
 
-def box_around(truth: Mask) -> Box:
+def bounding_box_prompt(truth: Mask) -> Box:
     """Give the box of a mask, (H, W) bool, not empty; `pixel_box` gives its `bounding_box` back."""
     box = bounding_box(truth)
     assert box is not None
@@ -69,9 +69,9 @@ def box_around(truth: Mask) -> Box:
     return Box(x0, (box.top + _INSET) / height, x1, (box.bottom + 1 - _INSET) / height)
 
 
-def play(
-    segmenter: Segmenter, embedding: Any, truth: Mask, clicks: int = 20, place: Place | None = None, box: bool = False
-) -> Run:
+def simulate_clicks(
+    segmenter: Segmenter, embedding: Any, truth: Mask, clicks: int = 20, placement: ClickPlacement | None = None, box: bool = False
+) -> ClickRun:
     """Prompt up to ``clicks`` times after the truth, (H, W) bool, not empty, on the picture behind ``embedding``.
 
     With ``box`` the first prompt is the truth's bounding box, and counts as one. ``seconds`` are those of the
@@ -79,12 +79,12 @@ def play(
     """
     mask, prior = np.zeros(truth.shape, np.bool_), None
     prompts: list[Prompt] = []
-    run = Run([], [], [], [])
+    run = ClickRun([], [], [], [])
     for turn in range(clicks):
-        mark = _next(mask, truth, run.marks, place) if turn or not box else bounding_box(truth)
+        mark = _next(mask, truth, run.pixel_prompts, placement) if turn or not box else bounding_box(truth)
         if mark is None:
             break
-        run.marks.append(mark)
+        run.pixel_prompts.append(mark)
         prompts.append(_prompt(mark, truth))
         start = time.perf_counter()
         prediction = segmenter.predict(embedding, tuple(prompts), prior)
@@ -95,7 +95,7 @@ def play(
     return run
 
 
-def _next(mask: Mask, truth: Mask, marks: Sequence[Mark], place: Place | None) -> NextClick | None:
+def _next(mask: Mask, truth: Mask, marks: Sequence[PixelPrompt], place: ClickPlacement | None) -> NextClick | None:
     taken = {mark.pixel for mark in marks if isinstance(mark, NextClick)}
     click = next_click(mask, truth, taken)
     if click is None or place is None:
@@ -103,21 +103,21 @@ def _next(mask: Mask, truth: Mask, marks: Sequence[Mark], place: Place | None) -
     return click._replace(pixel=place(click, mask, truth, taken))
 
 
-def _prompt(mark: Mark, truth: Mask) -> Prompt:
-    return click_at(mark.pixel, truth.shape, mark.positive) if isinstance(mark, NextClick) else box_around(truth)
+def _prompt(mark: PixelPrompt, truth: Mask) -> Prompt:
+    return pixel_to_click(mark.pixel, truth.shape, mark.positive) if isinstance(mark, NextClick) else bounding_box_prompt(truth)
 
 
-def click_run(segmenter: Segmenter, pixels: Pixels, truth: Mask, clicks: int = 20, place: Place | None = None) -> Run:
+def simulate_clicks_on_image(segmenter: Segmenter, pixels: Pixels, truth: Mask, clicks: int = 20, placement: ClickPlacement | None = None) -> ClickRun:
     """Encode a picture, (H, W) or (H, W, 3) uint8, and `play` on it."""
-    return play(segmenter, segmenter.embed(pixels), truth, clicks, place)
+    return simulate_clicks(segmenter, segmenter.embed(pixels), truth, clicks, placement)
 
 
-def click_sequence(segmenter: Segmenter, pixels: Pixels, truth: Mask, clicks: int = 20) -> list[float]:
+def compute_click_ious(segmenter: Segmenter, pixels: Pixels, truth: Mask, clicks: int = 20) -> list[float]:
     """Give the IoU after each of ``clicks`` clicks; when no error is left to click on, the last one repeats."""
-    ious = click_run(segmenter, pixels, truth, clicks).ious
+    ious = simulate_clicks_on_image(segmenter, pixels, truth, clicks).ious
     return ious + ious[-1:] * (clicks - len(ious))
 
 
-def clicks_to(ious: Sequence[float], target: float) -> int:
+def number_of_clicks(ious: Sequence[float], target: float) -> int:
     """Count the clicks until the IoU reaches ``target``; all of them when it never does (NoC)."""
     return next((index for index, value in enumerate(ious, 1) if value >= target), len(ious))

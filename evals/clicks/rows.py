@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from ibisagent.tools.jobs.jsonl import rows_in
+from ibisagent.tools.jobs.jsonl import scan_rows
 
-__all__ = ["Key", "Row", "read_rows"]
+__all__ = ["Key", "ClickRow", "read_rows"]
 
 Key = tuple[str, str, str]
 """Case id, segmenter, mode."""
 
 
-class Row(NamedTuple):
+class ClickRow(NamedTuple):
     """One target, segmenter and mode; ``reason`` says why there is nothing more, in one line, or is None.
 
     ``image`` is the picture's path in the data set, the same for all its targets and slices. ``marks``, ``ious``,
@@ -33,7 +33,7 @@ class Row(NamedTuple):
     height: int | None = None
     width: int | None = None
     area_px: int | None = None
-    marks: tuple[str, ...] = ()
+    pixel_prompts: tuple[str, ...] = ()
     ious: tuple[float, ...] = ()
     scores: tuple[float | None, ...] = ()
     encoder_seconds: float | None = None
@@ -45,8 +45,8 @@ class Row(NamedTuple):
         return self.id, self.segmenter, self.mode
 
 
-def read_rows(path: Path) -> dict[Key, Row]:
+def read_rows(path: Path) -> dict[Key, ClickRow]:
     """Read what is done so far; no file holds none."""
-    plain = (row.values() for _, row in rows_in(path, Row._fields))
-    rows = (Row._make(tuple(value) if isinstance(value, list) else value for value in values) for values in plain)
+    plain = (row.values() for _, row in scan_rows(path, ClickRow._fields))
+    rows = (ClickRow._make(tuple(value) if isinstance(value, list) else value for value in values) for values in plain)
     return {row.key: row for row in rows}

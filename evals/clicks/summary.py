@@ -20,46 +20,46 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from ibisagent.evals.clicks.protocol import clicks_to
-from ibisagent.evals.clicks.rows import Row
+from ibisagent.evals.clicks.protocol import number_of_clicks
+from ibisagent.evals.clicks.rows import ClickRow
 from ibisagent.evals.stats import Interval, mean_interval, proportion_interval
-from ibisagent.tools.files import atomic
+from ibisagent.tools.files import atomic_write
 
-__all__ = ["RANKS", "TARGETS", "Group", "figures", "groups_of", "summary_of", "write_csv", "write_json"]
+__all__ = ["RANKS", "NOC_TARGETS", "ClickGroup", "click_metrics", "group_rows", "summarize_clicks", "write_csv", "write_json"]
 
-TARGETS = (80, 85, 90)
+NOC_TARGETS = (80, 85, 90)
 RANKS = (1, 3, 5, 10, 20)
 
 
-class Group(NamedTuple):
+class ClickGroup(NamedTuple):
     """All rows of a segmenter and a mode, or those of one modality; None is all of them."""
 
     segmenter: str
     mode: str
     modality: str | None
-    rows: tuple[Row, ...]
+    rows: tuple[ClickRow, ...]
 
     @property
-    def done(self) -> list[Row]:
+    def done(self) -> list[ClickRow]:
         """Leave the broken ones out."""
         return [row for row in self.rows if row.reason is None]
 
 
-def groups_of(rows: Sequence[Row]) -> list[Group]:
+def group_rows(rows: Sequence[ClickRow]) -> list[ClickGroup]:
     """Give each segmenter and mode, in the order of the rows, first whole and then by modality if one is named."""
     modalities = sorted({row.modality for row in rows})
     parts = [None, *modalities] if any(modalities) else [None]
     return [
-        Group(*pair, part, tuple(row for row in rows if _belongs(row, *pair, part)))
+        ClickGroup(*pair, part, tuple(row for row in rows if _belongs(row, *pair, part)))
         for pair in dict.fromkeys((row.segmenter, row.mode) for row in rows)
         for part in parts
     ]
 
 
-def figures(rows: Sequence[Row], clicks: int) -> dict[str, Interval]:
+def click_metrics(rows: Sequence[ClickRow], clicks: int) -> dict[str, Interval]:
     """Give NoC, the share of failures and IoU@k of rows that are done, each with its interval."""
     runs, pictures = [_sequence(row, clicks) for row in rows], [row.image for row in rows]
-    noc = {f"noc_{target}": [clicks_to(run, target / 100) for run in runs] for target in TARGETS}
+    noc = {f"noc_{target}": [number_of_clicks(run, target / 100) for run in runs] for target in NOC_TARGETS}
     at = {f"iou_at_{rank}": [run[rank - 1] for run in runs] for rank in RANKS if rank <= clicks}
     failed = proportion_interval([not _reaches(run) for run in runs], pictures)
     return {
@@ -69,9 +69,9 @@ def figures(rows: Sequence[Row], clicks: int) -> dict[str, Interval]:
     }
 
 
-def summary_of(rows: Sequence[Row], settings: dict[str, Any], absent: int) -> dict[str, Any]:
+def summarize_clicks(rows: Sequence[ClickRow], settings: dict[str, Any], absent: int) -> dict[str, Any]:
     """Give all figures as plain JSON; two runs differ in ``timing`` alone, the last key."""
-    clicks, groups = int(settings["clicks"]), groups_of(rows)
+    clicks, groups = int(settings["clicks"]), group_rows(rows)
     return {
         "settings": settings,
         "absent": absent,
@@ -85,10 +85,10 @@ def summary_of(rows: Sequence[Row], settings: dict[str, Any], absent: int) -> di
     }
 
 
-def write_csv(path: Path, rows: Sequence[Row], clicks: int) -> None:
+def write_csv(path: Path, rows: Sequence[ClickRow], clicks: int) -> None:
     """Write a line for each row, whole or not at all; only the last two columns differ between two runs."""
     lines = [_line(row, clicks) for row in rows]
-    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(lines[0]))
         writer.writeheader()
         writer.writerows(lines)
@@ -96,15 +96,15 @@ def write_csv(path: Path, rows: Sequence[Row], clicks: int) -> None:
 
 def write_json(path: Path, summary: dict[str, Any]) -> None:
     """Write a summary, whole or not at all."""
-    with atomic(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
 
 
-def _belongs(row: Row, segmenter: str, mode: str, modality: str | None) -> bool:
+def _belongs(row: ClickRow, segmenter: str, mode: str, modality: str | None) -> bool:
     return (row.segmenter, row.mode) == (segmenter, mode) and modality in (None, row.modality)
 
 
-def _sequence(row: Row, clicks: int) -> list[float]:
+def _sequence(row: ClickRow, clicks: int) -> list[float]:
     return [*row.ious, *row.ious[-1:] * (clicks - len(row.ious))]
 
 
@@ -112,7 +112,7 @@ def _reaches(run: Sequence[float]) -> bool:
     return max(run) >= 0.9
 
 
-def _line(row: Row, clicks: int) -> dict[str, Any]:
+def _line(row: ClickRow, clicks: int) -> dict[str, Any]:
     done, run = row.reason is None, _sequence(row, clicks)
     told = {name: getattr(row, name) for name in ("id", "image", "target", "modality", "source", "split")}
     return {
@@ -124,20 +124,20 @@ def _line(row: Row, clicks: int) -> dict[str, Any]:
         "height": row.height,
         "width": row.width,
         "area_px": row.area_px,
-        "prompts": len(row.marks) if done else None,
-        **{f"noc_{target}": clicks_to(run, target / 100) if done else None for target in TARGETS},
+        "prompts": len(row.pixel_prompts) if done else None,
+        **{f"noc_{target}": number_of_clicks(run, target / 100) if done else None for target in NOC_TARGETS},
         "failed_90": int(not _reaches(run)) if done else None,
         **{f"iou_at_{rank}": run[rank - 1] if done and rank <= clicks else None for rank in RANKS},
-        "marks": " ".join(row.marks),
+        "marks": " ".join(row.pixel_prompts),
         "ious": " ".join(map(repr, row.ious)),
         "encoder_seconds": row.encoder_seconds,
         "seconds": float(np.mean(row.seconds)) if done else None,
     }
 
 
-def _result(group: Group, clicks: int) -> dict[str, Any]:
+def _result(group: ClickGroup, clicks: int) -> dict[str, Any]:
     rows = group.done
-    found = {name: interval._asdict() for name, interval in figures(rows, clicks).items()} if rows else {}
+    found = {name: interval._asdict() for name, interval in click_metrics(rows, clicks).items()} if rows else {}
     if rows:
         found["failed_90"]["count"] = sum(not _reaches(row.ious) for row in rows)
     curve = [] if group.modality is not None else _curve(rows, clicks)
@@ -152,23 +152,23 @@ def _result(group: Group, clicks: int) -> dict[str, Any]:
     }
 
 
-def _named(group: Group) -> dict[str, Any]:
+def _named(group: ClickGroup) -> dict[str, Any]:
     return {"segmenter": group.segmenter, "mode": group.mode, "modality": group.modality}
 
 
-def _curve(rows: Sequence[Row], clicks: int) -> list[Interval]:
+def _curve(rows: Sequence[ClickRow], clicks: int) -> list[Interval]:
     runs, pictures = [_sequence(row, clicks) for row in rows], [row.image for row in rows]
     return [mean_interval(values, pictures) for values in zip(*runs, strict=True)]
 
 
-def _spearman(rows: Sequence[Row]) -> float | None:
+def _spearman(rows: Sequence[ClickRow]) -> float | None:
     """Rank the segmenter's own scores against the IoU, over all prompts; None without two different ones of each."""
     pairs = [(s, iou) for row in rows for s, iou in zip(row.scores, row.ious, strict=True) if s is not None]
     scores, ious = {score for score, _ in pairs}, {iou for _, iou in pairs}
     return float(stats.spearmanr(pairs).statistic) if len(scores) > 1 and len(ious) > 1 else None
 
 
-def _timing(group: Group) -> dict[str, float | None]:
+def _timing(group: ClickGroup) -> dict[str, float | None]:
     seconds = [second for row in group.done for second in row.seconds]
     encoder = [row.encoder_seconds for row in group.done if row.encoder_seconds is not None]
     return {

@@ -11,19 +11,19 @@ An empty mask is an answer, the right one for an absent target:
 Distances follow `ibisagent.evals.metrics.surfaces`; how cases are pooled stands at `group_metrics`.
 """
 
-from ibisagent.evals.metrics.calibration import Bin, Calibration, calibration
-from ibisagent.evals.metrics.case import CaseMetrics, case_metrics, dice, fragments
+from ibisagent.evals.metrics.calibration import CalibrationBin, Calibration, calibration
+from ibisagent.evals.metrics.case import CaseMetrics, case_metrics, dice, count_components
 from ibisagent.evals.metrics.group import group_metrics
 from ibisagent.evals.metrics.surfaces import hd95, nsd
 
 __all__ = [
-    "Bin",
+    "CalibrationBin",
     "Calibration",
     "CaseMetrics",
     "calibration",
     "case_metrics",
     "dice",
-    "fragments",
+    "count_components",
     "group_metrics",
     "hd95",
     "nsd",

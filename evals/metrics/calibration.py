@@ -9,12 +9,12 @@ from scipy.stats import spearmanr
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["Bin", "Calibration", "calibration"]
+__all__ = ["CalibrationBin", "Calibration", "calibration"]
 
 Floats = NDArray[np.float64]
 
 
-class Bin(NamedTuple):
+class CalibrationBin(NamedTuple):
     """Scores from ``low`` up to ``high``: how many, and the mean score and true IoU among them."""
 
     low: float
@@ -37,7 +37,7 @@ class Calibration(NamedTuple):
     bias: float | None
     ece: float | None
     spearman: float | None
-    bins: tuple[Bin, ...]
+    bins: tuple[CalibrationBin, ...]
 
 
 def calibration(scores: Sequence[float | None], ious: Sequence[float], bins: int = 10) -> Calibration:
@@ -66,11 +66,11 @@ def calibration(scores: Sequence[float | None], ious: Sequence[float], bins: int
     )
 
 
-def _bins(score: Floats, true: Floats, bins: int) -> tuple[Bin, ...]:
+def _bins(score: Floats, true: Floats, bins: int) -> tuple[CalibrationBin, ...]:
     edges = np.arange(bins + 1) / bins
     places = np.digitize(score, edges[1:-1])
     return tuple(
-        Bin(
+        CalibrationBin(
             float(edges[at]),
             float(edges[at + 1]),
             int(inside.sum()),

@@ -10,7 +10,7 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.masks.measure import iou
 
-__all__ = ["CaseMetrics", "case_metrics", "dice", "fragments"]
+__all__ = ["CaseMetrics", "case_metrics", "dice", "count_components"]
 
 
 class CaseMetrics(NamedTuple):
@@ -36,8 +36,8 @@ class CaseMetrics(NamedTuple):
     area_error_px: int
     area_error_mm2: float | None
     area_error_relative: float | None
-    fragments: int
-    true_fragments: int
+    components: int
+    true_components: int
 
     @property
     def present(self) -> bool:
@@ -45,7 +45,7 @@ class CaseMetrics(NamedTuple):
         return self.true_area_px > 0
 
     @property
-    def answered(self) -> bool:
+    def predicted(self) -> bool:
         """The mask claims that it is."""
         return self.area_px > 0
 
@@ -81,8 +81,8 @@ def case_metrics(mask: Mask, truth: Mask, spacing: Axes = None, *, tolerance: fl
         area_error_px=area - true_area,
         area_error_mm2=(area - true_area) * float(steps.prod()) if known else None,
         area_error_relative=(area - true_area) / true_area if true_area else (None if area else 0.0),
-        fragments=fragments(mask),
-        true_fragments=fragments(truth),
+        components=count_components(mask),
+        true_components=count_components(truth),
     )
 
 
@@ -93,7 +93,7 @@ def dice(mask: Mask, truth: Mask) -> float:
     return 2 * int(np.count_nonzero(mask & truth)) / both if both else 1.0
 
 
-def fragments(mask: Mask, smallest: int = 1) -> int:
+def count_components(mask: Mask, min_pixels: int = 1) -> int:
     """Count the pieces of a mask of any shape with ``smallest`` pixels or more; corners join, as in `tools.measure`."""
     pieces, _ = ndimage.label(mask, np.ones((3,) * mask.ndim))
-    return int((np.bincount(pieces.ravel())[1:] >= smallest).sum())
+    return int((np.bincount(pieces.ravel())[1:] >= min_pixels).sum())

@@ -12,7 +12,7 @@ _DEFAULT = Bootstrap()
 
 
 def group_metrics(
-    cases: Sequence[CaseMetrics], groups: Groups = None, *, threshold: float = 0.5, how: Bootstrap = _DEFAULT
+    cases: Sequence[CaseMetrics], groups: Groups = None, *, threshold: float = 0.5, bootstrap: Bootstrap = _DEFAULT
 ) -> dict[str, Interval]:
     """Give every figure of a group of cases by name, each with its interval and the number of cases it rests on.
 
@@ -32,9 +32,9 @@ def group_metrics(
     """
     if len({case.tolerance for case in cases}) > 1:
         raise InputError("got cases measured at several tolerances, expected one; measure them anew with one tolerance")
-    found = {name: mean_interval(values, groups, how) for name, values in _means(cases).items()}
-    found |= {name: ratio_interval(*sums, groups, how) for name, sums in _ratios(cases, threshold).items()}
-    return found | {name: proportion_interval(hits, groups, how) for name, hits in _shares(cases, threshold).items()}
+    found = {name: mean_interval(values, groups, bootstrap) for name, values in _means(cases).items()}
+    found |= {name: ratio_interval(*sums, groups, bootstrap) for name, sums in _ratios(cases, threshold).items()}
+    return found | {name: proportion_interval(hits, groups, bootstrap) for name, hits in _shares(cases, threshold).items()}
 
 
 def _means(cases: Sequence[CaseMetrics]) -> dict[str, list[float | None]]:
@@ -51,7 +51,7 @@ def _means(cases: Sequence[CaseMetrics]) -> dict[str, list[float | None]]:
         "area_error_mm2": [case.area_error_mm2 for case in cases],
         "area_error_relative": relative,
         "area_error_relative_absolute": [None if error is None else abs(error) for error in relative],
-        "fragments_excess": [case.fragments - case.true_fragments for case in cases],
+        "fragments_excess": [case.components - case.true_components for case in cases],
     }
 
 
@@ -66,17 +66,17 @@ def _ratios(cases: Sequence[CaseMetrics], threshold: float) -> dict[str, tuple[l
     return {
         "dice_pooled": ([2 * part for part in shared], [c.area_px + c.true_area_px + 2 * blank for c in cases]),
         "iou_pooled": (list(shared), [case.union_px + blank for case in cases]),
-        "f1": ([2 * hit for hit in _hits(cases, threshold)], [case.present + case.answered for case in cases]),
+        "f1": ([2 * hit for hit in _hits(cases, threshold)], [case.present + case.predicted for case in cases]),
     }
 
 
 def _shares(cases: Sequence[CaseMetrics], threshold: float) -> dict[str, list[bool | None]]:
     hits = _hits(cases, threshold)
     return {
-        "precision": [hit if case.answered else None for case, hit in zip(cases, hits, strict=True)],
+        "precision": [hit if case.predicted else None for case, hit in zip(cases, hits, strict=True)],
         "recall": [hit if case.present else None for case, hit in zip(cases, hits, strict=True)],
-        "sensitivity": [case.answered if case.present else None for case in cases],
-        "specificity": [None if case.present else not case.answered for case in cases],
+        "sensitivity": [case.predicted if case.present else None for case in cases],
+        "specificity": [None if case.present else not case.predicted for case in cases],
     }
 
 

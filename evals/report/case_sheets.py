@@ -9,19 +9,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ibisagent.agent.contact_sheet import sheet_of
+from ibisagent.agent.contact_sheet import contact_sheet_of
 from ibisagent.agent.trajectory import Trajectory, read_trajectories
-from ibisagent.evals.report.results import Outcome, Results
+from ibisagent.evals.report.results import ResultRow, EvalResults
 from ibisagent.tools.errors import IbisError, InputError
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 
-__all__ = ["Picture", "Shown", "picked", "shown"]
+__all__ = ["SheetImage", "ReportedCase", "select_ranked", "draw_cases"]
 
 _LARGEST = (1400, 4000)  # pixels; about a seventh of a megabyte for twenty steps
 
 
-class Picture(NamedTuple):
+class SheetImage(NamedTuple):
     """A step sheet as a data URL, its size in pixels, and what is to be known of it."""
 
     url: str
@@ -30,16 +30,16 @@ class Picture(NamedTuple):
     note: str
 
 
-class Shown(NamedTuple):
+class ReportedCase(NamedTuple):
     """A case, why it is shown, and its sheet, or why there is none."""
 
     rank: str
-    outcome: Outcome
-    picture: Picture | None
+    row: ResultRow
+    sheet: SheetImage | None
     fault: str
 
 
-def picked(values: Sequence[float], count: int) -> list[tuple[str, int]]:
+def select_ranked(values: Sequence[float], count: int) -> list[tuple[str, int]]:
     """Choose the places of the worst, median and best values, ``count`` of each; all where there are no more.
 
     >>> picked([0.1, 0.9, 0.5, 0.7], 1)
@@ -53,21 +53,21 @@ def picked(values: Sequence[float], count: int) -> list[tuple[str, int]]:
     return [(rank, place) for rank, places in chosen.items() for place in places]
 
 
-def shown(results: Results, policy: str, segmenter: str, count: int) -> Iterator[Shown]:
+def draw_cases(results: EvalResults, policy: str, segmenter: str, count: int) -> Iterator[ReportedCase]:
     """Draw a run's worst, median and best cases by IoU, one at a time."""
-    done = results.done(policy, segmenter)
-    for rank, place in picked([row.iou for row in done], count):
+    done = results.done_rows(policy, segmenter)
+    for rank, place in select_ranked([row.iou for row in done], count):
         yield _shown(results.folder, rank, done[place])
 
 
-def _shown(folder: Path, rank: str, row: Outcome) -> Shown:
+def _shown(folder: Path, rank: str, row: ResultRow) -> ReportedCase:
     try:
         path = folder / row.trajectory
         record = next(read_trajectories(path))
         image, note = _image(record, path.parent)
-        return Shown(rank, row, _picture(record, image, note), "")
+        return ReportedCase(rank, row, _picture(record, image, note), "")
     except (IbisError, ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
-        return Shown(rank, row, None, f"no step sheet: the trajectory cannot be drawn ({type(error).__name__})")
+        return ReportedCase(rank, row, None, f"no step sheet: the trajectory cannot be drawn ({type(error).__name__})")
 
 
 def _image(record: Trajectory, folder: Path) -> tuple[MedicalImage, str]:
@@ -86,12 +86,12 @@ def _image(record: Trajectory, folder: Path) -> tuple[MedicalImage, str]:
     return open_image(np.full(size, 128, np.uint8)), note
 
 
-def _picture(record: Trajectory, image: MedicalImage, note: str) -> Picture:
+def _picture(record: Trajectory, image: MedicalImage, note: str) -> SheetImage:
     """Draw a sheet without the seconds, which differ from run to run."""
     timeless = replace(record, steps=tuple(replace(step, seconds={}) for step in record.steps))
-    sheet = sheet_of(timeless, image)
+    sheet = contact_sheet_of(timeless, image)
     sheet.thumbnail(_LARGEST, reducing_gap=2.0)
     buffer = io.BytesIO()
     sheet.save(buffer, "WEBP", quality=75, method=2)
     code = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return Picture(f"data:image/webp;base64,{code}", sheet.width, sheet.height, note)
+    return SheetImage(f"data:image/webp;base64,{code}", sheet.width, sheet.height, note)

@@ -2,13 +2,13 @@
 
 from typing import Any, NamedTuple
 
-__all__ = ["Cell", "Head", "Line", "Table", "counted", "figure", "given", "known", "mean_of", "probability"]
+__all__ = ["ReportCell", "ReportColumn", "ReportRow", "ReportTable", "count_cell", "interval_cell", "number_cell", "drop_empty_columns", "mean_cell", "p_value_cell"]
 
-Figure = dict[str, Any]
+IntervalValues = dict[str, Any]
 """An interval of `ibisagent.evals.stats` as JSON."""
 
 
-class Cell(NamedTuple):
+class ReportCell(NamedTuple):
     """``text`` to read, ``value`` in full with the ends of its interval; ``note``: what else is to be said of it.
 
     ``share``, from 0 to 1: the length of a bar behind it.
@@ -23,7 +23,7 @@ class Cell(NamedTuple):
     share: float | None = None
 
 
-class Head(NamedTuple):
+class ReportColumn(NamedTuple):
     """A column: ``key`` names it in the page, ``policy`` is that of the column, whose look it gets."""
 
     key: str
@@ -31,64 +31,64 @@ class Head(NamedTuple):
     policy: str | None = None
 
 
-class Line(NamedTuple):
+class ReportRow(NamedTuple):
     """A row by its ``name``, and the ``segmenter`` where it is about one; a ``policy`` is written with its look."""
 
     name: str
-    cells: tuple[Cell, ...]
+    cells: tuple[ReportCell, ...]
     segmenter: str = ""
     policy: str | None = None
 
 
-class Table(NamedTuple):
+class ReportTable(NamedTuple):
     """``key`` is the table's id in the page, ``name`` says what its first column holds."""
 
     key: str
     name: str
-    heads: tuple[Head, ...]
-    lines: tuple[Line, ...]
+    columns: tuple[ReportColumn, ...]
+    rows: tuple[ReportRow, ...]
 
 
-def given(value: float | None, digits: int = 3) -> Cell:
+def number_cell(value: float | None, digits: int = 3) -> ReportCell:
     """Write a number, or that there is none."""
-    return Cell("–") if value is None else Cell(_text(value, digits), value)
+    return ReportCell("–") if value is None else ReportCell(_text(value, digits), value)
 
 
-def counted(value: int) -> Cell:
+def count_cell(value: int) -> ReportCell:
     """Write how many."""
-    return Cell(str(value), value)
+    return ReportCell(str(value), value)
 
 
-def probability(p: float) -> Cell:
+def p_value_cell(p: float) -> ReportCell:
     """Write a p-value."""
-    return Cell("<0.001" if p < 0.001 else f"{p:.3f}", p)
+    return ReportCell("<0.001" if p < 0.001 else f"{p:.3f}", p)
 
 
-def figure(found: Figure | None, digits: int = 3, cases: int | None = None) -> Cell:
+def interval_cell(found: IntervalValues | None, digits: int = 3, cases: int | None = None) -> ReportCell:
     """Write a figure with its interval, and on how many cases it rests when that is not ``cases``."""
     if not found or found["value"] is None:
-        return Cell("–")
+        return ReportCell("–")
     low, high = found["low"], found["high"]
     interval = "" if low is None or high is None else f"[{_text(low, digits)}, {_text(high, digits)}]"
     note = "" if cases is None or found["n"] == cases else f"n {found['n']}"
-    return Cell(_text(found["value"], digits), found["value"], low, high, interval, note)
+    return ReportCell(_text(found["value"], digits), found["value"], low, high, interval, note)
 
 
-def mean_of(spread: Figure | None, digits: int = 1) -> Cell:
+def mean_cell(spread: IntervalValues | None, digits: int = 1) -> ReportCell:
     """Write a mean with the median and 95th percentile beside it."""
     if not spread:
-        return Cell("–")
+        return ReportCell("–")
     half, most = _text(spread["p50"], digits), _text(spread["p95"], digits)
-    return Cell(_text(spread["mean"], digits), spread["mean"], note=f"{half}, {most}")
+    return ReportCell(_text(spread["mean"], digits), spread["mean"], note=f"{half}, {most}")
 
 
-def known(table: Table) -> Table:
+def drop_empty_columns(table: ReportTable) -> ReportTable:
     """Leave out the columns in which there is no number."""
-    columns = range(len(table.heads))
-    kept = [column for column in columns if any(line.cells[column].value is not None for line in table.lines)]
+    columns = range(len(table.columns))
+    kept = [column for column in columns if any(line.cells[column].value is not None for line in table.rows)]
     return table._replace(
-        heads=tuple(table.heads[column] for column in kept),
-        lines=tuple(line._replace(cells=tuple(line.cells[column] for column in kept)) for line in table.lines),
+        heads=tuple(table.columns[column] for column in kept),
+        lines=tuple(line._replace(cells=tuple(line.cells[column] for column in kept)) for line in table.rows),
     )
 
 

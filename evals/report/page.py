@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ibisagent.evals.report import case_sheets, plots, tables
-from ibisagent.evals.report.cells import Table
-from ibisagent.evals.report.results import Outcome, Results, read_results
+from ibisagent.evals.report.cells import ReportTable
+from ibisagent.evals.report.results import ResultRow, EvalResults, read_results
 from ibisagent.evals.trajectories import EPSILON
 from ibisagent.tools.errors import MissingExtra
-from ibisagent.tools.files import atomic
+from ibisagent.tools.files import atomic_write
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -29,7 +29,7 @@ def write_report(out: Path, *, cases: int = 3) -> Path:
     """
     template, results = _template(), read_results(out)
     path = out / "report.html"
-    with atomic(path) as temporary:
+    with atomic_write(path) as temporary:
         template.stream(**_content(results, cases)).dump(str(temporary), encoding="utf-8", errors="replace")
     return path
 
@@ -43,47 +43,47 @@ def _template() -> "Template":
     return place.get_template("page.html.j2")
 
 
-def _content(results: Results, cases: int) -> dict[str, Any]:
+def _content(results: EvalResults, cases: int) -> dict[str, Any]:
     """Give what the template asks for; step sheets are drawn when it comes to them, so that one at a time is held."""
     return {
         "settings": results.settings,
         "summary": results.summary,
-        "policies": plots.looks(results),
+        "policies": plots.policy_styles(results),
         "segmenters": results.segmenters,
-        "known": _known(results.outcomes),
-        "tolerance": next((row.tolerance for row in results.outcomes if row.status == "done"), None),
+        "known": _known(results.rows),
+        "tolerance": next((row.tolerance for row in results.rows if row.status == "done"), None),
         "epsilon": EPSILON,
         "tables": {table.key: table for table in _tables(results)},
         "plots": {
-            "steps": plots.by_steps(results),
-            "spreads": plots.spreads(results),
-            "modalities": plots.by_modality(results),
-            "reliability": plots.reliability(results),
-            "costs": plots.costs(results),
+            "steps": plots.plot_iou_by_step(results),
+            "spreads": plots.plot_iou_distribution(results),
+            "modalities": plots.plot_iou_by_modality(results),
+            "reliability": plots.plot_reliability(results),
+            "costs": plots.plot_iou_by_cost(results),
         },
-        "broken": _broken(results.outcomes),
+        "broken": _broken(results.rows),
         "shown": [
-            (run["policy"], run["segmenter"], case_sheets.shown(results, run["policy"], run["segmenter"], cases))
+            (run["policy"], run["segmenter"], case_sheets.draw_cases(results, run["policy"], run["segmenter"], cases))
             for run in results.summary["runs"]
         ],
     }
 
 
-def _tables(results: Results) -> Iterator[Table]:
-    yield tables.quality(results)
-    yield tables.effort(results)
-    yield tables.comparisons(results)
-    yield from (tables.groups(results, by) for by in tables.GROUPS)
-    yield tables.kinds(results)
-    yield tables.gaps(results)
-    yield tables.starts(results)
-    yield tables.journeys(results)
-    yield tables.stops(results)
-    yield tables.agreement(results)
-    yield tables.timing(results)
+def _tables(results: EvalResults) -> Iterator[ReportTable]:
+    yield tables.quality_table(results)
+    yield tables.effort_table(results)
+    yield tables.comparison_table(results)
+    yield from (tables.group_table(results, by) for by in tables.GROUPS)
+    yield tables.source_table(results)
+    yield tables.gap_table(results)
+    yield tables.start_table(results)
+    yield tables.trajectory_table(results)
+    yield tables.stop_table(results)
+    yield tables.calibration_table(results)
+    yield tables.timing_table(results)
 
 
-def _known(outcomes: tuple[Outcome, ...]) -> dict[str, str]:
+def _known(outcomes: tuple[ResultRow, ...]) -> dict[str, str]:
     """Say how the cases spread over modalities, targets, sources and splits: by name while there are few."""
     cases = {row.id: row for row in outcomes}.values()
     said = {}
@@ -95,7 +95,7 @@ def _known(outcomes: tuple[Outcome, ...]) -> dict[str, str]:
     return said
 
 
-def _broken(outcomes: tuple[Outcome, ...]) -> list[tuple[str, str, str, int]]:
+def _broken(outcomes: tuple[ResultRow, ...]) -> list[tuple[str, str, str, int]]:
     """Give each broken case once a reason, with the number of runs that it broke."""
     counts = Counter((row.id, row.target, row.reason) for row in outcomes if row.status == "broken")
     return [(*said, count) for said, count in counts.items()]

@@ -6,40 +6,40 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ibisagent.evals.report.results import Results
-from ibisagent.evals.report.svg import COLOURS, FAINT, GLYPHS, INK, MARKERS, Plot, plot, short
+from ibisagent.evals.report.results import EvalResults
+from ibisagent.evals.report.svg import COLOURS, FAINT, GLYPHS, INK, MARKERS, Plot, render_plot, shorten
 from ibisagent.evals.trajectories import RANKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Look", "by_modality", "by_steps", "costs", "looks", "reliability", "spreads"]
+__all__ = ["PolicyStyle", "plot_iou_by_modality", "plot_iou_by_step", "plot_iou_by_cost", "policy_styles", "plot_reliability", "plot_iou_distribution"]
 
-Draw = Callable[[str, "Axes"], None]  # draws a segmenter
+DrawSegmenter = Callable[[str, "Axes"], None]  # draws a segmenter
 _ROW = 0.2  # inches
 
 
-class Look(NamedTuple):
+class PolicyStyle(NamedTuple):
     """How a policy looks: its place among the colours, its marker in a plot and the like of it in text."""
 
-    place: int
+    color_index: int
     colour: str
     marker: str
     glyph: str
 
 
-def looks(results: Results) -> dict[str, Look]:
+def policy_styles(results: EvalResults) -> dict[str, PolicyStyle]:
     """Give every policy its look; the first 42 differ."""
     found = {}
     for index, policy in enumerate(results.policies):
         place, form = index % len(COLOURS), index % len(MARKERS)
-        found[policy] = Look(place, COLOURS[place], MARKERS[form], GLYPHS[form])
+        found[policy] = PolicyStyle(place, COLOURS[place], MARKERS[form], GLYPHS[form])
     return found
 
 
-def by_steps(results: Results) -> list[Plot]:
+def plot_iou_by_step(results: EvalResults) -> list[Plot]:
     """Draw the mean IoU after the policy's k-th action, with its interval as a band."""
-    styles, ranks = looks(results), [k for k in RANKS if k <= results.settings["max_steps"]]
+    styles, ranks = policy_styles(results), [k for k in RANKS if k <= results.settings["max_steps"]]
 
     def draw(segmenter: str, axes: "Axes") -> None:
         for run in results.runs(segmenter):
@@ -52,14 +52,14 @@ def by_steps(results: Results) -> list[Plot]:
     return _each(results, "mean IoU after each number of actions", draw)
 
 
-def spreads(results: Results) -> list[Plot]:
+def plot_iou_distribution(results: EvalResults) -> list[Plot]:
     """Draw how many cases ended at which IoU, each policy a row as high as its fullest bin, with its median."""
-    styles, edges = looks(results), np.linspace(0, 1, 21)
+    styles, edges = policy_styles(results), np.linspace(0, 1, 21)
 
     def draw(segmenter: str, axes: "Axes") -> None:
         policies = [run["policy"] for run in results.runs(segmenter)]
         for row, policy in enumerate(policies):
-            look, ious = styles[policy], [row.iou for row in results.done(policy, segmenter)]
+            look, ious = styles[policy], [row.iou for row in results.done_rows(policy, segmenter)]
             counts = np.histogram(ious, edges)[0]
             heights = row - 0.8 * counts / max(1, counts.max())
             axes.stairs(heights, edges, baseline=row, color=look.colour, alpha=0.35, fill=True)
@@ -69,14 +69,14 @@ def spreads(results: Results) -> list[Plot]:
                     [np.median(ious)], [row + 0.08], color=INK, marker=6, markersize=5, linestyle="", clip_on=False
                 )
         axes.set(xlim=(0, 1), ylim=(len(policies) - 0.7, -0.95), xlabel="final IoU")
-        axes.set_yticks(range(len(policies)), [short(policy) for policy in policies])
+        axes.set_yticks(range(len(policies)), [shorten(policy) for policy in policies])
 
     return _each(results, "distribution of the final IoU", draw, 0.75 + 2.6 * _ROW * len(results.policies))
 
 
-def by_modality(results: Results) -> list[Plot]:
+def plot_iou_by_modality(results: EvalResults) -> list[Plot]:
     """Draw the mean IoU of each modality with its interval; nothing when there is but one."""
-    styles = looks(results)
+    styles = policy_styles(results)
     names = sorted({name for run in results.summary["runs"] for name in run["modality"]})
     if len(names) < 2:
         return []
@@ -91,15 +91,15 @@ def by_modality(results: Results) -> list[Plot]:
             axes.hlines(rows, low, high, color=look.colour, linewidth=1.4)
             axes.plot(value, rows, color=look.colour, marker=look.marker, markersize=4.5, linestyle="")
         axes.set(xlim=(-0.02, 1.02), ylim=(len(names) - 0.5, -0.5), xlabel="mean IoU per case")
-        axes.set_yticks(range(len(names)), [short(name) for name in names])
+        axes.set_yticks(range(len(names)), [shorten(name) for name in names])
 
     height = 0.75 + _ROW * len(names) * max(2, len(results.policies))
     return _each(results, "mean IoU per case of each modality", draw, height)
 
 
-def reliability(results: Results) -> list[Plot]:
+def plot_reliability(results: EvalResults) -> list[Plot]:
     """Draw the true IoU of masks against the segmenter's own score; nothing for one that gives no scores."""
-    styles = looks(results)
+    styles = policy_styles(results)
 
     def draw(segmenter: str, axes: "Axes") -> None:
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--")
@@ -115,9 +115,9 @@ def reliability(results: Results) -> list[Plot]:
     return _each(results, "true IoU against the segmenter's score", draw, only=scored)
 
 
-def costs(results: Results) -> list[Plot]:
+def plot_iou_by_cost(results: EvalResults) -> list[Plot]:
     """Draw each policy's mean IoU against its seconds a sample."""
-    styles = looks(results)
+    styles = policy_styles(results)
     times = {(time["policy"], time["segmenter"]): time for time in results.summary["timing"]}
 
     def draw(segmenter: str, axes: "Axes") -> None:
@@ -136,9 +136,9 @@ def costs(results: Results) -> list[Plot]:
     return _each(results, "mean IoU against seconds a sample", draw)
 
 
-def _each(results: Results, said: str, draw: Draw, height: float = 2.6, only: set[str] | None = None) -> list[Plot]:
+def _each(results: EvalResults, said: str, draw: DrawSegmenter, height: float = 2.6, only: set[str] | None = None) -> list[Plot]:
     return [
-        plot(segmenter, said, partial(draw, segmenter), height)
+        render_plot(segmenter, said, partial(draw, segmenter), height)
         for segmenter in results.segmenters
         if only is None or segmenter in only
     ]

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label
+from ibisagent.tools.files import printable_text
 
-__all__ = ["Outcome", "Results", "read_results"]
+__all__ = ["ResultRow", "EvalResults", "read_results"]
 
 
-class Outcome(NamedTuple):
+class ResultRow(NamedTuple):
     """What the report needs of a row of ``results.csv``; its figures are nan for a broken one."""
 
     id: str
@@ -34,17 +34,17 @@ class Outcome(NamedTuple):
     misses: float
 
 
-_NUMBERS = [name for name, kind in Outcome.__annotations__.items() if kind is float]
+_NUMBERS = [name for name, kind in ResultRow.__annotations__.items() if kind is float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Results:
+class EvalResults:
     """An evaluation: its ``folder``, how it was set, its figures, and each case's outcomes in the order of the CSV."""
 
     folder: Path
     settings: dict[str, Any]
     summary: dict[str, Any]
-    outcomes: tuple[Outcome, ...]
+    rows: tuple[ResultRow, ...]
 
     @property
     def policies(self) -> list[str]:
@@ -60,18 +60,18 @@ class Results:
         """Give the summary's runs of one segmenter, one a policy."""
         return [run for run in self.summary["runs"] if run["segmenter"] == segmenter]
 
-    def done(self, policy: str, segmenter: str) -> list[Outcome]:
+    def done_rows(self, policy: str, segmenter: str) -> list[ResultRow]:
         """Give the outcomes of one run that are not broken."""
-        return [row for row in self.outcomes if (row.policy, row.segmenter, row.status) == (policy, segmenter, "done")]
+        return [row for row in self.rows if (row.policy, row.segmenter, row.status) == (policy, segmenter, "done")]
 
 
-def read_results(folder: Path) -> Results:
+def read_results(folder: Path) -> EvalResults:
     """Read an evaluation's folder; `InputError` names the file that is missing or is none of ours."""
     settings = _json(folder / "settings.json", "version", "data", "max_steps", "start", "seed")
     summary = _json(folder / "summary.json", "cases", "images", "absent", "rules", "runs", "comparisons", "timing")
     path = folder / "results.csv"
     try:
-        return Results(folder, settings, summary, tuple(_outcomes(path)))
+        return EvalResults(folder, settings, summary, tuple(_outcomes(path)))
     except (OSError, ValueError, csv.Error) as error:
         raise _foreign(path, error) from error
 
@@ -85,17 +85,17 @@ def _json(path: Path, *names: str) -> dict[str, Any]:
 
 
 def _foreign(path: Path, error: Exception) -> InputError:
-    said = f"{type(error).__name__}: {label(error)}"
-    return InputError(f"{label(path)}: not an evaluation's ({said}); name the folder of one that ran to its end")
+    said = f"{type(error).__name__}: {printable_text(error)}"
+    return InputError(f"{printable_text(path)}: not an evaluation's ({said}); name the folder of one that ran to its end")
 
 
-def _outcomes(path: Path) -> Iterator[Outcome]:
+def _outcomes(path: Path) -> Iterator[ResultRow]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file)
-        missing = set(Outcome._fields) - set(rows.fieldnames or ())
+        missing = set(ResultRow._fields) - set(rows.fieldnames or ())
         if missing:
             raise ValueError(f"no column {', '.join(sorted(missing))}")
         for row in rows:
-            yield Outcome._make(
-                float(row[name] or "nan") if name in _NUMBERS else row[name] for name in Outcome._fields
+            yield ResultRow._make(
+                float(row[name] or "nan") if name in _NUMBERS else row[name] for name in ResultRow._fields
             )

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ibisagent.tools.errors import MissingExtra
-from ibisagent.tools.files import label
+from ibisagent.tools.files import printable_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["COLOURS", "FAINT", "GLYPHS", "INK", "MARKERS", "Plot", "plot", "short"]
+__all__ = ["COLOURS", "FAINT", "GLYPHS", "INK", "MARKERS", "Plot", "render_plot", "shorten"]
 
 # Okabe and Ito's palette without yellow, which white paper swallows, those of the most contrast first.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -48,7 +48,7 @@ class Plot(NamedTuple):
     svg: str
 
 
-def plot(title: str, said: str, draw: Callable[["Axes"], None], height: float) -> Plot:
+def render_plot(title: str, description: str, draw: Callable[["Axes"], None], height: float) -> Plot:
     """Draw one pair of axes, 4.2 by ``height`` inches; ``said`` tells it to whoever cannot see it."""
     with _quiet():
         from matplotlib.figure import Figure
@@ -57,7 +57,7 @@ def plot(title: str, said: str, draw: Callable[["Axes"], None], height: float) -
         draw(figure.add_subplot())
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(_ABOUT))
-    return Plot(title, _at_home(buffer.getvalue(), f"{title}: {said}"))
+    return Plot(title, _at_home(buffer.getvalue(), f"{title}: {description}"))
 
 
 _ABOUT = ("Creator", "Date", "Format", "Type")
@@ -91,7 +91,7 @@ def _size(font: re.Match[str]) -> str:
     return f"font-size: {font[1]}" if font[1] else ""
 
 
-def short(name: Any, longest: int = 22) -> str:
+def shorten(name: Any, longest: int = 22) -> str:
     """Give a name that fits beside an axis."""
-    text = label(name) or "none given"
+    text = printable_text(name) or "none given"
     return text if len(text) <= longest else f"{text[: longest - 1]}…"

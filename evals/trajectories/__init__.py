@@ -6,20 +6,20 @@ true mask to know is None without it, and a rate over nothing is None.
 """
 
 from ibisagent.evals.trajectories.oracle_gap import oracle_gap
-from ibisagent.evals.trajectories.summary import Row, summary, table, tabulate
-from ibisagent.evals.trajectories.trajectory_metrics import Journey, Reversal, trajectory_metrics
-from ibisagent.evals.trajectories.truth_fit import EPSILON, RANKS, Fit
+from ibisagent.evals.trajectories.summary import TrajectoryTableRow, summarize_metrics, tabulate_records, tabulate_metrics
+from ibisagent.evals.trajectories.trajectory_metrics import TrajectoryMetrics, Reversal, trajectory_metrics
+from ibisagent.evals.trajectories.truth_fit import EPSILON, RANKS, TruthFit
 
 __all__ = [
     "EPSILON",
     "RANKS",
-    "Fit",
-    "Journey",
+    "TruthFit",
+    "TrajectoryMetrics",
     "Reversal",
-    "Row",
+    "TrajectoryTableRow",
     "oracle_gap",
-    "summary",
-    "table",
-    "tabulate",
+    "summarize_metrics",
+    "tabulate_records",
+    "tabulate_metrics",
     "trajectory_metrics",
 ]

@@ -8,7 +8,7 @@ from ibisagent.agent.graph import build_graph
 from ibisagent.agent.policies import OraclePolicy, ScriptedPolicy
 from ibisagent.agent.state import Input
 from ibisagent.agent.trajectory import Trajectory
-from ibisagent.evals.trajectories.steps import TOOL_FAILURES, is_own, prompts
+from ibisagent.evals.trajectories.steps import TOOL_FAILURES, is_policy_step, indexed_prompts
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.measure import iou
@@ -29,18 +29,18 @@ def oracle_gap(record: Trajectory, segmenter: Segmenter | str, image: MedicalIma
     if record.truth is None:
         return None
     truth = decode(record.truth)
-    before = len(list(takewhile(lambda step: not is_own(step), record.steps)))
-    made = list(prompts(record))
+    before = len(list(takewhile(lambda step: not is_policy_step(step), record.steps)))
+    made = list(indexed_prompts(record))
     given = [to_plain(prompt) for index, prompt in made if index < before]
     moves = len(made) - len(given) if truth.any() else len(given) + 1
     policy = OraclePolicy(truth, target_iou=1.0) if moves else ScriptedPolicy([write_reply("", Terminate())])
     guard = record.config.get("guard")
     settings = LoopConfig(max_steps=max(moves, 1), guard=Guard(**guard) if guard else None, protect=False)
     graph = build_graph(policy, segmenter, settings)
-    _require_same("segmenter", graph.parts.memo.fingerprint, record.segmenter)
+    _require_same("segmenter", graph.components.memo.fingerprint, record.segmenter)
     _require_same("image", image.sha, record.image["sha"])
     begin = Input(image=image, request=record.request, prompts=given, kind="segment")
-    begin["initial_mask"] = record.start if record.refined else None
+    begin["initial_mask"] = record.start if record.has_initial_mask else None
     ended = graph.invoke(begin)
     if ended["stop"] in TOOL_FAILURES:
         return None

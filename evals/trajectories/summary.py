@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from ibisagent.agent.trajectory import Trajectory
-from ibisagent.evals.trajectories.trajectory_metrics import Journey, Reversal, trajectory_metrics
-from ibisagent.evals.trajectories.truth_fit import RANKS, share
+from ibisagent.evals.trajectories.trajectory_metrics import TrajectoryMetrics, Reversal, trajectory_metrics
+from ibisagent.evals.trajectories.truth_fit import RANKS, ratio
 
-__all__ = ["Row", "summary", "table", "tabulate"]
+__all__ = ["TrajectoryTableRow", "summarize_metrics", "tabulate_records", "tabulate_metrics"]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TrajectoryTableRow:
     """A row of the data table; ``states``: single-step samples, one a reply; ``mean_length``: without the stops.
 
     IoU and Dice are final ones per case, over the samples with a true mask; the click-hit rate is pooled over clicks.
@@ -33,14 +33,14 @@ class Row:
     click_hit_rate: float | None
 
 
-def summary(journeys: Iterable[Journey]) -> dict[str, Any]:
+def summarize_metrics(metrics: Iterable[TrajectoryMetrics]) -> dict[str, Any]:
     """Put many runs in figures; every value is plain JSON, None where there is nothing to say.
 
     A rate is given twice, ``pooled`` over all steps and as the mean ``per_run`` (runs that have none left out).
     Percentiles are interpolated linearly. IoU and Dice are per case. Seconds and tokens a step are over the steps of
     all runs that told them.
     """
-    runs = list(journeys)
+    runs = list(metrics)
     fits = [run.fit for run in runs if run.fit is not None]
     clicks = [(fit, fit.hits + fit.misses) for fit in fits]
     return {
@@ -49,18 +49,18 @@ def summary(journeys: Iterable[Journey]) -> dict[str, Any]:
         "stops": dict(sorted(Counter(run.stop or "unfinished" for run in runs).items())),
         "turns": _spread([run.turns for run in runs]),
         "length": _spread([run.length for run in runs]),
-        "start_iou": _middle([fit.start for fit in fits]),
-        "final_iou": _middle([fit.final for fit in fits]),
-        "final_dice": _middle([fit.dice for fit in fits]),
-        "best_iou": _middle([fit.best for fit in fits]),
-        "overshoot": _middle([fit.overshoot for fit in fits]),
-        "iou_at": {str(k): _mean([fit.at[str(k)] for fit in fits]) for k in RANKS},
-        "wasted_clicks": _spread([fit.wasted for fit in fits]),
+        "start_iou": _middle([fit.start_iou for fit in fits]),
+        "final_iou": _middle([fit.final_iou for fit in fits]),
+        "final_dice": _middle([fit.final_dice for fit in fits]),
+        "best_iou": _middle([fit.best_iou for fit in fits]),
+        "overshoot": _middle([fit.regret for fit in fits]),
+        "iou_at": {str(k): _mean([fit.iou_at_step[str(k)] for fit in fits]) for k in RANKS},
+        "wasted_clicks": _spread([fit.wasted_clicks for fit in fits]),
         "click_hit_rate": _rate([(fit.hits, made) for fit, made in clicks]),
-        "progress_rate": _rate([(fit.progressed, made) for fit, made in clicks]),
-        "wasted_rate": _rate([(fit.wasted, made) for fit, made in clicks]),
-        "valid_action_rate": _rate([(run.valid, run.turns) for run in runs]),
-        "repair_rate": _rate([(run.repaired, run.turns) for run in runs]),
+        "progress_rate": _rate([(fit.improving_clicks, made) for fit, made in clicks]),
+        "wasted_rate": _rate([(fit.wasted_clicks, made) for fit, made in clicks]),
+        "valid_action_rate": _rate([(run.valid_actions, run.turns) for run in runs]),
+        "repair_rate": _rate([(run.repaired_replies, run.turns) for run in runs]),
         "undos": _turned([undo for run in runs for undo in run.undos]),
         "redos": _turned([redo for run in runs for redo in run.redos]),
         "person_steps": sum(run.person_steps for run in runs),
@@ -91,41 +91,41 @@ def _spread(values: list[float] | list[int]) -> dict[str, float] | None:
 
 
 def _rate(shares: list[tuple[int, int]]) -> dict[str, float | None]:
-    pooled = share(sum(part for part, _ in shares), sum(whole for _, whole in shares))
+    pooled = ratio(sum(part for part, _ in shares), sum(whole for _, whole in shares))
     return {"pooled": pooled, "per_run": _mean([part / whole for part, whole in shares if whole])}
 
 
 def _turned(reversals: list[Reversal]) -> dict[str, dict[str, Any]]:
     """Count reversals by their author: how many, how many with a known gain raised the IoU, and the mean gain."""
     told: dict[str, dict[str, Any]] = {}
-    for author in sorted({each.by for each in reversals}):
-        his = [each for each in reversals if each.by == author]
-        gains = [each.gained for each in his if each.gained is not None]
+    for author in sorted({each.actor for each in reversals}):
+        his = [each for each in reversals if each.actor == author]
+        gains = [each.iou_gain for each in his if each.iou_gain is not None]
         helped = sum(gain > 0 for gain in gains) if gains else None
         told[author] = {"count": len(his), "helped": helped, "mean_gained": _mean(gains)}
     return told
 
 
-def table(records: Iterable[Trajectory], modality: Callable[[Trajectory], str] = lambda _: "all") -> list[Row]:
+def tabulate_records(records: Iterable[Trajectory], modality: Callable[[Trajectory], str] = lambda _: "all") -> list[TrajectoryTableRow]:
     """Tabulate a data set of runs as the paper does, one row for each name that ``modality`` gives, by name.
 
     A record does not know its modality; ``lambda record: known[record.image["sha"]]`` takes it from a mapping.
     """
-    return tabulate((modality(record), trajectory_metrics(record)) for record in records)
+    return tabulate_metrics((modality(record), trajectory_metrics(record)) for record in records)
 
 
-def tabulate(named: Iterable[tuple[str, Journey]]) -> list[Row]:
+def tabulate_metrics(named: Iterable[tuple[str, TrajectoryMetrics]]) -> list[TrajectoryTableRow]:
     """Tabulate runs that are in figures already, one row for each name, by name."""
-    groups: dict[str, list[Journey]] = {}
+    groups: dict[str, list[TrajectoryMetrics]] = {}
     for name, run in named:
         groups.setdefault(name, []).append(run)
     return [_row(name, runs) for name, runs in sorted(groups.items())]
 
 
-def _row(name: str, runs: list[Journey]) -> Row:
+def _row(name: str, runs: list[TrajectoryMetrics]) -> TrajectoryTableRow:
     fits = [run.fit for run in runs if run.fit is not None]
-    ious, dices = [fit.final for fit in fits], [fit.dice for fit in fits]
-    return Row(
+    ious, dices = [fit.final_iou for fit in fits], [fit.final_dice for fit in fits]
+    return TrajectoryTableRow(
         modality=name,
         samples=len(runs),
         states=sum(run.turns for run in runs),
@@ -134,5 +134,5 @@ def _row(name: str, runs: list[Journey]) -> Row:
         median_iou=_median(ious),
         mean_dice=_mean(dices),
         median_dice=_median(dices),
-        click_hit_rate=share(sum(fit.hits for fit in fits), sum(fit.hits + fit.misses for fit in fits)),
+        click_hit_rate=ratio(sum(fit.hits for fit in fits), sum(fit.hits + fit.misses for fit in fits)),
     )

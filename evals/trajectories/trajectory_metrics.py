@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from ibisagent.agent.policies.base import usage_total
 from ibisagent.agent.trajectory import Step, Trajectory
-from ibisagent.evals.trajectories.steps import TOOL_FAILURES, does, is_own, prompts
-from ibisagent.evals.trajectories.truth_fit import Fit, fit_of, share
+from ibisagent.evals.trajectories.steps import TOOL_FAILURES, has_action, is_policy_step, indexed_prompts
+from ibisagent.evals.trajectories.truth_fit import TruthFit, compute_truth_fit, ratio
 
-__all__ = ["Journey", "Reversal", "trajectory_metrics"]
+__all__ = ["TrajectoryMetrics", "Reversal", "trajectory_metrics"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +17,14 @@ class Reversal:
     ``gained``: the IoU after it minus that of the mask it left.
     """
 
-    n: int
-    by: str
-    of: int
-    gained: float | None
+    step_index: int
+    actor: str
+    reversed_step: int
+    iou_gain: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Journey:
+class TrajectoryMetrics:
     """One run in figures.
 
     ``turns``: replies of the policy to the end; ``length``: those that are no stop; ``valid``: those that the loop
@@ -39,8 +39,8 @@ class Journey:
     stop: str | None
     turns: int
     length: int
-    valid: int
-    repaired: int
+    valid_actions: int
+    repaired_replies: int
     valid_action_rate: float | None
     repair_rate: float | None
     prompts: int
@@ -51,28 +51,28 @@ class Journey:
     policy_seconds: tuple[float, ...]
     segmenter_seconds: tuple[float, ...]
     tokens: tuple[int, ...]
-    fit: Fit | None
+    fit: TruthFit | None
 
 
-def trajectory_metrics(record: Trajectory) -> Journey:
+def trajectory_metrics(record: Trajectory) -> TrajectoryMetrics:
     """Put a run in figures; `InputError` for masks of another size than the truth's and prompts that are none."""
-    turns = [step for step in record.steps if is_own(step)]
-    stops = sum(does(step, "terminate", "decline") for step in turns)
+    turns = [step for step in record.steps if is_policy_step(step)]
+    stops = sum(has_action(step, "terminate", "decline") for step in turns)
     failed = record.stop in TOOL_FAILURES
     valid = sum(step.error is None or (failed and step is turns[-1]) for step in turns)
     repaired = sum(bool(step.repairs) and step.action is not None for step in turns)
-    made = [record.steps[index] for index, _ in prompts(record)]
-    fit = fit_of(record)
-    return Journey(
+    made = [record.steps[index] for index, _ in indexed_prompts(record)]
+    fit = compute_truth_fit(record)
+    return TrajectoryMetrics(
         kind=record.kind,
         stop=record.stop,
         turns=len(turns),
         length=len(turns) - stops,
-        valid=valid,
-        repaired=repaired,
-        valid_action_rate=share(valid, len(turns)),
-        repair_rate=share(repaired, len(turns)),
-        prompts=sum(map(is_own, made)),
+        valid_actions=valid,
+        repaired_replies=repaired,
+        valid_action_rate=ratio(valid, len(turns)),
+        repair_rate=ratio(repaired, len(turns)),
+        prompts=sum(map(is_policy_step, made)),
         person_steps=sum(_corrects(step) for step in record.steps),
         undos=_reversals(record, "reverts", fit),
         redos=_reversals(record, "restores", fit),
@@ -85,18 +85,18 @@ def trajectory_metrics(record: Trajectory) -> Journey:
 
 
 def _corrects(step: Step) -> bool:
-    return step.by == "person" and not is_own(step) and not does(step, "terminate", "decline")
+    return step.actor == "person" and not is_policy_step(step) and not has_action(step, "terminate", "decline")
 
 
 def _seconds(steps: list[Step], part: str) -> tuple[float, ...]:
     return tuple(step.seconds[part] for step in steps if part in step.seconds)
 
 
-def _reversals(record: Trajectory, name: str, fit: Fit | None) -> tuple[Reversal, ...]:
+def _reversals(record: Trajectory, name: str, fit: TruthFit | None) -> tuple[Reversal, ...]:
     """Read the steps whose field ``name`` says of which step they are."""
-    met = (fit.start, *fit.ious) if fit else None
+    met = (fit.start_iou, *fit.ious) if fit else None
     return tuple(
-        Reversal(step.n, step.by, of, met[index + 1] - met[index] if met else None)
+        Reversal(step.index, step.actor, of, met[index + 1] - met[index] if met else None)
         for index, step in enumerate(record.steps)
         if (of := getattr(step, name)) is not None
     )

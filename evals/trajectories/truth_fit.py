@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 
 from ibisagent.agent.trajectory import Trajectory
-from ibisagent.evals.trajectories.steps import is_own, prompts
-from ibisagent.tools.click_correctness import hits
+from ibisagent.evals.trajectories.steps import is_policy_step, indexed_prompts
+from ibisagent.tools.click_correctness import is_correct_prompt
 from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.masks.rle import decode, rle_key
 
-__all__ = ["EPSILON", "RANKS", "Fit", "fit_of", "share"]
+__all__ = ["EPSILON", "RANKS", "TruthFit", "compute_truth_fit", "ratio"]
 
 EPSILON = 0.001
 """A prompt that raises the IoU by no more than this is wasted."""
@@ -21,7 +21,7 @@ RANKS = (1, 3, 5, 10, 20)
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class TruthFit:
     """A run against the true mask; IoU of two empty masks is 1.
 
     ``present``: the true mask is not empty. ``start``, ``final``: IoU of the mask begun and ended with; ``met``: of the
@@ -30,30 +30,30 @@ class Fit:
     what a person does later shows from the next action on. ``overshoot``: the best IoU, the start's included, minus the
     final one.
 
-    Of the policy's points and boxes: ``hits`` are those that `ibisagent.tools.click_correctness.hits` says were right, by the
+    Of the policy's points and boxes: ``hits`` are those that `ibisagent.tools.click_correctness.is_correct_prompt` says were right, by the
     mask that they met, ``misses`` the rest; ``first`` tells whether the first one hit, None when there is none;
     ``progressed`` raised the IoU; ``wasted`` raised it by no more than `EPSILON`.
     """
 
     present: bool
-    start: float
-    met: float
+    start_iou: float
+    policy_start_iou: float
     ious: tuple[float, ...]
-    at: dict[str, float]
-    final: float
-    dice: float
-    best: float
-    overshoot: float
-    first: bool | None
+    iou_at_step: dict[str, float]
+    final_iou: float
+    final_dice: float
+    best_iou: float
+    regret: float
+    first_click_hit: bool | None
     hits: int
     misses: int
-    progressed: int
-    wasted: int
+    improving_clicks: int
+    wasted_clicks: int
     click_hit_rate: float | None
     progress_rate: float | None
 
 
-def fit_of(record: Trajectory) -> Fit | None:
+def compute_truth_fit(record: Trajectory) -> TruthFit | None:
     """Judge a run by its true mask, None without one; `InputError` for masks of another size and prompts that are none.
 
     Each distinct mask is decoded once.
@@ -61,28 +61,28 @@ def fit_of(record: Trajectory) -> Fit | None:
     if record.truth is None:
         return None
     truth = decode(record.truth)
-    own = {index: prompt for index, prompt in prompts(record) if is_own(record.steps[index])}
+    own = {index: prompt for index, prompt in indexed_prompts(record) if is_policy_step(record.steps[index])}
     (*ious, final), right = _judged(record, truth, own)
     gains = [ious[index + 1] - ious[index] for index in own]
     progressed, best = sum(gain > 0 for gain in gains), max(*ious, final)
     after = _after(record, ious)
-    return Fit(
+    return TruthFit(
         present=bool(truth.any()),
-        start=ious[0],
-        met=after[0],
+        start_iou=ious[0],
+        policy_start_iou=after[0],
         ious=tuple(ious[1:]),
-        at={str(k): after[min(k, len(after) - 1)] for k in RANKS},
-        final=final,
-        dice=2 * final / (1 + final),
-        best=best,
-        overshoot=best - final,
-        first=min(own) in right if own else None,
+        iou_at_step={str(k): after[min(k, len(after) - 1)] for k in RANKS},
+        final_iou=final,
+        final_dice=2 * final / (1 + final),
+        best_iou=best,
+        regret=best - final,
+        first_click_hit=min(own) in right if own else None,
         hits=len(right),
         misses=len(own) - len(right),
-        progressed=progressed,
-        wasted=sum(gain <= EPSILON for gain in gains),
-        click_hit_rate=share(len(right), len(own)),
-        progress_rate=share(progressed, len(own)),
+        improving_clicks=progressed,
+        wasted_clicks=sum(gain <= EPSILON for gain in gains),
+        click_hit_rate=ratio(len(right), len(own)),
+        progress_rate=ratio(progressed, len(own)),
     )
 
 
@@ -101,7 +101,7 @@ def _judged(record: Trajectory, truth: Mask, own: dict[int, Prompt]) -> tuple[li
         value = iou(mask, truth)
         for index in indices:
             ious[index] = value
-            if index in own and hits(own[index], mask, truth):
+            if index in own and is_correct_prompt(own[index], mask, truth):
                 right.add(index)
     return ious, right
 
@@ -110,13 +110,13 @@ def _after(record: Trajectory, ious: list[float]) -> list[float]:
     """Give the IoU that the policy met first, and after each of its valid actions."""
     after = [ious[0]]
     for step, value in zip(record.steps, ious[1:], strict=True):
-        if is_own(step) and step.error is None:
+        if is_policy_step(step) and step.error is None:
             after.append(value)
-        elif step.by == "guard" or len(after) == 1:  # a person's prompts before the first action are where it begins
+        elif step.actor == "guard" or len(after) == 1:  # a person's prompts before the first action are where it begins
             after[-1] = value
     return after
 
 
-def share(part: int, whole: int) -> float | None:
+def ratio(part: int, whole: int) -> float | None:
     """Give a part of the whole, None of nothing."""
     return part / whole if whole else None

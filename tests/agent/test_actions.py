@@ -14,11 +14,11 @@ from ibisagent.agent.actions import (
     clean_target,
     from_plain,
     kind_of,
-    spell,
+    format_action,
     to_plain,
     write_reply,
 )
-from ibisagent.agent.coordinates import UNIT, Frame
+from ibisagent.agent.coordinates import UNIT, CoordinateFrame
 from ibisagent.tools.clicks import Box, Click
 from ibisagent.tools.errors import InputError
 
@@ -35,15 +35,15 @@ targets = st.none() | st.text(max_size=30)
         (Click(1.0, -0.0), UNIT, "Positive Point (1.0000, 0.0000)"),
         (Click(0.4512, 0.4238, True, "left\nkidney"), UNIT, "Positive Point (0.4512, 0.4238) for left kidney"),
         (Box(0.1, 0.2, 0.3, 0.4), UNIT, "Box (0.1000, 0.2000, 0.3000, 0.4000)"),
-        (Box(0.1, 0.2, 0.3, 0.4), Frame("thousand_yx"), "Box (200, 100, 400, 300)"),
-        (Click(0.4512, 0.4238), Frame("thousand"), "Positive Point (451, 424)"),
-        (Click(1.0, 0.5), Frame("pixels", 512, 384), "Positive Point (511, 192)"),
+        (Box(0.1, 0.2, 0.3, 0.4), CoordinateFrame("thousand_yx"), "Box (200, 100, 400, 300)"),
+        (Click(0.4512, 0.4238), CoordinateFrame("thousand"), "Positive Point (451, 424)"),
+        (Click(1.0, 0.5), CoordinateFrame("pixels", 512, 384), "Positive Point (511, 192)"),
         (Backtrack(), UNIT, "Backtrack"),
         (Terminate("spleen"), UNIT, "Terminate for spleen"),
     ],
 )
-def test_canonical_spelling(action: Action, frame: Frame, spelling: str) -> None:
-    assert spell(action, frame) == spelling
+def test_canonical_spelling(action: Action, frame: CoordinateFrame, spelling: str) -> None:
+    assert format_action(action, frame) == spelling
 
 
 @pytest.mark.parametrize(

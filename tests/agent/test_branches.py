@@ -1,4 +1,4 @@
-"""Branches: any step done otherwise, the shared part neither done nor kept twice, every branch a record of its own."""
+"""Branches: any step replaced, the shared part neither run nor stored twice, every branch its own record."""
 
 import asyncio
 import threading
@@ -8,11 +8,11 @@ from langgraph.checkpoint.memory import InMemorySaver
 from support.fakes import STOP, UNDO, Counting, Watched, negative, positive, script
 
 from ibisagent.agent import Backtrack, Click, ImageStore, LoopConfig, Redo, RunStore, Terminate, build_graph
-from ibisagent.agent.branches import abranches, afork, aturns, branches, fork, turns
+from ibisagent.agent.branches import abranches, afork, arequests, branches, fork, requests
 from ibisagent.agent.checkpoints import aopen_checkpointer, open_checkpointer
 from ibisagent.agent.replay import replay
 from ibisagent.agent.threads import intervene
-from ibisagent.agent.trajectory import read_trajectories, trajectory, write_trajectory
+from ibisagent.agent.trajectory import read_trajectories, build_trajectory, write_trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 
@@ -20,22 +20,22 @@ THREAD = {"configurable": {"thread_id": "1"}}
 REPLIES = (positive(0.3, 0.5), positive(0.8, 0.8), UNDO, "hm", negative(0.4, 0.5), STOP, STOP)
 
 
-def begun(pixels, segmenter, policy=None, **given):
+def start_run(pixels, segmenter, policy=None, **given):
     policy = policy or Watched(script(*REPLIES))
     graph = build_graph(policy, segmenter, checkpointer=InMemorySaver())
     graph.invoke({"image": pixels, "request": "Segment.", **given}, THREAD)
     return graph, branches(graph, THREAD)[0].config, policy
 
 
-def record_of(graph, config):
-    return trajectory(graph, graph.get_state(config).values)
+def build_record(graph, config):
+    return build_trajectory(graph, graph.get_state(config).values)
 
 
 def test_every_step_can_be_done_otherwise_at_no_cost_for_what_is_before(pixels, tmp_path):
     segmenter = Counting()
     given = [Click(0.1, 0.1), Click(0.9, 0.1)]
-    graph, trunk, policy = begun(pixels, segmenter, prompts=given)
-    whole = record_of(graph, trunk)
+    graph, trunk, policy = start_run(pixels, segmenter, prompts=given)
+    whole = build_record(graph, trunk)
     assert len(whole.steps) == 8
     for step in range(1, 9):
         calls, replies = segmenter.predictions, len(policy.seen)
@@ -44,13 +44,13 @@ def test_every_step_can_be_done_otherwise_at_no_cost_for_what_is_before(pixels, 
         graph.invoke(None, config, interrupt_before=["reason"])
         assert (segmenter.predictions, len(policy.seen)) == (calls + 1, replies)  # the new click, and nothing else
         graph.invoke(None, THREAD)
-        record = record_of(graph, THREAD)
+        record = build_record(graph, THREAD)
         assert [s.action for s in record.steps[: step - 1]] == [s.action for s in whole.steps[: step - 1]]
         assert [s.mask for s in record.steps[: step - 1]] == [s.mask for s in whole.steps[: step - 1]]
-        assert (record.forked, record.steps[step - 1].by, record.steps[step - 1].action["x"]) == (step, "person", 0.5)
+        assert (record.fork_step, record.steps[step - 1].actor, record.steps[step - 1].action["x"]) == (step, "person", 0.5)
         assert record.stop is not None
         write_trajectory(tmp_path / f"{step}.json", record)
-    assert record_of(graph, trunk) == whole
+    assert build_record(graph, trunk) == whole
     for path in tmp_path.iterdir():
         (record,) = read_trajectories(path)
         assert replay(record, Counting(), open_image(pixels)).differences == ()
@@ -58,14 +58,14 @@ def test_every_step_can_be_done_otherwise_at_no_cost_for_what_is_before(pixels, 
 
 
 def test_the_tree_is_listed(pixels):
-    graph, trunk, _ = begun(pixels, "disk", script(positive(0.3, 0.5), positive(0.6, 0.5), STOP, STOP, STOP))
-    assert [(b.parent, b.step, b.steps, b.stop) for b in branches(graph, THREAD)] == [(None, 1, 3, "terminated")]
+    graph, trunk, _ = start_run(pixels, "disk", script(positive(0.3, 0.5), positive(0.6, 0.5), STOP, STOP, STOP))
+    assert [(b.parent, b.first_step, b.steps, b.stop) for b in branches(graph, THREAD)] == [(None, 1, 3, "terminated")]
     graph.invoke(None, fork(graph, trunk, step=2, action=Click(0.5, 0.2)))
     second = branches(graph, THREAD)[1].config
     graph.invoke(None, fork(graph, second, step=3, action=Click(0.5, 0.8)))
     unfinished = fork(graph, trunk, step=1, request="the other one")
     found = branches(graph, THREAD)
-    assert [(b.parent, b.step, b.steps, b.stop, b.request) for b in found] == [
+    assert [(b.parent, b.first_step, b.steps, b.stop, b.request) for b in found] == [
         (None, 1, 3, "terminated", "Segment."),
         (0, 2, 4, "terminated", "Segment."),
         (1, 3, 5, "terminated", "Segment."),
@@ -76,18 +76,18 @@ def test_the_tree_is_listed(pixels):
 
 
 def test_another_policy_takes_a_recorded_run_over(pixels):
-    graph, trunk, _ = begun(pixels, "disk")
+    graph, trunk, _ = start_run(pixels, "disk")
     other = build_graph(
-        script(*[""] * 2, positive(0.5, 0.1), STOP), "disk", checkpointer=graph.checkpointer, images=graph.parts.images
+        script(*[""] * 2, positive(0.5, 0.1), STOP), "disk", checkpointer=graph.checkpointer, images=graph.components.images
     )
     ended = other.invoke(None, fork(other, trunk, step=3))
     assert [step["action"]["type"] for step in ended["steps"]] == ["point", "point", "point", "terminate"]
-    assert (ended["steps"][2]["by"], ended["steps"][2]["action"]["y"], ended["run"]["forked"]) == ("policy", 0.1, 3)
+    assert (ended["steps"][2]["actor"], ended["steps"][2]["action"]["y"], ended["run"]["fork_step"]) == ("policy", 0.1, 3)
 
 
 def test_other_words_from_a_step_on(pixels):
     policy = Watched(script(positive(0.3, 0.5), positive(0.6, 0.5), STOP, STOP))
-    graph, trunk, _ = begun(pixels, "disk", policy)
+    graph, trunk, _ = start_run(pixels, "disk", policy)
     ended = graph.invoke(None, fork(graph, trunk, step=3, request="And its left part?"))
     assert policy.seen[-1].request == "And its left part?"
     assert (ended["request"], len(ended["steps"])) == ("And its left part?", 3)
@@ -95,23 +95,23 @@ def test_other_words_from_a_step_on(pixels):
 
 
 def test_a_branch_may_undo_redo_or_stop(pixels):
-    graph, trunk, _ = begun(pixels, "disk")
+    graph, trunk, _ = start_run(pixels, "disk")
     undone = graph.invoke(None, fork(graph, trunk, step=3, action=Backtrack()), interrupt_before=["reason"])
     assert [step["reverts"] for step in undone["steps"]] == [None, None, 2]
     redone = graph.invoke(None, fork(graph, trunk, step=4, action=Redo()), interrupt_before=["reason"])
     assert redone["steps"][3]["restores"] == 2
     stopped = graph.invoke(None, fork(graph, trunk, step=2, action=Terminate()))
-    assert (stopped["stop"], stopped["mask"]) == ("terminated", graph.parts.store.get_mask(stopped["steps"][0]["mask"]))
+    assert (stopped["stop"], stopped["mask"]) == ("terminated", graph.components.store.get_mask(stopped["steps"][0]["mask"]))
 
 
 def test_any_checkpoint_is_a_place_to_branch_from(pixels):
-    graph, *_ = begun(pixels, "disk")
+    graph, *_ = start_run(pixels, "disk")
     for snapshot in list(graph.get_state_history(THREAD)):
         if "run" in snapshot.values:
             before = len(snapshot.values["steps"])
             ended = graph.invoke(None, fork(graph, snapshot.config, action=Click(0.2, 0.9)))
             assert ended["steps"][before]["action"] == {"type": "point", "x": 0.2, "y": 0.9, "positive": True}
-            assert ended["run"]["forked"] == before + 1
+            assert ended["run"]["fork_step"] == before + 1
     assert {branch.stop for branch in branches(graph, THREAD)} <= {"terminated", "policy_error"}
 
 
@@ -123,10 +123,10 @@ def test_steps_of_earlier_requests_are_branched_within_their_request(pixels):
     graph.invoke({"request": "second"}, THREAD)
     ended = branches(graph, THREAD)[0].config
     one = graph.invoke(None, fork(graph, ended, step=2, action=Click(0.5, 0.5)), interrupt_before=["reason"])
-    assert (one["request"], one["run"]["turn"], len(one["steps"])) == ("first", 1, 2)
+    assert (one["request"], one["run"]["request_index"], len(one["steps"])) == ("first", 1, 2)
     two = graph.invoke(None, fork(graph, ended, step=3, action=Click(0.5, 0.5)))
-    assert (two["request"], two["run"]["turn"]) == ("second", 2)
-    assert [state["request"] for state in turns(graph, ended)] == ["first", "second"]
+    assert (two["request"], two["run"]["request_index"]) == ("second", 2)
+    assert [state["request"] for state in requests(graph, ended)] == ["first", "second"]
 
 
 def test_what_is_no_longer_kept_cannot_be_branched(pixels):
@@ -137,7 +137,7 @@ def test_what_is_no_longer_kept_cannot_be_branched(pixels):
     for step in (0, 7):
         with pytest.raises(InputError, match=f"step {step}: the thread has steps 1 to 6"):
             fork(graph, THREAD, step=step)
-    with pytest.raises(InputError, match="nothing was asked"):
+    with pytest.raises(InputError, match="it has no request yet"):
         fork(graph, {"configurable": {"thread_id": "2"}})
     with pytest.raises(InputError, match="has none of that name"):
         fork(graph, {"configurable": {"thread_id": "1", "checkpoint_id": "nope"}})
@@ -145,7 +145,7 @@ def test_what_is_no_longer_kept_cannot_be_branched(pixels):
 
 
 def test_branches_of_one_thread_run_at_the_same_time(pixels):
-    graph, trunk, _ = begun(pixels, "geodesic", script(positive(0.3, 0.5), positive(0.7, 0.5), STOP, STOP, STOP))
+    graph, trunk, _ = start_run(pixels, "geodesic", script(positive(0.3, 0.5), positive(0.7, 0.5), STOP, STOP, STOP))
     configs = [fork(graph, trunk, step=2, action=Click(0.1 * k, 0.5)) for k in range(1, 9)]
     ended = {}
 
@@ -180,7 +180,7 @@ def test_a_branch_is_made_by_another_process_s_graph(pixels, tmp_path):
             config = await afork(graph, THREAD, step=2, action=Click(0.2, 0.2))
             ended = await graph.ainvoke(None, config)
             found = await abranches(graph, THREAD)
-            return ended, [(b.parent, b.step) for b in found], len(await aturns(graph, THREAD))
+            return ended, [(b.parent, b.first_step) for b in found], len(await arequests(graph, THREAD))
 
     ended, tree, requests = asyncio.run(later())
     assert ended["steps"][1]["action"]["y"] == 0.2

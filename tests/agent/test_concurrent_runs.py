@@ -1,4 +1,4 @@
-"""Many runs at once on one graph: threads and tasks, with and without checkpointers, each as if it were alone."""
+"""Many runs at once on one graph: threads and tasks, with and without checkpointers, each as if alone."""
 
 import asyncio
 import gc
@@ -17,8 +17,8 @@ from ibisagent.agent.policies import SyncPolicy
 RUNS = 64
 
 
-class Each(SyncPolicy):
-    """Draws for each request, whose text is a seed, as the random policy does."""
+class PolicyBySeed(SyncPolicy):
+    """Clicks at random, with the text of each request as the seed."""
 
     name = "each"
 
@@ -35,12 +35,12 @@ def thread(seed, kind):
     return {"configurable": {"thread_id": f"{kind} {seed}"}}
 
 
-def plain(ended):
+def comparable(ended):
     return ended["mask"], ended["stop"], [{k: v for k, v in step.items() if k != "seconds"} for step in ended["steps"]]
 
 
 def peak():
-    """The most memory that this process ever held, in MiB."""
+    """Return the peak memory of this process in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -70,26 +70,26 @@ async def in_tasks(graph, given, kind):
 def test_64_runs_at_once_equal_the_sequential_ones_and_leave_nothing(pixels, tmp_path, capsys):
     given, config = starts(pixels), LoopConfig(max_steps=5)
     shared = {"store": RunStore(tmp_path / "store"), "images": ImageStore()}
-    bare = build_graph(Each(), "geodesic", config, **shared)
-    alone = [plain(bare.invoke(start)) for start in given]
+    bare = build_graph(PolicyBySeed(), "geodesic", config, **shared)
+    alone = [comparable(bare.invoke(start)) for start in given]
     gc.collect()
     threads, files = threading.active_count(), open_files()
     before = peak()
 
-    memory = build_graph(Each(), "geodesic", config, checkpointer=InMemorySaver(), **shared)
-    assert [plain(ended) for ended in in_threads(memory, given, "threads")] == alone
+    memory = build_graph(PolicyBySeed(), "geodesic", config, checkpointer=InMemorySaver(), **shared)
+    assert [comparable(ended) for ended in in_threads(memory, given, "threads")] == alone
     with open_checkpointer(tmp_path / "runs.db") as saver:
-        graph = build_graph(Each(), "geodesic", config, checkpointer=saver, **shared)
-        assert [plain(ended) for ended in in_threads(graph, given, "threads")] == alone
+        graph = build_graph(PolicyBySeed(), "geodesic", config, checkpointer=saver, **shared)
+        assert [comparable(ended) for ended in in_threads(graph, given, "threads")] == alone
 
     async def tasks():
         async with aopen_checkpointer(tmp_path / "runs.db") as saver:
-            kept = build_graph(Each(), "geodesic", config, checkpointer=saver, **shared)
+            kept = build_graph(PolicyBySeed(), "geodesic", config, checkpointer=saver, **shared)
             both = await asyncio.gather(in_tasks(kept, given, "tasks"), in_tasks(memory, given, "tasks"))
             return both, len(asyncio.all_tasks())
 
     both, left = asyncio.run(tasks())
-    assert [[plain(ended) for ended in group] for group in both] == [alone, alone]
+    assert [[comparable(ended) for ended in group] for group in both] == [alone, alone]
 
     gc.collect()
     assert (left, threading.active_count(), open_files()) == (1, threads, files)
@@ -99,14 +99,14 @@ def test_64_runs_at_once_equal_the_sequential_ones_and_leave_nothing(pixels, tmp
 
 
 def test_threads_and_tasks_share_one_graph(pixels):
-    given, graph = starts(pixels)[:16], build_graph(Each(), "geodesic", LoopConfig(max_steps=5))
-    alone = [plain(graph.invoke(start)) for start in given]
+    given, graph = starts(pixels)[:16], build_graph(PolicyBySeed(), "geodesic", LoopConfig(max_steps=5))
+    alone = [comparable(graph.invoke(start)) for start in given]
     found = {}
     other = threading.Thread(target=lambda: found.update(threads=in_threads(graph, given, "t")))
     other.start()
     found["tasks"] = asyncio.run(in_tasks(graph, given, "a"))
     other.join()
-    assert {kind: [plain(ended) for ended in group] for kind, group in found.items()} == {
+    assert {kind: [comparable(ended) for ended in group] for kind, group in found.items()} == {
         "threads": alone,
         "tasks": alone,
     }

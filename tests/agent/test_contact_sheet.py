@@ -8,7 +8,7 @@ from ibisagent.agent.contact_sheet import HIT, MISS, SPILL, Panel, contact_sheet
 from ibisagent.agent.contact_sheet.crop import focus, within
 from ibisagent.agent.contact_sheet.markers import NEGATIVE, POSITIVE, Area, draw_prompts
 from ibisagent.agent.contact_sheet.text import Line, fitting_size, legible, text_width, wrap, write
-from ibisagent.tools.clicks import Box, Click, PixelBox, pixel_of
+from ibisagent.tools.clicks import Box, Click, PixelBox, click_to_pixel
 from ibisagent.tools.errors import InputError
 
 WHITE = (255, 255, 255)
@@ -249,8 +249,8 @@ def test_a_prompt_keeps_its_pixel_in_the_part(x, y, height, width):
     shape = (height * 10, width * 10)
     click = Click(x, y)
     part = focus([], [click], shape)
-    row, column = pixel_of(click, shape)
+    row, column = click_to_pixel(click, shape)
     size = (part.bottom - part.top + 1, part.right - part.left + 1)
-    moved = pixel_of(within(click, part, shape), size)
+    moved = click_to_pixel(within(click, part, shape), size)
     assert abs(moved.row + part.top - row) <= 1
     assert abs(moved.column + part.left - column) <= 1

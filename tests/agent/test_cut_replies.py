@@ -1,22 +1,22 @@
-"""Replies that were cut, that say nothing of an action, or only speak of one; and where a JSON click has its sign."""
+"""Replies that were cut, that hold no action or only mention one; and where a JSON click has its sign."""
 
 import random
 from dataclasses import replace
 
 import pytest
 
-from ibisagent.agent.actions import Action, Backtrack, Terminate, spell, write_reply
-from ibisagent.agent.coordinates import UNIT, Frame
+from ibisagent.agent.actions import Action, Backtrack, Terminate, format_action, write_reply
+from ibisagent.agent.coordinates import UNIT, CoordinateFrame
 from ibisagent.agent.reply_parser import parse_completion, parse_reply
 from ibisagent.tools.clicks import Box, Click
 
-FRAMES = [UNIT, Frame("thousand"), Frame("thousand_yx"), Frame("pixels", 512, 384)]
+FRAMES = [UNIT, CoordinateFrame("thousand"), CoordinateFrame("thousand_yx"), CoordinateFrame("pixels", 512, 384)]
 CLICK = Click(0.4, 0.5)
 BOX = Box(0.1, 0.2, 0.3, 0.4)
 BEGUN = "<think>Left.</think>\n<action>"
 
 
-def acted(text, **given):
+def parsed_action(text, **given):
     return parse_reply(text, **given).action
 
 
@@ -40,20 +40,20 @@ def test_a_number_that_the_reply_ends_with_is_no_number(text, begun, cut):
     reply = parse_reply(begun + text, cut=cut)
     assert reply.action is None
     assert reply.error.startswith("got a reply that was cut at ")
-    assert acted(f"{BEGUN}{text}</action>") is not None
+    assert parsed_action(f"{BEGUN}{text}</action>") is not None
 
 
 @pytest.mark.parametrize(
     ("frame", "text"),
     [
-        (Frame("thousand"), "Positive Point (451, 42"),
-        (Frame("thousand_yx"), "Negative Point (45, 4"),
-        (Frame("pixels", 512, 384), "Box (10, 20, 300, 4"),
+        (CoordinateFrame("thousand"), "Positive Point (451, 42"),
+        (CoordinateFrame("thousand_yx"), "Negative Point (45, 4"),
+        (CoordinateFrame("pixels", 512, 384), "Box (10, 20, 300, 4"),
     ],
 )
 def test_a_whole_number_may_be_cut_as_well(frame, text):
-    assert acted(BEGUN + text, frame=frame) is None
-    assert acted(f"{BEGUN}{text}0)", frame=frame) is not None
+    assert parsed_action(BEGUN + text, frame=frame) is None
+    assert parsed_action(f"{BEGUN}{text}0)", frame=frame) is not None
 
 
 OPEN = [
@@ -84,7 +84,7 @@ def test_an_action_that_is_not_closed_before_a_cut_is_none(text):
 )
 @pytest.mark.parametrize("cut", [False, True])
 def test_half_a_word_or_object_is_none_however_the_reply_ended(text, cut):
-    assert acted(BEGUN + text, cut=cut) is None
+    assert parsed_action(BEGUN + text, cut=cut) is None
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_an_action_that_is_closed_counts_in_a_reply_that_was_cut(text, action):
 
 def test_a_thought_that_was_cut_decides_nothing():
     for thought in ("<think>Left.\nPositive Point (0.4, 0.5)", "<think>Left.\nPositive Point (0.4, 0.5)\n</th"):
-        assert acted(thought) == CLICK
-        assert acted(thought, cut=True) is None
+        assert parsed_action(thought) == CLICK
+        assert parsed_action(thought, cut=True) is None
 
 
 def test_a_cut_answer_is_not_passed_on():
@@ -172,7 +172,7 @@ def test_an_answer_that_is_a_click_or_a_box_and_nothing_else_is_one():
     reply = parse_reply("<think>Left.</think>\n<answer>Box (0.1, 0.2, 0.3, 0.4)</answer>")
     assert (reply.action, reply.answer) == (BOX, None)
     assert "action taken from the answer" in reply.repairs
-    assert acted("<answer>\n[{'bbox_2d': [0.1, 0.2, 0.3, 0.4]}]\n</answer>") == BOX
+    assert parsed_action("<answer>\n[{'bbox_2d': [0.1, 0.2, 0.3, 0.4]}]\n</answer>") == BOX
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_an_answer_that_is_a_click_or_a_box_and_nothing_else_is_one():
     ],
 )
 def test_an_action_that_is_only_spoken_of_does_nothing(text):
-    assert acted(text) is None
+    assert parsed_action(text) is None
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_an_action_that_is_only_spoken_of_does_nothing(text):
     ],
 )
 def test_an_action_that_stands_by_itself_counts(text):
-    assert acted(text) == CLICK
+    assert parsed_action(text) == CLICK
 
 
 @pytest.mark.parametrize(
@@ -249,13 +249,13 @@ def test_an_action_that_stands_by_itself_counts(text):
 )
 def test_a_json_click_has_the_sign_that_it_tells(sign, positive, place):
     for fields in (f"{{{place}, {sign}}}", f"{{{sign}, {place}}}"):
-        action = acted(f"{BEGUN}{fields}</action>")
+        action = parsed_action(f"{BEGUN}{fields}</action>")
         assert (action.x, action.y, action.positive) == (0.4, 0.5, positive)
 
 
 def test_points_with_labels_as_segmenters_take_them():
-    assert acted(f'{BEGUN}{{"points": [[0.4, 0.5]], "labels": [0]}}</action>') == Click(0.4, 0.5, False)
-    assert acted(f'{BEGUN}{{"points": [[0.4, 0.5], [0.1, 0.2]], "labels": [1, 0]}}</action>') is None
+    assert parsed_action(f'{BEGUN}{{"points": [[0.4, 0.5]], "labels": [0]}}</action>') == Click(0.4, 0.5, False)
+    assert parsed_action(f'{BEGUN}{{"points": [[0.4, 0.5], [0.1, 0.2]], "labels": [1, 0]}}</action>') is None
 
 
 @pytest.mark.parametrize(
@@ -267,15 +267,15 @@ def test_points_with_labels_as_segmenters_take_them():
     ],
 )
 def test_a_sign_that_is_in_doubt_is_asked_for(fields):
-    assert acted(f'{BEGUN}{{"point_2d": [0.4, 0.5], {fields}}}</action>') is None
+    assert parsed_action(f'{BEGUN}{{"point_2d": [0.4, 0.5], {fields}}}</action>') is None
 
 
 def test_a_box_is_never_negative():
-    assert acted(f'{BEGUN}{{"bbox_2d": [0.1, 0.2, 0.3, 0.4], "label": 0}}</action>') == BOX
+    assert parsed_action(f'{BEGUN}{{"bbox_2d": [0.1, 0.2, 0.3, 0.4], "label": 0}}</action>') == BOX
     assert "negative box" in parse_reply(f'{BEGUN}{{"bbox_2d": [0.1, 0.2, 0.3, 0.4], "attribute": -1}}</action>').error
 
 
-def drawn(rng: random.Random) -> Action:
+def random_action(rng: random.Random) -> Action:
     target = rng.choice((None, "left kidney"))
     x, y = (rng.randrange(5000) / 10000 for _ in "xy")
     return rng.choice(
@@ -293,16 +293,16 @@ def test_a_canonical_reply_cut_anywhere_acts_as_it_would_have_or_not_at_all(coun
     rng = random.Random(0)
     acted_on = 0
     for index in range(count):
-        action, frame = drawn(rng), FRAMES[index % 4]
+        action, frame = random_action(rng), FRAMES[index % 4]
         text = write_reply("Left of it, at 0.5.", action, "The kidney, as asked.", frame)
         whole = parse_reply(text, frame=frame, strict=True)
-        assert spell(whole.action, frame) == spell(action, frame)
+        assert format_action(whole.action, frame) == format_action(action, frame)
         short = text[: rng.randrange(len(text))]
         known, unknown = (parse_reply(short, frame=frame, cut=cut) for cut in (True, False))
         if known.action is not None:  # a cut between the bracket and "for" loses no more than the target's name
             assert known.action in (whole.action, replace(whole.action, target=None))
         assert known.answer in (None, whole.answer)
         assert known.action is not None or "cut" in known.error
-        assert unknown.action is None or spell(whole.action, frame).startswith(spell(unknown.action, frame))
+        assert unknown.action is None or format_action(whole.action, frame).startswith(format_action(unknown.action, frame))
         acted_on += known.action is not None
     assert 0.1 * count < acted_on < 0.5 * count

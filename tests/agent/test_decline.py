@@ -1,4 +1,4 @@
-"""A policy that cannot tell says so: neither a mask nor an absence is asserted."""
+"""A policy that declines: neither a mask nor an absence is asserted."""
 
 import re
 from dataclasses import replace
@@ -12,15 +12,15 @@ from support.fakes import STOP, Watched, positive, script
 from ibisagent.agent import Click, Decline, LoopConfig, build_graph
 from ibisagent.agent.actions import KINDS, OPTIONAL, from_plain, to_plain, write_reply
 from ibisagent.agent.config import preset
-from ibisagent.agent.coordinates import Frame
+from ibisagent.agent.coordinates import CoordinateFrame
 from ibisagent.agent.grammar import reply_regex
-from ibisagent.agent.integrations import segmentation_tool, tell, told_by
+from ibisagent.agent.integrations import segmentation_tool, summarize_result, summarize
 from ibisagent.agent.prompting import load_prompts
 from ibisagent.agent.replay import replay
 from ibisagent.agent.reply_parser import parse_reply
 from ibisagent.agent.threads import intervene
-from ibisagent.agent.trajectory import Trajectory, trajectory
-from ibisagent.evals.behavior_metrics import behaviour
+from ibisagent.agent.trajectory import Trajectory, build_trajectory
+from ibisagent.evals.behavior_metrics import behavior_metrics
 from ibisagent.evals.stats import Bootstrap
 from ibisagent.evals.trajectories import trajectory_metrics
 from ibisagent.tools.imaging.open_image import open_image
@@ -57,15 +57,15 @@ def test_what_a_person_gave_stays_in_force(pixels, truth):
 def test_a_guess_of_the_policy_s_own_is_no_result(pixels):
     graph, ended = run(pixels, positive(0.5, 0.5), UNSURE)
     assert (ended["stop"], decode(ended["mask"]).any(), ended["score"]) == ("declined", False, None)
-    assert replay(trajectory(graph, ended), "disk", open_image(pixels)).differences == ()
+    assert replay(build_trajectory(graph, ended), "disk", open_image(pixels)).differences == ()
 
 
 def test_a_record_of_a_declined_run_is_read_and_counted(pixels):
     graph, ended = run(pixels, positive(0.5, 0.5), UNSURE)
-    record = Trajectory.from_json(trajectory(graph, ended).to_json())
+    record = Trajectory.from_json(build_trajectory(graph, ended).to_json())
     figures = trajectory_metrics(record)
     assert (record.stop, record.answer) == ("declined", REASON)
-    assert (figures.turns, figures.length, figures.valid) == (2, 1, 2)
+    assert (figures.turns, figures.length, figures.valid_actions) == (2, 1, 2)
 
 
 def test_a_thread_goes_on_after_it_was_declined(pixels):
@@ -108,7 +108,7 @@ def test_the_strict_judge_takes_it_where_it_is_allowed():
 def test_the_grammar_holds_it_where_it_is_allowed():
     without = [kind for kind in KINDS if kind != "decline"]
     assert re.fullmatch(reply_regex(), UNSURE)
-    assert re.fullmatch(reply_regex(["decline"], Frame("thousand")), UNSURE)
+    assert re.fullmatch(reply_regex(["decline"], CoordinateFrame("thousand")), UNSURE)
     assert not re.fullmatch(reply_regex(without), UNSURE)
     assert not re.fullmatch(reply_regex(["decline"]), STOP)
 
@@ -151,10 +151,10 @@ def test_our_own_prompts_offer_it(pixels):
 
 def test_what_is_told_is_neither_found_nor_absent(pixels, truth):
     graph, ended = run(pixels, UNSURE)
-    told = told_by(graph, ended)
+    told = summarize(graph, ended)
     assert told.text.startswith("Not answered: the policy does not know this target, or cannot judge it here. There ")
     assert f"Reason: {REASON}" in told.text
-    left = tell({"mask": encode(truth), "stop": "declined", "answer": REASON}, open_image(pixels))
+    left = summarize_result({"mask": encode(truth), "stop": "declined", "answer": REASON}, open_image(pixels))
     assert left.text.startswith("Not answered: ")
     assert "The mask in force, which is not the policy's: " in left.text
     for each in (told, left):
@@ -174,5 +174,5 @@ def test_a_declined_run_is_no_refusal_in_the_figures():
     row = {"first_hit": None, "length": 0, "turns": 1, "valid": 1, "iou": 1.0, "start": None, "image": 1}
     stops = [(0, "declined"), (9, "declined"), (0, "target_absent"), (9, "terminated")]
     rows = [row | {"true_area_px": area, "stop": stop} for area, stop in stops]
-    found = {name: (share.value, share.n) for name, share in behaviour(rows, 0.5, Bootstrap(resamples=0)).items()}
+    found = {name: (share.value, share.n) for name, share in behavior_metrics(rows, 0.5, Bootstrap(resamples=0)).items()}
     assert (found["refused"], found["wrongly_refused"], found["declined"]) == ((0.5, 2), (0.0, 2), (0.5, 4))

@@ -1,4 +1,4 @@
-"""The expression that a server may hold a model to: whatever fits it is a reply in format."""
+"""The expression for constrained decoding: whatever matches it is a canonical reply."""
 
 import re
 
@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ibisagent.agent.actions import KINDS, Backtrack, Decline, Terminate, write_reply
-from ibisagent.agent.coordinates import Frame
+from ibisagent.agent.coordinates import CoordinateFrame
 from ibisagent.agent.grammar import reply_regex
 from ibisagent.agent.reply_parser import parse_reply
 from ibisagent.tools.clicks import Box, Click
 
-FRAMES = [Frame(), Frame("thousand"), Frame("thousand_yx"), Frame("pixels", 672, 308)]
+FRAMES = [CoordinateFrame(), CoordinateFrame("thousand"), CoordinateFrame("thousand_yx"), CoordinateFrame("pixels", 672, 308)]
 
 
 @pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: frame.profile)

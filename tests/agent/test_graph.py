@@ -1,4 +1,4 @@
-"""The wiring, the ways to run it, and what stands in the state."""
+"""The graph, the ways to run it, and the contents of its state."""
 
 import asyncio
 import sqlite3
@@ -126,7 +126,7 @@ def test_a_person_s_prompts_and_initial_mask_come_first(pixels, truth):
     given = [Box(0.1, 0.1, 0.2, 0.2), Click(0.9, 0.9)]
     ended = graph.invoke({"image": pixels, "request": REQUEST, "prompts": given, "initial_mask": truth})
     mask = decode(ended["mask"])
-    assert [step["by"] for step in ended["steps"]] == ["person", "person", "policy"]
+    assert [step["actor"] for step in ended["steps"]] == ["person", "person", "policy"]
     assert mask[truth].all()
     assert mask[15, 20]
     assert mask[86, 115]
@@ -193,24 +193,24 @@ def test_a_second_request_on_a_thread_begins_with_the_mask_in_force(pixels):
     thread = {"configurable": {"thread_id": "1"}}
     first = graph.invoke({"image": pixels, "request": REQUEST}, thread)
     second = graph.invoke({"request": "And the one beside it."}, thread)
-    assert (second["run"]["turn"], second["run"]["first"], len(second["steps"])) == (2, 2, 4)
+    assert (second["run"]["request_index"], second["run"]["first_step"], len(second["steps"])) == (2, 2, 4)
     assert (decode(second["mask"]) & decode(first["mask"])).sum() == decode(first["mask"]).sum()
     other = graph.invoke({"image": 255 - pixels, "request": REQUEST}, thread)
-    assert (other["run"]["turn"], len(other["steps"])) == (1, 2)
+    assert (other["run"]["request_index"], len(other["steps"])) == (1, 2)
 
 
 def test_events_of_a_nested_run_reach_the_parent_s_stream(pixels):
-    class Parent(TypedDict, total=False):
+    class StreamingParent(TypedDict, total=False):
         image: object
         request: str
         mask: dict
 
     inner = build_graph(script(positive(0.5, 0.5), STOP), "disk")
-    parent = StateGraph(Parent)
+    parent = StateGraph(StreamingParent)
     parent.add_node("segment", inner)
     parent.add_edge(START, "segment")
     parent.add_edge("segment", END)
-    given = {"image": inner.parts.images.admit(pixels), "request": REQUEST}
+    given = {"image": inner.components.images.to_reference(pixels), "request": REQUEST}
     events = [event for _, event in parent.compile().stream(given, stream_mode="custom", subgraphs=True)]
     assert [event["event"] for event in events] == ["overlay", "step", "overlay", "step", "end"]
 
@@ -244,7 +244,7 @@ def test_an_image_is_encoded_once_and_no_prediction_is_computed_twice(pixels):
 
 def test_schemas_are_published_for_whoever_embeds_the_graph():
     graph = build_graph("centre", "disk")
-    keys = {"image", "request", "kind", "initial_mask", "prompts", "prompts_by"}
+    keys = {"image", "request", "kind", "initial_mask", "prompts", "prompts_actor"}
     assert set(graph.get_input_jsonschema()["properties"]) == keys
     assert {"mask", "answer", "stop", "steps", "measurements"} <= set(graph.get_output_jsonschema()["properties"])
 
@@ -263,7 +263,7 @@ def test_graphs_of_one_segmenter_share_what_it_computed(pixels):
     other = build_graph(script(positive(0.7, 0.5), STOP), segmenter)
     other.invoke({"image": pixels, "request": REQUEST})
     assert (segmenter.embeds, segmenter.predictions) == (1, 2)
-    assert build_graph("centre", "disk").parts.memo is build_graph("random", "disk").parts.memo
+    assert build_graph("centre", "disk").components.memo is build_graph("random", "disk").components.memo
 
 
 def test_get_segmenter_names_what_there_is():

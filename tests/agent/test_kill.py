@@ -1,4 +1,4 @@
-"""Death of the process: real processes, real SIGKILL, and the run taken up by another process."""
+"""Killed processes: real processes, real SIGKILL, and the run resumed by another process."""
 
 import json
 import random
@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-NURSERY = Path(__file__).parents[1] / "support/crash_runner.py"
+CRASH_RUNNER = Path(__file__).parents[1] / "support/crash_runner.py"
 
 
-class Nursery:
-    """The process that forks the runs; see its own words."""
+class CrashRunner:
+    """The process that forks the runs; see its docstring."""
 
     def __init__(self, folder):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self._process = subprocess.Popen([sys.executable, NURSERY, folder], text=True, **pipes)
+        self._process = subprocess.Popen([sys.executable, CRASH_RUNNER, folder], text=True, **pipes)
 
     def run(self, thread, seed, durability="sync", kill_after=None, pause=0.0):
         order = {"thread": thread, "seed": seed, "durability": durability, "kill_after": kill_after, "pause": pause}
@@ -29,46 +29,46 @@ class Nursery:
 
 
 @pytest.fixture
-def nursery(tmp_path):
-    nursery = Nursery(tmp_path)
-    yield nursery
-    nursery.close()
+def runner(tmp_path):
+    runner = CrashRunner(tmp_path)
+    yield runner
+    runner.close()
 
 
-def died_and_resumed(nursery, durability, seed):
-    """Kill a run at a random super-step, once or twice, and end it; gives what each death left and both results."""
+def kill_and_resume(runner, durability, seed):
+    """Kill a run at a random super-step, once or twice, and finish it; returns what each kill left and both results."""
     chance = random.Random(f"{durability} {seed}")
-    unbroken = nursery.run(f"unbroken {seed}", seed, durability)
+    unbroken = runner.run(f"unbroken {seed}", seed, durability)
     thread = f"{durability} {seed}"
     super_steps = 3 * len(unbroken["steps"])
-    deaths = []
+    kills = []
     for _ in range(chance.choice((1, 2))):
-        told = nursery.run(thread, seed, durability, chance.randint(1, super_steps), chance.uniform(0, 0.02))
-        if not told["killed"]:
+        answer = runner.run(thread, seed, durability, chance.randint(1, super_steps), chance.uniform(0, 0.02))
+        if not answer["killed"]:
             break
-        deaths.append(told)
-    return deaths, nursery.run(thread, seed, durability), unbroken
+        kills.append(answer)
+    return kills, runner.run(thread, seed, durability), unbroken
 
 
-def check(nursery, durability, seeds):
-    dead = 0
+def check(runner, durability, seeds):
+    killed = 0
     for seed in seeds:
-        deaths, resumed, unbroken = died_and_resumed(nursery, durability, seed)
+        kills, resumed, unbroken = kill_and_resume(runner, durability, seed)
         assert resumed == unbroken
-        dead += bool(deaths)
-        if durability == "sync":  # what was told is kept; the last super-steps may end before the signal comes
-            assert all(death["held"] >= death["done"] - 1 for death in deaths[:1])
+        killed += bool(kills)
+        if durability == "sync":  # what was answer is kept; the last super-steps may end before the signal comes
+            assert all(kill["held"] >= kill["done"] - 1 for kill in kills[:1])
         if durability == "exit":  # nothing, or the end where the signal came after it
-            assert {death["held"] for death in deaths} <= {0, 1}
-    return dead
+            assert {kill["held"] for kill in kills} <= {0, 1}
+    return killed
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
-def test_a_killed_run_ends_as_the_unbroken_one(nursery, durability):
-    assert check(nursery, durability, range(3)) >= 2
+def test_a_killed_run_ends_as_the_unbroken_one(runner, durability):
+    assert check(runner, durability, range(3)) >= 2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
-def test_twenty_killed_runs_end_as_the_unbroken_ones(nursery, durability):
-    assert check(nursery, durability, range(100, 120)) >= 15
+def test_twenty_killed_runs_end_as_the_unbroken_ones(runner, durability):
+    assert check(runner, durability, range(100, 120)) >= 15

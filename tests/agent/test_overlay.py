@@ -1,4 +1,4 @@
-"""What the policy sees: byte for byte the blend that the released weights were trained on."""
+"""The overlay: byte for byte the blend that the released weights were trained on."""
 
 import json
 
@@ -11,15 +11,15 @@ from typer.testing import CliRunner
 
 from ibisagent.agent import LoopConfig, build_graph
 from ibisagent.agent.config import preset
-from ibisagent.agent.coordinates import Frame
-from ibisagent.agent.model_resize import Resizing
-from ibisagent.agent.overlay import fit, overlay
+from ibisagent.agent.coordinates import CoordinateFrame
+from ibisagent.agent.model_resize import SmartResize
+from ibisagent.agent.overlay import fit_to_side, overlay
 from ibisagent.tools.errors import InputError
 from ibisagent.ui.cli.app import app
 
 
-def blended(pixels, mask):
-    """The formula, written plainly."""
+def blend(pixels, mask):
+    """The formula, computed naively."""
     picture = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
     green = np.floor(0.6 * picture.astype(np.float64) + 0.4 * np.array([34, 139, 34]) + 0.5)
     return np.where(mask[..., None], green, picture).astype(np.uint8)
@@ -34,23 +34,23 @@ def test_bytes_equal_the_formula(mask, channels):
     masks["corner"] = np.zeros((96, 128), bool)
     masks["corner"][-1, -1] = True
     before = pixels.copy()
-    assert np.array_equal(overlay(pixels, masks[mask]), blended(pixels, masks[mask]))
+    assert np.array_equal(overlay(pixels, masks[mask]), blend(pixels, masks[mask]))
     assert np.array_equal(pixels, before)
 
 
 def test_every_grey_value_is_right():
     pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    assert np.array_equal(overlay(pixels, np.ones((16, 16), bool)), blended(pixels, np.ones((16, 16), bool)))
+    assert np.array_equal(overlay(pixels, np.ones((16, 16), bool)), blend(pixels, np.ones((16, 16), bool)))
 
 
 def test_masks_that_are_views_are_drawn_alike():
     pixels, mask = np.full((128, 96), 90, np.uint8), ellipse().T
-    assert np.array_equal(overlay(pixels, mask), blended(pixels, mask))
+    assert np.array_equal(overlay(pixels, mask), blend(pixels, mask))
 
 
 @pytest.mark.parametrize(("shape", "shown"), [((400, 200), (100, 50)), ((3, 4000), (1, 100)), ((80, 80), (80, 80))])
 def test_large_pictures_are_shrunk_to_the_side(shape, shown):
-    assert fit(np.zeros((*shape, 3), np.uint8), 100).shape == (*shown, 3)
+    assert fit_to_side(np.zeros((*shape, 3), np.uint8), 100).shape == (*shown, 3)
 
 
 @pytest.mark.parametrize(
@@ -58,18 +58,18 @@ def test_large_pictures_are_shrunk_to_the_side(shape, shown):
     [
         ((96, 128), 512, None, True, (384, 512)),
         ((1024, 1024), 512, None, True, (512, 512)),
-        ((96, 128), 512, Resizing(), False, (84, 140)),
-        ((1024, 700), 1024, Resizing(), False, (1008, 700)),
-        ((10, 900), 512, Resizing(), True, (28, 504)),
-        ((20, 20), None, Resizing(), False, (56, 56)),
-        ((1024, 1024), 1024, Resizing(most=262144), False, (504, 504)),
-        ((1024, 700), 1024, Resizing(square=64), False, (56, 56)),
+        ((96, 128), 512, SmartResize(), False, (84, 140)),
+        ((1024, 700), 1024, SmartResize(), False, (1008, 700)),
+        ((10, 900), 512, SmartResize(), True, (28, 504)),
+        ((20, 20), None, SmartResize(), False, (56, 56)),
+        ((1024, 1024), 1024, SmartResize(max_pixels=262144), False, (504, 504)),
+        ((1024, 700), 1024, SmartResize(square_side=64), False, (56, 56)),
         ((96, 128), None, None, False, (96, 128)),
     ],
 )
 def test_a_picture_is_made_the_size_that_its_model_expects(shape, side, resizing, enlarge, shown):
     picture = np.zeros((*shape, 3), np.uint8)
-    assert fit(picture, side, resizing, enlarge=enlarge).shape == (*shown, 3)
+    assert fit_to_side(picture, side, resizing, enlarge=enlarge).shape == (*shown, 3)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_the_loop_shows_a_picture_as_its_settings_say(config, shown, profile, pi
     policy = Watched(script(STOP))
     build_graph(policy, "disk", config).invoke({"image": pixels, "request": "Segment it."})
     (seen,) = policy.seen
-    assert (seen.picture.shape[:2], seen.frame) == (shown, Frame(profile, shown[1], shown[0]))
+    assert (seen.picture.shape[:2], seen.frame) == (shown, CoordinateFrame(profile, shown[1], shown[0]))
 
 
 def test_a_policy_s_own_coordinates_hold_unless_others_are_chosen(pixels):

@@ -20,12 +20,12 @@ from ibisagent.agent.checkpoints import aopen_checkpointer, open_checkpointer
 from ibisagent.agent.integrations.fan_out import fan_out
 from ibisagent.agent.policies import Completion
 from ibisagent.agent.threads import intervene
-from ibisagent.agent.trajectory import trajectory, write_trajectory
+from ibisagent.agent.trajectory import build_trajectory, write_trajectory
 from ibisagent.tools.clicks import Click
 from ibisagent.tools.imaging.grids import Spacing
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.tools.plain_values import plain
+from ibisagent.tools.plain_values import to_builtin
 
 GREY = (np.indices((24, 32)).sum(0) * 4).astype(np.uint8)
 MASK = np.zeros(GREY.shape, bool)
@@ -35,7 +35,7 @@ PLAIN = (str, int, float, bool, type(None))
 VOXELS = np.arange(24 * 32 * 2, dtype=np.int16).reshape(32, 24, 2, order="F")
 
 
-def picture(kind):
+def picture_writer(kind):
     def write(folder):
         Image.fromarray(GREY).save(folder / f"a.{kind}")
         return folder / f"a.{kind}"
@@ -81,7 +81,7 @@ def of_numpy(_folder):
 
 
 READERS = {
-    **{kind: picture(kind) for kind in ("png", "jpg", "tif", "webp", "bmp")},
+    **{kind: picture_writer(kind) for kind in ("png", "jpg", "tif", "webp", "bmp")},
     "dicom": lambda folder: dicom(folder / "a.dcm", GREY.astype(np.uint16), PixelSpacing=[0.5, 0.5], Modality="CT"),
     "nifti": nifti,
     "nrrd": nrrd,
@@ -91,11 +91,11 @@ READERS = {
     "array": lambda _: GREY,
     "PIL picture": lambda _: Image.fromarray(GREY),
     "MedicalImage": of_numpy,
-    "reference": lambda folder: {"uri": picture("png")(folder), "slice": np.str_("0"), "window": None},
+    "reference": lambda folder: {"uri": picture_writer("png")(folder), "slice": np.str_("0"), "window": None},
 }
 
 
-class Scored(Counting):
+class NumpyScoredSegmenter(Counting):
     """A segmenter whose score is a scalar of its library."""
 
     def predict(self, embedding, prompts, prior):
@@ -107,13 +107,13 @@ def script(observation):
     return Completion(said, usage={"total_tokens": np.int64(3)}, seconds=np.float32(0.5), logprobs=[np.float32(-1)])
 
 
-def strange(value, where="state"):
-    """List what is not of Python's own types, with the way to it."""
+def find_not_plain(value, where="state"):
+    """List what is not of Python's own types, with the path to it."""
     if type(value) is dict:
         keys = [f"{where} key {key!r}" for key in value if type(key) is not str]
-        return keys + [found for key, part in value.items() for found in strange(part, f"{where}.{key}")]
+        return keys + [found for key, part in value.items() for found in find_not_plain(part, f"{where}.{key}")]
     if type(value) is list:
-        return [found for number, part in enumerate(value) for found in strange(part, f"{where}.{number}")]
+        return [found for number, part in enumerate(value) for found in find_not_plain(part, f"{where}.{number}")]
     return [] if type(value) in PLAIN else [f"{where}: {type(value)}"]
 
 
@@ -149,19 +149,19 @@ def start(source, **more):
 @pytest.mark.parametrize("keeper", [memory, sqlite])
 def test_a_run_is_kept_as_it_goes_without_a_checkpointer(name, keeper, tmp_path):
     source = READERS[name](tmp_path)
-    free = build_graph(By(script), Scored()).invoke(start(source, initial_mask=MASK))
+    free = build_graph(By(script), NumpyScoredSegmenter()).invoke(start(source, initial_mask=MASK))
     with keeper(tmp_path) as saver:
-        graph = build_graph(By(script), Scored(), checkpointer=saver)
+        graph = build_graph(By(script), NumpyScoredSegmenter(), checkpointer=saver)
         ended = graph.invoke(start(source, initial_mask=MASK), THREAD)
         kept = list(saver.list(THREAD))
         assert (ended["stop"], ended["mask"], len(ended["steps"])) == (free["stop"], free["mask"], len(free["steps"]))
         assert ended["stop"] == "terminated"
-        assert strange(ended) == strange(free) == []
+        assert find_not_plain(ended) == find_not_plain(free) == []
         assert len(kept) > 4
-        assert [found for each in kept for found in strange(channels(each))] == []
+        assert [found for each in kept for found in find_not_plain(channels(each))] == []
         again = intervene(graph, THREAD, Click(np.float64(0.9), np.float64(0.9), target=np.str_("cyst")))
-        assert strange(again) == strange(graph.get_state(THREAD).values) == []
-    write_trajectory(tmp_path / "t.json", trajectory(graph, again, truth=MASK))
+        assert find_not_plain(again) == find_not_plain(graph.get_state(THREAD).values) == []
+    write_trajectory(tmp_path / "t.json", build_trajectory(graph, again, truth=MASK))
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -170,25 +170,25 @@ def test_an_asynchronous_run_is_kept_as_well(name, tmp_path):
 
     async def run():
         async with asqlite(tmp_path) as saver:
-            graph = build_graph(By(script), Scored(), checkpointer=saver)
+            graph = build_graph(By(script), NumpyScoredSegmenter(), checkpointer=saver)
             ended = await graph.ainvoke(start(source, initial_mask=MASK), THREAD)
             return ended, [each async for each in saver.alist(THREAD)]
 
     ended, kept = asyncio.run(run())
-    assert (ended["stop"], strange(ended)) == ("terminated", [])
-    assert [found for each in kept for found in strange(channels(each))] == []
+    assert (ended["stop"], find_not_plain(ended)) == ("terminated", [])
+    assert [found for each in kept for found in find_not_plain(channels(each))] == []
 
 
 @pytest.mark.parametrize("name", ["nrrd", "array", "PIL picture", "data URL", "MedicalImage"])
 def test_targets_side_by_side_are_kept_as_well(name, tmp_path):
     saver = InMemorySaver()
-    fan = fan_out(build_graph(By(script), Scored()), checkpointer=saver)
+    fan = fan_out(build_graph(By(script), NumpyScoredSegmenter()), checkpointer=saver)
     asked = {"request": np.str_("It."), "initial_mask": Image.fromarray(MASK)}
     ended = fan.invoke({"image": READERS[name](tmp_path), "targets": {"cyst": asked, "liver": "That."}}, THREAD)
     assert list(ended["segmentations"]) == ["cyst", "liver"]
     first = list(saver.list(THREAD))[-1]
-    assert strange(first.checkpoint["channel_values"].get("__start__")) == []
-    assert strange(ended["segmentations"]) == []
+    assert find_not_plain(first.checkpoint["channel_values"].get("__start__")) == []
+    assert find_not_plain(ended["segmentations"]) == []
 
 
 def test_plain_is_exact_and_deep():
@@ -201,9 +201,9 @@ def test_plain_is_exact_and_deep():
         "c": Spacing(1, np.float64(2)),
     }
     expected = {"a": [0.5, 2.0, -1, True, None], "b": ["x/y", [[1, 2]], 3.5, "w", "s"], "c": [1, 2.0]}
-    assert plain(given) == expected
-    assert strange(plain(given)) == []
-    assert strange(given) != []
+    assert to_builtin(given) == expected
+    assert find_not_plain(to_builtin(given)) == []
+    assert find_not_plain(given) != []
 
 
 def test_an_image_is_plain_whoever_makes_it():

@@ -14,7 +14,7 @@ from support.fakes import STOP, UNDO, positive, script
 from ibisagent.agent import ImageStore, RunStore, build_graph
 from ibisagent.agent.branches import branches, fork
 from ibisagent.agent.checkpoints import aopen_checkpointer, open_checkpointer
-from ibisagent.agent.threads import atake_up, intervene, take_up
+from ibisagent.agent.threads import aresume_or_start, intervene, resume_or_start
 
 THREAD = {"configurable": {"thread_id": "1"}}
 REPLIES = (positive(0.3, 0.5), UNDO, positive(0.6, 0.4), STOP.replace("There", "\0 \ud800"), STOP)
@@ -62,7 +62,7 @@ def test_runs_are_taken_up_corrected_and_branched_over_postgres(server, pixels, 
         graph_on(saver).invoke(start, THREAD, interrupt_before=["segment"])
     with open_checkpointer(server) as saver:
         graph = graph_on(saver)
-        ended = graph.invoke(*take_up(graph, start, THREAD))
+        ended = graph.invoke(*resume_or_start(graph, start, THREAD))
         assert (ended["mask"], ended["stop"]) == (whole["mask"], "terminated")
         corrected = intervene(graph, THREAD, "Positive Point (0.2, 0.2)")
         assert len(corrected["steps"]) == 6
@@ -72,6 +72,6 @@ def test_runs_are_taken_up_corrected_and_branched_over_postgres(server, pixels, 
     async def later():
         async with aopen_checkpointer(server) as saver:
             graph = graph_on(saver)
-            return await graph.ainvoke(*await atake_up(graph, None, THREAD))
+            return await graph.ainvoke(*await aresume_or_start(graph, None, THREAD))
 
     assert asyncio.run(later())["request"] == "\u00fcber \u20ac"

@@ -1,4 +1,4 @@
-"""Names, ids and dates planted in headers and file names: nothing of a run tells them but the path of its own file."""
+"""Names, ids and dates planted in headers and file names: nothing of a run contains them but the path of its own file."""
 
 import io
 import json
@@ -18,12 +18,12 @@ from support.image_fixtures import GREY, dicom, nifti
 
 from ibisagent.agent import build_graph
 from ibisagent.agent.policies.chat import ChatPolicy
-from ibisagent.agent.trajectory import trajectory
+from ibisagent.agent.trajectory import build_trajectory
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.ui.run_folder import write_run
 
 NAME, ID, BORN, DOCTOR, HOUSE = "Zyxwvia^Qplmko", "PID-778899", "19530217", "Vrtkzm^Wolf", "Spital Hjkqw"
-TOLD = ("zyxwvia", "qplmko", "pid-778899", "19530217", "vrtkzm", "hjkqw")
+IDENTIFIERS = ("zyxwvia", "qplmko", "pid-778899", "19530217", "vrtkzm", "hjkqw")
 FILE = f"{NAME.replace('^', '_')}_{ID}_{BORN}"
 PLANTED = {
     "PatientName": NAME, "PatientID": ID, "PatientBirthDate": BORN, "StudyDate": BORN, "AccessionNumber": ID,
@@ -106,17 +106,17 @@ def planted_tiff(folder):
 SOURCES = [function for name, function in list(globals().items()) if name.startswith("planted_")]
 
 
-class Heard(GenericFakeChatModel):
-    heard: list = []  # noqa: RUF012
+class RecordingChatModel(GenericFakeChatModel):
+    messages_seen: list = []  # noqa: RUF012
 
     def _generate(self, messages, *args, **kwargs):
-        self.heard.append(messages)
+        self.messages_seen.append(messages)
         return super()._generate(messages, *args, **kwargs)
 
 
-def found(told):
+def find_identifiers(told):
     content = told if isinstance(told, bytes) else str(told).encode()
-    return [word for word in TOLD if word in content.decode("latin-1").lower()]
+    return [word for word in IDENTIFIERS if word in content.decode("latin-1").lower()]
 
 
 @pytest.mark.parametrize("plant", SOURCES, ids=lambda function: function.__name__)
@@ -124,27 +124,27 @@ def test_nothing_of_a_patient_leaves_the_file(tmp_path, plant, caplog, capfd):
     path = plant(tmp_path)
     caplog.set_level(logging.DEBUG)
     contents = path.read_bytes() if path.is_file() else b"".join(file.read_bytes() for file in path.iterdir())
-    assert zipfile.is_zipfile(path) or path.suffix == ".gz" or found(contents)
+    assert zipfile.is_zipfile(path) or path.suffix == ".gz" or find_identifiers(contents)
     image = open_image(path)
-    model = Heard(messages=iter([AIMessage(reply) for reply in (positive(0.5, 0.5), STOP)]), heard=[])
+    model = RecordingChatModel(messages=iter([AIMessage(reply) for reply in (positive(0.5, 0.5), STOP)]), messages_seen=[])
     graph = build_graph(ChatPolicy(model), "disk")
     events = list(graph.stream({"image": image, "request": "Segment it."}, stream_mode=["custom", "values"]))
     state = events[-1][1]
     (tmp_path / "run").mkdir()
     saves = (tmp_path / "run" / "mask.nii.gz",) if hasattr(image.grid, "affine") else ()
     write_run(tmp_path / "run", graph, state, image, saves=saves)
-    record = trajectory(graph, state).to_json()
-    assert found(record["image"].pop("uri")), "the file's own path is what the record is for"
-    for told in (record, model.heard, repr(image), image.notes, caplog.text, *capfd.readouterr()):
-        assert found(told) == []
-    assert [found(json.dumps(event)) for mode, event in events if mode == "custom"] == [[]] * sum(
+    record = build_trajectory(graph, state).to_json()
+    assert find_identifiers(record["image"].pop("uri")), "the file's own path is what the record is for"
+    for told in (record, model.messages_seen, repr(image), image.notes, caplog.text, *capfd.readouterr()):
+        assert find_identifiers(told) == []
+    assert [find_identifiers(json.dumps(event)) for mode, event in events if mode == "custom"] == [[]] * sum(
         mode == "custom" for mode, _ in events
     )
     for written in (tmp_path / "run").iterdir():
         content = nib.load(written).header.binaryblock if written.name.endswith(".gz") else written.read_bytes()
         if written.name == "trajectory.json":
             content = json.dumps(json.loads(content) | {"image": None})
-        assert found(content) == [], written.name
+        assert find_identifiers(content) == [], written.name
         if written.suffix == ".png":
             assert Image.open(io.BytesIO(content)).info == {}
 
@@ -156,4 +156,4 @@ def test_refusals_tell_nothing_of_the_header(tmp_path, wanted):
         with pytest.raises(ValueError, match=r"got slice|got 1 series") as caught:
             open_image(path, slice=wanted)
         told = str(caught.value).replace(path.name, "").replace(wanted, "")
-        assert found(told) == []
+        assert find_identifiers(told) == []

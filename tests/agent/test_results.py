@@ -1,11 +1,11 @@
-"""What comes back at the end: the mask in force, by score only where that is asked for and means something."""
+"""The result of a run: the current mask, the best-scored one only if so configured and calibrated."""
 
 import numpy as np
 import pytest
 from support.fakes import STOP, UNDO, Counting, positive, script
 
 from ibisagent.agent import ImageStore, LoopConfig, build_graph
-from ibisagent.agent.limits import limit
+from ibisagent.agent.limits import reached_limit
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Grid, Spacing
 from ibisagent.tools.imaging.medical_image import MedicalImage
@@ -13,8 +13,8 @@ from ibisagent.tools.masks.rle import decode
 from ibisagent.tools.segmenters import Prediction
 
 
-class Scored(Counting):
-    """Scores the first click best; ``calibrated`` says whether that may be believed."""
+class FallingScoreSegmenter(Counting):
+    """Scores the first click best; ``calibrated``: whether its score is."""
 
     def __init__(self, calibrated):
         super().__init__()
@@ -27,21 +27,21 @@ class Scored(Counting):
 
 @pytest.mark.parametrize(("calibrated", "pick_best", "count"), [(True, True, 1), (False, True, 2), (True, False, 2)])
 def test_the_best_scored_mask_only_if_asked_and_calibrated(calibrated, pick_best, count, pixels):
-    segmenter = Scored(calibrated)
+    segmenter = FallingScoreSegmenter(calibrated)
     graph = build_graph(
         script(positive(0.2, 0.5), positive(0.8, 0.5), STOP), segmenter, LoopConfig(pick_best=pick_best)
     )
     ended = graph.invoke({"image": pixels, "request": "Segment."})
     assert ended["score"] == pytest.approx(0.9 / count)
-    assert ended["mask"]["counts"] == graph.parts.store.get_mask(ended["steps"][count - 1]["mask"])["counts"]
+    assert ended["mask"]["counts"] == graph.components.store.get_mask(ended["steps"][count - 1]["mask"])["counts"]
 
 
 def test_an_undone_step_is_never_the_best(pixels):
     graph = build_graph(
-        script(positive(0.2, 0.5), UNDO, positive(0.8, 0.5), STOP), Scored(True), LoopConfig(pick_best=True)
+        script(positive(0.2, 0.5), UNDO, positive(0.8, 0.5), STOP), FallingScoreSegmenter(True), LoopConfig(pick_best=True)
     )
     ended = graph.invoke({"image": pixels, "request": "Segment."})
-    assert ended["mask"]["counts"] == graph.parts.store.get_mask(ended["steps"][2]["mask"])["counts"]
+    assert ended["mask"]["counts"] == graph.components.store.get_mask(ended["steps"][2]["mask"])["counts"]
 
 
 def test_measurements_are_those_of_the_mask(pixels):
@@ -59,10 +59,10 @@ def test_settings_that_cannot_run_are_refused(wrong):
 
 
 def test_super_steps_running_out_is_a_budget():
-    run = {"seconds": 0.0, "tokens": 0, "first": 0, "start": "a"}
+    run = {"seconds": 0.0, "tokens": 0, "first_step": 0, "start": "a"}
     state = {"run": run, "steps": [], "remaining_steps": 5}
-    assert limit(state, LoopConfig()) == "budget"
-    assert limit(state | {"remaining_steps": 6}, LoopConfig()) is None
+    assert reached_limit(state, LoopConfig()) == "budget"
+    assert reached_limit(state | {"remaining_steps": 6}, LoopConfig()) is None
 
 
 def test_pictures_that_look_the_same_keep_their_own_spacing(pixels, tmp_path):

@@ -1,4 +1,4 @@
-"""Every run ends typed, with the mask that the reason promises."""
+"""Every run ends with a stop reason, and with the mask that this reason promises."""
 
 import threading
 from dataclasses import replace
@@ -24,7 +24,7 @@ def run(policy, pixels, segmenter="disk", config=None, **given):
 
 
 def mask_after(pixels, *replies):
-    """The mask in force after the replies, from a run that stops by itself."""
+    """Return the mask after the replies, from a run that the policy ends."""
     return decode(run(script(*replies, STOP), pixels)["mask"])
 
 
@@ -78,21 +78,21 @@ def test_alternating_clicks_that_cancel_each_other_are_a_loop(pixels):
 
 def test_a_mask_that_no_longer_changes_is_stalled(pixels):
     inside = [positive(0.5 + 0.001 * k, 0.5) for k in range(6)]
-    ended = run(script(positive(0.5, 0.5), *inside), pixels, segmenter=Painted(), config=LoopConfig(patience=3))
+    ended = run(script(positive(0.5, 0.5), *inside), pixels, segmenter=PaintingSegmenter(), config=LoopConfig(patience=3))
     assert ended["stop"] == "stalled"
     assert len(ended["steps"]) == 4
     assert decode(ended["mask"]).all()
 
 
-class Painted(Counting):
-    """Gives the full mask whatever is clicked."""
+class PaintingSegmenter(Counting):
+    """Predicts the full mask whatever is clicked."""
 
     def predict(self, embedding, prompts, prior):
         return super().predict(embedding, [*prompts, Box(0.0, 0.0, 1.0, 1.0)], prior)
 
 
-class Sure(Painted):
-    """Trusts its mask as far as it is told."""
+class ConfidentSegmenter(PaintingSegmenter):
+    """Scores its mask with a given score."""
 
     calibrated, trust = True, 0.9
 
@@ -100,22 +100,22 @@ class Sure(Painted):
         return replace(super().predict(embedding, prompts, prior), score=self.trust)
 
 
-class Unsure(Sure):
+class UnsureSegmenter(ConfidentSegmenter):
     trust = 0.5
 
 
-class Uncalibrated(Sure):
+class UncalibratedSegmenter(ConfidentSegmenter):
     calibrated = False
 
 
 @pytest.mark.parametrize(
     ("segmenter", "check", "expected"),
     [
-        (Sure, SelfCheck(), ("settled", 2)),
-        (Sure, None, ("terminated", 4)),
-        (Sure, SelfCheck(score=0.95), ("terminated", 4)),
-        (Unsure, SelfCheck(), ("terminated", 4)),
-        (Uncalibrated, SelfCheck(), ("terminated", 4)),
+        (ConfidentSegmenter, SelfCheck(), ("settled", 2)),
+        (ConfidentSegmenter, None, ("terminated", 4)),
+        (ConfidentSegmenter, SelfCheck(score=0.95), ("terminated", 4)),
+        (UnsureSegmenter, SelfCheck(), ("terminated", 4)),
+        (UncalibratedSegmenter, SelfCheck(), ("terminated", 4)),
     ],
 )
 def test_a_mask_that_hardly_changes_and_is_trusted_is_settled(segmenter, check, expected, pixels):
@@ -126,14 +126,14 @@ def test_a_mask_that_hardly_changes_and_is_trusted_is_settled(segmenter, check, 
 
 def test_what_a_person_clicked_is_not_settled_by_itself(pixels):
     config = LoopConfig(self_check=SelfCheck())
-    ended = run(script(STOP), pixels, segmenter=Sure(), config=config, prompts=[Click(0.5, 0.5), Click(0.6, 0.5)])
+    ended = run(script(STOP), pixels, segmenter=ConfidentSegmenter(), config=config, prompts=[Click(0.5, 0.5), Click(0.6, 0.5)])
     assert ended["stop"] == "terminated"
 
 
 def test_unparseable_replies_do_not_hasten_a_stall(pixels):
     inside = [positive(0.5 + 0.001 * k, 0.5) for k in range(5)]
     replies = [inside[0], "hm", inside[1], inside[2], inside[3], inside[4]]
-    ended = run(script(*replies), pixels, segmenter=Painted(), config=LoopConfig(patience=3))
+    ended = run(script(*replies), pixels, segmenter=PaintingSegmenter(), config=LoopConfig(patience=3))
     assert (ended["stop"], len(ended["steps"])) == ("stalled", 5)
 
 
@@ -174,7 +174,7 @@ def test_tokens_run_out(pixels):
 @pytest.mark.parametrize("limit", [8, 9, 10, 11, 12, 13, 25])
 @pytest.mark.parametrize("unreadable", [0, 2])
 def test_a_parent_with_a_small_recursion_limit_gets_a_typed_end(limit, unreadable, pixels):
-    class Parent(TypedDict, total=False):
+    class LimitedParent(TypedDict, total=False):
         image: object
         request: str
         mask: dict
@@ -182,22 +182,22 @@ def test_a_parent_with_a_small_recursion_limit_gets_a_typed_end(limit, unreadabl
 
     clicks = [positive(0.05 * k, 0.5) for k in range(1, 20)]
     inner = build_graph(script(clicks[0], *["?"] * unreadable, *clicks[1:]), "disk", LoopConfig(guard=Guard()))
-    parent = StateGraph(Parent)
+    parent = StateGraph(LimitedParent)
     parent.add_node("segment", inner)
     parent.add_edge(START, "segment")
     parent.add_edge("segment", END)
-    given = {"image": inner.parts.images.admit(pixels), "request": "Segment."}
+    given = {"image": inner.components.images.to_reference(pixels), "request": "Segment."}
     ended = parent.compile().invoke(given, {"recursion_limit": limit})
     assert ended["stop"] == "budget"
 
 
 def test_a_parent_s_context_may_be_of_any_kind(pixels):
-    class Context(NamedTuple):
+    class PatientContext(NamedTuple):
         patient: str
         cancel: object = None
 
     inner = build_graph(script(positive(0.5, 0.5), STOP), "disk")
-    assert inner.invoke({"image": pixels, "request": "x"}, context=Context("a"))["stop"] == "terminated"
+    assert inner.invoke({"image": pixels, "request": "x"}, context=PatientContext("a"))["stop"] == "terminated"
 
 
 @pytest.mark.parametrize("said", [RuntimeError("no such \ud800 model\nand more"), None, 7, Completion(text=None)])

@@ -1,4 +1,4 @@
-"""What a run keeps beside its checkpoints: it lasts, it is small, and when it fails the run ends typed."""
+"""The run and image stores: they are durable and small, and a failing one ends the run with a stop reason."""
 
 import json
 import shutil
@@ -15,10 +15,10 @@ from support.fakes import STOP, By, Counting, positive, script
 
 from ibisagent.agent import ImageStore, LoopConfig, RunStore, build_graph
 from ibisagent.agent.checkpoints import open_checkpointer
-from ibisagent.agent.threads import take_up
-from ibisagent.agent.trajectory import trajectory
+from ibisagent.agent.threads import resume_or_start
+from ibisagent.agent.trajectory import build_trajectory
 from ibisagent.tools.errors import InputError, StoreError
-from ibisagent.tools.imaging.grids import frozen
+from ibisagent.tools.imaging.grids import make_read_only
 from ibisagent.tools.segmenters import Prediction
 
 THREAD = {"configurable": {"thread_id": "1"}}
@@ -52,7 +52,7 @@ def test_a_store_folder_that_vanishes_is_made_again(tmp_path, pixels):
     graph = build_graph(By(policy), "disk", store=store)
     ended = graph.invoke({"image": pixels, "request": "x"})
     assert ended["stop"] == "terminated"
-    assert len(trajectory(graph, ended).steps) == 3
+    assert len(build_trajectory(graph, ended).steps) == 3
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,11 @@ def test_a_run_taken_up_without_its_store_ends_typed_or_goes_on(node, stop, step
     begun.invoke(start, THREAD, interrupt_before=["segment"])
     begun.invoke(None, THREAD, interrupt_before=[node])
     graph = build_graph(replies, "disk", checkpointer=keeper, images=images, store=RunStore(tmp_path / "b"))
-    ended = graph.invoke(*take_up(graph, start, THREAD))
+    ended = graph.invoke(*resume_or_start(graph, start, THREAD))
     assert (ended["stop"], len(ended["steps"])) == (stop, steps)
     if stop == "store_error":
         assert "cannot be read" in ended["error"]
-        again = graph.invoke(*take_up(graph, start, THREAD))  # asks the policy once more
+        again = graph.invoke(*resume_or_start(graph, start, THREAD))  # asks the policy once more
         assert (again["stop"], len(again["steps"])) == ("terminated", 3)
 
 
@@ -101,7 +101,7 @@ def test_a_full_disk_ends_the_run_with_the_mask_of_the_step_before(tmp_path):
     assert not [path for path in (tmp_path / "store").rglob("*") if path.is_file() and path.suffix != ".json"]
 
 
-class Ragged(Counting):
+class RaggedSegmenter(Counting):
     """Sixteen lobes with ragged edges: about 6 KB of RLE at 1024 x 1024, another mask for every prompt."""
 
     def predict(self, embedding, prompts, prior):
@@ -110,7 +110,7 @@ class Ragged(Counting):
         mask = np.zeros((1024, 1024), bool)
         for row, column in rng.integers(80, 944, (16, 2)):
             mask |= np.hypot(rows - row, columns - column) < 75 + rng.integers(-9, 10, 1024)
-        return Prediction(frozen(mask), 0.5, None)
+        return Prediction(make_read_only(mask), 0.5, None)
 
 
 def kept(path):
@@ -128,9 +128,9 @@ def test_twenty_clicks_at_1024_pixels_stay_small_in_sqlite(tmp_path, capsys):
     sizes = {}
     for durability in ("sync", "exit"):
         with open_checkpointer(tmp_path / f"{durability}.db") as saver:
-            graph = build_graph(replies, Ragged(), LoopConfig(max_steps=20), checkpointer=saver)
+            graph = build_graph(replies, RaggedSegmenter(), LoopConfig(max_steps=20), checkpointer=saver)
             ended = graph.invoke({"image": pixels, "request": "x"}, THREAD, durability=durability)
-        lengths = [len(graph.parts.store.get_mask(step["mask"])["counts"]) for step in ended["steps"]]
+        lengths = [len(graph.components.store.get_mask(step["mask"])["counts"]) for step in ended["steps"]]
         rows, writes = kept(tmp_path / f"{durability}.db")
         sizes[durability] = (max(rows), (sum(rows) + writes) / 20)
     assert len(ended["steps"]) == 20

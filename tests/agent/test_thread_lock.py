@@ -1,4 +1,4 @@
-"""A thread is run by one process at a time, and one that was killed holds it no longer."""
+"""A thread is run by one process at a time, and a killed process no longer holds its lock."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from support.command_line import run
 
-from ibisagent.agent.thread_lock import claimed
+from ibisagent.agent.thread_lock import lock_thread
 from ibisagent.tools.errors import InputError
 from ibisagent.ui.run_folder import new_folder
 
@@ -25,7 +25,7 @@ def case(tmp_path, pixels):
 
 @pytest.fixture
 def waiting(case):
-    """A process that runs the thread and waits for its person, one click made."""
+    """A process that runs the thread and waits for its person after one click."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": case}
     command = [sys.executable, "-m", "ibisagent.ui", *ASK, "--thread", "t", "--out", "first"]
     with subprocess.Popen(command, **pipes) as running:
@@ -62,7 +62,7 @@ def test_a_killed_process_leaves_the_thread_free(case, waiting):
 
 def test_a_claim_ends_with_its_block_also_by_an_error(tmp_path):
     def claim(thread="t"):
-        return claimed(tmp_path / "runs.db", thread, tmp_path / "threads")
+        return lock_thread(tmp_path / "runs.db", thread, tmp_path / "threads")
 
     with (
         claim(),
@@ -82,7 +82,7 @@ def test_a_claim_ends_with_its_block_also_by_an_error(tmp_path):
 def test_a_place_that_cannot_be_written_to_is_told(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match=r"cannot be made .*; name a --db where you may write"):
-        claimed(tmp_path / "runs.db", "t", tmp_path / "file").__enter__()
+        lock_thread(tmp_path / "runs.db", "t", tmp_path / "file").__enter__()
 
 
 def test_runs_that_begin_in_one_second_have_folders_of_their_own(tmp_path):

@@ -1,4 +1,4 @@
-"""A thread taken up, corrected by a person, and asked again: nothing is done twice, and the record tells what was."""
+"""A thread resumed, corrected by a person, and given a second request: nothing is done twice, and all is recorded."""
 
 import asyncio
 
@@ -8,13 +8,13 @@ from langgraph.checkpoint.memory import InMemorySaver
 from support.fakes import STOP, UNDO, By, Counting, Watched, negative, positive, script
 
 from ibisagent.agent import Backtrack, Box, Click, ImageStore, LoopConfig, Redo, RunStore, Terminate, build_graph
-from ibisagent.agent.branches import turns
+from ibisagent.agent.branches import requests
 from ibisagent.agent.checkpoints import aopen_checkpointer, open_checkpointer
-from ibisagent.agent.contact_sheet import sheet_of
+from ibisagent.agent.contact_sheet import contact_sheet_of
 from ibisagent.agent.policies import Completion
 from ibisagent.agent.replay import replay
-from ibisagent.agent.threads import aintervene, atake_up, intervene, take_up
-from ibisagent.agent.trajectory import trajectory
+from ibisagent.agent.threads import aintervene, aresume_or_start, intervene, resume_or_start
+from ibisagent.agent.trajectory import build_trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.rle import decode
@@ -23,9 +23,9 @@ THREAD = {"configurable": {"thread_id": "1"}}
 WAIT = {"interrupt_before": ["reason"]}
 
 
-def told(ended):
-    """Who did what, and which step it undid or brought back."""
-    kinds = [(step["by"], step["action"]["type"] if step["action"] else None) for step in ended["steps"]]
+def step_kinds(ended):
+    """Return the actor and kind of each step, and which step it undid or restored."""
+    kinds = [(step["actor"], step["action"]["type"] if step["action"] else None) for step in ended["steps"]]
     moved = [step["reverts"] if step["restores"] is None else step["restores"] for step in ended["steps"]]
     return [(*kind, *([number] if number is not None else [])) for kind, number in zip(kinds, moved, strict=True)]
 
@@ -47,7 +47,7 @@ def test_a_person_s_story_is_told_truly(pixels, truth):
     asked = second["__interrupt__"][0].value
     assert (asked["request"], asked["stop"]) == ("Leave out the vessel.", "terminated")
     ended = intervene(graph, THREAD, {"answer": "The organ without its vessel."})
-    assert told(ended) == [
+    assert step_kinds(ended) == [
         ("policy", "point"),
         ("policy", "terminate"),
         ("person", "point"),
@@ -60,15 +60,15 @@ def test_a_person_s_story_is_told_truly(pixels, truth):
     ]
     assert (ended["stop"], ended["answer"]) == ("terminated", "The organ without its vessel.")
 
-    records = [trajectory(graph, state, truth=truth) for state in turns(graph, THREAD)]
-    assert [(record.turn, record.request, len(record.steps)) for record in records] == [
+    records = [build_trajectory(graph, state, truth=truth) for state in requests(graph, THREAD)]
+    assert [(record.request_index, record.request, len(record.steps)) for record in records] == [
         (1, "Segment the organ.", 6),
         (2, "Leave out the vessel.", 3),
     ]
     assert records[1].start == records[0].mask
     for record in records:
         assert replay(record, "geodesic", open_image(pixels)).differences == ()
-        assert sheet_of(record, open_image(pixels)).height > 100
+        assert contact_sheet_of(record, open_image(pixels)).height > 100
 
 
 def test_undo_and_redo_walk_the_whole_history_without_a_call(pixels, truth):
@@ -83,12 +83,12 @@ def test_undo_and_redo_walk_the_whole_history_without_a_call(pixels, truth):
     assert np.array_equal(decode(none), truth)
     assert segmenter.predictions == calls
     state = graph.get_state(THREAD).values
-    assert told(state)[2:] == [
+    assert step_kinds(state)[2:] == [
         *[("person", "backtrack", number) for number in (2, 1, 0)],
         *[("person", "redo", number) for number in (0, 1, 2)],
     ]
     assert (len(state["prompts"]), state["undone"]) == (2, [])
-    record = trajectory(graph, state)
+    record = build_trajectory(graph, state)
     assert replay(record, Counting(), open_image(pixels)).differences == ()
 
 
@@ -99,9 +99,9 @@ def test_a_redo_takes_its_undo_notice_back(pixels):
     intervene(graph, THREAD, "Backtrack")
     assert [len(seen.undone) for seen in policy.seen] == [0, 0, 1]
     intervene(graph, THREAD, "Redo", **WAIT)
-    record = trajectory(graph, graph.get_state(THREAD).values)
+    record = build_trajectory(graph, graph.get_state(THREAD).values)
     intervene(graph, THREAD, "Backtrack", **WAIT)
-    again = trajectory(graph, graph.get_state(THREAD).values)
+    again = build_trajectory(graph, graph.get_state(THREAD).values)
     assert [len(step.undone) for step in again.steps] == [0, 0, 0, 1, 1, 0]
     assert [len(step.undone) for step in record.steps] == [0, 0, 0, 1, 1]
     assert len(graph.get_state(THREAD).values["undone"]) == 1
@@ -110,7 +110,7 @@ def test_a_redo_takes_its_undo_notice_back(pixels):
 @pytest.mark.parametrize(
     ("action", "said"),
     [
-        ("Redo", "nothing to bring back"),
+        ("Redo", "nothing to redo"),
         ("Backtrack", "nothing to undo"),
         ("what?", "expected one of"),
         ({"type": "point", "x": 3, "y": 0}, "x=3"),
@@ -133,7 +133,7 @@ def test_new_prompts_leave_nothing_to_bring_back(pixels):
         script(positive(0.3, 0.5), UNDO, positive(0.7, 0.5), STOP), "disk", checkpointer=InMemorySaver()
     )
     graph.invoke({"image": pixels, "request": "x"}, THREAD)
-    with pytest.raises(InputError, match="nothing to bring back"):
+    with pytest.raises(InputError, match="nothing to redo"):
         intervene(graph, THREAD, Redo())
 
 
@@ -143,7 +143,7 @@ def test_boxes_negatives_and_stops_are_put_in_as_well(pixels):
     intervene(graph, THREAD, Box(0.6, 0.6, 0.8, 0.8), **WAIT)
     intervene(graph, THREAD, negative(0.3, 0.5), **WAIT)
     ended = intervene(graph, THREAD, Terminate())
-    assert told(ended)[2:] == [("person", "box"), ("person", "point"), ("person", "terminate")]
+    assert step_kinds(ended)[2:] == [("person", "box"), ("person", "point"), ("person", "terminate")]
     assert decode(ended["mask"])[67, 90]
     assert not decode(ended["mask"])[48, 38]
     assert ended["measurements"]["area_px"] == decode(ended["mask"]).sum()
@@ -151,19 +151,19 @@ def test_boxes_negatives_and_stops_are_put_in_as_well(pixels):
 
 def test_an_unknown_thread_cannot_be_corrected_or_gone_on_with(pixels):
     graph = build_graph(script(STOP), "disk", checkpointer=InMemorySaver())
-    with pytest.raises(InputError, match="'1': nothing was asked"):
+    with pytest.raises(InputError, match="'1': it has no request yet"):
         intervene(graph, THREAD, Click(0.5, 0.5))
-    with pytest.raises(InputError, match="'1': nothing was asked"):
-        take_up(graph, None, THREAD)
+    with pytest.raises(InputError, match="'1': it has no request yet"):
+        resume_or_start(graph, None, THREAD)
 
 
 def test_the_same_request_is_done_once(pixels):
     policy = Watched(script(positive(0.3, 0.5), STOP))
     graph = build_graph(policy, "disk", checkpointer=InMemorySaver())
     start = {"image": pixels, "request": "x", "prompts": [Click(0.1, 0.1)]}
-    ended = graph.invoke(*take_up(graph, start, THREAD))
-    assert graph.invoke(*take_up(graph, start, THREAD)) == ended
-    assert graph.invoke(*take_up(graph, None, THREAD)) == ended
+    ended = graph.invoke(*resume_or_start(graph, start, THREAD))
+    assert graph.invoke(*resume_or_start(graph, start, THREAD)) == ended
+    assert graph.invoke(*resume_or_start(graph, None, THREAD)) == ended
     assert len(policy.seen) == 2
 
 
@@ -179,9 +179,9 @@ def test_a_run_that_stands_before_any_node_goes_on(node, pixels, tmp_path):
     with open_checkpointer(tmp_path / "runs.db") as saver:
         stores = {"store": RunStore(tmp_path / "store"), "images": ImageStore(tmp_path / "images")}
         graph = build_graph(script(*replies), "geodesic", checkpointer=saver, **stores)
-        ended = graph.invoke(*take_up(graph, start, THREAD))
+        ended = graph.invoke(*resume_or_start(graph, start, THREAD))
     assert (ended["mask"], ended["stop"]) == (whole["mask"], whole["stop"])
-    assert told(ended) == told(whole)
+    assert step_kinds(ended) == step_kinds(whole)
 
 
 def test_seconds_and_tokens_go_on_counting(pixels):
@@ -190,8 +190,8 @@ def test_seconds_and_tokens_go_on_counting(pixels):
     start = {"image": pixels, "request": "x"}
     graph.invoke(start, THREAD, interrupt_before=["parse"])
     for _ in range(2):
-        graph.invoke(*take_up(graph, start, THREAD), interrupt_before=["parse"])
-    ended = graph.invoke(*take_up(graph, start, THREAD))
+        graph.invoke(*resume_or_start(graph, start, THREAD), interrupt_before=["parse"])
+    ended = graph.invoke(*resume_or_start(graph, start, THREAD))
     assert (ended["stop"], ended["run"]["tokens"], len(ended["steps"])) == ("budget", 20, 4)
     assert 40.0 <= ended["run"]["seconds"] < 41.0
 
@@ -200,10 +200,10 @@ def test_another_request_waits_until_this_one_is_finished(pixels):
     graph = build_graph(script(positive(0.3, 0.5), STOP, STOP), "disk", checkpointer=InMemorySaver())
     graph.invoke({"image": pixels, "request": "the liver"}, THREAD, interrupt_before=["segment"])
     with pytest.raises(InputError, match="'the liver' is not finished"):
-        take_up(graph, {"image": pixels, "request": "the spleen"}, THREAD)
-    graph.invoke(*take_up(graph, {"image": pixels, "request": "the liver"}, THREAD))
-    ended = graph.invoke(*take_up(graph, {"image": pixels, "request": "the spleen"}, THREAD))
-    assert (ended["run"]["turn"], ended["request"]) == (2, "the spleen")
+        resume_or_start(graph, {"image": pixels, "request": "the spleen"}, THREAD)
+    graph.invoke(*resume_or_start(graph, {"image": pixels, "request": "the liver"}, THREAD))
+    ended = graph.invoke(*resume_or_start(graph, {"image": pixels, "request": "the spleen"}, THREAD))
+    assert (ended["run"]["request_index"], ended["request"]) == (2, "the spleen")
 
 
 def test_another_segmenter_is_refused_at_once(pixels):
@@ -213,7 +213,7 @@ def test_another_segmenter_is_refused_at_once(pixels):
     begun.invoke(start, THREAD, interrupt_before=["terminate"])
     other = build_graph(script(STOP), "geodesic", checkpointer=keeper, images=images)
     with pytest.raises(InputError, match="the run began with 'disk-1"):
-        take_up(other, start, THREAD)
+        resume_or_start(other, start, THREAD)
 
 
 def test_what_ended_from_outside_goes_on_after_it(pixels):
@@ -221,11 +221,11 @@ def test_what_ended_from_outside_goes_on_after_it(pixels):
     replies = (positive(0.3, 0.5), positive(0.7, 0.5), positive(0.6, 0.5), STOP)
     graph = build_graph(script(*replies), segmenter, checkpointer=InMemorySaver())
     start = {"image": pixels, "request": "x"}
-    assert graph.invoke(*take_up(graph, start, THREAD))["stop"] == "segmenter_error"
-    ended = graph.invoke(*take_up(graph, start, THREAD))
+    assert graph.invoke(*resume_or_start(graph, start, THREAD))["stop"] == "segmenter_error"
+    ended = graph.invoke(*resume_or_start(graph, start, THREAD))
     assert (ended["stop"], ended["error"]) == ("terminated", None)
     assert [bool(step["error"]) for step in ended["steps"]] == [False, True, False, False]
-    record = trajectory(graph, graph.get_state(THREAD).values)
+    record = build_trajectory(graph, graph.get_state(THREAD).values)
     assert replay(record, Counting(), open_image(pixels)).differences == ()
 
 
@@ -241,7 +241,7 @@ def test_random_and_sampling_policies_resumed_equal_the_unbroken(pixels):
         while graph.get_state(THREAD).next:
             graph.invoke(None, THREAD, interrupt_before=["reason"])
         values = graph.get_state(THREAD).values
-        assert (values["mask"], told(values)) == (whole["mask"], told(whole))
+        assert (values["mask"], step_kinds(values)) == (whole["mask"], step_kinds(whole))
 
 
 def test_the_async_twins_do_the_same(pixels, tmp_path):
@@ -249,9 +249,9 @@ def test_the_async_twins_do_the_same(pixels, tmp_path):
         async with aopen_checkpointer(tmp_path / "runs.db") as saver:
             graph = build_graph(script(positive(0.3, 0.5), STOP, STOP), "disk", checkpointer=saver)
             start = {"image": pixels, "request": "x"}
-            first = await graph.ainvoke(*await atake_up(graph, start, THREAD))
-            assert await graph.ainvoke(*await atake_up(graph, start, THREAD)) == first
+            first = await graph.ainvoke(*await aresume_or_start(graph, start, THREAD))
+            assert await graph.ainvoke(*await aresume_or_start(graph, start, THREAD)) == first
             return await aintervene(graph, THREAD, "Positive Point (0.7, 0.5)")
 
     ended = asyncio.run(story())
-    assert told(ended) == [("policy", "point"), ("policy", "terminate"), ("person", "point"), ("policy", "terminate")]
+    assert step_kinds(ended) == [("policy", "point"), ("policy", "terminate"), ("person", "point"), ("policy", "terminate")]

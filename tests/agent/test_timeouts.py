@@ -1,4 +1,4 @@
-"""Policies that hang and callers that cancel: the run ends in time, and nothing holds the process."""
+"""Policies that hang and callers that cancel: the run ends in time, and nothing blocks the exit of the process."""
 
 import asyncio
 import random
@@ -14,15 +14,15 @@ from support.fakes import STOP, By, Counting, positive
 
 from ibisagent.agent import LoopConfig, build_graph
 from ibisagent.agent.policies import Completion, ScriptedPolicy
-from ibisagent.agent.threads import atake_up, take_up
-from ibisagent.agent.timeouts import Cancelled, await_call, call
+from ibisagent.agent.threads import aresume_or_start, resume_or_start
+from ibisagent.agent.timeouts import Cancelled, await_with_timeout, call_with_timeout
 from ibisagent.tools.errors import InputError
 
 THREAD = {"configurable": {"thread_id": "1"}}
 
 
-class Stuck(By):
-    """Clicks once, then waits until it is released; ``entered`` tells that it does."""
+class StuckPolicy(By):
+    """Clicks once, then waits until it is released; ``entered`` is set while it waits."""
 
     def __init__(self):
         self.released, self.entered = threading.Event(), threading.Event()
@@ -38,7 +38,7 @@ class Stuck(By):
 
 @pytest.fixture
 def stuck():
-    policy = Stuck()
+    policy = StuckPolicy()
     yield policy
     policy.released.set()
 
@@ -51,10 +51,10 @@ def by_ainvoke(graph, *given, **options):
     return asyncio.run(graph.ainvoke(*given, **options))
 
 
-WAYS = pytest.mark.parametrize("way", [by_invoke, by_ainvoke])
+INVOKE_VARIANTS = pytest.mark.parametrize("way", [by_invoke, by_ainvoke])
 
 
-@WAYS
+@INVOKE_VARIANTS
 @pytest.mark.parametrize(
     ("config", "stop"),
     [(LoopConfig(policy_seconds=0.3), "policy_error"), (LoopConfig(max_seconds=0.3), "budget")],
@@ -70,7 +70,7 @@ def test_a_policy_that_hangs_past_its_time_is_abandoned(way, config, stop, stuck
     assert ended["run"]["seconds"] >= 0.29
 
 
-@WAYS
+@INVOKE_VARIANTS
 def test_a_cancelled_run_ends_at_once_and_can_be_taken_up(way, stuck, pixels):
     cancel, start = threading.Event(), {"image": pixels, "request": "x"}
     graph = build_graph(stuck, "disk", checkpointer=InMemorySaver())
@@ -89,7 +89,7 @@ def test_a_cancelled_run_ends_at_once_and_can_be_taken_up(way, stuck, pixels):
     assert (ended["stop"], len(ended["steps"]), ended["error"]) == ("cancelled", 1, None)
     assert ended["measurements"]["area_px"] > 0
     stuck.released.set()
-    again = graph.invoke(*take_up(graph, start, THREAD))
+    again = graph.invoke(*resume_or_start(graph, start, THREAD))
     assert (again["stop"], len(again["steps"])) == ("terminated", 2)
 
 
@@ -102,7 +102,7 @@ def test_a_streamed_run_that_is_cancelled_anywhere_goes_on_to_the_same_end(pixel
 
     async def part(graph, seconds):
         async def listen():
-            given = await atake_up(graph, start, THREAD)
+            given = await aresume_or_start(graph, start, THREAD)
             async for _ in graph.astream(*given, stream_mode=["custom", "values"]):
                 pass
 
@@ -116,7 +116,7 @@ def test_a_streamed_run_that_is_cancelled_anywhere_goes_on_to_the_same_end(pixel
         graph, chance = made(), random.Random(seed)
         for _ in range(3):
             asyncio.run(part(graph, chance.uniform(0.005, 0.06)))
-        ended = graph.invoke(*take_up(graph, start, THREAD))
+        ended = graph.invoke(*resume_or_start(graph, start, THREAD))
         assert (ended["stop"], len(ended["steps"]), ended["mask"]) == ("terminated", 10, expected["mask"])
 
 
@@ -143,7 +143,7 @@ def test_an_abandoned_coroutine_closes_what_it_opened():
 
     async def main():
         with pytest.raises(TimeoutError, match=r"no reply within 0\.1 s"):
-            await await_call(hang, None, 0.1)
+            await await_with_timeout(hang, None, 0.1)
         return len(asyncio.all_tasks())
 
     assert asyncio.run(main()) == 1
@@ -157,14 +157,14 @@ def test_an_answer_and_an_error_come_through():
     async def double(value):
         return 2 * value
 
-    assert call(lambda value: 2 * value, 4, 5.0, threading.Event()) == 8
-    assert asyncio.run(await_call(double, 4, 5.0, threading.Event())) == 8
+    assert call_with_timeout(lambda value: 2 * value, 4, 5.0, threading.Event()) == 8
+    assert asyncio.run(await_with_timeout(double, 4, 5.0, threading.Event())) == 8
     with pytest.raises(TimeoutError, match="the server's own"):
-        call(fail, None, 5.0)
+        call_with_timeout(fail, None, 5.0)
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(Cancelled):
-        call(lambda _: time.sleep(1), None, None, cancel)
+        call_with_timeout(lambda _: time.sleep(1), None, None, cancel)
 
 
 HANGS = """
@@ -203,7 +203,7 @@ def test_a_policy_says_how_long_it_may_take(stuck, pixels):
 
     stuck.seconds = 0.3
     ended = build_graph(stuck, "disk").invoke({"image": pixels, "request": "x"})
-    assert (ended["stop"], build_graph(Bare(), "disk").parts.patience) == ("policy_error", 600.0)
+    assert (ended["stop"], build_graph(Bare(), "disk").components.reply_timeout) == ("policy_error", 600.0)
 
 
 def test_a_policy_that_is_quick_is_not_hindered(pixels):

@@ -1,4 +1,4 @@
-"""The record: versioned, complete, readable again, and replayed bit for bit."""
+"""Trajectory records: versioned, complete, readable, and replayed bit for bit."""
 
 import json
 
@@ -10,15 +10,15 @@ from support.fakes import STOP, UNDO, Counting, negative, positive, script
 
 from ibisagent.agent import Box, Click, Guard, ImageStore, LoopConfig, OraclePolicy, RunStore, build_graph
 from ibisagent.agent.replay import replay
-from ibisagent.agent.trajectory import Trajectory, read_trajectories, trajectory, write_trajectory
+from ibisagent.agent.trajectory import Trajectory, read_trajectories, build_trajectory, write_trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.rle import decode, encode
 
 
-def record_of(policy, pixels, segmenter="disk", config=None, truth=None, **given):
+def build_record(policy, pixels, segmenter="disk", config=None, truth=None, **given):
     graph = build_graph(policy, segmenter, config)
-    return trajectory(graph, graph.invoke({"image": pixels, "request": "Segment.", **given}), truth=truth)
+    return build_trajectory(graph, graph.invoke({"image": pixels, "request": "Segment.", **given}), truth=truth)
 
 
 REPLIES = {
@@ -35,7 +35,7 @@ REPLIES = {
 @pytest.mark.parametrize("segmenter", ["disk", "geodesic", "geocut"])
 @pytest.mark.parametrize("replies", REPLIES.values(), ids=REPLIES)
 def test_every_mask_is_reproduced_after_the_way_through_a_file(replies, segmenter, pixels, tmp_path):
-    record = record_of(script(*replies), pixels, segmenter)
+    record = build_record(script(*replies), pixels, segmenter)
     write_trajectory(tmp_path / "t.json", record)
     (read,) = read_trajectories(tmp_path / "t.json")
     assert read == record
@@ -47,19 +47,19 @@ def test_every_mask_is_reproduced_after_the_way_through_a_file(replies, segmente
 def test_prompts_initial_mask_and_guard_are_replayed(pixels, truth):
     given = {"prompts": [Click(1 / 3, 2 / 7), Box(0.1, 0.1, 0.4, 0.4)], "initial_mask": truth}
     config = LoopConfig(guard=Guard(collapse=0.5), protect=False)
-    record = record_of(script(negative(0.5, 0.5), STOP), pixels, Counting(radius=1.0), config, **given)
-    assert [step.by for step in record.steps] == ["person", "person", "policy", "guard", "policy"]
+    record = build_record(script(negative(0.5, 0.5), STOP), pixels, Counting(radius=1.0), config, **given)
+    assert [step.actor for step in record.steps] == ["person", "person", "policy", "guard", "policy"]
     assert replay(record, Counting(radius=1.0), open_image(pixels)).differences == ()
 
 
 def test_a_difference_is_told(pixels):
-    record = record_of(script(positive(0.5, 0.5), STOP), pixels)
+    record = build_record(script(positive(0.5, 0.5), STOP), pixels)
     (first, *_) = replay(record, Counting(radius=0.3), open_image(pixels)).differences
     assert first.startswith("segmenter: ")
 
 
 def test_the_record_says_all_that_happened(pixels, truth):
-    record = record_of(OraclePolicy(truth), pixels, "geodesic", truth=truth)
+    record = build_record(OraclePolicy(truth), pixels, "geodesic", truth=truth)
     assert record.version == 1
     assert record.segmenter.startswith("geodesic-")
     assert record.geometry == {"height": 96, "width": 128, "spacing_mm": None}
@@ -73,13 +73,13 @@ def test_the_record_says_all_that_happened(pixels, truth):
 
 
 def test_repairs_are_listed(pixels):
-    record = record_of(script("Positive Point (1.03, 0.5)", STOP), pixels)
+    record = build_record(script("Positive Point (1.03, 0.5)", STOP), pixels)
     assert any("clamped" in repair for repair in record.steps[0].repairs)
     assert record.steps[0].action["x"] == 1.0
 
 
 def test_jsonl_holds_one_record_a_line(pixels, tmp_path):
-    records = [record_of(script(*replies), pixels) for replies in (REPLIES["click"], REPLIES["undo"])]
+    records = [build_record(script(*replies), pixels) for replies in (REPLIES["click"], REPLIES["undo"])]
     lines = [json.dumps(record.to_json()) for record in records]
     (tmp_path / "t.jsonl").write_text("\n".join(lines) + "\n\n")
     assert list(read_trajectories(tmp_path / "t.jsonl")) == records
@@ -116,7 +116,7 @@ ANY_REPLY = (positive(0.3, 0.4), positive(0.6, 0.5), negative(0.5, 0.5), UNDO, "
     )
 )
 def test_any_run_replays(pixels, replies):
-    record = record_of(script(*replies), pixels)
+    record = build_record(script(*replies), pixels)
     assert replay(record, "disk", open_image(pixels)).differences == ()
     assert Trajectory.from_json(json.loads(json.dumps(record.to_json()))) == record
 
@@ -124,9 +124,9 @@ def test_any_run_replays(pixels, replies):
 def test_a_run_can_be_recorded_from_a_folder_by_another_process(pixels, truth, tmp_path):
     graph = build_graph(OraclePolicy(truth), "disk", store=RunStore(tmp_path / "s"), images=ImageStore(tmp_path / "i"))
     ended = graph.invoke({"image": pixels, "request": "Segment."})
-    here = trajectory(graph, ended)
+    here = build_trajectory(graph, ended)
     fresh = build_graph(OraclePolicy(truth), "disk", store=RunStore(tmp_path / "s"), images=ImageStore(tmp_path / "i"))
-    assert trajectory(fresh, ended) == here
+    assert build_trajectory(fresh, ended) == here
 
 
 def test_stores_tell_what_they_do_not_hold(pixels, tmp_path):
@@ -148,11 +148,11 @@ def test_no_path_of_this_machine_is_in_a_record(pixels, tmp_path):
     Image.fromarray(pixels).save(tmp_path / "in/scan.png")
     graph = build_graph(script(STOP), "disk")
     ended = graph.invoke({"image": tmp_path / "in/scan.png", "request": "Segment."})
-    record = trajectory(graph, ended, folder=tmp_path / "out")
+    record = build_trajectory(graph, ended, folder=tmp_path / "out")
     assert record.image["uri"] == "../in/scan.png"
     assert str(tmp_path) not in json.dumps(record.to_json())
 
 
 def test_masks_in_a_record_are_coco(pixels):
-    record = record_of(script(positive(0.5, 0.5), STOP), pixels)
+    record = build_record(script(positive(0.5, 0.5), STOP), pixels)
     assert encode(decode(record.mask)) == record.mask

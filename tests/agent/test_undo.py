@@ -1,4 +1,4 @@
-"""Undo: by the policy, by a guard, by a person; masks and logits come back bit for bit, and the record tells it."""
+"""Undo: by the policy, by a guard, by a person; masks and logits are restored bit for bit, and recorded."""
 
 import asyncio
 
@@ -9,8 +9,8 @@ from langgraph.types import Command
 from support.fakes import STOP, UNDO, By, Counting, Watched, negative, positive, script
 
 from ibisagent.agent import Guard, LoopConfig, PersonPolicy, build_graph
-from ibisagent.agent.contact_sheet import sheet_of
-from ibisagent.agent.trajectory import trajectory
+from ibisagent.agent.contact_sheet import contact_sheet_of
+from ibisagent.agent.trajectory import build_trajectory
 from ibisagent.tools.clicks import Click
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.rle import decode
@@ -18,8 +18,8 @@ from ibisagent.tools.masks.rle import decode
 THREAD = {"configurable": {"thread_id": "1"}}
 
 
-class KeepsPriors(Counting):
-    """Remembers the prior that each prediction was given."""
+class PriorRecordingSegmenter(Counting):
+    """Records the prior of each prediction."""
 
     def __init__(self):
         super().__init__()
@@ -35,7 +35,7 @@ def run(policy, pixels, segmenter, config=None, **given):
 
 
 def test_mask_and_prior_come_back_bit_for_bit_without_a_call(pixels):
-    segmenter = KeepsPriors()
+    segmenter = PriorRecordingSegmenter()
     ended = run(script(positive(0.3, 0.5), positive(0.7, 0.5), UNDO, positive(0.3, 0.8), STOP), pixels, segmenter)
     masks = [step["mask"] for step in ended["steps"]]
     assert masks[2] == masks[0]
@@ -84,7 +84,7 @@ def test_the_notice_holds_the_last_three_and_can_be_switched_off(pixels):
 
 
 def test_a_greedy_stateless_policy_that_clicked_wrongly_need_not_end_in_a_loop(pixels, truth):
-    """A pure function of what is shown: it clicks wrongly, undoes, and because it is told so clicks elsewhere."""
+    """A pure function of the observation: it clicks wrongly, undoes, and because of the notice clicks elsewhere."""
 
     def greedy(seen):
         if not seen.mask.any():
@@ -98,7 +98,7 @@ def test_a_greedy_stateless_policy_that_clicked_wrongly_need_not_end_in_a_loop(p
 
 def test_the_guard_undoes_a_flood(pixels):
     ended = run(script(positive(0.5, 0.5), STOP), pixels, Counting(radius=2.0), LoopConfig(guard=Guard(flood=0.5)))
-    assert [step["by"] for step in ended["steps"]] == ["policy", "guard", "policy"]
+    assert [step["actor"] for step in ended["steps"]] == ["policy", "guard", "policy"]
     assert ended["steps"][1]["reverts"] == 1
     assert not decode(ended["mask"]).any()
 
@@ -106,7 +106,7 @@ def test_the_guard_undoes_a_flood(pixels):
 def test_the_guard_undoes_a_collapse(pixels):
     config = LoopConfig(guard=Guard(collapse=0.5))
     ended = run(script(positive(0.5, 0.5), negative(0.5, 0.5), STOP), pixels, Counting(), config)
-    assert [step["by"] for step in ended["steps"]] == ["policy", "policy", "guard", "policy"]
+    assert [step["actor"] for step in ended["steps"]] == ["policy", "policy", "guard", "policy"]
     assert ended["steps"][2]["mask"] == ended["steps"][0]["mask"]
 
 
@@ -118,7 +118,7 @@ def test_a_person_as_policy_clicks_undoes_and_stops(pixels):
         paused = graph.invoke(Command(resume=said), THREAD)
     assert len(paused["__interrupt__"][0].value["prompts"]) == 1
     ended = graph.invoke(Command(resume="Terminate"), THREAD)
-    assert (ended["stop"], {step["by"] for step in ended["steps"]}) == ("terminated", {"person"})
+    assert (ended["stop"], {step["actor"] for step in ended["steps"]}) == ("terminated", {"person"})
     assert [step["reverts"] for step in ended["steps"]] == [None, None, 2, None]
 
 
@@ -143,7 +143,7 @@ def test_a_person_s_undo_in_review_leads_back_into_the_loop(pixels):
     once_more = graph.invoke(Command(resume="Backtrack"), THREAD)
     assert len(once_more["__interrupt__"][0].value["prompts"]) == 1
     ended = graph.invoke(Command(resume="accept"), THREAD)
-    assert [step["by"] for step in ended["steps"]] == ["policy", "policy", "policy", "person", "policy", "person"]
+    assert [step["actor"] for step in ended["steps"]] == ["policy", "policy", "policy", "person", "policy", "person"]
     assert ended["mask"]["counts"] != asked["mask"]["counts"]
     assert ended["stop"] == "terminated"
 
@@ -153,10 +153,10 @@ def test_record_and_sheet_show_every_undo(pixels):
 
     def recorded(*replies):
         graph = build_graph(script(*replies), "disk")
-        return trajectory(graph, graph.invoke({"image": image, "request": "Segment."}))
+        return build_trajectory(graph, graph.invoke({"image": image, "request": "Segment."}))
 
     def reddish(record):
-        sheet = np.asarray(sheet_of(record, image)).astype(int)
+        sheet = np.asarray(contact_sheet_of(record, image)).astype(int)
         return (np.abs(sheet - (190, 40, 20)).sum(axis=2) < 10).sum()
 
     record = recorded(positive(0.2, 0.2), UNDO, positive(0.5, 0.5), STOP)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ibisagent.evals.behavior_metrics import behaviour
+from ibisagent.evals.behavior_metrics import behavior_metrics
 from ibisagent.evals.stats import Bootstrap
 
 HOW = Bootstrap(resamples=0)
@@ -23,7 +23,7 @@ def row(**changes):
 
 
 def values(*rows):
-    return {name: (found.value, found.n) for name, found in behaviour(rows, 0.5, HOW).items()}
+    return {name: (found.value, found.n) for name, found in behavior_metrics(rows, 0.5, HOW).items()}
 
 
 def test_refusals_are_counted_by_whether_the_target_is_there():

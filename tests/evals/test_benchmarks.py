@@ -2,21 +2,21 @@
 
 import pytest
 
-from ibisagent.evals.benchmarks.loop_cost import copy_cost, policy_table, sam_table, step_costs
-from ibisagent.evals.benchmarks.policy_cost import LoopCosts, loop_costs, random_qwen
-from ibisagent.evals.benchmarks.sam_cost import EpisodeCosts, episode_costs, tiny
+from ibisagent.evals.benchmarks.loop_cost import measure_copy_cost, policy_table, sam_table, measure_step_costs
+from ibisagent.evals.benchmarks.policy_cost import LoopCosts, measure_loop_costs, build_random_qwen
+from ibisagent.evals.benchmarks.sam_cost import EpisodeCosts, measure_episode_costs, build_tiny_sam
 
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_every_step_but_the_first_is_measured(streaming):
-    costs = step_costs(64, runs=2, streaming=streaming)
+    costs = measure_step_costs(64, runs=2, streaming=streaming)
     assert len(costs) == 2 * 19
     assert all(cost > 0 for cost in costs)
-    assert copy_cost(64, repeats=3) > 0
+    assert measure_copy_cost(64, repeats=3) > 0
 
 
 def test_an_episode_with_sam2_is_measured_beside_its_passes():
-    costs = episode_costs(64, clicks=2, repeats=1)
+    costs = measure_episode_costs(64, clicks=2, repeats=1)
     assert all(seconds > 0 for seconds in costs)
     assert costs.ours > costs.decoder
     table = sam_table(EpisodeCosts(encoder=0.6, decoder=0.02, ours=0.82, graph=0.84, official=0.8), 512, 10)
@@ -24,11 +24,11 @@ def test_an_episode_with_sam2_is_measured_beside_its_passes():
 
 
 def test_episodes_with_a_language_model_are_measured_beside_the_released_steps():
-    costs = loop_costs(random_qwen(hidden=64, layers=1), tiny(64), side=64, clicks=1, episodes=3, repeats=1)
-    assert (costs.episodes, costs.replies, costs.differing) == (3, 6, ())
-    assert min(costs.alone, costs.official, costs.together, costs.one_by_one, costs.official_many) > 0
-    assert min(costs.reply_alone, costs.reply_together) > 0
-    told = LoopCosts(16, 1.8, 2.0, 7.0, 28.0, 20.0, 0.4, 0.1, replies=80, differing=((3, 2),))
+    costs = measure_loop_costs(build_random_qwen(hidden=64, layers=1), build_tiny_sam(64), side=64, clicks=1, episodes=3, repeats=1)
+    assert (costs.episodes, costs.replies, costs.differing_replies) == (3, 6, ())
+    assert min(costs.single, costs.official, costs.concurrent, costs.sequential, costs.official_sequential) > 0
+    assert min(costs.reply_single, costs.reply_concurrent) > 0
+    told = LoopCosts(16, 1.8, 2.0, 7.0, 28.0, 20.0, 0.4, 0.1, replies=80, differing_replies=((3, 2),))
     table = policy_table(told)
     assert list(table.columns[3].cells) == ["0.90", "0.35", "0.25", "0.25"]
     assert table.caption == "98.8% of 80 replies equal token by token; others: episode 3, turn 2"

@@ -18,16 +18,16 @@ from PIL import Image
 from support import killed_work
 from support.fakes import Counting
 
-from ibisagent.evals.clicks import click_run, click_sequence, clicks_to, play, rough
-from ibisagent.evals.clicks.bench import jobs_left, jobs_of, play_jobs, run_jobs
-from ibisagent.evals.clicks.protocol import box_around
-from ibisagent.evals.clicks.rows import Row, read_rows
-from ibisagent.evals.clicks.summary import figures, summary_of
-from ibisagent.tools.clicks import Click, Pixel, PixelBox, pixel_box
+from ibisagent.evals.clicks import simulate_clicks_on_image, compute_click_ious, number_of_clicks, simulate_clicks, jittered_placement
+from ibisagent.evals.clicks.bench import list_unfinished_jobs, list_jobs, simulate_jobs, run_jobs
+from ibisagent.evals.clicks.protocol import bounding_box_prompt
+from ibisagent.evals.clicks.rows import ClickRow, read_rows
+from ibisagent.evals.clicks.summary import click_metrics, summarize_clicks
+from ibisagent.tools.clicks import Click, Pixel, PixelBox, box_to_pixel_box
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError, MissingExtra
-from ibisagent.tools.jobs.jsonl import append
-from ibisagent.tools.jobs.process_pool import spread
+from ibisagent.tools.jobs.jsonl import append_rows
+from ibisagent.tools.jobs.process_pool import map_unordered
 from ibisagent.tools.masks.measure import bounding_box, iou
 from ibisagent.tools.segmenters import Prediction, get_segmenter
 from ibisagent.tools.segmenters.disk import DiskSegmenter
@@ -63,7 +63,7 @@ class Saying(DiskSegmenter):
 
 def falls(truth, *masks, **options):
     """The prompts made while the segmenter says ``masks``; after the last one there is one more."""
-    return play(Saying(*masks, truth), None, truth, len(masks) + 1, **options).marks
+    return simulate_clicks(Saying(*masks, truth), None, truth, len(masks) + 1, **options).pixel_prompts
 
 
 NOTHING = drawn(".......", ".......", ".......", ".......")
@@ -107,7 +107,7 @@ def test_no_pixel_is_clicked_twice_and_depth_is_not_changed_by_clicks():
 def test_the_run_ends_when_every_error_pixel_has_been_clicked():
     truth = drawn("#..", "#..")
     nothing = np.zeros_like(truth)
-    assert play(Saying(*[nothing] * 5), None, truth, 5).ious == [0.0, 0.0]
+    assert simulate_clicks(Saying(*[nothing] * 5), None, truth, 5).ious == [0.0, 0.0]
 
 
 def test_a_box_comes_first_counts_as_a_prompt_and_takes_no_pixel():
@@ -115,7 +115,7 @@ def test_a_box_comes_first_counts_as_a_prompt_and_takes_no_pixel():
     nothing = np.zeros_like(truth)
     box = PixelBox(top=1, left=2, bottom=3, right=4)
     assert falls(truth, nothing, box=True) == [box, NextClick(Pixel(2, 3), positive=True)]
-    assert play(DiskSegmenter(), truth.shape, truth, 5, box=True).ious == [1.0]
+    assert simulate_clicks(DiskSegmenter(), truth.shape, truth, 5, box=True).ious == [1.0]
 
 
 @given(st.integers(1, 2000), st.integers(1, 2000), st.data())
@@ -123,21 +123,21 @@ def test_the_box_holds_the_truth_and_no_other_pixel(height, width, data):
     truth = np.zeros((height, width), np.bool_)
     for _ in range(2):
         truth[data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))] = True
-    assert pixel_box(box_around(truth), truth.shape) == bounding_box(truth)
+    assert box_to_pixel_box(bounding_box_prompt(truth), truth.shape) == bounding_box(truth)
 
 
 def test_rough_clicks_repeat_and_stay_in_the_wrong_region():
     truth, empty = square(5, 5, 21), square(0, 0, 0)
     click = NextClick(Pixel(15, 15), positive=True)
-    places = [rough(0)(click, empty, truth) for _ in range(2)]
+    places = [jittered_placement(0)(click, empty, truth) for _ in range(2)]
     assert places[0] == places[1] != click.pixel
-    assert all(8 <= rough(seed)(click, empty, truth).row <= 22 for seed in range(20))
+    assert all(8 <= jittered_placement(seed)(click, empty, truth).row <= 22 for seed in range(20))
 
 
 def test_rough_clicks_take_no_pixel_twice():
     truth = square(10, 10, 3)
     nothing = np.zeros_like(truth)
-    marks = play(Saying(*[nothing] * 9), None, truth, 20, rough(0)).marks
+    marks = simulate_clicks(Saying(*[nothing] * 9), None, truth, 20, jittered_placement(0)).pixel_prompts
     assert sorted(mark.pixel for mark in marks) == [Pixel(r, c) for r in range(10, 13) for c in range(10, 13)]
 
 
@@ -145,7 +145,7 @@ def test_rough_clicks_take_no_pixel_twice():
 
 
 def test_sequence_has_an_iou_for_every_click_and_rises_on_discs():
-    ious = click_sequence(DiskSegmenter(), PIXELS, square(10, 10, 20), clicks=8)
+    ious = compute_click_ious(DiskSegmenter(), PIXELS, square(10, 10, 20), clicks=8)
     assert len(ious) == 8
     assert ious[-1] > ious[0] > 0
 
@@ -153,20 +153,20 @@ def test_sequence_has_an_iou_for_every_click_and_rises_on_discs():
 def test_first_click_is_the_deepest_point_and_embed_runs_once():
     segmenter = Counting(radius=1 / 60)
     truth = square(10, 10, 7)
-    ious = click_sequence(segmenter, PIXELS, truth, clicks=3)
+    ious = compute_click_ious(segmenter, PIXELS, truth, clicks=3)
     assert ious[0] == pytest.approx(5 / 49)
     assert segmenter.embeds == 1
 
 
 def test_perfect_mask_ends_the_run_and_repeats_in_the_sequence():
     truth = square(10, 10, 1)
-    assert click_run(DiskSegmenter(radius=0), PIXELS, truth).ious == [1.0]
-    assert click_sequence(DiskSegmenter(radius=0), PIXELS, truth, clicks=4) == [1.0] * 4
+    assert simulate_clicks_on_image(DiskSegmenter(radius=0), PIXELS, truth).ious == [1.0]
+    assert compute_click_ious(DiskSegmenter(radius=0), PIXELS, truth, clicks=4) == [1.0] * 4
 
 
 @pytest.mark.parametrize(("target", "count"), [(0.5, 1), (0.8, 3), (0.95, 4)])
 def test_clicks_to_counts_from_one_and_ends_at_all(target, count):
-    assert clicks_to([0.6, 0.7, 0.9, 0.85], target) == count
+    assert number_of_clicks([0.6, 0.7, 0.9, 0.85], target) == count
 
 
 def test_iou_of_two_empty_masks_is_one():
@@ -179,12 +179,12 @@ def test_iou_of_two_empty_masks_is_one():
 def row(id, image, ious, modality="", **values):
     sizes = {"height": 8, "width": 8, "area_px": 9, "marks": ("r1c1+",) * len(ious), "scores": (None,) * len(ious)}
     known = sizes | {"ious": tuple(ious), "seconds": (0.1,) * len(ious), "encoder_seconds": 0.2} | values
-    return Row(id, image, "cyst", modality, "", "", "disk", "disk-1", "centre", **known)
+    return ClickRow(id, image, "cyst", modality, "", "", "disk", "disk-1", "centre", **known)
 
 
 def test_figures_follow_the_protocol():
     never, early, last = [0.1, 0.5, 0.82, 0.84, 0.7], [0.6, 0.95], [0.1, 0.2, 0.3, 0.4, 0.9]
-    found = figures([row("a", "x", never), row("b", "x", early), row("c", "y", last)], clicks=5)
+    found = click_metrics([row("a", "x", never), row("b", "x", early), row("c", "y", last)], clicks=5)
     assert {name: interval.value for name, interval in found.items()} == pytest.approx(
         {
             "noc_80": (3 + 2 + 5) / 3,
@@ -201,7 +201,7 @@ def test_figures_follow_the_protocol():
 
 def test_summary_is_by_modality_and_leaves_broken_rows_out():
     rows = [row("a", "x", [0.9], "CT"), row("b", "y", [0.5], "MR"), row("c", "z", [], "MR", reason="no mask")]
-    summary = summary_of(rows, {"clicks": 2}, absent=4)
+    summary = summarize_clicks(rows, {"clicks": 2}, absent=4)
     told = [(each["modality"], each["n"], each["broken"], each["iou_at_1"]["value"]) for each in summary["results"]]
     assert told == [(None, 2, 1, 0.7), ("CT", 1, 0, 0.9), ("MR", 1, 1, 0.5)]
     assert summary["broken"] == [{"id": "c", "segmenter": "disk", "mode": "centre", "reason": "no mask"}]
@@ -292,7 +292,7 @@ def plain_sequence(segmenter, pixels, truth, clicks, box):
             inside = np.argwhere(truth)
             (top, left), (bottom, right) = inside.min(axis=0), inside.max(axis=0)
             marks.append(f"r{top}c{left}..r{bottom}c{right}")
-            prompts.append(box_around(truth))
+            prompts.append(bounding_box_prompt(truth))
         elif best[1] is None:
             break
         else:
@@ -425,38 +425,38 @@ def test_a_file_of_another_kind_is_refused_and_left_alone(dataset, tmp_path):
 
 def test_a_full_disk_is_told_in_a_line():
     with pytest.raises(InputError, match=r"^/dev/full: could not be written \(No space left on device\); make room"):
-        append(Path("/dev/full"), [{"id": "a"}])
+        append_rows(Path("/dev/full"), [{"id": "a"}])
 
 
 def test_targets_of_one_picture_share_its_embedding(dataset):
     segmenter = Counting()
-    jobs = jobs_of(read_dataset(dataset)[:3], dataset, ["disk"], ["centre", "jitter", "box"])
-    rows = play_jobs(jobs, 4, 0, lambda _name: segmenter)
+    jobs = list_jobs(read_dataset(dataset)[:3], dataset, ["disk"], ["centre", "jitter", "box"])
+    rows = simulate_jobs(jobs, 4, 0, lambda _name: segmenter)
     assert [row.key for row in rows] == [job.key for job in jobs]
     assert (len(rows), segmenter.embeds) == (6, 1)
     assert all(row.image == "images/a.png" and row.reason is None for row in rows)
 
 
 def test_a_segmenter_that_fails_in_the_middle_breaks_its_row_alone(dataset):
-    jobs = jobs_of(read_dataset(dataset)[:3], dataset, ["disk"], ["centre"])
-    rows = play_jobs(jobs, 4, 0, lambda _name: Counting(fails_at=3))
+    jobs = list_jobs(read_dataset(dataset)[:3], dataset, ["disk"], ["centre"])
+    rows = simulate_jobs(jobs, 4, 0, lambda _name: Counting(fails_at=3))
     assert [row.reason for row in rows] == ["RuntimeError: out of memory second line"] * 2
     assert rows[0].ious == ()
     segmenter = Counting(fails_at=3)
-    assert [row.reason for row in play_jobs(jobs, 4, 0, lambda _name: segmenter)] == [rows[0].reason, None]
+    assert [row.reason for row in simulate_jobs(jobs, 4, 0, lambda _name: segmenter)] == [rows[0].reason, None]
 
 
 def test_jitter_depends_on_the_seed_and_the_case_alone(dataset):
-    jobs = jobs_of(read_dataset(dataset)[:3], dataset, ["disk"], ["jitter"])
-    marks = [row.marks for row in play_jobs(jobs, 4, 0)]
-    assert [play_jobs([job], 4, 0)[0].marks for job in reversed(jobs)] == marks[::-1]
-    assert [row.marks for row in play_jobs(jobs, 4, 1)] != marks
+    jobs = list_jobs(read_dataset(dataset)[:3], dataset, ["disk"], ["jitter"])
+    marks = [row.pixel_prompts for row in simulate_jobs(jobs, 4, 0)]
+    assert [simulate_jobs([job], 4, 0)[0].pixel_prompts for job in reversed(jobs)] == marks[::-1]
+    assert [row.pixel_prompts for row in simulate_jobs(jobs, 4, 1)] != marks
 
 
 def test_jobs_that_kill_their_process_cost_their_own_rows_alone():
     died = "its process died (out of memory, or a crash in native code)"
     units = [[0], [1, 2, 3], [4, 5], [6], [7]]
-    rows = [row for rows in spread(killed_work.tenfold, units, 1, lambda *job: job) for row in rows]
+    rows = [row for rows in map_unordered(killed_work.tenfold, units, 1, lambda *job: job) for row in rows]
     assert sorted(rows, key=str) == [(3, died), (5, died), 0, 10, 20, 40, 60, 70]
 
 
@@ -469,18 +469,18 @@ class Stillborn:
 
 def test_processes_that_die_as_they_begin_are_told():
     with pytest.raises(InputError, match="got processes that die as they begin, expected them to run"):
-        list(spread(Stillborn(), [[0], [1]], 2, lambda *job: job))
+        list(map_unordered(Stillborn(), [[0], [1]], 2, lambda *job: job))
 
 
 def test_a_case_that_kills_its_process_is_a_broken_row(dataset, tmp_path):
     cases = read_dataset(dataset)[:5]
-    jobs = jobs_of(cases, dataset, ["disk"], ["centre"])
+    jobs = list_jobs(cases, dataset, ["disk"], ["centre"])
     path = tmp_path / "clicks.jsonl"
     given = [row for rows in run_jobs(jobs, path, killed_work.two_clicks, 2) for row in rows]
     assert sorted(row.id for row in given) == ["a 1", "a 2", "b 1", "b 2"]
     assert {row.id: row.reason and row.reason[:16] for row in given if row.reason} == {"a 2": "its process died"}
     assert read_rows(path) == {row.key: row for row in given}
-    assert [job.case.id for job in jobs_left(jobs, path)] == ["a 2"]
+    assert [job.case.id for job in list_unfinished_jobs(jobs, path)] == ["a 2"]
 
 
 def test_what_cannot_be_run_is_refused_before_anything_is_written(dataset, tmp_path, monkeypatch):

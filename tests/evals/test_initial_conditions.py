@@ -12,10 +12,10 @@ from PIL import Image
 from ibisagent.agent.actions import Backtrack, Terminate, write_reply
 from ibisagent.agent.policies import Completion, SyncPolicy
 from ibisagent.agent.trajectory import read_trajectories
-from ibisagent.evals.initial_conditions import begin
+from ibisagent.evals.initial_conditions import build_initial_input
 from ibisagent.evals.report import write_report
 from ibisagent.evals.runner import run_eval
-from ibisagent.tools.clicks import pixel_of
+from ibisagent.tools.clicks import click_to_pixel
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks.measure import iou
@@ -105,7 +105,7 @@ def test_a_wrong_mask_is_to_be_dropped_however_the_run_is_made(dataset, tmp_path
     cases = {case.id: case for case in read_dataset(dataset)}
     for id, record in records(out, "still").items():
         truth = cases[id].truth(cases[id].open())
-        assert record.refined
+        assert record.has_initial_mask
         assert iou(decode(record.start), truth) == float(rows["still", id]["start_iou"]) < 0.1
     dropping, still = told(out, "dropping"), told(out, "still")
     assert (dropping["start_undone"], dropping["refused"], dropping["wrongly_refused"]) == (1.0, 1.0, 1.0)
@@ -130,7 +130,7 @@ def test_a_wrong_click_is_outweighed_undone_or_kept(dataset, tmp_path):
     for (policy, id), row in rows.items():
         record = records(tmp_path, policy)[id]
         planted, truth = record.steps[0], cases[id].truth(cases[id].open())
-        assert (planted.by, planted.action["type"], planted.action["positive"]) == ("planted", "point", True)
+        assert (planted.actor, planted.action["type"], planted.action["positive"]) == ("experiment", "point", True)
         x, y = planted.action["x"], planted.action["y"]
         assert not truth[int(y * 64), int(x * 64)]
         assert float(row["start_iou"]) == iou(decode(planted.mask), truth)
@@ -153,12 +153,12 @@ def test_what_is_planted_hangs_on_seed_and_case_alone(dataset):
     case, other = cases[0], cases[2]
     image = case.open()
     truth = case.truth(image)
-    one, two, third = (begin("click", seed, case, [], image, truth)["prompts"] for seed in (0, 0, 1))
+    one, two, third = (build_initial_input("click", seed, case, [], image, truth)["prompts"] for seed in (0, 0, 1))
     assert (one == two, one == third) == (True, False)
-    assert not truth[pixel_of(one[0], truth.shape)]
-    assert begin("nothing", 0, case, [other], image, truth) == {}
+    assert not truth[click_to_pixel(one[0], truth.shape)]
+    assert build_initial_input("nothing", 0, case, [other], image, truth) == {}
     (dataset / "masks/0-spleen.png").rename(dataset / "masks/away.png")
-    blobs = [begin("wrong", seed, case, [other], image, truth)["initial_mask"] for seed in range(8)]
+    blobs = [build_initial_input("wrong", seed, case, [other], image, truth)["initial_mask"] for seed in range(8)]
     (dataset / "masks/away.png").rename(dataset / "masks/0-spleen.png")
     assert max(iou(blob, truth) for blob in blobs) < 0.1
 

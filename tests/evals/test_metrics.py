@@ -10,13 +10,13 @@ from scipy import ndimage
 from scipy.spatial.distance import cdist
 
 from ibisagent.evals.metrics import (
-    Bin,
+    CalibrationBin,
     Calibration,
     CaseMetrics,
     calibration,
     case_metrics,
     dice,
-    fragments,
+    count_components,
     group_metrics,
     hd95,
     nsd,
@@ -127,7 +127,7 @@ def test_fifty_random_pairs_agree_with_simpleitk_and_with_all_pairs_of_pixels(ki
     for seed in range(50):
         mask, truth, spacing = pair(kind, seed)
         got = case_metrics(mask, truth, spacing)
-        assert (got.fragments, got.true_fragments) == (itk_pieces(mask), itk_pieces(truth))
+        assert (got.components, got.true_components) == (itk_pieces(mask), itk_pieces(truth))
         if not (mask.any() and truth.any()):
             agreed = float(mask.any() == truth.any())
             assert (got.dice, got.iou, got.nsd_mm, got.hd95_mm) == (agreed, agreed, agreed, 0.0 if agreed else None)
@@ -168,8 +168,8 @@ def test_a_row_too_many_worked_by_hand():
         area_error_px=3,
         area_error_mm2=3.0,
         area_error_relative=3 / 9,
-        fragments=1,
-        true_fragments=1,
+        components=1,
+        true_components=1,
     )
 
 
@@ -213,7 +213,7 @@ def test_volumes_are_measured_as_pictures_are():
     moved = np.roll(volume, 2, axis=0)
     assert hd95(volume, moved, (2.5, 1.0, 1.0)) == 5.0
     assert nsd(volume, moved, (2.5, 1.0, 1.0), tolerance=5.0) == 1.0
-    assert (dice(volume, moved), dice(volume, volume), fragments(volume | moved)) == (0.0, 1.0, 2)
+    assert (dice(volume, moved), dice(volume, volume), count_components(volume | moved)) == (0.0, 1.0, 2)
 
 
 def test_hd95_is_nan_when_one_mask_alone_is_empty():
@@ -229,8 +229,8 @@ def test_the_relative_area_error_of_an_absent_target(mask, error):
 
 def test_small_fragments_can_be_left_out():
     mask = drawn("##..#", "##.#.", ".....", "#....")
-    assert [fragments(mask, smallest) for smallest in (1, 2, 3, 5)] == [3, 2, 1, 0]
-    assert fragments(mask) == measure(mask, None)["components"]
+    assert [count_components(mask, smallest) for smallest in (1, 2, 3, 5)] == [3, 2, 1, 0]
+    assert count_components(mask) == measure(mask, None)["components"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -238,7 +238,7 @@ def test_a_case_is_plain_json_and_says_the_same_of_the_masks_as_the_loop(kind):
     mask, truth, spacing = pair(kind, 0)
     got = case_metrics(mask, truth, spacing)
     assert CaseMetrics(**json.loads(json.dumps(got._asdict(), allow_nan=False))) == got
-    assert (got.present, got.answered) == (bool(truth.any()), bool(mask.any()))
+    assert (got.present, got.predicted) == (bool(truth.any()), bool(mask.any()))
     assert got.iou == iou(mask, truth) == (got.intersection_px / got.union_px if got.union_px else 1.0)
     assert got.area_px == measure(mask, None)["area_px"]
 
@@ -273,7 +273,7 @@ GROUP = [
 
 
 def values(cases, **options):
-    return {name: found.value for name, found in group_metrics(cases, how=VALUES_ONLY, **options).items()}
+    return {name: found.value for name, found in group_metrics(cases, bootstrap=VALUES_ONLY, **options).items()}
 
 
 def test_a_group_worked_by_hand():
@@ -305,7 +305,7 @@ def test_a_group_worked_by_hand():
 
 
 def test_what_is_undefined_is_left_out_and_counted():
-    found = group_metrics(GROUP, how=VALUES_ONLY)
+    found = group_metrics(GROUP, bootstrap=VALUES_ONLY)
     assert {name: (found[name].n, found[name].missing) for name in ("hd95_px", "hd95_mm", "specificity", "f1")} == {
         "hd95_px": (4, 3),
         "hd95_mm": (0, 7),
@@ -357,7 +357,7 @@ def test_millimetres_and_pixels_are_never_averaged():
 
 def test_every_figure_of_a_group_lies_in_its_interval():
     cases = [case_metrics(*pair(kind, seed)) for kind in KINDS for seed in range(4)]
-    found = group_metrics(cases, [index // 4 for index in range(40)], how=Bootstrap(resamples=500))
+    found = group_metrics(cases, [index // 4 for index in range(40)], bootstrap=Bootstrap(resamples=500))
     for name, figure in found.items():
         if not name.endswith(("_px", "_px_penalised")):
             assert figure.low <= figure.value <= figure.high, name
@@ -374,14 +374,14 @@ def test_calibration_worked_by_hand():
         ece=pytest.approx((1 * 0.1 + 4 * (3.55 - 3.05) / 4) / 5),
         spearman=pytest.approx(0.9),
         bins=(
-            Bin(0.0, 0.5, 1, -0.1, 0.0),
-            Bin(0.5, 1.0, 4, pytest.approx(3.55 / 4), pytest.approx(3.05 / 4)),
+            CalibrationBin(0.0, 0.5, 1, -0.1, 0.0),
+            CalibrationBin(0.5, 1.0, 4, pytest.approx(3.55 / 4), pytest.approx(3.05 / 4)),
         ),
     )
 
 
 def test_calibration_of_no_score_and_of_equal_ones():
     assert calibration([None], [0.5]) == Calibration(0, 1, None, None, None, None, ())
-    assert calibration([0.5, 0.5], [0.5, 0.5]) == Calibration(2, 0, 0.0, 0.0, 0.0, None, (Bin(0.5, 0.6, 2, 0.5, 0.5),))
+    assert calibration([0.5, 0.5], [0.5, 0.5]) == Calibration(2, 0, 0.0, 0.0, 0.0, None, (CalibrationBin(0.5, 0.6, 2, 0.5, 0.5),))
     with pytest.raises(InputError, match="1 scores for 2 IoUs"):
         calibration([0.5], [0.5, 0.5])

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from ibisagent.evals.report import write_report
-from ibisagent.evals.report.case_sheets import picked
+from ibisagent.evals.report.case_sheets import select_ranked
 from ibisagent.evals.report.results import read_results
-from ibisagent.evals.report.svg import plot
+from ibisagent.evals.report.svg import render_plot
 from ibisagent.evals.results import write_results
 from ibisagent.evals.runner import run_eval
 from ibisagent.tools.datasets import read_dataset
@@ -212,7 +212,7 @@ def test_worst_median_and_best_cases_are_shown_in_this_order(out):
     [(0, []), (1, [("", 0)]), (3, [("", 2), ("", 1), ("", 0)]), (4, [("worst", 3), ("median", 2), ("best", 0)])],
 )
 def test_cases_are_picked_once(count, expected):
-    assert picked([1 - index / 10 for index in range(count)], 1) == expected
+    assert select_ranked([1 - index / 10 for index in range(count)], 1) == expected
 
 
 def test_the_report_needs_nothing_but_itself(out):
@@ -328,7 +328,7 @@ def test_importing_it_takes_no_extra():
 
 
 def test_a_drawing_has_the_page_s_ink_and_no_id_of_another_s():
-    drawing = plot("a $x$ <b>", "said", lambda axes: axes.plot([0, 1], [0, math.pi]), 2.0).svg
+    drawing = render_plot("a $x$ <b>", "said", lambda axes: axes.plot([0, 1], [0, math.pi]), 2.0).svg
     assert drawing.startswith('<svg viewBox="0 0 302.4 144" role="img" aria-label="a $x$ &lt;b&gt;: said">')
     assert "currentColor" in drawing
     assert "var(--faint)" in drawing
@@ -338,8 +338,8 @@ def test_a_drawing_has_the_page_s_ink_and_no_id_of_another_s():
 def test_rows_are_read_with_their_types(out):
     results = read_results(out)
     assert (results.policies, results.segmenters) == (POLICIES, SEGMENTERS)
-    assert [row.id for row in results.done("oracle", "disk")] == [f"case{i:02}" for i in range(12) if i != 5]
-    broken = [row for row in results.outcomes if row.status == "broken"]
+    assert [row.id for row in results.done_rows("oracle", "disk")] == [f"case{i:02}" for i in range(12) if i != 5]
+    broken = [row for row in results.rows if row.status == "broken"]
     assert [(row.id, row.target, row.stop) for row in broken] == [("case05", "lesion", "")] * 4
     assert all(math.isnan(row.iou) for row in broken)
 

@@ -17,8 +17,8 @@ from support.fakes import positive as positive_at
 
 from ibisagent.agent import Box, Click, Completion, Guard, LoopConfig, OraclePolicy, PersonPolicy, build_graph
 from ibisagent.agent.actions import KINDS
-from ibisagent.agent.trajectory import Trajectory, trajectory
-from ibisagent.evals.trajectories import Fit, Journey, Reversal, Row, oracle_gap, summary, table, trajectory_metrics
+from ibisagent.agent.trajectory import Trajectory, build_trajectory
+from ibisagent.evals.trajectories import TruthFit, TrajectoryMetrics, Reversal, TrajectoryTableRow, oracle_gap, summarize_metrics, tabulate_records, trajectory_metrics
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.rle import encode
@@ -46,7 +46,7 @@ BOX = box(0.25, 0.25, 0.65, 0.75)  # rows 5 to 14, columns 5 to 12
 
 def record_of(policy, segmenter="disk", config=None, truth=TRUTH, **given):
     graph = build_graph(policy, segmenter, config)
-    return trajectory(graph, graph.invoke({"image": PIXELS, "request": "Segment.", **given}), truth=truth)
+    return build_trajectory(graph, graph.invoke({"image": PIXELS, "request": "Segment.", **given}), truth=truth)
 
 
 WALK = (
@@ -65,13 +65,13 @@ WALK = (
 def test_a_run_in_figures():
     record = record_of(script(*WALK))
     run = trajectory_metrics(record)
-    assert run == Journey(
+    assert run == TrajectoryMetrics(
         kind="segment",
         stop="terminated",
         turns=9,
         length=8,
-        valid=9,
-        repaired=0,
+        valid_actions=9,
+        repaired_replies=0,
         valid_action_rate=1.0,
         repair_rate=0.0,
         prompts=5,
@@ -86,21 +86,21 @@ def test_a_run_in_figures():
         policy_seconds=tuple(step.seconds["policy"] for step in record.steps),
         segmenter_seconds=tuple(record.steps[index].seconds["segmenter"] for index in (0, 1, 2, 4, 6)),
         tokens=(),
-        fit=Fit(
+        fit=TruthFit(
             present=True,
-            start=0.0,
-            met=0.0,
+            start_iou=0.0,
+            policy_start_iou=0.0,
             ious=(0.05, 0.8, 80 / 105, 0.8, 0.75, 0.8, 0.84, 0.8, 0.8),
-            at={"1": 0.05, "3": 80 / 105, "5": 0.75, "10": 0.8, "20": 0.8},
-            final=0.8,
-            dice=1.6 / 1.8,
-            best=0.84,
-            overshoot=0.84 - 0.8,
-            first=True,
+            iou_at_step={"1": 0.05, "3": 80 / 105, "5": 0.75, "10": 0.8, "20": 0.8},
+            final_iou=0.8,
+            final_dice=1.6 / 1.8,
+            best_iou=0.84,
+            regret=0.84 - 0.8,
+            first_click_hit=True,
             hits=3,
             misses=2,
-            progressed=3,
-            wasted=2,
+            improving_clicks=3,
+            wasted_clicks=2,
             click_hit_rate=0.6,
             progress_rate=0.6,
         ),
@@ -116,38 +116,38 @@ def test_without_a_truth_only_what_needs_it_is_missing():
     known = trajectory_metrics(replace(record, truth=encode(TRUTH)))
     unknown = tuple(replace(undo, gained=None) for undo in known.undos)
     assert trajectory_metrics(record) == replace(known, fit=None, undos=unknown)
-    told = summary([trajectory_metrics(record)])
+    told = summarize_metrics([trajectory_metrics(record)])
     assert told["with_truth"] == 0
     nothing = {"mean": None, "median": None}
     assert [told[name] for name in ("start_iou", "final_iou", "final_dice", "best_iou", "overshoot")] == [nothing] * 5
     assert told["click_hit_rate"] == {"pooled": None, "per_run": None}
     assert told["wasted_clicks"] is None
     assert told["undos"] == {"policy": {"count": 3, "helped": None, "mean_gained": None}}
-    assert table([record]) == [Row("all", 1, 9, 8.0, None, None, None, None, None)]
+    assert tabulate_records([record]) == [TrajectoryTableRow("all", 1, 9, 8.0, None, None, None, None, None)]
     assert oracle_gap(record, "disk", open_image(PIXELS)) is None
 
 
 def test_unparseable_and_repaired_replies():
     bare = "Positive Point (0.3750, 0.3750)"
     run = trajectory_metrics(record_of(script("hm", bare, UNDO, UNDO, positive(7, 7), STOP)))
-    assert (run.turns, run.length, run.valid, run.repaired) == (6, 5, 4, 1)  # the second undo found nothing to undo
+    assert (run.turns, run.length, run.valid_actions, run.repaired_replies) == (6, 5, 4, 1)  # the second undo found nothing to undo
     assert (run.valid_action_rate, run.repair_rate) == (4 / 6, 1 / 6)
     assert (run.fit.hits, run.fit.misses) == (2, 0)
     assert run.fit.ious == (0.0, 0.05, 0.0, 0.0, 0.05, 0.05)
-    assert run.fit.at == {"1": 0.05, "3": 0.05, "5": 0.05, "10": 0.05, "20": 0.05}
+    assert run.fit.iou_at_step == {"1": 0.05, "3": 0.05, "5": 0.05, "10": 0.05, "20": 0.05}
     assert trajectory_metrics(record_of(script("hm", "hm", "hm"))).stop == "parse_failures"
 
 
 def test_a_repetition_is_no_valid_action_and_no_click():
     run = trajectory_metrics(record_of(script(positive(7, 7), positive(7, 7), positive(7, 7))))
-    assert (run.stop, run.turns, run.valid, run.length) == ("loop", 3, 2, 3)
-    assert (run.prompts, run.fit.hits, run.fit.misses, run.fit.wasted) == (2, 1, 1, 1)
+    assert (run.stop, run.turns, run.valid_actions, run.length) == ("loop", 3, 2, 3)
+    assert (run.prompts, run.fit.hits, run.fit.misses, run.fit.wasted_clicks) == (2, 1, 1, 1)
 
 
 def test_the_segmenter_s_failure_is_not_the_policy_s():
     run = trajectory_metrics(record_of(script("hm", positive(7, 7), positive(9, 9)), Counting(radius=0.05, fails_at=2)))
-    assert (run.stop, run.turns, run.valid, run.prompts) == ("segmenter_error", 3, 2, 1)
-    assert (run.fit.hits, run.fit.misses, run.fit.final) == (1, 0, 0.05)
+    assert (run.stop, run.turns, run.valid_actions, run.prompts) == ("segmenter_error", 3, 2, 1)
+    assert (run.fit.hits, run.fit.misses, run.fit.final_iou) == (1, 0, 0.05)
 
 
 def test_negative_clicks_hit_what_spills():
@@ -155,23 +155,23 @@ def test_negative_clicks_hit_what_spills():
         record_of(script(negative(2, 2), positive(2, 2), negative(2, 2), STOP), initial_mask=TRUTH)
     )
     assert run.fit.ious == (1.0, 100 / 105, 1.0, 1.0)
-    assert (run.fit.hits, run.fit.misses, run.fit.progressed, run.fit.wasted) == (1, 2, 1, 2)
-    assert (run.fit.start, run.fit.best, run.fit.overshoot) == (1.0, 1.0, 0.0)
+    assert (run.fit.hits, run.fit.misses, run.fit.improving_clicks, run.fit.wasted_clicks) == (1, 2, 1, 2)
+    assert (run.fit.start_iou, run.fit.best_iou, run.fit.regret) == (1.0, 1.0, 0.0)
 
 
 @pytest.mark.parametrize("most", [box(0.25, 0.25, 0.55, 0.75), box(0.25, 0.25, 0.75, 0.55)])  # 6 of 10 columns, rows
 def test_a_box_hits_above_half_of_the_truth_s_box(most):
     run = trajectory_metrics(record_of(script(most, STOP)))
-    assert (run.fit.hits, run.fit.misses, run.fit.final) == (1, 0, 0.6)
+    assert (run.fit.hits, run.fit.misses, run.fit.final_iou) == (1, 0, 0.6)
     half = trajectory_metrics(record_of(script(box(0.25, 0.25, 0.5, 0.75), STOP)))
-    assert (half.fit.hits, half.fit.misses, half.fit.final) == (0, 1, 0.5)
+    assert (half.fit.hits, half.fit.misses, half.fit.final_iou) == (0, 1, 0.5)
 
 
 def test_a_box_apart_from_the_truth_misses():
     truth = np.zeros((20, 20), bool)
     truth[:4, :4] = True
     run = trajectory_metrics(record_of(script(box(0.4, 0.4, 0.6, 0.6), STOP), truth=truth))
-    assert (run.fit.hits, run.fit.misses, run.fit.final) == (0, 1, 0.0)
+    assert (run.fit.hits, run.fit.misses, run.fit.final_iou) == (0, 1, 0.0)
 
 
 def test_a_gain_of_a_thousandth_is_wasted_though_it_is_progress():
@@ -180,47 +180,47 @@ def test_a_gain_of_a_thousandth_is_wasted_though_it_is_progress():
     pixels = np.zeros((80, 80), np.uint8)
     graph = build_graph(script(positive_at(0.5 / 80, 0.5 / 80), positive_at(20.5 / 80, 20.5 / 80), STOP), Counting(0.0))
     ended = graph.invoke({"image": pixels, "request": "Segment."})
-    run = trajectory_metrics(trajectory(graph, ended, truth=truth))
+    run = trajectory_metrics(build_trajectory(graph, ended, truth=truth))
     assert run.fit.ious == (1 / 2000, 2 / 2000, 2 / 2000)
-    assert (run.fit.hits, run.fit.progressed, run.fit.wasted) == (2, 2, 2)
+    assert (run.fit.hits, run.fit.improving_clicks, run.fit.wasted_clicks) == (2, 2, 2)
 
 
 def test_a_right_refusal_is_perfect_and_a_click_at_nothing_misses():
     right = trajectory_metrics(record_of(script(STOP), truth=ABSENT))
     assert (right.stop, right.turns, right.length, right.prompts) == ("target_absent", 1, 0, 0)
-    assert right.fit == Fit(
+    assert right.fit == TruthFit(
         present=False,
-        start=1.0,
-        met=1.0,
+        start_iou=1.0,
+        policy_start_iou=1.0,
         ious=(1.0,),
-        at=dict.fromkeys(("1", "3", "5", "10", "20"), 1.0),
-        final=1.0,
-        dice=1.0,
-        best=1.0,
-        overshoot=0.0,
-        first=None,
+        iou_at_step=dict.fromkeys(("1", "3", "5", "10", "20"), 1.0),
+        final_iou=1.0,
+        final_dice=1.0,
+        best_iou=1.0,
+        regret=0.0,
+        first_click_hit=None,
         hits=0,
         misses=0,
-        progressed=0,
-        wasted=0,
+        improving_clicks=0,
+        wasted_clicks=0,
         click_hit_rate=None,
         progress_rate=None,
     )
     wrong = trajectory_metrics(record_of(script(positive(7, 7), BOX, STOP), truth=ABSENT))
-    assert (wrong.fit.hits, wrong.fit.misses, wrong.fit.final, wrong.fit.overshoot) == (0, 2, 0.0, 1.0)
-    assert wrong.fit.first is False
+    assert (wrong.fit.hits, wrong.fit.misses, wrong.fit.final_iou, wrong.fit.regret) == (0, 2, 0.0, 1.0)
+    assert wrong.fit.first_click_hit is False
 
 
 def test_an_initial_mask_undone_is_told_as_zero():
     run = trajectory_metrics(record_of(script(UNDO, STOP), truth=ABSENT, initial_mask=TRUTH))
     assert run.undos == (Reversal(1, "policy", 0, 1.0),)
-    assert (run.fit.start, run.fit.at["1"], run.stop) == (0.0, 1.0, "target_absent")
+    assert (run.fit.start_iou, run.fit.iou_at_step["1"], run.stop) == (0.0, 1.0, "target_absent")
 
 
 def test_an_answered_question_has_turns_and_no_figures():
     run = trajectory_metrics(record_of(script(STOP), truth=None, kind="question"))
     assert (run.kind, run.stop, run.turns, run.length, run.fit) == ("question", "answered", 1, 0, None)
-    assert summary([run, replace(run, stop=None)])["stops"] == {"answered": 1, "unfinished": 1}
+    assert summarize_metrics([run, replace(run, stop=None)])["stops"] == {"answered": 1, "unfinished": 1}
 
 
 def test_the_guard_s_undo_stands_apart_and_belongs_to_the_action_it_answers():
@@ -228,9 +228,9 @@ def test_the_guard_s_undo_stands_apart_and_belongs_to_the_action_it_answers():
     run = trajectory_metrics(record_of(script(box(0, 0, 1, 1), BOX, UNDO, STOP), config=config))
     assert run.undos == (Reversal(2, "guard", 1, -0.25), Reversal(4, "policy", 3, -0.8))
     assert run.fit.ious == (0.25, 0.0, 0.8, 0.0, 0.0)
-    assert run.fit.at == {"1": 0.0, "3": 0.0, "5": 0.0, "10": 0.0, "20": 0.0}
-    assert (run.turns, run.prompts, run.fit.hits, run.fit.misses, run.fit.overshoot) == (4, 2, 1, 1, 0.8)
-    assert summary([run])["undos"] == {
+    assert run.fit.iou_at_step == {"1": 0.0, "3": 0.0, "5": 0.0, "10": 0.0, "20": 0.0}
+    assert (run.turns, run.prompts, run.fit.hits, run.fit.misses, run.fit.regret) == (4, 2, 1, 1, 0.8)
+    assert summarize_metrics([run])["undos"] == {
         "guard": {"count": 1, "helped": 0, "mean_gained": -0.25},
         "policy": {"count": 1, "helped": 0, "mean_gained": -0.8},
     }
@@ -240,12 +240,12 @@ def test_a_person_s_prompts_are_where_the_policy_begins():
     given = {"prompts": [Box(0.25, 0.25, 0.65, 0.75), Click(0.1, 0.1)]}
     run = trajectory_metrics(record_of(script(STOP), **given))
     assert (run.turns, run.prompts, run.person_steps) == (1, 0, 2)
-    assert (run.fit.hits, run.fit.misses, run.fit.start, run.fit.final) == (0, 0, 0.0, 80 / 105)
-    assert (run.fit.met, run.fit.at["1"], run.fit.first) == (80 / 105, 80 / 105, None)
+    assert (run.fit.hits, run.fit.misses, run.fit.start_iou, run.fit.final_iou) == (0, 0, 0.0, 80 / 105)
+    assert (run.fit.policy_start_iou, run.fit.iou_at_step["1"], run.fit.first_click_hit) == (80 / 105, 80 / 105, None)
     assert len(run.segmenter_seconds) == 2
     silent = trajectory_metrics(record_of(script(), **given))
     assert (silent.stop, silent.turns, silent.valid_action_rate) == ("policy_error", 0, None)
-    assert silent.fit.at == dict.fromkeys(("1", "3", "5", "10", "20"), 80 / 105)
+    assert silent.fit.iou_at_step == dict.fromkeys(("1", "3", "5", "10", "20"), 80 / 105)
 
 
 def test_a_person_s_correction_in_review_is_not_the_policy_s():
@@ -256,12 +256,12 @@ def test_a_person_s_correction_in_review_is_not_the_policy_s():
     graph.invoke({"image": PIXELS, "request": "Segment."}, thread)
     for said in ("Backtrack", BOX, "accept"):
         ended = graph.invoke(Command(resume=said), thread)
-    run = trajectory_metrics(trajectory(graph, ended, truth=TRUTH))
+    run = trajectory_metrics(build_trajectory(graph, ended, truth=TRUTH))
     assert run.undos == (Reversal(3, "person", 1, 0.0),)
     assert (run.turns, run.length, run.prompts, run.person_steps) == (4, 1, 1, 2)
-    assert (run.fit.hits, run.fit.misses, run.fit.final) == (0, 1, 0.8)
+    assert (run.fit.hits, run.fit.misses, run.fit.final_iou) == (0, 1, 0.8)
     assert run.fit.ious == (0.0, 0.0, 0.0, 0.0, 0.8, 0.8, 0.8)
-    assert run.fit.at == {"1": 0.0, "3": 0.0, "5": 0.8, "10": 0.8, "20": 0.8}
+    assert run.fit.iou_at_step == {"1": 0.0, "3": 0.0, "5": 0.8, "10": 0.8, "20": 0.8}
 
 
 def test_a_person_as_policy_is_judged_as_one():
@@ -270,10 +270,10 @@ def test_a_person_as_policy_is_judged_as_one():
     ended = graph.invoke({"image": PIXELS, "request": "Segment."}, thread)
     for said in (positive(7, 7), "Backtrack", BOX, "Terminate"):
         ended = graph.invoke(Command(resume=said), thread)
-    run = trajectory_metrics(trajectory(graph, ended, truth=TRUTH))
+    run = trajectory_metrics(build_trajectory(graph, ended, truth=TRUTH))
     assert (run.turns, run.length, run.prompts, run.person_steps) == (4, 3, 2, 0)
     assert run.undos == (Reversal(2, "person", 1, -0.05),)
-    assert (run.fit.hits, run.fit.final) == (2, 0.8)
+    assert (run.fit.hits, run.fit.final_iou) == (2, 0.8)
 
 
 def test_seconds_and_tokens_a_step():
@@ -285,7 +285,7 @@ def test_seconds_and_tokens_a_step():
 
     run = trajectory_metrics(record_of(By(act)))
     assert (run.policy_seconds, run.tokens) == ((0.5, 1.5, 4.0), (100, 300))
-    told = summary([run])
+    told = summarize_metrics([run])
     assert told["policy_seconds_a_step"] == {"mean": 2.0, "p50": 1.5, "p95": pytest.approx(3.75)}
     assert told["tokens_a_step"] == {"mean": 200.0, "p50": 200.0, "p95": pytest.approx(290.0)}
 
@@ -299,7 +299,7 @@ def test_a_record_without_the_newer_details_is_read():
     old = Trajectory.from_json(plain)
     bare = replace(trajectory_metrics(record), policy_seconds=(), segmenter_seconds=(), tokens=())
     assert trajectory_metrics(old) == bare
-    told = summary([bare])
+    told = summarize_metrics([bare])
     assert (told["policy_seconds_a_step"], told["tokens_a_step"]) == (None, None)
 
 
@@ -308,8 +308,8 @@ def test_a_redo_is_told_with_what_it_gained():
     run = trajectory_metrics(record_of(script(BOX, UNDO, redo, STOP), config=LoopConfig(actions=(*KINDS, "redo"))))
     assert run.undos == (Reversal(2, "policy", 1, -0.8),)
     assert run.redos == (Reversal(3, "policy", 1, 0.8),)
-    assert (run.prompts, run.fit.hits, run.fit.at["3"]) == (1, 1, 0.8)
-    assert summary([run])["redos"] == {"policy": {"count": 1, "helped": 1, "mean_gained": 0.8}}
+    assert (run.prompts, run.fit.hits, run.fit.iou_at_step["3"]) == (1, 1, 0.8)
+    assert summarize_metrics([run])["redos"] == {"policy": {"count": 1, "helped": 1, "mean_gained": 0.8}}
 
 
 def test_masks_of_another_size_and_odd_prompts_are_told():
@@ -329,7 +329,7 @@ def test_many_runs_in_figures():
         record_of(script(STOP)),
         record_of(script(STOP), truth=None, kind="question"),
     ]
-    told = summary(map(trajectory_metrics, records))
+    told = summarize_metrics(map(trajectory_metrics, records))
     assert json.loads(json.dumps(told, allow_nan=False)) == told
     assert (told["runs"], told["with_truth"], told["person_steps"]) == (4, 3, 0)
     assert told["stops"] == {"answered": 1, "target_absent": 1, "terminated": 2}
@@ -354,27 +354,27 @@ def test_many_runs_in_figures():
 
 
 def test_nothing_at_all_is_no_zero():
-    told = summary([])
+    told = summarize_metrics([])
     assert (told["runs"], told["stops"], told["turns"], told["seconds_a_run"]) == (0, {}, None, None)
     assert told["iou_at"] == dict.fromkeys(("1", "3", "5", "10", "20"))
-    assert table([]) == []
+    assert tabulate_records([]) == []
 
 
 def test_the_data_table_by_modality():
     records = [record_of(script(*WALK)), record_of(script(BOX, STOP)), record_of(script(positive(2, 2), STOP))]
     records.append(replace(records[2], image={"sha": "another"}))
     known = {records[0].image["sha"]: "MR", "another": "CT"}
-    assert table(records, lambda record: known[record.image["sha"]]) == [
-        Row("CT", 1, 2, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0),
-        Row("MR", 3, 13, 10 / 3, (0.8 + 0.8 + 0) / 3, 0.8, (2 * 1.6 / 1.8) / 3, 1.6 / 1.8, 4 / 7),
+    assert tabulate_records(records, lambda record: known[record.image["sha"]]) == [
+        TrajectoryTableRow("CT", 1, 2, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+        TrajectoryTableRow("MR", 3, 13, 10 / 3, (0.8 + 0.8 + 0) / 3, 0.8, (2 * 1.6 / 1.8) / 3, 1.6 / 1.8, 4 / 7),
     ]
-    (row,) = table(records)
+    (row,) = tabulate_records(records)
     assert (row.modality, row.samples, row.states) == ("all", 4, 15)
 
 
 def test_the_oracle_s_table_counts_one_state_more_than_clicks():
-    run = table([record_of(OraclePolicy(TRUTH, target_iou=0.1))])
-    assert run == [Row("all", 1, 3, 2.0, 0.1, 0.1, 0.2 / 1.1, 0.2 / 1.1, 1.0)]
+    run = tabulate_records([record_of(OraclePolicy(TRUTH, target_iou=0.1))])
+    assert run == [TrajectoryTableRow("all", 1, 3, 2.0, 0.1, 0.1, 0.2 / 1.1, 0.2 / 1.1, 1.0)]
 
 
 @pytest.mark.parametrize(
@@ -428,6 +428,6 @@ def test_another_segmenter_or_image_is_refused():
 
 def test_an_oracle_has_nothing_to_gain(pixels, truth):
     graph = build_graph(OraclePolicy(truth, target_iou=0.9), "geodesic")
-    record = trajectory(graph, graph.invoke({"image": pixels, "request": "Segment."}), truth=truth)
+    record = build_trajectory(graph, graph.invoke({"image": pixels, "request": "Segment."}), truth=truth)
     assert trajectory_metrics(record).prompts > 0
     assert oracle_gap(record, "geodesic", open_image(pixels)) == 0.0

@@ -1,4 +1,4 @@
-"""What the tests of teachers and learners share: a run with all its observations, and one observation by itself."""
+"""Shared by the tests of experts: a run with all its observations, and one observation by itself."""
 
 from dataclasses import replace
 
@@ -6,14 +6,14 @@ from support.fakes import STOP, Watched, script
 
 from ibisagent.agent import LoopConfig, build_graph
 from ibisagent.agent.reply_parser import parse_reply
-from ibisagent.agent.trajectory import trajectory
+from ibisagent.agent.trajectory import build_trajectory
 
 
 def run(policy, pixels, segmenter="geodesic", max_steps=8, **given):
     """The record of a run and the observations in it."""
     seeing = Watched(policy)
     graph = build_graph(seeing, segmenter, LoopConfig(max_steps=max_steps))
-    return trajectory(graph, graph.invoke({"image": pixels, "request": "Segment it.", **given})), seeing.seen
+    return build_trajectory(graph, graph.invoke({"image": pixels, "request": "Segment it.", **given})), seeing.seen
 
 
 def kinds(record):

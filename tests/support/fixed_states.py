@@ -8,8 +8,8 @@ import sys
 
 import numpy as np
 
-from ibisagent.agent.coordinates import Frame
-from ibisagent.agent.overlay import canvas, draw
+from ibisagent.agent.coordinates import CoordinateFrame
+from ibisagent.agent.overlay import prepare_blend, draw_mask
 from ibisagent.agent.policies import Observation
 from ibisagent.agent.policies.local import open_named
 from ibisagent.tools.clicks import Box, Click
@@ -59,8 +59,8 @@ def states():
 
 def _seen(pixels, mask, request, *, prompts=(), undone=(), refining=False):
     return Observation(
-        picture=draw(canvas(pixels), mask),
-        frame=Frame("unit", _SIDE, _SIDE),
+        picture=draw_mask(prepare_blend(pixels), mask),
+        frame=CoordinateFrame("unit", _SIDE, _SIDE),
         mask=mask,
         image_sha="0",
         request=request,

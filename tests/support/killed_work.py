@@ -3,7 +3,7 @@
 import os
 import signal
 
-from ibisagent.evals.clicks.bench import play_jobs
+from ibisagent.evals.clicks.bench import simulate_jobs
 
 
 def tenfold(numbers):
@@ -17,4 +17,4 @@ def two_clicks(jobs):
     """Die at the case ``a 2``."""
     if any(job.case.id == "a 2" for job in jobs):
         os.kill(os.getpid(), signal.SIGKILL)
-    return play_jobs(jobs, 2, 0)
+    return simulate_jobs(jobs, 2, 0)

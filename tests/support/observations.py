@@ -7,7 +7,7 @@ from conftest import ellipse
 from PIL import Image
 from support.fakes import positive
 
-from ibisagent.agent.coordinates import Frame
+from ibisagent.agent.coordinates import CoordinateFrame
 from ibisagent.agent.policies import Observation, Turn
 from ibisagent.tools.clicks import Click
 
@@ -24,7 +24,7 @@ def observed(request, shown, **changes):
     mask = ellipse((height, width), (height / 2, width / 2), (height / 4, width / 4))
     seen = Observation(
         picture=shown,
-        frame=Frame("unit", width, height),
+        frame=CoordinateFrame("unit", width, height),
         mask=mask,
         image_sha="0",
         request=request,

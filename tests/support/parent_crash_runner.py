@@ -21,7 +21,7 @@ from support.parents import REQUEST, door
 
 from ibisagent.agent import RunStore, build_graph
 from ibisagent.agent.checkpoints import aopen_checkpointer, open_checkpointer
-from ibisagent.agent.integrations import Pictures, fan_out, segmentation_tool
+from ibisagent.agent.integrations import ImageCatalog, fan_out, segmentation_tool
 from ibisagent.agent.policies import SyncPolicy
 from ibisagent.agent.policies.simple import ScriptedPolicy
 
@@ -56,7 +56,7 @@ def made(kind, folder, policy, **options):
     stores = {"root": {"scan": PIXELS}, "store": RunStore(folder / "store")}
     if kind not in ("two targets", "two tools"):
         return door(kind, policy, "geocut", **stores, **options)
-    pictures = Pictures(stores["root"])
+    pictures = ImageCatalog(stores["root"])
     if kind == "two targets":
         graph = fan_out(build_graph(policy, "geocut", images=pictures, store=stores["store"]))
         start = {"image": "scan", "targets": ["liver", "spleen"]}

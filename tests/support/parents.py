@@ -14,7 +14,7 @@ from subgraph import parent
 from supervisor import supervisor
 
 from ibisagent.agent import build_graph
-from ibisagent.agent.integrations import Pictures, fan_out, segmentation_node, segmentation_tool, shared_state
+from ibisagent.agent.integrations import ImageCatalog, fan_out, segmentation_node, segmentation_tool, shared_state
 
 REQUEST = "Segment the organ."
 DOORS = ("function node", "shared state", "fan-out", "tool", "supervisor")
@@ -30,7 +30,7 @@ class Door(NamedTuple):
 
 def door(kind, policy, segmenter="geocut", config=None, *, root, store=None, **options):
     """``root``: a mapping with an image "scan", or a folder with one; ``options`` go to the parent's `compile`."""
-    pictures = Pictures(root)
+    pictures = ImageCatalog(root)
     loop = build_graph(policy, segmenter, config, images=pictures, store=store)
     asked = {"image": "scan", "request": REQUEST}
     if kind == "function node":

@@ -13,7 +13,7 @@ from ibisagent.agent import LoopConfig, build_graph
 from ibisagent.agent.policies.local import PROFILE, Inputs, LocalPolicy, read_profile
 from ibisagent.agent.prompting import load_prompts
 from ibisagent.agent.threads import intervene
-from ibisagent.agent.trajectory import trajectory
+from ibisagent.agent.trajectory import build_trajectory
 from ibisagent.training.sft.samples import Samples
 
 THREAD = {"configurable": {"thread_id": "1"}}
@@ -71,7 +71,7 @@ def lessons(folder, *stories, model=None, truth=None, **settings):
     records = []
     for name, request, *replies in stories:
         graph, result, _ = coached(model or tiny_vlm.qwen25(), replies, image=folder / name, request=request)
-        records.append(trajectory(graph, result, truth=truth, folder=folder))
+        records.append(build_trajectory(graph, result, truth=truth, folder=folder))
     return Samples([written(folder, *records)], prompts_of(model or tiny_vlm.qwen25()), **settings)
 
 

@@ -7,7 +7,7 @@ import time
 from ibisagent.agent.actions import Terminate, write_reply
 from ibisagent.agent.policies import Completion, SyncPolicy
 from ibisagent.tools.clicks import Click
-from ibisagent.ui.mcp.command import Serving, serve
+from ibisagent.ui.mcp.command import ServerOptions, serve
 from ibisagent.ui.mcp.limits import Limits
 
 
@@ -31,7 +31,7 @@ class Slow(SyncPolicy):
 def main():
     http = "--http" in sys.argv
     port = int(sys.argv[sys.argv.index("--port") + 1]) if http else 8000
-    serving = Serving(
+    serving = ServerOptions(
         segmenter="disk", max_steps=60, transport="http" if http else "stdio", port=port, limits=Limits(runs=1)
     )
     serve(serving, Slow(os.environ["SLOW_LOG"], float(os.environ["SLOW_PAUSE"]), int(os.environ["SLOW_RUN"])))

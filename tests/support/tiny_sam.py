@@ -12,7 +12,7 @@ from transformers import Sam2Config, Sam2Model, Sam2VideoConfig, Sam2VideoModel,
 from transformers.utils.logging import disable_progress_bar
 
 from ibisagent.tools.segmenters import get_segmenter
-from ibisagent.tools.segmenters.sam.sam2_package import build, published
+from ibisagent.tools.segmenters.sam.sam2_package import build_model, get_published_config
 
 torch.set_num_threads(1)
 disable_progress_bar()
@@ -28,7 +28,7 @@ def _place():
 
 
 def name(family, side=256):
-    """Give the name of a tiny network; MedSAM2's is SAM 2.1 at its own 512, SAM 2's is SAM 2.0."""
+    """Return the name of a tiny network; MedSAM2's is SAM 2.1 at its own 512, SAM 2's is SAM 2.0."""
     return _name(family, side)
 
 
@@ -57,7 +57,7 @@ def _opened(family, side):
 
 def nano_config(folder, version="sam2.1"):
     """Write a config of the `sam2` package's with 1.5 M parameters instead of tiny's 39 M."""
-    config = OmegaConf.load(published(version, "t"))
+    config = OmegaConf.load(get_published_config(version, "t"))
     attention = {"embedding_dim": 64}
     model = {
         "image_encoder": {
@@ -102,7 +102,7 @@ def seeded(model, seed=0):
 def checkpoint(folder, config, side=512, seed=0):
     """Write a checkpoint as SAM 2 and MedSAM2 are published."""
     path = Path(folder) / f"{config.stem}_{seed}.pt"
-    torch.save({"model": seeded(build(config, side), seed).state_dict()}, path)
+    torch.save({"model": seeded(build_model(config, side), seed).state_dict()}, path)
     return path
 
 

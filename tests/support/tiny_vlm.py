@@ -26,7 +26,7 @@ from transformers import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.utils.logging import disable_progress_bar
 
-from ibisagent.training.from_scratch import TEMPLATE, Fresh, FreshPointer, make_fresh
+from ibisagent.training.from_scratch import CHAT_TEMPLATE, QwenSizes, PointerSizes, write_untrained_model
 
 torch.set_num_threads(1)
 disable_progress_bar()
@@ -71,9 +71,10 @@ def pointer():
     """Write a pointer model with a profile, which stretches pictures to 64 x 64: 4 tokens each."""
     profile, folder = _place() / "profile.toml", _place() / "pointer"
     profile.write_text(PROFILE.replace("last $last", "clicks $clicks"))
-    sizes = {"hidden": 48, "layers": 2, "readers": 1, "heads": 2, "kv_heads": 1, "ff": 64}
-    vision = {"widths": (8, 16, 16, 32), "depths": (1, 1, 1), "features": 16, "maps": 4}
-    make_fresh(FreshPointer(picture=64, spread=0.2, **sizes, **vision), TEXTS, profile, folder, seed=1)
+    sizes = {"hidden_size": 48, "num_hidden_layers": 2, "num_reader_layers": 1, "intermediate_size": 64}
+    sizes |= {"num_attention_heads": 2, "num_key_value_heads": 1}
+    vision = {"widths": (8, 16, 16, 32), "depths": (1, 1, 1), "feature_channels": 16, "num_maps": 4}
+    write_untrained_model(PointerSizes(image_size=64, initializer_range=0.2, **sizes, **vision), TEXTS, profile, folder, seed=1)
     return folder
 
 
@@ -82,9 +83,10 @@ def qwen25_published():
     """Write a Qwen2.5-VL without a profile, with the patches and the processor that the family is published with."""
     profile, folder = _place() / "profile.toml", _place() / "Qwen2.5-VL"
     profile.write_text(PROFILE)
-    sizes = {"hidden": 48, "layers": 2, "heads": 2, "kv_heads": 1, "ff": 64}
-    vision = {"vision_hidden": 32, "vision_layers": 1, "vision_heads": 2, "vision_ff": 48}
-    make_fresh(Fresh(picture=112, patch=14, spread=0.3, **sizes, **vision), TEXTS, profile, folder, seed=1)
+    sizes = {"hidden_size": 48, "num_hidden_layers": 2, "intermediate_size": 64}
+    sizes |= {"num_attention_heads": 2, "num_key_value_heads": 1}
+    vision = {"vision_hidden_size": 32, "vision_depth": 1, "vision_num_heads": 2, "vision_intermediate_size": 48}
+    write_untrained_model(QwenSizes(image_size=112, patch_size=14, initializer_range=0.3, **sizes, **vision), TEXTS, profile, folder, seed=1)
     Qwen2VLImageProcessorPil(size=PUBLISHED).save_pretrained(folder)
     (folder / "ibisagent.toml").unlink()
     return folder
@@ -95,9 +97,10 @@ def qwen25():
     """Write a Qwen2.5-VL with a profile, which stretches pictures to 64 x 64: 16 tokens each."""
     profile, folder = _place() / "profile.toml", _place() / "qwen25"
     profile.write_text(PROFILE)
-    sizes = {"hidden": 48, "layers": 2, "heads": 2, "kv_heads": 1, "ff": 64}
-    vision = {"vision_hidden": 32, "vision_layers": 2, "vision_heads": 2, "vision_ff": 48}
-    make_fresh(Fresh(picture=64, spread=0.3, **sizes, **vision), TEXTS, profile, folder, seed=1)
+    sizes = {"hidden_size": 48, "num_hidden_layers": 2, "intermediate_size": 64}
+    sizes |= {"num_attention_heads": 2, "num_key_value_heads": 1}
+    vision = {"vision_hidden_size": 32, "vision_depth": 2, "vision_num_heads": 2, "vision_intermediate_size": 48}
+    write_untrained_model(QwenSizes(image_size=64, initializer_range=0.3, **sizes, **vision), TEXTS, profile, folder, seed=1)
     return folder
 
 
@@ -106,7 +109,7 @@ def qwen3():
     """Write a Qwen3-VL without a profile: patches of 16 pixels, pictures of 4,096 to 16,384 pixels as they are."""
     folder = _place() / "qwen3"
     tokenizer = AutoTokenizer.from_pretrained(qwen25())
-    tokenizer.chat_template = TEMPLATE
+    tokenizer.chat_template = CHAT_TEMPLATE
     ids = dict(zip(("image", "video", "start", "end"), _marks(tokenizer), strict=True))
     torch.manual_seed(2)
     config = Qwen3VLConfig(

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ibisagent.tools.click_correctness import hits
-from ibisagent.tools.clicks import Box, Click, pixel_of
+from ibisagent.tools.click_correctness import is_correct_prompt
+from ibisagent.tools.clicks import Box, Click, click_to_pixel
 
 UNITS = st.floats(0, 1)
 TRUTH, MASK = np.zeros((4, 10), bool), np.zeros((4, 10), bool)
@@ -29,20 +29,20 @@ NOTHING = np.zeros((4, 10), bool)
     ],
 )
 def test_a_click_hits_on_the_error_of_its_sign(x, positive, negative):
-    assert hits(Click(x, 0.5), MASK, TRUTH) is positive
-    assert hits(Click(x, 0.5, positive=False), MASK, TRUTH) is negative
+    assert is_correct_prompt(Click(x, 0.5), MASK, TRUTH) is positive
+    assert is_correct_prompt(Click(x, 0.5, positive=False), MASK, TRUTH) is negative
 
 
 @given(UNITS, UNITS)
 def test_where_the_mask_is_the_truth_no_click_hits(x, y):
-    assert not hits(Click(x, y), TRUTH, TRUTH)
-    assert not hits(Click(x, y, positive=False), TRUTH, TRUTH)
+    assert not is_correct_prompt(Click(x, y), TRUTH, TRUTH)
+    assert not is_correct_prompt(Click(x, y, positive=False), TRUTH, TRUTH)
 
 
 @given(UNITS, UNITS)
 def test_with_an_empty_truth_only_a_negative_click_on_the_mask_hits(x, y):
-    assert not hits(Click(x, y), MASK, NOTHING)
-    assert hits(Click(x, y, positive=False), MASK, NOTHING) is bool(MASK[pixel_of(Click(x, y), MASK.shape)])
+    assert not is_correct_prompt(Click(x, y), MASK, NOTHING)
+    assert is_correct_prompt(Click(x, y, positive=False), MASK, NOTHING) is bool(MASK[click_to_pixel(Click(x, y), MASK.shape)])
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_with_an_empty_truth_only_a_negative_click_on_the_mask_hits(x, y):
 )
 @pytest.mark.parametrize("mask", [MASK, TRUTH, NOTHING])
 def test_a_box_hits_above_half_of_the_truth_s_box_whatever_the_mask(mask, x1, y1, hit):
-    assert hits(Box(0.0, 0.0, x1, y1), mask, TRUTH) is hit
+    assert is_correct_prompt(Box(0.0, 0.0, x1, y1), mask, TRUTH) is hit
 
 
 def test_a_box_apart_from_the_truth_or_without_one_misses():
-    assert not hits(Box(0.6, 0.0, 1.0, 1.0), NOTHING, TRUTH)
-    assert not hits(Box(0.0, 0.0, 1.0, 1.0), MASK, NOTHING)
+    assert not is_correct_prompt(Box(0.6, 0.0, 1.0, 1.0), NOTHING, TRUTH)
+    assert not is_correct_prompt(Box(0.0, 0.0, 1.0, 1.0), MASK, NOTHING)

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from ibisagent.tools.clicks import Click, Pixel, click_at, pixel_of
+from ibisagent.tools.clicks import Click, Pixel, pixel_to_click, click_to_pixel
 from ibisagent.tools.masks.measure import iou
-from ibisagent.tools.simulator import deepest, next_click
+from ibisagent.tools.simulator import find_deepest_pixel, next_click
 
 
 def mask(*rows):
@@ -48,7 +48,7 @@ def test_no_pixel_twice():
 
 def test_nothing_is_left_to_click():
     assert next_click(NOTHING, NOTHING) is None
-    assert deepest(NOTHING) is None
+    assert find_deepest_pixel(NOTHING) is None
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -89,13 +89,13 @@ def test_two_empty_masks_agree():
 @given(st.integers(1, 9999), st.integers(1, 9999), st.data())
 def test_a_pixel_survives_the_way_there_and_back(height, width, data):
     pixel = Pixel(data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1)))
-    click = click_at(pixel, (height, width))
-    assert pixel_of(click, (height, width)) == pixel
-    assert pixel_of(Click(round(click.x, 4), round(click.y, 4)), (height, width)) == pixel
+    click = pixel_to_click(pixel, (height, width))
+    assert click_to_pixel(click, (height, width)) == pixel
+    assert click_to_pixel(Click(round(click.x, 4), round(click.y, 4)), (height, width)) == pixel
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(1, 5000), st.integers(1, 5000))
 def test_every_click_has_a_pixel_in_the_picture(x, y, height, width):
-    row, column = pixel_of(Click(x, y), (height, width))
+    row, column = click_to_pixel(Click(x, y), (height, width))
     assert 0 <= row < height
     assert 0 <= column < width

@@ -1,4 +1,4 @@
-"""Making trajectories on real processes: the same files however they are made, killed and taken up."""
+"""Making trajectories on real processes: the same files however they are made, killed and resumed."""
 
 import csv
 import json
@@ -20,19 +20,24 @@ from ibisagent.agent.policies import Completion, SyncPolicy
 from ibisagent.agent.replay import replay
 from ibisagent.agent.reply_parser import parse_reply
 from ibisagent.agent.trajectory import Trajectory, read_trajectories
-from ibisagent.tools.clicks import pixel_of
+from ibisagent.tools.clicks import click_to_pixel
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.masks.rle import decode
-from ibisagent.training.experts.expert import Lesson
-from ibisagent.training.experts.noisy_expert import Mistakes
-from ibisagent.training.trajectories import Filters, Starts, make_trajectories
-from ibisagent.training.trajectories.filtering import fault_of
+from ibisagent.training.experts.expert import ExpertConfig
+from ibisagent.training.experts.noisy_expert import MistakeRates
+from ibisagent.training.trajectories import Filters, InitialMaskRates, make_trajectories
+from ibisagent.training.trajectories.filtering import find_fault
 from ibisagent.ui.cli.app import app
 
-SETTINGS = {"segmenter": "geodesic", "mistakes": Mistakes.of(0.5), "starts": Starts(0.2, 0.2), "filters": Filters(0.0)}
+SETTINGS = {
+    "segmenter": "geodesic",
+    "mistakes": MistakeRates.from_total(0.5),
+    "initial_masks": InitialMaskRates(0.2, 0.2),
+    "filters": Filters(0.0),
+}
 OWN = "Where would you cut?"
 
 
@@ -100,22 +105,22 @@ def test_a_folder_holds_sound_records_in_the_order_of_the_cases(dataset, unbroke
         truth = case.truth(case.open())
         assert (unbroken / record.image["uri"]).resolve() == case.image
         assert (decode(record.truth) == truth).all()
-        assert record.policy == "learner"
+        assert record.policy == "noisy_expert"
         for step in record.steps:
             for text in filter(None, (step.reply, step.completion["label"])):
                 assert parse_reply(text, strict=True).error is None
     assert replay(made[0], "geodesic", open_image(unbroken / made[0].image["uri"])).differences == ()
 
 
-def test_the_runs_show_every_kind_of_lesson(unbroken):
+def test_the_runs_show_every_kind_of_step(unbroken):
     made = records(unbroken)
     steps = [step for record in made for step in record.steps]
     assert {step.action["type"] for step in steps} == {"point", "backtrack", "terminate"}
     assert {record.stop for record in made} >= {"terminated", "target_absent"}
     assert {step.reverts == 0 for step in steps if step.reverts is not None} == {True, False}
-    assert {step.completion["model"] for step in steps} == {"teacher", "mistake"}
+    assert {step.completion["model"] for step in steps} == {"expert", "mistake"}
     assert any(step.undone for step in steps)
-    fits = [iou(decode(record.start), decode(record.truth)) for record in made if record.refined]
+    fits = [iou(decode(record.start), decode(record.truth)) for record in made if record.has_initial_mask]
     assert (min(fits) < 0.1, max(fits) > 0.3) == (True, True)
 
 
@@ -131,31 +136,32 @@ def test_requests_are_worded_anew_but_for_those_of_the_data_set(dataset, unbroke
 
 
 def test_the_number_of_processes_does_not_matter(dataset, unbroken, tmp_path):
-    told, out = [], tmp_path / "out"
-    make_trajectories(read_dataset(dataset), out, workers=2, on_row=lambda *row: told.append(row[1:]), **SETTINGS)
+    reported, out = [], tmp_path / "out"
+    make_trajectories(read_dataset(dataset), out, workers=2, on_row=lambda *row: reported.append(row[1:]), **SETTINGS)
     assert written(out) == written(unbroken)
-    assert told == [(done, 19) for done in range(1, 20)]
+    assert reported == [(done, 19) for done in range(1, 20)]
 
 
 SCRIPT = """
 import sys, time
-from ibisagent.tools import journal
+from ibisagent.tools.jobs import jsonl
 from ibisagent.tools.datasets import read_dataset
-from ibisagent.training.experts.noisy_expert import Mistakes
-from ibisagent.training.trajectories import Filters, Starts, make_trajectories
+from ibisagent.training.experts.noisy_expert import MistakeRates
+from ibisagent.training.trajectories import Filters, InitialMaskRates, make_trajectories
 
-append = journal.append
+append_rows = jsonl.append_rows
 
 
 def slowly(path, rows):  # so that the run lasts until it is killed
-    append(path, rows)
+    append_rows(path, rows)
     time.sleep(0.2)
 
 
-journal.append = slowly
+jsonl.append_rows = slowly
 if __name__ == "__main__":
-    settings = {"segmenter": "geodesic", "mistakes": Mistakes.of(0.5), "starts": Starts(0.2, 0.2)}
-    make_trajectories(read_dataset(sys.argv[1]), sys.argv[2], workers=1, filters=Filters(0.0), **settings)
+    settings = {"segmenter": "geodesic", "mistakes": MistakeRates.from_total(0.5)}
+    settings |= {"initial_masks": InitialMaskRates(0.2, 0.2), "filters": Filters(0.0)}
+    make_trajectories(read_dataset(sys.argv[1]), sys.argv[2], workers=1, **settings)
 """
 
 
@@ -173,21 +179,23 @@ def test_a_killed_run_goes_on_where_it_was(dataset, unbroken, tmp_path):
     finished = rows.read_bytes().count(b"\n")
     with rows.open("a") as file:
         file.write('{"id":"5-polyp","status"')
-    told = []
-    make_trajectories(read_dataset(dataset), out, workers=1, on_row=lambda row, *_: told.append(row["id"]), **SETTINGS)
+    reported = []
+    make_trajectories(
+        read_dataset(dataset), out, workers=1, on_row=lambda row, *_: reported.append(row["id"]), **SETTINGS
+    )
     assert written(out) == written(unbroken)
     assert 4 <= finished < 19
-    assert finished + len(told) in (19, 20)  # the broken case gets another try
+    assert finished + len(reported) in (19, 20)  # the broken case is tried again
 
 
 def test_a_finished_folder_is_left_alone_and_other_settings_are_refused(dataset, unbroken):
     before = {path: path.stat().st_mtime_ns for path in unbroken.glob("*.jsonl")}
-    told = []
-    again = make_trajectories(read_dataset(dataset), unbroken, on_row=lambda *row: told.append(row), **SETTINGS)
-    assert (told, again["broken"]) == ([], 1)
+    reported = []
+    again = make_trajectories(read_dataset(dataset), unbroken, on_row=lambda *row: reported.append(row), **SETTINGS)
+    assert (reported, again["broken"]) == ([], 1)
     assert {path: path.stat().st_mtime_ns for path in unbroken.glob("*.jsonl")} == before
-    with pytest.raises(InputError, match=r"got lesson\.depth 1\.0 after 0\.85; .* choose another --out"):
-        make_trajectories(read_dataset(dataset), unbroken, lesson=Lesson(depth=1.0), **SETTINGS)
+    with pytest.raises(InputError, match=r"got expert\.depth 1\.0 after 0\.85; .* choose another --out"):
+        make_trajectories(read_dataset(dataset), unbroken, expert=ExpertConfig(depth=1.0), **SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +206,7 @@ def test_a_finished_folder_is_left_alone_and_other_settings_are_refused(dataset,
         ({"max_steps": 0}, "max_steps=0"),
         ({"policy": "person"}, "expected one that acts alone"),
         ({"policy": "nobody"}, "policy 'nobody': expected one of"),
-        ({"policy": "centre", "mistakes": Mistakes.of(0.1)}, "got mistakes and a policy"),
+        ({"policy": "centre", "mistakes": MistakeRates.from_total(0.1)}, "got mistakes and a policy"),
     ],
 )
 def test_what_cannot_be_made_is_refused_before_anything_is_written(dataset, tmp_path, settings, said):
@@ -207,9 +215,9 @@ def test_what_cannot_be_made_is_refused_before_anything_is_written(dataset, tmp_
     assert not (tmp_path / "out").exists()
 
 
-def test_more_starts_than_runs_are_refused():
+def test_more_initial_masks_than_runs_are_refused():
     with pytest.raises(InputError, match="sum to 1 at most"):
-        Starts(0.7, 0.7)
+        InitialMaskRates(0.7, 0.7)
 
 
 def test_runs_that_teach_nothing_are_dropped(unbroken):
@@ -217,13 +225,13 @@ def test_runs_that_teach_nothing_are_dropped(unbroken):
     absent = next(record for record in records(unbroken) if record.stop == "target_absent")
     poor = Trajectory.from_json(good.to_json() | {"mask": good.start, "stop": "max_steps"})
     faults = [
-        fault_of(good, Filters()),
-        fault_of(absent, Filters()),
-        fault_of(poor, Filters(dice=0.9)),
-        fault_of(good, Filters(length=2)),
-        fault_of(good, Filters(gain=1.0)),
-        fault_of(Trajectory.from_json(absent.to_json() | {"stop": "max_steps"}), Filters()),
-        fault_of(Trajectory.from_json(good.to_json() | {"stop": "segmenter_error", "error": "no memory"}), Filters()),
+        find_fault(good, Filters()),
+        find_fault(absent, Filters()),
+        find_fault(poor, Filters(min_dice=0.9)),
+        find_fault(good, Filters(max_replies=2)),
+        find_fault(good, Filters(min_gain=1.0)),
+        find_fault(Trajectory.from_json(absent.to_json() | {"stop": "max_steps"}), Filters()),
+        find_fault(Trajectory.from_json(good.to_json() | {"stop": "segmenter_error", "error": "no memory"}), Filters()),
     ]
     assert faults[:2] == [None, None]
     assert [fault.split()[0] for fault in faults[2:]] == ["final", str(len(good.steps)), "a", "the", "ended"]
@@ -241,7 +249,7 @@ class Stubborn(SyncPolicy):
         return Completion((click, "I wonder.", click.replace("0.0100)", "0.9900)"), stop)[observation.step], model="my")
 
 
-def test_a_policy_s_own_runs_are_labelled_by_the_teacher_at_every_reply(dataset, tmp_path):
+def test_a_policy_s_own_runs_are_labelled_by_the_expert_at_every_reply(dataset, tmp_path):
     cases = read_dataset(dataset)[:6]
     settings = {"segmenter": "geodesic", "policy": Stubborn(), "workers": 1, "reword": False}
     assert make_trajectories(cases, tmp_path, **settings) == {
@@ -254,7 +262,7 @@ def test_a_policy_s_own_runs_are_labelled_by_the_teacher_at_every_reply(dataset,
         assert [step.action and step.action["type"] for step in record.steps] == ["point", None, "point", "terminate"]
         right = [parse_reply(step.completion["label"], strict=True).action for step in record.steps]
         if case.present:
-            assert truth[pixel_of(right[0], truth.shape)]
+            assert truth[click_to_pixel(right[0], truth.shape)]
         else:
             assert (right[0], met.any()) == (Terminate(), False)
         assert right[1:] == [Backtrack()] * 3
@@ -264,12 +272,14 @@ def test_a_policy_s_own_runs_are_labelled_by_the_teacher_at_every_reply(dataset,
 
 
 def test_a_policy_s_runs_are_left_out_only_when_a_tool_failed_unless_asked_otherwise(dataset, unbroken, tmp_path):
-    settings = {"segmenter": "disk", "policy": "oracle", "max_steps": 1, "workers": 1, "filters": Filters(dice=0.9)}
+    settings = {"segmenter": "disk", "policy": "oracle", "max_steps": 1, "workers": 1, "filters": Filters(min_dice=0.9)}
     made = make_trajectories(read_dataset(dataset)[:3], tmp_path, **settings)
     assert made == {"kept": 1, "dropped": 2, "broken": 0, "replies": {"oracle": 1}}
     record = records(unbroken)[0]
     for stop in ("loop", "stalled", "parse_failures", "policy_error"):
-        fault = fault_of(Trajectory.from_json(record.to_json() | {"stop": stop, "error": None}), Filters(dice=None))
+        fault = find_fault(
+            Trajectory.from_json(record.to_json() | {"stop": stop, "error": None}), Filters(min_dice=None)
+        )
         assert fault == ("ended by policy_error" if stop == "policy_error" else None)
 
 

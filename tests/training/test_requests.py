@@ -8,8 +8,13 @@ from string import Template
 import numpy as np
 import pytest
 
-from ibisagent.training.requests import Question, initial, questions, refining
-from ibisagent.training.requests.words import CATEGORIES, TARGETS
+from ibisagent.training.requests import (
+    ReasoningRequest,
+    build_reasoning_requests,
+    write_initial_request,
+    write_refinement_request,
+)
+from ibisagent.training.requests.words import REQUEST_TEMPLATES, VOCABULARY
 
 ROOT = Path(__file__).parents[2] / "training"
 
@@ -25,20 +30,20 @@ def square(top, left, side):
 
 
 def test_the_library_has_the_categories_of_the_method():
-    assert {stage: list(table) for stage, table in CATEGORIES.items()} == {
+    assert {stage: list(table) for stage, table in REQUEST_TEMPLATES.items()} == {
         "initial": ["direct", "goal", "intent", "conversational", "polite", "question", "concise"],
         "refining": ["what next", "error hint", "concise", "improve", "verify", "polite"],
     }
-    templates = [set(some) for table in CATEGORIES.values() for some in table.values()]
+    templates = [set(some) for table in REQUEST_TEMPLATES.values() for some in table.values()]
     assert min(map(len, templates)) >= 5
     for template in set().union(*templates):
         assert "spleen" in Template(template).substitute({"target": "spleen", "is": "is"})
 
 
-@pytest.mark.parametrize("word", [initial, refining])
+@pytest.mark.parametrize("word", [write_initial_request, write_refinement_request])
 def test_a_request_names_its_target_by_one_of_its_names(word):
     said = [word("skin lesion", rng(seed)) for seed in range(300)]
-    names = ("skin lesion", *TARGETS.synonyms["skin lesion"])
+    names = ("skin lesion", *VOCABULARY.synonyms["skin lesion"])
     found = [next(name for name in names if name in request) for request in said]
     assert set(found) == set(names)
     assert len(set(said)) > 60
@@ -46,11 +51,13 @@ def test_a_request_names_its_target_by_one_of_its_names(word):
 
 
 def test_an_unknown_target_goes_by_its_own_name():
-    assert all("mitral valve" in initial("mitral valve", rng(seed)) for seed in range(50))
+    assert all("mitral valve" in write_initial_request("mitral valve", rng(seed)) for seed in range(50))
 
 
 def test_the_verb_agrees_with_the_target():
-    said = {word("lungs", rng(seed)) for word in (initial, refining) for seed in range(500)}
+    said = {
+        word("lungs", rng(seed)) for word in (write_initial_request, write_refinement_request) for seed in range(500)
+    }
     assert "Where are the lungs?" in said
     assert not any(re.search(r"lungs? is\b|\b(Is|Where is|Does) the (two )?lungs", request) for request in said)
 
@@ -62,14 +69,16 @@ def test_the_vocabulary_is_small_enough_for_a_small_model():
 
 
 def asked(masks, absent=(), lesions=(), modality="ct_abdomen"):
-    return questions(modality, masks, absent, lesions, rng(1))
+    return build_reasoning_requests(modality, masks, absent, lesions, rng(1))
 
 
 def test_a_single_lesion_is_what_is_abnormal():
     tumour = {"liver tumour": square(5, 5, 5)}
     (question,) = asked(tumour, lesions=("liver tumour", "kidney cyst"), absent=("kidney cyst",))
-    assert question == Question(question.request, "liver tumour", present=True)
-    assert question.request in {Template(text).substitute(picture="CT slice") for text in TARGETS.asking["abnormal"]}
+    assert question == ReasoningRequest(question.request, "liver tumour", present=True)
+    assert question.request in {
+        Template(text).substitute(picture="CT slice") for text in VOCABULARY.templates["abnormal"]
+    }
 
 
 def test_nothing_is_abnormal_in_a_normal_picture():
@@ -88,9 +97,9 @@ def test_a_description_fits_its_target_and_does_not_name_it():
         ("spleen", True),
         ("liver", False),
     ]
-    for target in TARGETS.described:
+    for target in VOCABULARY.descriptions:
         for seed in range(20):
-            (question,) = questions("any", {target: square(5, 5, 9)}, (), (), rng(seed))
+            (question,) = build_reasoning_requests("any", {target: square(5, 5, 9)}, (), (), rng(seed))
             assert target not in question.request.lower()
             assert "$" not in question.request
 
@@ -108,17 +117,17 @@ def test_sizes_are_compared_where_they_differ_clearly():
     assert not any(each.comparison for each in asked({"left lung": square(5, 5, 20)}))
 
 
-@pytest.mark.parametrize(("other", "told"), [(8, True), (9, False)])
-def test_the_largest_nucleus_stands_out_from_all_others_or_is_not_asked_for(other, told):
+@pytest.mark.parametrize(("other", "expected"), [(8, True), (9, False)])
+def test_the_largest_nucleus_stands_out_from_all_others_or_is_not_asked_for(other, expected):
     largest = square(5, 5, 10)
     masks = {"largest nucleus": largest, "nuclei": largest | square(30, 30, other) | square(50, 50, 5)}
     found = [each for each in asked(masks, modality="fluorescence") if each.comparison]
-    assert [(each.target, each.present) for each in found] == [("largest nucleus", True)] * told
+    assert [(each.target, each.present) for each in found] == [("largest nucleus", True)] * expected
 
 
 def test_every_list_is_sound_toml_of_plain_texts():
     data = tomllib.loads((ROOT / "requests/targets.toml").read_text())
-    assert set(data) == {"plural", "synonyms", "described", "pictures", "asking"}
-    for names in (*data["synonyms"].values(), *data["described"].values()):
+    assert set(data) == {"plural", "synonyms", "descriptions", "image_names", "templates"}
+    for names in (*data["synonyms"].values(), *data["descriptions"].values()):
         assert names
         assert len(set(names)) == len(names)

@@ -72,7 +72,7 @@ def test_own_clicks_need_no_policy(case):
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     steps = json.loads((case / "o/trajectory.json").read_text())["steps"]
-    assert [(step["by"], step["action"]["type"]) for step in steps] == [
+    assert [(step["actor"], step["action"]["type"]) for step in steps] == [
         ("person", "point"),
         ("person", "point"),
         ("policy", "terminate"),
@@ -131,9 +131,9 @@ def test_ctrl_c_ends_the_run_with_the_mask_in_force(case):
 
 def test_a_bug_comes_out_beside_the_last_state(pixels):
     graph = build_graph("centre", "disk")
-    graph.parts.store.get = None  # parse will find no reply
+    graph.components.store.get = None  # parse will find no reply
     state, bug = run_live(graph, {"image": pixels, "request": "x"}, {}, Console(quiet=True))
-    assert state["run"]["turn"] == 1
+    assert state["run"]["request_index"] == 1
     assert isinstance(bug, TypeError)
 
 
@@ -284,7 +284,7 @@ def test_a_killed_command_goes_on_where_it_was(case):
     assert json.loads((case / "c/trajectory.json").read_text()) == record
     refined = run(*command[:2], "Leave out the rim.", *command[3:], "--out", "d", cwd=case, stdin="Backtrack\n\n")
     assert refined.returncode == 0
-    assert json.loads((case / "d/trajectory.json").read_text())["turn"] == 2
+    assert json.loads((case / "d/trajectory.json").read_text())["request_index"] == 2
 
 
 @pytest.mark.parametrize(

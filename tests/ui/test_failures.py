@@ -11,12 +11,12 @@ from support.fakes import STOP, Counting, positive, script
 from support.openai_server import scripted, served
 
 from ibisagent.agent import build_graph
-from ibisagent.agent.contact_sheet import sheet_of
-from ibisagent.agent.trajectory import read_trajectories, trajectory
+from ibisagent.agent.contact_sheet import contact_sheet_of
+from ibisagent.agent.trajectory import read_trajectories, build_trajectory
 from ibisagent.tools.errors import RunFailed
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.ui.cli.evaluate import evaluate
-from ibisagent.ui.cli.run_commands import Case, run_case
+from ibisagent.ui.cli.run_commands import RunOptions, run_case
 
 FILES = ["mask.png", "overlay.png", "steps.png", "trajectory.json"]
 DEAD = "vllm:http://127.0.0.1:9/v1#tiny"
@@ -24,10 +24,10 @@ DEAD = "vllm:http://127.0.0.1:9/v1#tiny"
 # The policy that ships as a version of transformers left it that renamed what its model gives back.
 BROKEN = """
 import runpy, sys
-from ibisagent.agent.policies.pointer.pointer_head import Drawer
+from ibisagent.agent.policies.pointer.pointer_head import PointerHead
 def forward(self, *args, **kwargs):
     raise TypeError("got an unexpected keyword argument 'cache'")
-Drawer.forward = forward
+PointerHead.forward = forward
 sys.argv = ["ibisagent", *sys.argv[1:]]
 """
 
@@ -53,7 +53,7 @@ def test_a_dead_server_is_told_and_the_click_so_far_is_kept(tmp_path, pixels):
 
 def test_a_segmenter_that_fails_is_told_with_the_mask_before(tmp_path, pixels):
     graph = build_graph(script(positive(0.5, 0.5), positive(0.6, 0.5), STOP), Counting(fails_at=2))
-    case = Case(tmp_path / "scan.png", "Segment it.", "disk", None, None, max_steps=5, out=tmp_path / "o")
+    case = RunOptions(tmp_path / "scan.png", "Segment it.", "disk", None, None, max_steps=5, out=tmp_path / "o")
     with pytest.raises(RunFailed, match="segmenter disk: got RuntimeError: out of memory, expected a mask; see that"):
         run_case(graph, {"image": open_image(pixels), "request": case.request}, case)
     assert sorted(path.name for path in (tmp_path / "o").iterdir()) == FILES
@@ -66,7 +66,7 @@ def test_the_sheet_of_a_policy_that_fails_ends_with_the_picture_and_the_reason(r
     sheet = "ibisagent.agent.contact_sheet.from_trajectory.contact_sheet"
     monkeypatch.setattr(sheet, lambda title, subtitle, panels, *rest, **more: shown.extend(panels))
     graph = build_graph(script(*replies), "disk")
-    sheet_of(trajectory(graph, graph.invoke({"image": pixels, "request": "Segment it."})), open_image(pixels))
+    contact_sheet_of(build_trajectory(graph, graph.invoke({"image": pixels, "request": "Segment it."})), open_image(pixels))
     assert len(shown) == len(replies) + 1
     assert (shown[-1].heading, shown[-1].overlay.any()) == ("policy_error", True)
     assert shown[-1].error.startswith("IndexError: the script has")

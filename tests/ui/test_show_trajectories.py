@@ -18,12 +18,12 @@ from support.fakes import STOP, positive, script
 from support.image_fixtures import RAS, nifti
 
 from ibisagent.agent import build_graph
-from ibisagent.agent.contact_sheet import sheet_of
-from ibisagent.agent.trajectory import Trajectory, trajectory, write_trajectory
+from ibisagent.agent.contact_sheet import contact_sheet_of
+from ibisagent.agent.trajectory import Trajectory, build_trajectory, write_trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.ui.cli.show_trajectories import show, show_stats
-from ibisagent.ui.cli.trajectory_files import worked
+from ibisagent.ui.cli.show_trajectories import show_sheets, show_stats
+from ibisagent.ui.cli.trajectory_files import map_records
 
 TRUTH = np.zeros((20, 20), bool)
 TRUTH[5:15, 5:15] = True
@@ -34,7 +34,7 @@ FIELDS = ["samples", "states", "mean_length", "mean_iou", "median_iou", "mean_di
 
 def record_of(*replies, image, truth=TRUTH, folder=None):
     graph = build_graph(script(*replies), "disk")
-    return trajectory(graph, graph.invoke({"image": image, "request": "Segment."}), truth=truth, folder=folder)
+    return build_trajectory(graph, graph.invoke({"image": image, "request": "Segment."}), truth=truth, folder=folder)
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def broken(name, record):
     return texts[name].encode("latin-1")
 
 
-@pytest.mark.parametrize("act", [show_stats, lambda paths: show(*paths)])
+@pytest.mark.parametrize("act", [show_stats, lambda paths: show_sheets(*paths)])
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -208,7 +208,7 @@ def test_records_are_held_one_at_a_time(runs):
         return sum(type(each) is Trajectory for each in gc.get_objects())
 
     before = alive(None, None)
-    made = list(worked([runs], alive, Console(stderr=True), "Reading"))
+    made = list(map_records([runs], alive, Console(stderr=True), "Reading"))
     names = ["runs/a.json", "runs/b.json", "runs/c/trajectory.json"]
     assert [str(place) for place, _ in made] == names + [f"runs/many.jsonl, record {n}" for n in range(1, 9)]
     assert max(count - before for _, count in made) <= 2
@@ -217,10 +217,10 @@ def test_records_are_held_one_at_a_time(runs):
 def test_a_record_is_drawn_beside_its_file_and_its_steps_are_printed(runs, capsys):
     Image.new("L", (3, 3)).save(runs / "c/trajectory.png")
     before = {each: each.read_bytes() for each in runs.rglob("*") if each.is_file()}
-    show(runs / "c/trajectory.json")
+    show_sheets(runs / "c/trajectory.json")
     record = Trajectory.from_json(json.loads((runs / "c/trajectory.json").read_text()))
     drawn = np.asarray(Image.open(runs / "c/trajectory.steps.png"))
-    assert np.array_equal(drawn, np.asarray(sheet_of(record, open_image("scan.png"))))
+    assert np.array_equal(drawn, np.asarray(contact_sheet_of(record, open_image("scan.png"))))
     assert {each: each.read_bytes() for each in before} == before
     shown = capsys.readouterr()
     assert shown.err == ""
@@ -236,14 +236,14 @@ def test_a_record_is_drawn_beside_its_file_and_its_steps_are_printed(runs, capsy
 def test_steps_tell_whose_they_are_what_they_undid_and_what_failed(runs, capsys):
     path = runs / "c/trajectory.json"
     plain = json.loads(path.read_text())
-    plain["steps"][0] |= {"by": "person", "score": 0.5}
-    plain["steps"][1] |= {"action": {"type": "backtrack"}, "by": "guard", "reverts": 1}
+    plain["steps"][0] |= {"actor": "person", "score": 0.5}
+    plain["steps"][1] |= {"action": {"type": "backtrack"}, "actor": "guard", "reverts": 1}
     plain["steps"][2] |= {"action": None, "error": "no action", "thought": ""}
     first, *rest = plain["steps"]
-    redo = rest[0] | {"n": 4, "action": {"type": "redo"}, "by": "person", "reverts": None, "restores": 1}
-    initial = redo | {"n": 5, "action": {"type": "backtrack"}, "reverts": 0, "restores": None}
+    redo = rest[0] | {"index": 4, "action": {"type": "redo"}, "actor": "person", "reverts": None, "restores": 1}
+    initial = redo | {"index": 5, "action": {"type": "backtrack"}, "reverts": 0, "restores": None}
     path.write_text(json.dumps(plain | {"steps": [first, *rest, redo, initial], "truth": None}))
-    show(path, Path("out"))
+    show_sheets(path, Path("out"))
     rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines() if line.strip()][2:]
     assert [row.rpartition(" ")[0] for row in rows] == [
         "1 Positive Point (0.1250, 0.1250); by person Here. 0.50 5",
@@ -258,7 +258,7 @@ def test_steps_tell_whose_they_are_what_they_undid_and_what_failed(runs, capsys)
 def test_a_folder_s_records_are_drawn_as_they_lie(runs, capsys):
     (runs / "many.jsonl").write_text(2 * line_of(runs / "a.json") + "hm\n")
     (runs / "x.json").write_text("{}")
-    show(runs, Path("out"))
+    show_sheets(runs, Path("out"))
     names = ["a.steps.png", "b.steps.png", "c/trajectory.steps.png", "many.0001.steps.png", "many.0002.steps.png"]
     assert sorted(path.relative_to("out").as_posix() for path in Path("out").rglob("*.*")) == names
     assert Path("out/a.steps.png").read_bytes() == Path("out/many.0001.steps.png").read_bytes()
@@ -288,10 +288,10 @@ def nameless_image():
 @pytest.mark.parametrize("harm", [changed_image, missing_image, nameless_image])
 def test_without_its_image_a_record_is_drawn_on_grey_and_that_is_told(runs, capsys, harm):
     said = harm()
-    show(runs / "a.json")
+    show_sheets(runs / "a.json")
     record = Trajectory.from_json(json.loads((runs / "a.json").read_text()))
     grey = open_image(np.full((20, 20), 128, np.uint8))
-    assert np.array_equal(np.asarray(Image.open(runs / "a.steps.png")), np.asarray(sheet_of(record, grey)))
+    assert np.array_equal(np.asarray(Image.open(runs / "a.steps.png")), np.asarray(contact_sheet_of(record, grey)))
     assert capsys.readouterr().err == f"runs/a.json: drawn on grey: {said}\n"
 
 
@@ -301,13 +301,13 @@ def test_a_slice_is_opened_as_it_was_recorded_and_without_it_the_spacing_stays(r
     assert image.shape == RAS.shape[1::-1]
     record = record_of(INSIDE, STOP, image=image, truth=None, folder="runs")
     write_trajectory(runs / "s.json", record)
-    show(runs / "s.json", Path("out"))
+    show_sheets(runs / "s.json", Path("out"))
     assert capsys.readouterr().err == ""
-    assert np.array_equal(np.asarray(Image.open("out/s.steps.png")), np.asarray(sheet_of(record, image)))
+    assert np.array_equal(np.asarray(Image.open("out/s.steps.png")), np.asarray(contact_sheet_of(record, image)))
     Path("volume.nii.gz").unlink()
-    show(runs / "s.json", Path("out"))
+    show_sheets(runs / "s.json", Path("out"))
     grey = replace(open_image(np.full(image.shape, 128, np.uint8)), spacing=image.spacing)
-    assert np.array_equal(np.asarray(Image.open("out/s.steps.png")), np.asarray(sheet_of(record, grey)))
+    assert np.array_equal(np.asarray(Image.open("out/s.steps.png")), np.asarray(contact_sheet_of(record, grey)))
 
 
 def test_texts_of_a_record_are_shown_as_texts(runs, capsys):
@@ -317,7 +317,7 @@ def test_texts_of_a_record_are_shown_as_texts(runs, capsys):
     plain["steps"][0] |= {"thought": "[bold]x\x1b[2J\ny\ud800", "error": "\x1b[1m[/]"}
     path.write_text(json.dumps(plain))
     show_stats([path], "policy", csv_file=Path("table.csv"))
-    show(path)
+    show_sheets(path)
     shown = capsys.readouterr()
     assert shown.err == ""
     assert "\x1b" not in shown.out
@@ -329,4 +329,4 @@ def test_texts_of_a_record_are_shown_as_texts(runs, capsys):
 def test_a_sheet_s_folder_in_the_way_is_told(runs):
     Path("out").write_text("in the way")
     with pytest.raises(InputError, match="out: cannot be made"):
-        show(runs, Path("out"))
+        show_sheets(runs, Path("out"))

@@ -7,15 +7,15 @@ from pathlib import Path
 from ibisagent.tools.datasets import biomedparse, coco, cvpr, manifest, nnunet
 from ibisagent.tools.datasets.case import Case
 from ibisagent.tools.datasets.manifest import write_manifest
-from ibisagent.tools.datasets.names import identified
+from ibisagent.tools.datasets.names import assign_ids
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label, local_path, reason_of
-from ibisagent.tools.masks.label_maps import Which
+from ibisagent.tools.files import printable_text, local_path, describe_os_error
+from ibisagent.tools.masks.label_maps import SliceChoice
 
 __all__ = ["KINDS", "Case", "read_dataset", "write_manifest"]
 
 _MODULES = {"native": manifest, "nnunet": nnunet, "biomedparse": biomedparse, "coco": coco, "cvpr": cvpr}
-KINDS = {kind: str(module.LOOKED_FOR) for kind, module in _MODULES.items()}
+KINDS = {kind: str(module.LAYOUT) for kind, module in _MODULES.items()}
 """Each kind of folder, and what it is recognised by; the first that fits is taken."""
 
 
@@ -24,7 +24,7 @@ def read_dataset(
     *,
     kind: str | None = None,
     split: str | None = None,
-    slices: Which = "largest",
+    slices: SliceChoice = "largest",
     channel: int = 0,
 ) -> list[Case]:
     """Read a data set's rows, sorted by id; the pictures stay closed, and what is wrong with one shows when it opens.
@@ -38,30 +38,30 @@ def read_dataset(
     if slices not in ("largest", "all"):
         raise InputError(f"got slices={slices!r}, expected 'largest' or 'all'; choose one")
     if not path.is_dir():
-        raise InputError(f"{label(path)}: got no folder, expected a data set's; check the path")
+        raise InputError(f"{printable_text(path)}: got no folder, expected a data set's; check the path")
     try:
-        cases = sorted(_read(path, kind or _kind(path), slices, channel), key=lambda case: case.id)
+        cases = sorted(_read(path, kind or _detect_kind(path), slices, channel), key=lambda case: case.id)
     except OSError as error:
         raise InputError(
-            f"{label(path)}: could not be read ({reason_of(error)}), expected a readable folder; check it"
+            f"{printable_text(path)}: could not be read ({describe_os_error(error)}), expected a readable folder; check it"
         ) from None
     chosen = [case for case in cases if split in (None, case.split)]
     if not chosen:
         splits = ", ".join(sorted({repr(case.split) for case in cases}))
         got = f"no row of split {split!r}, expected one of {splits}" if cases else "no row, expected at least one"
-        raise InputError(f"{label(path)}: got {got}; check the data set")
+        raise InputError(f"{printable_text(path)}: got {got}; check the data set")
     return chosen
 
 
-def _kind(folder: Path) -> str:
-    found = next((kind for kind, module in _MODULES.items() if module.recognises(folder)), None)
+def _detect_kind(folder: Path) -> str:
+    found = next((kind for kind, module in _MODULES.items() if module.is_match(folder)), None)
     if found is None:
         looked_for = "; ".join(f"{files} ({kind})" for kind, files in KINDS.items())
-        raise InputError(f"{label(folder)}: got a folder of no known kind, expected {looked_for}; check the path")
+        raise InputError(f"{printable_text(folder)}: got a folder of no known kind, expected {looked_for}; check the path")
     return found
 
 
-def _read(folder: Path, kind: str, slices: Which, channel: int) -> Iterable[Case]:
+def _read(folder: Path, kind: str, slices: SliceChoice, channel: int) -> Iterable[Case]:
     readers: dict[str, Callable[[], Iterator[Case]]] = {
         "nnunet": lambda: nnunet.read(folder, slices, channel),
         "biomedparse": lambda: biomedparse.read(folder),
@@ -72,4 +72,4 @@ def _read(folder: Path, kind: str, slices: Which, channel: int) -> Iterable[Case
         return manifest.read(folder)
     if kind not in readers:
         raise InputError(f"got kind={kind[:40]!r}, expected one of {', '.join(KINDS)}; choose one")
-    return identified(readers[kind]())
+    return assign_ids(readers[kind]())

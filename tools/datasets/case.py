@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label as shown
-from ibisagent.tools.imaging.grids import Mask, frozen
+from ibisagent.tools.files import printable_text as shown
+from ibisagent.tools.imaging.grids import Mask, make_read_only
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.label_values import Label
 from ibisagent.tools.masks.reading import read_mask
 
-__all__ = ["Case", "place"]
+__all__ = ["Case", "resolve_in_folder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Case:
         """
         self._require_sound()
         if not self.present:
-            return frozen(np.zeros(image.shape, dtype=np.bool_))
+            return make_read_only(np.zeros(image.shape, dtype=np.bool_))
         if self.mask is None:
             raise InputError(f"{self.id}: got no mask, expected one for a target that is present; name it or its split")
         mask = read_mask(self.mask, image, values=self.label)
@@ -66,15 +66,15 @@ class Case:
             got = "an empty mask" if self.label is None else f"a mask without label {shown(self.label)}"
             where = f"{self.id} ({shown(self.mask.name)}{f', slice {image.slice}' if image.slice else ''})"
             raise InputError(f"{where}: got {got}, expected the {shown(self.target)}; name another slice or present=0")
-        return frozen(mask)
+        return make_read_only(mask)
 
     def _require_sound(self) -> None:
         if self.fault is not None:
             raise InputError(f"{self.id}: {self.fault}")
 
 
-def place(folder: Path, text: str) -> tuple[Path, str | None]:
-    """Give the path that ``text`` names from ``folder``, and the fault of one that climbs out of it by ``..``."""
+def resolve_in_folder(folder: Path, text: str) -> tuple[Path, str | None]:
+    """Return the path that ``text`` names from ``folder``, and the fault of one that climbs out of it by ``..``."""
     path = folder / text
     climbs = ".." in text and not os.path.isabs(text) and os.path.normpath(text).split(os.sep)[0] == ".."
     fault = "expected one inside the data set; copy the file there or give an absolute path"

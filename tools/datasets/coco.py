@@ -3,44 +3,44 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ibisagent.tools.datasets.case import Case, place
-from ibisagent.tools.datasets.names import split_of, stem
+from ibisagent.tools.datasets.case import Case, resolve_in_folder
+from ibisagent.tools.datasets.names import parse_split, strip_extension
 from ibisagent.tools.masks import coco
 
-__all__ = ["LOOKED_FOR", "read", "recognises"]
+__all__ = ["LAYOUT", "read", "is_match"]
 
-LOOKED_FOR = "annotations/*.json, or *.json beside images/"
+LAYOUT = "annotations/*.json, or *.json beside images/"
 _PLACES = ("annotations/*.json", "*.json", "*/_annotations.coco.json")
 
 
-def recognises(folder: Path) -> bool:
-    """Tell whether a folder is of this kind, as far as names can say."""
-    return bool(_files(folder))
+def is_match(folder: Path) -> bool:
+    """Whether a folder is of this kind, as far as names can say."""
+    return bool(_find_annotation_files(folder))
 
 
-def _files(folder: Path) -> list[Path]:
+def _find_annotation_files(folder: Path) -> list[Path]:
     """Choose the annotation files; captions and key points of the same pictures are no further targets."""
     found = next((files for files in (sorted(folder.glob(pattern)) for pattern in _PLACES) if files), [])
     return [path for path in found if path.name.startswith("instances")] or found
 
 
 def read(folder: Path) -> Iterator[Case]:
-    """Give a case for every picture and category in it; instances of one category, crowds too, are one target.
+    """Yield a case for every picture and category in it; instances of one category, crowds too, are one target.
 
     An annotation file that is none is an `InputError`; a segmentation that is wrong shows when the mask is read.
     """
     source = folder.resolve().name
-    for path in _files(folder):
-        found = coco.load(path)
-        base = _base(folder, path, next(iter(found.images.values()), ""))
-        split = split_of(path.relative_to(folder).as_posix())
+    for path in _find_annotation_files(folder):
+        found = coco.load_annotations(path)
+        base = _find_base(folder, path, next(iter(found.images.values()), ""))
+        split = parse_split(path.relative_to(folder).as_posix())
         for image, category in found.parts:
             if image not in found.images:
                 continue
             name, target = found.images[image], found.categories.get(category, f"category {category}")
-            picture, fault = place(base, name)
+            picture, fault = resolve_in_folder(base, name)
             yield Case(
-                id=f"{stem(name)}_{target}",
+                id=f"{strip_extension(name)}_{target}",
                 image=picture,
                 mask=path,
                 label=category,
@@ -51,8 +51,8 @@ def read(folder: Path) -> Iterator[Case]:
             )
 
 
-def _base(folder: Path, path: Path, name: str) -> Path:
+def _find_base(folder: Path, path: Path, name: str) -> Path:
     """Find the folder that the file names start from: the first in which a picture lies."""
-    year = stem(path.name).removeprefix("instances_")
+    year = strip_extension(path.name).removeprefix("instances_")
     bases = [folder / "images", folder / "images" / year, folder / year, path.parent, folder]
     return next((base for base in bases if name and (base / name).is_file()), bases[0])

@@ -5,51 +5,51 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ibisagent.tools.datasets.case import Case
-from ibisagent.tools.datasets.names import sortable, split_of
+from ibisagent.tools.datasets.names import zero_pad_numbers, parse_split
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging import npz
-from ibisagent.tools.masks.label_maps import Which, label_areas, label_slices
+from ibisagent.tools.masks.label_maps import SliceChoice, count_label_areas, choose_label_slices
 from ibisagent.tools.masks.label_values import Label
 
-__all__ = ["LOOKED_FOR", "read", "recognises"]
+__all__ = ["LAYOUT", "read", "is_match"]
 
-LOOKED_FOR = "**/*.npz with imgs and gts"
+LAYOUT = "**/*.npz with imgs and gts"
 _MODALITIES = "CT|MR|PET|US|OCT|X-?Ray|Mamm?o(?:graphy)?|Microscopy|Dermoscopy|Endoscopy|Fundus"
 _Target = tuple[str, str, Label | None, str | None]  # key, words, label, slice
 _MODALITY = re.compile(rf"(?:^|_)({_MODALITIES})(?=_)", re.IGNORECASE)
 
 
-def recognises(folder: Path) -> bool:
-    """Tell whether a folder is of this kind."""
+def is_match(folder: Path) -> bool:
+    """Whether a folder is of this kind."""
     return next(folder.rglob("*.npz"), None) is not None
 
 
-def read(folder: Path, slices: Which = "largest") -> Iterator[Case]:
-    """Give a case for every label in every volume or picture, in the frames that `label_slices` chooses.
+def read(folder: Path, slices: SliceChoice = "largest") -> Iterator[Case]:
+    """Yield a case for every label in every volume or picture, in the frames that `choose_label_slices` chooses.
 
     Every file's labels are decoded once for that; labels of instances are one target. A file without labels, or one
     that cannot be read, gives one case that says so when it is used.
     """
-    holds = {path: _keys(path) for path in sorted(folder.rglob("*.npz"))}
+    holds = {path: _list_arrays(path) for path in sorted(folder.rglob("*.npz"))}
     apart = {path.name: path for path, keys in holds.items() if "gts" in keys and "imgs" not in keys}
     for path, keys in holds.items():
         if "imgs" in keys or "gts" not in keys:
             yield from _cases(folder, path, path if "gts" in keys else apart.get(path.name), slices)
 
 
-def _keys(path: Path) -> set[str]:
+def _list_arrays(path: Path) -> set[str]:
     try:
-        return npz.keys(path)
+        return npz.list_arrays(path)
     except InputError:
         return set()
 
 
-def _cases(folder: Path, path: Path, mask: Path | None, slices: Which) -> Iterator[Case]:
+def _cases(folder: Path, path: Path, mask: Path | None, slices: SliceChoice) -> Iterator[Case]:
     modality = _MODALITY.search(path.stem)
     targets, fault = _targets_or_fault(path, mask, slices)
     for key, words, values, where in targets:
         yield Case(
-            id="_".join([path.stem, key, *([sortable(where)] if where and slices == "all" else [])]),
+            id="_".join([path.stem, key, *([zero_pad_numbers(where)] if where and slices == "all" else [])]),
             image=path,
             mask=mask,
             label=values,
@@ -57,30 +57,30 @@ def _cases(folder: Path, path: Path, mask: Path | None, slices: Which) -> Iterat
             request=words,
             modality=modality[1] if modality else "",
             source=folder.resolve().name,
-            split=split_of(path.relative_to(folder).as_posix()),
+            split=parse_split(path.relative_to(folder).as_posix()),
             slice=where,
             fault=fault,
         )
 
 
-def _targets_or_fault(path: Path, mask: Path | None, slices: Which) -> tuple[list[_Target], str | None]:
+def _targets_or_fault(path: Path, mask: Path | None, slices: SliceChoice) -> tuple[list[_Target], str | None]:
     try:
         return list(_targets(path, mask, slices)), None
     except InputError as error:
         return [("unknown", "", None, None)], str(error)
 
 
-def _targets(path: Path, mask: Path | None, slices: Which) -> Iterator[_Target]:
+def _targets(path: Path, mask: Path | None, slices: SliceChoice) -> Iterator[_Target]:
     """Find the targets; with prompts, only the labels that they name."""
-    said = npz.prompts(path)
-    areas = label_areas(mask) if mask else {}
+    said = npz.read_prompts(path)
+    areas = count_label_areas(mask) if mask else {}
     words = {int(key): str(text) for key, text in said.items() if key.isdecimal()}
     values = sorted({value for counts in areas.values() for value in counts if not words or value in words})
     if said.get("instance_label"):
         everything = tuple({value for counts in areas.values() for value in counts})
-        for where in label_slices(areas, everything, slices) if mask else [None]:
+        for where in choose_label_slices(areas, everything, slices) if mask else [None]:
             yield "instances", next(iter(words.values()), ""), None, where
         return
     for value in values if mask else words or [1]:
-        for where in label_slices(areas, value, slices) if mask else [None]:
+        for where in choose_label_slices(areas, value, slices) if mask else [None]:
             yield str(value), words.get(value, ""), value, where

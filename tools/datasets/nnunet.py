@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from ibisagent.tools.datasets.case import Case
-from ibisagent.tools.datasets.names import listed, sortable
+from ibisagent.tools.datasets.names import list_files, zero_pad_numbers
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label, require_file
-from ibisagent.tools.imaging.decoding import decoding
-from ibisagent.tools.masks.label_maps import Which, label_areas, label_slices
+from ibisagent.tools.files import printable_text, require_file
+from ibisagent.tools.imaging.decoding import decode_guard
+from ibisagent.tools.masks.label_maps import SliceChoice, count_label_areas, choose_label_slices
 from ibisagent.tools.masks.label_values import Label
 
-__all__ = ["LOOKED_FOR", "read", "recognises"]
+__all__ = ["LAYOUT", "read", "is_match"]
 
-LOOKED_FOR = "dataset.json with imagesTr/"
+LAYOUT = "dataset.json with imagesTr/"
 _EXPECTED = "nnU-Net's labels, as a name and its number or numbers"
 _CHANNEL = re.compile(r"_\d{4}$")
 
@@ -32,27 +32,27 @@ class _Description:
     ending: str
 
 
-def recognises(folder: Path) -> bool:
-    """Tell whether a folder is of this kind."""
+def is_match(folder: Path) -> bool:
+    """Whether a folder is of this kind."""
     return (folder / "dataset.json").is_file() and (folder / "imagesTr").is_dir()
 
 
-def read(folder: Path, slices: Which = "largest", channel: int = 0) -> Iterator[Case]:
-    """Give a case for every label that occurs in a label file, in the slices that `label_slices` chooses.
+def read(folder: Path, slices: SliceChoice = "largest", channel: int = 0) -> Iterator[Case]:
+    """Yield a case for every label that occurs in a label file, in the slices that `choose_label_slices` chooses.
 
     Every label file is decoded once for that. Where one cannot be, each of its labels gives a case that says so when
     it is used; where there is none, as for most test pictures, each label gives a case without a mask.
     """
     described = _description(folder / "dataset.json", channel)
     for split, images, labels in (("train", "imagesTr", "labelsTr"), ("test", "imagesTs", "labelsTs")):
-        names, masks = (_named(folder / kind, described.ending) for kind in (images, labels))
-        for case in sorted({_case_of(name, described.ending, masks) for name in names | masks}):
+        names, masks = (_list_with_ending(folder / kind, described.ending) for kind in (images, labels))
+        for case in sorted({_case_name(name, described.ending, masks) for name in names | masks}):
             picture = _picture(case, described.ending, channel, names)
             mask = folder / labels / f"{case}{described.ending}"
             known = mask if split == "train" or mask.name in masks else None
             for target, values, where in _targets(known, described.targets, slices):
                 yield Case(
-                    id=f"{case}_{target}" + (f"_{sortable(where)}" if where and slices == "all" else ""),
+                    id=f"{case}_{target}" + (f"_{zero_pad_numbers(where)}" if where and slices == "all" else ""),
                     image=folder / images / picture,
                     mask=known,
                     label=values,
@@ -66,7 +66,7 @@ def read(folder: Path, slices: Which = "largest", channel: int = 0) -> Iterator[
 
 def _description(path: Path, channel: int) -> _Description:
     require_file(path)
-    with decoding(label(path.name), _EXPECTED, "see nnU-Net's documentation of dataset.json"):
+    with decode_guard(printable_text(path.name), _EXPECTED, "see nnU-Net's documentation of dataset.json"):
         content = json.loads(path.read_text("utf-8-sig"))
         labels: dict[str, Any] = content["labels"]
         if all(isinstance(name, str) for name in labels.values()):  # version 1: number to name
@@ -81,11 +81,11 @@ def _values(value: Any) -> Label:
     return values[0] if len(values) == 1 else values
 
 
-def _named(folder: Path, ending: str) -> set[str]:
-    return {name for name in listed(folder) if name.endswith(ending)}
+def _list_with_ending(folder: Path, ending: str) -> set[str]:
+    return {name for name in list_files(folder) if name.endswith(ending)}
 
 
-def _case_of(name: str, ending: str, masks: set[str]) -> str:
+def _case_name(name: str, ending: str, masks: set[str]) -> str:
     """Leave out the ending and the channel; the Decathlon's pictures have none and share their mask's name."""
     return name.removesuffix(ending) if name in masks else _CHANNEL.sub("", name.removesuffix(ending))
 
@@ -95,11 +95,11 @@ def _picture(case: str, ending: str, channel: int, names: set[str]) -> str:
     return plain if channel == 0 and plain in names else f"{case}_{channel:04d}{ending}"
 
 
-def _targets(mask: Path | None, targets: dict[str, Label], slices: Which) -> Iterator[tuple[str, Label, str | None]]:
+def _targets(mask: Path | None, targets: dict[str, Label], slices: SliceChoice) -> Iterator[tuple[str, Label, str | None]]:
     try:
-        areas = label_areas(mask) if mask else None
+        areas = count_label_areas(mask) if mask else None
     except InputError:
         areas = None
     for target, values in targets.items():
-        for where in [None] if areas is None else label_slices(areas, values, slices):
+        for where in [None] if areas is None else choose_label_slices(areas, values, slices):
             yield target, values, where

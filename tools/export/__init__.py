@@ -1,6 +1,6 @@
 """Masks out, always on the source's own grid: a room for each format, one door."""
 
-from ibisagent.tools.export.provenance import About
-from ibisagent.tools.export.writer import ENDINGS, ending_of, require_savable, save_mask
+from ibisagent.tools.export.provenance import Provenance
+from ibisagent.tools.export.writer import EXTENSIONS, get_extension, require_savable, save_mask
 
-__all__ = ["ENDINGS", "About", "ending_of", "require_savable", "save_mask"]
+__all__ = ["EXTENSIONS", "Provenance", "get_extension", "require_savable", "save_mask"]

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
 from ibisagent.tools.errors import InputError, MissingExtra
-from ibisagent.tools.export.provenance import About
-from ibisagent.tools.export.snomed import Coded, Concept, code
-from ibisagent.tools.imaging.decoding import decoding
-from ibisagent.tools.imaging.dicom.elements import whole
+from ibisagent.tools.export.provenance import Provenance
+from ibisagent.tools.export.snomed import SegmentCode, Concept, find_code
+from ibisagent.tools.imaging.decoding import decode_guard
+from ibisagent.tools.imaging.dicom.elements import read_int
 from ibisagent.tools.imaging.grids import Grid, Mask, VolumeGrid
 from ibisagent.tools.imaging.medical_image import MedicalImage
 
@@ -35,55 +35,55 @@ def require(name: str, image: MedicalImage) -> None:
     if not image.grid.sources:
         raise InputError(f"{name}: got an image that is no DICOM, expected one for .dcm; save .png, .json or .nii.gz")
     MissingExtra.require("medical", "highdicom")
-    planes = np.zeros((1, *_planes(np.zeros(image.shape, np.bool_), image.grid).shape[1:]), np.bool_)
-    _segmentation(planes, _shown(image)[:1], image.grid, About(), code(""), name)
+    planes = np.zeros((1, *_source_planes(np.zeros(image.shape, np.bool_), image.grid).shape[1:]), np.bool_)
+    _build_segmentation(planes, _find_displayed_planes(image)[:1], image.grid, Provenance(), find_code(""), name)
 
 
-def write(path: Path, mask: Mask, image: MedicalImage, about: About) -> None:
+def write(path: Path, mask: Mask, image: MedicalImage, about: Provenance) -> None:
     """Write the frames that hold something of the mask, or an empty one; warn when the target has no code."""
-    planes = _planes(mask, image.grid)
+    planes = _source_planes(mask, image.grid)
     chosen = np.flatnonzero(planes.any(axis=(1, 2)))
-    chosen = chosen if chosen.size else _shown(image)[:1]
-    coded = code(about.target)
-    _segmentation(planes[chosen], chosen, image.grid, about, coded, "the segmentation").save_as(path)
+    chosen = chosen if chosen.size else _find_displayed_planes(image)[:1]
+    coded = find_code(about.target)
+    _build_segmentation(planes[chosen], chosen, image.grid, about, coded, "the segmentation").save_as(path)
     if not coded.known:
         said = f"{coded.label!r} has no code here, so that the segmentation calls it any tissue"
         warnings.warn(f"{said}; name a usual target, such as 'liver' or 'lesion'", stacklevel=3)
 
 
-def _planes(mask: Mask, grid: Grid) -> NDArray[np.bool_]:
-    """Give the source's frames, (n, rows, columns)."""
+def _source_planes(mask: Mask, grid: Grid) -> NDArray[np.bool_]:
+    """Return the source's frames, (n, rows, columns)."""
     source = grid.to_source(mask)
     return source.reshape((*source.shape, 1)[:3]).T if isinstance(grid, VolumeGrid) else source[None]
 
 
-def _shown(image: MedicalImage) -> NDArray[np.intp]:
-    """Give the numbers of the frames that the picture shows something of."""
-    return np.flatnonzero(_planes(np.ones(image.shape, np.bool_), image.grid).any(axis=(1, 2)))
+def _find_displayed_planes(image: MedicalImage) -> NDArray[np.intp]:
+    """Return the numbers of the frames that the picture shows something of."""
+    return np.flatnonzero(_source_planes(np.ones(image.shape, np.bool_), image.grid).any(axis=(1, 2)))
 
 
-def _segmentation(
-    planes: NDArray[np.bool_], chosen: NDArray[np.intp], grid: Grid, about: About, coded: Coded, name: str
+def _build_segmentation(
+    planes: NDArray[np.bool_], chosen: NDArray[np.intp], grid: Grid, about: Provenance, coded: SegmentCode, name: str
 ) -> "Segmentation":
     import highdicom as hd
 
-    from ibisagent.tools.export.dicom_views import refer, views_of
+    from ibisagent.tools.export.dicom_views import set_references, build_views
 
-    with decoding(name, _EXPECTED, _REMEDY):
-        views = views_of(chosen.tolist(), grid, name)
+    with decode_guard(name, _EXPECTED, _REMEDY):
+        views = build_views(chosen.tolist(), grid, name)
         first = views[0].header
         made = hd.seg.Segmentation(
             source_images=[view.header for view in views],
             pixel_array=planes,
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-            segment_descriptions=[_description(about, coded)],
+            segment_descriptions=[_describe_segment(about, coded)],
             series_instance_uid=hd.UID(),
-            series_number=max(whole(first, "SeriesNumber"), 0) + 100,
+            series_number=max(read_int(first, "SeriesNumber"), 0) + 100,
             sop_instance_uid=hd.UID(),
             instance_number=1,
             manufacturer="ibisagent",
             manufacturer_model_name="ibisagent",
-            software_versions=About().version,
+            software_versions=Provenance().version,
             device_serial_number="none",
             content_label="SEGMENTATION",
             series_description=f"Segmentation: {coded.label}"[:_LONGEST],
@@ -94,11 +94,11 @@ def _segmentation(
             measures.SliceThickness = measures.get("SliceThickness")  # readers expect it, known or not
         if "FrameOfReferenceUID" not in made:
             made.PatientOrientation = first.get("PatientOrientation")
-        refer(made, views)
+        set_references(made, views)
     return made
 
 
-def _description(about: About, coded: Coded) -> "SegmentDescription":
+def _describe_segment(about: Provenance, coded: SegmentCode) -> "SegmentDescription":
     import highdicom as hd
 
     identity = hd.UID()
@@ -106,18 +106,18 @@ def _description(about: About, coded: Coded) -> "SegmentDescription":
     described = hd.seg.SegmentDescription(
         segment_number=1,
         segment_label=coded.label,
-        segmented_property_category=_code(coded.category),
-        segmented_property_type=_code(coded.type),
+        segmented_property_category=_to_code(coded.category),
+        segmented_property_type=_to_code(coded.type),
         algorithm_type=kind.SEMIAUTOMATIC if about.clicked else kind.AUTOMATIC,
         algorithm_identification=hd.AlgorithmIdentificationSequence(
-            name=_named(about.algorithm), family=_FAMILY, version=_named(about.version)
+            name=_clean_name(about.algorithm), family=_FAMILY, version=_clean_name(about.version)
         ),
         tracking_uid=identity,
         tracking_id=f"{coded.label} {identity[-8:]}",
-        anatomic_regions=[_code(coded.region)] if coded.region else None,
+        anatomic_regions=[_to_code(coded.region)] if coded.region else None,
     )
     if coded.side:
-        side = [hd.sr.CodedConcept.from_code(_code(coded.side))]
+        side = [hd.sr.CodedConcept.from_code(_to_code(coded.side))]
         if coded.region:
             described.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = side
         else:
@@ -125,10 +125,10 @@ def _description(about: About, coded: Coded) -> "SegmentDescription":
     return described
 
 
-def _code(concept: Concept) -> Code:
+def _to_code(concept: Concept) -> Code:
     return Code(concept.value, "SCT", concept.meaning)
 
 
-def _named(text: str) -> str:
+def _clean_name(text: str) -> str:
     plain = "".join(letter for letter in text if letter.isprintable() and letter != "\\").strip()
     return plain[:_LONGEST] or "unknown"

@@ -13,11 +13,11 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from pydicom.valuerep import DA, TM, DSfloat
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.imaging.dicom import dataset_of
-from ibisagent.tools.imaging.dicom.elements import items, numbers, text, texts, whole
+from ibisagent.tools.imaging.dicom import read_full_header
+from ibisagent.tools.imaging.dicom.elements import read_items, read_numbers, read_code, read_texts, read_int
 from ibisagent.tools.imaging.grids import DicomSource, Grid, VolumeGrid
 
-__all__ = ["View", "refer", "views_of"]
+__all__ = ["SingleFrameView", "set_references", "build_views"]
 
 _GROUPS = {
     "PlanePositionSequence": ("ImagePositionPatient",),
@@ -37,7 +37,7 @@ _CHECKED: dict[str, type[DA] | type[TM]] = {"PatientBirthDate": DA, "StudyDate":
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
+class SingleFrameView:
     """A frame as a single-frame image: ``header`` with a made-up identity; what it is in truth, ``frame`` from 1."""
 
     header: Dataset
@@ -46,117 +46,117 @@ class View:
     frame: int | None
 
 
-def views_of(planes: Iterable[int], grid: Grid, name: str) -> list[View]:
-    """Give a view of the source of each plane; a file is read once."""
+def build_views(planes: Iterable[int], grid: Grid, name: str) -> list[SingleFrameView]:
+    """Return a view of the source of each plane; a file is read once."""
     opened: dict[DicomSource, tuple[Dataset, list[Any]]] = {}
     views = []
     for plane in planes:
         source = grid.sources[plane]
         file = source._replace(frame=0)
         if file not in opened:
-            opened[file] = _opened(file, name)
-        views.append(_view(*opened[file], source.frame, plane, grid))
+            opened[file] = _read_header(file, name)
+        views.append(_build_view(*opened[file], source.frame, plane, grid))
     return views
 
 
-def _opened(source: DicomSource, name: str) -> tuple[Dataset, list[Any]]:
+def _read_header(source: DicomSource, name: str) -> tuple[Dataset, list[Any]]:
     """Read a header; give it without its functional groups, and these."""
-    dataset = dataset_of(source)
-    missing = [keyword for keyword in _IDENTITY if not text(dataset, keyword)]
+    dataset = read_full_header(source)
+    missing = [keyword for keyword in _IDENTITY if not read_code(dataset, keyword)]
     if missing:
         got = f"got a DICOM image without {missing[0]}"
         raise InputError(f"{name}: {got}, expected one that can be referred to; save .png or .json")
-    groups = [items(dataset, keyword) for keyword in _FUNCTIONAL]
+    groups = [read_items(dataset, keyword) for keyword in _FUNCTIONAL]
     for keyword in (*_FUNCTIONAL, *_SLIDE):
         if keyword in dataset:
             delattr(dataset, keyword)
     return dataset, groups
 
 
-def _view(dataset: Dataset, groups: list[Any], frame: int, plane: int, grid: Grid) -> View:
+def _build_view(dataset: Dataset, groups: list[Any], frame: int, plane: int, grid: Grid) -> SingleFrameView:
     header = Dataset()
     header.update(dataset)  # the same elements: they are replaced below, never changed
     shared, per_frame = groups
     for group in (*shared[:1], *per_frame[frame : frame + 1]):
-        _lift(group, header)
+        _copy_frame_geometry(group, header)
     if frame and not per_frame and isinstance(grid, VolumeGrid):  # by offsets from the first frame, as an RT dose's
         x, y, z = grid.affine[:3, 3] + plane * grid.affine[:3, 2]
-        _put(header, ImagePositionPatient=[round(float(number), 6) for number in (-x, -y, z)])
+        _set_elements(header, ImagePositionPatient=[round(float(number), 6) for number in (-x, -y, z)])
     for keyword in (*_PLACE, *_LENGTHS):
-        _renumber(header, keyword)
-    if not all(keyword in header for keyword in _PLACE) or not text(header, "FrameOfReferenceUID"):
+        _rewrite_numbers(header, keyword)
+    if not all(keyword in header for keyword in _PLACE) or not read_code(header, "FrameOfReferenceUID"):
         for keyword in ("FrameOfReferenceUID", *_PLACE):
             header.pop(keyword, None)
-    _tidy(header)
-    _put(header, SOPClassUID=SecondaryCaptureImageStorage, SOPInstanceUID=f"2.25.{plane + 1}")
-    several = whole(dataset, "NumberOfFrames", 1) > 1
-    return View(header, dataset.SOPClassUID, dataset.SOPInstanceUID, frame + 1 if several else None)
+    _fill_required_elements(header)
+    _set_elements(header, SOPClassUID=SecondaryCaptureImageStorage, SOPInstanceUID=f"2.25.{plane + 1}")
+    several = read_int(dataset, "NumberOfFrames", 1) > 1
+    return SingleFrameView(header, dataset.SOPClassUID, dataset.SOPInstanceUID, frame + 1 if several else None)
 
 
-def _put(header: Dataset, **values: Any) -> None:
+def _set_elements(header: Dataset, **values: Any) -> None:
     for keyword, value in values.items():
         header.pop(keyword, None)
         setattr(header, keyword, value)
 
 
-def _lift(group: Dataset, header: Dataset) -> None:
+def _copy_frame_geometry(group: Dataset, header: Dataset) -> None:
     """Copy a frame's place from its functional groups to where a single-frame image has it."""
     for sequence, keywords in _GROUPS.items():
-        for item in items(group, sequence)[:1]:
+        for item in read_items(group, sequence)[:1]:
             for keyword in keywords:
                 if keyword in item:
                     header[keyword] = item.get_item(keyword, keep_deferred=True)
 
 
-def _renumber(header: Dataset, keyword: str) -> None:
+def _rewrite_numbers(header: Dataset, keyword: str) -> None:
     """Let an element hold the numbers that are read from it, in the form it should have, or take it away."""
-    values = numbers(header, keyword)
+    values = read_numbers(header, keyword)
     plain = keyword in header and header.get_item(keyword, keep_deferred=True).VR in (None, "DS")
     if values and not plain:
-        _put(header, **{keyword: [DSfloat(value, auto_format=True) for value in values]})
+        _set_elements(header, **{keyword: [DSfloat(value, auto_format=True) for value in values]})
     elif not values:
         header.pop(keyword, None)
 
 
-def _tidy(header: Dataset) -> None:
+def _fill_required_elements(header: Dataset) -> None:
     """Make empty what the standard lets be empty: elements that are not there, and values that are not valid."""
     for keyword in _MAY_BE_EMPTY:
         if keyword not in header:
             setattr(header, keyword, None)
     for keyword, kind in _CHECKED.items():
-        told = next(iter(texts(header, keyword)), "")
+        told = next(iter(read_texts(header, keyword)), "")
         told = told.replace(".", "") if kind is DA else told  # dates of before 1993 have points
         try:
             kind(told)
         except ValueError:
             told = ""
-        _put(header, **{keyword: told})
-    if text(header, "PatientSex") not in ("M", "F", "O"):
-        _put(header, PatientSex=None)
+        _set_elements(header, **{keyword: told})
+    if read_code(header, "PatientSex") not in ("M", "F", "O"):
+        _set_elements(header, PatientSex=None)
 
 
-def refer(segmentation: Dataset, views: Sequence[View]) -> None:
+def set_references(segmentation: Dataset, views: Sequence[SingleFrameView]) -> None:
     """Let a segmentation made of views refer to the true instances and frames."""
     by_identity = {view.header.SOPInstanceUID: view for view in views}
-    items = {view.instance: _reference(view) for view in views}
+    items = {view.instance: _build_reference(view) for view in views}
     segmentation.SourceImageSequence = list(items.values())
-    segmentation.ReferencedSeriesSequence[0].ReferencedInstanceSequence = [_copied(item) for item in items.values()]
+    segmentation.ReferencedSeriesSequence[0].ReferencedInstanceSequence = [_copy(item) for item in items.values()]
     for group in segmentation.PerFrameFunctionalGroupsSequence:
         for derivation in group.get("DerivationImageSequence", []):
             for item in derivation.SourceImageSequence:
                 view = by_identity[item.ReferencedSOPInstanceUID]
-                item.update(_reference(view))
+                item.update(_build_reference(view))
                 if view.frame is not None:
                     item.ReferencedFrameNumber = view.frame
 
 
-def _reference(view: View) -> Dataset:
+def _build_reference(view: SingleFrameView) -> Dataset:
     item = Dataset()
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = view.sop_class, view.instance
     return item
 
 
-def _copied(item: Dataset) -> Dataset:
+def _copy(item: Dataset) -> Dataset:
     copy = Dataset()
     copy.update(item)
     return copy

@@ -6,34 +6,34 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from ibisagent.tools.export.provenance import About
-from ibisagent.tools.export.volume_grid import grid_of, require, voxels_of
+from ibisagent.tools.export.provenance import Provenance
+from ibisagent.tools.export.volume_grid import get_volume_grid, require, to_voxels
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
 
 __all__ = ["require", "write"]
 
 
-def write(path: Path, mask: Mask, image: MedicalImage, _about: About) -> None:
+def write(path: Path, mask: Mask, image: MedicalImage, _about: Provenance) -> None:
     """Write uint8 with the source's qform, sform, codes and units; what was no NIfTI gets both, as scanner mm.
 
     A qform cannot hold a shear, and most readers but nibabel would believe it: for such a volume only the sform counts.
     """
-    grid = grid_of(image)
-    voxels = voxels_of(mask, grid)
+    grid = get_volume_grid(image)
+    voxels = to_voxels(mask, grid)
     kind: Any = nib.Nifti2Image if isinstance(grid.header, nib.Nifti2Header) else nib.Nifti1Image
     if grid.header is None:
         made = kind(voxels, grid.affine)
         made.set_sform(grid.affine, 1)
-        made.set_qform(grid.affine, 0 if grid.sheared else 1)
+        made.set_qform(grid.affine, 0 if grid.is_sheared else 1)
         made.header.set_xyzt_units("mm")
     else:
         # No affine here: nibabel would rebuild qform and sform from it and lose one of the two and its code.
-        made = kind(voxels.reshape(grid.shape), None, _header(grid.header))
+        made = kind(voxels.reshape(grid.shape), None, _mask_header(grid.header))
     made.to_filename(path)
 
 
-def _header(source: Any) -> Any:
+def _mask_header(source: Any) -> Any:
     """Copy the source's header for a mask: what it says of its voxels' values does not hold here."""
     header = source.copy()
     header.set_data_dtype(np.uint8)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ibisagent.tools.export.provenance import About
+from ibisagent.tools.export.provenance import Provenance
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.rle import encode
@@ -17,7 +17,7 @@ def require(name: str, image: MedicalImage) -> None:
     """Accept every image."""
 
 
-def write(path: Path, mask: Mask, _image: MedicalImage, _about: About) -> None:
+def write(path: Path, mask: Mask, _image: MedicalImage, _about: Provenance) -> None:
     """Write ``.png`` or ``.json`` by the path's own extension."""
     if path.suffix.lower() == ".json":
         path.write_text(json.dumps(encode(mask)), "utf-8")

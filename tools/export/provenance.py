@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from importlib.metadata import version
 
-__all__ = ["About"]
+__all__ = ["Provenance"]
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class Provenance:
     """``target``: what the mask shows, in words, or the request; ``clicked``: a person clicked or drew, too.
 
     ``algorithm`` and ``version`` name what made it. Only DICOM-SEG has a place for any of this.

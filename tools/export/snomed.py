@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-__all__ = ["CATEGORIES", "Coded", "Concept", "Entry", "code", "entries"]
+__all__ = ["CATEGORIES", "SegmentCode", "Concept", "SnomedEntry", "find_code", "read_entries"]
 
 
 class Concept(NamedTuple):
@@ -21,7 +21,7 @@ class Concept(NamedTuple):
     meaning: str
 
 
-class Entry(NamedTuple):
+class SnomedEntry(NamedTuple):
     """A row of the table; ``names`` are in lower case, the first is the one to show."""
 
     names: tuple[str, ...]
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
+class SegmentCode:
     """What a segment shows: DICOM's property category and type, the body part that it lies in, and the side.
 
     ``known`` is False when the words hold nothing of the table; the codes are then those of any tissue.
@@ -56,25 +56,25 @@ _SIDES = {"left": Concept("7771000", "Left"), "right": Concept("24028007", "Righ
 _LONGEST = 64  # characters of a DICOM label (LO)
 
 
-def code(words: str) -> Coded:
+def find_code(words: str) -> SegmentCode:
     """Code a target's name or a request: the first thing that is not mere anatomy, in the first place named, or that.
 
-    >>> found = code("Segment the stone in the left kidney.")
+    >>> found = find_code("Segment the stone in the left kidney.")
     >>> found.label, found.type.meaning, found.region.meaning, found.side.meaning
     ('left kidney calculus', 'Calculus', 'Kidney', 'Left')
     """
-    plain = _plain(words)
-    named = [_table()[match[1]] for match in _pattern().finditer(plain)]
+    plain = _normalize_words(words)
+    named = [_entries_by_name()[match[1]] for match in _compile_name_pattern().finditer(plain)]
     places = [entry for entry in named if entry.category in _PLACES]
     things = [entry for entry in named if entry.category not in _PLACES]
     if not named:
         label = "".join(letter for letter in words if letter.isprintable() and letter != "\\").strip()[:_LONGEST]
-        return Coded(label or "segment", CATEGORIES["tissue"], CATEGORIES["tissue"], known=False)
+        return SegmentCode(label or "segment", CATEGORIES["tissue"], CATEGORIES["tissue"], known=False)
     main = (things or places)[0]
     place = places[0] if things and places else None
-    sides = set(re.findall(r"\b(?:left|right)\b", _pattern().sub(" ", plain)))
+    sides = set(re.findall(r"\b(?:left|right)\b", _compile_name_pattern().sub(" ", plain)))
     side = sides.pop() if len(sides) == 1 else None
-    return Coded(
+    return SegmentCode(
         label=" ".join(word for word in (side, place and place.names[0], main.names[0]) if word),
         category=CATEGORIES[main.category],
         type=main.concept,
@@ -84,11 +84,11 @@ def code(words: str) -> Coded:
 
 
 @cache
-def entries() -> tuple[Entry, ...]:
-    """Give the table, row by row."""
+def read_entries() -> tuple[SnomedEntry, ...]:
+    """Return the table, row by row."""
     text = (files("ibisagent.tools.export") / "targets.csv").read_text("utf-8")
     return tuple(
-        Entry(
+        SnomedEntry(
             (row["name"], *filter(None, row["also"].split("|"))), row["category"], Concept(row["code"], row["meaning"])
         )
         for row in csv.DictReader(text.splitlines())
@@ -96,18 +96,18 @@ def entries() -> tuple[Entry, ...]:
 
 
 @cache
-def _table() -> dict[str, Entry]:
-    return {name: entry for entry in entries() for name in entry.names}
+def _entries_by_name() -> dict[str, SnomedEntry]:
+    return {name: entry for entry in read_entries() for name in entry.names}
 
 
 @cache
-def _pattern() -> re.Pattern[str]:
+def _compile_name_pattern() -> re.Pattern[str]:
     """Match a name of the table, the longest first, or its plural."""
-    names = sorted(_table(), key=len, reverse=True)
+    names = sorted(_entries_by_name(), key=len, reverse=True)
     return re.compile(rf"\b({'|'.join(map(re.escape, names))})(?:e?s)?\b")
 
 
-def _plain(words: str) -> str:
+def _normalize_words(words: str) -> str:
     """Leave words of letters and digits, one space between them, no articles."""
     plain = re.sub(r"[^\w]+|_+", " ", words.casefold())
     return " ".join(word for word in plain.split() if word not in ("the", "a", "an"))

@@ -7,7 +7,7 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask, VolumeGrid
 from ibisagent.tools.imaging.medical_image import MedicalImage
 
-__all__ = ["grid_of", "require", "voxels_of"]
+__all__ = ["get_volume_grid", "require", "to_voxels"]
 
 
 def require(name: str, image: MedicalImage) -> None:
@@ -17,13 +17,13 @@ def require(name: str, image: MedicalImage) -> None:
         raise InputError(f"{name}: {got}, expected NIfTI, NRRD, MetaImage or placed DICOM; save .png or .json")
 
 
-def grid_of(image: MedicalImage) -> VolumeGrid:
-    """Give the grid of an image that `require` accepts."""
+def get_volume_grid(image: MedicalImage) -> VolumeGrid:
+    """Return the grid of an image that `require` accepts."""
     assert isinstance(image.grid, VolumeGrid)
     return image.grid
 
 
-def voxels_of(mask: Mask, grid: VolumeGrid) -> NDArray[np.uint8]:
-    """Give the source's voxels (i, j, k), 1 inside the mask, 0 elsewhere."""
+def to_voxels(mask: Mask, grid: VolumeGrid) -> NDArray[np.uint8]:
+    """Return the source's voxels (i, j, k), 1 inside the mask, 0 elsewhere."""
     whole = grid.to_source(mask)
     return whole.reshape((*whole.shape, 1)[:3]).view(np.uint8)

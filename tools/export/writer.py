@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.export.provenance import About
-from ibisagent.tools.files import VOLUME_ENDINGS, atomic, label, local_path, require_writable_folder
+from ibisagent.tools.export.provenance import Provenance
+from ibisagent.tools.files import VOLUME_ENDINGS, atomic_write, printable_text, local_path, require_writable_folder
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.conversion import as_mask
 
-__all__ = ["ENDINGS", "ending_of", "require_savable", "save_mask"]
+__all__ = ["EXTENSIONS", "get_extension", "require_savable", "save_mask"]
 
 _WRITERS = {".png": "png_json", ".json": "png_json", ".nii": "nifti", ".nii.gz": "nifti", ".nrrd": "nrrd", ".dcm": "dicom_seg"}
-ENDINGS = tuple(_WRITERS)
+EXTENSIONS = tuple(_WRITERS)
 """What a mask's file may end with, which says its format."""
 
 
-def save_mask(path: str | os.PathLike[str], mask: Any, image: MedicalImage, about: About | None = None) -> None:
+def save_mask(path: str | os.PathLike[str], mask: Any, image: MedicalImage, about: Provenance | None = None) -> None:
     """Write a mask of ``image``, (H, W) bool or any other form that `as_mask` takes, by extension, whole or not at all.
 
     ``.png``: 0 and 255, the displayed picture. ``.json``: its COCO run lengths. ``.nii``, ``.nii.gz``, ``.nrrd``: uint8
@@ -26,33 +26,33 @@ def save_mask(path: str | os.PathLike[str], mask: Any, image: MedicalImage, abou
     that refers to the source's instances, for a DICOM image; it warns when ``about.target`` has no code. Anything
     else, an unwritable folder or another shape is an `InputError` before anything is written.
     """
-    target, writer = _writer_of(path, image)
-    whole = as_mask(mask, shape=image.shape, name=label(target))
-    with atomic(target) as temporary:
-        writer.write(temporary, whole, image, about or About())
+    target, writer = _find_writer(path, image)
+    whole = as_mask(mask, shape=image.shape, name=printable_text(target))
+    with atomic_write(target) as temporary:
+        writer.write(temporary, whole, image, about or Provenance())
 
 
 def require_savable(path: str | os.PathLike[str], image: MedicalImage) -> tuple[Path, str]:
     """Refuse with `InputError` what `save_mask` would refuse, before there is a mask; give the path and its ending."""
-    target, _ = _writer_of(path, image)
-    return target, ending_of(target)
+    target, _ = _find_writer(path, image)
+    return target, get_extension(target)
 
 
-def _writer_of(path: str | os.PathLike[str], image: MedicalImage) -> tuple[Path, Any]:
-    """Give the path and the module that writes it, after that has found nothing against the image."""
+def _find_writer(path: str | os.PathLike[str], image: MedicalImage) -> tuple[Path, Any]:
+    """Return the path and the module that writes it, after that has found nothing against the image."""
     target = local_path(path)
-    ending = ending_of(target)
+    ending = get_extension(target)
     if ending not in _WRITERS:
         *most, last = _WRITERS
-        raise InputError(f"{label(target)}: got ending {ending!r}, expected {', '.join(most)} or {last}; change it")
+        raise InputError(f"{printable_text(target)}: got ending {ending!r}, expected {', '.join(most)} or {last}; change it")
     writer = import_module(f"ibisagent.tools.export.{_WRITERS[ending]}")
-    writer.require(label(target), image)
+    writer.require(printable_text(target), image)
     require_writable_folder(target.parent)
     return target, writer
 
 
-def ending_of(path: Path) -> str:
-    """Give a file name's extension in lower case, that of a packed volume, such as ``.nii.gz``, as one."""
+def get_extension(path: Path) -> str:
+    """Return a file name's extension in lower case, that of a packed volume, such as ``.nii.gz``, as one."""
     name = path.name.lower()
     packed = (ending for ending in VOLUME_ENDINGS if ending.endswith(".gz") and name.endswith(ending))
     return next(packed, path.suffix.lower())

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 
 from ibisagent.tools.errors import IbisError, InputError
 
-__all__ = ["MAX_PIXELS", "decoding", "require_size"]
+__all__ = ["MAX_PIXELS", "decode_guard", "require_size"]
 
 MAX_PIXELS = 89_478_485
 """Largest picture that is decoded, in pixels; Pillow's own limit, 256 MiB at three bytes a pixel."""
@@ -31,13 +31,13 @@ def require_size(name: str, height: int, width: int) -> None:
 
 
 @contextmanager
-def decoding(name: str, expected: str, remedy: str = "check that it was copied whole") -> Iterator[None]:
+def decode_guard(name: str, expected: str, remedy: str = "check that it was copied whole") -> Iterator[None]:
     """Turn whatever a decoder raises about file ``name`` into an `InputError`; our own errors pass through.
 
     The decoder's text is left out on purpose: it can quote a patient header, a path, or run over several lines.
     """
     try:
-        with _quiet():
+        with _suppress_output():
             yield
     except (IbisError, ImportError):
         raise
@@ -46,7 +46,7 @@ def decoding(name: str, expected: str, remedy: str = "check that it was copied w
         raise InputError(f"{name}: got data that cannot be decoded ({kind}), expected {expected}; {remedy}") from None
 
 
-class _Silence:
+class _WarningSuppressor:
     """Warnings off while any thread decodes: the first in turns them off, the last out restores them.
 
     `warnings.catch_warnings` alone is not safe in threads: overlapping entries can restore each other's filters.
@@ -69,29 +69,29 @@ class _Silence:
                 self.filters.close()
 
 
-_silence = _Silence()
+_suppressor = _WarningSuppressor()
 _thread = threading.local()
 
 
-def _unless_decoding(record: logging.LogRecord) -> bool:  # noqa: ARG001 - the signature of a logging filter
+def _is_not_decoding(record: logging.LogRecord) -> bool:  # noqa: ARG001 - the signature of a logging filter
     return not getattr(_thread, "decoding", False)
 
 
-def _hold_back_logs() -> None:
+def _filter_library_logs() -> None:
     """Filter the libraries' loggers in this thread only; a filter on a parent logger does not reach its children."""
     for name in {*_LIBRARIES, *logging.root.manager.loggerDict}:  # one may be imported while it decodes
         if name.partition(".")[0] in _LIBRARIES:
-            logging.getLogger(name).addFilter(_unless_decoding)
+            logging.getLogger(name).addFilter(_is_not_decoding)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    _hold_back_logs()
+def _suppress_output() -> Iterator[None]:
+    _filter_library_logs()
     outer = getattr(_thread, "decoding", False)
-    _silence.enter()
+    _suppressor.enter()
     _thread.decoding = True
     try:
         yield
     finally:
         _thread.decoding = outer
-        _silence.leave()
+        _suppressor.leave()

@@ -11,23 +11,23 @@ from ibisagent.tools.errors import IbisError, InputError
 from ibisagent.tools.imaging.decoding import require_size
 from ibisagent.tools.imaging.slices import choose_frame
 
-__all__ = ["WHITE_IS_ZERO", "is_misread", "read"]
+__all__ = ["WHITE_IS_ZERO", "is_misread", "read_page"]
 
 WHITE_IS_ZERO = "white is zero"
 """Key of a picture's ``info`` where its grey runs from white to black."""
 
 _COMPRESSION, _ORIENTATION = 259, 274
-_PLAIN, _FIRST_IS_WHITE, _RGB = 1, 0, 2
+_UNCOMPRESSED, _FIRST_IS_WHITE, _RGB = 1, 0, 2
 
 
 def is_misread(picture: Image.Image) -> bool:
-    """Tell whether Pillow would exchange the bytes of 32-bit samples twice: packed, in a file that is big-endian."""
+    """Whether Pillow would exchange the bytes of 32-bit samples twice: packed, in a file that is big-endian."""
     if not isinstance(picture, Tiff.TiffImageFile) or picture.mode not in ("F", "I"):
         return False
-    return bool(picture.tag_v2.prefix == b"MM" and picture.tag_v2.get(_COMPRESSION, _PLAIN) != _PLAIN)
+    return bool(picture.tag_v2.prefix == b"MM" and picture.tag_v2.get(_COMPRESSION, _UNCOMPRESSED) != _UNCOMPRESSED)
 
 
-def read(file: BinaryIO, name: str, page: str | None) -> tuple[Image.Image, int, int]:
+def read_page(file: BinaryIO, name: str, page: str | None) -> tuple[Image.Image, int, int]:
     """Decode a page with its orientation in its EXIF block; give it with its number and the count of pages.
 
     Whole numbers and floats come in mode I or F, 8-bit colour in RGB. `InputError` for anything else.
@@ -40,7 +40,7 @@ def read(file: BinaryIO, name: str, page: str | None) -> tuple[Image.Image, int,
         number = choose_frame(page, count, name)
         found: Any = tiff.pages[number]
         require_size(name, found.imagelength, found.imagewidth)
-        picture = Image.fromarray(_samples(found, name))
+        picture = Image.fromarray(_read_samples(found, name))
         if found.photometric == _FIRST_IS_WHITE:
             picture.info[WHITE_IS_ZERO] = True
         if _ORIENTATION in found.tags:
@@ -48,7 +48,7 @@ def read(file: BinaryIO, name: str, page: str | None) -> tuple[Image.Image, int,
     return picture, number, count
 
 
-def _samples(found: Any, name: str) -> NDArray[Any]:
+def _read_samples(found: Any, name: str) -> NDArray[Any]:
     colour = found.photometric == _RGB and found.dtype == np.uint8 and found.samplesperpixel == 3
     if found.dtype is None or found.dtype.kind not in "iuf" or not (found.samplesperpixel == 1 or colour):
         got = f"{found.samplesperpixel} samples of {found.dtype} a pixel"
@@ -60,10 +60,10 @@ def _samples(found: Any, name: str) -> NDArray[Any]:
     except Exception:  # a compression or predictor that needs a library of its own, or a file cut short
         got = f"{found.dtype} that cannot be unpacked ({found.compression.name})"
         raise InputError(f"{name}: got {got}, expected a whole TIFF; save it as float32 or uncompressed") from None
-    return array if colour else _narrow(array.reshape(array.shape[:2]))
+    return array if colour else _to_32_bits(array.reshape(array.shape[:2]))
 
 
-def _narrow(array: NDArray[Any]) -> NDArray[Any]:
+def _to_32_bits(array: NDArray[Any]) -> NDArray[Any]:
     """Bring numbers to Pillow's 32 bits: whole ones where they fit, else floats, as they are windowed anyway."""
     limits = np.iinfo(np.int32)
     if array.dtype.kind in "iu" and array.min() >= limits.min and array.max() <= limits.max:

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.imaging.decoding import decoding
+from ibisagent.tools.imaging.decoding import decode_guard
 from ibisagent.tools.imaging.grids import Mask
 
-__all__ = ["SIDEWAYS", "UPRIGHT", "as_displayed", "orientation_of"]
+__all__ = ["SIDEWAYS", "UPRIGHT", "apply_orientation", "read_orientation"]
 
 UPRIGHT = 1
 """The orientation (EXIF 2.3, tag 0x0112) of a picture that is stored as it is shown."""
@@ -19,19 +19,19 @@ SIDEWAYS = (5, 6, 7, 8)
 _TAG = 0x0112
 
 
-def orientation_of(path: Path) -> int:
+def read_orientation(path: Path) -> int:
     """Return a file's EXIF orientation, 1 to 8; `UPRIGHT` for what has none that can be read."""
     from ibisagent.tools.imaging import raster
 
     try:
-        with decoding(path.name, "an EXIF block"), path.open("rb") as file:
-            found = raster.exif_of(file).get(_TAG, UPRIGHT)
+        with decode_guard(path.name, "an EXIF block"), path.open("rb") as file:
+            found = raster.read_exif(file).get(_TAG, UPRIGHT)
     except InputError:  # a broken block turns nothing, as in `raster`
         return UPRIGHT
     return found if found in range(1, 9) else UPRIGHT
 
 
-def as_displayed(mask: Mask, orientation: int) -> Mask:
+def apply_orientation(mask: Mask, orientation: int) -> Mask:
     """Turn an (H, W) mask of the stored picture as the orientation turns that; (W, H) for `SIDEWAYS`."""
     turned = mask.T if orientation in SIDEWAYS else mask
     rows = np.s_[::-1] if orientation in (3, 4, 7, 8) else np.s_[:]

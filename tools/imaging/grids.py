@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["AXES", "DicomSource", "Grid", "Mask", "Spacing", "VolumeGrid", "frozen"]
+__all__ = ["AXES", "DicomSource", "Grid", "Mask", "Spacing", "VolumeGrid", "make_read_only"]
 
 Mask = NDArray[np.bool_]
 
@@ -17,7 +17,7 @@ AXES = {"R": "L", "L": "R", "A": "P", "P": "A", "H": "F", "F": "H"}
 """The directions in a patient (right, left, front, back, head, feet), each with its opposite."""
 
 
-def frozen(mask: Mask) -> Mask:
+def make_read_only(mask: Mask) -> Mask:
     """Make a mask read-only, in place."""
     mask.setflags(write=False)
     return mask
@@ -57,35 +57,35 @@ class Grid:
         """The direction in the patient (`AXES`) towards the picture's bottom, and towards its right side."""
         return None if self.codes is None else (self.codes[0], self.codes[1])
 
-    def displayed(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Give the displayed (H, W) part of an array of ``shape`` as a view: writing to it writes to ``array``."""
+    def to_display(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return the displayed (H, W) part of an array of ``shape`` as a view: writing to it writes to ``array``."""
         return array
 
     def to_source(self, mask: Mask) -> Mask:
         """Put an (H, W) mask into an array of the source's ``shape``; `InputError` when its shape is another."""
         source = np.zeros(self.shape, dtype=np.bool_)
-        picture = self.displayed(source)
+        picture = self.to_display(source)
         if mask.shape != picture.shape:
             raise InputError(f"got a mask of {mask.shape}, expected the displayed picture's {picture.shape}")
         picture[...] = mask
         return source
 
     def side_of(self, x: float, y: float) -> str | None:
-        """Give the patient's side, left or right, at a point of the picture (x and y in [0, 1]), None when unknown.
+        """Return the patient's side, left or right, at a point of the picture (x and y in [0, 1]), None when unknown.
 
         It is the file's laterality, else the half of the scan's whole extent in which the point lies: a scan of one
         knee that does not say so has two halves as well.
         """
-        toward = self.laterality or self._half(x, y)
+        toward = self.laterality or self._find_half(x, y)
         return {"R": "right", "L": "left", None: None}[toward]
 
-    def _half(self, x: float, y: float) -> str | None:
+    def _find_half(self, x: float, y: float) -> str | None:
         across = next((axis for axis, code in enumerate(self.codes or ()) if code in "RL"), None)
         if self.codes is None or across is None or across >= len(self.shape):
             return None
         count = self.shape[across]
         places = np.arange(count).reshape([-1 if axis == across else 1 for axis in range(len(self.shape))])
-        picture = self.displayed(np.broadcast_to(places, self.shape))
+        picture = self.to_display(np.broadcast_to(places, self.shape))
         height, width = picture.shape
         offset = 2 * int(picture[min(int(y * height), height - 1), min(int(x * width), width - 1)]) - (count - 1)
         if offset == 0:
@@ -115,7 +115,7 @@ class VolumeGrid(Grid):
     space: str = field(default="RAS", kw_only=True)
 
     @property
-    def sheared(self) -> bool:
+    def is_sheared(self) -> bool:
         """Whether the source's axes are off the right angle, as under a tilted gantry, so that no rotation says it.
 
         By more than a tenth of a voxel's edge, or 0.1 mm, at the far end of the volume.
@@ -132,15 +132,15 @@ class VolumeGrid(Grid):
         if self.codes is None:
             return None
         column, row = (axis for axis in range(3) if axis != self.axis)
-        return self._toward(row), self._toward(column)
+        return self._direction_along(row), self._direction_along(column)
 
-    def _toward(self, axis: int) -> str:
-        """Give where the picture runs along a display axis: against it, unless that is flipped as well."""
+    def _direction_along(self, axis: int) -> str:
+        """Return where the picture runs along a display axis: against it, unless that is flipped as well."""
         code = (self.codes or ())[self.order[axis]]
         return code if self.flips[axis] else AXES[code]
 
     def displayed(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Give the plane of a source-shaped array as an (H, W) view.
+        """Return the plane of a source-shaped array as an (H, W) view.
 
         Rows run against the later of the two remaining display axes and columns against the earlier: the top is the
         front (axial) or the head, the left is the patient's right, or the front on a sagittal plane.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.tools.imaging.grids import Grid, Spacing
-from ibisagent.tools.plain_values import plain
+from ibisagent.tools.plain_values import to_builtin
 
 __all__ = ["MedicalImage"]
 
@@ -44,13 +44,13 @@ class MedicalImage:
     def __post_init__(self) -> None:
         """Make the arrays read-only and everything else plain, whatever library it is from; name the content."""
         for name in ("modality", "uri", "slice", "window"):
-            object.__setattr__(self, name, plain(getattr(self, name)))
+            object.__setattr__(self, name, to_builtin(getattr(self, name)))
         if self.spacing is not None:
             object.__setattr__(self, "spacing", Spacing(*map(float, self.spacing)))
-        object.__setattr__(self, "notes", tuple(plain(note) for note in self.notes))
-        object.__setattr__(self, "pixels", _read_only(self.pixels))
+        object.__setattr__(self, "notes", tuple(to_builtin(note) for note in self.notes))
+        object.__setattr__(self, "pixels", _view_read_only(self.pixels))
         if self.values is not None:
-            object.__setattr__(self, "values", _read_only(self.values))
+            object.__setattr__(self, "values", _view_read_only(self.values))
         digest = hashlib.sha256(repr(self.pixels.shape).encode() + b"\n")
         digest.update(self.pixels.data)
         object.__setattr__(self, "sha", digest.hexdigest()[:32])
@@ -66,11 +66,11 @@ class MedicalImage:
         return self.grid.axes
 
     def side_of(self, x: float, y: float) -> str | None:
-        """Give the patient's side, left or right, at a point in [0, 1] of the picture; None when unknown."""
+        """Return the patient's side, left or right, at a point in [0, 1] of the picture; None when unknown."""
         return self.grid.side_of(x, y)
 
 
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+def _view_read_only(array: NDArray[Any]) -> NDArray[Any]:
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view

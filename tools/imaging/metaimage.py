@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label
-from ibisagent.tools.imaging.raw_data import Stored, beside, text_header
+from ibisagent.tools.files import printable_text
+from ibisagent.tools.imaging.raw_data import RawData, resolve_data_file, read_text_header
 from ibisagent.tools.imaging.volume import Volume, require_volume
 
 __all__ = ["load"]
@@ -30,17 +30,17 @@ _EXPECTED = "a MetaImage volume"
 
 def load(path: Path) -> Volume:
     """Read a file's header and find it acceptable; a fourth axis, such as time, counts volumes."""
-    name = label(path.name)
-    lines, length = text_header(path, b"ElementDataFile")
-    fields = dict(_field(line) for line in lines if "=" in line)
+    name = printable_text(path.name)
+    lines, length = read_text_header(path, b"ElementDataFile")
+    fields = dict(_parse_field(line) for line in lines if "=" in line)
     if "ElementDataFile" not in fields or "DimSize" not in fields:
         raise InputError(f"{name}: got no MetaImage header, expected {_EXPECTED}; export it anew")
     sizes = tuple(int(size) for size in fields["DimSize"].split())
     if len(sizes) not in (2, 3, 4) or int(fields.get("ElementNumberOfChannels", "1")) != 1:
-        got = f"{len(sizes)} axes of {label(fields.get('ElementNumberOfChannels', '1'))} channels"
+        got = f"{len(sizes)} axes of {printable_text(fields.get('ElementNumberOfChannels', '1'))} channels"
         raise InputError(f"{name}: got {got}, expected 2 to 4 of one channel; save one volume")
-    stored = _stored(path, fields, sizes, length, name)
-    affine, zooms = _place(fields, len(sizes))
+    stored = _locate_data(path, fields, sizes, length, name)
+    affine, zooms = _parse_geometry(fields, len(sizes))
     volume = Volume(
         path=path,
         shape=sizes[:3],
@@ -49,7 +49,7 @@ def load(path: Path) -> Volume:
         zooms=zooms,
         dtype=stored.dtype,
         read=stored.read,
-        oriented=_matrix(fields) is not None and len(sizes) > 2,
+        oriented=_find_matrix(fields) is not None and len(sizes) > 2,
         space="LPS",
     )
     require_volume(volume)
@@ -57,22 +57,22 @@ def load(path: Path) -> Volume:
     return volume
 
 
-def _field(line: str) -> tuple[str, str]:
+def _parse_field(line: str) -> tuple[str, str]:
     key, _, value = line.partition("=")
     return key.strip(), value.strip()
 
 
-def _stored(path: Path, fields: dict[str, str], sizes: tuple[int, ...], length: int, name: str) -> Stored:
+def _locate_data(path: Path, fields: dict[str, str], sizes: tuple[int, ...], length: int, name: str) -> RawData:
     kind, data = fields.get("ElementType", ""), fields["ElementDataFile"]
     if kind not in _DTYPES:
-        raise InputError(f"{name}: got elements {label(kind)!r}, expected numbers; save it so")
+        raise InputError(f"{name}: got elements {printable_text(kind)!r}, expected numbers; save it so")
     big = fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", "False")).lower() in ("true", "1")
     local = data.upper() == "LOCAL"
     skip = int(fields.get("HeaderSize", "0"))
     plain = "text" if fields.get("BinaryData", "True").lower() in ("false", "0") else "raw"
     packed = fields.get("CompressedData", "False").lower() in ("true", "1")
-    return Stored(
-        path=path if local else beside(path, data),
+    return RawData(
+        path=path if local else resolve_data_file(path, data),
         shape=sizes,
         dtype=np.dtype((">" if big else "<") + _DTYPES[kind]),
         encoding="gzip" if packed else plain,
@@ -80,25 +80,25 @@ def _stored(path: Path, fields: dict[str, str], sizes: tuple[int, ...], length: 
     )
 
 
-def _matrix(fields: dict[str, str]) -> str | None:
+def _find_matrix(fields: dict[str, str]) -> str | None:
     return next((fields[key] for key in ("TransformMatrix", "Rotation", "Orientation") if key in fields), None)
 
 
-def _numbers(fields: dict[str, str], *keys: str) -> list[float]:
+def _parse_numbers(fields: dict[str, str], *keys: str) -> list[float]:
     text = next((fields[key] for key in keys if key in fields), "")
     return [float(number) for number in text.split()]
 
 
-def _place(fields: dict[str, str], count: int) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """Give the affine in RAS mm and the voxel edges; the matrix holds the direction of one axis after the other."""
-    edges = np.array([*_numbers(fields, "ElementSpacing", "ElementSize"), 1.0, 1.0, 1.0][:3])
-    text = _matrix(fields)
+def _parse_geometry(fields: dict[str, str], count: int) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """Return the affine in RAS mm and the voxel edges; the matrix holds the direction of one axis after the other."""
+    edges = np.array([*_parse_numbers(fields, "ElementSpacing", "ElementSize"), 1.0, 1.0, 1.0][:3])
+    text = _find_matrix(fields)
     turn = np.eye(3)
     if text is not None:
         given = np.array([float(number) for number in text.split()]).reshape(count, count)[:3, :3]
         turn[: len(given), : len(given)] = given.T
     affine = np.eye(4)
     affine[:3, :3] = turn * edges
-    affine[:3, 3] = [*_numbers(fields, "Offset", "Position", "Origin"), 0.0, 0.0, 0.0][:3]
+    affine[:3, 3] = [*_parse_numbers(fields, "Offset", "Position", "Origin"), 0.0, 0.0, 0.0][:3]
     affine[:2] *= -1
     return affine + 0.0, (float(edges[0]), float(edges[1]), float(edges[2]))

@@ -17,7 +17,7 @@ from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
 from numpy.typing import NDArray
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label, other_half
+from ibisagent.tools.files import printable_text, find_paired_file
 from ibisagent.tools.imaging.volume import Volume, require_volume
 
 __all__ = ["load"]
@@ -32,7 +32,7 @@ _ANALYZE = (b"\x5c\x01\0\0", b"\0\0\x01\x5c")  # 348, the length of its header a
 
 def load(path: Path) -> Volume:
     """Read a file's header and find it acceptable; a fourth axis, such as time, counts volumes."""
-    header, data = _header(path)
+    header, data = _read_header(path)
     slope, intercept = header.get_slope_inter()
     shape = tuple(int(length) for length in header.get_data_shape())
     several = len(shape) == 4 and shape[3] > 1
@@ -41,25 +41,25 @@ def load(path: Path) -> Volume:
         shape=shape[:3] if several else shape,
         volumes=shape[3] if several else 1,
         affine=header.get_best_affine(),
-        zooms=_zooms(header),
+        zooms=_read_zooms(header),
         dtype=header.get_data_dtype(),
-        read=lambda: _voxels(data, header),
+        read=lambda: _read_voxels(data, header),
         slope=1.0 if slope is None else float(slope),
         intercept=0.0 if intercept is None else float(intercept),
         oriented=bool(header["qform_code"] > 0 or header["sform_code"] > 0),
-        header=_without_texts(header),
+        header=_strip_texts(header),
     )
     require_volume(volume)
     _require_whole(volume)
     return volume
 
 
-def _header(path: Path) -> tuple[Any, Path]:
-    """Give the header and the file with the voxels; each of a pair leads to the other."""
-    name = label(path.name)
+def _read_header(path: Path) -> tuple[Any, Path]:
+    """Return the header and the file with the voxels; each of a pair leads to the other."""
+    name = printable_text(path.name)
     of_voxels = path.name.lower().endswith((".img", ".img.gz"))
-    first = _half(path, ".hdr", name) if of_voxels else path
-    with _opened(first) as file:
+    first = _require_pair(path, ".hdr", name) if of_voxels else path
+    with _open(first) as file:
         start = file.read(348)
         magic = next((magic for magic in (start[344:348], start[4:8]) if magic in _SINGLE | _PAIRS), None)
         if magic is None:
@@ -69,17 +69,17 @@ def _header(path: Path) -> tuple[Any, Path]:
             raise InputError(f"{name}: got {got}, expected a NIfTI one; convert it and check its sides")
         file.seek(0)
         header = (_SINGLE | _PAIRS)[magic].from_fileobj(file)
-    return header, first if magic in _SINGLE else path if of_voxels else _half(first, ".img", name)
+    return header, first if magic in _SINGLE else path if of_voxels else _require_pair(first, ".img", name)
 
 
-def _half(path: Path, ending: str, name: str) -> Path:
-    half = other_half(path)
+def _require_pair(path: Path, ending: str, name: str) -> Path:
+    half = find_paired_file(path)
     if half is None:
         raise InputError(f"{name}: got one of two files, expected its {ending} beside it; copy that there as well")
     return half
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _open(path: Path) -> IO[bytes]:
     return gzip.open(path) if _is_packed(path) else path.open("rb")  # type: ignore[return-value]
 
 
@@ -88,8 +88,8 @@ def _is_packed(path: Path) -> bool:
         return file.read(2) == _GZIP
 
 
-def _voxels(path: Path, header: Any) -> NDArray[Any]:
-    with _opened(path) as file:
+def _read_voxels(path: Path, header: Any) -> NDArray[Any]:
+    with _open(path) as file:
         stored: Any = ArrayProxy(file, header, mmap=False)  # type: ignore[no-untyped-call]
         return np.asarray(stored.get_unscaled())
 
@@ -99,16 +99,16 @@ def _require_whole(volume: Volume) -> None:
     ratio = 1032 if _is_packed(volume.path) else 1  # deflate packs no tighter
     if math.prod(volume.shape) * volume.volumes * volume.dtype.itemsize > volume.path.stat().st_size * ratio:
         got = f"got fewer voxels than {volume.shape}"
-        raise InputError(f"{label(volume.path.name)}: {got}, expected a whole NIfTI volume; copy it again")
+        raise InputError(f"{printable_text(volume.path.name)}: {got}, expected a whole NIfTI volume; copy it again")
 
 
-def _zooms(header: Any) -> tuple[float, float, float]:
+def _read_zooms(header: Any) -> tuple[float, float, float]:
     zooms = [float(zoom) for zoom in (*header.get_zooms(), 1.0)]
     scale = _TO_MM.get(int(header["xyzt_units"]) & 7, 1.0)
     return zooms[0] * scale, zooms[1] * scale, zooms[2] * scale
 
 
-def _without_texts(header: Any) -> Any:
+def _strip_texts(header: Any) -> Any:
     """Copy a header, as that of a single file, without free text and extensions, which can hold a patient's name."""
     kind: Any = Nifti2Header if isinstance(header, Nifti2Header) else Nifti1Header
     clean = kind(header.binaryblock, header.endianness, check=False)

@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label
-from ibisagent.tools.imaging.decoding import decoding, require_size
+from ibisagent.tools.files import printable_text
+from ibisagent.tools.imaging.decoding import decode_guard, require_size
 from ibisagent.tools.imaging.grids import Grid, Mask, Spacing
 from ibisagent.tools.imaging.medical_image import MedicalImage
-from ibisagent.tools.imaging.slices import choose_frame, told_choice
-from ibisagent.tools.imaging.window import parse_window, render
-from ibisagent.tools.masks.label_values import Label, inside
+from ibisagent.tools.imaging.slices import choose_frame, describe_choice
+from ibisagent.tools.imaging.window import parse_window, apply_window
+from ibisagent.tools.masks.label_values import Label, select_labels
 
-__all__ = ["from_file", "keys", "planes", "prompts", "read_mask"]
+__all__ = ["from_file", "list_arrays", "iterate_planes", "read_prompts", "read_mask"]
 
 _EXPECTED = "a whole NPZ archive of the CVPR MedSAM challenge"
 _MAX_BYTES = 4 * 2**30  # of one unpacked array
@@ -35,8 +35,8 @@ _PUTS, _GETS = {"MEMOIZE", "BINPUT", "LONG_BINPUT"}, {"BINGET", "LONG_BINGET"}
 
 def from_file(path: Path, wanted: str | None, window: str | None) -> MedicalImage:
     """Open the picture, or frame ``wanted`` of a volume, counted from 0 and the middle one by default."""
-    name = label(path.name)
-    imgs = _array(path, "imgs")
+    name = printable_text(path.name)
+    imgs = _read_array(path, "imgs")
     if imgs.dtype != np.uint8 or imgs.ndim not in (2, 3, 4) or (imgs.ndim == 4 and imgs.shape[3] != 3):
         got, expected = f"imgs of {imgs.dtype} {imgs.shape}", "uint8 (H, W, 3) or (D, H, W)"
         raise InputError(f"{name}: got {got}, expected {expected}; save it so")
@@ -46,58 +46,58 @@ def from_file(path: Path, wanted: str | None, window: str | None) -> MedicalImag
     number = choose_frame(wanted, count, name, default=count // 2)
     pixels = imgs[number] if several else imgs
     if window is not None:
-        pixels = _windowed(pixels, window, name)
+        pixels = _apply_window(pixels, window, name)
     where = str(number) if several or wanted is not None else None
     grid = Grid(pixels.shape[:2])
-    notes = tuple(told_choice(wanted, str(number), count))
+    notes = tuple(describe_choice(wanted, str(number), count))
     return MedicalImage(
-        pixels.copy(), grid, spacing=_spacing(path), uri=str(path), slice=where, window=window, notes=notes
+        pixels.copy(), grid, spacing=_read_spacing(path), uri=str(path), slice=where, window=window, notes=notes
     )
 
 
-def _windowed(pixels: NDArray[np.uint8], window: str, name: str) -> NDArray[np.uint8]:
+def _apply_window(pixels: NDArray[np.uint8], window: str, name: str) -> NDArray[np.uint8]:
     if pixels.ndim == 3:
         raise InputError(f"{name}: got window={window[:40]!r} for a colour picture, expected none; leave it out")
-    return render(pixels.astype(np.float32), parse_window(window, name, hounsfield=False))
+    return apply_window(pixels.astype(np.float32), parse_window(window, name, hounsfield=False))
 
 
 def read_mask(path: Path, wanted: str | None, values: Label | None) -> Mask:
     """Read where ``gts`` holds ``values``, in frame ``wanted`` where it has several; any value but 0 by default."""
-    gts = _labels(path)
+    gts = _read_labels(path)
     if gts.ndim == 3:
-        gts = gts[choose_frame(wanted, len(gts), label(path.name), default=None)]
-    return inside(gts, values)
+        gts = gts[choose_frame(wanted, len(gts), printable_text(path.name), default=None)]
+    return select_labels(gts, values)
 
 
-def planes(path: Path) -> Iterator[tuple[str | None, NDArray[Any]]]:
-    """Give each frame of ``gts`` with its number; None for a single picture's."""
-    gts = _labels(path)
+def iterate_planes(path: Path) -> Iterator[tuple[str | None, NDArray[Any]]]:
+    """Yield each frame of ``gts`` with its number; None for a single picture's."""
+    gts = _read_labels(path)
     if gts.ndim == 2:
         yield None, gts
     else:
         yield from ((str(number), plane) for number, plane in enumerate(gts))
 
 
-def keys(path: Path) -> set[str]:
+def list_arrays(path: Path) -> set[str]:
     """List the arrays in an archive."""
-    with decoding(label(path.name), _EXPECTED), zipfile.ZipFile(path) as archive:
+    with decode_guard(printable_text(path.name), _EXPECTED), zipfile.ZipFile(path) as archive:
         return {name.removesuffix(".npy") for name in archive.namelist()}
 
 
-def prompts(path: Path) -> dict[str, str | int]:
+def read_prompts(path: Path) -> dict[str, str | int]:
     """Read ``text_prompts`` without unpickling it; empty when there are none, or they are no flat dictionary."""
-    with decoding(label(path.name), _EXPECTED), zipfile.ZipFile(path) as archive:
+    with decode_guard(printable_text(path.name), _EXPECTED), zipfile.ZipFile(path) as archive:
         if "text_prompts.npy" not in archive.namelist() or archive.getinfo("text_prompts.npy").file_size > _MAX_PROMPTS:
             return {}
         with archive.open("text_prompts.npy") as stream:
-            _header(stream)
-            constants = _constants(stream.read(_MAX_PROMPTS))
+            _read_header(stream)
+            constants = _parse_pickled_constants(stream.read(_MAX_PROMPTS))
     pairs = list(zip(constants[::2], constants[1::2], strict=False))
     sound = len(constants) % 2 == 0 and all(isinstance(key, str) for key, _ in pairs)
     return {str(key): value for key, value in pairs} if sound else {}
 
 
-def _constants(pickled: bytes) -> list[str | int]:
+def _parse_pickled_constants(pickled: bytes) -> list[str | int]:
     """List the texts and numbers of the first dictionary in a pickle, up to the first thing that is neither."""
     memo: dict[Any, Any] = {}
     found: list[str | int] | None = None
@@ -116,36 +116,36 @@ def _constants(pickled: bytes) -> list[str | int]:
     return found or []
 
 
-def _labels(path: Path) -> NDArray[Any]:
-    gts = _array(path, "gts")
+def _read_labels(path: Path) -> NDArray[Any]:
+    gts = _read_array(path, "gts")
     if gts.dtype.kind not in "biu" or gts.ndim not in (2, 3):
         got = f"gts of {gts.dtype} {gts.shape}"
-        raise InputError(f"{label(path.name)}: got {got}, expected whole numbers (H, W) or (D, H, W); save it so")
-    require_size(label(path.name), *gts.shape[-2:])
+        raise InputError(f"{printable_text(path.name)}: got {got}, expected whole numbers (H, W) or (D, H, W); save it so")
+    require_size(printable_text(path.name), *gts.shape[-2:])
     return gts
 
 
-def _spacing(path: Path) -> Spacing | None:
-    if "spacing" not in keys(path):
+def _read_spacing(path: Path) -> Spacing | None:
+    if "spacing" not in list_arrays(path):
         return None
     try:
-        spacing = _array(path, "spacing")
+        spacing = _read_array(path, "spacing")
     except InputError:  # a pickled None among them
         return None
     known = spacing.ndim == 1 and spacing.size >= 2 and np.isfinite(spacing).all() and (spacing > 0).all()
     return Spacing(row=float(spacing[1]), column=float(spacing[0])) if known else None
 
 
-def _array(path: Path, key: str) -> NDArray[Any]:
+def _read_array(path: Path, key: str) -> NDArray[Any]:
     """Read an array of numbers; `InputError` for one that is missing, pickled, too large, or not what it claims."""
-    name = label(path.name)
-    with decoding(name, _EXPECTED), zipfile.ZipFile(path) as archive:
+    name = printable_text(path.name)
+    with decode_guard(name, _EXPECTED), zipfile.ZipFile(path) as archive:
         if f"{key}.npy" not in archive.namelist():
             raise InputError(f"{name}: got no array {key!r}, expected {_EXPECTED}; add it")
         info = archive.getinfo(f"{key}.npy")
-        _require_honest(info, name)
+        _require_plausible_size(info, name)
         with archive.open(info) as stream:
-            shape, fortran, dtype = _header(stream)
+            shape, fortran, dtype = _read_header(stream)
             if dtype.kind not in "biuf" or 0 in shape:
                 raise InputError(f"{name}: got {key} of {dtype} {shape}, expected numbers; save it anew")
             if math.prod(shape) * dtype.itemsize != info.file_size - stream.tell():
@@ -153,14 +153,14 @@ def _array(path: Path, key: str) -> NDArray[Any]:
             return np.frombuffer(stream.read(), dtype).reshape(shape, order="F" if fortran else "C")
 
 
-def _require_honest(info: zipfile.ZipInfo, name: str) -> None:
+def _require_plausible_size(info: zipfile.ZipInfo, name: str) -> None:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise InputError(f"{name}: got an unusual compression, expected {_EXPECTED}; save it by numpy.savez_compressed")
     if info.file_size > min(_MAX_BYTES, (info.compress_size + 1) * _MAX_RATIO):
         raise InputError(f"{name}: got an array of {info.file_size:,} bytes, expected at most 4 GiB; crop it")
 
 
-def _header(stream: BinaryIO | Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _read_header(stream: BinaryIO | Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(stream)

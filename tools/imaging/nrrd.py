@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label
-from ibisagent.tools.imaging.raw_data import Stored, beside, text_header
+from ibisagent.tools.files import printable_text
+from ibisagent.tools.imaging.raw_data import RawData, resolve_data_file, read_text_header
 from ibisagent.tools.imaging.volume import Volume, require_volume
 
 __all__ = ["load"]
@@ -41,17 +41,17 @@ _EXPECTED = "an NRRD volume"
 
 def load(path: Path) -> Volume:
     """Read a file's header and find it acceptable; an axis without a direction counts volumes."""
-    name = label(path.name)
-    lines, length = text_header(path, b"")
+    name = printable_text(path.name)
+    lines, length = read_text_header(path, b"")
     if not lines[0].startswith("NRRD000"):
         raise InputError(f"{name}: got no NRRD header, expected {_EXPECTED}; export it anew")
-    fields = dict(_field(line) for line in lines[1:] if ": " in line and not line.startswith("#"))
+    fields = dict(_parse_field(line) for line in lines[1:] if ": " in line and not line.startswith("#"))
     sizes = tuple(int(size) for size in fields["sizes"].split())
-    directions = _vectors(fields.get("space directions", ""))
-    apart = _apart(fields, directions, len(sizes), name)
+    directions = _parse_vectors(fields.get("space directions", ""))
+    apart = _find_nonspatial_axis(fields, directions, len(sizes), name)
     spatial = [axis for axis in range(len(sizes)) if axis != apart]
-    stored = _stored(path, fields, sizes, length, name)
-    affine, zooms, space = _place(fields, [directions[axis] if directions else None for axis in spatial])
+    stored = _locate_data(path, fields, sizes, length, name)
+    affine, zooms, space = _parse_geometry(fields, [directions[axis] if directions else None for axis in spatial])
     shape = tuple(sizes[axis] for axis in spatial)
     volume = Volume(
         path=path,
@@ -60,7 +60,7 @@ def load(path: Path) -> Volume:
         affine=affine,
         zooms=zooms,
         dtype=stored.dtype,
-        read=lambda: _voxels(stored, apart),
+        read=lambda: _read_voxels(stored, apart),
         oriented=space is not None,
         space=space or "RAS",
     )
@@ -69,17 +69,17 @@ def load(path: Path) -> Volume:
     return volume
 
 
-def _field(line: str) -> tuple[str, str]:
+def _parse_field(line: str) -> tuple[str, str]:
     key, _, value = line.partition(": ")
     return key.strip().lower().replace("datafile", "data file"), value.strip()
 
 
-def _vectors(text: str) -> list[list[float] | None]:
+def _parse_vectors(text: str) -> list[list[float] | None]:
     """Read ``none (1,0,0) (0,1,0)``."""
     return [[float(one) for one in part.split(",")] if part else None for part in _VECTOR.findall(text)]
 
 
-def _apart(fields: dict[str, str], directions: list[list[float] | None], count: int, name: str) -> int | None:
+def _find_nonspatial_axis(fields: dict[str, str], directions: list[list[float] | None], count: int, name: str) -> int | None:
     """Find the one axis that is no direction in space."""
     if directions and len(directions) != count:
         raise InputError(f"{name}: got {len(directions)} directions, expected one an axis ({count}); repair its header")
@@ -91,21 +91,21 @@ def _apart(fields: dict[str, str], directions: list[list[float] | None], count: 
     plain = ("list", "time", "domain", "space", "???", "none")
     wrong = [kinds[axis] for axis in outside if axis < len(kinds) and kinds[axis] not in plain]
     if len(outside) > 1 or count - len(outside) not in (2, 3) or wrong:
-        got = f"{count} axes{f' with {label(wrong[0])}' if wrong else ''}"
+        got = f"{count} axes{f' with {printable_text(wrong[0])}' if wrong else ''}"
         raise InputError(f"{name}: got {got}, expected two or three in space and at most one of time; save one volume")
     return outside[0] if outside else None
 
 
-def _stored(path: Path, fields: dict[str, str], sizes: tuple[int, ...], length: int, name: str) -> Stored:
+def _locate_data(path: Path, fields: dict[str, str], sizes: tuple[int, ...], length: int, name: str) -> RawData:
     kind, encoding = _DTYPES.get(fields["type"].lower()), _ENCODINGS.get(fields["encoding"].lower())
     if kind is None or encoding is None:
-        got = f"type {label(fields['type'])!r} in encoding {label(fields['encoding'])!r}"
+        got = f"type {printable_text(fields['type'])!r} in encoding {printable_text(fields['encoding'])!r}"
         raise InputError(f"{name}: got {got}, expected numbers, raw, gzip, bzip2 or text; save it so")
     order = ">" if fields.get("endian", "little").lower() == "big" else "<"
     apart = fields.get("data file")
     skip = int(fields.get("byte skip", fields.get("byteskip", "0")))
-    return Stored(
-        path=path if apart is None else beside(path, apart),
+    return RawData(
+        path=path if apart is None else resolve_data_file(path, apart),
         shape=sizes,
         dtype=np.dtype(order + kind),
         encoding=encoding,
@@ -114,7 +114,7 @@ def _stored(path: Path, fields: dict[str, str], sizes: tuple[int, ...], length: 
     )
 
 
-def _voxels(stored: Stored, apart: int | None) -> NDArray[np.generic]:
+def _read_voxels(stored: RawData, apart: int | None) -> NDArray[np.generic]:
     voxels = stored.read()
     if apart is None:
         return voxels
@@ -122,10 +122,10 @@ def _voxels(stored: Stored, apart: int | None) -> NDArray[np.generic]:
     return moved.reshape((*moved.shape[:-1], 1)[:3] + moved.shape[-1:])
 
 
-def _place(
+def _parse_geometry(
     fields: dict[str, str], directions: list[list[float] | None]
 ) -> tuple[NDArray[np.float64], tuple[float, float, float], str | None]:
-    """Give the affine in RAS mm, the voxel edges, and the space that the file counts in, None for an unknown one.
+    """Return the affine in RAS mm, the voxel edges, and the space that the file counts in, None for an unknown one.
 
     Without a known space a volume is shown as it is stored.
     """
@@ -139,7 +139,7 @@ def _place(
         spacings = [abs(float(text)) for text in fields.get("spacings", "").split()] or [np.nan]
         edges = np.array([*spacings, np.nan, np.nan, np.nan])[:3]
         affine[:3, :3] = np.diag(np.where(np.isfinite(edges) & (edges > 0), edges, 1.0))
-    origin = _vectors(fields.get("space origin", ""))
+    origin = _parse_vectors(fields.get("space origin", ""))
     affine[:3, 3] = (*((origin and origin[0]) or ()), 0.0, 0.0, 0.0)[:3]
     known = len(directions) == 3 and None not in directions
     scale = _TO_MM.get(fields.get("space units" if known else "units", "").split(" ")[0].strip('"'), 1.0)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import VOLUME_ENDINGS, label, local_path, reason_of, require_file
+from ibisagent.tools.files import VOLUME_ENDINGS, printable_text, local_path, describe_os_error, require_file
 from ibisagent.tools.imaging.medical_image import MedicalImage
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def open_image(
     (2, 3)
     """
     if isinstance(source, MedicalImage):
-        return _as_opened(source, slice, window)
+        return _require_unchanged(source, slice, window)
     if isinstance(source, str | os.PathLike):
-        return _open_text(source, slice, window)
+        return _open_source(source, slice, window)
     from ibisagent.tools.imaging import raster
 
     if isinstance(source, np.ndarray):
@@ -50,13 +50,13 @@ def open_image(
     return raster.from_picture(source, slice, window)
 
 
-def _as_opened(image: MedicalImage, wanted: str | None, window: str | None) -> MedicalImage:
+def _require_unchanged(image: MedicalImage, wanted: str | None, window: str | None) -> MedicalImage:
     if wanted in (None, image.slice) and window in (None, image.window):
         return image
     raise InputError(f"got an opened image with slice={wanted!r}, window={window!r}, expected neither; open it anew")
 
 
-def _open_text(source: str | os.PathLike[str], wanted: str | None, window: str | None) -> MedicalImage:
+def _open_source(source: str | os.PathLike[str], wanted: str | None, window: str | None) -> MedicalImage:
     if isinstance(source, str) and source[:5].lower() == "data:":
         from ibisagent.tools.imaging import raster
 
@@ -74,9 +74,9 @@ def _read(path: Path, wanted: str | None, window: str | None) -> MedicalImage:
     """Choose the reader by the first bytes, and by the name where these say nothing."""
     from ibisagent.tools.imaging import raster
 
-    head, name = _head(path), path.name.lower()
+    head, name = _read_head(path), path.name.lower()
     dicom_header = head[128:132] == b"DICM"
-    if raster.recognises(head) and not dicom_header:  # a DICOM preamble may hold a TIFF header (PS3.10 7.1)
+    if raster.is_raster(head) and not dicom_header:  # a DICOM preamble may hold a TIFF header (PS3.10 7.1)
         return raster.from_file(path, wanted, window)
     if name.endswith(VOLUME_ENDINGS) and not dicom_header:  # some scanners name their DICOM files .img
         from ibisagent.tools.imaging import volumes
@@ -92,14 +92,14 @@ def _read(path: Path, wanted: str | None, window: str | None) -> MedicalImage:
         zipped = head.startswith(b"PK") and not dicom_header
         return (dicom.from_zip if zipped else dicom.from_file)(path, wanted, window)
     formats = "PNG, JPEG, TIFF, BMP, GIF, WebP, DICOM, NIfTI, NRRD, MetaImage or NPZ"
-    raise InputError(f"{label(path)}: got an unknown kind of file, expected {formats}; convert it to one of them")
+    raise InputError(f"{printable_text(path)}: got an unknown kind of file, expected {formats}; convert it to one of them")
 
 
-def _head(path: Path) -> bytes:
+def _read_head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(132)
     except OSError as error:
         raise InputError(
-            f"{label(path)}: could not be read ({reason_of(error)}), expected a readable file; check it"
+            f"{printable_text(path)}: could not be read ({describe_os_error(error)}), expected a readable file; check it"
         ) from error

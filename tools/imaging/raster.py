@@ -19,24 +19,24 @@ from PIL import TiffImagePlugin as Tiff
 from PIL import WebPImagePlugin as WebP
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label
+from ibisagent.tools.files import printable_text
 from ibisagent.tools.imaging import deep_tiff
-from ibisagent.tools.imaging.decoding import decoding, require_size
+from ibisagent.tools.imaging.decoding import decode_guard, require_size
 from ibisagent.tools.imaging.grids import Grid
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.slices import choose_frame
-from ibisagent.tools.imaging.window import DEFAULT_OTHER, parse_window, render
+from ibisagent.tools.imaging.window import DEFAULT_OTHER, parse_window, apply_window
 
 __all__ = [
-    "exif_of",
+    "read_exif",
     "from_array",
     "from_data_url",
     "from_file",
     "from_picture",
-    "of_data_url",
+    "decode_data_url",
     "read_picture",
-    "recognises",
-    "upright",
+    "is_raster",
+    "turn_upright",
 ]
 
 # Pillow's own Image.open warns about large pictures before their size can be looked at.
@@ -51,12 +51,12 @@ _PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339  # TIFF tags
 _WHITE_IS_ZERO, _SIGNED = 0, 2
 
 
-def recognises(head: bytes) -> bool:
+def is_raster(head: bytes) -> bool:
     """Tell from a file's first bytes whether this module reads it."""
-    return _decoder(head) is not None
+    return _find_decoder(head) is not None
 
 
-def _decoder(head: bytes) -> type[ImageFile.ImageFile] | None:
+def _find_decoder(head: bytes) -> type[ImageFile.ImageFile] | None:
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return WebP.WebPImageFile
     return next((decoder for magic, decoder in _DECODERS.items() if head.startswith(magic)), None)
@@ -65,12 +65,12 @@ def _decoder(head: bytes) -> type[ImageFile.ImageFile] | None:
 def from_file(path: Path, page: str | None, window: str | None) -> MedicalImage:
     """Open a picture file; ``page`` counts from 0 and is the first by default."""
     picture, number = read_picture(path, page)
-    name = label(path.name)
-    image = _image(_array(picture, name), name, window, str(path), number, inverted=_is_inverted(picture))
-    return _told_page(image, page)
+    name = printable_text(path.name)
+    image = _build_image(_to_array(picture, name), name, window, str(path), number, inverted=_is_inverted(picture))
+    return _add_page_note(image, page)
 
 
-def _told_page(image: MedicalImage, page: str | None) -> MedicalImage:
+def _add_page_note(image: MedicalImage, page: str | None) -> MedicalImage:
     """Say which page was taken where there are several and the caller named none."""
     if page is not None or image.slice is None:
         return image
@@ -79,24 +79,24 @@ def _told_page(image: MedicalImage, page: str | None) -> MedicalImage:
 
 def read_picture(path: Path, page: str | None = None) -> tuple[Image.Image, str | None]:
     """Decode a file upright, in its stored mode; with it the page's number where the file has several."""
-    with decoding(label(path.name), _EXPECTED), path.open("rb") as file:
-        return _load(file, label(path.name), page)
+    with decode_guard(printable_text(path.name), _EXPECTED), path.open("rb") as file:
+        return _load(file, printable_text(path.name), page)
 
 
-def exif_of(file: BinaryIO) -> Image.Exif:
+def read_exif(file: BinaryIO) -> Image.Exif:
     """Read a picture's EXIF block without decoding the picture; raises whatever Pillow does about a broken one."""
-    decoder = _decoder(file.read(16))
+    decoder = _find_decoder(file.read(16))
     file.seek(0)
     return decoder(file).getexif() if decoder is not None else Image.Exif()
 
 
 def from_data_url(url: str, page: str | None, window: str | None) -> MedicalImage:
     """Open ``data:image/png;base64,...``; the media type is not believed, the content is looked at."""
-    picture, number = of_data_url(url, page)
-    return _told_page(_image(_array(picture, "data URL"), "data URL", window, slice=number), page)
+    picture, number = decode_data_url(url, page)
+    return _add_page_note(_build_image(_to_array(picture, "data URL"), "data URL", window, slice=number), page)
 
 
-def of_data_url(url: str, page: str | None = None) -> tuple[Image.Image, str | None]:
+def decode_data_url(url: str, page: str | None = None) -> tuple[Image.Image, str | None]:
     """Decode a base64 data URL as `read_picture` does a file."""
     prefix, _, payload = url.partition(",")
     name = "data URL"
@@ -104,9 +104,9 @@ def of_data_url(url: str, page: str | None = None) -> tuple[Image.Image, str | N
         content = base64.b64decode(payload, validate=True) if prefix.lower().endswith(";base64") else b""
     except (binascii.Error, ValueError):
         content = b""
-    if not recognises(content):
+    if not is_raster(content):
         raise InputError(f"{name}: got no base64 picture, expected data:image/png;base64,...; encode a PNG or JPEG")
-    with decoding(name, _EXPECTED):
+    with decode_guard(name, _EXPECTED):
         return _load(io.BytesIO(content), name, page)
 
 
@@ -118,15 +118,15 @@ def from_picture(picture: Image.Image, page: str | None, window: str | None) -> 
     name = "picture"
     number = choose_frame(page, 1, name)
     where = None if page is None else str(number)
-    return _image(_array(upright(picture, name), name), name, window, slice=where)
+    return _build_image(_to_array(turn_upright(picture, name), name), name, window, slice=where)
 
 
-def upright(picture: Image.Image, name: str) -> Image.Image:
+def turn_upright(picture: Image.Image, name: str) -> Image.Image:
     """Return a copy of a PIL picture, turned as its EXIF orientation says."""
     require_size(name, picture.height, picture.width)
-    with decoding(name, _EXPECTED):
+    with decode_guard(name, _EXPECTED):
         turned = picture.copy()
-        _turn_upright(turned)
+        _transpose_in_place(turned)
     return turned
 
 
@@ -140,27 +140,27 @@ def from_array(array: NDArray[Any], page: str | None, window: str | None) -> Med
         raise InputError(f"array: got {array.shape} of {array.dtype}, expected {expected}; take one slice of it")
     require_size("array", *array.shape[:2])
     if array.ndim == 3:
-        array = _flat_colour(_colour_levels(array))
-    return _image(array.copy(), "array", window)
+        array = _composite_on_black(_to_8_bits(array))
+    return _build_image(array.copy(), "array", window)
 
 
 def _load(file: BinaryIO, name: str, page: str | None) -> tuple[Image.Image, str | None]:
     head = file.read(16)
     file.seek(0)
-    decoder = _decoder(head)
+    decoder = _find_decoder(head)
     if decoder is None:
         raise InputError(f"{name}: got no picture, expected {_EXPECTED}; convert it to one of them")
     try:
-        picture, number, pages = _by_pillow(decoder, file, name, page)
+        picture, number, pages = _decode_with_pillow(decoder, file, name, page)
     except SyntaxError:  # Pillow's word for samples that it has no mode for
         if decoder is not Tiff.TiffImageFile:
             raise
-        picture, number, pages = deep_tiff.read(file, name, page)
-    _turn_upright(picture)
+        picture, number, pages = deep_tiff.read_page(file, name, page)
+    _transpose_in_place(picture)
     return picture, None if pages == 1 and page is None else str(number)
 
 
-def _by_pillow(
+def _decode_with_pillow(
     decoder: type[ImageFile.ImageFile], file: BinaryIO, name: str, page: str | None
 ) -> tuple[Image.Image, int, int]:
     """Decode a page; give it with its number and the count of pages."""
@@ -174,12 +174,12 @@ def _by_pillow(
             picture.palette = None  # Pillow keeps that of a page it passed, and paints this one with it
         require_size(name, picture.height, picture.width)
     if deep_tiff.is_misread(picture):
-        return deep_tiff.read(file, name, page)
+        return deep_tiff.read_page(file, name, page)
     picture.load()
     return picture, number, pages
 
 
-def _turn_upright(picture: Image.Image) -> None:
+def _transpose_in_place(picture: Image.Image) -> None:
     # With a broken EXIF block the picture is shown as it is stored, as viewers do.
     with contextlib.suppress(Exception):
         ImageOps.exif_transpose(picture, in_place=True)
@@ -195,9 +195,9 @@ def _is_deep(picture: Image.Image) -> bool:
     return picture.mode == "F" or picture.mode.startswith("I")
 
 
-def _array(picture: Image.Image, name: str) -> NDArray[Any]:
-    """Give (H, W) of the stored depth or (H, W, 3) uint8."""
-    with decoding(name, _EXPECTED):
+def _to_array(picture: Image.Image, name: str) -> NDArray[Any]:
+    """Return (H, W) of the stored depth or (H, W, 3) uint8."""
+    with decode_guard(name, _EXPECTED):
         if _is_deep(picture):
             return np.array(picture)
         if isinstance(picture, Tiff.TiffImageFile) and picture.tag_v2.get(_SAMPLE_FORMAT) == (_SIGNED,):
@@ -209,7 +209,7 @@ def _array(picture: Image.Image, name: str) -> NDArray[Any]:
         return np.array(picture.convert("L" if grey else "RGB"))
 
 
-def _colour_levels(array: NDArray[Any]) -> NDArray[np.uint8]:
+def _to_8_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
     """Bring (H, W, 3 or 4) of any depth to 0..255."""
     if array.dtype == np.uint8:
         return array
@@ -223,12 +223,12 @@ def _colour_levels(array: NDArray[Any]) -> NDArray[np.uint8]:
     return np.floor(scaled + 0.5).astype(np.uint8)
 
 
-def _flat_colour(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _composite_on_black(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Composite (H, W, 4) on black; (H, W, 3) comes back as it is."""
-    return array if array.shape[2] == 3 else _array(Image.fromarray(array), "array")
+    return array if array.shape[2] == 3 else _to_array(Image.fromarray(array), "array")
 
 
-def _image(
+def _build_image(
     array: NDArray[Any],
     name: str,
     window: str | None,
@@ -249,8 +249,8 @@ def _image(
     with np.errstate(over="ignore", invalid="ignore"):
         values = array.astype(np.float32)
     if array.dtype == np.uint8:
-        pixels = array if window is None else render(values, chosen)
+        pixels = array if window is None else apply_window(values, chosen)
         return MedicalImage(pixels, grid, uri=uri, slice=slice, window=window)
-    pixels = render(values, chosen)
+    pixels = apply_window(values, chosen)
     pixels = 255 - pixels if inverted else pixels
     return MedicalImage(pixels, grid, values=values, uri=uri, slice=slice, window=window)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["PLANES", "Plane", "choose_frame", "choose_plane", "told_choice"]
+__all__ = ["PLANES", "Plane", "choose_frame", "choose_plane", "describe_choice"]
 
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 """The canonical axis (right, front, head) that each plane is cut across."""
@@ -35,7 +35,7 @@ def choose_frame(wanted: str | None, count: int, name: str, default: int | None 
         if default is None:
             raise InputError(f"{name}: got {count} frames, expected one picture; name one by slice=0..{count - 1}")
         return default
-    index = _index(wanted.strip().lower(), count)
+    index = _parse_index(wanted.strip().lower(), count)
     if index is not None:
         return index
     expected = f"expected a number from 0 to {count - 1}, or middle"
@@ -55,8 +55,8 @@ def choose_plane(
     thin = [axis for axis in range(3) if shape[axis] == 1]
     usual = across if across is not None else thin[0] if len(thin) == 1 else PLANES["axial"]
     axis = PLANES.get(plane, -1) if plane else usual
-    index = _index(where, shape[axis]) if axis >= 0 else None
-    volume = _index(number, volumes) if at else 0
+    index = _parse_index(where, shape[axis]) if axis >= 0 else None
+    volume = _parse_index(number, volumes) if at else 0
     if index is None or volume is None or (at and volumes == 1):
         counts = ", ".join(f"{plane}:0..{shape[axis] - 1}" for plane, axis in reversed(PLANES.items()))
         several = f" with @0..{volumes - 1}" if volumes > 1 else ""
@@ -65,10 +65,10 @@ def choose_plane(
     return Plane(axis, index, volume if volumes > 1 else None)
 
 
-def told_choice(wanted: str | None, took: str, count: int) -> list[str]:
+def describe_choice(wanted: str | None, took: str, count: int) -> list[str]:
     """Say, as a picture's note, which one of ``count`` was taken where the caller named none; nothing where one did.
 
-    >>> told_choice(None, "axial:12", 24)
+    >>> describe_choice(None, "axial:12", 24)
     ['slice: took the middle one, axial:12 of 0..23; choose with slice (--slice)']
     """
     if wanted or count == 1:
@@ -76,7 +76,7 @@ def told_choice(wanted: str | None, took: str, count: int) -> list[str]:
     return [f"slice: took the middle one, {took} of 0..{count - 1}; choose with slice (--slice)"]
 
 
-def _index(text: str, count: int) -> int | None:
+def _parse_index(text: str, count: int) -> int | None:
     if text == "middle":
         return count // 2
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 and int(text) < count else None

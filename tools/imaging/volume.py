@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label
+from ibisagent.tools.files import printable_text
 from ibisagent.tools.imaging.grids import Grid, VolumeGrid
 
-__all__ = ["EXPECTED", "MAX_BYTES", "Volume", "axes_of", "notes_on_shear", "require_volume"]
+__all__ = ["EXPECTED", "MAX_BYTES", "Volume", "find_display_axes", "describe_shear", "require_volume"]
 
 MAX_BYTES = 4 * 2**30
 """Largest volume that is decoded, in bytes of voxels as stored; a small packed file can claim any number of them."""
@@ -47,31 +47,31 @@ class Volume:
     space: str = "RAS"
     header: Any = field(default=None, repr=False)
 
-    def voxels(self, volume: int | None) -> NDArray[Any]:
-        """Give the stored voxels (i, j, k), read-only; a volume of moderate size is decoded once and kept a while."""
-        whole = self._whole()
+    def read_voxels(self, volume: int | None) -> NDArray[Any]:
+        """Return the stored voxels (i, j, k), read-only; a volume of moderate size is decoded once and kept a while."""
+        whole = self._read_whole()
         return whole.reshape((*self.shape, 1, 1)[:3]) if volume is None else whole[..., volume]
 
-    def _whole(self) -> NDArray[Any]:
+    def _read_whole(self) -> NDArray[Any]:
         if math.prod(self.shape) * self.volumes * self.dtype.itemsize > _KEPT // 2:
             return self.read()
         told = self.path.stat()
-        return _decoded.get((self.path.absolute(), told.st_mtime_ns, told.st_size), self._kept)
+        return _decoded.get((self.path.absolute(), told.st_mtime_ns, told.st_size), self._read_frozen)
 
-    def _kept(self) -> NDArray[Any]:
+    def _read_frozen(self) -> NDArray[Any]:
         voxels = np.asarray(self.read())
         voxels.flags.writeable = False
         return voxels
 
-    def scaled(self, voxels: NDArray[Any]) -> NDArray[np.float32]:
-        """Give the values of stored voxels."""
+    def apply_scale(self, voxels: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the values of stored voxels."""
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray(voxels.astype(np.float64) * self.slope + self.intercept, dtype=np.float32)
 
 
-def axes_of(affine: NDArray[np.float64]) -> tuple[tuple[int, int, int], tuple[bool, bool, bool], tuple[str, ...]]:
-    """Give ``order`` and ``flips`` of a `VolumeGrid` shown along the patient's nearest axes, and its ``codes``."""
-    orientation = _orientation(affine)
+def find_display_axes(affine: NDArray[np.float64]) -> tuple[tuple[int, int, int], tuple[bool, bool, bool], tuple[str, ...]]:
+    """Return ``order`` and ``flips`` of a `VolumeGrid` shown along the patient's nearest axes, and its ``codes``."""
+    orientation = _find_orientation(affine)
     source_axis = [int(np.flatnonzero(orientation[:, 0] == axis)[0]) for axis in range(3)]
     order = (source_axis[0], source_axis[1], source_axis[2])
     flips = (orientation[order[0], 1] < 0, orientation[order[1], 1] < 0, orientation[order[2], 1] < 0)
@@ -79,7 +79,7 @@ def axes_of(affine: NDArray[np.float64]) -> tuple[tuple[int, int, int], tuple[bo
     return order, (bool(flips[0]), bool(flips[1]), bool(flips[2])), codes
 
 
-def _orientation(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+def _find_orientation(affine: NDArray[np.float64]) -> NDArray[np.float64]:
     """Give, for each source axis, the nearest canonical axis and the direction, NaN where there is none."""
     from nibabel.orientations import io_orientation
 
@@ -89,7 +89,7 @@ def _orientation(affine: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def require_volume(volume: Volume) -> None:
     """Refuse with `InputError` what cannot be shown: no voxels, too many, no numbers, no place."""
-    name, shape, dtype = label(volume.path.name), volume.shape, volume.dtype
+    name, shape, dtype = printable_text(volume.path.name), volume.shape, volume.dtype
     if min((*shape, volume.volumes), default=0) < 1 or len(shape) < 2:
         raise InputError(f"{name}: got no volume, expected {EXPECTED}; export it anew")
     if math.prod(shape[3:]) > 1:
@@ -98,12 +98,12 @@ def require_volume(volume: Volume) -> None:
         raise InputError(f"{name}: got voxels of {dtype.name}, expected one real number each; convert it")
     if math.prod(shape) * volume.volumes * dtype.itemsize > MAX_BYTES:
         raise InputError(f"{name}: got a volume of {shape}, expected at most {MAX_BYTES >> 30} GiB; crop it")
-    if not np.isfinite(volume.affine).all() or np.isnan(_orientation(volume.affine)).any():
+    if not np.isfinite(volume.affine).all() or np.isnan(_find_orientation(volume.affine)).any():
         raise InputError(f"{name}: got axes that cannot be inverted, expected a valid affine; repair its header")
 
 
-def notes_on_shear(grid: Grid, endings: str) -> tuple[str, ...]:
+def describe_shear(grid: Grid, endings: str) -> tuple[str, ...]:
     """Say which ``endings`` suit a mask whose axes are at no right angle: in a NIfTI its sform alone holds that."""
-    if not isinstance(grid, VolumeGrid) or not grid.sheared:
+    if not isinstance(grid, VolumeGrid) or not grid.is_sheared:
         return ()
     return (f"axes at no right angle: ITK's tools refuse them in a NIfTI mask, so save {endings} for those",)

@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label
-from ibisagent.tools.imaging.decoding import decoding, require_size
+from ibisagent.tools.files import printable_text
+from ibisagent.tools.imaging.decoding import decode_guard, require_size
 from ibisagent.tools.imaging.grids import Mask, Spacing, VolumeGrid
 from ibisagent.tools.imaging.medical_image import MedicalImage
-from ibisagent.tools.imaging.slices import Plane, choose_plane, told_choice
-from ibisagent.tools.imaging.volume import EXPECTED, Volume, axes_of, notes_on_shear
-from ibisagent.tools.imaging.window import DEFAULT_OTHER, parse_window, render
-from ibisagent.tools.masks.conversion import marked
-from ibisagent.tools.masks.label_values import Label, inside
+from ibisagent.tools.imaging.slices import Plane, choose_plane, describe_choice
+from ibisagent.tools.imaging.volume import EXPECTED, Volume, find_display_axes, describe_shear
+from ibisagent.tools.imaging.window import DEFAULT_OTHER, parse_window, apply_window
+from ibisagent.tools.masks.conversion import select_foreground
+from ibisagent.tools.masks.label_values import Label, select_labels
 
-__all__ = ["from_file", "open_volume", "planes", "read_mask"]
+__all__ = ["from_file", "open_volume", "iterate_planes", "read_mask"]
 
 _SAMPLE = 2**22  # voxels that percentiles are taken of; a larger volume is thinned evenly
 
@@ -32,7 +32,7 @@ _SAMPLE = 2**22  # voxels that percentiles are taken of; a larger volume is thin
 def open_volume(path: Path) -> Volume:
     """Read the header of a NIfTI, NRRD or MetaImage file, told apart by its name."""
     name = path.name.lower()
-    with decoding(label(path.name), EXPECTED):
+    with decode_guard(printable_text(path.name), EXPECTED):
         if name.endswith((".nrrd", ".nhdr")):
             from ibisagent.tools.imaging import nrrd
 
@@ -48,30 +48,30 @@ def open_volume(path: Path) -> Volume:
 
 def from_file(path: Path, wanted: str | None, window: str | None) -> MedicalImage:
     """Open one plane, the middle axial one by default; spacing is that of the header."""
-    name = label(path.name)
+    name = printable_text(path.name)
     chosen = parse_window(window or DEFAULT_OTHER, name, hounsfield=True)
-    with decoding(name, EXPECTED):
+    with decode_guard(name, EXPECTED):
         volume = open_volume(path)
-        grid, plane = _grid(volume, wanted)
-        voxels = volume.voxels(grid.volume)
-        values = volume.scaled(grid.displayed(voxels))
+        grid, plane = _build_grid(volume, wanted)
+        voxels = volume.read_voxels(grid.volume)
+        values = volume.apply_scale(grid.displayed(voxels))
         flat = voxels.ravel(order="K")
-        pixels = render(values, chosen, volume.scaled(flat[:: -(-flat.size // _SAMPLE)]))
+        pixels = apply_window(values, chosen, volume.apply_scale(flat[:: -(-flat.size // _SAMPLE)]))
     unnamed = volume.volumes > 1 and "@" not in (wanted or "")
-    notes = told_choice(wanted, str(plane), _lengths(volume.shape)[grid.order[plane.axis]])
+    notes = describe_choice(wanted, str(plane), _pad_shape(volume.shape)[grid.order[plane.axis]])
     notes += [f"the first of {volume.volumes} volumes; name another by slice={plane}"] if unnamed else []
-    notes += notes_on_shear(grid, ".nrrd") if grid.header is None else ()
-    spacing = _spacing(grid, volume.zooms)
+    notes += describe_shear(grid, ".nrrd") if grid.header is None else ()
+    spacing = _find_spacing(grid, volume.zooms)
     return MedicalImage(
         pixels, grid, spacing, values=values, uri=str(path), slice=str(plane), window=window, notes=tuple(notes)
     )
 
 
-def _grid(volume: Volume, wanted: str | None) -> tuple[VolumeGrid, Plane]:
+def _build_grid(volume: Volume, wanted: str | None) -> tuple[VolumeGrid, Plane]:
     """Place the wanted plane in the canonical axes nearest to the source's own."""
-    name = label(volume.path.name)
-    order, flips, codes = axes_of(volume.affine)
-    lengths = tuple(_lengths(volume.shape)[axis] for axis in order)
+    name = printable_text(volume.path.name)
+    order, flips, codes = find_display_axes(volume.affine)
+    lengths = tuple(_pad_shape(volume.shape)[axis] for axis in order)
     plane = choose_plane(wanted, lengths, name, volumes=volume.volumes)
     require_size(name, *(length for axis, length in enumerate(lengths) if axis != plane.axis))
     return VolumeGrid(
@@ -88,20 +88,20 @@ def _grid(volume: Volume, wanted: str | None) -> tuple[VolumeGrid, Plane]:
     ), plane
 
 
-def _spacing(grid: VolumeGrid, zooms: tuple[float, float, float]) -> Spacing | None:
+def _find_spacing(grid: VolumeGrid, zooms: tuple[float, float, float]) -> Spacing | None:
     column, row = (zooms[grid.order[axis]] for axis in range(3) if axis != grid.axis)
     known = math.isfinite(row) and math.isfinite(column) and row > 0 and column > 0
     return Spacing(row, column) if known else None
 
 
-def planes(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Give every plane as it is displayed, with its ``slice``: the axial ones, or a thin volume's only one."""
-    with decoding(label(path.name), EXPECTED):
+def iterate_planes(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Yield every plane as it is displayed, with its ``slice``: the axial ones, or a thin volume's only one."""
+    with decode_guard(printable_text(path.name), EXPECTED):
         volume = open_volume(path)
-        grid, plane = _grid(volume, None)
-        voxels = volume.voxels(grid.volume)
-    for index in range(_lengths(volume.shape)[grid.order[grid.axis]]):
-        yield str(replace(plane, index=index)), volume.scaled(replace(grid, index=index).displayed(voxels))
+        grid, plane = _build_grid(volume, None)
+        voxels = volume.read_voxels(grid.volume)
+    for index in range(_pad_shape(volume.shape)[grid.order[grid.axis]]):
+        yield str(replace(plane, index=index)), volume.apply_scale(replace(grid, index=index).displayed(voxels))
 
 
 def read_mask(path: Path, grid: VolumeGrid, values: Label | None = None) -> Mask:
@@ -109,34 +109,34 @@ def read_mask(path: Path, grid: VolumeGrid, values: Label | None = None) -> Mask
 
     The mask's file may keep its axes in another order or direction than the image's, and have a fourth axis as well.
     """
-    with decoding(label(path.name), EXPECTED):
+    with decode_guard(printable_text(path.name), EXPECTED):
         volume = open_volume(path)
-        _require_same_place(volume, grid)
-        voxels = volume.voxels((grid.volume or 0) if volume.volumes > 1 else None)
-        plane = volume.scaled(grid.displayed(_reordered(voxels, volume.affine, grid.affine)))
+        _require_same_grid(volume, grid)
+        voxels = volume.read_voxels((grid.volume or 0) if volume.volumes > 1 else None)
+        plane = volume.apply_scale(grid.displayed(_reorder(voxels, volume.affine, grid.affine)))
     finite = np.where(np.isfinite(plane), plane, 0)
-    return marked(finite, label(path.name)) if values is None else inside(plane, values)
+    return select_foreground(finite, printable_text(path.name)) if values is None else select_labels(plane, values)
 
 
-def _require_same_place(volume: Volume, grid: VolumeGrid) -> None:
-    name = label(volume.path.name)
-    lengths, affine = _canonical(volume.shape, volume.affine)
-    expected, place = _canonical(grid.shape, grid.affine)
+def _require_same_grid(volume: Volume, grid: VolumeGrid) -> None:
+    name = printable_text(volume.path.name)
+    lengths, affine = _to_canonical(volume.shape, volume.affine)
+    expected, place = _to_canonical(grid.shape, grid.affine)
     if lengths != expected or (volume.volumes > 1 and (grid.volume or 0) >= volume.volumes):
         got = volume.shape if volume.volumes == 1 else (*volume.shape, volume.volumes)
         raise InputError(f"{name}: got a mask of {got}, expected the image's {grid.shape}; resample it to the image")
-    if _displacement(affine, place, expected) > 0.1:
+    if _measure_displacement(affine, place, expected) > 0.1:
         raise InputError(f"{name}: got a mask with another affine, expected the image's; resample it to the image")
 
 
-def _lengths(shape: tuple[int, ...]) -> tuple[int, ...]:
+def _pad_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*shape, 1)[:3]
 
 
-def _canonical(shape: tuple[int, ...], affine: NDArray[np.float64]) -> tuple[tuple[int, ...], NDArray[np.float64]]:
-    """Give a volume's shape and affine as if it kept its axes right, front, head."""
-    order, flips, _ = axes_of(affine)
-    lengths = tuple(_lengths(shape)[axis] for axis in order)
+def _to_canonical(shape: tuple[int, ...], affine: NDArray[np.float64]) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+    """Return a volume's shape and affine as if it kept its axes right, front, head."""
+    order, flips, _ = find_display_axes(affine)
+    lengths = tuple(_pad_shape(shape)[axis] for axis in order)
     turned = affine[:, [*order, 3]].copy()
     for axis in np.flatnonzero(flips):
         turned[:, 3] += turned[:, axis] * (lengths[axis] - 1)
@@ -144,18 +144,18 @@ def _canonical(shape: tuple[int, ...], affine: NDArray[np.float64]) -> tuple[tup
     return lengths, turned
 
 
-def _reordered(voxels: NDArray[Any], affine: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[Any]:
+def _reorder(voxels: NDArray[Any], affine: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[Any]:
     """View (i, j, k) voxels that lie by ``affine`` in the order of axes that ``wanted`` has."""
-    order, flips, _ = axes_of(affine)
+    order, flips, _ = find_display_axes(affine)
     canonical = voxels.transpose(order)[tuple(np.s_[::-1] if flip else np.s_[:] for flip in flips)]
-    order, flips, _ = axes_of(wanted)
+    order, flips, _ = find_display_axes(wanted)
     back = canonical[tuple(np.s_[::-1] if flip else np.s_[:] for flip in flips)]
     view: NDArray[Any] = back.transpose(np.argsort(order))
     return view
 
 
-def _displacement(affine: NDArray[np.float64], place: NDArray[np.float64], lengths: tuple[int, ...]) -> float:
-    """Give the largest distance between the two placements of a corner voxel, in units of the smallest voxel edge.
+def _measure_displacement(affine: NDArray[np.float64], place: NDArray[np.float64], lengths: tuple[int, ...]) -> float:
+    """Return the largest distance between the two placements of a corner voxel, in units of the smallest voxel edge.
 
     Rotations stored as quaternions in 32 bits move a far corner by more than they change any one number.
     """

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["DEFAULT_CT", "DEFAULT_OTHER", "WINDOWS", "Percentiles", "Window", "compact", "parse_window", "render"]
+__all__ = ["DEFAULT_CT", "DEFAULT_OTHER", "WINDOWS", "Percentiles", "Window", "to_exact_float", "parse_window", "apply_window"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +58,14 @@ def parse_window(text: str, name: str, *, hounsfield: bool) -> Window | Percenti
     if key in WINDOWS:
         remedy = "give it as centre,width or p0.5,p99.5"
         raise InputError(f"{name}: got window={key!r}, expected values in HU for a named window, as on CT; {remedy}")
-    window = _pair(key)
+    window = _parse_pair(key)
     if window is None:
         forms = f"one of {', '.join(WINDOWS)}, or centre,width, or p0.5,p99.5"
         raise InputError(f"{name}: got window={text[:40]!r}, expected {forms}; change it")
     return window
 
 
-def _pair(key: str) -> Window | Percentiles | None:
+def _parse_pair(key: str) -> Window | Percentiles | None:
     parts = [part.strip() for part in key.split(",")]
     percentiles = all(part.startswith("p") for part in parts)
     try:
@@ -79,14 +79,14 @@ def _pair(key: str) -> Window | Percentiles | None:
     return Window(first, second, "LINEAR" if second > 1 else "LINEAR_EXACT")
 
 
-def compact(values: NDArray[Any]) -> NDArray[np.float32] | NDArray[np.float64]:
-    """Give numbers as float32 where that holds every one exactly, else as float64."""
+def to_exact_float(values: NDArray[Any]) -> NDArray[np.float32] | NDArray[np.float64]:
+    """Return numbers as float32 where that holds every one exactly, else as float64."""
     with np.errstate(over="ignore", invalid="ignore"):
         single = values.astype(np.float32)
         return single if np.array_equal(single, values, equal_nan=True) else values.astype(np.float64)
 
 
-def render(
+def apply_window(
     values: NDArray[np.floating],
     window: Window | Percentiles,
     population: NDArray[np.floating] | None = None,
@@ -98,14 +98,14 @@ def render(
     finite = np.isfinite(values)
     clean = np.where(finite, values, 0).astype(np.float64)
     if isinstance(window, Percentiles):
-        unit = _between(clean, *_limits(values if population is None else population, window))
+        unit = _scale_between(clean, *_find_limits(values if population is None else population, window))
     else:
-        unit = _windowed(clean, window)
+        unit = _map_by_window(clean, window)
     levels: NDArray[np.uint8] = np.floor(np.where(finite, unit, 0) * 255 + 0.5).astype(np.uint8)
     return levels
 
 
-def _windowed(values: NDArray[np.float64], window: Window) -> NDArray[np.float64]:
+def _map_by_window(values: NDArray[np.float64], window: Window) -> NDArray[np.float64]:
     """Map values to [0, 1] by PS3.3 C.11.2.1.2.1 (LINEAR), C.11.2.1.3.1 (SIGMOID) or C.11.2.1.3.2 (LINEAR_EXACT)."""
     centre, width = window.centre, window.width
     if window.function == "SIGMOID":
@@ -117,14 +117,14 @@ def _windowed(values: NDArray[np.float64], window: Window) -> NDArray[np.float64
     return np.clip((values - centre) / width + 0.5, 0, 1)
 
 
-def _between(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
+def _scale_between(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
     if high <= low:
         return (values > low).astype(np.float64)
     return np.clip((values - low) / (high - low), 0, 1)
 
 
-def _limits(population: NDArray[np.floating], window: Percentiles) -> tuple[float, float]:
-    """Give the percentiles, or the extremes when the two fall together (a small bright thing on a flat ground)."""
+def _find_limits(population: NDArray[np.floating], window: Percentiles) -> tuple[float, float]:
+    """Return the percentiles, or the extremes when the two fall together (a small bright thing on a flat ground)."""
     finite = population[np.isfinite(population)]
     if finite.size == 0:
         return 0.0, 1.0

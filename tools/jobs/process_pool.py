@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["spread"]
+__all__ = ["map_unordered"]
 
 Job = TypeVar("Job")
 Row = TypeVar("Row")
@@ -26,7 +26,7 @@ Work = Callable[[Unit[Job]], list[Row]]
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _DIED = "its process died (out of memory, or a crash in native code)"
-_STILLBORN = (
+_CRASH_AT_START = (
     "got processes that die as they begin, expected them to run; put your script's own code under "
     '`if __name__ == "__main__":`, or free memory'
 )
@@ -34,27 +34,27 @@ _STILLBORN = (
 _work: Callable[[Any], list[Any]]
 
 
-def spread(
+def map_unordered(
     work: Work[Job, Row], units: Iterable[Unit[Job]], workers: int | None, dead: Callable[[Job, str], Row]
 ) -> Generator[list[Row], None, None]:
-    """Give each unit's rows as they come, in any order; closing the generator ends the processes at once.
+    """Yield each unit's rows as they come, in any order; closing the generator ends the processes at once.
 
     Each of the ``workers``, by default one a core, gets its own copy of ``work`` once and keeps it. Of the units that
     were under way when a process died, each job gets another try alone; of one that kills again ``dead`` makes the row,
     given the reason. What ``work`` raises, this raises.
     """
-    queue, workers = iter(units), workers or _cores()
-    while lost := (yield from _until_a_death(work, queue, workers, ahead=2 * workers)):
+    queue, workers = iter(units), workers or _count_cores()
+    while lost := (yield from _run_until_crash(work, queue, workers, ahead=2 * workers)):
         alone = ((job,) for unit in lost for job in unit)
-        while fatal := (yield from _until_a_death(work, alone, workers=1, ahead=1)):
+        while fatal := (yield from _run_until_crash(work, alone, workers=1, ahead=1)):
             yield [dead(job, _DIED) for unit in fatal for job in unit]
 
 
-def _cores() -> int:
+def _count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _until_a_death(
+def _run_until_crash(
     work: Work[Job, Row], units: Iterator[Unit[Job]], workers: int, ahead: int
 ) -> Generator[list[Row], None, list[Unit[Job]]]:
     """Work off ``units``, up to ``ahead`` of them under way; returns those that a process took with it when it died."""
@@ -62,10 +62,10 @@ def _until_a_death(
     if not next_ones:
         return lost
     under_way: dict[Future[list[Row]], Unit[Job]] = {}
-    with _pool(work, workers) as pool:
+    with _open_pool(work, workers) as pool:
         begun = pool.submit(str)
         while next_ones or under_way:
-            under_way |= {_submitted(pool, unit): unit for unit in next_ones}
+            under_way |= {_submit(pool, unit): unit for unit in next_ones}
             for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                 unit = under_way.pop(future)
                 if isinstance(future.exception(), BrokenProcessPool):
@@ -74,18 +74,18 @@ def _until_a_death(
                     yield future.result()
             next_ones = list(islice(units, ahead - len(under_way))) if not lost else []
     if lost and workers == 1 and isinstance(begun.exception(), BrokenProcessPool):
-        raise InputError(_STILLBORN)
+        raise InputError(_CRASH_AT_START)
     return lost
 
 
 @contextmanager
-def _pool(work: Work[Job, Row], workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Give a pool whose processes end when we leave, whatever they do, and when this process dies."""
+def _open_pool(work: Work[Job, Row], workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool whose processes end when we leave, whatever they do, and when this process dies."""
     context = get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(_ONE_THREAD)
-    pool = ProcessPoolExecutor(workers, context, _begin, (work, theirs))
+    pool = ProcessPoolExecutor(workers, context, _init_worker, (work, theirs))
     try:
         yield pool
         pool.shutdown()
@@ -97,29 +97,29 @@ def _pool(work: Work[Job, Row], workers: int) -> Iterator[ProcessPoolExecutor]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _submitted(pool: ProcessPoolExecutor, unit: Unit[Job]) -> Future[list[Any]]:
+def _submit(pool: ProcessPoolExecutor, unit: Unit[Job]) -> Future[list[Any]]:
     """Submit a unit; a pool that is broken already breaks this one as well."""
     try:
-        return pool.submit(_call, unit)
+        return pool.submit(_run_unit, unit)
     except BrokenProcessPool as error:
         failed: Future[list[Any]] = Future()
         failed.set_exception(error)
         return failed
 
 
-def _begin(work: Work[Any, Any], lifeline: Connection) -> None:
+def _init_worker(work: Work[Any, Any], lifeline: Connection) -> None:
     """Make this process ready; it ends when the other end of ``lifeline`` is closed, also by its parent's death."""
     global _work
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
-    threading.Thread(target=_end_with, args=(lifeline,), name="ibisagent lifeline", daemon=True).start()
+    threading.Thread(target=_exit_with, args=(lifeline,), name="ibisagent lifeline", daemon=True).start()
     _work = work
 
 
-def _end_with(lifeline: Connection) -> None:
+def _exit_with(lifeline: Connection) -> None:
     with suppress(EOFError, OSError):
         lifeline.recv_bytes()
     os._exit(1)
 
 
-def _call(unit: Unit[Any]) -> list[Any]:
+def _run_unit(unit: Unit[Any]) -> list[Any]:
     return _work(unit)

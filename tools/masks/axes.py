@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ibisagent.tools.imaging.grids import Mask, Spacing
 
-__all__ = ["Axes", "axes", "outline", "perimeter"]
+__all__ = ["Axes", "measure_axes", "trace_outline", "measure_perimeter"]
 
 Floats = NDArray[np.float64]
 
@@ -45,12 +45,12 @@ class Axes(NamedTuple):
     short: float
 
 
-def outline(mask: Mask) -> Floats:
-    """Give the line pieces, in no order, around an (H, W) mask that is not empty: (n, 2, 2), ends as (row, column).
+def trace_outline(mask: Mask) -> Floats:
+    """Return the line pieces, in no order, around an (H, W) mask that is not empty: (n, 2, 2), ends as (row, column).
 
     In pixels; a pixel's centre has whole numbers.
     """
-    codes = _corners(mask)
+    codes = _code_corners(mask)
     flat = np.flatnonzero((codes != 0) & (codes != 15))
     kinds = codes.ravel()[flat]
     pieces = []
@@ -60,14 +60,14 @@ def outline(mask: Mask) -> Floats:
     return np.concatenate(pieces)
 
 
-def _corners(mask: Mask) -> NDArray[np.uint8]:
+def _code_corners(mask: Mask) -> NDArray[np.uint8]:
     """Say for every 2 x 2 block, those across the border included, which of its corners are inside."""
     padded = np.pad(mask, 1).view(np.uint8)
     top, bottom = padded[:-1], padded[1:]
     return np.asarray(top[:, :-1] | top[:, 1:] << 1 | bottom[:, 1:] << 2 | bottom[:, :-1] << 3, dtype=np.uint8)
 
 
-def axes(pieces: Floats, spacing: Spacing) -> Axes:
+def measure_axes(pieces: Floats, spacing: Spacing) -> Axes:
     """Measure an outline, in the spacing's unit. The ends lie on it; the lines between them may leave the shape.
 
     Eisenhauer et al. 2009 (RECIST 1.1): the longest diameter in the plane, and the longest one across it.
@@ -82,11 +82,11 @@ def axes(pieces: Floats, spacing: Spacing) -> Axes:
     first, last = np.unravel_index(distances.argmax(), distances.shape)
     along = (corners[last] - corners[first]) / distances[first, last]
     placed = pieces * scale
-    return Axes(float(distances[first, last]), _widest(placed @ along, placed @ np.array([-along[1], along[0]])))
+    return Axes(float(distances[first, last]), _measure_max_width(placed @ along, placed @ np.array([-along[1], along[0]])))
 
 
-def _widest(along: Floats, across: Floats) -> float:
-    """Give the largest extent across, over all places along; each is (n, 2), one row a line piece."""
+def _measure_max_width(along: Floats, across: Floats) -> float:
+    """Return the largest extent across, over all places along; each is (n, 2), one row a line piece."""
     at = np.unique(along)
     at = at[:: 1 + at.size // _POSITIONS]
     first = np.searchsorted(at, along.min(axis=1), "left")
@@ -104,15 +104,15 @@ def _widest(along: Floats, across: Floats) -> float:
     return float((highest - lowest).max())
 
 
-def perimeter(mask: Mask, spacing: Spacing) -> float:
-    """Give the length of all outlines of an (H, W) mask, holes included, in the spacing's unit.
+def measure_perimeter(mask: Mask, spacing: Spacing) -> float:
+    """Return the length of all outlines of an (H, W) mask, holes included, in the spacing's unit.
 
     Crofton's formula over eight directions, each weighted by its share of the circle (Legland et al. 2007), since a sum
     of pixel edges is up to a quarter too long when pixels are not square. A shape 30 pixels across comes out within
     3 %, one 6 pixels across within 10 % (too short, by its corners).
     """
     row, column = spacing
-    steps = sorted(_steps(spacing), key=lambda step: _angle(step, spacing))
+    steps = sorted(_choose_steps(spacing), key=lambda step: _angle(step, spacing))
     angles = [_angle(step, spacing) for step in steps]
     rows, columns = (max(abs(step[axis]) for step in steps) for axis in (0, 1))
     padded = np.pad(mask, ((rows, rows), (columns, columns)))
@@ -127,8 +127,8 @@ def perimeter(mask: Mask, spacing: Spacing) -> float:
     return length / 2
 
 
-def _steps(spacing: Spacing) -> set[tuple[int, int]]:
-    """Give steps, as (rows down, columns right), that run in about eight directions and skip no pixel on their way."""
+def _choose_steps(spacing: Spacing) -> set[tuple[int, int]]:
+    """Return steps, as (rows down, columns right), that run in about eight directions and skip no pixel on their way."""
     reach = 2.2 * max(spacing)  # a knight's move where pixels are square
     found = set()
     for eighth in range(8):

@@ -12,15 +12,15 @@ from pycocotools import mask as coco
 
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label, local_path, require_file
-from ibisagent.tools.imaging.decoding import decoding
-from ibisagent.tools.imaging.exif import SIDEWAYS, UPRIGHT, as_displayed, orientation_of
+from ibisagent.tools.files import printable_text, local_path, require_file
+from ibisagent.tools.imaging.decoding import decode_guard
+from ibisagent.tools.imaging.exif import SIDEWAYS, UPRIGHT, apply_orientation, read_orientation
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.label_values import Label
 from ibisagent.tools.masks.rle import as_rle, decode
 
-__all__ = ["Annotations", "load", "read_mask"]
+__all__ = ["Annotations", "load_annotations", "read_mask"]
 
 _EXPECTED = "COCO images, annotations and categories"
 _LONGEST = 2**22  # of a polygon's outline in pixels; its rasteriser's memory grows with it
@@ -42,7 +42,7 @@ class Annotations:
     by_name: dict[str, list[int]]
 
     def find(self, path: str) -> int | None:
-        """Give the id of the picture whose file name ends ``path``, the longest such name where there are several."""
+        """Return the id of the picture whose file name ends ``path``, the longest such name where there are several."""
         place = "/" + Path(path).as_posix()
         fitting = [id for id in self.by_name.get(Path(path).name, []) if place.endswith("/" + self.images[id])]
         return max(fitting, key=lambda id: len(self.images[id]), default=None)
@@ -51,18 +51,18 @@ class Annotations:
 _files: OnceCache[Annotations] = OnceCache(2)
 
 
-def load(path: Path) -> Annotations:
+def load_annotations(path: Path) -> Annotations:
     """Read an annotation file, once while it stays as it is; `InputError` for what is not one."""
     require_file(path)
     status = path.stat()
-    return _files.get((str(path.absolute()), status.st_mtime_ns, status.st_size), lambda: _read(path))
+    return _files.get((str(path.absolute()), status.st_mtime_ns, status.st_size), lambda: _parse(path))
 
 
-def _read(path: Path) -> Annotations:
-    with decoding(label(path.name), _EXPECTED):
+def _parse(path: Path) -> Annotations:
+    with decode_guard(printable_text(path.name), _EXPECTED):
         content = json.loads(path.read_bytes())  # of bytes, also with any Unicode's mark
         images = {int(entry["id"]): _file_name(entry) for entry in content["images"]}
-        sizes = {int(entry["id"]): _size(entry) for entry in content["images"]}
+        sizes = {int(entry["id"]): _entry_size(entry) for entry in content["images"]}
         categories = {int(entry["id"]): str(entry["name"]) for entry in content["categories"]}
         parts: dict[tuple[int, int], list[Any]] = {}
         for entry in content["annotations"]:
@@ -78,7 +78,7 @@ def _file_name(entry: dict[str, Any]) -> str:
     return str(entry["file_name"]).replace("\\", "/").removeprefix("./")
 
 
-def _size(entry: dict[str, Any]) -> tuple[int, int] | None:
+def _entry_size(entry: dict[str, Any]) -> tuple[int, int] | None:
     known = entry.get("height") is not None and entry.get("width") is not None
     return (int(entry["height"]), int(entry["width"])) if known else None
 
@@ -90,27 +90,27 @@ def read_mask(path: Path, image: MedicalImage, values: Label) -> Mask:
     no area and is left out. Anything that does not fit the picture is an `InputError`; a category without a
     segmentation gives an empty mask.
     """
-    found, name = load(path), label(path.name)
+    found, name = load_annotations(path), printable_text(path.name)
     id = found.find(image.uri) if image.uri else None
     if id is None or image.uri is None:
         raise InputError(f"{name}: got no entry for this picture, expected its file_name; add it")
     wanted = (values,) if isinstance(values, int) else values
     parts = [part for value in wanted for part in found.parts.get((id, value), []) if part]
-    orientation = orientation_of(local_path(image.uri))
-    stored, turned = _frame(found.sizes[id], image.shape, orientation, name)
-    with decoding(name, "COCO polygons or run lengths"):
-        rles = [rle for part in parts for rle in _rles(part, *stored, name)]
+    orientation = read_orientation(local_path(image.uri))
+    stored, turned = _annotated_size(found.sizes[id], image.shape, orientation, name)
+    with decode_guard(name, "COCO polygons or run lengths"):
+        rles = [rle for part in parts for rle in _to_rles(part, *stored, name)]
         if not rles:
             return np.zeros(image.shape, dtype=np.bool_)
         joined = coco.merge(rles)
         mask = decode({"size": list(stored), "counts": joined["counts"].decode("ascii")})
-        return as_displayed(mask, orientation) if turned else mask
+        return apply_orientation(mask, orientation) if turned else mask
 
 
-def _frame(
+def _annotated_size(
     said: tuple[int, int] | None, shown: tuple[int, int], orientation: int, name: str
 ) -> tuple[tuple[int, int], bool]:
-    """Give the (height, width) that annotations count in, and whether that picture has to be turned to be ``shown``.
+    """Return the (height, width) that annotations count in, and whether that picture has to be turned to be ``shown``.
 
     ``said``: what the picture's entry gives. A size tells the stored picture from the upright one only where they
     differ in it: where they do not, either may have been annotated, and nobody can tell.
@@ -126,32 +126,32 @@ def _frame(
     return (stored, True) if said == stored != shown else (shown, False)
 
 
-def _rles(part: Any, height: int, width: int, name: str) -> list[Any]:
+def _to_rles(part: Any, height: int, width: int, name: str) -> list[Any]:
     """Turn a segmentation into pycocotools' run lengths; its C code trusts them, so they are proved sound before."""
     if isinstance(part, list):
-        polygons = [_polygon(points, height, width, name) for points in part]
+        polygons = [_check_polygon(points, height, width, name) for points in part]
         areas = [points for points in polygons if len(points) >= 6]
         rles: list[Any] = coco.frPyObjects(areas, height, width) if areas else []
         return rles
     if list(part["size"]) != [height, width]:
-        got = label(part["size"])
+        got = printable_text(part["size"])
         raise InputError(f"{name}: got run lengths of {got}, expected the image's {height, width}; encode them anew")
     rle = as_rle(part)
     decode(rle)
     return [{"size": [height, width], "counts": rle["counts"].encode("ascii")}]
 
 
-def _polygon(points: Any, height: int, width: int, name: str) -> list[float]:
+def _check_polygon(points: Any, height: int, width: int, name: str) -> list[float]:
     corners: NDArray[np.float64] = np.asarray(points, dtype=np.float64)
     if corners.ndim != 1 or corners.size % 2:
         raise InputError(f"{name}: got a polygon of an odd count of numbers, expected x, y, x, y...; mend it")
     pairs = corners.reshape(-1, 2)
     near = (pairs >= [-width, -height]) & (pairs <= [2 * width, 2 * height])
     within = pairs.size == 0 or bool((pairs.max(axis=0) > 0).all() and (pairs.min(axis=0) < [width, height]).all())
-    if not near.all() or not within or _outline(pairs) > _LONGEST:
+    if not near.all() or not within or _outline_length(pairs) > _LONGEST:
         raise InputError(f"{name}: got a polygon far outside {height, width}, expected one in the picture; mend it")
     return [float(value) for value in corners]
 
 
-def _outline(pairs: NDArray[np.float64]) -> float:
+def _outline_length(pairs: NDArray[np.float64]) -> float:
     return math.fsum(np.abs(np.diff(pairs, axis=0, append=pairs[:1])).max(axis=1))

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.imaging.decoding import decoding
+from ibisagent.tools.imaging.decoding import decode_guard
 from ibisagent.tools.imaging.grids import Mask
-from ibisagent.tools.masks.label_values import Label, inside, stored
+from ibisagent.tools.masks.label_values import Label, select_labels, get_stored_values
 from ibisagent.tools.masks.rle import as_rle, decode
 
-__all__ = ["as_mask", "is_file", "marked", "of_picture"]
+__all__ = ["as_mask", "is_file_reference", "select_foreground", "picture_to_mask"]
 
 _JPEG = ("JPEG", "MPO")
 _LOSSY = (*_JPEG, "WEBP")
@@ -23,8 +23,8 @@ _TWO = "expected two (0 and another)"
 _TO_DO = "threshold it, or name the label where the values are labels (label in a manifest, values= in Python)"
 
 
-def is_file(given: Any) -> bool:
-    """Tell whether a mask is given by its file's path or URI; such a one needs its image to be read."""
+def is_file_reference(given: Any) -> bool:
+    """Whether a mask is given by its file's path or URI; such a one needs its image to be read."""
     return isinstance(given, os.PathLike) or (isinstance(given, str) and given[:5].lower() != "data:")
 
 
@@ -41,13 +41,13 @@ def as_mask(
     if isinstance(given, Mapping):
         whole = decode(as_rle(given))
         _require_shape(whole.shape, shape, name)
-        return inside(whole, values)
-    if isinstance(given, Image.Image) or (isinstance(given, str) and not is_file(given)):
-        picture, kind = _picture(given, name)
-        return of_picture(picture, values, shape=shape, name=name, kind=kind)
-    array = _numbers(given, name)
+        return select_labels(whole, values)
+    if isinstance(given, Image.Image) or (isinstance(given, str) and not is_file_reference(given)):
+        picture, kind = _to_upright_picture(given, name)
+        return picture_to_mask(picture, values, shape=shape, name=name, kind=kind)
+    array = _to_array(given, name)
     _require_shape(array.shape, shape, name)
-    return inside(array, values) if values is not None else marked(array, name)
+    return select_labels(array, values) if values is not None else select_foreground(array, name)
 
 
 def _require_shape(got: tuple[int, ...], shape: tuple[int, ...] | None, name: str) -> None:
@@ -57,20 +57,20 @@ def _require_shape(got: tuple[int, ...], shape: tuple[int, ...] | None, name: st
         raise InputError(f"{name}: got a mask of {got}, expected {expected}; {remedy}")
 
 
-def _picture(given: Image.Image | str, name: str) -> tuple[Image.Image, str | None]:
+def _to_upright_picture(given: Image.Image | str, name: str) -> tuple[Image.Image, str | None]:
     """Return a picture in memory upright, and the format that it came in, which a copy of it has lost."""
     from ibisagent.tools.imaging import raster
 
     if isinstance(given, Image.Image):
-        return raster.upright(given, name), given.format
-    picture, _ = raster.of_data_url(given)
+        return raster.turn_upright(given, name), given.format
+    picture, _ = raster.decode_data_url(given)
     return picture, picture.format
 
 
-def _numbers(given: Any, name: str) -> NDArray[Any]:
+def _to_array(given: Any, name: str) -> NDArray[Any]:
     expected = "an array, tensor, PIL picture, data URL, nested lists or COCO run lengths"
-    if is_file(given) or isinstance(given, bytes):
-        got = "a path" if is_file(given) else "bytes"
+    if is_file_reference(given) or isinstance(given, bytes):
+        got = "a path" if is_file_reference(given) else "bytes"
         raise InputError(
             f"{name}: got {got}, expected {expected}; read a file by ibisagent.tools.masks.reading.read_mask"
         )
@@ -88,9 +88,9 @@ def _numbers(given: Any, name: str) -> NDArray[Any]:
     return array
 
 
-def marked(array: NDArray[Any], name: str) -> Mask:
+def select_foreground(array: NDArray[Any], name: str) -> Mask:
     """Tell where an array is neither 0 nor NaN; `InputError` where it has more than one such value."""
-    mask = inside(array, None)
+    mask = select_labels(array, None)
     found = array[mask]
     if found.size and (found != found[0]).any():
         count = np.unique(found).size + (found.size < array.size)
@@ -99,7 +99,7 @@ def marked(array: NDArray[Any], name: str) -> Mask:
     return mask
 
 
-def of_picture(
+def picture_to_mask(
     picture: Image.Image, values: Label | None, *, shape: tuple[int, ...] | None, name: str, kind: str | None
 ) -> Mask:
     """Return where an upright picture has labels ``values``; by default where it is not black, whatever its alpha.
@@ -111,22 +111,22 @@ def of_picture(
     if values is not None:
         if kind in _JPEG:
             raise InputError(f"{name}: got labels in a JPEG, which changes them, expected PNG; save them as PNG")
-        with decoding(name, "a label picture"):
-            return inside(stored(picture), values)
-    with decoding(name, "a mask picture"):
+        with decode_guard(name, "a label picture"):
+            return select_labels(get_stored_values(picture), values)
+    with decode_guard(name, "a mask picture"):
         if picture.mode == "F" or picture.mode.startswith("I"):
-            return marked(np.asarray(picture), name)
+            return select_foreground(np.asarray(picture), name)
         # A palette's colours are what a person saw when drawing; its indices may be in any order.
         colours = np.asarray(picture.convert("RGBA").convert("RGB"))
         if picture.mode == "P" and not colours.any():  # a palette that was never filled in
-            return marked(np.asarray(picture), name)
-        return _of_colours(colours, name, lossy=kind in _LOSSY)
+            return select_foreground(np.asarray(picture), name)
+        return _colours_to_mask(colours, name, lossy=kind in _LOSSY)
 
 
-def _of_colours(colours: NDArray[np.uint8], name: str, *, lossy: bool) -> Mask:
+def _colours_to_mask(colours: NDArray[np.uint8], name: str, *, lossy: bool) -> Mask:
     packed = colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
     if not lossy or np.unique(packed).size <= 2:
-        return marked(packed, name)
+        return select_foreground(packed, name)
     mask = np.asarray((colours >= 128).any(axis=2))
     unsure = np.count_nonzero(((colours >= _SURE[0]) & (colours < _SURE[1])).any(axis=2))
     if unsure * 4 > np.count_nonzero(mask) or not mask.any():  # the edges of a mask are far fewer than its inside

@@ -7,59 +7,59 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ibisagent.tools.files import VOLUME_ENDINGS, label, require_file
-from ibisagent.tools.imaging.decoding import decoding
-from ibisagent.tools.masks.label_values import Label, stored
+from ibisagent.tools.files import VOLUME_ENDINGS, printable_text, require_file
+from ibisagent.tools.imaging.decoding import decode_guard
+from ibisagent.tools.masks.label_values import Label, get_stored_values
 
-__all__ = ["Areas", "Which", "label_areas", "label_slices"]
+__all__ = ["LabelAreas", "SliceChoice", "count_label_areas", "choose_label_slices"]
 
-Which = Literal["largest", "all"]
+SliceChoice = Literal["largest", "all"]
 
-Areas = dict[str | None, dict[int, int]]
+LabelAreas = dict[str | None, dict[int, int]]
 """For each plane by its ``slice`` (None for a single picture): the pixels of each value above 0 that occurs."""
 
 
-def label_areas(path: Path) -> Areas:
+def count_label_areas(path: Path) -> LabelAreas:
     """Count the pixels of every label in every plane of a NIfTI, NPZ or picture file: axial planes, frames, or pages.
 
     The whole file is decoded; one that cannot be is an `InputError`.
     """
     require_file(path)
-    return {where: _counts(plane) for where, plane in _planes(path)}
+    return {where: _count_values(plane) for where, plane in _iterate_planes(path)}
 
 
-def _counts(plane: NDArray[Any]) -> dict[int, int]:
+def _count_values(plane: NDArray[Any]) -> dict[int, int]:
     values, counts = np.unique(plane[plane > 0], return_counts=True)
     return {int(value): int(count) for value, count in zip(values, counts, strict=True) if value == int(value)}
 
 
-def _planes(path: Path) -> Iterator[tuple[str | None, NDArray[Any]]]:
+def _iterate_planes(path: Path) -> Iterator[tuple[str | None, NDArray[Any]]]:
     name = path.name.lower()
     if name.endswith(VOLUME_ENDINGS):
         from ibisagent.tools.imaging import volumes
 
-        return volumes.planes(path)
+        return volumes.iterate_planes(path)
     if name.endswith(".npz"):
         from ibisagent.tools.imaging import npz
 
-        return npz.planes(path)
-    return _pages(path)
+        return npz.iterate_planes(path)
+    return _iterate_pages(path)
 
 
-def _pages(path: Path) -> Iterator[tuple[str | None, NDArray[Any]]]:
+def _iterate_pages(path: Path) -> Iterator[tuple[str | None, NDArray[Any]]]:
     from ibisagent.tools.imaging import raster
 
     picture, page = raster.read_picture(path)
     for number in [None] if page is None else [str(index) for index in range(getattr(picture, "n_frames", 1))]:
         if number not in (None, page):
             picture, _ = raster.read_picture(path, number)
-        with decoding(label(path.name), "a label picture"):
-            values = stored(picture)
+        with decode_guard(printable_text(path.name), "a label picture"):
+            values = get_stored_values(picture)
         yield number, values
 
 
-def label_slices(areas: Areas, values: Label, which: Which) -> list[str | None]:
-    """Give the planes that show a label, none where no plane does.
+def choose_label_slices(areas: LabelAreas, values: Label, which: SliceChoice) -> list[str | None]:
+    """Return the planes that show a label, none where no plane does.
 
     ``which`` is ``all``, or ``largest`` for the one with the most of the label's pixels, the first of equals.
     """

@@ -10,13 +10,13 @@ from ibisagent.tools.imaging.grids import Mask
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Label", "inside", "stored"]
+__all__ = ["Label", "select_labels", "get_stored_values"]
 
 Label = int | tuple[int, ...]
 """One value, or several that together are one target, such as a tumour and its core."""
 
 
-def inside(array: NDArray[Any], values: Label | None) -> Mask:
+def select_labels(array: NDArray[Any], values: Label | None) -> Mask:
     """Tell where an array holds one of ``values``; without any, where it is neither 0 nor NaN."""
     if values is not None:
         return np.asarray(np.isin(array, values), dtype=np.bool_)
@@ -24,8 +24,8 @@ def inside(array: NDArray[Any], values: Label | None) -> Mask:
     return np.asarray(marked & ~np.isnan(array) if array.dtype.kind == "f" else marked, dtype=np.bool_)
 
 
-def stored(picture: "Image.Image") -> NDArray[Any]:
-    """Give a picture's (H, W) values: a palette's index, the grey level; -1 for a true colour."""
+def get_stored_values(picture: "Image.Image") -> NDArray[Any]:
+    """Return a picture's (H, W) values: a palette's index, the grey level; -1 for a true colour."""
     if picture.mode in ("1", "L", "P", "F") or picture.mode.startswith("I"):
         return np.asarray(picture)
     if picture.mode in ("LA", "PA"):

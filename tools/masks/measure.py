@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from ibisagent.tools.clicks import PixelBox
 from ibisagent.tools.imaging.grids import Mask, Spacing
 from ibisagent.tools.imaging.medical_image import MedicalImage
-from ibisagent.tools.masks.axes import axes, outline, perimeter
-from ibisagent.tools.plain_values import plain
+from ibisagent.tools.masks.axes import measure_axes, trace_outline, measure_perimeter
+from ibisagent.tools.plain_values import to_builtin
 
-__all__ = ["bounding_box", "describe", "iou", "measure", "measure_on"]
+__all__ = ["bounding_box", "describe_measurements", "iou", "measure", "measure_on_image"]
 
 Values = NDArray[np.floating[Any]]
 SideOf = Callable[[float, float], str | None]
@@ -43,11 +43,11 @@ def measure(
     1.0
     """
     box = bounding_box(mask)
-    crop = _within(mask, box)
+    crop = _crop(mask, box)
     pixels = int(np.count_nonzero(crop))
-    labels, components = _labelled(crop, _EIGHT)
-    pieces = outline(_largest(labels, components)) if box else None
-    inside = _within(values, box)[crop] if values is not None else np.empty(0, np.float32)
+    labels, components = _label_components(crop, _EIGHT)
+    pieces = trace_outline(_select_largest(labels, components)) if box else None
+    inside = _crop(values, box)[crop] if values is not None else np.empty(0, np.float32)
     found = {
         "area_px": pixels,
         "area_mm2": pixels * spacing.row * spacing.column if spacing else None,
@@ -55,27 +55,27 @@ def measure(
         "bbox": list(box) if box else None,
         "centroid": _centroid(crop, box, mask.shape) if box else None,
         "components": components,
-        "holes": _labelled(~np.pad(crop, 1))[1] - 1,
-        **_lengths(crop, pieces, _PIXELS, "px"),
-        **_lengths(crop, pieces, spacing, "mm"),
-        **_values(inside, unit),
-        "side": _side(crop, box, mask.shape, side_of) if box and side_of else None,
+        "holes": _label_components(~np.pad(crop, 1))[1] - 1,
+        **_measure_lengths(crop, pieces, _PIXELS, "px"),
+        **_measure_lengths(crop, pieces, spacing, "mm"),
+        **_summarize_values(inside, unit),
+        "side": _find_side(crop, box, mask.shape, side_of) if box and side_of else None,
     }
-    return dict(plain(found))
+    return dict(to_builtin(found))
 
 
-def measure_on(mask: Mask, image: MedicalImage) -> dict[str, Any]:
+def measure_on_image(mask: Mask, image: MedicalImage) -> dict[str, Any]:
     """Measure a mask of ``image`` with all that is known of it: spacing, raw values (HU on CT), the patient's sides."""
     unit = "HU" if image.modality == "CT" else None
     return measure(mask, image.spacing, image.values, unit=unit, side_of=image.grid.side_of)
 
 
-def describe(measurements: dict[str, Any]) -> str:
+def describe_measurements(measurements: dict[str, Any]) -> str:
     """Say in one line what `measure` found; of several parts the lengths are those of the largest.
 
-    >>> describe(measure(np.ones((2, 3), bool), Spacing(20.0, 10.0), np.full((2, 3), 46), unit="HU"))
+    >>> describe_measurements(measure(np.ones((2, 3), bool), Spacing(20.0, 10.0), np.full((2, 3), 46), unit="HU"))
     'area 1,200 mm², 45 x 34 mm, 1 part, 46 ± 0 HU'
-    >>> describe(measure(np.eye(3, dtype=bool)[[0, 2, 1]], None))
+    >>> describe_measurements(measure(np.eye(3, dtype=bool)[[0, 2, 1]], None))
     'area 3 px, 2 parts, the largest 2.2 x 0.75 px'
     """
     if not measurements.get("area_px"):
@@ -103,7 +103,7 @@ def _round(number: float) -> str:
 
 
 def bounding_box(mask: Mask) -> PixelBox | None:
-    """Give the smallest box that holds an (H, W) mask, None for an empty one."""
+    """Return the smallest box that holds an (H, W) mask, None for an empty one."""
     rows = np.flatnonzero(mask.any(axis=1))
     if rows.size == 0:
         return None
@@ -111,11 +111,11 @@ def bounding_box(mask: Mask) -> PixelBox | None:
     return PixelBox(int(rows[0]), int(columns[0]), int(rows[-1]), int(columns[-1]))
 
 
-def _within(array: NDArray[Any], box: PixelBox | None) -> NDArray[Any]:
+def _crop(array: NDArray[Any], box: PixelBox | None) -> NDArray[Any]:
     return array[box.top : box.bottom + 1, box.left : box.right + 1] if box else array[:0]
 
 
-def _labelled(crop: Mask, structure: Mask | None = None) -> tuple[NDArray[np.int32], int]:
+def _label_components(crop: Mask, structure: Mask | None = None) -> tuple[NDArray[np.int32], int]:
     from scipy import ndimage  # a quarter of a second, which a start without a measurement is spared
 
     labels, count = ndimage.label(crop, structure)
@@ -123,7 +123,7 @@ def _labelled(crop: Mask, structure: Mask | None = None) -> tuple[NDArray[np.int
 
 
 def _centroid(crop: Mask, box: PixelBox, shape: tuple[int, ...]) -> list[float]:
-    """Give the mean of the pixel centres as [x, y]; it can lie outside a bent shape."""
+    """Return the mean of the pixel centres as [x, y]; it can lie outside a bent shape."""
     by_row, by_column = crop.sum(axis=1), crop.sum(axis=0)
     pixels = by_row.sum()
     row = box.top + 0.5 + by_row @ np.arange(by_row.size) / pixels
@@ -131,22 +131,22 @@ def _centroid(crop: Mask, box: PixelBox, shape: tuple[int, ...]) -> list[float]:
     return [float(column / shape[1]), float(row / shape[0])]
 
 
-def _largest(labels: NDArray[np.int32], count: int) -> Mask:
+def _select_largest(labels: NDArray[np.int32], count: int) -> Mask:
     which = 1 + int(np.bincount(labels.ravel())[1:].argmax()) if count > 1 else 1
     return np.asarray(labels == which, dtype=np.bool_)
 
 
-def _lengths(
+def _measure_lengths(
     crop: Mask, pieces: NDArray[np.float64] | None, spacing: Spacing | None, unit: str
 ) -> dict[str, float | None]:
     if spacing is None or pieces is None:
         return {f"{name}_{unit}": None for name in _LENGTHS}
-    pair = axes(pieces, spacing)
-    found = (pair.long, pair.short, perimeter(crop, spacing))
+    pair = measure_axes(pieces, spacing)
+    found = (pair.long, pair.short, measure_perimeter(crop, spacing))
     return {f"{name}_{unit}": length for name, length in zip(_LENGTHS, found, strict=True)}
 
 
-def _values(inside: Values, unit: str | None) -> dict[str, Any]:
+def _summarize_values(inside: Values, unit: str | None) -> dict[str, Any]:
     finite = inside[np.isfinite(inside)].astype(np.float64)
     known = finite.size > 0
     return {
@@ -156,7 +156,7 @@ def _values(inside: Values, unit: str | None) -> dict[str, Any]:
     }
 
 
-def _side(crop: Mask, box: PixelBox, shape: tuple[int, ...], side_of: SideOf) -> str | None:
+def _find_side(crop: Mask, box: PixelBox, shape: tuple[int, ...], side_of: SideOf) -> str | None:
     """Ask for the sides of the mask's quartiles across the picture and down it; a side holds three quarters or none."""
     (low, middle, high), (top, centre, bottom) = (
         (start + 0.5 + _quartiles(crop.sum(axis=axis))) / length

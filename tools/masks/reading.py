@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.export import ending_of
-from ibisagent.tools.files import VOLUME_ENDINGS, label, local_path, require_file
-from ibisagent.tools.imaging.decoding import decoding
+from ibisagent.tools.export import get_extension
+from ibisagent.tools.files import VOLUME_ENDINGS, printable_text, local_path, require_file
+from ibisagent.tools.imaging.decoding import decode_guard
 from ibisagent.tools.imaging.grids import Mask, VolumeGrid
 from ibisagent.tools.imaging.medical_image import MedicalImage
-from ibisagent.tools.masks.conversion import as_mask, is_file, of_picture
+from ibisagent.tools.masks.conversion import as_mask, is_file_reference, picture_to_mask
 from ibisagent.tools.masks.label_values import Label
 
 __all__ = ["read_mask"]
@@ -30,21 +30,21 @@ def read_mask(source: Any, image: MedicalImage, *, values: Label | None = None) 
     or frames the image's own is read. A volume must lie on the image's own grid. Another shape or grid is an
     `InputError`.
     """
-    if not is_file(source):
+    if not is_file_reference(source):
         return as_mask(source, values, shape=image.shape)
     path = local_path(source)
     require_file(path)
-    if ending_of(path) in VOLUME_ENDINGS:
+    if get_extension(path) in VOLUME_ENDINGS:
         return _read_volume(path, image, values)
-    return as_mask(_read_flat(path, image, values), shape=image.shape, name=label(path.name))
+    return as_mask(_read_displayed(path, image, values), shape=image.shape, name=printable_text(path.name))
 
 
-def _read_flat(path: Path, image: MedicalImage, values: Label | None) -> Mask:
-    if ending_of(path) == ".npz":
+def _read_displayed(path: Path, image: MedicalImage, values: Label | None) -> Mask:
+    if get_extension(path) == ".npz":
         from ibisagent.tools.imaging import npz
 
         return npz.read_mask(path, image.slice, values)
-    if ending_of(path) != ".json":
+    if get_extension(path) != ".json":
         return _read_picture(path, image, values)
     if values is None:
         return _read_json(path)
@@ -59,18 +59,18 @@ def _read_picture(path: Path, image: MedicalImage, values: Label | None) -> Mask
     picture, number = raster.read_picture(path)
     if number is not None and image.slice not in (None, number):
         picture, _ = raster.read_picture(path, image.slice)
-    return of_picture(picture, values, shape=image.shape, name=label(path.name), kind=picture.format)
+    return picture_to_mask(picture, values, shape=image.shape, name=printable_text(path.name), kind=picture.format)
 
 
 def _read_json(path: Path) -> Mask:
-    with decoding(label(path.name), "a JSON object with COCO size and counts"):
-        return as_mask(json.loads(path.read_bytes()), name=label(path.name))  # of bytes, also with any Unicode's mark
+    with decode_guard(printable_text(path.name), "a JSON object with COCO size and counts"):
+        return as_mask(json.loads(path.read_bytes()), name=printable_text(path.name))  # of bytes, also with any Unicode's mark
 
 
 def _read_volume(path: Path, image: MedicalImage, values: Label | None) -> Mask:
     if not isinstance(image.grid, VolumeGrid):
-        got = f"got a volume ({ending_of(path)}) as the mask of an image without a place"
-        raise InputError(f"{label(path.name)}: {got}, expected a picture; give the mask as PNG or JSON")
+        got = f"got a volume ({get_extension(path)}) as the mask of an image without a place"
+        raise InputError(f"{printable_text(path.name)}: {got}, expected a picture; give the mask as PNG or JSON")
     from ibisagent.tools.imaging import volumes
 
     return volumes.read_mask(path, image.grid, values)

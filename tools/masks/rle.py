@@ -31,7 +31,7 @@ def encode(mask: Mask) -> Rle:
     >>> encode(np.eye(2, dtype=bool))
     {'size': [2, 2], 'counts': '0120'}
     """
-    columns = _transposed(np.asarray(mask, dtype=np.bool_).view(np.uint8))
+    columns = _transpose(np.asarray(mask, dtype=np.bool_).view(np.uint8))
     counts: bytes = coco.encode(columns.T)["counts"]
     return {"size": [int(length) for length in mask.shape], "counts": counts.decode("ascii")}
 
@@ -48,12 +48,12 @@ def as_rle(given: Mapping[str, Any]) -> Rle:
             return Rle(size=[height, width], counts=text)
         if any(isinstance(run, bool) for run in counts):  # true and false are numbers to NumPy
             raise ValueError
-        return encode(_filled(np.asarray(counts), height, width))
+        return encode(_fill(np.asarray(counts), height, width))
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         raise InputError(_WRONG) from None
 
 
-def _filled(runs: NDArray[Any], height: int, width: int) -> Mask:
+def _fill(runs: NDArray[Any], height: int, width: int) -> Mask:
     """Return the mask of runs column by column, outside first; raises `ValueError` where they do not fill it."""
     lengths = runs.astype(np.int64)
     sound = runs.ndim == 1 and runs.dtype.kind in "iuf" and bool((lengths == runs).all()) and bool((lengths >= 0).all())
@@ -66,19 +66,19 @@ def _filled(runs: NDArray[Any], height: int, width: int) -> Mask:
 
 
 def decode(rle: Rle) -> Mask:
-    """Give the (H, W) mask; `InputError` for what is not an `Rle` or does not fill its size.
+    """Return the (H, W) mask; `InputError` for what is not an `Rle` or does not fill its size.
 
     pycocotools' own decoder warns under NumPy 2 and leaves the pixels past the last run uninitialised.
     """
-    height, width, runs = _checked(rle)
+    height, width, runs = _check(rle)
     inside = np.arange(runs.size, dtype=np.int64) % 2 == 1
     columns = np.repeat(inside.view(np.uint8), runs).reshape(width, height)
-    return _transposed(columns).view(np.bool_)
+    return _transpose(columns).view(np.bool_)
 
 
 def area(rle: Rle) -> int:
     """Count the mask's pixels without decoding it."""
-    return int(_runs(rle["counts"])[1::2].sum())
+    return int(_decompress(rle["counts"])[1::2].sum())
 
 
 def rle_key(rle: Rle) -> str:
@@ -87,7 +87,7 @@ def rle_key(rle: Rle) -> str:
     return hashlib.sha256(f"{height}x{width}:{rle['counts']}".encode()).hexdigest()[:16]
 
 
-def _transposed(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _transpose(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Copy (H, W) to a contiguous (W, H), a few rows at a time so that each cache line is used whole."""
     height, width = array.shape
     out = np.empty((width, height), dtype=np.uint8)
@@ -96,11 +96,11 @@ def _transposed(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return out
 
 
-def _checked(rle: Rle) -> tuple[int, int, NDArray[np.int64]]:
-    """Give height, width and run lengths of a sound RLE."""
+def _check(rle: Rle) -> tuple[int, int, NDArray[np.int64]]:
+    """Return height, width and run lengths of a sound RLE."""
     try:
         height, width = (int(length) for length in rle["size"])
-        runs = _runs(rle["counts"])
+        runs = _decompress(rle["counts"])
     except (AttributeError, KeyError, TypeError, ValueError):
         raise InputError(_WRONG) from None
     if min(height, width) < 1 or height * width > MAX_PIXELS or int(runs.sum()) != height * width:
@@ -108,7 +108,7 @@ def _checked(rle: Rle) -> tuple[int, int, NDArray[np.int64]]:
     return height, width, runs
 
 
-def _runs(counts: str) -> NDArray[np.int64]:
+def _decompress(counts: str) -> NDArray[np.int64]:
     """Decompress run lengths: signed numbers of 5 bits a character, from the third on relative to the last but one.
 
     Raises `ValueError` for text that is no such list.

@@ -10,18 +10,18 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.masks.measure import bounding_box, iou
 
-__all__ = ["start"]
+__all__ = ["make_initial_mask"]
 
-_ROUGH = (0.3, 0.8)  # IoU with the truth
-_UNFIT = 0.1
-_SMALLEST = 16  # pixels: of less, no rough mask can be made
+_PERTURBED_IOU = (0.3, 0.8)  # IoU with the truth
+_MAX_FOREIGN_IOU = 0.1
+_MIN_PIXELS = 16  # pixels: of less, no rough mask can be made
 _TRIES = 20
-_ANOTHER = 0.7  # how often a wrong mask is another target's, where there is one
+_OTHER_TARGET_SHARE = 0.7  # how often a wrong mask is another target's, where there is one
 
 _Score = NDArray[np.float64]
 
 
-def start(kind: str, truth: Mask, others: Sequence[Mask], rng: np.random.Generator) -> Mask | None:
+def make_initial_mask(kind: str, truth: Mask, others: Sequence[Mask], rng: np.random.Generator) -> Mask | None:
     """Make an initial mask, (H, W) bool, for ``truth``; None for "nothing" and where there can be none of the kind.
 
     "rough": the truth eroded, dilated, cut or shifted, of an IoU from .3 to .8 with it. "wrong": one of ``others``,
@@ -30,52 +30,52 @@ def start(kind: str, truth: Mask, others: Sequence[Mask], rng: np.random.Generat
     if kind == "nothing":
         return None
     if kind == "rough":
-        return _rough(truth, rng) if np.count_nonzero(truth) >= _SMALLEST else None
+        return _perturb(truth, rng) if np.count_nonzero(truth) >= _MIN_PIXELS else None
     if kind != "wrong":
         raise InputError(f"got start {kind!r}, expected nothing, rough or wrong; choose one")
-    unlike = [mask for mask in others if mask.any() and iou(mask, truth) < _UNFIT]
-    if unlike and rng.random() < _ANOTHER:
+    unlike = [mask for mask in others if mask.any() and iou(mask, truth) < _MAX_FOREIGN_IOU]
+    if unlike and rng.random() < _OTHER_TARGET_SHARE:
         return unlike[int(rng.integers(len(unlike)))]
-    return _blob(truth, rng)
+    return _draw_disc(truth, rng)
 
 
-def _rough(truth: Mask, rng: np.random.Generator) -> Mask | None:
-    ways: list[Callable[[Mask, float, np.random.Generator], Mask]] = [_eroded, _dilated, _cut, _shifted]
+def _perturb(truth: Mask, rng: np.random.Generator) -> Mask | None:
+    ways: list[Callable[[Mask, float, np.random.Generator], Mask]] = [_erode, _dilate, _cut_by_line, _shift_to_iou]
     for way in rng.permutation(len(ways)):
-        made: Mask = ways[int(way)](truth, rng.uniform(_ROUGH[0] + 0.05, _ROUGH[1] - 0.05), rng)
-        if _ROUGH[0] <= iou(made, truth) <= _ROUGH[1]:
+        made: Mask = ways[int(way)](truth, rng.uniform(_PERTURBED_IOU[0] + 0.05, _PERTURBED_IOU[1] - 0.05), rng)
+        if _PERTURBED_IOU[0] <= iou(made, truth) <= _PERTURBED_IOU[1]:
             return made
     return None
 
 
-def _eroded(truth: Mask, share: float, rng: np.random.Generator) -> Mask:
+def _erode(truth: Mask, share: float, rng: np.random.Generator) -> Mask:
     depth = np.asarray(ndimage.distance_transform_edt(np.pad(truth, 1)))[1:-1, 1:-1]
-    return _best(depth + _wobble(truth, rng), truth, share * np.count_nonzero(truth))
+    return _select_highest(depth + _draw_smooth_noise(truth, rng), truth, share * np.count_nonzero(truth))
 
 
-def _dilated(truth: Mask, share: float, rng: np.random.Generator) -> Mask:
-    distance = np.asarray(ndimage.distance_transform_edt(~truth)) + _wobble(truth, rng)
-    return truth | _best(-distance, ~truth, (1 / share - 1) * np.count_nonzero(truth))
+def _dilate(truth: Mask, share: float, rng: np.random.Generator) -> Mask:
+    distance = np.asarray(ndimage.distance_transform_edt(~truth)) + _draw_smooth_noise(truth, rng)
+    return truth | _select_highest(-distance, ~truth, (1 / share - 1) * np.count_nonzero(truth))
 
 
-def _cut(truth: Mask, share: float, rng: np.random.Generator) -> Mask:
+def _cut_by_line(truth: Mask, share: float, rng: np.random.Generator) -> Mask:
     """Keep what lies on one side of a line."""
     rows, columns = np.indices(truth.shape)
     angle = rng.uniform(0, 2 * np.pi)
-    return _best(np.cos(angle) * rows + np.sin(angle) * columns, truth, share * np.count_nonzero(truth))
+    return _select_highest(np.cos(angle) * rows + np.sin(angle) * columns, truth, share * np.count_nonzero(truth))
 
 
-def _shifted(truth: Mask, share: float, rng: np.random.Generator) -> Mask:
+def _shift_to_iou(truth: Mask, share: float, rng: np.random.Generator) -> Mask:
     """Move the mask so far that about ``share`` of the union is common."""
     angle, length = rng.uniform(0, 2 * np.pi), 1.0
     while True:
-        moved = _moved(truth, round(length * np.sin(angle)), round(length * np.cos(angle)))
+        moved = _translate(truth, round(length * np.sin(angle)), round(length * np.cos(angle)))
         if iou(moved, truth) <= share:
             return moved
         length += 1.0
 
 
-def _moved(mask: Mask, down: int, across: int) -> Mask:
+def _translate(mask: Mask, down: int, across: int) -> Mask:
     height, width = mask.shape
     moved = np.zeros_like(mask)
     into = np.s_[max(0, down) : height + min(0, down), max(0, across) : width + min(0, across)]
@@ -84,7 +84,7 @@ def _moved(mask: Mask, down: int, across: int) -> Mask:
     return moved
 
 
-def _best(score: _Score, region: Mask, count: float) -> Mask:
+def _select_highest(score: _Score, region: Mask, count: float) -> Mask:
     """Take about ``count`` pixels of ``region`` with the highest score."""
     places = np.flatnonzero(region)
     order = np.argsort(-score.ravel()[places], kind="stable")
@@ -93,8 +93,8 @@ def _best(score: _Score, region: Mask, count: float) -> Mask:
     return made
 
 
-def _wobble(truth: Mask, rng: np.random.Generator) -> _Score:
-    """Give a smooth random field, (H, W), of a size that suits the mask's."""
+def _draw_smooth_noise(truth: Mask, rng: np.random.Generator) -> _Score:
+    """Return a smooth random field, (H, W), of a size that suits the mask's."""
     height, width = truth.shape
     coarse = rng.normal(0, 1, (5, 5))
     amount = 0.12 * np.sqrt(np.count_nonzero(truth))
@@ -102,7 +102,7 @@ def _wobble(truth: Mask, rng: np.random.Generator) -> _Score:
     return np.asarray(amount * field[:height, :width])
 
 
-def _blob(truth: Mask, rng: np.random.Generator) -> Mask | None:
+def _draw_disc(truth: Mask, rng: np.random.Generator) -> Mask | None:
     """Put a disc where the truth is not."""
     height, width = truth.shape
     area = np.count_nonzero(truth) or 0.02 * truth.size
@@ -111,6 +111,6 @@ def _blob(truth: Mask, rng: np.random.Generator) -> Mask | None:
     for _ in range(_TRIES):
         row, column = rng.uniform(0, height), rng.uniform(0, width)
         disc = (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
-        if bounding_box(disc) and iou(disc, truth) < _UNFIT:
+        if bounding_box(disc) and iou(disc, truth) < _MAX_FOREIGN_IOU:
             return np.asarray(disc)
     return None

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from ibisagent.tools.errors import InputError, MissingExtra
-from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Query, Segmenter, one_by_one
-from ibisagent.tools.segmenters.sam.spec import FORMS, read_spec
+from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Query, Segmenter, predict_one_by_one
+from ibisagent.tools.segmenters.sam.spec import FORMS, parse_spec
 
 __all__ = [
     "Mask",
@@ -13,7 +13,7 @@ __all__ = [
     "Query",
     "Segmenter",
     "get_segmenter",
-    "one_by_one",
+    "predict_one_by_one",
     "segmenter_forms",
     "segmenter_names",
 ]
@@ -51,9 +51,9 @@ def segmenter_forms() -> tuple[str, ...]:
 
 
 def get_segmenter(segmenter: Segmenter | str) -> Segmenter:
-    """Give the segmenter that a string names, its weights loaded; a segmenter itself passes through.
+    """Return the segmenter that a string names, its weights loaded; a segmenter itself passes through.
 
-    Of the SAM family: ``medsam2:FILE?device=cuda&dtype=bfloat16``; `tools.segmenters.sam.spec.Spec` lists the options.
+    Of the SAM family: ``medsam2:FILE?device=cuda&dtype=bfloat16``; `tools.segmenters.sam.spec.SamSpec` lists the options.
 
     >>> get_segmenter("disk").calibrated
     False
@@ -68,7 +68,7 @@ def get_segmenter(segmenter: Segmenter | str) -> Segmenter:
 
 
 def _sam(name: str) -> Segmenter:
-    spec = read_spec(name)
+    spec = parse_spec(name)
     try:
         from ibisagent.tools.segmenters.sam.loading import open_sam
     except ModuleNotFoundError as error:

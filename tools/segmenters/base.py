@@ -12,7 +12,7 @@ from ibisagent.tools.imaging.grids import Mask
 
 Pixels = NDArray[np.uint8]
 
-__all__ = ["Mask", "Pixels", "Prediction", "Query", "Segmenter", "one_by_one"]
+__all__ = ["Mask", "Pixels", "Prediction", "Query", "Segmenter", "predict_one_by_one"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +51,7 @@ class Segmenter(Protocol):
 
     @property
     def calibrated(self) -> bool:
-        """Tell whether scores are comparable."""
+        """Whether scores are comparable."""
 
     def embed(self, pixels: Pixels) -> Any:
         """Encode a displayed picture, (H, W) or (H, W, 3) uint8, of any size from 1 x 1 up; once per image."""
@@ -69,6 +69,6 @@ class Segmenter(Protocol):
         """Turn somebody's mask, (H, W) bool, into a prior for the next `predict`."""
 
 
-def one_by_one(segmenter: Segmenter, queries: Sequence[Query]) -> list[Prediction]:
+def predict_one_by_one(segmenter: Segmenter, queries: Sequence[Query]) -> list[Prediction]:
     """Answer a batch without batching: the body of ``predict_many`` for a segmenter that gains nothing from it."""
     return [segmenter.predict(*query) for query in queries]

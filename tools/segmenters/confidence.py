@@ -15,7 +15,7 @@ from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.segmenters.base import Mask
 from ibisagent.tools.segmenters.features import Features
 
-__all__ = ["NAMES", "Context", "measure", "score"]
+__all__ = ["NAMES", "ScoreContext", "measure_mask", "estimate_iou"]
 
 NAMES = (
     "edge",
@@ -36,7 +36,7 @@ BIAS = 1.651
 VISIBLE = 0.3  # contrast in spreads under which a mask is not told from its surroundings
 
 
-class Context(NamedTuple):
+class ScoreContext(NamedTuple):
     """What led to a mask: how many clicks, the last one's correction (working pixels), the mask before, its odds.
 
     ``odds``: (h, w) evidence for the object before any smoothing, in log units.
@@ -48,7 +48,7 @@ class Context(NamedTuple):
     odds: NDArray[np.float32]
 
 
-def _contour(features: Features, label: Mask) -> NDArray[np.float64]:
+def _find_contour_steps(features: Features, label: Mask) -> NDArray[np.float64]:
     """Colour steps across the contour, one for each pair of neighbours that it parts."""
     steps = []
     for axis in (0, 1):
@@ -58,9 +58,9 @@ def _contour(features: Features, label: Mask) -> NDArray[np.float64]:
     return np.concatenate(steps).astype(np.float64)
 
 
-def measure(features: Features, label: Mask, context: Context) -> NDArray[np.float64]:
+def measure_mask(features: Features, label: Mask, context: ScoreContext) -> NDArray[np.float64]:
     """Measure a mask (h, w) that is neither empty nor everything; one number for each of `NAMES`."""
-    steps = _contour(features, label)
+    steps = _find_contour_steps(features, label)
     typical = float(features.gradient.mean()) + 1e-3
     area = float(label.sum())
     radius = np.sqrt(area / np.pi)
@@ -97,10 +97,10 @@ def measure(features: Features, label: Mask, context: Context) -> NDArray[np.flo
     )
 
 
-def score(features: Features, label: Mask, context: Context) -> float:
+def estimate_iou(features: Features, label: Mask, context: ScoreContext) -> float:
     """Estimate the IoU of a mask (h, w), in [0, 1]; 0 for an empty mask or one that is everything."""
     if not label.any() or label.all():
         return 0.0
-    numbers = measure(features, label, context)
+    numbers = measure_mask(features, label, context)
     visible = min(1.0, float(numbers[NAMES.index("contrast")]) / VISIBLE)
     return float(np.round(visible / (1 + np.exp(-(numbers @ WEIGHTS + BIAS))), 4))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ibisagent.tools.clicks import Box, Prompt, pixel_box, pixel_of
-from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Query, one_by_one
+from ibisagent.tools.clicks import Box, Prompt, box_to_pixel_box, click_to_pixel
+from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Query, predict_one_by_one
 
 __all__ = ["DiskSegmenter"]
 
@@ -41,7 +41,7 @@ class DiskSegmenter:
 
     def predict_many(self, queries: Sequence[Query]) -> list[Prediction]:
         """Answer one by one."""
-        return one_by_one(self, queries)
+        return predict_one_by_one(self, queries)
 
     def prior_from_mask(self, embedding: tuple[int, int], mask: Mask) -> Mask:
         """Take the mask itself."""
@@ -53,10 +53,10 @@ class DiskSegmenter:
 
     def _paint(self, mask: Mask, prompt: Prompt) -> None:
         if isinstance(prompt, Box):
-            top, left, bottom, right = pixel_box(prompt, mask.shape)
+            top, left, bottom, right = box_to_pixel_box(prompt, mask.shape)
             mask[top : bottom + 1, left : right + 1] = True
             return
-        row, column = pixel_of(prompt, mask.shape)
+        row, column = click_to_pixel(prompt, mask.shape)
         rows, columns = np.ogrid[: mask.shape[0], : mask.shape[1]]
         reach = self.radius * max(mask.shape)
         mask[(rows - row) ** 2 + (columns - column) ** 2 <= reach * reach] = prompt.positive

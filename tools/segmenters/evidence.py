@@ -15,9 +15,9 @@ from ibisagent.tools.segmenters.base import Mask
 from ibisagent.tools.segmenters.features import Features, Field
 from ibisagent.tools.segmenters.levels import Ranking, rank_levels
 from ibisagent.tools.segmenters.parameters import Parameters
-from ibisagent.tools.segmenters.working_grid import Mark
+from ibisagent.tools.segmenters.working_grid import GridClick
 
-__all__ = ["Evidence", "correction", "gather", "geodesic_map", "seeds"]
+__all__ = ["Evidence", "measure_correction", "gather_evidence", "compute_geodesic_map", "draw_seeds"]
 
 FAR = np.float32(9.0)  # a normalised distance that stands for "no such click"
 GIVEN = (np.float32(0.45), np.float32(3.0))  # that of a pixel inside and outside somebody's initial mask
@@ -41,7 +41,7 @@ class Evidence(NamedTuple):
         return np.asarray(rival / (rival + self.inside**2 + 1e-9), dtype=np.float32)
 
 
-def geodesic_map(features: Features, pixel: Pixel, parameters: Parameters) -> Field:
+def compute_geodesic_map(features: Features, pixel: Pixel, parameters: Parameters) -> Field:
     """Cost of the cheapest path from a pixel to every other, (h, w); edges and other colours make steps dear."""
     row, column, r = pixel.row, pixel.column, 2
     patch = features.colours[max(0, row - r) : row + r + 1, max(0, column - r) : column + r + 1]
@@ -57,7 +57,7 @@ def geodesic_map(features: Features, pixel: Pixel, parameters: Parameters) -> Fi
     return np.asarray(distances, dtype=np.float32)
 
 
-def correction(mark: Mark, mask: Mask) -> float:
+def measure_correction(mark: GridClick, mask: Mask) -> float:
     """Distance from a click to the nearest pixel that the mask already labels as the click wants (0: no correction).
 
     A correction sits in the middle of what is wrong, so this tells, in working pixels, how much is wrong.
@@ -71,37 +71,37 @@ def correction(mark: Mark, mask: Mask) -> float:
     return float(np.sqrt(((rows - mark.pixel.row) ** 2 + (columns - mark.pixel.column) ** 2).min()))
 
 
-def _map(features: Features, pixel: Pixel, parameters: Parameters) -> Field:
-    made: Field = features.memo.get((pixel, parameters), lambda: geodesic_map(features, pixel, parameters))
+def _get_map(features: Features, pixel: Pixel, parameters: Parameters) -> Field:
+    made: Field = features.memo.get((pixel, parameters), lambda: compute_geodesic_map(features, pixel, parameters))
     return made
 
 
-def _level(
-    features: Features, a_map: Field, mark: Mark, marks: Sequence[Mark], area: float, parameters: Parameters
+def _choose_level(
+    features: Features, a_map: Field, mark: GridClick, marks: Sequence[GridClick], area: float, parameters: Parameters
 ) -> float:
     """Choose the end of a click's object: it should hold the clicks of its own sign and none of the other."""
     key = (mark.pixel, parameters, "levels")
     ranking: Ranking = features.memo.get(key, lambda: rank_levels(a_map, features, mark.pixel))
-    spread = max((_apart(mark, other) for other in marks if mark.positive and other.positive), default=0.0)
+    spread = max((_measure_distance(mark, other) for other in marks if mark.positive and other.positive), default=0.0)
     merits = ranking.merits + ranking.sprawl * max(0.0, 1 - spread / (parameters.wide * max(a_map.shape)))
     for pixel, positive in marks:
         merit = parameters.agree if positive == mark.positive else -parameters.clash
         merits = merits + merit * (ranking.levels > a_map[pixel])
-    rivals = [_apart(mark, other) for other in marks if other.positive != mark.positive]
+    rivals = [_measure_distance(mark, other) for other in marks if other.positive != mark.positive]
     if rivals:
         excess = np.log(ranking.areas / (np.pi * parameters.ample * min(rivals) ** 2 + 1))
         merits = merits - parameters.close * np.maximum(0, excess) ** 2
     if area > 0:
         merits = merits - 3 * np.log(ranking.areas / area) ** 2
-    return float(ranking.levels[_safest(merits / parameters.doubt, ranking.areas)])
+    return float(ranking.levels[_choose_safest(merits / parameters.doubt, ranking.areas)])
 
 
-def _apart(mark: Mark, other: Mark) -> float:
+def _measure_distance(mark: GridClick, other: GridClick) -> float:
     """Distance of two clicks in working pixels."""
     return float(np.hypot(mark.pixel.row - other.pixel.row, mark.pixel.column - other.pixel.column))
 
 
-def _safest(merits: NDArray[np.float64], areas: NDArray[np.float64]) -> int:
+def _choose_safest(merits: NDArray[np.float64], areas: NDArray[np.float64]) -> int:
     """Choose the region with the highest expected IoU when each is the object with the softmax of its merit.
 
     The regions are nested, so the IoU of two of them is the ratio of their areas.
@@ -111,26 +111,26 @@ def _safest(merits: NDArray[np.float64], areas: NDArray[np.float64]) -> int:
     return int(np.argmax(np.minimum(ratios, 1 / ratios) @ chances))
 
 
-def _limit(a_map: Field, mark: Mark, old: Mask, parameters: Parameters) -> float:
+def _limit_level(a_map: Field, mark: GridClick, old: Mask, parameters: Parameters) -> float:
     """Bound the level of a correction: no further than a share of the mask so far, or than what is seen to be wrong."""
-    wrong = np.pi * (parameters.widen * correction(mark, old)) ** 2
+    wrong = np.pi * (parameters.widen * measure_correction(mark, old)) ** 2
     share = (max(parameters.reach * float(old.sum()), wrong) + 40) / old.size
     return max(1e-3, float(np.quantile(a_map, min(0.9, share))))
 
 
-def gather(
-    features: Features, marks: Sequence[Mark], old: Mask | None, given: bool, area: float, parameters: Parameters
+def gather_evidence(
+    features: Features, marks: Sequence[GridClick], old: Mask | None, given: bool, area: float, parameters: Parameters
 ) -> Evidence:
     """Normalise each click's map by the level where its object ends, and take the nearest click of each sign.
 
     ``old``: the mask so far, (h, w), which limits the reach of corrections; when ``given`` (somebody's initial mask),
     it counts as a positive click too. ``area``: the object's likely size in working pixels, 0 when unknown.
     """
-    maps = [_map(features, mark.pixel, parameters) for mark in marks]
-    levels = [_level(features, a_map, mark, marks, area, parameters) for mark, a_map in zip(marks, maps, strict=True)]
+    maps = [_get_map(features, mark.pixel, parameters) for mark in marks]
+    levels = [_choose_level(features, a_map, mark, marks, area, parameters) for mark, a_map in zip(marks, maps, strict=True)]
     if old is not None and old.any():
         for index in range(0 if given else 1, len(marks)):
-            levels[index] = min(levels[index], _limit(maps[index], marks[index], old, parameters))
+            levels[index] = min(levels[index], _limit_level(maps[index], marks[index], old, parameters))
     outside = np.full(features.grid.work, FAR)
     inside = np.where(old, *GIVEN) if given and old is not None else outside
     reaches = [level for level, mark in zip(levels, marks, strict=True) if mark.positive]
@@ -142,7 +142,7 @@ def gather(
     return Evidence(inside, outside, maps[-1] / levels[-1])
 
 
-def seeds(marks: Sequence[Mark], old: Mask | None, shape: tuple[int, ...]) -> tuple[Mask, Mask]:
+def draw_seeds(marks: Sequence[GridClick], old: Mask | None, shape: tuple[int, ...]) -> tuple[Mask, Mask]:
     """Discs around the clicks, positive and negative; a clicked pixel itself belongs to its own click.
 
     The latest disc is no larger than half of what is seen to be wrong; older ones do not overrule the mask since then.
@@ -151,7 +151,7 @@ def seeds(marks: Sequence[Mark], old: Mask | None, shape: tuple[int, ...]) -> tu
     rows, columns = np.ogrid[: shape[0], : shape[1]]
     for mark in marks:
         latest = mark is marks[-1]
-        radius = min(SEED, 0.5 * correction(mark, old)) if old is not None and latest else SEED
+        radius = min(SEED, 0.5 * measure_correction(mark, old)) if old is not None and latest else SEED
         disc = (rows - mark.pixel.row) ** 2 + (columns - mark.pixel.column) ** 2 <= radius * radius
         if old is not None and not latest:
             disc &= old == mark.positive

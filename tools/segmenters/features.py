@@ -15,27 +15,27 @@ from ibisagent.tools.segmenters.base import Mask, Pixels
 
 Field = NDArray[np.float32]
 
-__all__ = ["Features", "Field", "Grid", "extract"]
+__all__ = ["Features", "Field", "WorkingGrid", "extract_features"]
 
 _MAPS = 48  # geodesic maps and rankings kept for an image
 _LAB_RANGE = np.array([100.0, 60.0, 60.0], np.float32)  # L*, a*, b* to about [0, 1] and [-1, 1]
 
 
-class Grid(NamedTuple):
+class WorkingGrid(NamedTuple):
     """The displayed picture's size and the working size, each (rows, columns)."""
 
     full: tuple[int, int]
     work: tuple[int, int]
 
     @classmethod
-    def of(cls, shape: tuple[int, ...], side: int) -> "Grid":
-        """Give the grid for a picture of ``shape``: at most ``side`` pixels on the longer side, never enlarged."""
+    def of(cls, shape: tuple[int, ...], side: int) -> "WorkingGrid":
+        """Return the grid for a picture of ``shape``: at most ``side`` pixels on the longer side, never enlarged."""
         height, width = shape[:2]
         scale = min(1.0, side / max(height, width))
         return cls((height, width), (max(1, round(height * scale)), max(1, round(width * scale))))
 
     def shrunk(self, pixel: Pixel) -> Pixel:
-        """Give the working pixel that a displayed pixel falls into."""
+        """Return the working pixel that a displayed pixel falls into."""
         return Pixel(pixel.row * self.work[0] // self.full[0], pixel.column * self.work[1] // self.full[1])
 
     def coverage(self, mask: Mask) -> Field:
@@ -61,16 +61,16 @@ class Features:
     ``gradient``: (h, w) float32, length of the colour gradient in units a pixel.
     """
 
-    grid: Grid
+    grid: WorkingGrid
     colours: Field
     gradient: Field
     memo: OnceCache[Any] = field(default_factory=lambda: OnceCache(_MAPS))
 
 
-def extract(pixels: Pixels, side: int) -> Features:
+def extract_features(pixels: Pixels, side: int) -> Features:
     """Shrink, denoise and normalise a picture, (H, W) or (H, W, 3) uint8."""
-    grid = Grid.of(pixels.shape, side)
-    colours = _denoised(_channels(_shrunk(pixels, grid)), max(grid.work))
+    grid = WorkingGrid.of(pixels.shape, side)
+    colours = _denoise(_split_channels(_shrink(pixels, grid)), max(grid.work))
     low, high = np.percentile(colours[..., 0], [1, 99])
     colours = (colours / max(float(high - low), 0.05)).astype(np.float32)
     squares = [ndimage.gaussian_gradient_magnitude(channel, 1.0) ** 2 for channel in np.moveaxis(colours, 2, 0)]
@@ -80,13 +80,13 @@ def extract(pixels: Pixels, side: int) -> Features:
     return Features(grid, colours, gradient)
 
 
-def _shrunk(pixels: Pixels, grid: Grid) -> Pixels:
+def _shrink(pixels: Pixels, grid: WorkingGrid) -> Pixels:
     if grid.work == grid.full:
         return pixels
     return np.asarray(Image.fromarray(pixels).resize(grid.work[::-1], Image.Resampling.BOX))
 
 
-def _channels(pixels: Pixels) -> Field:
+def _split_channels(pixels: Pixels) -> Field:
     if pixels.ndim == 3 and int(np.ptp(pixels, axis=2).max()) <= 2:  # a grey picture stored as colour
         pixels = pixels[..., 0]
     if pixels.ndim == 2:
@@ -94,21 +94,21 @@ def _channels(pixels: Pixels) -> Field:
     return np.asarray(color.rgb2lab(pixels) / _LAB_RANGE, np.float32)
 
 
-def _denoised(channels: Field, side: int) -> Field:
+def _denoise(channels: Field, side: int) -> Field:
     """Median, then bilateral filter with a range that follows the noise (speckle, film grain) of each channel."""
     size = 5 if side > 160 else 3
     out = [
-        _bilateral(ndimage.median_filter(channel, size), max(0.03, 2 * _noise(channel)), max(0.5, 2.0 * side / 256))
+        _filter_bilateral(ndimage.median_filter(channel, size), max(0.03, 2 * _estimate_noise(channel)), max(0.5, 2.0 * side / 256))
         for channel in np.moveaxis(channels, 2, 0)
     ]
     return np.stack(out, axis=2)
 
 
-def _noise(channel: Field) -> float:
+def _estimate_noise(channel: Field) -> float:
     return 1.4826 * float(np.median(np.abs(channel - ndimage.uniform_filter(channel, 3))))
 
 
-def _bilateral(channel: Field, value_sigma: float, space_sigma: float) -> Field:
+def _filter_bilateral(channel: Field, value_sigma: float, space_sigma: float) -> Field:
     """Bilateral filter of one (h, w) channel (Tomasi and Manduchi 1998), over shifts of a padded copy."""
     radius = max(1, round(1.5 * space_sigma))
     padded = np.pad(channel, radius, mode="edge")

@@ -35,11 +35,11 @@ class GeocutSegmenter(GeodesicSegmenter):
     def _colours(self, embedding: Features, inside: Mask, outside: Mask) -> Field | float:
         if inside.sum() <= 8 or outside.sum() <= 8:
             return 0.0
-        a, b = _likelihood(embedding.colours, inside), _likelihood(embedding.colours, outside)
+        a, b = _estimate_likelihood(embedding.colours, inside), _estimate_likelihood(embedding.colours, outside)
         return np.asarray(self.parameters.weight_colour * np.clip(np.log((a + 0.05) / (b + 0.05)), -3, 3), np.float32)
 
 
-def _likelihood(colours: Field, sample: Mask, width: float = 0.06) -> Field:
+def _estimate_likelihood(colours: Field, sample: Mask, width: float = 0.06) -> Field:
     """Parzen density of the sample's colours at every pixel, (h, w), channels independent, geometric mean."""
     channels = colours.shape[2]
     total = np.zeros(sample.shape, np.float32)

@@ -6,15 +6,15 @@ from dataclasses import astuple, dataclass, field, fields
 import numpy as np
 
 from ibisagent.tools.clicks import Prompt
-from ibisagent.tools.imaging.grids import frozen
-from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Query, one_by_one
-from ibisagent.tools.segmenters.confidence import Context, score
-from ibisagent.tools.segmenters.evidence import Evidence, correction, gather, seeds
-from ibisagent.tools.segmenters.features import Features, Field, extract
+from ibisagent.tools.imaging.grids import make_read_only
+from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Query, predict_one_by_one
+from ibisagent.tools.segmenters.confidence import ScoreContext, estimate_iou
+from ibisagent.tools.segmenters.evidence import Evidence, measure_correction, gather_evidence, draw_seeds
+from ibisagent.tools.segmenters.features import Features, Field, extract_features
 from ibisagent.tools.segmenters.parameters import Parameters
-from ibisagent.tools.segmenters.working_grid import Marks, box_mask, enlarge, pin, read, roundness, tidy
+from ibisagent.tools.segmenters.working_grid import GridPrompts, fill_box, enlarge_mask, enforce_prompts, to_grid_prompts, compute_ellipse_prior, clean_components
 
-__all__ = ["GeodesicSegmenter", "Prior"]
+__all__ = ["GeodesicSegmenter", "MaskPrior"]
 
 CERTAIN = 60.0  # the unary energy of a clicked pixel: more than any sum of pair weights around it
 LIMIT = 6.0  # that of any other pixel
@@ -22,7 +22,7 @@ BOX_FILL = 0.7  # the share of its box that an object fills
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prior:
+class MaskPrior:
     """The mask so far, (H, W) and (h, w) bool, both read-only, and the number of prompts behind it.
 
     ``given``: it began with somebody's mask, of which only the neighbourhood of clicks may change.
@@ -50,52 +50,52 @@ class GeodesicSegmenter:
 
     def embed(self, pixels: Pixels) -> Features:
         """Extract the features once per picture."""
-        return extract(pixels, self.parameters.side)
+        return extract_features(pixels, self.parameters.side)
 
     def predict_many(self, queries: Sequence[Query]) -> list[Prediction]:
         """Answer one by one."""
-        return one_by_one(self, queries)
+        return predict_one_by_one(self, queries)
 
-    def prior_from_mask(self, embedding: Features, mask: Mask) -> Prior:
+    def prior_from_mask(self, embedding: Features, mask: Mask) -> MaskPrior:
         """Take a mask as the state so far."""
         if mask.shape != embedding.grid.full:
             raise ValueError(f"mask of shape {mask.shape}: expected {embedding.grid.full}, the picture's")
-        return Prior(frozen(mask.copy()), frozen(embedding.grid.coverage(mask) >= 0.5), given=True)
+        return MaskPrior(make_read_only(mask.copy()), make_read_only(embedding.grid.coverage(mask) >= 0.5), given=True)
 
-    def predict(self, embedding: Features, prompts: Sequence[Prompt], prior: Prior | None) -> Prediction:
+    def predict(self, embedding: Features, prompts: Sequence[Prompt], prior: MaskPrior | None) -> Prediction:
         """Segment from all prompts; see `Segmenter.predict`. No prompts: the mask so far."""
-        grid, marks = embedding.grid, read(prompts, embedding.grid)
+        grid, marks = embedding.grid, to_grid_prompts(prompts, embedding.grid)
         given = prior is not None and prior.given
         if not marks.clicks or not (given or any(mark.positive for mark in marks.clicks)):
-            empty = Prior(frozen(np.zeros(grid.full, np.bool_)), frozen(np.zeros(grid.work, np.bool_)), given=given)
+            empty = MaskPrior(make_read_only(np.zeros(grid.full, np.bool_)), make_read_only(np.zeros(grid.work, np.bool_)), given=given)
             state = prior if prior is not None and not prompts else empty
             return Prediction(state.full, None, state)
         unary = self._unary(embedding, marks, prior)
-        label = tidy(self._label(embedding, unary), marks.clicks, prior.work if prior is not None and given else None)
-        full = enlarge(grid, label, (prior.full, prior.work) if prior is not None and given else None)
-        mask = frozen(pin(full, prompts))
-        state = Prior(mask, frozen(label), given, len(prompts))
-        return Prediction(mask, score(embedding, label, _context(marks, prior, unary)), state)
+        label = clean_components(self._label(embedding, unary), marks.clicks, prior.work if prior is not None and given else None)
+        full = enlarge_mask(grid, label, (prior.full, prior.work) if prior is not None and given else None)
+        mask = make_read_only(enforce_prompts(full, prompts))
+        state = MaskPrior(mask, make_read_only(label), given, len(prompts))
+        return Prediction(mask, estimate_iou(embedding, label, _build_context(marks, prior, unary)), state)
 
-    def _unary(self, embedding: Features, marks: Marks, prior: Prior | None) -> Field:
+    def _unary(self, embedding: Features, marks: GridPrompts, prior: MaskPrior | None) -> Field:
         """Energy of calling each pixel inside, (h, w), in log odds."""
         shape, box = embedding.grid.work, marks.box
         old = prior.work if prior is not None else None
-        area = 0.0 if box is None else BOX_FILL * float(box_mask(box, shape).sum())
-        evidence = gather(embedding, marks.clicks, old, prior is not None and prior.given, area, self.parameters)
+        area = 0.0 if box is None else BOX_FILL * float(fill_box(box, shape).sum())
+        evidence = gather_evidence(embedding, marks.clicks, old, prior is not None and prior.given, area, self.parameters)
         chance = evidence.chance
-        inside, outside = seeds(marks.clicks, old if old is not None and old.any() else None, shape)
+        inside, outside = draw_seeds(marks.clicks, old if old is not None and old.any() else None, shape)
         colour = self._colours(embedding, (chance > 0.75) | inside, ((chance < 0.12) & ~inside) | outside)
         unary = np.asarray(np.log((chance + 0.02) / (1.02 - chance)) + colour, np.float32)
         if prior is not None and prior.work.any() and (prior.given or not marks.fresh):
             unary = self._local(unary, marks, evidence, prior)
         unary = np.clip(unary, -LIMIT, LIMIT)
         if box is not None:
-            unary = np.where(box_mask(box, shape), unary + roundness(box, shape), np.float32(-CERTAIN))
+            unary = np.where(fill_box(box, shape), unary + compute_ellipse_prior(box, shape), np.float32(-CERTAIN))
         unary[inside], unary[outside] = CERTAIN, -CERTAIN
         return unary
 
-    def _local(self, unary: Field, marks: Marks, evidence: Evidence, prior: Prior) -> Field:
+    def _local(self, unary: Field, marks: GridPrompts, evidence: Evidence, prior: MaskPrior) -> Field:
         """Let the latest click rule near itself and the mask so far elsewhere.
 
         The larger a correction is beside the mask so far, the less that mask is trusted.
@@ -103,7 +103,7 @@ class GeodesicSegmenter:
         p, old, mark = self.parameters, prior.work, marks.clicks[-1]
         rows, columns = np.ogrid[: old.shape[0], : old.shape[1]]
         distance = np.hypot(rows - mark.pixel.row, columns - mark.pixel.column)
-        gap, size = correction(mark, old), float(np.sqrt(old.sum()))
+        gap, size = measure_correction(mark, old), float(np.sqrt(old.sum()))
         reach = max(p.least, min(p.near * gap, p.local * size, 0.3 * max(old.shape)))
         far = np.clip(distance / reach, 0, 1) ** 1.5
         if not prior.given:
@@ -124,7 +124,7 @@ class GeodesicSegmenter:
         return unary > 0
 
 
-def _context(marks: Marks, prior: Prior | None, unary: Field) -> Context:
+def _build_context(marks: GridPrompts, prior: MaskPrior | None, unary: Field) -> ScoreContext:
     before = None if prior is None else prior.work
-    gap = correction(marks.clicks[-1], before) if before is not None else 0.0
-    return Context(len(marks.clicks), gap, before, unary)
+    gap = measure_correction(marks.clicks[-1], before) if before is not None else 0.0
+    return ScoreContext(len(marks.clicks), gap, before, unary)

@@ -15,7 +15,7 @@ from ibisagent.tools.segmenters.features import Features, Field
 
 Floats = NDArray[np.float64]
 
-__all__ = ["Bands", "Ranking", "measure", "rank_levels"]
+__all__ = ["CandidateSums", "Ranking", "measure_candidates", "rank_levels"]
 
 # As fitted, but for the two of the area: they hold a log-normal prior around 3 % of the picture as well (-0.38 and
 # -0.08 were fitted), which costs nothing where contours are clear and helps most where they are not.
@@ -24,7 +24,7 @@ SPRAWL = -150.0  # of a region over 30 % of the picture that runs along its bord
 SMALLEST = 12  # working pixels
 
 
-class Bands(NamedTuple):
+class CandidateSums(NamedTuple):
     """Regions of pixels nearer than each of n rising levels, as running sums from the first level outwards.
 
     ``levels`` (n), ``area`` (n), ``gradient`` (n), ``rows`` and ``columns`` (n) and ``border`` (n): sums over the
@@ -41,7 +41,7 @@ class Bands(NamedTuple):
     squares: Floats
 
 
-def _bands(distances: Field, features: Features) -> Bands:
+def _sum_candidates(distances: Field, features: Features) -> CandidateSums:
     height, width = distances.shape
     shares = np.geomspace(min(1.0, SMALLEST / distances.size), 0.9, 64)
     levels = np.unique(np.quantile(distances, shares)).astype(np.float64)
@@ -53,7 +53,7 @@ def _bands(distances: Field, features: Features) -> Bands:
     rows, columns = np.divmod(np.arange(distances.size), width)
     edge = (rows == 0) | (rows == height - 1) | (columns == 0) | (columns == width - 1)
     channels = features.colours.reshape(-1, features.colours.shape[2]).T
-    return Bands(
+    return CandidateSums(
         levels,
         running(None),
         running(features.gradient.ravel()),
@@ -65,14 +65,14 @@ def _bands(distances: Field, features: Features) -> Bands:
     )
 
 
-def measure(distances: Field, features: Features, pixel: Pixel) -> tuple[Floats, Floats]:
+def measure_candidates(distances: Field, features: Features, pixel: Pixel) -> tuple[Floats, Floats]:
     """Measure each candidate region of a click's map: its level (m) and nine numbers (m, 9); m = 0 on a tiny picture.
 
     Numbers: log area share and its square; contour gradient relative to the picture's (log); contrast of
     the shell outside against the region, in its own spread; that spread; growth of the level with the area (log-log);
     distance of the centroid from the click in radii; share of the picture's border; how far it sprawls along that.
     """
-    b = _bands(distances, features)
+    b = _sum_candidates(distances, features)
     last = b.levels.size - 1
     at = np.arange(1, last)
     area = b.area[at]
@@ -121,7 +121,7 @@ class Ranking(NamedTuple):
 
 def rank_levels(distances: Field, features: Features, pixel: Pixel) -> Ranking:
     """Rank the candidate regions of a geodesic map (h, w); on a tiny picture there is one, the nearer half."""
-    levels, numbers = measure(distances, features, pixel)
+    levels, numbers = measure_candidates(distances, features, pixel)
     if levels.size == 0:
         levels, numbers = np.array([float(np.quantile(distances, 0.5))]), np.zeros((1, WEIGHTS.size + 1))
     levels = np.maximum(levels, 1e-3)

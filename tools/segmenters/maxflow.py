@@ -13,7 +13,7 @@ from ibisagent.tools.segmenters.base import Mask
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int32]
 
-__all__ = ["energy", "min_cut"]
+__all__ = ["compute_energy", "min_cut"]
 
 UNIT = 1000  # energies are rounded to 1 / UNIT: the flow works on whole numbers
 
@@ -27,7 +27,7 @@ class _Layout(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def _layout(height: int, width: int) -> _Layout:
+def _lay_out_arcs(height: int, width: int) -> _Layout:
     """Lay out right, left, down, up, source-pixel, pixel-source, pixel-sink, sink-pixel arcs, in this order.
 
     Every arc has its reverse (of capacity 0 at the terminals), so scipy need not add any.
@@ -44,19 +44,19 @@ def _layout(height: int, width: int) -> _Layout:
     return _Layout(heads[order], indptr, order)
 
 
-def _whole(values: Floats) -> Ints:
+def _quantize(values: Floats) -> Ints:
     return np.rint(values.ravel() * UNIT).astype(np.int32)
 
 
 def min_cut(unary: Floats, right: Floats, down: Floats) -> Mask:
-    """Give the mask x, (h, w) bool, that minimises -sum(unary * x) + sum(weight * [x differs across the pair]).
+    """Return the mask x, (h, w) bool, that minimises -sum(unary * x) + sum(weight * [x differs across the pair]).
 
     ``right`` (h, w - 1) and ``down`` (h - 1, w): weights >= 0 of the pairs (a pixel, its right or lower neighbour).
     Of several optimal masks it is the smallest. Values are rounded to 0.001; keep them below 10,000.
     """
     height, width = unary.shape
-    layout = _layout(height, width)
-    pull, across, along = _whole(unary), _whole(right), _whole(down)
+    layout = _lay_out_arcs(height, width)
+    pull, across, along = _quantize(unary), _quantize(right), _quantize(down)
     gain, loss, none = np.maximum(pull, 0), np.maximum(-pull, 0), np.zeros_like(pull)
     capacity = np.concatenate([across, across, along, along, gain, none, loss, none])[layout.order]
     size = (unary.size + 2, unary.size + 2)
@@ -70,7 +70,7 @@ def min_cut(unary: Floats, right: Floats, down: Floats) -> Mask:
     return mask[: unary.size].reshape(height, width)
 
 
-def energy(mask: Mask, unary: Floats, right: Floats, down: Floats) -> float:
+def compute_energy(mask: Mask, unary: Floats, right: Floats, down: Floats) -> float:
     """Evaluate what `min_cut` minimises."""
     cut_right, cut_down = mask[:, 1:] != mask[:, :-1], mask[1:] != mask[:-1]
     return float(-unary[mask].sum() + right[cut_right].sum() + down[cut_down].sum())

@@ -15,18 +15,18 @@ import numpy as np
 
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.clicks import Prompt
-from ibisagent.tools.imaging.grids import frozen
+from ibisagent.tools.imaging.grids import make_read_only
 from ibisagent.tools.masks.rle import Rle, decode, encode, rle_key
 from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.tools.segmenters.base import Pixels, Prediction, Segmenter
 
-__all__ = ["Memo", "Memoised", "Picture", "memo_of"]
+__all__ = ["Memo", "MemoEntry", "HashedImage", "get_memo"]
 
 _EMBEDDINGS = 32
 _BYTES = 512 * 2**20
 
 
-class Picture(Protocol):
+class HashedImage(Protocol):
     """What the memo needs of an image: its displayed pixels and their content hash."""
 
     @property
@@ -39,7 +39,7 @@ class Picture(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Memoised:
+class MemoEntry:
     """A prediction with its mask as COCO RLE and that RLE's short hash."""
 
     prediction: Prediction
@@ -47,7 +47,7 @@ class Memoised:
     key: str
 
     @classmethod
-    def of(cls, prediction: Prediction) -> "Memoised":
+    def of(cls, prediction: Prediction) -> "MemoEntry":
         """Encode the mask of a prediction, and make its score a plain number, whatever scalar the model gave."""
         score = None if prediction.score is None else float(prediction.score)
         rle = encode(prediction.mask)
@@ -55,8 +55,8 @@ class Memoised:
 
     @property
     def nbytes(self) -> int:
-        """Give the bytes that the arrays hold."""
-        return int(self.prediction.mask.nbytes) + _nbytes(self.prediction.prior)
+        """Return the bytes that the arrays hold."""
+        return int(self.prediction.mask.nbytes) + _count_bytes(self.prediction.prior)
 
 
 class Memo:
@@ -66,36 +66,36 @@ class Memo:
         """Keep the last ``embeddings`` images and predictions of up to ``max_bytes``."""
         self.segmenter = segmenter
         self._embeddings: OnceCache[Any] = OnceCache(embeddings)
-        self._predictions: OnceCache[Memoised] = OnceCache(max_bytes, lambda value: value.nbytes)
+        self._predictions: OnceCache[MemoEntry] = OnceCache(max_bytes, lambda value: value.nbytes)
 
     @property
     def fingerprint(self) -> str:
         """The fingerprint of the segmenter, first part of every key."""
         return self.segmenter.fingerprint
 
-    def embed(self, image: Picture) -> Any:
+    def embed(self, image: HashedImage) -> Any:
         """Encode an image, at most once while it is among the last ones."""
         return self._embeddings.get(image.sha, lambda: self.segmenter.embed(image.pixels))
 
-    def predict(self, image: Picture, initial: Rle | None, prompts: tuple[Prompt, ...]) -> Memoised:
-        """Give the mask of all ``prompts`` in force over ``initial``; without prompts, the initial mask itself."""
+    def predict(self, image: HashedImage, initial: Rle | None, prompts: tuple[Prompt, ...]) -> MemoEntry:
+        """Return the mask of all ``prompts`` in force over ``initial``; without prompts, the initial mask itself."""
         bare = tuple(prompt if prompt.target is None else replace(prompt, target=None) for prompt in prompts)
         return self._predict(image, initial, bare)
 
-    def _predict(self, image: Picture, initial: Rle | None, prompts: tuple[Prompt, ...]) -> Memoised:
+    def _predict(self, image: HashedImage, initial: Rle | None, prompts: tuple[Prompt, ...]) -> MemoEntry:
         key = (self.fingerprint, image.sha, rle_key(initial) if initial else None, prompts)
         return self._predictions.get(key, lambda: self._compute(image, initial, prompts))
 
-    def _compute(self, image: Picture, initial: Rle | None, prompts: tuple[Prompt, ...]) -> Memoised:
+    def _compute(self, image: HashedImage, initial: Rle | None, prompts: tuple[Prompt, ...]) -> MemoEntry:
         if not prompts:
-            return Memoised.of(self._start(image, initial))
+            return MemoEntry.of(self._start(image, initial))
         before = self._predict(image, initial, prompts[:-1]).prediction
-        return Memoised.of(self.segmenter.predict(self.embed(image), prompts, before.prior))
+        return MemoEntry.of(self.segmenter.predict(self.embed(image), prompts, before.prior))
 
-    def _start(self, image: Picture, initial: Rle | None) -> Prediction:
+    def _start(self, image: HashedImage, initial: Rle | None) -> Prediction:
         if initial is None:
-            return Prediction(frozen(np.zeros(image.pixels.shape[:2], dtype=np.bool_)), None, None)
-        mask = frozen(decode(initial))
+            return Prediction(make_read_only(np.zeros(image.pixels.shape[:2], dtype=np.bool_)), None, None)
+        mask = make_read_only(decode(initial))
         return Prediction(mask, None, self.segmenter.prior_from_mask(self.embed(image), mask))
 
 
@@ -103,12 +103,12 @@ _shared: "WeakValueDictionary[int, Memo]" = WeakValueDictionary()
 _lock = threading.Lock()
 
 
-def memo_of(segmenter: Segmenter | Memo | str) -> Memo:
-    """Give a segmenter's one memo in this process; a name's stays, an object's goes with its last graph."""
+def get_memo(segmenter: Segmenter | Memo | str) -> Memo:
+    """Return a segmenter's one memo in this process; a name's stays, an object's goes with its last graph."""
     if isinstance(segmenter, Memo):
         return segmenter
     if isinstance(segmenter, str):
-        return _named(segmenter)
+        return _memo_by_name(segmenter)
     with _lock:  # a memo keeps its segmenter alive, so an id in here cannot be another object's
         memo = _shared.get(id(segmenter))
         if memo is None:
@@ -117,10 +117,10 @@ def memo_of(segmenter: Segmenter | Memo | str) -> Memo:
 
 
 @cache
-def _named(name: str) -> Memo:
+def _memo_by_name(name: str) -> Memo:
     return Memo(get_segmenter(name))
 
 
-def _nbytes(prior: Any) -> int:
+def _count_bytes(prior: Any) -> int:
     parts = prior if isinstance(prior, tuple) else (prior,)
     return sum(int(getattr(part, "nbytes", 0)) for part in parts)

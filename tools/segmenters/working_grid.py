@@ -6,61 +6,61 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from ibisagent.tools.clicks import Box, Pixel, PixelBox, Prompt, pixel_box, pixel_of
+from ibisagent.tools.clicks import Box, Pixel, PixelBox, Prompt, box_to_pixel_box, click_to_pixel
 from ibisagent.tools.segmenters.base import Mask
-from ibisagent.tools.segmenters.features import Field, Grid
+from ibisagent.tools.segmenters.features import Field, WorkingGrid
 
-__all__ = ["Mark", "Marks", "box_mask", "enlarge", "pin", "read", "roundness", "tidy"]
+__all__ = ["GridClick", "GridPrompts", "fill_box", "enlarge_mask", "enforce_prompts", "to_grid_prompts", "compute_ellipse_prior", "clean_components"]
 
 
-class Mark(NamedTuple):
+class GridClick(NamedTuple):
     """A click on the working grid."""
 
     pixel: Pixel
     positive: bool
 
 
-class Marks(NamedTuple):
+class GridPrompts(NamedTuple):
     """Prompts on the working grid: at most one click a pixel, oldest first; the latest box, if any.
 
     ``fresh``: the latest prompt is a box, so no click is a correction of the mask so far.
     """
 
-    clicks: list[Mark]
+    clicks: list[GridClick]
     box: PixelBox | None
     fresh: bool
 
 
-def read(prompts: Sequence[Prompt], grid: Grid) -> Marks:
+def to_grid_prompts(prompts: Sequence[Prompt], grid: WorkingGrid) -> GridPrompts:
     """Bring prompts to the working grid; a box without a positive click stands for one on its centre."""
-    clicks: dict[Pixel, Mark] = {}
+    clicks: dict[Pixel, GridClick] = {}
     box = None
     for prompt in prompts:
         if isinstance(prompt, Box):
-            box = pixel_box(prompt, grid.work)
+            box = box_to_pixel_box(prompt, grid.work)
             continue
-        pixel = grid.shrunk(pixel_of(prompt, grid.full))
+        pixel = grid.shrunk(click_to_pixel(prompt, grid.full))
         clicks.pop(pixel, None)
-        clicks[pixel] = Mark(pixel, prompt.positive)
+        clicks[pixel] = GridClick(pixel, prompt.positive)
     marks = list(clicks.values())
     if box is not None and not any(mark.positive for mark in marks):
-        centre = _centre(box)
-        marks = [Mark(centre, True), *(mark for mark in marks if mark.pixel != centre)]
-    return Marks(marks, box, bool(prompts) and isinstance(prompts[-1], Box))
+        centre = _find_centre(box)
+        marks = [GridClick(centre, True), *(mark for mark in marks if mark.pixel != centre)]
+    return GridPrompts(marks, box, bool(prompts) and isinstance(prompts[-1], Box))
 
 
-def _centre(box: PixelBox) -> Pixel:
+def _find_centre(box: PixelBox) -> Pixel:
     return Pixel((box.top + box.bottom) // 2, (box.left + box.right) // 2)
 
 
-def box_mask(box: PixelBox, shape: tuple[int, ...]) -> Mask:
+def fill_box(box: PixelBox, shape: tuple[int, ...]) -> Mask:
     """Fill a box, (H, W) bool."""
     mask = np.zeros(shape[:2], np.bool_)
     mask[box.top : box.bottom + 1, box.left : box.right + 1] = True
     return mask
 
 
-def roundness(box: PixelBox, shape: tuple[int, ...]) -> Field:
+def compute_ellipse_prior(box: PixelBox, shape: tuple[int, ...]) -> Field:
     """Tell what a box alone says of pixels: 1 in the middle, 0 on the ellipse that fills it, below 0 in the corners."""
     rows, columns = np.ogrid[: shape[0], : shape[1]]
     down = (2 * rows - box.top - box.bottom) / (box.bottom - box.top + 1)
@@ -68,7 +68,7 @@ def roundness(box: PixelBox, shape: tuple[int, ...]) -> Field:
     return np.asarray(1 - down**2 - across**2, np.float32)
 
 
-def tidy(label: Mask, clicks: Sequence[Mark], given: Mask | None) -> Mask:
+def clean_components(label: Mask, clicks: Sequence[GridClick], given: Mask | None) -> Mask:
     """Keep components with a positive click or of a given mask; fill small holes without a negative click."""
     parts, count = ndimage.label(label)
     if count == 0:
@@ -87,7 +87,7 @@ def tidy(label: Mask, clicks: Sequence[Mark], given: Mask | None) -> Mask:
     return label
 
 
-def enlarge(grid: Grid, label: Mask, before: tuple[Mask, Mask] | None) -> Mask:
+def enlarge_mask(grid: WorkingGrid, label: Mask, before: tuple[Mask, Mask] | None) -> Mask:
     """Bring a working mask to the displayed size, (H, W), its contour smoothed.
 
     ``before``: somebody's mask at the displayed and the working size; only what has changed of it is redrawn.
@@ -98,18 +98,18 @@ def enlarge(grid: Grid, label: Mask, before: tuple[Mask, Mask] | None) -> Mask:
     return np.asarray((full | _smooth(grid, label & ~work)) & ~_smooth(grid, work & ~label))
 
 
-def _smooth(grid: Grid, label: Mask) -> Mask:
+def _smooth(grid: WorkingGrid, label: Mask) -> Mask:
     return np.asarray(grid.enlarged(ndimage.gaussian_filter(label.astype(np.float32), 0.8)) > 0.5)
 
 
-def pin(mask: Mask, prompts: Sequence[Prompt]) -> Mask:
+def enforce_prompts(mask: Mask, prompts: Sequence[Prompt]) -> Mask:
     """Make a mask (H, W), in place, say at every clicked pixel what the latest click there said, and obey boxes."""
     for prompt in prompts:
         if not isinstance(prompt, Box):
-            mask[pixel_of(prompt, mask.shape)] = prompt.positive
+            mask[click_to_pixel(prompt, mask.shape)] = prompt.positive
             continue
-        box = pixel_box(prompt, mask.shape)
-        mask &= box_mask(box, mask.shape)
+        box = box_to_pixel_box(prompt, mask.shape)
+        mask &= fill_box(box, mask.shape)
         if not mask.any():
-            mask[_centre(box)] = True
+            mask[_find_centre(box)] = True
     return mask

@@ -1,4 +1,4 @@
-"""The teacher: a policy that knows the true mask and shows what a careful one does, also after mistakes."""
+"""The expert: a policy that knows the true mask and demonstrates what a careful one does, also after mistakes."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, cast, get_args
@@ -7,33 +7,48 @@ import numpy as np
 
 from ibisagent.agent.actions import Action, Backtrack, Terminate, write_reply
 from ibisagent.agent.policies.base import Completion, Observation, Policy, SyncPolicy
-from ibisagent.tools.click_correctness import hits
-from ibisagent.tools.clicks import Box, Click, Pixel, Prompt, pixel_of
+from ibisagent.tools.click_correctness import is_correct_prompt
+from ibisagent.tools.clicks import Box, Click, Pixel, Prompt, click_to_pixel
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.masks.measure import iou
-from ibisagent.training.experts.click_sampling import aim
-from ibisagent.training.experts.rationales import Kind, Style, answer, kind_of_click, think
+from ibisagent.training.experts.click_sampling import sample_error_click
+from ibisagent.training.experts.rationales import (
+    RationaleKind,
+    RationaleStyle,
+    click_kind,
+    write_answer,
+    write_rationale,
+)
 
-__all__ = ["Decision", "Lesson", "Teacher", "Teaches", "Watched", "style_of", "taken", "worded"]
+__all__ = [
+    "Decision",
+    "Expert",
+    "ExpertConfig",
+    "ExpertPolicy",
+    "RelabeledPolicy",
+    "find_used_pixels",
+    "parse_style",
+    "write_decision",
+]
 
-_GOOD = 0.8
-_UNFIT = 0.1
+_SUFFICIENT_IOU = 0.8
+_UNRELATED_IOU = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """How a teacher clicks and when it is content.
+class ExpertConfig:
+    """How an expert clicks and when it stops.
 
-    ``stop_iou``: it stops there; less ``give_up`` for every prompt in force after the first, as endless repair of what
-    the segmenter cannot do is no lesson. ``depth``, ``snap``: see `ibisagent.training.experts.click_sampling`.
+    ``stop_iou``: it stops there; less ``stop_iou_decay`` for every active prompt after the first, as endless repair of
+    what the segmenter cannot do teaches nothing. ``depth``, ``snap``: see `ibisagent.training.experts.click_sampling`.
     """
 
     stop_iou: float = 0.85
-    give_up: float = 0.03
+    stop_iou_decay: float = 0.03
     depth: float = 0.85
     snap: float | None = 0.01
-    style: Style = "short"
+    style: RationaleStyle = "short"
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing with `InputError`."""
@@ -44,117 +59,121 @@ class Lesson:
             raise InputError(f"snap={self.snap!r}: expected a bin width from 0.0001 to 0.1, or None")
 
 
-def style_of(name: str) -> Style:
-    """Read the name of a style of thoughts, `InputError` for one that there is not."""
-    for style in get_args(Style):
+def parse_style(name: str) -> RationaleStyle:
+    """Parse the name of a style of rationales, `InputError` for an unknown one."""
+    for style in get_args(RationaleStyle):
         if style == name:
-            return cast(Style, style)
-    raise InputError(f"got style {name[:40]!r}, expected {' or '.join(get_args(Style))}; choose one")
+            return cast(RationaleStyle, style)
+    raise InputError(f"got style {name[:40]!r}, expected {' or '.join(get_args(RationaleStyle))}; choose one")
 
 
 class Decision(NamedTuple):
-    """What to do and why."""
+    """An action and the kind of its rationale."""
 
-    kind: Kind
+    kind: RationaleKind
     action: Action
 
 
-class Teaches(Policy, Protocol):
-    """A policy whose decisions can be had without their wording."""
+class ExpertPolicy(Policy, Protocol):
+    """A policy with the true mask whose decisions can be had without their wording."""
 
     target: str
     truth: Mask
-    lesson: Lesson
+    config: ExpertConfig
 
     def decide(self, observation: Observation) -> Decision:
         """Decide what is right at an observation."""
 
 
-class Teacher(SyncPolicy):
+class Expert(SyncPolicy):
     """Clicks, undoes what was wrong, drops a mask of something else, stops, or says that the target is not there.
 
-    What it does is a function of the observation, the truth and the seed alone: it can label what any policy met.
+    Its decision is a function of the observation, the truth and the seed alone: it can label any policy's observations.
     """
 
-    name = "teacher"
+    name = "expert"
 
-    def __init__(self, truth: Mask, target: str, lesson: Lesson | None = None, seed: int = 0) -> None:
+    def __init__(self, truth: Mask, target: str, config: ExpertConfig | None = None, seed: int = 0) -> None:
         """Take the true mask, (H, W) bool on the displayed picture and empty for an absent target, and its name."""
-        self.truth, self.target, self.lesson, self._seed = truth, target, lesson or Lesson(), seed
+        self.truth, self.target, self.config, self._seed = truth, target, config or ExpertConfig(), seed
 
     def act(self, observation: Observation) -> Completion:
-        """Reply with what `decide` gives, in the words of the lesson's style."""
+        """Reply with the decision, worded in the configured style."""
         decision = self.decide(observation)
         rng = np.random.default_rng([self._seed, observation.step, 1])
-        return Completion(worded(self, decision, observation, rng), model=self.name)
+        return Completion(write_decision(self, decision, observation, rng), model=self.name)
 
     def decide(self, observation: Observation) -> Decision:
-        """Decide by the mask in force, the prompts that made it and what was undone at it."""
+        """Decide by the current mask, the prompts that made it and what was undone at it."""
         if observation.mask.shape != self.truth.shape:
             got = f"a true mask of {self.truth.shape}"
-            raise InputError(f"teacher: got {got}, expected the picture's {observation.mask.shape}; give its own mask")
-        reached = iou(observation.mask, self.truth)
-        if "backtrack" in observation.actions and (undo := self._undo(observation, reached)):
+            raise InputError(f"expert: got {got}, expected the picture's {observation.mask.shape}; give its own mask")
+        current_iou = iou(observation.mask, self.truth)
+        if "backtrack" in observation.actions and (undo := self._find_undo(observation, current_iou)):
             return Decision(undo, Backtrack())
         if not self.truth.any():
             return Decision("absent", Terminate())
-        patience = self.lesson.give_up * max(0, len(observation.prompts) - 1)
-        click = None if reached >= self.lesson.stop_iou - patience else self._click(observation)
+        patience = self.config.stop_iou_decay * max(0, len(observation.prompts) - 1)
+        click = None if current_iou >= self.config.stop_iou - patience else self._sample_click(observation)
         if click is None:
             return Decision("fits", Terminate())
-        return Decision(kind_of_click(click.positive, bool(observation.mask.any())), click)
+        return Decision(click_kind(click.positive, bool(observation.mask.any())), click)
 
-    def _undo(self, observation: Observation, reached: float) -> Kind | None:
-        """Say why the last prompt or the initial mask has to go, if it has to."""
+    def _find_undo(self, observation: Observation, current_iou: float) -> RationaleKind | None:
+        """Return why the last prompt or the initial mask must be undone, None if it need not be."""
         absent = not self.truth.any()
         if observation.prompts:
-            harmful = reached < min(_GOOD, self.lesson.stop_iou) and _wrong(observation.prompts[-1], self.truth)
+            harmful = current_iou < min(_SUFFICIENT_IOU, self.config.stop_iou) and _is_wrong(
+                observation.prompts[-1], self.truth
+            )
             return "undo" if absent or harmful else None
-        return "drop" if observation.refining and (absent or reached < _UNFIT) else None
+        return "drop" if observation.refining and (absent or current_iou < _UNRELATED_IOU) else None
 
-    def _click(self, observation: Observation) -> Click | None:
+    def _sample_click(self, observation: Observation) -> Click | None:
         rng = np.random.default_rng([self._seed, observation.step])
-        pixels, depth = taken(observation), self.lesson.depth
-        click = aim(observation.mask, self.truth, pixels, depth, self.lesson.snap, rng)
+        pixels, depth = find_used_pixels(observation), self.config.depth
+        click = sample_error_click(observation.mask, self.truth, pixels, depth, self.config.snap, rng)
         if click is not None or observation.mask.any():
             return click
-        return aim(observation.mask, self.truth, pixels, depth, None, rng)  # a target that lies between all bins
+        return sample_error_click(
+            observation.mask, self.truth, pixels, depth, None, rng
+        )  # a target that lies between all bins
 
 
-def _wrong(prompt: Prompt, truth: Mask) -> bool:
+def _is_wrong(prompt: Prompt, truth: Mask) -> bool:
     if isinstance(prompt, Box):
-        return not hits(prompt, truth, truth)
-    return bool(truth[pixel_of(prompt, truth.shape)]) != prompt.positive
+        return not is_correct_prompt(prompt, truth, truth)
+    return bool(truth[click_to_pixel(prompt, truth.shape)]) != prompt.positive
 
 
-def taken(observation: Observation) -> set[Pixel]:
-    """Give the pixels of all clicks in force and of those undone at this mask."""
+def find_used_pixels(observation: Observation) -> set[Pixel]:
+    """Return the pixels of all active clicks and of those undone at this mask."""
     made = (*observation.prompts, *observation.undone)
-    return {pixel_of(click, observation.mask.shape) for click in made if isinstance(click, Click)}
+    return {click_to_pixel(click, observation.mask.shape) for click in made if isinstance(click, Click)}
 
 
-def worded(teacher: Teaches, decision: Decision, observation: Observation, rng: np.random.Generator) -> str:
-    """Write a decision as a reply, thought first, in the words of the lesson's style."""
+def write_decision(expert: ExpertPolicy, decision: Decision, observation: Observation, rng: np.random.Generator) -> str:
+    """Write a decision as a reply, thought first, in the configured style."""
     kind, action = decision
-    style, click = teacher.lesson.style, action if isinstance(action, Click) else None
-    thought = think(kind, teacher.target, observation, click, style, rng)
-    return write_reply(thought, action, answer(kind, teacher.target, style, rng), observation.frame)
+    style, click = expert.config.style, action if isinstance(action, Click) else None
+    thought = write_rationale(kind, expert.target, observation, click, style, rng)
+    return write_reply(thought, action, write_answer(kind, expert.target, style, rng), observation.frame)
 
 
-class Watched:
-    """Any policy, and beside each of its replies, as ``label``, what a teacher replies at the same observation."""
+class RelabeledPolicy:
+    """Any policy with each of its replies relabeled: its ``label`` is the expert's reply at the same observation."""
 
-    def __init__(self, policy: Policy, teacher: Policy) -> None:
-        """Let ``policy`` act and ``teacher`` look on."""
-        self._policy, self._teacher, self.name = policy, teacher, policy.name
+    def __init__(self, policy: Policy, expert: Policy) -> None:
+        """Take the policy that acts and the expert that labels."""
+        self._policy, self._expert, self.name = policy, expert, policy.name
         if hasattr(policy, "seconds"):
             self.seconds = policy.seconds
 
     def act(self, observation: Observation) -> Completion:
-        """Give the policy's reply."""
-        return replace(self._policy.act(observation), label=self._teacher.act(observation).text)
+        """Return the policy's reply with the expert's as its label."""
+        return replace(self._policy.act(observation), label=self._expert.act(observation).text)
 
     async def aact(self, observation: Observation) -> Completion:
-        """Give the policy's reply through its own async twin."""
-        said = await self._policy.aact(observation)
-        return replace(said, label=(await self._teacher.aact(observation)).text)
+        """Return the same by the policies' own async methods."""
+        completion = await self._policy.aact(observation)
+        return replace(completion, label=(await self._expert.aact(observation)).text)

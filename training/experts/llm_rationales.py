@@ -1,4 +1,4 @@
-"""A teacher whose thoughts a chat model writes, from what it is shown and what is right to do."""
+"""An expert whose rationales a chat model writes, from the observation, the truth and the right action."""
 
 import re
 import tomllib
@@ -12,69 +12,69 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from numpy.typing import NDArray
 
-from ibisagent.agent.actions import TAG, spell, write_reply
+from ibisagent.agent.actions import TAG, format_action, write_reply
 from ibisagent.agent.contact_sheet.tiles import MISS, SPILL
 from ibisagent.agent.overlay import GREEN
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.agent.policies.chat import image_block
 from ibisagent.tools.imaging.grids import Mask
-from ibisagent.training.experts.expert import Decision, Teaches
-from ibisagent.training.experts.rationales import answer
+from ibisagent.training.experts.expert import Decision, ExpertPolicy
+from ibisagent.training.experts.rationales import write_answer
 
-__all__ = ["Tutor", "oracle_view"]
+__all__ = ["LLMRationaleExpert", "oracle_view"]
 
 _OPACITY = 0.6
-_LONGEST = 600  # characters of a thought
-_TELLTALE = re.compile(
+_MAX_CHARACTERS = 600  # characters of a thought
+_LEAK = re.compile(
     r"\b(yellow|purple|second|picture 2|both pictures|truth|oracle|true mask|false (positive|negative)|[0-9]+\.[0-9]+)",
     re.IGNORECASE,
 )
 
 
-class Tutor(SyncPolicy):
-    """Decides as a teacher does; the thought is the chat model's, or the teacher's own where that one fails.
+class LLMRationaleExpert(SyncPolicy):
+    """Decides as an expert does; the thought is the chat model's, or the expert's own where that one fails.
 
-    It fails by an exception, by silence, by length, or by speaking of what the policy cannot see. ``fallbacks`` counts
-    that; such a reply is of the model "teacher".
+    It fails by an exception, an empty or too long reply, or one about what the policy cannot see. ``fallbacks`` counts
+    the failures; such a reply is of the model "expert".
     """
 
-    def __init__(self, teacher: Teaches, model: BaseChatModel, name: str = "tutor") -> None:
-        """Take the teacher, and the chat model with a name for it."""
-        self.teacher, self._model, self.name = teacher, model, name
-        self.truth, self.target, self.lesson = teacher.truth, teacher.target, teacher.lesson
+    def __init__(self, expert: ExpertPolicy, model: BaseChatModel, name: str = "llm_rationale_expert") -> None:
+        """Take the expert, and the chat model with a name for it."""
+        self.expert, self._model, self.name = expert, model, name
+        self.truth, self.target, self.config = expert.truth, expert.target, expert.config
         self.fallbacks = 0
 
     def decide(self, observation: Observation) -> Decision:
-        """Decide as the teacher does."""
-        return self.teacher.decide(observation)
+        """Decide as the expert does."""
+        return self.expert.decide(observation)
 
     def act(self, observation: Observation) -> Completion:
-        """Reply with the teacher's action and the model's thought."""
-        decision, plain = self.decide(observation), self.teacher.act(observation)
-        thought = self._thought(observation, decision)
+        """Reply with the expert's action and the model's thought."""
+        decision, plain = self.decide(observation), self.expert.act(observation)
+        thought = self._generate_thought(observation, decision)
         if thought is None:
             self.fallbacks += 1
             return plain
         rng = np.random.default_rng([len(thought), observation.step])
-        said = answer(decision.kind, self.target, self.lesson.style, rng)
+        said = write_answer(decision.kind, self.target, self.config.style, rng)
         return Completion(write_reply(thought, decision.action, said, observation.frame), model=self.name)
 
-    def _thought(self, observation: Observation, decision: Decision) -> str | None:
+    def _generate_thought(self, observation: Observation, decision: Decision) -> str | None:
         try:
             text = str(self._model.invoke(self.messages(observation, decision)).text)
         except Exception:  # whatever a provider's client raises
             return None
         thought = " ".join(TAG.sub(" ", text).split())
-        return thought if 0 < len(thought) <= _LONGEST and not _TELLTALE.search(thought) else None
+        return thought if 0 < len(thought) <= _MAX_CHARACTERS and not _LEAK.search(thought) else None
 
     def messages(self, observation: Observation, decision: Decision) -> list[BaseMessage]:
-        """Write what the model is shown: the policy's picture, the oracle view, and the action."""
-        words = _words()
-        undone = "; ".join(spell(action, observation.frame) for action in observation.undone)
+        """Return the chat model's messages: the policy's picture, the oracle view, and the action."""
+        words = _read_prompt()
+        undone = "; ".join(format_action(action, observation.frame) for action in observation.undone)
         text = Template(words["user"]).substitute(
             request=observation.request,
             target=self.target,
-            action=spell(decision.action, observation.frame),
+            action=format_action(decision.action, observation.frame),
             undone=Template(words["undone"]).substitute(actions=undone) if undone else "",
         )
         shown: list[str | dict[Any, Any]] = [
@@ -99,6 +99,6 @@ def oracle_view(observation: Observation, truth: Mask) -> NDArray[np.uint8]:
 
 
 @cache
-def _words() -> dict[str, str]:
+def _read_prompt() -> dict[str, str]:
     text = files("ibisagent.training.experts").joinpath("rationale_prompt.toml").read_text(encoding="utf-8")
     return {key: str(value) for key, value in tomllib.loads(text).items()}

@@ -1,4 +1,4 @@
-"""What a teacher thinks: sentences about what the picture and its green mask show, and about nothing else."""
+"""Rationales: sentences about what the picture and its green mask show, and about nothing else."""
 
 import tomllib
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ from ibisagent.tools.clicks import Click
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.training.requests.words import verb_of
 
-__all__ = ["Kind", "Style", "answer", "kind_of_click", "place", "think"]
+__all__ = ["RationaleKind", "RationaleStyle", "click_kind", "describe_position", "write_answer", "write_rationale"]
 
-Kind = Literal["first", "miss", "spill", "undo", "drop", "fits", "absent"]
-"""What is thought about: a first click, a missed part, a spill, a wrong click or start, a stop, a refusal."""
-Style = Literal["short", "full"]
+RationaleKind = Literal["first", "false_negative", "false_positive", "undo", "drop", "fits", "absent"]
+"""A first click, a missed part, a part too much, a wrong click to undo, a wrong initial mask, a stop, a refusal."""
+RationaleStyle = Literal["short", "full"]
 
 _ACROSS, _DOWN = ("left", "centre", "right"), ("upper", "middle", "lower")
 _AROUND = 2  # pixels: how far a look at the brightness goes
 _DARK, _BRIGHT = 30, 70  # percentiles of the picture
 
 
-def place(x: float, y: float) -> str:
+def describe_position(x: float, y: float) -> str:
     """Name the ninth of the picture that holds unit ``x``, ``y``.
 
     >>> place(0.1, 0.9), place(0.5, 0.5)
@@ -34,48 +34,55 @@ def place(x: float, y: float) -> str:
     return f"{_DOWN[min(2, int(y * 3))]} {_ACROSS[min(2, int(x * 3))]}"
 
 
-def kind_of_click(positive: bool, marked: bool) -> Kind:
-    """Tell what a click is for: the sign, and whether anything is marked, show it."""
-    return "spill" if not positive else "miss" if marked else "first"
+def click_kind(positive: bool, marked: bool) -> RationaleKind:
+    """Return what a click is for, by its sign and by whether anything is marked."""
+    return "false_positive" if not positive else "false_negative" if marked else "first"
 
 
-def think(
-    kind: Kind, target: str, observation: Observation, click: Click | None, style: Style, rng: np.random.Generator
+def write_rationale(
+    kind: RationaleKind,
+    target: str,
+    observation: Observation,
+    click: Click | None,
+    style: RationaleStyle,
+    rng: np.random.Generator,
 ) -> str:
-    """Write the thought before an action; ``click``: the one that follows, if one does.
+    """Write the thought before an action; ``click``: the one that follows, if any.
 
     ``short`` is one fixed sentence or two a kind, ``full`` two to four that vary.
     """
     words = {"target": target, "is": verb_of(target)}
     if style == "short":
-        return _filled(_words()["short"][kind], words | ({"place": place(click.x, click.y)} if click else {}))
-    said = [_drawn(choices, rng) for choices in _words()["full"][kind]]
+        return _fill(
+            _read_templates()["short"][kind], words | ({"place": describe_position(click.x, click.y)} if click else {})
+        )
+    sentences = [_choose(choices, rng) for choices in _read_templates()["full"][kind]]
     if click is not None and observation.undone:
-        said[0] = _drawn(_words()["full"]["again"]["words"], rng)
-    return _filled(" ".join(said), words | (_seen(observation, click) if click else {}))
+        sentences[0] = _choose(_read_templates()["full"]["again"]["words"], rng)
+    return _fill(" ".join(sentences), words | (_describe_view(observation, click) if click else {}))
 
 
-def answer(kind: Kind, target: str, style: Style, rng: np.random.Generator) -> str | None:
-    """Write the answer of a stop; None for what is no stop."""
-    choices = _words()[style]["answers"].get(kind)
+def write_answer(kind: RationaleKind, target: str, style: RationaleStyle, rng: np.random.Generator) -> str | None:
+    """Write the answer of a stop; None for any other kind."""
+    choices = _read_templates()[style]["answers"].get(kind)
     if choices is None:
         return None
-    return _filled(
-        choices if isinstance(choices, str) else _drawn(choices, rng), {"target": target, "is": verb_of(target)}
+    return _fill(
+        choices if isinstance(choices, str) else _choose(choices, rng), {"target": target, "is": verb_of(target)}
     )
 
 
-def _seen(observation: Observation, click: Click) -> dict[str, str]:
-    where = place(click.x, click.y)
+def _describe_view(observation: Observation, click: Click) -> dict[str, str]:
+    where = describe_position(click.x, click.y)
     return {
         "place": "centre" if where == "middle centre" else where,
-        "side": _side(observation.mask, click),
-        "look": _look(observation, click),
+        "side": _find_side(observation.mask, click),
+        "look": _describe_brightness(observation, click),
     }
 
 
-def _side(mask: Mask, click: Click) -> str:
-    """Say on which side of the mask's middle a click lies, (H, W) bool."""
+def _find_side(mask: Mask, click: Click) -> str:
+    """Return on which side of the middle of the mask, (H, W) bool, a click lies."""
     rows, columns = np.nonzero(mask)
     if rows.size == 0:
         return "outer"
@@ -86,8 +93,8 @@ def _side(mask: Mask, click: Click) -> str:
     return "left" if across < 0 else "right"
 
 
-def _look(observation: Observation, click: Click) -> str:
-    """Say how bright it is around a click, against the rest of the picture."""
+def _describe_brightness(observation: Observation, click: Click) -> str:
+    """Return how bright it is around a click, compared with the rest of the picture."""
     height, width = observation.picture.shape[:2]
     row, column = min(int(click.y * height), height - 1), min(int(click.x * width), width - 1)
     grey = observation.picture[..., 1]
@@ -96,14 +103,14 @@ def _look(observation: Observation, click: Click) -> str:
     return "bright" if around > high else "dark" if around < low else "grey"
 
 
-def _filled(template: str, words: dict[str, str]) -> str:
+def _fill(template: str, words: dict[str, str]) -> str:
     return Template(template).substitute(words)
 
 
-def _drawn(choices: Sequence[str], rng: np.random.Generator) -> str:
+def _choose(choices: Sequence[str], rng: np.random.Generator) -> str:
     return choices[int(rng.integers(len(choices)))]
 
 
 @cache
-def _words() -> dict[str, Any]:
+def _read_templates() -> dict[str, Any]:
     return tomllib.loads(files("ibisagent.training.experts").joinpath("rationales.toml").read_text(encoding="utf-8"))

@@ -5,11 +5,11 @@ from importlib import import_module
 import numpy as np
 
 from ibisagent.tools.errors import InputError
-from ibisagent.training.phantoms.acquisition import shoot
-from ibisagent.training.phantoms.phantom import Drawing, Phantom
-from ibisagent.training.phantoms.targets import SMALLEST
+from ibisagent.training.phantoms.acquisition import simulate
+from ibisagent.training.phantoms.phantom import GeneratedImage, Phantom
+from ibisagent.training.phantoms.targets import MIN_AREA_SHARE
 
-__all__ = ["DIFFICULTY", "MODALITIES", "SIZE", "Drawing", "Phantom", "draw", "require_drawable"]
+__all__ = ["DIFFICULTY", "MODALITIES", "SIZE", "GeneratedImage", "Phantom", "draw", "require_drawable"]
 
 MODALITIES = (
     "ct_abdomen",
@@ -22,12 +22,12 @@ MODALITIES = (
     "fluorescence",
     "histology",
 )
-"""Each is drawn by the artist of its name."""
+"""Each is drawn by the generator of its name."""
 
 SIZE = 256
 DIFFICULTY = 0.5
 _SIZES = (32, 4096)
-_DRAWING, _CAMERA = 0, 1
+_GENERATION_STREAM, _ACQUISITION_STREAM = 0, 1
 
 
 def draw(modality: str, seed: int, size: int = SIZE, difficulty: float = DIFFICULTY) -> Phantom:
@@ -37,18 +37,20 @@ def draw(modality: str, seed: int, size: int = SIZE, difficulty: float = DIFFICU
     modality, a size outside 32 to 4096, a difficulty outside [0, 1] or a negative seed.
     """
     require_drawable(modality, seed, size, difficulty)
-    root, hidden = (seed, MODALITIES.index(modality)), _hidden(difficulty)
-    artist = import_module(f"{__name__}.generators.{modality}")
-    drawing: Drawing = artist.draw(np.random.default_rng([*root, _DRAWING]), size, hidden)
-    picture, masks = shoot(np.random.default_rng([*root, _CAMERA]), drawing.image, drawing.masks, hidden)
+    root, scaled = (seed, MODALITIES.index(modality)), _scale_difficulty(difficulty)
+    generator = import_module(f"{__name__}.generators.{modality}")
+    generated: GeneratedImage = generator.generate(np.random.default_rng([*root, _GENERATION_STREAM]), size, scaled)
+    picture, masks = simulate(
+        np.random.default_rng([*root, _ACQUISITION_STREAM]), generated.image, generated.masks, scaled
+    )
     return Phantom(
         modality=modality,
         seed=seed,
         difficulty=difficulty,
         image=picture,
-        masks={name: mask for name, mask in masks.items() if mask.mean() >= SMALLEST},
-        absent=drawing.absent,
-        lesions=drawing.lesions,
+        masks={name: mask for name, mask in masks.items() if mask.mean() >= MIN_AREA_SHARE},
+        absent=generated.absent,
+        lesions=generated.lesions,
     )
 
 
@@ -64,6 +66,6 @@ def require_drawable(modality: str, seed: int, size: int, difficulty: float) -> 
         raise InputError(f"got seed={seed}, expected a whole number from 0 up; change it")
 
 
-def _hidden(difficulty: float) -> float:
-    """Give how hard to draw, so that at the default an oracle with geocut ends at a mean IoU of about .82."""
+def _scale_difficulty(difficulty: float) -> float:
+    """Return the generators' difficulty; at the default an oracle with geocut ends at a mean IoU of about .82."""
     return float(np.interp(difficulty, (0, 0.5, 1), (0, 0.75, 1)))

@@ -1,4 +1,4 @@
-"""The way from a drawing to a picture file: what acquisition, export and compression do to pictures of every kind."""
+"""Simulated acquisition: what acquisition, export and compression do to pictures of every modality."""
 
 import io
 from collections.abc import Mapping
@@ -9,79 +9,81 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from ibisagent.tools.imaging.grids import Mask
-from ibisagent.training.phantoms.canvas import Field, blurred, smooth
+from ibisagent.training.phantoms.canvas import Field, blur, smooth_field
 
-__all__ = ["Shot", "shoot"]
+__all__ = ["AcquiredImage", "simulate"]
 
-_INVERTED = 0.03
-_BOXED = 0.12
-_COMPRESSED = 0.4
-_COARSE = 0.15
-_LABELLED = 0.2
+_INVERSION_RATE = 0.03
+_LETTERBOX_RATE = 0.12
+_JPEG_RATE = 0.4
+_LOW_RESOLUTION_RATE = 0.15
+_TEXT_RATE = 0.2
 _WORDS = ("R", "L", "AP", "SUPINE", "12 cm", "1.5T", "W400", "IM 42", "A", "GAIN 60", "x20", "FR 31")
 
 
-class Shot(NamedTuple):
-    """The picture, (H, W) or (H, W, 3) uint8, and the masks where it shows them."""
+class AcquiredImage(NamedTuple):
+    """The picture, (H, W) or (H, W, 3) uint8, and its masks, moved as the picture was."""
 
     picture: NDArray[np.uint8]
     masks: dict[str, Mask]
 
 
-def shoot(rng: np.random.Generator, image: NDArray[np.floating], masks: Mapping[str, Mask], difficulty: float) -> Shot:
-    """Photograph a drawing, 0 to 255: light, sharpness, noise, borders, burnt-in words, compression.
+def simulate(
+    rng: np.random.Generator, image: NDArray[np.floating], masks: Mapping[str, Mask], difficulty: float
+) -> AcquiredImage:
+    """Simulate the acquisition of an image, 0 to 255: light, sharpness, noise, borders, burnt-in text, compression.
 
     ``difficulty`` in [0, 1] scales what hides a target: blur, noise, loss of contrast.
     """
     size, px = image.shape[0], image.shape[0] / 256
     grains = np.random.default_rng(rng.integers(2**63))  # its draws grow with the picture, the others must not
-    seen = _lit(rng, np.asarray(image, np.float32), difficulty)
-    seen = _focused(rng, seen, difficulty, px)
+    seen = _illuminate(rng, np.asarray(image, np.float32), difficulty)
+    seen = _vary_sharpness(rng, seen, difficulty, px)
     if rng.random() < 0.7:
         grain = grains.standard_normal((size, size) if rng.random() < 0.5 else seen.shape, np.float32)
         grain = grain if grain.ndim == seen.ndim else grain[..., None]
         seen = seen + grain * np.float32(rng.uniform(0, 3 + 12 * difficulty))
     picture = np.clip(np.round(seen), 0, 255).astype(np.uint8)
     shown = dict(masks)
-    if picture.ndim == 2 and rng.random() < _LABELLED:
-        picture = _labelled(rng, picture)
-    if rng.random() < _BOXED:
-        picture, shown = _boxed(rng, picture, shown)
-    if picture.ndim == 2 and rng.random() < _INVERTED:
+    if picture.ndim == 2 and rng.random() < _TEXT_RATE:
+        picture = _burn_in_text(rng, picture)
+    if rng.random() < _LETTERBOX_RATE:
+        picture, shown = _letterbox(rng, picture, shown)
+    if picture.ndim == 2 and rng.random() < _INVERSION_RATE:
         picture = 255 - picture
-    if rng.random() < _COMPRESSED:
-        picture = _compressed(rng, picture)
-    return Shot(picture, shown)
+    if rng.random() < _JPEG_RATE:
+        picture = _compress_jpeg(rng, picture)
+    return AcquiredImage(picture, shown)
 
 
-def _lit(rng: np.random.Generator, image: Field, difficulty: float) -> Field:
+def _illuminate(rng: np.random.Generator, image: Field, difficulty: float) -> Field:
     """Change gamma, contrast, brightness, evenness of the light and, of a coloured picture, its white."""
     share = np.clip(image / 255, 0, 1) ** np.float32(np.exp(rng.normal(0, 0.22)))
     contrast = rng.uniform(1 - 0.45 * difficulty, 1.1)
     share = (share - 0.5) * contrast + 0.5 + rng.normal(0, 0.05)
-    uneven = 1 + rng.uniform(0, 0.04 + 0.16 * difficulty) * smooth(rng, image.shape[0], 2)
+    uneven = 1 + rng.uniform(0, 0.04 + 0.16 * difficulty) * smooth_field(rng, image.shape[0], 2)
     if image.ndim == 3:
         white = np.exp(rng.normal(0, 0.07, 3))
         return np.asarray(share * uneven[..., None] * white * 255, np.float32)
     return np.asarray(share * uneven * 255, np.float32)
 
 
-def _focused(rng: np.random.Generator, image: Field, difficulty: float, px: float) -> Field:
+def _vary_sharpness(rng: np.random.Generator, image: Field, difficulty: float, px: float) -> Field:
     """Blur, sharpen, or lose resolution."""
     chance = rng.random()
-    if chance < _COARSE:
+    if chance < _LOW_RESOLUTION_RATE:
         side = max(16, round(image.shape[0] / rng.uniform(1.2, 1.6 + 1.4 * difficulty)))
         small = np.clip(image, 0, 255).astype(np.uint8)
         coarse = Image.fromarray(small).resize((side, side), Image.Resampling.BOX)
         return np.asarray(coarse.resize(image.shape[1::-1], Image.Resampling.BICUBIC), np.float32)
     if chance < 0.5:
-        return blurred(image, rng.uniform(0, 0.4 + 1.2 * difficulty) * px)
+        return blur(image, rng.uniform(0, 0.4 + 1.2 * difficulty) * px)
     if chance < 0.75:
-        return np.asarray(image + rng.uniform(0.2, 1.0) * (image - blurred(image, 1.5 * px)), np.float32)
+        return np.asarray(image + rng.uniform(0.2, 1.0) * (image - blur(image, 1.5 * px)), np.float32)
     return image
 
 
-def _labelled(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _burn_in_text(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Burn words into the corners, as consoles do."""
     size = picture.shape[0]
     page = Image.fromarray(picture)
@@ -95,7 +97,7 @@ def _labelled(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[n
     return np.asarray(page)
 
 
-def _boxed(
+def _letterbox(
     rng: np.random.Generator, picture: NDArray[np.uint8], masks: dict[str, Mask]
 ) -> tuple[NDArray[np.uint8], dict[str, Mask]]:
     """Shrink the picture into a frame of another shape, as a letter box does, black or white around."""
@@ -113,7 +115,7 @@ def _boxed(
     return framed, kept
 
 
-def _compressed(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _compress_jpeg(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Store as a JPEG and read it back."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="JPEG", quality=int(rng.integers(45, 96)))

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from ibisagent.tools.imaging.grids import Mask
 
-__all__ = ["FAR", "Canvas", "Field", "blurred", "coverage", "fractal", "smooth"]
+__all__ = ["FAR", "Field", "PhantomCanvas", "blur", "coverage", "fractal_field", "smooth_field"]
 
 Field = NDArray[np.float32]
 
@@ -18,8 +18,8 @@ FAR = -1e3
 
 
 @lru_cache(maxsize=256)
-def _spline(cells: int, size: int) -> Field:
-    """Give the (size, cells + 3) matrix that interpolates ``cells`` cubic B-spline control cells."""
+def _spline_matrix(cells: int, size: int) -> Field:
+    """Return the (size, cells + 3) matrix that interpolates ``cells`` cubic B-spline control cells."""
     place = np.linspace(0, cells, size, endpoint=False)
     cell = np.floor(place).astype(int)
     t = place - cell
@@ -30,21 +30,21 @@ def _spline(cells: int, size: int) -> Field:
     return matrix.astype(np.float32)
 
 
-def smooth(rng: np.random.Generator, size: int, cells: int) -> Field:
+def smooth_field(rng: np.random.Generator, size: int, cells: int) -> Field:
     """Draw a smooth random field, (size, size), mean about 0 and deviation 1, with about ``cells`` bumps a side.
 
     The same ``rng`` state gives the same field at every size.
     """
-    matrix = _spline(cells, size)
+    matrix = _spline_matrix(cells, size)
     field = matrix @ rng.standard_normal((cells + 3, cells + 3), np.float32) @ matrix.T
     return np.asarray(field / (field.std() + 1e-6), np.float32)
 
 
-def fractal(rng: np.random.Generator, size: int, cells: int = 4, octaves: int = 4, gain: float = 0.55) -> Field:
+def fractal_field(rng: np.random.Generator, size: int, cells: int = 4, octaves: int = 4, gain: float = 0.55) -> Field:
     """Sum smooth fields, each of twice the bumps and ``gain`` the height of the one before; deviation 1."""
     total, height = np.zeros((size, size), np.float32), 1.0
     for octave in range(octaves):
-        field = smooth(rng, size, cells * 2**octave)
+        field = smooth_field(rng, size, cells * 2**octave)
         total += np.float32(height) * field
         height *= gain
     return np.asarray(total / (total.std() + 1e-6), np.float32)
@@ -55,17 +55,17 @@ def coverage(level: Field, softness: float = 1.0) -> Field:
     return np.asarray(np.clip(0.5 + level / np.float32(2 * softness), 0, 1), np.float32)
 
 
-def blurred(image: NDArray[np.floating], sigma: float) -> Field:
+def blur(image: NDArray[np.floating], sigma: float) -> Field:
     """Blur a picture, (H, W) or (H, W, 3), by a Gaussian of ``sigma`` pixels; channels stay apart."""
     sigmas = (sigma, sigma) if image.ndim == 2 else (sigma, sigma, 0)
     return np.asarray(ndimage.gaussian_filter(image, sigmas), np.float32)
 
 
-class Canvas:
+class PhantomCanvas:
     """Coordinates X (to the right) and Y (down) in [-1, 1] of a square picture, deformed a little; what is drawn on it.
 
-    ``image``: (size, size) or (size, size, channels) float32 in whatever unit the artist likes. ``px``: one pixel of a
-    256-pixel picture in pixels of this one, the unit of every softness and blur. ``masks``: what was named so far.
+    ``image``: (size, size) or (size, size, channels) float32 in the generator's unit. ``px``: one pixel of a
+    256-pixel picture in pixels of this one, the unit of every softness and blur. ``masks``: of the named targets.
     """
 
     def __init__(
@@ -87,24 +87,24 @@ class Canvas:
         angle, zoom = rng.normal(0, turn), float(np.clip(1 + rng.normal(0, scale), 0.6, 1.6))
         dx, dy = rng.normal(0, shift, 2)
         c, s = np.cos(angle) / zoom, np.sin(angle) / zoom
-        self.X = np.asarray(x * c - y * s + dx + warp * smooth(rng, size, 4), np.float32)
-        self.Y = np.asarray(x * s + y * c + dy + warp * smooth(rng, size, 4), np.float32)
+        self.X = np.asarray(x * c - y * s + dx + warp * smooth_field(rng, size, 4), np.float32)
+        self.Y = np.asarray(x * s + y * c + dy + warp * smooth_field(rng, size, 4), np.float32)
         shape = (size, size) if channels == 1 else (size, size, channels)
         self.image: Field = np.full(shape, background, np.float32)
         self.masks: dict[str, Mask] = {}
 
-    def frame(self, zoom: float, x: float = 0.0, y: float = 0.0) -> None:
+    def set_view(self, zoom: float, x: float = 0.0, y: float = 0.0) -> None:
         """Look at ``zoom`` times the field of view, with (x, y) in the middle; levels stay in pixels of zoom 1."""
         self.X = np.asarray(self.X * np.float32(zoom) + np.float32(x), np.float32)
         self.Y = np.asarray(self.Y * np.float32(zoom) + np.float32(y), np.float32)
 
-    def smooth(self, cells: int) -> Field:
+    def smooth_field(self, cells: int) -> Field:
         """Draw a smooth random field."""
-        return smooth(self.rng, self.size, cells)
+        return smooth_field(self.rng, self.size, cells)
 
-    def fractal(self, cells: int = 4, octaves: int = 4, gain: float = 0.55) -> Field:
+    def fractal_field(self, cells: int = 4, octaves: int = 4, gain: float = 0.55) -> Field:
         """Draw a fractal random field."""
-        return fractal(self.rng, self.size, cells, octaves, gain)
+        return fractal_field(self.rng, self.size, cells, octaves, gain)
 
     def blob(
         self,
@@ -117,7 +117,7 @@ class Canvas:
         power: float = 2.0,
         waves: int = 7,
     ) -> Field:
-        """Give the level of a superellipse with a wobbling outline: about the pixels inside its border, < 0 outside.
+        """Return the level of a superellipse with a wobbling outline: about the pixels inside its border, < 0 outside.
 
         It is evaluated in its own window only; elsewhere it is `FAR`.
         """
@@ -139,9 +139,9 @@ class Canvas:
                 border = table[((np.arctan2(v, u) + np.pi) * (1024 / (2 * np.pi))).astype(np.int32).clip(0, 1024)]
             return np.asarray((border - radius) * (min(rx, ry) * self.size / 2), np.float32)
 
-        return self.within(cx, cy, reach, level)
+        return self.evaluate_near(cx, cy, reach, level)
 
-    def within(self, cx: float, cy: float, reach: float, level: Callable[[Field, Field], Field]) -> Field:
+    def evaluate_near(self, cx: float, cy: float, reach: float, level: Callable[[Field, Field], Field]) -> Field:
         """Evaluate ``level(X, Y)`` where X and Y lie within ``reach`` of (cx, cy); `FAR` elsewhere."""
         out = np.full((self.size, self.size), FAR, np.float32)
         near = (np.abs(self.X - cx) < reach) & (np.abs(self.Y - cy) < reach)
@@ -151,7 +151,7 @@ class Canvas:
             out[window] = level(self.X[window], self.Y[window])
         return out
 
-    def put(
+    def paint_shape(
         self,
         level: Field,
         value: object,
@@ -160,7 +160,7 @@ class Canvas:
         name: str | None = None,
         clip: Field | None = None,
     ) -> Field:
-        """Paint ``value`` (number, field or colour) where ``level`` is inside; give and maybe name what is covered.
+        """Paint ``value`` (number, field or colour) inside ``level``; return the coverage, also as the mask ``name``.
 
         ``softness`` in pixels of a 256-pixel picture; ``clip``: a coverage that it stays within.
         """
@@ -177,7 +177,7 @@ class Canvas:
         share = covered if self.image.ndim == 2 else covered[..., None]
         self.image = np.asarray(self.image * (1 - share) + np.asarray(value, np.float32) * share, np.float32)
 
-    def carve(self, covered: Field, *, keep: tuple[str, ...] = ()) -> None:
+    def occlude(self, covered: Field, *, keep: tuple[str, ...] = ()) -> None:
         """Take what is covered by more than a half out of every mask but those of ``keep``: it lies in front."""
         for name in self.masks:
             if name not in keep:

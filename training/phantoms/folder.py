@@ -1,4 +1,4 @@
-"""Phantoms as a data-set folder: pictures, label maps, and a row for whatever may be asked of each picture."""
+"""Phantoms as a data-set folder: pictures, label maps, and rows with the requests for each picture."""
 
 import itertools
 import os
@@ -14,15 +14,15 @@ from PIL import Image
 
 from ibisagent.tools.datasets import Case, write_manifest
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label, reason_of
+from ibisagent.tools.files import describe_os_error, printable_text
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.jobs import jsonl
-from ibisagent.tools.jobs.process_pool import spread
-from ibisagent.tools.jobs.run_settings import keep_settings
-from ibisagent.training.phantoms.request_rows import asked, chosen
-from ibisagent.training.phantoms.spec import ASKS, Spec
+from ibisagent.tools.jobs.process_pool import map_unordered
+from ibisagent.tools.jobs.run_settings import record_settings
+from ibisagent.training.phantoms.request_rows import build_request_rows, choose_row
+from ibisagent.training.phantoms.spec import REQUEST_KINDS, PhantomDatasetSpec
 
-__all__ = ["ASKS", "Spec", "write_phantoms"]
+__all__ = ["REQUEST_KINDS", "PhantomDatasetSpec", "write_phantoms"]
 
 OnPicture = Callable[[int], None]
 
@@ -31,14 +31,18 @@ _PARTS = ("images", "masks")
 
 
 def write_phantoms(
-    spec: Spec, out: str | os.PathLike[str], *, workers: int | None = None, on_picture: OnPicture | None = None
+    spec: PhantomDatasetSpec,
+    out: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    on_picture: OnPicture | None = None,
 ) -> Path:
-    """Draw phantoms into the folder ``out`` and give its manifest, the last file that is written.
+    """Draw phantoms into the folder ``out`` and return its manifest, the last file that is written.
 
     ``images/`` and ``masks/`` hold a PNG each per picture, the mask a label map in which a target is one label or
     several (`Case.label`). Equal specs give equal files, whatever ``workers`` (processes, by default one a core); a
-    stopped call goes on where it was, a finished folder is left alone, one of another spec is an `InputError`.
-    ``on_picture`` is told how many are done. The processes import the script that calls this, which therefore needs
+    stopped call is resumed, a finished folder is left alone, one of another spec is an `InputError`.
+    ``on_picture`` is called with the number done. The processes import the calling script, which therefore needs
     ``if __name__ == "__main__":``.
     """
     if workers is not None and workers < 1:
@@ -46,53 +50,59 @@ def write_phantoms(
     folder = Path(os.path.abspath(out))
     manifest, rows = folder / "manifest.csv", folder / ".rows.jsonl"
     if manifest.exists() and not (folder / "settings.json").exists():
-        raise InputError(f"{label(folder)}: got another data set, expected phantoms or nothing; choose another --out")
-    _make(folder)
-    keep_settings(rows, (), folder, **spec.told())
+        raise InputError(
+            f"{printable_text(folder)}: got another data set, expected phantoms or nothing; choose another --out"
+        )
+    _make_folder(folder)
+    record_settings(rows, (), folder, **spec.to_json())
     if not manifest.exists():
         for part in _PARTS:
-            _make(folder / part)
+            _make_folder(folder / part)
         _draw(spec, folder, rows, workers, on_picture)
-        write_manifest(folder, _cases(spec, folder, rows))
+        write_manifest(folder, _read_cases(spec, folder, rows))
     rows.unlink(missing_ok=True)
     return manifest
 
 
-def _make(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{label(folder)}: cannot be made ({reason_of(error)}); choose another --out") from error
+        raise InputError(
+            f"{printable_text(folder)}: cannot be made ({describe_os_error(error)}); choose another --out"
+        ) from error
 
 
-def _draw(spec: Spec, folder: Path, rows: Path, workers: int | None, on_picture: OnPicture | None) -> None:
-    jsonl.mend(rows)
-    done = {row["index"] for _, row in jsonl.rows_in(rows, _ROW)}
-    todo, count = ([index] for index in range(spec.n) if index not in done), len(done)
-    with closing(spread(partial(_pictures, spec, folder), todo, workers, _dead)) as batches:
+def _draw(
+    spec: PhantomDatasetSpec, folder: Path, rows: Path, workers: int | None, on_picture: OnPicture | None
+) -> None:
+    jsonl.truncate_partial_line(rows)
+    done = {row["index"] for _, row in jsonl.scan_rows(rows, _ROW)}
+    todo, count = ([index] for index in range(spec.count) if index not in done), len(done)
+    with closing(map_unordered(partial(_write_pictures, spec, folder), todo, workers, _raise_killed)) as batches:
         for batch in batches:
-            jsonl.append(rows, batch)
+            jsonl.append_rows(rows, batch)
             count += len(batch)
             if on_picture is not None:
                 on_picture(count)
 
 
-def _dead(index: int, reason: str) -> dict[str, Any]:
+def _raise_killed(index: int, reason: str) -> dict[str, Any]:
     raise InputError(f"phantom {index}: {reason}; free memory and run the same command again")
 
 
-def _pictures(spec: Spec, folder: Path, indices: Sequence[int]) -> list[dict[str, Any]]:
-    return [{"index": index, "cases": list(_picture(spec, folder, index))} for index in indices]
+def _write_pictures(spec: PhantomDatasetSpec, folder: Path, indices: Sequence[int]) -> list[dict[str, Any]]:
+    return [{"index": index, "cases": list(_write_picture(spec, folder, index))} for index in indices]
 
 
-def _picture(spec: Spec, folder: Path, index: int) -> Iterator[dict[str, Any]]:
-    phantom, rng = spec.phantom(index)
-    name, (labels, values) = spec.name(index), _label_map(phantom.masks)
+def _write_picture(spec: PhantomDatasetSpec, folder: Path, index: int) -> Iterator[dict[str, Any]]:
+    phantom, rng = spec.draw_phantom(index)
+    name, (labels, values) = spec.file_name(index), _build_label_map(phantom.masks)
     for part, pixels in zip(_PARTS, (phantom.image, labels), strict=True):
-        _save(folder / part / f"{name}.png", pixels)
-    rows = [row for row in asked(phantom, rng) if row["ask"] in spec.asks]
-    if spec.one and rows:
-        rows = [chosen(rows, phantom)]
+        _save_png(folder / part / f"{name}.png", pixels)
+    rows = [row for row in build_request_rows(phantom, rng) if row["kind"] in spec.request_kinds]
+    if spec.single_row and rows:
+        rows = [choose_row(rows, phantom)]
     for number, row in enumerate(rows):
         yield row | {
             "id": f"{name}-{number}-{row['target'].replace(' ', '-')}",
@@ -102,8 +112,8 @@ def _picture(spec: Spec, folder: Path, index: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def _label_map(masks: Mapping[str, Mask]) -> tuple[NDArray[np.uint8], dict[str, list[int]]]:
-    """Give overlapping masks one map, (H, W) uint8: a label for each combination, and the labels of each target."""
+def _build_label_map(masks: Mapping[str, Mask]) -> tuple[NDArray[np.uint8], dict[str, list[int]]]:
+    """Return a label map, (H, W) uint8, with a label for each combination of masks, and the labels of each target."""
     stack = np.stack(list(masks.values())) if masks else np.zeros((0, 1, 1), np.bool_)
     code = np.zeros(stack.shape[1:], np.int64)
     for bit, mask in enumerate(stack):
@@ -118,25 +128,27 @@ def _label_map(masks: Mapping[str, Mask]) -> tuple[NDArray[np.uint8], dict[str, 
     return labels, members
 
 
-def _save(path: Path, pixels: NDArray[np.uint8]) -> None:
+def _save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     part = path.with_name(f".{path.name}")
     try:
         Image.fromarray(pixels).save(part, format="PNG", compress_level=4)
         os.replace(part, path)
     except OSError as error:
-        raise InputError(f"{label(path)}: could not be written ({reason_of(error)}); make room") from error
+        raise InputError(
+            f"{printable_text(path)}: could not be written ({describe_os_error(error)}); free some space"
+        ) from error
 
 
-def _cases(spec: Spec, folder: Path, rows: Path) -> list[Case]:
-    found = {row["index"]: row["cases"] for _, row in jsonl.rows_in(rows, _ROW)}
-    cases = [_case(folder, row) for row in itertools.chain.from_iterable(found[index] for index in sorted(found))]
+def _read_cases(spec: PhantomDatasetSpec, folder: Path, rows: Path) -> list[Case]:
+    found = {row["index"]: row["cases"] for _, row in jsonl.scan_rows(rows, _ROW)}
+    cases = [_build_case(folder, row) for row in itertools.chain.from_iterable(found[index] for index in sorted(found))]
     if not cases:
-        got = f"got nothing to ask among {' and '.join(spec.asks)} in {spec.n} pictures"
+        got = f"got nothing to ask among {' and '.join(spec.request_kinds)} in {spec.count} pictures"
         raise InputError(f"{got}, expected a row or more; draw more of them, or ask for more in another --out")
     return cases
 
 
-def _case(folder: Path, row: dict[str, Any]) -> Case:
+def _build_case(folder: Path, row: dict[str, Any]) -> Case:
     values = row["label"]
     marked = None if not values else values[0] if len(values) == 1 else tuple(values)
     image, mask = (folder / part / f"{row['name']}.png" for part in _PARTS)
@@ -148,6 +160,6 @@ def _case(folder: Path, row: dict[str, Any]) -> Case:
         target=row["target"],
         request=row["request"],
         modality=row["modality"],
-        source=f"phantom {row['ask']}",
+        source=f"phantom {row['kind']}",
         present=row["present"],
     )

@@ -1,4 +1,4 @@
-"""What a phantom is, and what an artist of one modality gives."""
+"""A phantom, and the image that the generator of a modality returns."""
 
 from dataclasses import dataclass, field
 
@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from ibisagent.tools.imaging.grids import Mask
 
-__all__ = ["Drawing", "Phantom"]
+__all__ = ["GeneratedImage", "Phantom"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Drawing:
-    """An artist's work before the camera: ``image`` (H, W) or (H, W, 3) float, 0 to 255, not yet clipped.
+class GeneratedImage:
+    """A generator's result before acquisition: ``image`` (H, W) or (H, W, 3) float, 0 to 255, not yet clipped.
 
     ``masks``: (H, W) bool by target name, never empty ones; a target of several instances holds them all.
     ``absent``: targets that could be looked for in such a picture and are not in it: a lesion, an organ out of view.

@@ -8,38 +8,38 @@ from numpy.typing import ArrayLike, NDArray
 
 from ibisagent.training.phantoms.canvas import Field
 
-__all__ = ["Disc", "grid", "stamped", "traced", "weighted"]
+__all__ = ["Disc", "pixel_grid", "stamp_ellipses", "stamp_strokes", "weight_channels"]
 
 
 Disc = tuple[float, float, float]
 """x, y and radius."""
 
-Places = Sequence[ArrayLike] | NDArray[np.floating]
+Points = Sequence[ArrayLike] | NDArray[np.floating]
 
 
 @lru_cache(maxsize=8)
-def grid(size: int) -> tuple[Field, Field]:
-    """Give x (to the right) and y (down) of every pixel, (size, size) each, in [-1, 1], undeformed; do not write."""
+def pixel_grid(size: int) -> tuple[Field, Field]:
+    """Return x (to the right) and y (down) of every pixel, (size, size) each, in [-1, 1], undeformed; read-only."""
     axis = ((np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1).astype(np.float32)
     x, y = np.meshgrid(axis, axis)
     return x, y
 
 
-def weighted(field: NDArray[np.floating], colour: ArrayLike) -> Field:
+def weight_channels(field: NDArray[np.floating], colour: ArrayLike) -> Field:
     """Spread an (H, W) field over the three channels, each times its number of ``colour``: (H, W, 3)."""
     return np.asarray(field[..., None] * np.asarray(colour, np.float32), np.float32)
 
 
-def stamped(
+def stamp_ellipses(
     size: int,
-    at: Places,
+    at: Points,
     rx: ArrayLike,
     ry: ArrayLike | None = None,
     angle: ArrayLike = 0.0,
     strength: ArrayLike = 1.0,
     softness: float = 1.0,
 ) -> Field:
-    """Give the largest ``strength`` times coverage of N ellipses, (size, size); 0 where there is none.
+    """Return the largest ``strength`` times coverage of N ellipses, (size, size); 0 where there is none.
 
     ``at``: their x and their y in undeformed [-1, 1]; each argument is a number or N of them. ``softness`` in pixels of
     a 256-pixel picture.
@@ -72,7 +72,7 @@ def stamped(
     return out[edge : edge + size, edge : edge + size]
 
 
-def traced(size: int, at: Places, radius: ArrayLike, softness: float = 0.8) -> Field:
-    """Give the coverage of strokes: x and y of ``at`` are (strokes, points); ``radius`` fits them or is one number."""
+def stamp_strokes(size: int, at: Points, radius: ArrayLike, softness: float = 0.8) -> Field:
+    """Return the coverage of strokes: x and y of ``at`` are (strokes, points); ``radius`` fits them or is a number."""
     x, y = np.broadcast_arrays(*at)
-    return stamped(size, (x, y), np.broadcast_to(radius, x.shape), softness=softness)
+    return stamp_ellipses(size, (x, y), np.broadcast_to(radius, x.shape), softness=softness)

@@ -1,4 +1,4 @@
-"""Which of a drawing's masks can be asked for: large enough, without crumbs, in view, and by what name."""
+"""Selects the masks that can be requested: large enough, without crumbs, in view; and names them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -8,16 +8,16 @@ from scipy import ndimage
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.training.phantoms.scatter import Disc
 
-__all__ = ["SMALLEST", "missing", "named_by_place", "seen"]
+__all__ = ["MIN_AREA_SHARE", "find_absent", "keep_visible", "name_by_quadrant"]
 
-SMALLEST = 0.0012
-"""Share of the picture under which a target is too small to be asked for."""
+MIN_AREA_SHARE = 0.0012
+"""Share of the picture under which a target is too small to be requested."""
 
 
-def seen(masks: Mapping[str, Mask], view: Mask | None = None, *, crumb: int = 5) -> dict[str, Mask]:
-    """Keep of each mask what lies in ``view``, without crumbs; drop the masks too small to be asked for.
+def keep_visible(masks: Mapping[str, Mask], view: Mask | None = None, *, crumb: int = 5) -> dict[str, Mask]:
+    """Keep of each mask what lies in ``view``, without crumbs; drop the masks too small to be requested.
 
-    A crumb is too small to be asked for by itself and less than 1 / ``crumb`` of the largest piece.
+    A crumb is too small to be requested by itself and less than 1 / ``crumb`` of the largest piece.
     """
     kept = {}
     for name, mask in masks.items():
@@ -26,20 +26,20 @@ def seen(masks: Mapping[str, Mask], view: Mask | None = None, *, crumb: int = 5)
         if count > 1:
             areas = np.bincount(pieces.ravel())
             areas[0] = 0
-            mask = (areas >= min(areas.max() / crumb, SMALLEST * mask.size))[pieces]
-        if mask.mean() >= SMALLEST:
+            mask = (areas >= min(areas.max() / crumb, MIN_AREA_SHARE * mask.size))[pieces]
+        if mask.mean() >= MIN_AREA_SHARE:
             kept[name] = mask
     return kept
 
 
-def missing(asked: Iterable[str], masks: Mapping[str, Mask], view: Mask | None = None) -> tuple[str, ...]:
-    """Give the names of which nothing at all lies in ``view``; of one too small to be asked for something does."""
+def find_absent(names: Iterable[str], masks: Mapping[str, Mask], view: Mask | None = None) -> tuple[str, ...]:
+    """Return the names with no pixel in ``view``; those only too small to be requested are not among them."""
     return tuple(
-        name for name in asked if name not in masks or not (masks[name] if view is None else masks[name] & view).any()
+        name for name in names if name not in masks or not (masks[name] if view is None else masks[name] & view).any()
     )
 
 
-def named_by_place(masks: Sequence[Mask], discs: Sequence[Disc], noun: str) -> dict[str, Mask]:
+def name_by_quadrant(masks: Sequence[Mask], discs: Sequence[Disc], noun: str) -> dict[str, Mask]:
     """Name each mask that has a quarter of the picture to itself and, by its disc, lies in no other.
 
     >>> list(named_by_place([np.ones((4, 4), bool)], [(0.5, -0.5, 0.3)], "gland"))

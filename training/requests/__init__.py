@@ -1,36 +1,36 @@
-"""How a segmentation is asked for: wordings for a target, and questions that do not name it."""
+"""Segmentation requests: wordings for a target, and reasoning requests that do not name it."""
 
 from string import Template
 
 import numpy as np
 
-from ibisagent.training.requests.questions import Question, questions
-from ibisagent.training.requests.words import CATEGORIES, TARGETS, verb_of
+from ibisagent.training.requests.questions import ReasoningRequest, build_reasoning_requests
+from ibisagent.training.requests.words import REQUEST_TEMPLATES, VOCABULARY, verb_of
 
-__all__ = ["Question", "initial", "questions", "refining"]
+__all__ = ["ReasoningRequest", "build_reasoning_requests", "write_initial_request", "write_refinement_request"]
 
-_OTHERWISE = 0.4
-"""How often a target goes by another of its names."""
+_SYNONYM_RATE = 0.4
+"""How often a target is called by a synonym."""
 
 
-def initial(target: str, rng: np.random.Generator) -> str:
-    """Word a first request; a target without synonyms of ours goes by its own name.
+def write_initial_request(target: str, rng: np.random.Generator) -> str:
+    """Write a first request; a target without synonyms in our list keeps its own name.
 
-    >>> initial("spleen", np.random.default_rng(3))
+    >>> write_initial_request("spleen", np.random.default_rng(3))
     'Where is the spleen?'
     """
-    return _worded("initial", target, rng)
+    return _write_request("initial", target, rng)
 
 
-def refining(target: str, rng: np.random.Generator) -> str:
-    """Word the request to go on from a mask that is there."""
-    return _worded("refining", target, rng)
+def write_refinement_request(target: str, rng: np.random.Generator) -> str:
+    """Write a request to refine an existing mask."""
+    return _write_request("refining", target, rng)
 
 
-def _worded(stage: str, target: str, rng: np.random.Generator) -> str:
-    categories = list(CATEGORIES[stage].values())
+def _write_request(stage: str, target: str, rng: np.random.Generator) -> str:
+    categories = list(REQUEST_TEMPLATES[stage].values())
     templates = categories[int(rng.integers(len(categories)))]
     template = templates[int(rng.integers(len(templates)))]
-    names = TARGETS.synonyms.get(target, ())
-    named = names[int(rng.integers(len(names)))] if names and rng.random() < _OTHERWISE else target
-    return Template(template).substitute({"target": named, "is": verb_of(target)})
+    names = VOCABULARY.synonyms.get(target, ())
+    name = names[int(rng.integers(len(names)))] if names and rng.random() < _SYNONYM_RATE else target
+    return Template(template).substitute({"target": name, "is": verb_of(target)})

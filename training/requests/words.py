@@ -1,4 +1,4 @@
-"""The word lists, read once."""
+"""The word lists of the TOML files, read once."""
 
 import tomllib
 from collections.abc import Mapping
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-__all__ = ["CATEGORIES", "TARGETS", "Targets", "verb_of"]
+__all__ = ["REQUEST_TEMPLATES", "VOCABULARY", "TargetVocabulary", "verb_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Targets:
-    """What is known of targets by name; ``asking``: templates around a description; ``pictures``: by modality."""
+class TargetVocabulary:
+    """The words for targets; ``templates``: around a description; ``image_names``: by modality."""
 
     plural: tuple[str, ...]
     synonyms: Mapping[str, tuple[str, ...]]
-    described: Mapping[str, tuple[str, ...]]
-    asking: Mapping[str, tuple[str, ...]]
-    pictures: Mapping[str, str]
+    descriptions: Mapping[str, tuple[str, ...]]
+    templates: Mapping[str, tuple[str, ...]]
+    image_names: Mapping[str, str]
 
 
 def _read(name: str) -> Any:
@@ -28,24 +28,24 @@ def _frozen(table: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
     return {key: tuple(values) for key, values in table.items()}
 
 
-def _targets() -> Targets:
+def _read_vocabulary() -> TargetVocabulary:
     data = _read("targets.toml")
-    synonyms, described, asking = (_frozen(data[name]) for name in ("synonyms", "described", "asking"))
-    return Targets(tuple(data["plural"]), synonyms, described, asking, data["pictures"])
+    synonyms, descriptions, templates = (_frozen(data[name]) for name in ("synonyms", "descriptions", "templates"))
+    return TargetVocabulary(tuple(data["plural"]), synonyms, descriptions, templates, data["image_names"])
 
 
-CATEGORIES: dict[str, dict[str, tuple[str, ...]]] = {
+REQUEST_TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
     stage: _frozen(table) for stage, table in _read("requests.toml").items()
 }
 """Templates by stage ("initial", "refining") and category."""
 
-TARGETS = _targets()
+VOCABULARY = _read_vocabulary()
 
 
 def verb_of(target: str) -> str:
-    """Give the verb that goes with a target's name.
+    """Return the verb that agrees with a target's name.
 
     >>> verb_of("lungs"), verb_of("upper left nucleus")
     ('are', 'is')
     """
-    return "are" if target.split()[-1:] and target.split()[-1] in TARGETS.plural else "is"
+    return "are" if target.split()[-1:] and target.split()[-1] in VOCABULARY.plural else "is"

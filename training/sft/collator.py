@@ -1,4 +1,4 @@
-"""Samples as a batch: each alone in a row, or several that are shown the same picture behind it in one row."""
+"""Batches of samples: one sample a row, or several with the same picture packed into one row behind it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ibisagent.agent.coordinates import Frame
+from ibisagent.agent.coordinates import CoordinateFrame
 from ibisagent.agent.policies.local import Encoded, Inputs
 from ibisagent.agent.policies.local.qwen_inputs import plain
 from ibisagent.tools.errors import InputError
 from ibisagent.training.sft.samples import Sample, Samples
 
-__all__ = ["IGNORED", "Collator", "Learned", "Rope", "learned"]
+__all__ = ["IGNORED", "Collator", "Rope", "TokenizedSample", "tokenize_sample"]
 
 Rope = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """From token ids (1, L), their kinds (1, L) and the pictures' grid to positions, (3, 1, L): the model's own."""
@@ -24,36 +24,36 @@ IGNORED = -100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Learned:
+class TokenizedSample:
     """A sample in tokens: ``ids`` of prompt and reply, ``labels`` of the same length, `IGNORED` where none is learned.
 
-    ``replied``: where the reply begins.
+    ``reply_start``: where the reply begins.
     """
 
     encoded: Encoded
     ids: list[int]
     labels: list[int]
-    replied: int
+    reply_start: int
 
 
-def learned(sample: Sample, inputs: Inputs) -> Learned:
+def tokenize_sample(sample: Sample, inputs: Inputs) -> TokenizedSample:
     """Encode a sample; its prompt carries no loss, nor does the action of a mistake.
 
     `InputError` where its numbers are pixels of a picture that the model sees at another size.
     """
-    _require_seen(sample.frame, inputs)
+    _require_same_size(sample.frame, inputs)
     encoded = inputs.encode(sample.conversation)
     reply = inputs.reply_ids(sample.reply)
     labels = list(reply)
-    if not sample.action_counts:
-        kept = _thought(sample.reply, inputs)
+    if not sample.action_has_loss:
+        kept = _count_thought_tokens(sample.reply, inputs)
         labels = [*labels[:kept], *[IGNORED] * (len(labels) - kept)]
-    return Learned(encoded, [*encoded.ids, *reply], [IGNORED] * len(encoded.ids) + labels, len(encoded.ids))
+    return TokenizedSample(encoded, [*encoded.ids, *reply], [IGNORED] * len(encoded.ids) + labels, len(encoded.ids))
 
 
-def _require_seen(frame: Frame, inputs: Inputs) -> None:
+def _require_same_size(frame: CoordinateFrame, inputs: Inputs) -> None:
     size = (frame.height or 1, frame.width or 1)
-    seen = inputs.resizing.size(*size)
+    seen = inputs.resizing.resized_size(*size)
     if frame.profile == "pixels" and seen != size:
         raise InputError(
             f"got clicks in pixels of pictures of {size[1]} x {size[0]}, which this model sees at "
@@ -61,7 +61,7 @@ def _require_seen(frame: Frame, inputs: Inputs) -> None:
         )
 
 
-def _thought(reply: str, inputs: Inputs) -> int:
+def _count_thought_tokens(reply: str, inputs: Inputs) -> int:
     """Count the tokens that begin before a reply's action; where it has none that is marked as one, none."""
     spans = inputs.tokenizer(plain(reply), add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     action = plain(reply).find("<action>")
@@ -69,7 +69,7 @@ def _thought(reply: str, inputs: Inputs) -> int:
 
 
 class Collator:
-    """Makes batches of groups of samples (`Samples.groups`); what it is given are rows with the key ``group``."""
+    """Makes batches of groups of samples (`Samples.groups`) from rows with the key ``group``."""
 
     def __init__(
         self,
@@ -78,23 +78,23 @@ class Collator:
         groups: Sequence[Sequence[int]],
         *,
         rope: Rope | None = None,
-        drawn: int | None = None,
+        map_side: int | None = None,
     ) -> None:
         """Take the samples; with the model's ``rope`` a group becomes one row with one picture, else a row for each.
 
-        ``drawn``: side of the maps that the model draws, to be given target and mask on.
+        ``map_side``: side of the maps that the model draws, to be given target and mask on.
         """
-        self._samples, self._inputs, self._groups, self._rope, self._drawn = samples, inputs, groups, rope, drawn
+        self._samples, self._inputs, self._groups, self._rope, self._map_side = samples, inputs, groups, rope, map_side
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Render, encode and pad."""
         groups = [[self._samples[index] for index in self._groups[row["group"]]] for row in rows]
         if self._rope is not None:
             return self._pack(groups, self._rope)
-        return self._plain([learned(sample, self._inputs) for group in groups for sample in group])
+        return self._pad([tokenize_sample(sample, self._inputs) for group in groups for sample in group])
 
-    def _plain(self, several: Sequence[Learned]) -> dict[str, torch.Tensor]:
-        """Pad on the right, as for any language model; what each row is shown goes along."""
+    def _pad(self, several: Sequence[TokenizedSample]) -> dict[str, torch.Tensor]:
+        """Pad on the right, as for any language model, and add each row's pictures."""
         longest = max(len(each.ids) for each in several)
         ids = torch.full((len(several), longest), self._inputs.tokenizer.pad_token_id)
         labels = torch.full((len(several), longest), IGNORED)
@@ -115,8 +115,8 @@ class Collator:
 
     def _pack(self, groups: Sequence[Sequence[Sample]], rope: Rope) -> dict[str, torch.Tensor]:
         """Put a group behind its picture: ``segments`` 0 is what they share, each sample sees that and itself."""
-        several = [[learned(sample, self._inputs) for sample in group] for group in groups]
-        shared = [_shared(group, self._inputs.image_id) for group in several]
+        several = [[tokenize_sample(sample, self._inputs) for sample in group] for group in groups]
+        shared = [_count_shared_tokens(group, self._inputs.image_id) for group in several]
         totals = [
             head + sum(len(each.ids) - head for each in group) for head, group in zip(shared, several, strict=True)
         ]
@@ -124,11 +124,11 @@ class Collator:
         ids = np.full(shape, self._inputs.tokenizer.pad_token_id, np.int64)
         labels, segments = np.full(shape, IGNORED, np.int64), np.full(shape, -1, np.int64)
         regions: list[NDArray[np.float32]] = []
-        pointed, refused = np.full(shape, -1, np.int64), np.zeros(shape, np.bool_)
+        region_index, is_refusal = np.full(shape, -1, np.int64), np.zeros(shape, np.bool_)
         positions = torch.zeros((3, *shape), dtype=torch.long)
         for row, (head, group) in enumerate(zip(shared, several, strict=True)):
             ids[row, :head], segments[row, :head] = group[0].ids[:head], 0
-            before = self._placed(group[0].ids[:head], group[0].encoded.grid, rope)
+            before = self._positions_of(group[0].ids[:head], group[0].encoded.grid, rope)
             positions[:, row, :head] = before
             following = int(before.max()) + 1
             place = head
@@ -137,17 +137,23 @@ class Collator:
                 span = np.s_[row, place : place + length]
                 ids[span], labels[span], segments[span] = each.ids[head:], each.labels[head:], number
                 positions[:, row, place : place + length] = torch.arange(following, following + length)
-                refused[span] = groups[row][number - 1].refuses
-                missed = groups[row][number - 1].missed
-                if missed is not None and missed.any():
-                    pointed[span][each.replied - head :] = len(regions)
-                    regions.append(self._region(missed, each.encoded.grid[0]))
+                is_refusal[span] = groups[row][number - 1].is_refusal
+                click_region = groups[row][number - 1].click_region
+                if click_region is not None and click_region.any():
+                    region_index[span][each.reply_start - head :] = len(regions)
+                    regions.append(self._region(click_region, each.encoded.grid[0]))
                 place += length
-        out = {"input_ids": ids, "labels": labels, "segments": segments, "pointed": pointed, "refused": refused}
+        out = {
+            "input_ids": ids,
+            "labels": labels,
+            "segments": segments,
+            "region_index": region_index,
+            "is_refusal": is_refusal,
+        }
         tokens = {name: torch.from_numpy(array) for name, array in out.items()}
         pictures = [group[0].encoded for group in several]
-        if self._drawn is not None:
-            tokens["masks"] = torch.from_numpy(_maps(groups, self._drawn))
+        if self._map_side is not None:
+            tokens["masks"] = torch.from_numpy(_build_maps(groups, self._map_side))
         return tokens | {
             "attention_mask": tokens["segments"] >= 0,
             "position_ids": positions,
@@ -156,34 +162,34 @@ class Collator:
             "image_grid_thw": torch.from_numpy(np.concatenate([each.grid for each in pictures])),
         }
 
-    def _placed(self, ids: list[int], grid: NDArray[np.int64], rope: Rope) -> torch.Tensor:
-        """Give the positions of what a group shares, (3, length)."""
+    def _positions_of(self, ids: list[int], grid: NDArray[np.int64], rope: Rope) -> torch.Tensor:
+        """Return the positions of the tokens that a group shares, (3, length)."""
         row = torch.tensor([ids])
         return rope(row, (row == self._inputs.image_id).int(), torch.from_numpy(grid))[:, 0]
 
-    def _region(self, missed: NDArray[np.bool_], grid: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Give the share of a region that each picture token holds, (tokens,), summing to 1."""
+    def _region(self, click_region: NDArray[np.bool_], grid: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the share of a region that each picture token holds, (tokens,), summing to 1."""
         merge = self._inputs.pictures.merge_size
         rows, columns = int(grid[1]) // merge, int(grid[2]) // merge
-        share = _shrunk(missed, columns, rows).ravel()
+        share = _downsample(click_region, columns, rows).ravel()
         return share / max(float(share.sum()), 1e-9)
 
 
-def _maps(groups: Sequence[Sequence[Sample]], side: int) -> NDArray[np.float32]:
-    """Give the share of target and mask in each place, (samples, 2, side, side); without a truth the target is nan."""
+def _build_maps(groups: Sequence[Sequence[Sample]], side: int) -> NDArray[np.float32]:
+    """Return the share of target and mask in each cell, (samples, 2, side, side); nan for a target without a truth."""
     both = [(sample.truth, sample.mask) for group in groups for sample in group]
     nothing = np.full((side, side), np.nan, np.float32)
-    return np.stack([[nothing if part is None else _shrunk(part, side, side) for part in parts] for parts in both])
+    return np.stack([[nothing if part is None else _downsample(part, side, side) for part in parts] for parts in both])
 
 
-def _shrunk(mask: NDArray[np.bool_], columns: int, rows: int) -> NDArray[np.float32]:
+def _downsample(mask: NDArray[np.bool_], columns: int, rows: int) -> NDArray[np.float32]:
     return np.asarray(Image.fromarray(mask.astype(np.float32)).resize((columns, rows), Image.Resampling.BOX))
 
 
-def _shared(group: Sequence[Learned], image: int) -> int:
+def _count_shared_tokens(group: Sequence[TokenizedSample], image: int) -> int:
     """Count the first tokens that all samples of a group share: at least to the end of their picture."""
     first = group[0].ids
-    head = min(each.replied for each in group) - 1
+    head = min(each.reply_start for each in group) - 1
     for each in group[1:]:
         head = next((i for i in range(head) if each.ids[i] != first[i]), head)
     assert all(image not in each.ids[head:] for each in group), "samples of one group are shown different pictures"

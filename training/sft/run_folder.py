@@ -1,4 +1,4 @@
-"""What a training keeps beside its model: the settings that it began with, its last checkpoint, and its figures."""
+"""The files of a training beside its model: its settings, its last checkpoint and its log."""
 
 import json
 from collections.abc import Iterator
@@ -8,15 +8,15 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import atomic, label
+from ibisagent.tools.files import atomic_write, printable_text
 from ibisagent.tools.jobs import jsonl
 
-__all__ = ["Log", "keep_settings", "last_checkpoint", "write_json"]
+__all__ = ["LogCallback", "keep_settings", "last_checkpoint", "write_json"]
 
 
-def keep_settings(out: Path, told: dict[str, Any]) -> None:
-    """Write ``settings.json`` into a new folder; in one that was begun, `InputError` names what it had otherwise."""
-    path, now = out / "settings.json", json.loads(json.dumps(told))
+def keep_settings(out: Path, settings: dict[str, Any]) -> None:
+    """Write ``settings.json`` into a new folder; in an existing one, `InputError` names what differs."""
+    path, now = out / "settings.json", json.loads(json.dumps(settings))
     if not path.is_file():
         write_json(path, now)
         return
@@ -25,18 +25,18 @@ def keep_settings(out: Path, told: dict[str, Any]) -> None:
         differing = list(_differences(before, now))
     except (OSError, ValueError, AttributeError) as error:
         remedy = "expected those of a training; choose another --out"
-        raise InputError(f"{label(path)}: got settings that cannot be read ({error}), {remedy}") from error
+        raise InputError(f"{printable_text(path)}: got settings that cannot be read ({error}), {remedy}") from error
     if differing:
-        remedy = "give what it began with, or choose another --out"
-        raise InputError(f"{label(out)}: got {', '.join(differing)}; {remedy}")
+        remedy = "use what it began with, or choose another --out"
+        raise InputError(f"{printable_text(out)}: got {', '.join(differing)}; {remedy}")
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     for name in sorted(before.keys() | now.keys()):
         old, new = before.get(name), now.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
-            yield from (f"{name}.{said}" for said in _differences(old, new))
-        elif name in ("data", "words") and old != new:
+            yield from (f"{name}.{each}" for each in _differences(old, new))
+        elif name in ("data", "prompts") and old != new:
             yield f"other {name} than before"
         elif old != new:
             yield f"{name} {new!r} after {old!r}"
@@ -44,12 +44,12 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file, whole or not at all."""
-    with atomic(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """Give the last checkpoint that was written to its end, None where there is none."""
+    """Return the last checkpoint that was written completely, None where there is none."""
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
     return next((path for path in reversed(found) if _is_whole(path)), None)
 
@@ -62,8 +62,8 @@ def _is_whole(checkpoint: Path) -> bool:
     return True
 
 
-class Log(TrainerCallback):
-    """Writes the figures logged to a file, one JSON object a line, as they come."""
+class LogCallback(TrainerCallback):
+    """Writes the logged metrics to a file as they come, one JSON object a line."""
 
     def __init__(self, path: Path) -> None:
         """Take the file's path."""
@@ -72,15 +72,15 @@ class Log(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
     ) -> None:
-        """Begin with the figures up to the checkpoint that the training goes on from."""
+        """Begin with the metrics up to the checkpoint that the training resumes from."""
         del args, control, more
         if state.is_world_process_zero:
-            with atomic(self._path) as temporary:
+            with atomic_write(self._path) as temporary:
                 temporary.touch()
-                jsonl.append(temporary, state.log_history)
+                jsonl.append_rows(temporary, state.log_history)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any) -> None:
         """Add a line."""
         del args, control, more
         if state.is_world_process_zero:
-            jsonl.append(self._path, state.log_history[-1:])
+            jsonl.append_rows(self._path, state.log_history[-1:])

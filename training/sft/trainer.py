@@ -9,21 +9,21 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 from trl.trainer.sft_trainer import SFTTrainer
 
-from ibisagent.training.sft.auxiliary_losses import Guides, Named
+from ibisagent.training.sft.auxiliary_losses import AuxiliaryHeads, PositionTokens
 from ibisagent.training.sft.collator import IGNORED
 from ibisagent.training.sft.config import Loss
 
-__all__ = ["PackedTrainer", "PlainTrainer", "PointerTrainer"]
+__all__ = ["PackedTrainer", "PointerTrainer", "ResumableTrainer"]
 
 _HIDDEN = -1e4
 _CROSS, _SHOWN = 4.0, 2.0  # weights of cross entropies beside a Dice loss of 1
 
 
-class PlainTrainer(SFTTrainer):
-    """TRL's own, but for checkpoints that it can go on from.
+class ResumableTrainer(SFTTrainer):
+    """TRL's trainer with checkpoints that it can resume from.
 
     transformers saves Qwen-VL's weights under the names of its first releases, and on resuming looks for today's: it
-    warns, and goes on from the weights that the training began with (its issue 43701).
+    warns, and continues from the weights that the training began with (its issue 43701).
     """
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -46,72 +46,76 @@ class PlainTrainer(SFTTrainer):
             )
 
 
-class PackedTrainer(PlainTrainer):
+class PackedTrainer(ResumableTrainer):
     """Trains on packed rows (`Collator` with a rope), in one process: the wrapped model is not called as a whole."""
 
-    loss_is_scaled_for_ga: Any = False  # `compute_loss` gives the mean of its own batch
+    loss_is_scaled_for_ga: Any = False  # `compute_loss` returns the mean of its own batch
 
     def __init__(
         self,
         *args: Any,
         loss: Loss,
-        guides: Guides | None,
+        auxiliary_heads: AuxiliaryHeads | None,
         coordinates: Sequence[int],
-        place_words: Sequence[int],
+        position_words: Sequence[int],
         image_id: int,
         **options: Any,
     ) -> None:
         """Take what `SFTTrainer` does, the loss, and ids: coordinates in order, words of a row, the picture token's."""
         super().__init__(*args, **options)
-        self._loss, self._guides, self._image_id = loss, guides, image_id
-        self._place_words = torch.tensor(list(place_words))
+        self._loss, self._auxiliary_heads, self._image_id = loss, auxiliary_heads, image_id
+        self._position_words = torch.tensor(list(position_words))
         self._first, self._count = coordinates[0], len(coordinates)
         away = torch.arange(self._count)[None] - torch.arange(self._count)[:, None]
-        near = torch.exp(-((away / max(loss.blur, 1e-3)) ** 2) / 2)
+        near = torch.exp(-((away / max(loss.coordinate_sigma, 1e-3)) ** 2) / 2)
         self._near = near / near.sum(dim=1, keepdim=True)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Give the mean loss of a batch; TRL's own figures are logged beside ours."""
+        """Return the mean loss of a batch; TRL's own metrics are logged beside ours."""
         del num_items_in_batch
         core = self.accelerator.unwrap_model(model)
-        # The state before a token foretells it; no token is foretold across the border of two samples, whose first
+        # The state before a token predicts it; no token is predicted across the border of two samples, whose first
         # tokens belong to the prompt and carry no label.
         chosen = inputs["labels"][:, 1:] != IGNORED
         wanted = inputs["labels"][:, 1:][chosen]
         with self.accelerator.autocast():  # the wrapped model would do it by itself, its parts do not
-            logits, out = self._seen(core, inputs, chosen)
+            logits, out = self._forward(core, inputs, chosen)
         each, nll = self._token_loss(logits, wanted)
-        each = torch.where(inputs["refused"][:, 1:][chosen], each * self._loss.refusals, each)
-        total = each.mean() + self._beside(core, out, inputs, chosen, wanted)
-        self._tell("nll", nll.mean())
-        self._tell("mean_token_accuracy", (logits.argmax(dim=-1) == wanted).float().mean())
+        each = torch.where(inputs["is_refusal"][:, 1:][chosen], each * self._loss.refusals, each)
+        total = each.mean() + self._auxiliary_loss(core, out, inputs, chosen, wanted)
+        self._log_metric("nll", nll.mean())
+        self._log_metric("mean_token_accuracy", (logits.argmax(dim=-1) == wanted).float().mean())
         point = self._is_coordinate(wanted)
         if point.any():
-            self._tell("coordinate_nll", nll[point].mean())
+            self._log_metric("coordinate_nll", nll[point].mean())
         return (total, out) if return_outputs else total
 
-    def _seen(self, core: Any, inputs: dict[str, Any], chosen: torch.Tensor) -> tuple[torch.Tensor, Any]:
-        """Give the logits of the tokens that are learned, (n, vocabulary), and the model's whole output."""
+    def _forward(self, core: Any, inputs: dict[str, Any], chosen: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        """Return the logits of the tokens that are learned, (n, vocabulary), and the model's whole output."""
         out = core.model(
             input_ids=inputs["input_ids"],
             pixel_values=inputs["pixel_values"],
             image_grid_thw=inputs["image_grid_thw"],
             position_ids=inputs["position_ids"],
-            attention_mask=_visible(inputs["segments"]),
+            attention_mask=_attention_bias(inputs["segments"]),
             use_cache=False,
         )
         return core.lm_head(out.last_hidden_state[:, :-1][chosen]).float(), out
 
-    def _beside(
+    def _auxiliary_loss(
         self, core: Any, out: Any, inputs: dict[str, Any], chosen: torch.Tensor, wanted: torch.Tensor
     ) -> torch.Tensor | float:
-        """Give the weighted losses beside that of the tokens: here those of the guides, if there are any."""
+        """Return the weighted losses beside that of the tokens: here those of the auxiliary heads, if there are any."""
         del out
-        return self._guided(self._guides, core, inputs, chosen, wanted) if self._guides is not None else 0.0
+        return (
+            self._compute_head_losses(self._auxiliary_heads, core, inputs, chosen, wanted)
+            if self._auxiliary_heads is not None
+            else 0.0
+        )
 
-    def _tell(self, name: str, value: torch.Tensor) -> None:
+    def _log_metric(self, name: str, value: torch.Tensor) -> None:
         assert self.model is not None
         self._metrics["train" if self.model.training else "eval"][name].append(value.item())
 
@@ -119,70 +123,75 @@ class PackedTrainer(PlainTrainer):
         return (ids >= self._first) & (ids < self._first + self._count)
 
     def _token_loss(self, logits: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Give each token's loss, and its negative log-likelihood."""
+        """Return each token's loss, and its negative log-likelihood."""
         likely = functional.log_softmax(logits, dim=-1)
         nll = -likely.gather(1, wanted[:, None])[:, 0]
         point = self._is_coordinate(wanted)
         each = nll
         if point.any():
             among = likely[point][:, self._first : self._first + self._count]
-            target = self._near.to(among.device)[wanted[point] - self._first] if self._loss.blur else None
+            target = self._near.to(among.device)[wanted[point] - self._first] if self._loss.coordinate_sigma else None
             near = nll[point] if target is None else -(target * among).sum(dim=1)
             each = nll.clone()
             each[point] = near * self._loss.coordinates
         return each, nll
 
-    def _guided(
-        self, guides: Guides, core: Any, inputs: dict[str, Any], chosen: torch.Tensor, wanted: torch.Tensor
+    def _compute_head_losses(
+        self,
+        auxiliary_heads: AuxiliaryHeads,
+        core: Any,
+        inputs: dict[str, Any],
+        chosen: torch.Tensor,
+        wanted: torch.Tensor,
     ) -> torch.Tensor:
-        """Give the weighted losses of the guides."""
-        names = self._is_coordinate(wanted) | torch.isin(wanted, self._place_words.to(wanted.device))
-        looking = guides.looking(Named(inputs, chosen, names, self._image_id))
+        """Return the weighted losses of the auxiliary heads."""
+        names = self._is_coordinate(wanted) | torch.isin(wanted, self._position_words.to(wanted.device))
+        attention_loss = auxiliary_heads.attention_loss(PositionTokens(inputs, chosen, names, self._image_id))
         table = core.lm_head.weight[self._first : self._first + self._count]
-        placing = guides.placing(table, inputs["image_grid_thw"])
-        guides.forget()
-        self._tell("looking", looking)
-        self._tell("placing", placing)
-        return self._loss.looking * looking + self._loss.placing * placing
+        position_loss = auxiliary_heads.position_loss(table, inputs["image_grid_thw"])
+        auxiliary_heads.clear()
+        self._log_metric("attention_loss", attention_loss)
+        self._log_metric("position_loss", position_loss)
+        return self._loss.attention * attention_loss + self._loss.position * position_loss
 
 
 class PointerTrainer(PackedTrainer):
-    """Trains a pointer model: what it draws is held against the target's mask and the one that is shown."""
+    """Trains a pointer model: its maps are compared with the target's mask and with the mask that is shown."""
 
-    def _seen(self, core: Any, inputs: dict[str, Any], chosen: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    def _forward(self, core: Any, inputs: dict[str, Any], chosen: torch.Tensor) -> tuple[torch.Tensor, Any]:
         out = core(
             input_ids=inputs["input_ids"],
             pixel_values=inputs["pixel_values"],
             position_ids=inputs["position_ids"],
-            attention_mask=_visible(inputs["segments"]),
+            attention_mask=_attention_bias(inputs["segments"]),
             segments=inputs["segments"],
             keep=functional.pad(chosen, (0, 1)),
             use_cache=False,
         )
         return out.logits, out
 
-    def _beside(
+    def _auxiliary_loss(
         self, core: Any, out: Any, inputs: dict[str, Any], chosen: torch.Tensor, wanted: torch.Tensor
     ) -> torch.Tensor | float:
         del core, chosen, wanted
         truths, masks = inputs["masks"].unbind(dim=1)
         known = ~torch.isnan(truths[:, 0, 0])
-        target, truth = out.drawn.drawing.target[known], truths[known]
+        target, truth = out.pointer_state.maps.target_logits[known], truths[known]
         there = truth.flatten(1).amax(dim=1) > 0
         bce = functional.binary_cross_entropy_with_logits(target, truth, reduction="none").mean(dim=(1, 2))
         shown, sums = torch.sigmoid(target[there]), (1, 2)
         both, either = (shown * truth[there]).sum(sums), (shown + truth[there]).sum(sums)
         dice = (1 - (2 * both + 1) / (either + 1)).sum() / max(len(truth), 1)
-        covered = functional.binary_cross_entropy_with_logits(out.drawn.drawing.covered, masks)
+        covered = functional.binary_cross_entropy_with_logits(out.pointer_state.maps.mask_logits, masks)
         hard, real = target[there] > 0, truth[there] > 0.5
         overlap = (hard & real).sum(sums) / (hard | real).sum(sums).clamp(min=1)
-        self._tell("drawn_iou", overlap.mean() if there.any() else overlap.sum())
-        beside: torch.Tensor = self._loss.drawing * (_CROSS * bce.mean() + dice + _SHOWN * covered)
+        self._log_metric("mask_iou", overlap.mean() if there.any() else overlap.sum())
+        beside: torch.Tensor = self._loss.mask * (_CROSS * bce.mean() + dice + _SHOWN * covered)
         return beside
 
 
-def _visible(segments: torch.Tensor) -> torch.Tensor:
-    """Let each token see what its group shares and its own sample up to itself: (B, 1, L, L), added to the scores."""
+def _attention_bias(segments: torch.Tensor) -> torch.Tensor:
+    """Return the attention bias, (B, 1, L, L): a token sees what its group shares and its sample up to itself."""
     length = segments.shape[1]
     same = (segments[:, :, None] == segments[:, None]) | (segments[:, None] == 0)
     causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()

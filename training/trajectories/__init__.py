@@ -1,6 +1,6 @@
-"""Cold-start data: the graph driven by a teacher, and by a learner that errs, over any data set."""
+"""Cold-start data: runs of an expert, a noisy expert or a relabeled policy over any data set."""
 
 from ibisagent.training.trajectories.generation import make_trajectories
-from ibisagent.training.trajectories.settings import Filters, OnRow, Plan, Row, Starts
+from ibisagent.training.trajectories.settings import Filters, GenerationSettings, InitialMaskRates, OnRow, Row
 
-__all__ = ["Filters", "OnRow", "Plan", "Row", "Starts", "make_trajectories"]
+__all__ = ["Filters", "GenerationSettings", "InitialMaskRates", "OnRow", "Row", "make_trajectories"]

@@ -8,28 +8,28 @@ from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.masks.rle import decode
 from ibisagent.training.trajectories.settings import Filters
 
-__all__ = ["fault_of"]
+__all__ = ["find_fault"]
 
-_SOUND = ("terminated", "target_absent", "max_steps")
-_OWN = (*_SOUND, "loop", "settled", "stalled", "parse_failures")
-"""Ends that are a policy's own doing, from which it can learn where its replies are labelled."""
+_REGULAR_STOPS = ("terminated", "target_absent", "max_steps")
+_POLICY_STOPS = (*_REGULAR_STOPS, "loop", "settled", "stalled", "parse_failures")
+"""Stop reasons caused by the policy itself, from which it can learn where its replies are relabeled."""
 
 
-def fault_of(record: Trajectory, filters: Filters) -> str | None:
-    """Say in one line why a run with its truth is not kept; None for one that is."""
+def find_fault(record: Trajectory, filters: Filters) -> str | None:
+    """Return in one line why a run with its truth is not kept; None for one that is."""
     truth = decode(record.truth) if record.truth is not None else np.zeros((0, 0), np.bool_)
-    if record.stop not in (_OWN if filters.dice is None else _SOUND):
+    if record.stop not in (_POLICY_STOPS if filters.min_dice is None else _REGULAR_STOPS):
         return f"ended by {record.stop}" + (f": {record.error}" if record.error else "")
-    if filters.length is not None and len(record.steps) > filters.length:
+    if filters.max_replies is not None and len(record.steps) > filters.max_replies:
         return f"{len(record.steps)} replies"
-    if filters.dice is not None and (poor := _poor(record, truth, filters.dice)):
+    if filters.min_dice is not None and (poor := _find_final_fault(record, truth, filters.min_dice)):
         return poor
-    if filters.gain is not None and truth.any() and (least := _least_gain(record, truth)) < filters.gain:
+    if filters.min_gain is not None and truth.any() and (least := _min_gain(record, truth)) < filters.min_gain:
         return f"a click gained an IoU of {least:.3f}"
     return None
 
 
-def _poor(record: Trajectory, truth: Mask, least: float) -> str | None:
+def _find_final_fault(record: Trajectory, truth: Mask, least: float) -> str | None:
     if truth.any():
         reached = _dice(iou(decode(record.mask), truth))
         return f"final Dice {reached:.3f}" if reached < least else None
@@ -40,8 +40,8 @@ def _dice(overlap: float) -> float:
     return 2 * overlap / (1 + overlap)
 
 
-def _least_gain(record: Trajectory, truth: Mask) -> float:
-    """Give the smallest IoU gain of a click that is no mistake."""
+def _min_gain(record: Trajectory, truth: Mask) -> float:
+    """Return the smallest IoU gain of a click that is no mistake."""
     reached = [iou(decode(mask), truth) for mask in (record.start, *(step.mask for step in record.steps))]
     return min(
         (

@@ -1,4 +1,4 @@
-"""What a process does: one case after the other through the graph, those of one picture in a row."""
+"""The work of one process: runs cases one after the other, those of one picture in a row."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,133 +10,143 @@ from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.policies import PER_CASE
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.agent.state import Input
-from ibisagent.agent.trajectory import Trajectory, trajectory
+from ibisagent.agent.trajectory import Trajectory, build_trajectory
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import IbisError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.jobs.run_settings import case_seed
-from ibisagent.tools.perturbations.initial_masks import start
+from ibisagent.tools.perturbations.initial_masks import make_initial_mask
 from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.tools.segmenters.memo import Memo
-from ibisagent.training.experts.expert import Teacher, Teaches, Watched
-from ibisagent.training.experts.noisy_expert import Learner, Mistakes
-from ibisagent.training.requests import initial, refining
-from ibisagent.training.trajectories.filtering import fault_of
-from ibisagent.training.trajectories.settings import Job, Plan, Row, row_of
+from ibisagent.training.experts.expert import Expert, ExpertPolicy, RelabeledPolicy
+from ibisagent.training.experts.noisy_expert import MistakeRates, NoisyExpert
+from ibisagent.training.requests import write_initial_request, write_refinement_request
+from ibisagent.training.trajectories.filtering import find_fault
+from ibisagent.training.trajectories.settings import GenerationJob, GenerationSettings, Row, build_row
 
-__all__ = ["Maker", "work"]
+__all__ = ["GenerationWorker", "run_jobs"]
 
 _EMBEDDINGS = 4
 _BYTES = 64 * 2**20
 
 
-class Maker:
-    """What a process keeps from case to case: the segmenter with its last answers, and whatever model there is.
+class GenerationWorker:
+    """The state of a process between cases: the segmenter with its last results, and the models in use.
 
-    It travels to its process as the plan alone.
+    It is pickled as its settings alone.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        """Begin with nothing."""
-        self.plan = plan
-        self._kept: OnceCache[Any] = OnceCache(3)
+    def __init__(self, settings: GenerationSettings) -> None:
+        """Take the settings; segmenter and models are loaded at their first use."""
+        self.settings = settings
+        self._cache: OnceCache[Any] = OnceCache(3)
         self._pictures: OnceCache[MedicalImage] = OnceCache(1)
 
-    def __reduce__(self) -> tuple[type["Maker"], tuple[Plan]]:
-        """Pickle the plan."""
-        return Maker, (self.plan,)
+    def __reduce__(self) -> tuple[type["GenerationWorker"], tuple[GenerationSettings]]:
+        """Pickle the settings."""
+        return GenerationWorker, (self.settings,)
 
     @property
     def memo(self) -> Memo:
-        """Give the memoised segmenter, made at its first use."""
-        memo: Memo = self._kept.get("memo", self._memo)
+        """Return the memoised segmenter, loaded at its first use."""
+        memo: Memo = self._cache.get("memo", self._build_memo)
         return memo
 
-    def _memo(self) -> Memo:
-        return Memo(get_segmenter(self.plan.segmenter), embeddings=_EMBEDDINGS, max_bytes=_BYTES)
+    def _build_memo(self) -> Memo:
+        return Memo(get_segmenter(self.settings.segmenter), embeddings=_EMBEDDINGS, max_bytes=_BYTES)
 
     def image(self, case: Case) -> MedicalImage:
         """Open a case's picture, unless it is still open."""
         return self._pictures.get((case.image, case.slice, case.window), case.open)
 
     def policy(self, case: Case, truth: Mask, seed: int) -> Policy:
-        """Give the policy of a run: a teacher, a learner where mistakes are wanted, or one that a teacher watches."""
-        teacher: Teaches = Teacher(truth, case.target, self.plan.lesson, seed)
-        if self.plan.teacher is not None:
-            teacher = self._tutor(teacher, self.plan.teacher)
-        if self.plan.policy is not None:
-            return Watched(self._own(self.plan.policy, truth, seed), teacher)
-        return teacher if self.plan.mistakes == Mistakes() else Learner(teacher, self.plan.mistakes, seed)
+        """Return the policy of a run: an expert, a noisy one if mistakes are configured, or a relabeled policy."""
+        expert: ExpertPolicy = Expert(truth, case.target, self.settings.expert, seed)
+        if self.settings.rationale_model is not None:
+            expert = self._with_llm_rationales(expert, self.settings.rationale_model)
+        if self.settings.policy is not None:
+            return RelabeledPolicy(self._load_policy(self.settings.policy, truth, seed), expert)
+        return expert if self.settings.mistakes == MistakeRates() else NoisyExpert(expert, self.settings.mistakes, seed)
 
-    def _own(self, policy: Policy | str, truth: Mask, seed: int) -> Policy:
+    def _load_policy(self, policy: Policy | str, truth: Mask, seed: int) -> Policy:
         if policy in PER_CASE:
             return get_policy(policy, truth=truth, seed=seed)
-        made: Policy = self._kept.get("policy", lambda: get_policy(policy, seed=self.plan.seed))
+        made: Policy = self._cache.get("policy", lambda: get_policy(policy, seed=self.settings.seed))
         return made
 
-    def _tutor(self, teacher: Teaches, name: str) -> Teaches:
+    def _with_llm_rationales(self, expert: ExpertPolicy, name: str) -> ExpertPolicy:
         from ibisagent.agent.policies.chat import chat_model
-        from ibisagent.training.experts.llm_rationales import Tutor
+        from ibisagent.training.experts.llm_rationales import LLMRationaleExpert
 
-        return Tutor(teacher, self._kept.get("chat", lambda: chat_model(name)), name)
-
-
-def work(maker: Maker, jobs: Sequence[Job]) -> list[Row]:
-    """Run cases of one picture; whatever is wrong with one is a row."""
-    actor = _Actor()
-    graph = build_graph(actor, maker.memo, maker.plan.config, images=ImageStore(max_bytes=0), store=RunStore())
-    return [_row(maker, job, graph, actor) for job in jobs]
+        return LLMRationaleExpert(expert, self._cache.get("chat", lambda: chat_model(name)), name)
 
 
-class _Actor(SyncPolicy):
-    """Plays the policy of each run in turn: to compile a graph costs as much as a step."""
+def run_jobs(worker: GenerationWorker, jobs: Sequence[GenerationJob]) -> list[Row]:
+    """Run cases of one picture; a failed one is a row with its reason."""
+    switch = _SwitchablePolicy()
+    graph = build_graph(
+        switch, worker.memo, worker.settings.loop_config, images=ImageStore(max_bytes=0), store=RunStore()
+    )
+    return [_row(worker, job, graph, switch) for job in jobs]
 
-    _played: Policy
 
-    def play(self, policy: Policy) -> None:
-        self.name, self._played = policy.name, policy
+class _SwitchablePolicy(SyncPolicy):
+    """Delegates to the policy of each run in turn: to compile a graph costs as much as a step."""
+
+    _current: Policy
+
+    def switch_to(self, policy: Policy) -> None:
+        self.name, self._current = policy.name, policy
 
     def act(self, observation: Observation) -> Completion:
-        return self._played.act(observation)
+        return self._current.act(observation)
 
 
-def _row(maker: Maker, job: Job, graph: SegmentationGraph, actor: _Actor) -> Row:
+def _row(worker: GenerationWorker, job: GenerationJob, graph: SegmentationGraph, switch: _SwitchablePolicy) -> Row:
     try:
-        record = _made(maker, job, graph, actor)
+        record = _run_case(worker, job, graph, switch)
     except Exception as error:
-        said = str(error) if isinstance(error, IbisError) else f"{type(error).__name__}: {error}"
-        return row_of(job.case, "broken", said)
-    fault = fault_of(record, maker.plan.filters)
-    return row_of(job.case, "dropped", fault) if fault else row_of(job.case, "kept", record=record.to_json())
+        reason = str(error) if isinstance(error, IbisError) else f"{type(error).__name__}: {error}"
+        return build_row(job.case, "broken", reason)
+    fault = find_fault(record, worker.settings.filters)
+    return build_row(job.case, "dropped", fault) if fault else build_row(job.case, "kept", record=record.to_json())
 
 
-def _made(maker: Maker, job: Job, graph: SegmentationGraph, actor: _Actor) -> Trajectory:
-    plan, case = maker.plan, job.case
-    image = maker.image(case)
+def _run_case(
+    worker: GenerationWorker, job: GenerationJob, graph: SegmentationGraph, switch: _SwitchablePolicy
+) -> Trajectory:
+    settings, case = worker.settings, job.case
+    image = worker.image(case)
     truth = case.truth(image)
-    seed = case_seed(plan.seed, case.id)
+    seed = case_seed(settings.seed, case.id)
     rng = np.random.default_rng(seed)
-    initial_mask = _start(plan, job, image, truth, rng)
-    actor.play(maker.policy(case, truth, seed))
-    given = Input(image=image, request=_request(plan, case, initial_mask is not None, rng))
+    initial_mask = _draw_initial_mask(settings, job, image, truth, rng)
+    switch.switch_to(worker.policy(case, truth, seed))
+    given = Input(image=image, request=_request(settings, case, initial_mask is not None, rng))
     if initial_mask is not None:
         given["initial_mask"] = initial_mask
-    return trajectory(graph, graph.invoke(given), truth=truth, folder=plan.out)
+    return build_trajectory(graph, graph.invoke(given), truth=truth, folder=settings.out)
 
 
-def _request(plan: Plan, case: Case, refined: bool, rng: np.random.Generator) -> str:
-    """Word the request anew, unless the data set has its own words for it."""
-    if not plan.reword or case.request != f"Segment the {case.target}.":
+def _request(settings: GenerationSettings, case: Case, refined: bool, rng: np.random.Generator) -> str:
+    """Reword the request, unless the data set has its own words for it."""
+    if not settings.reword or case.request != f"Segment the {case.target}.":
         return case.request
-    return (refining if refined else initial)(case.target, rng)
+    return (write_refinement_request if refined else write_initial_request)(case.target, rng)
 
 
-def _start(plan: Plan, job: Job, image: MedicalImage, truth: Mask, rng: np.random.Generator) -> Mask | None:
+def _draw_initial_mask(
+    settings: GenerationSettings, job: GenerationJob, image: MedicalImage, truth: Mask, rng: np.random.Generator
+) -> Mask | None:
     draw = rng.random()
     kind = (
-        "rough" if draw < plan.starts.rough else "wrong" if draw < plan.starts.rough + plan.starts.wrong else "nothing"
+        "rough"
+        if draw < settings.initial_masks.perturbed
+        else "wrong"
+        if draw < settings.initial_masks.perturbed + settings.initial_masks.foreign
+        else "nothing"
     )
     others = [case.truth(image) for case in job.picture if case.id != job.case.id] if kind == "wrong" else []
-    return start(kind, truth, others, rng)
+    return make_initial_mask(kind, truth, others, rng)

@@ -1,4 +1,4 @@
-"""What the making of trajectories is told, what a process of it is given, and the rows that come back."""
+"""The settings of generating trajectories, the jobs of its processes, and the rows that they return."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from ibisagent.agent import LoopConfig, Policy
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
-from ibisagent.training.experts.expert import Lesson
-from ibisagent.training.experts.noisy_expert import Mistakes
+from ibisagent.training.experts.expert import ExpertConfig
+from ibisagent.training.experts.noisy_expert import MistakeRates
 
-__all__ = ["COLUMNS", "Filters", "Job", "OnRow", "Plan", "Row", "Starts", "row_of"]
+__all__ = ["COLUMNS", "Filters", "GenerationJob", "GenerationSettings", "InitialMaskRates", "OnRow", "Row", "build_row"]
 
 Row = dict[str, Any]
 OnRow = Callable[[Row, int, int], None]
@@ -22,73 +22,74 @@ COLUMNS = ("id", "status", "reason", "record")
 
 
 @dataclass(frozen=True, slots=True)
-class Starts:
-    """How often a run begins from a rough mask of its target, and from a mask of something else."""
+class InitialMaskRates:
+    """How often a run begins from a perturbed mask of its target, and from the mask of a foreign one."""
 
-    rough: float = 0.0
-    wrong: float = 0.0
+    perturbed: float = 0.0
+    foreign: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what is no probability with `InputError`."""
-        if min(self.rough, self.wrong) < 0 or self.rough + self.wrong > 1:
-            got = f"got starts rough={self.rough}, wrong={self.wrong}"
+        if min(self.perturbed, self.foreign) < 0 or self.perturbed + self.foreign > 1:
+            got = f"got initial masks perturbed={self.perturbed}, foreign={self.foreign}"
             raise InputError(f"{got}, expected probabilities that sum to 1 at most; lower them")
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which runs are kept: ``dice`` that the final mask of a present target reaches, ``length`` in replies at most.
+    """Which runs are kept: ``min_dice`` of the final mask of a present target, ``max_replies`` of a run.
 
-    ``dice`` None: however a run ended, unless a tool failed. ``gain``: IoU that every right click must bring, of those
-    that are not mistakes; None: any.
+    ``min_dice`` None: however a run ended, unless a tool failed. ``min_gain``: IoU that every right click must
+    gain, of those that are not mistakes; None: any.
     """
 
-    dice: float | None = 0.5
-    length: int | None = None
-    gain: float | None = None
+    min_dice: float | None = 0.5
+    max_replies: int | None = None
+    min_gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything that the trajectories depend on but the cases.
+class GenerationSettings:
+    """Everything that the trajectories depend on, apart from the cases.
 
-    ``teacher``: a chat model that words the thoughts; ``policy``: who drives the loop, None: the teacher or a learner.
+    ``rationale_model``: a chat model that writes the thoughts; ``policy``: drives the loop, None: the expert or a noisy
+    one.
     """
 
     out: Path
     segmenter: str = "geocut"
-    lesson: Lesson = field(default_factory=Lesson)
-    mistakes: Mistakes = field(default_factory=Mistakes)
-    starts: Starts = field(default_factory=Starts)
+    expert: ExpertConfig = field(default_factory=ExpertConfig)
+    mistakes: MistakeRates = field(default_factory=MistakeRates)
+    initial_masks: InitialMaskRates = field(default_factory=InitialMaskRates)
     filters: Filters = field(default_factory=Filters)
     reword: bool = True
     max_steps: int = 6
     seed: int = 0
-    teacher: str | None = None
+    rationale_model: str | None = None
     policy: Policy | str | None = None
 
     @property
-    def config(self) -> LoopConfig:
-        """Give the settings of the loop."""
+    def loop_config(self) -> LoopConfig:
+        """Return the settings of the loop."""
         return LoopConfig(max_steps=self.max_steps)
 
-    def told(self) -> dict[str, Any]:
-        """Give it JSON-plain, one value a name."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as plain JSON, nested names joined by dots."""
         policy = self.policy if self.policy is None or isinstance(self.policy, str) else self.policy.name
         plain = {name: value for name, value in asdict(replace(self, policy=policy)).items() if name != "out"}
-        nested = ("lesson", "mistakes", "starts", "filters")
+        nested = ("expert", "mistakes", "initial_masks", "filters")
         flat = {f"{name}.{key}": value for name in nested for key, value in plain.pop(name).items()}
         return plain | flat
 
 
-class Job(NamedTuple):
-    """A case, and all cases of its picture, itself among them."""
+class GenerationJob(NamedTuple):
+    """A case, and all cases of its picture, itself included."""
 
     case: Case
     picture: tuple[Case, ...]
 
 
-def row_of(case: Case, status: str, reason: str | None = None, record: dict[str, Any] | None = None) -> Row:
-    """Write a row."""
-    said = " ".join(reason.split())[:300] if reason else None
-    return {"id": case.id, "status": status, "reason": said, "record": record}
+def build_row(case: Case, status: str, reason: str | None = None, record: dict[str, Any] | None = None) -> Row:
+    """Build a row."""
+    reason = " ".join(reason.split())[:300] if reason else None
+    return {"id": case.id, "status": status, "reason": reason, "record": record}

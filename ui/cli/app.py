@@ -9,7 +9,7 @@ import typer
 
 from ibisagent.tools.errors import IbisError
 
-__all__ = ["app", "in_a_line", "main"]
+__all__ = ["app", "run_with_exit_code", "main"]
 
 app = typer.Typer(
     name="ibisagent",
@@ -86,9 +86,9 @@ def segment(
     db: Annotated[Path | None, typer.Option(help="SQLite file that keeps every step of --thread.")] = None,
 ) -> None:
     """Segment what REQUEST names in IMAGE."""
-    from ibisagent.ui.cli.run_commands import Case, run_segment
+    from ibisagent.ui.cli.run_commands import RunOptions, run_segment
 
-    case = Case(image, request, segmenter, slice_, window, max_steps, out, tuple(save or ()), seed, thread, db)
+    case = RunOptions(image, request, segmenter, slice_, window, max_steps, out, tuple(save or ()), seed, thread, db)
     run_segment(case, policy, tuple(click or ()), box, mask, local_only, prompts, preset)
 
 
@@ -105,9 +105,9 @@ def simulate(
     out: Out = None,
 ) -> None:
     """Let the oracle, which knows the true MASK, click on IMAGE: what the segmenter can reach."""
-    from ibisagent.ui.cli.run_commands import Case, run_simulate
+    from ibisagent.ui.cli.run_commands import RunOptions, run_simulate
 
-    run_simulate(Case(image, request, segmenter, slice_, window, max_steps, out), mask, target_iou)
+    run_simulate(RunOptions(image, request, segmenter, slice_, window, max_steps, out), mask, target_iou)
 
 
 @app.command()
@@ -205,18 +205,18 @@ def phantoms(
 ) -> None:
     """Draw a data set of phantoms: medical-looking pictures with exact masks, for training and tests."""
     from ibisagent.training.phantoms import MODALITIES
-    from ibisagent.training.phantoms.spec import ASKS, Spec
-    from ibisagent.ui.cli.phantoms import between, make
+    from ibisagent.training.phantoms.spec import REQUEST_KINDS, PhantomDatasetSpec
+    from ibisagent.ui.cli.phantoms import parse_range, run_phantoms
 
-    make(
-        Spec(
-            n=number,
+    run_phantoms(
+        PhantomDatasetSpec(
+            count=number,
             seed=seed,
-            size=between("--size", size, int),
-            difficulty=between("--difficulty", difficulty, float),
+            size=parse_range("--size", size, int),
+            difficulty=parse_range("--difficulty", difficulty, float),
             modalities=tuple(modality or MODALITIES),
-            asks=tuple(ask or ASKS),
-            one=one,
+            request_kinds=tuple(ask or REQUEST_KINDS),
+            single_row=one,
         ),
         out,
         workers=workers,
@@ -261,9 +261,9 @@ def make_trajectories(
     from ibisagent.training import trajectories as made
     from ibisagent.training.experts import expert
     from ibisagent.training.experts import noisy_expert as errors
-    from ibisagent.ui.cli.make_trajectories import make
+    from ibisagent.ui.cli.make_trajectories import run_make_trajectories
 
-    make(
+    run_make_trajectories(
         dataset,
         out,
         segmenter=segmenter,
@@ -271,12 +271,12 @@ def make_trajectories(
         workers=workers,
         max_steps=max_steps,
         policy=policy,
-        mistakes=errors.Mistakes.of((0.3 if policy is None else 0.0) if mistakes is None else mistakes),
-        starts=made.Starts(rough, wrong),
-        filters=made.Filters(dice=min_dice) if min_dice is not None else None,
-        lesson=expert.Lesson(stop_iou=stop_iou, snap=snap or None, style=expert.style_of(style)),
+        mistakes=errors.MistakeRates.from_total((0.3 if policy is None else 0.0) if mistakes is None else mistakes),
+        initial_masks=made.InitialMaskRates(rough, wrong),
+        filters=made.Filters(min_dice=min_dice) if min_dice is not None else None,
+        expert=expert.ExpertConfig(stop_iou=stop_iou, snap=snap or None, style=expert.parse_style(style)),
         reword=reword,
-        teacher=teacher,
+        rationale_model=teacher,
         limit=limit,
         kind=kind,
         split=split,
@@ -304,7 +304,7 @@ def show(
     """Draw every recorded run as a step sheet."""
     from ibisagent.ui.cli import show_trajectories as pictures
 
-    pictures.show(path, out)
+    pictures.show_sheets(path, out)
 
 
 training = typer.Typer(help="Train a policy.", no_args_is_help=True)
@@ -322,9 +322,9 @@ def train_sft(
     ] = None,
 ) -> None:
     """Fine-tune a model on recorded trajectories (TRL). The same command goes on after a death."""
-    from ibisagent.ui.cli.train import sft
+    from ibisagent.ui.cli.train import run_sft
 
-    sft(config, data, out, base=base, changes=changes or ())
+    run_sft(config, data, out, base=base, overrides=changes or ())
 
 
 @app.command()
@@ -347,11 +347,11 @@ def mcp(
     local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
 ) -> None:
     """Serve segmentation to other agents (MCP): tools segment, refine, measure, export, over stdio or HTTP."""
-    from ibisagent.ui.mcp.command import Serving, run_mcp
+    from ibisagent.ui.mcp.command import ServerOptions, run_mcp
     from ibisagent.ui.mcp.limits import Limits
 
     run_mcp(
-        Serving(
+        ServerOptions(
             policy=policy,
             segmenter=segmenter,
             preset=preset,
@@ -391,10 +391,10 @@ def doctor() -> None:
 
 def main() -> None:
     """Run the command line; exit codes: 0 done, 2 the user's input is at fault, 3 a run failed, 1 a bug."""
-    in_a_line(app)
+    run_with_exit_code(app)
 
 
-def in_a_line(run: Callable[[], None]) -> None:
+def run_with_exit_code(run: Callable[[], None]) -> None:
     """Run anything as the command line does: a fault that is known is one line on stderr and an exit code."""
     try:
         run()

@@ -13,14 +13,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ibisagent.evals.clicks.bench import Job, Work, jobs_left, jobs_of, play_jobs, run_jobs
+from ibisagent.evals.clicks.bench import ClickJob, JobRunner, list_unfinished_jobs, list_jobs, simulate_jobs, run_jobs
 from ibisagent.evals.clicks.plot import write_plot
 from ibisagent.evals.clicks.protocol import MODES
-from ibisagent.evals.clicks.rows import Row, read_rows
-from ibisagent.evals.clicks.summary import RANKS, TARGETS, summary_of, write_csv, write_json
+from ibisagent.evals.clicks.rows import ClickRow, read_rows
+from ibisagent.evals.clicks.summary import RANKS, NOC_TARGETS, summarize_clicks, write_csv, write_json
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError, MissingExtra
-from ibisagent.tools.jobs.run_settings import keep_settings
+from ibisagent.tools.jobs.run_settings import record_settings
 from ibisagent.ui.run_folder import make_folder
 
 __all__ = ["run_clicks"]
@@ -52,22 +52,22 @@ def run_clicks(
         raise InputError(f"got {got}, expected clicks and workers of 1 or more and a seed of 0 or more; correct them")
     MissingExtra.require("eval", "matplotlib")
     cases = read_dataset(dataset, kind=kind, split=split)
-    jobs = jobs_of(cases, dataset, segmenters, modes)
+    jobs = list_jobs(cases, dataset, segmenters, modes)
     folder = out if out is not None else Path("runs") / time.strftime("clicks-%Y%m%d-%H%M%S")
     make_folder(folder)
     kept = folder / "clicks.jsonl"
     models = {job.segmenter: job.fingerprint for job in jobs}
-    settings = keep_settings(kept, cases, dataset, clicks=clicks, seed=seed, segmenters=models)
-    _play(jobs, kept, partial(play_jobs, clicks=clicks, seed=seed), workers)
+    settings = record_settings(kept, cases, dataset, clicks=clicks, seed=seed, segmenters=models)
+    _play(jobs, kept, partial(simulate_jobs, clicks=clicks, seed=seed), workers)
     done = read_rows(kept)
     rows = [done[job.key] for job in jobs]
-    summary = summary_of(rows, settings, sum(not case.present for case in cases))
+    summary = summarize_clicks(rows, settings, sum(not case.present for case in cases))
     _write(folder, rows, summary)
     _show(summary, rows, folder)
 
 
-def _play(jobs: Sequence[Job], kept: Path, work: Work, workers: int | None) -> None:
-    console, left = Console(stderr=True), jobs_left(jobs, kept)
+def _play(jobs: Sequence[ClickJob], kept: Path, work: JobRunner, workers: int | None) -> None:
+    console, left = Console(stderr=True), list_unfinished_jobs(jobs, kept)
     columns = TextColumn("clicking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True)
     try:
         with Progress(*columns, console=console) as progress, closing(run_jobs(left, kept, work, workers)) as done:
@@ -81,13 +81,13 @@ def _play(jobs: Sequence[Job], kept: Path, work: Work, workers: int | None) -> N
         raise
 
 
-def _write(folder: Path, rows: Sequence[Row], summary: dict[str, Any]) -> None:
+def _write(folder: Path, rows: Sequence[ClickRow], summary: dict[str, Any]) -> None:
     write_csv(folder / "clicks.csv", rows, summary["settings"]["clicks"])
     write_json(folder / "clicks.json", summary)
     write_plot(folder / "clicks.png", summary)
 
 
-def _show(summary: dict[str, Any], rows: Sequence[Row], folder: Path) -> None:
+def _show(summary: dict[str, Any], rows: Sequence[ClickRow], folder: Path) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=max(_WIDE, console.width))
@@ -102,8 +102,8 @@ def _show(summary: dict[str, Any], rows: Sequence[Row], folder: Path) -> None:
 
 
 def _clicks_table(summary: dict[str, Any], clicks: int) -> Table:
-    names = [f"noc_{target}" for target in TARGETS]
-    table = _table("Clicks to an IoU", "cases", *(f"NoC@{target}" for target in TARGETS), f">={clicks}@90")
+    names = [f"noc_{target}" for target in NOC_TARGETS]
+    table = _table("Clicks to an IoU", "cases", *(f"NoC@{target}" for target in NOC_TARGETS), f">={clicks}@90")
     for result in _sections(table, summary):
         failed = result.get("failed_90")
         share = f"{failed['count']}, {_cell(failed, '{:.0%}')}" if failed else "-"
@@ -163,7 +163,7 @@ def _cell(interval: dict[str, Any] | None, form: str, scale: int = 1) -> str:
     return f"{value} [dim]{low}-{high}[/dim]" if low else value
 
 
-def _foot(summary: dict[str, Any], rows: Sequence[Row], clicks: int) -> list[str]:
+def _foot(summary: dict[str, Any], rows: Sequence[ClickRow], clicks: int) -> list[str]:
     broken = len(summary["broken"])
     reasons = "; reasons in clicks.csv" if broken else ""
     return [

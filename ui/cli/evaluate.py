@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ibisagent.agent.privacy import kept_here
+from ibisagent.agent.privacy import restrict_to_local
 from ibisagent.agent.prompting import load_prompts
 from ibisagent.evals.runner import run_eval
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import MissingExtra, RunFailed
-from ibisagent.ui.cli.progress import bar, evenly
+from ibisagent.ui.cli.progress import progress_bar, sample_evenly
 
 __all__ = ["BASELINES", "evaluate"]
 
@@ -51,9 +51,9 @@ def evaluate(
     """
     MissingExtra.require("eval", "jinja2", "matplotlib")
     names = [*policies, *(name for name in BASELINES if baselines and name not in policies)]
-    cases = evenly(read_dataset(dataset, kind=kind, split=split), limit)
+    cases = sample_evenly(read_dataset(dataset, kind=kind, split=split), limit)
     words = load_prompts(prompts) if prompts is not None else None
-    with kept_here(local_only), bar(out, "figures") as tell:
+    with restrict_to_local(local_only), progress_bar(out, "figures") as tell:
         run_eval(
             cases,
             names,

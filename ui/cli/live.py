@@ -16,15 +16,15 @@ from rich.markup import escape
 from ibisagent.agent import SegmentationGraph
 from ibisagent.agent.reply_parser import parse_completion
 from ibisagent.agent.state import RunContext, State, StepRecord
-from ibisagent.agent.steps import steps_of_turn
-from ibisagent.tools.masks.measure import describe, iou
+from ibisagent.agent.steps import steps_of_request
+from ibisagent.tools.masks.measure import describe_measurements, iou
 from ibisagent.tools.masks.rle import decode
 from ibisagent.ui.cli.step_table import empty_table, step_row
 
-__all__ = ["Ended", "run_live"]
+__all__ = ["LiveResult", "run_live"]
 
 
-class Ended(NamedTuple):
+class LiveResult(NamedTuple):
     """The last state of a run, None if it never began, and the bug that ended it, if one did."""
 
     state: State | None
@@ -33,7 +33,7 @@ class Ended(NamedTuple):
 
 def run_live(
     graph: SegmentationGraph, given: Any, thread: RunnableConfig, console: Console, truth: Any = None
-) -> Ended:
+) -> LiveResult:
     """Run the graph, show its steps, ask at interrupts; Ctrl-C ends the run after the model's current call.
 
     ``given``, ``thread``: what `take_up` gives; ``truth``: the true mask, (H, W) bool; with it the table has a column
@@ -49,8 +49,8 @@ def run_live(
     if state is not None:
         console.print(f"[bold]{state['stop'] or 'failed'}[/bold]  {escape(state['answer'] or state['error'] or '')}")
         if state["measurements"]:
-            console.print(describe(state["measurements"]))
-    return Ended(state, bug)
+            console.print(describe_measurements(state["measurements"]))
+    return LiveResult(state, bug)
 
 
 def _states(
@@ -60,9 +60,9 @@ def _states(
     durable: dict[str, Any] = {"durability": "sync"} if graph.checkpointer else {}
     if given is None:
         earlier = cast(State, graph.get_state(thread).values)
-        for step in steps_of_turn(earlier):
+        for step in steps_of_request(earlier):
             table.add_row(*_row(graph, step, truth))
-        console.print(f"taken up after {len(steps_of_turn(earlier))} steps")
+        console.print(f"taken up after {len(steps_of_request(earlier))} steps")
         yield earlier
     with (
         _cancel_at_ctrl_c() as cancel,
@@ -102,7 +102,7 @@ def _cancel_at_ctrl_c() -> Iterator[threading.Event]:
 
 
 def _row(graph: SegmentationGraph, step: StepRecord, truth: Any) -> list[str]:
-    store = graph.parts.store
+    store = graph.components.store
     mask = store.get_mask(step["mask"])
     thought = parse_completion(store.get(step["reply"])).thought if step["reply"] else ""
     known = None if truth is None else iou(decode(mask), truth)

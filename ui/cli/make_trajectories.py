@@ -8,12 +8,12 @@ from rich.markup import escape
 
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.training.trajectories import make_trajectories
-from ibisagent.ui.cli.progress import bar, evenly
+from ibisagent.ui.cli.progress import progress_bar, sample_evenly
 
-__all__ = ["make"]
+__all__ = ["run_make_trajectories"]
 
 
-def make(
+def run_make_trajectories(
     dataset: Path,
     out: Path,
     *,
@@ -26,8 +26,8 @@ def make(
 
     ``limit``: so many cases, spread evenly over the data set. The same command goes on where an earlier one ended.
     """
-    cases = evenly(read_dataset(dataset, kind=kind, split=split), limit)
-    with bar(out, "writing") as tell:
+    cases = sample_evenly(read_dataset(dataset, kind=kind, split=split), limit)
+    with progress_bar(out, "writing") as tell:
         made = make_trajectories(cases, out, on_row=tell, **settings)
     counts = ", ".join(f"{made[name]} {name}" for name in ("kept", "dropped", "broken"))
     replies = ", ".join(f"{count} by {name}" for name, count in made["replies"].items())

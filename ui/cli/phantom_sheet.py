@@ -6,9 +6,9 @@ from PIL import Image
 from ibisagent.agent.contact_sheet.text import Ink, Line, line_height, text_width, write
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.training.phantoms import Phantom
-from ibisagent.training.phantoms.spec import Spec
+from ibisagent.training.phantoms.spec import PhantomDatasetSpec
 
-__all__ = ["sheet_of"]
+__all__ = ["draw_phantom_sheet"]
 
 _SHOWN, _COLUMNS = 18, 6
 _SIDE, _GAP, _TEXT, _LINES = 224, 6, 13, 4
@@ -21,9 +21,9 @@ _TINTS: tuple[Ink, ...] = (
 _OPACITY = 0.4
 
 
-def sheet_of(spec: Spec) -> Image.Image:
+def draw_phantom_sheet(spec: PhantomDatasetSpec) -> Image.Image:
     """Draw the first 18 phantoms of a spec, six a row, RGB; each under its modality and seed."""
-    tiles = [_tile(spec.phantom(index)[0]) for index in range(min(spec.n, _SHOWN))]
+    tiles = [_tile(spec.draw_phantom(index)[0]) for index in range(min(spec.count, _SHOWN))]
     columns, (width, height) = min(_COLUMNS, len(tiles)), tiles[0].size
     sheet = Image.new("RGB", (columns * width + _GAP, -(-len(tiles) // columns) * height + _GAP), _PAPER)
     for index, tile in enumerate(tiles):

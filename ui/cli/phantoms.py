@@ -12,17 +12,17 @@ from rich.table import Table
 
 from ibisagent.tools.datasets import Case, read_dataset
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import atomic, label, require_writable_folder
-from ibisagent.training.phantoms.folder import Spec, write_phantoms
-from ibisagent.ui.cli.phantom_sheet import sheet_of
-from ibisagent.ui.cli.progress import bar
+from ibisagent.tools.files import atomic_write, printable_text, require_writable_folder
+from ibisagent.training.phantoms.folder import PhantomDatasetSpec, write_phantoms
+from ibisagent.ui.cli.phantom_sheet import draw_phantom_sheet
+from ibisagent.ui.cli.progress import progress_bar
 
-__all__ = ["between", "make"]
+__all__ = ["parse_range", "run_phantoms"]
 
 Number = TypeVar("Number", int, float)
 
 
-def between(option: str, text: str, number: Callable[[str], Number]) -> Number | tuple[Number, Number]:
+def parse_range(option: str, text: str, number: Callable[[str], Number]) -> Number | tuple[Number, Number]:
     """Read ``5`` or a range such as ``5-7``; ``number`` is `int` or `float`. `InputError` for anything else.
 
     >>> between("--size", "112-176", int), between("--difficulty", ".5", float)
@@ -37,44 +37,44 @@ def between(option: str, text: str, number: Callable[[str], Number]) -> Number |
     except ValueError:
         pass
     example = "112 or 112-176" if number is int else "0.5 or 0.1-0.7"
-    raise InputError(f"got {option} {label(text[:40])!r}, expected such as {example}; correct it")
+    raise InputError(f"got {option} {printable_text(text[:40])!r}, expected such as {example}; correct it")
 
 
-def make(spec: Spec, out: Path, *, workers: int | None = None, sheet: Path | None = None) -> None:
+def run_phantoms(spec: PhantomDatasetSpec, out: Path, *, workers: int | None = None, sheet: Path | None = None) -> None:
     """Write the folder of phantoms ``out``, or go on with it, and count its rows; ``sheet``: a PNG of the first ones.
 
     What cannot be written is refused before anything is drawn.
     """
     if sheet is not None:
         _require_sheet(sheet, out)
-    with bar(out, "manifest") as tell:
-        write_phantoms(spec, out, workers=workers, on_picture=lambda count: tell({}, count, spec.n))
+    with progress_bar(out, "manifest") as tell:
+        write_phantoms(spec, out, workers=workers, on_picture=lambda count: tell({}, count, spec.count))
     console = Console()
     console.print(_table(read_dataset(out, kind="native"), spec))
     console.print(f"wrote manifest.csv, images/ and masks/ in {escape(str(out))}", soft_wrap=True)
     if sheet is not None:
-        with atomic(sheet) as temporary:
-            sheet_of(spec).save(temporary, format="PNG")
+        with atomic_write(sheet) as temporary:
+            draw_phantom_sheet(spec).save(temporary, format="PNG")
         console.print(f"wrote {escape(str(sheet))}", soft_wrap=True)
 
 
 def _require_sheet(sheet: Path, out: Path) -> None:
     if sheet.suffix.lower() != ".png" or sheet.is_dir():
-        raise InputError(f"{label(sheet)}: got no name of a PNG file, expected one for the sheet; add .png")
+        raise InputError(f"{printable_text(sheet)}: got no name of a PNG file, expected one for the sheet; add .png")
     if sheet.parent.absolute() != out.absolute():  # which may not be there yet
         require_writable_folder(sheet.parent)
 
 
-def _table(cases: list[Case], spec: Spec) -> Table:
+def _table(cases: list[Case], spec: PhantomDatasetSpec) -> Table:
     """Count rows by modality and kind."""
     found = Counter((case.modality, case.source.removeprefix("phantom ")) for case in cases)
-    caption = f"{len(cases)} rows on {len({case.image for case in cases})} of {spec.n} pictures"
+    caption = f"{len(cases)} rows on {len({case.image for case in cases})} of {spec.count} pictures"
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
     table.add_column("modality")
-    for ask in spec.asks:
+    for ask in spec.request_kinds:
         table.add_column(ask, justify="right")
     for modality in dict.fromkeys(spec.modalities):
-        table.add_row(modality, *(str(found[modality, ask]) for ask in spec.asks))
+        table.add_row(modality, *(str(found[modality, ask]) for ask in spec.request_kinds))
     table.add_section()
-    table.add_row("all", *(str(sum(found[modality, ask] for modality in {*spec.modalities})) for ask in spec.asks))
+    table.add_row("all", *(str(sum(found[modality, ask] for modality in {*spec.modalities})) for ask in spec.request_kinds))
     return table

@@ -12,10 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
 
-__all__ = ["bar", "evenly"]
+__all__ = ["progress_bar", "sample_evenly"]
 
 
-def evenly(cases: list[Case], limit: int | None) -> list[Case]:
+def sample_evenly(cases: list[Case], limit: int | None) -> list[Case]:
     """Take ``limit`` cases, spread evenly over all."""
     if limit is None or limit >= len(cases):
         return cases
@@ -25,7 +25,7 @@ def evenly(cases: list[Case], limit: int | None) -> list[Case]:
 
 
 @contextmanager
-def bar(out: Path, at_the_end: str) -> Iterator[Callable[[dict[str, Any], int, int], None]]:
+def progress_bar(out: Path, at_the_end: str) -> Iterator[Callable[[dict[str, Any], int, int], None]]:
     """Give what is told of each new row, how many are done, and of how many; Ctrl-C leaves a line on how to go on.
 
     ``at_the_end``: what follows when all rows are there.

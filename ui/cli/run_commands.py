@@ -30,10 +30,10 @@ from ibisagent.agent.checkpoints import open_checkpointer
 from ibisagent.agent.config import preset as loop_settings
 from ibisagent.agent.inputs import require_request
 from ibisagent.agent.policies import OraclePolicy, ScriptedPolicy
-from ibisagent.agent.privacy import kept_here
+from ibisagent.agent.privacy import restrict_to_local
 from ibisagent.agent.replay import replay
-from ibisagent.agent.thread_lock import claimed
-from ibisagent.agent.threads import take_up
+from ibisagent.agent.thread_lock import lock_thread
+from ibisagent.agent.threads import resume_or_start
 from ibisagent.agent.trajectory import Trajectory, read_trajectories
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import require_savable
@@ -41,17 +41,17 @@ from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.reading import read_mask
 from ibisagent.tools.segmenters import segmenter_names
-from ibisagent.tools.segmenters.memo import memo_of
+from ibisagent.tools.segmenters.memo import get_memo
 from ibisagent.ui.cli.failures import require_success
 from ibisagent.ui.cli.live import run_live
-from ibisagent.ui.cli.trajectory_files import recorded_image
+from ibisagent.ui.cli.trajectory_files import open_recorded_image
 from ibisagent.ui.run_folder import make_folder, new_folder, write_run
 
-__all__ = ["Case", "policy_of", "run_case", "run_replay", "run_segment", "run_simulate"]
+__all__ = ["RunOptions", "load_policy", "run_case", "run_replay", "run_segment", "run_simulate"]
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class RunOptions:
     """One image and what is to be done with it, as given on the command line."""
 
     image: Path
@@ -68,7 +68,7 @@ class Case:
 
 
 def run_segment(
-    case: Case,
+    options: RunOptions,
     policy: str | None,
     clicks: tuple[str, ...],
     box: str | None,
@@ -85,30 +85,30 @@ def run_segment(
     given += [read_click(text) for text in clicks]
     if policy is None:
         policy = "none" if given else "nano"
-    with kept_here(local_only):
-        chosen = policy_of(policy, bool(given) or mask is not None, case.seed, local_only, prompts)
-        image = _prepare(case)
-        start: dict[str, Any] = {"image": image, "request": case.request, "prompts": given}
+    with restrict_to_local(local_only):
+        chosen = load_policy(policy, bool(given) or mask is not None, options.seed, local_only, prompts)
+        image = _prepare(options)
+        start: dict[str, Any] = {"image": image, "request": options.request, "prompts": given}
         if mask is not None:
             start["initial_mask"] = read_mask(mask, image)
-        with _kept(case) as kept:
-            config = loop_settings(preset, max_steps=case.max_steps)
-            run_case(build_graph(chosen, case.segmenter, config, **kept), start, case)
+        with _kept(options) as kept:
+            config = loop_settings(preset, max_steps=options.max_steps)
+            run_case(build_graph(chosen, options.segmenter, config, **kept), start, options)
 
 
-def run_simulate(case: Case, mask: Path, target_iou: float) -> None:
+def run_simulate(options: RunOptions, mask: Path, target_iou: float) -> None:
     """Let the oracle click, and show its errors beside every step."""
-    image = _prepare(case)
+    image = _prepare(options)
     truth = read_mask(mask, image)
-    graph = build_graph(OraclePolicy(truth, target_iou=target_iou), case.segmenter, LoopConfig(case.max_steps))
-    run_case(graph, {"image": image, "request": case.request}, case, truth)
+    graph = build_graph(OraclePolicy(truth, target_iou=target_iou), options.segmenter, LoopConfig(options.max_steps))
+    run_case(graph, {"image": image, "request": options.request}, options, truth)
 
 
 def run_replay(path: Path, image: Path | None, segmenter: str | None) -> None:
     """Replay every record of a file; any difference is an error."""
     console = Console()
     for number, record in enumerate(read_trajectories(path), 1):
-        opened = recorded_image(path, record, image, remedy="; name the right one with --image")
+        opened = open_recorded_image(path, record, image, remedy="; name the right one with --image")
         name = segmenter if segmenter is not None else _recorded_segmenter(record)
         replayed = replay(record, name, opened)
         if replayed.differences:
@@ -123,9 +123,9 @@ def _recorded_segmenter(record: Trajectory) -> str:
     return name
 
 
-def policy_of(name: str, given: bool, seed: int, local_only: bool, prompts: Path | None) -> Policy:
+def load_policy(name: str, has_prompts: bool, seed: int, local_only: bool, prompts: Path | None) -> Policy:
     """Give the policy of a name on the command line; ``none``, which only stops, needs that prompts are ``given``."""
-    if name == "none" and not given:
+    if name == "none" and not has_prompts:
         raise InputError("got --policy none and no prompts, expected a --click, a --box or a --mask with it; give one")
     if name == "none":
         return ScriptedPolicy([write_reply("The prompts were given.", Terminate(), "Segmented as prompted.")])
@@ -135,10 +135,10 @@ def policy_of(name: str, given: bool, seed: int, local_only: bool, prompts: Path
     return get_policy(name, seed=seed, prompts=words, local_only=local_only)
 
 
-def _prepare(case: Case) -> MedicalImage:
+def _prepare(case: RunOptions) -> MedicalImage:
     """Open the image and find fault with everything else before anything is run or written."""
     require_request(case.request)
-    memo_of(case.segmenter)
+    get_memo(case.segmenter)
     if (case.thread is None) != (case.db is None):
         raise InputError("got one of --thread and --db: expected both, or neither; name the run and its file")
     path = case.image if case.db is None else case.image.absolute()  # it may be taken up from another folder
@@ -149,18 +149,18 @@ def _prepare(case: Case) -> MedicalImage:
 
 
 @contextlib.contextmanager
-def _kept(case: Case) -> Iterator[dict[str, Any]]:
+def _kept(case: RunOptions) -> Iterator[dict[str, Any]]:
     """Give the parts of the graph that keep a run: checkpoints in --db, replies and masks in a folder beside it."""
     if case.db is None:
         yield {"checkpointer": InMemorySaver()}
         return
     folder = Path(f"{case.db}.store")
     threads = Path(f"{case.db.resolve()}.store") / "threads"  # the same one, whatever the file is called by
-    with open_checkpointer(case.db) as saver, claimed(case.db, case.thread or "", threads):
+    with open_checkpointer(case.db) as saver, lock_thread(case.db, case.thread or "", threads):
         yield {"checkpointer": saver, "store": RunStore(folder), "images": ImageStore(folder / "images")}
 
 
-def run_case(graph: SegmentationGraph, start: dict[str, Any], case: Case, truth: Any = None) -> None:
+def run_case(graph: SegmentationGraph, start: dict[str, Any], options: RunOptions, truth: Any = None) -> None:
     """Run the graph before the user's eyes and write the run folder, also when a bug or a failure ended the run.
 
     `RunFailed`: the policy, the segmenter or the store failed.
@@ -170,24 +170,24 @@ def run_case(graph: SegmentationGraph, start: dict[str, Any], case: Case, truth:
     for note in start["image"].notes:
         console.print(note, style="yellow", markup=False)
     begun = time.perf_counter()
-    thread = RunnableConfig(configurable={"thread_id": case.thread or "command line"})
-    given, thread = take_up(graph, start, thread) if graph.checkpointer else (start, thread)
-    folder = case.out if case.out is not None else new_folder(Path("runs"))
+    thread = RunnableConfig(configurable={"thread_id": options.thread or "command line"})
+    given, thread = resume_or_start(graph, start, thread) if graph.checkpointer else (start, thread)
+    folder = options.out if options.out is not None else new_folder(Path("runs"))
     make_folder(folder)
     state, bug = run_live(graph, given, thread, console, truth)
     written: list[Path] = []
     with warnings.catch_warnings(record=True) as told:
         if state is not None:
-            written = write_run(folder, graph, state, start["image"], truth=truth, saves=case.saves)
+            written = write_run(folder, graph, state, start["image"], truth=truth, saves=options.saves)
     for warning in told:
         console.print(escape(str(warning.message)), style="yellow")
     if isinstance(bug, sqlite3.Error):
-        raise InputError(f"{case.db}: {bug}; make room and run the same command again, it goes on from there") from bug
+        raise InputError(f"{options.db}: {bug}; make room and run the same command again, it goes on from there") from bug
     if bug is not None:
         raise bug
     console.print(f"{time.perf_counter() - begun:.1f} s; wrote {', '.join(str(path) for path in written)}")
     if state is not None:
-        require_success(state["stop"], state["error"], graph.parts.policy.name, case.segmenter)
+        require_success(state["stop"], state["error"], graph.components.policy.name, options.segmenter)
 
 
 def read_click(text: str) -> Click:

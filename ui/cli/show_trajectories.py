@@ -13,21 +13,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ibisagent.agent.contact_sheet import sheet_of
+from ibisagent.agent.contact_sheet import contact_sheet_of
 from ibisagent.agent.trajectory import Trajectory
-from ibisagent.evals.trajectories import Journey, Row, tabulate, trajectory_metrics
+from ibisagent.evals.trajectories import TrajectoryMetrics, TrajectoryTableRow, tabulate_metrics, trajectory_metrics
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import atomic, require_writable_folder
+from ibisagent.tools.files import atomic_write, require_writable_folder
 from ibisagent.tools.imaging.grids import Spacing
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.rle import decode
-from ibisagent.ui.cli.step_table import steps_table
-from ibisagent.ui.cli.trajectory_files import Place, plain, recorded_image, tell, worked
+from ibisagent.ui.cli.step_table import build_step_table
+from ibisagent.ui.cli.trajectory_files import RecordLocation, to_printable_line, open_recorded_image, print_line, map_records
 from ibisagent.ui.run_folder import make_folder
 
-__all__ = ["BY", "show", "show_stats"]
+__all__ = ["BY", "show_sheets", "show_stats"]
 
 BY = ("modality", "policy", "segmenter", "stop", "all")
 """What the table can have a row for."""
@@ -53,21 +53,21 @@ def show_stats(
     if csv_file is not None:
         require_writable_folder(csv_file.parent)
     console = Console(stderr=True)
-    made = worked(paths, lambda place, record: (name(place, record), trajectory_metrics(record)), console, "Reading")
+    made = map_records(paths, lambda place, record: (name(place, record), trajectory_metrics(record)), console, "Reading")
     rows = _rows(by, [run for _, run in made])
     Console().print(_table(by, rows))
     if csv_file is not None:
         _write(csv_file, by, rows)
 
 
-def _naming(by: str, dataset: Path | None) -> Callable[[Place, Trajectory], str]:
+def _naming(by: str, dataset: Path | None) -> Callable[[RecordLocation, Trajectory], str]:
     """Give what names the row of a record."""
     if by not in BY:
         raise InputError(f"got by={by[:40]!r}, expected one of {', '.join(BY)}; choose one")
     if by == "all":
         return lambda _, __: "all"
     if by != "modality":
-        return lambda _, record: plain(str(getattr(record, by) or "unfinished"))
+        return lambda _, record: to_printable_line(str(getattr(record, by) or "unfinished"))
     if dataset is None:
         raise InputError("got by='modality' alone, expected the data set that tells it; give --dataset or another --by")
     known = {case.id: case.modality for case in read_dataset(dataset)}
@@ -78,12 +78,12 @@ def _id(path: Path) -> str:
     return path.absolute().parent.name if path.name == "trajectory.json" else path.stem
 
 
-def _rows(by: str, runs: list[tuple[str, Journey]]) -> list[Row]:
-    everything = tabulate(("all", run) for _, run in runs)
-    return everything if by == "all" else [*tabulate(runs), *everything]
+def _rows(by: str, runs: list[tuple[str, TrajectoryMetrics]]) -> list[TrajectoryTableRow]:
+    everything = tabulate_metrics(("all", run) for _, run in runs)
+    return everything if by == "all" else [*tabulate_metrics(runs), *everything]
 
 
-def _table(by: str, rows: list[Row]) -> Table:
+def _table(by: str, rows: list[TrajectoryTableRow]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0)
     table.add_column("" if by == "all" else by)
     for head in _HEADS:
@@ -98,10 +98,10 @@ def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
 
 
-def _write(path: Path, by: str, rows: list[Row]) -> None:
-    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+def _write(path: Path, by: str, rows: list[TrajectoryTableRow]) -> None:
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([by, *(field.name for field in fields(Row)[1:])])
+        writer.writerow([by, *(field.name for field in fields(TrajectoryTableRow)[1:])])
         writer.writerows(map(astuple, rows))
 
 
@@ -113,7 +113,7 @@ class _Drawn(NamedTuple):
     lack: str | None
 
 
-def show(path: Path, out: Path | None = None) -> None:
+def show_sheets(path: Path, out: Path | None = None) -> None:
     """Draw the step sheet of every record of a file or folder, ``NAME.steps.png``, beside it or in ``out``.
 
     In ``out`` the sheets lie as the records do in their folder. A record whose image is gone or has changed is drawn on
@@ -121,20 +121,20 @@ def show(path: Path, out: Path | None = None) -> None:
     """
     console, written = Console(stderr=True), list[Path]()
     drawn = None
-    for place, drawn in worked([path], _draw, console, "Drawing"):
+    for place, drawn in map_records([path], _draw, console, "Drawing"):
         target = _target(place, path, out)
-        with atomic(target) as temporary:
+        with atomic_write(target) as temporary:
             drawn.sheet.save(temporary, format="PNG")
         written.append(target)
         if drawn.lack is not None:
-            tell(console, f"{place}: drawn on grey: {drawn.lack}")
+            print_line(console, f"{place}: drawn on grey: {drawn.lack}")
     if drawn is not None and len(written) == 1:
         Console().print(drawn.steps)
     where = written[0] if len(written) == 1 else f"{len(written)} step sheets in {out or path}"
-    tell(Console(), f"wrote {where}")
+    print_line(Console(), f"wrote {where}")
 
 
-def _target(place: Place, path: Path, out: Path | None) -> Path:
+def _target(place: RecordLocation, path: Path, out: Path | None) -> Path:
     number = f".{place.number:04}" if place.number else ""
     folder = place.path.parent
     if out is not None:
@@ -143,12 +143,12 @@ def _target(place: Place, path: Path, out: Path | None) -> Path:
     return folder / f"{place.path.stem}{number}.steps.png"
 
 
-def _draw(place: Place, record: Trajectory) -> _Drawn:
+def _draw(place: RecordLocation, record: Trajectory) -> _Drawn:
     try:
-        image, lack = recorded_image(place.path, record), None
+        image, lack = open_recorded_image(place.path, record), None
     except InputError as error:
         image, lack = _grey(record), str(error)
-    return _Drawn(sheet_of(record, image), steps_table(record), lack)
+    return _Drawn(contact_sheet_of(record, image), build_step_table(record), lack)
 
 
 def _grey(record: Trajectory) -> MedicalImage:

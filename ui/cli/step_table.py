@@ -7,17 +7,17 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from ibisagent.agent.actions import from_plain, spell
+from ibisagent.agent.actions import from_plain, format_action
 from ibisagent.agent.state import StepRecord
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.evals.trajectories import trajectory_metrics
 from ibisagent.tools.masks.rle import Rle, area
-from ibisagent.ui.cli.trajectory_files import plain
+from ibisagent.ui.cli.trajectory_files import to_printable_line
 
-__all__ = ["empty_table", "step_row", "steps_table"]
+__all__ = ["empty_table", "step_row", "build_step_table"]
 
 
-def steps_table(record: Trajectory) -> Table:
+def build_step_table(record: Trajectory) -> Table:
     """Give a row for each step; a column for the IoU where the true mask is known."""
     fit = trajectory_metrics(record).fit
     table = empty_table(fit is not None)
@@ -27,13 +27,13 @@ def steps_table(record: Trajectory) -> Table:
     return table
 
 
-def empty_table(known: bool) -> Table:
+def empty_table(with_iou: bool) -> Table:
     """Begin a table; with a column for the IoU where the true mask is known."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", justify="right", style="dim")
     table.add_column("action")
     table.add_column("thought", style="italic", min_width=20)
-    for head in ("score", *(("IoU",) if known else ()), "area px", "s"):
+    for head in ("score", *(("IoU",) if with_iou else ()), "area px", "s"):
         table.add_column(head, justify="right")
     return table
 
@@ -43,14 +43,14 @@ def step_row(step: StepRecord, thought: str, mask: Rle, iou: float | None) -> li
     score = "" if step["score"] is None else f"{step['score']:.2f}"
     known = [] if iou is None else [f"{iou:.3f}"]
     figures = (score, *known, f"{area(mask):,}", f"{sum(step['seconds'].values()):.2f}")
-    return [str(step["n"]), escape(_action(step)), escape(plain(thought)), *figures]
+    return [str(step["index"]), escape(_action(step)), escape(to_printable_line(thought)), *figures]
 
 
 def _action(step: StepRecord) -> str:
     """Spell what a step did, by whom unless by the policy, and what went wrong."""
-    notes = [spell(from_plain(step["action"])) if step["action"] else "unreadable"]
-    notes += [f"by {step['by']}"] if step["by"] != "policy" else []
+    notes = [format_action(from_plain(step["action"])) if step["action"] else "unreadable"]
+    notes += [f"by {step['actor']}"] if step["actor"] != "policy" else []
     notes += [step["error"]] if step["error"] else []
     for word, moved in (("undoes", step["reverts"]), ("brings back", step["restores"])):
         notes += [f"{word} {moved or 'the initial mask'}"] if moved is not None else []
-    return plain("; ".join(notes))
+    return to_printable_line("; ".join(notes))

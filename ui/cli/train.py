@@ -16,17 +16,17 @@ MissingExtra.require("train", "torch", "transformers", "trl", "peft", "datasets"
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 
-__all__ = ["sft"]
+__all__ = ["run_sft"]
 
 _FIGURES = {"loss": "loss", "coordinate_nll": "coordinates"}
 
 
-def sft(config: str, data: Sequence[Path], out: Path, *, base: str | None, changes: Sequence[str]) -> None:
+def run_sft(config: str, data: Sequence[Path], out: Path, *, base: str | None, overrides: Sequence[str]) -> None:
     """Train as a training file tells, with ``changes`` to it; the same call goes on where an earlier one ended."""
-    from ibisagent.training.sft.config import read_plan
+    from ibisagent.training.sft.config import read_training_config
     from ibisagent.training.sft.run import train_sft
 
-    plan = read_plan(config, changes)
+    plan = read_training_config(config, overrides)
     loud: Any = logging
     loud.set_verbosity_error()
     loud.disable_progress_bar()

@@ -11,17 +11,17 @@ from rich.progress import track
 
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label, require_file
-from ibisagent.tools.imaging.decoding import decoding
+from ibisagent.tools.files import printable_text, require_file
+from ibisagent.tools.imaging.decoding import decode_guard
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 
-__all__ = ["Place", "plain", "recorded_image", "tell", "worked"]
+__all__ = ["RecordLocation", "to_printable_line", "open_recorded_image", "print_line", "map_records"]
 
 Value = TypeVar("Value")
 
 
-class Place(NamedTuple):
+class RecordLocation(NamedTuple):
     """Where a record lies: its file, and in a ``.jsonl`` its number there, from 1."""
 
     path: Path
@@ -29,12 +29,12 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         """Name it in one line."""
-        return label(self.path) + (f", record {self.number}" if self.number else "")
+        return printable_text(self.path) + (f", record {self.number}" if self.number else "")
 
 
-def worked(
-    paths: list[Path], work: Callable[[Place, Trajectory], Value], console: Console, doing: str
-) -> Iterator[tuple[Place, Value]]:
+def map_records(
+    paths: list[Path], work: Callable[[RecordLocation, Trajectory], Value], console: Console, doing: str
+) -> Iterator[tuple[RecordLocation, Value]]:
     """Give what ``work`` makes of every record in files and folders, in the order of their paths.
 
     ``console``, that of stderr, gets a bar and a line for each file or record that cannot be read or worked on.
@@ -50,19 +50,19 @@ def worked(
                 value = _attempt(work, place, read)
             except InputError as error:
                 broken += 1
-                tell(console, f"{place}: {error}")
+                print_line(console, f"{place}: {error}")
                 continue
             sound += 1
             yield place, value
     left = f"{len(others)} JSON of another kind, {broken} broken"
     if not sound:
-        named = ", ".join(map(label, paths))
+        named = ", ".join(map(printable_text, paths))
         raise InputError(f"{named}: got no trajectory ({left}), expected .json or .jsonl ones; name their folder")
     if others or broken:
-        tell(console, f"left out: {left}")
+        print_line(console, f"left out: {left}")
 
 
-def recorded_image(path: Path, record: Trajectory, image: Path | None = None, remedy: str = "") -> MedicalImage:
+def open_recorded_image(path: Path, record: Trajectory, image: Path | None = None, remedy: str = "") -> MedicalImage:
     """Open the image of a record that lies at ``path``, or ``image`` in its place, as it was recorded.
 
     `InputError` for one that is gone or has other pixels; ``remedy`` says what to do then.
@@ -77,12 +77,12 @@ def recorded_image(path: Path, record: Trajectory, image: Path | None = None, re
     return opened
 
 
-def tell(console: Console, line: str) -> None:
+def print_line(console: Console, line: str) -> None:
     """Print a line as it is, however long."""
-    console.print(plain(line), soft_wrap=True, markup=False, highlight=False)
+    console.print(to_printable_line(line), soft_wrap=True, markup=False, highlight=False)
 
 
-def plain(text: str) -> str:
+def to_printable_line(text: str) -> str:
     """Put a text of a file's on one line that any terminal and file takes: no escape codes, no lone surrogates."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
@@ -105,16 +105,16 @@ def _may_hold(file: Path) -> bool:
     return file.suffix.lower() in (".json", ".jsonl") and not file.name.startswith(".") and file.is_file()
 
 
-def _read(path: Path) -> Iterator[tuple[Place, Trajectory | InputError | None]]:
+def _read(path: Path) -> Iterator[tuple[RecordLocation, Trajectory | InputError | None]]:
     """Read a file object by object: a record, what is wrong with it, or None for JSON of another kind."""
     lines, number = path.suffix.lower() == ".jsonl", 0
     try:
         with path.open(encoding="utf-8") as file:
             for number, text in enumerate(filter(str.strip, file) if lines else [file.read()], 1):
-                yield Place(path, number if lines else None), _record(text)
+                yield RecordLocation(path, number if lines else None), _record(text)
     except (OSError, UnicodeError) as error:
         said = f"could not be read ({type(error).__name__}), expected readable UTF-8; check the file"
-        yield Place(path, number + 1 if lines else None), InputError(said)
+        yield RecordLocation(path, number + 1 if lines else None), InputError(said)
 
 
 def _record(text: str) -> Trajectory | InputError | None:
@@ -128,8 +128,8 @@ def _record(text: str) -> Trajectory | InputError | None:
         return InputError(f"got no JSON ({error}), expected a whole trajectory; record it anew")
 
 
-def _attempt(work: Callable[[Place, Trajectory], Value], place: Place, read: Trajectory | InputError) -> Value:
+def _attempt(work: Callable[[RecordLocation, Trajectory], Value], place: RecordLocation, read: Trajectory | InputError) -> Value:
     if isinstance(read, InputError):
         raise read
-    with decoding("record", "a sound trajectory", "record it anew"):
+    with decode_guard("record", "a sound trajectory", "record it anew"):
         return work(place, read)

@@ -9,19 +9,19 @@ from tempfile import TemporaryDirectory
 
 from PIL import Image
 
-from ibisagent.agent.integrations.user_message import renamed
+from ibisagent.agent.integrations.user_message import redact_error
 from ibisagent.agent.overlay import overlay
 from ibisagent.agent.state import State
-from ibisagent.agent.trajectory import trajectory
-from ibisagent.tools.allowed_paths import root_of
+from ibisagent.agent.trajectory import build_trajectory
+from ibisagent.tools.allowed_paths import find_root
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.export import ENDINGS, require_savable, save_mask
-from ibisagent.tools.files import atomic
+from ibisagent.tools.export import EXTENSIONS, require_savable, save_mask
+from ibisagent.tools.files import atomic_write
 from ibisagent.tools.masks.rle import decode
 from ibisagent.ui.mcp.sessions import Session
-from ibisagent.ui.run_folder import about, make_folder
+from ibisagent.ui.run_folder import mask_provenance, make_folder
 
-__all__ = ["FORMATS", "MEDIA", "content", "require", "write"]
+__all__ = ["FORMATS", "MEDIA_TYPES", "render_file", "require_format", "write_file"]
 
 FORMATS = {
     "png": "mask.png",
@@ -31,11 +31,11 @@ FORMATS = {
     "nifti": "mask.nii.gz",
     "nrrd": "mask.nrrd",
     "dicom-seg": "mask.dcm",
-    **{ending: f"mask{ending}" for ending in ENDINGS},
+    **{ending: f"mask{ending}" for ending in EXTENSIONS},
 }
 """What a session's mask can be had as, by a word or by a file's ending, and the file's name."""
 
-MEDIA = {
+MEDIA_TYPES = {
     "mask.png": "image/png",
     "overlay.png": "image/png",
     "trajectory.json": "application/json",
@@ -47,14 +47,14 @@ MEDIA = {
 }
 
 
-def require(session: Session, name: str) -> None:
+def require_format(session: Session, name: str) -> None:
     """Refuse with `InputError` a format that the session's image has no place for."""
     if name not in ("overlay.png", "trajectory.json"):
         with TemporaryDirectory() as folder, _named(name):
             require_savable(Path(folder) / name, session.image)
 
 
-def content(session: Session, state: State, name: str, roots: Sequence[Path]) -> bytes:
+def render_file(session: Session, state: State, name: str, roots: Sequence[Path]) -> bytes:
     """Make one of the files; the image's path in a trajectory is told from its root."""
     mask = decode(state["mask"])
     if name == "overlay.png":
@@ -62,12 +62,12 @@ def content(session: Session, state: State, name: str, roots: Sequence[Path]) ->
         Image.fromarray(overlay(session.image.pixels, mask)).save(buffer, format="PNG")
         return buffer.getvalue()
     uri = session.image.uri
-    record = trajectory(session.graph, state, folder=root_of(Path(uri), roots) if uri else None)
+    record = build_trajectory(session.graph, state, folder=find_root(Path(uri), roots) if uri else None)
     if name == "trajectory.json":
         return json.dumps(record.to_json(), indent=1).encode()
     with TemporaryDirectory() as folder:
         with _named(name):
-            save_mask(Path(folder) / name, mask, session.image, about(record))
+            save_mask(Path(folder) / name, mask, session.image, mask_provenance(record))
         return (Path(folder) / name).read_bytes()
 
 
@@ -77,12 +77,12 @@ def _named(name: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise renamed(error, name) from None
+        raise redact_error(error, name) from None
 
 
-def write(out: Path, session: Session, name: str, made: bytes) -> str:
+def write_file(out: Path, session: Session, name: str, made: bytes) -> str:
     """Write a file into the session's own folder under ``out``, whole or not at all, and give its path from there."""
     make_folder(out / session.folder)
-    with atomic(out / session.folder / name) as temporary:
+    with atomic_write(out / session.folder / name) as temporary:
         temporary.write_bytes(made)
     return f"{session.folder}/{name}"

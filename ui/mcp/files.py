@@ -4,14 +4,14 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ibisagent.tools.allowed_paths import below, files_of
+from ibisagent.tools.allowed_paths import resolve, list_files
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import require_file
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.ui.mcp.limits import Limits
 
-__all__ = ["admitted", "open_allowed", "require_roots"]
+__all__ = ["resolve_allowed", "open_allowed", "require_roots"]
 
 _MIB = 2**20
 
@@ -33,7 +33,7 @@ def open_allowed(
         _require_bytes(len(given) * 3 // 4, limits.file_bytes)
         image = open_image(given, slice=slice, window=window)
     else:
-        image = open_image(admitted(given, roots, limits.file_bytes), slice=slice, window=window)
+        image = open_image(resolve_allowed(given, roots, limits.file_bytes), slice=slice, window=window)
     height, width = image.shape
     if height * width > limits.pixels:
         got = f"got a picture of {height} x {width} pixels"
@@ -41,14 +41,14 @@ def open_allowed(
     return image
 
 
-def admitted(given: str, roots: Sequence[Path], most: int) -> Path:
+def resolve_allowed(given: str, roots: Sequence[Path], most: int) -> Path:
     """Resolve a path, from a root if it is relative, and give it where it may be opened; ``most``: bytes."""
     if not roots:
         raise InputError("path: this server reads no files; give a data URL, or start it with --root")
-    found = below(given, roots)
+    found = resolve(given, roots)
     if not os.path.isdir(found):  # which a name too long does not upset
         require_file(found)
-    _require_bytes(sum(file.stat().st_size for file in files_of(found) if file.is_file()), most)
+    _require_bytes(sum(file.stat().st_size for file in list_files(found) if file.is_file()), most)
     return found
 
 

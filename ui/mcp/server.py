@@ -13,15 +13,15 @@ from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
 
 from ibisagent.agent import Action, Backtrack, Box, Click
-from ibisagent.agent.integrations.summary import Told
-from ibisagent.agent.integrations.user_message import apology
+from ibisagent.agent.integrations.summary import RunSummary
+from ibisagent.agent.integrations.user_message import user_message
 from ibisagent.tools.errors import IbisError, InputError
-from ibisagent.tools.masks.measure import describe
-from ibisagent.ui.mcp.exports import FORMATS, MEDIA
-from ibisagent.ui.mcp.runs import Tell
-from ibisagent.ui.mcp.service import Asked, Desk
+from ibisagent.tools.masks.measure import describe_measurements
+from ibisagent.ui.mcp.exports import FORMATS, MEDIA_TYPES
+from ibisagent.ui.mcp.runs import ReportStep
+from ibisagent.ui.mcp.service import SegmentRequest, SegmentationService
 from ibisagent.ui.mcp.sessions import Session
-from ibisagent.ui.mcp.strict_server import PlainServer
+from ibisagent.ui.mcp.strict_server import StrictServer
 from ibisagent.ui.mcp.tool_arguments import (
     Clicks,
     Formats,
@@ -64,13 +64,13 @@ class Exported(BaseModel):
     files: dict[str, str]
 
 
-def make_server(desk: Desk, *, stdio: bool, host: str = "127.0.0.1") -> FastMCP[Any]:
+def make_server(desk: SegmentationService, *, stdio: bool, host: str = "127.0.0.1") -> FastMCP[Any]:
     """Put the tools and resources of a desk on a server.
 
     ``stdio``: its standard output carries the messages. ``host``: where it will listen, else; at a loopback address
     only requests that name one are answered, so that no web page can lead a browser to it.
     """
-    server = PlainServer(
+    server = StrictServer(
         "ibisagent",
         instructions=_INSTRUCTIONS,
         host=host,
@@ -83,12 +83,12 @@ def make_server(desk: Desk, *, stdio: bool, host: str = "127.0.0.1") -> FastMCP[
     _add_refine(server, desk)
     _add_measure(server, desk)
     _add_export(server, desk)
-    for name, media in MEDIA.items():
+    for name, media in MEDIA_TYPES.items():
         _add_resource(server, desk, name, media)
     return server
 
 
-def _add_segment(server: FastMCP[Any], desk: Desk) -> None:
+def _add_segment(server: FastMCP[Any], desk: SegmentationService) -> None:
     @server.tool(annotations=ToolAnnotations(title="Segment a medical image", readOnlyHint=True, openWorldHint=False))
     async def segment(
         context: Context[Any, Any, Any],
@@ -102,12 +102,12 @@ def _add_segment(server: FastMCP[Any], desk: Desk) -> None:
     ) -> Annotated[CallToolResult, Segmented]:
         """Segment what the request names, or a box and clicks mark; begins a session and tells what was found where."""
         with _in_words(image):
-            asked = Asked(image, request, region, clicks or (), mask, slice, window)
+            asked = SegmentRequest(image, request, region, clicks or (), mask, slice, window)
             session, told = await desk.segment(asked, _owner(context), _progress(context))
         return _segmented(session, told)
 
 
-def _add_refine(server: FastMCP[Any], desk: Desk) -> None:
+def _add_refine(server: FastMCP[Any], desk: SegmentationService) -> None:
     @server.tool(annotations=ToolAnnotations(title="Correct a mask", destructiveHint=False, openWorldHint=False))
     async def refine(
         context: Context[Any, Any, Any],
@@ -125,16 +125,16 @@ def _add_refine(server: FastMCP[Any], desk: Desk) -> None:
         return _segmented(held, told)
 
 
-def _add_measure(server: FastMCP[Any], desk: Desk) -> None:
+def _add_measure(server: FastMCP[Any], desk: SegmentationService) -> None:
     @server.tool(annotations=ToolAnnotations(title="Measure a mask", readOnlyHint=True, openWorldHint=False))
     async def measure(context: Context[Any, Any, Any], session: Handle) -> Annotated[CallToolResult, Segmented]:
         """Tell a session's mask in numbers: area, axes, side, intensities; in mm where the image's spacing is known."""
         with _in_words():
             held, told = await desk.measure(session, _owner(context))
-        return _segmented(held, told, f"Measured: {describe(told.measurements)}.")
+        return _segmented(held, told, f"Measured: {describe_measurements(told.measurements)}.")
 
 
-def _add_export(server: FastMCP[Any], desk: Desk) -> None:
+def _add_export(server: FastMCP[Any], desk: SegmentationService) -> None:
     @server.tool(annotations=ToolAnnotations(title="Export a mask", destructiveHint=False, openWorldHint=False))
     async def export(
         context: Context[Any, Any, Any],
@@ -155,7 +155,7 @@ def _add_export(server: FastMCP[Any], desk: Desk) -> None:
         return _result("\n".join(places), exported)
 
 
-def _add_resource(server: FastMCP[Any], desk: Desk, name: str, media: str) -> None:
+def _add_resource(server: FastMCP[Any], desk: SegmentationService, name: str, media: str) -> None:
     @server.resource(f"{SCHEME}/{{session}}/{name}", name=name, mime_type=media)
     async def resource(session: str) -> str | bytes:
         """Give a file of a session."""
@@ -181,7 +181,7 @@ def _action(click: list[float] | None, positive: bool, box: list[float] | None, 
     return given[0]
 
 
-def _progress(context: Context[Any, Any, Any]) -> Tell:
+def _progress(context: Context[Any, Any, Any]) -> ReportStep:
     async def tell(number: int, words: str) -> None:
         await context.report_progress(number, message=f"step {number}: {words}")
 
@@ -207,10 +207,10 @@ def _in_words(given: str | None = None) -> Iterator[None]:
 def _words(error: Exception, given: str | None = None) -> str:
     if not isinstance(error, IbisError):
         _log.error("a bug, or a failure from outside", exc_info=error)
-    return apology(error, given).removeprefix("Error: ")
+    return user_message(error, given).removeprefix("Error: ")
 
 
-def _segmented(session: Session, told: Told, text: str | None = None) -> CallToolResult:
+def _segmented(session: Session, told: RunSummary, text: str | None = None) -> CallToolResult:
     said = told.text.partition(" Mask reference:")[0] if text is None else text  # here the handle is the reference
     plain = Segmented(
         session=session.handle,

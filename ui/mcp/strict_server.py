@@ -9,15 +9,15 @@ from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.types import Tool
 from pydantic import AnyUrl, ValidationError
 
-from ibisagent.agent.integrations.argument_errors import misfit, strangers
-from ibisagent.tools.files import label
+from ibisagent.agent.integrations.argument_errors import describe_validation_error, describe_unknown_arguments
+from ibisagent.tools.files import printable_text
 
-__all__ = ["PlainServer"]
+__all__ = ["StrictServer"]
 
 _WRAPPING = "Error creating resource from template: "
 
 
-class PlainServer(FastMCP[Any]):
+class StrictServer(FastMCP[Any]):
     """FastMCP with the words of its own errors, and its validator's, replaced; tools raise lines of their own."""
 
     async def list_tools(self) -> list[Tool]:
@@ -29,8 +29,8 @@ class PlainServer(FastMCP[Any]):
         """Call a tool; whatever is wrong is a `ToolError` of one line."""
         known = {tool.name: tool.inputSchema["properties"] for tool in await self.list_tools()}
         if name not in known:
-            raise ToolError(f"tool: got {label(name)!r}, expected one of {', '.join(known)}; call one of them")
-        if fault := strangers(arguments, known[name]):
+            raise ToolError(f"tool: got {printable_text(name)!r}, expected one of {', '.join(known)}; call one of them")
+        if fault := describe_unknown_arguments(arguments, known[name]):
             raise ToolError(f"{fault}.")
         try:
             return await super().call_tool(name, arguments)
@@ -44,7 +44,7 @@ class PlainServer(FastMCP[Any]):
         except ValueError as error:
             said = str(error).replace(_WRAPPING, "")
             places = ", ".join(sorted(template.uriTemplate for template in await self.list_resource_templates()))
-            unknown = f"resource: got {label(uri)!r}, expected one of {places}; name one of them"
+            unknown = f"resource: got {printable_text(uri)!r}, expected one of {places}; name one of them"
             raise ResourceError(unknown if said.startswith("Unknown resource") else said) from None
 
 
@@ -53,4 +53,4 @@ _CLOSED = {"additionalProperties": False}
 
 def _said(error: ToolError, properties: dict[str, Any]) -> str:
     cause = error.__cause__
-    return f"{misfit(cause, properties)}." if isinstance(cause, ValidationError) else str(cause or error)
+    return f"{describe_validation_error(cause, properties)}." if isinstance(cause, ValidationError) else str(cause or error)

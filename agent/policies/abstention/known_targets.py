@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label
+from ibisagent.tools.files import printable_text
 
 __all__ = ["TARGETS", "Name", "Targets", "read_targets"]
 
@@ -95,12 +95,12 @@ def read_targets(folder: Path) -> Targets | None:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{label(path)}: not a readable TOML file ({str(error).splitlines()[0]})") from error
+        raise InputError(f"{printable_text(path)}: not a readable TOML file ({str(error).splitlines()[0]})") from error
     try:
         return _targets(data)
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(
-            f"{label(path)}: got no list of targets, expected a table learned of lists of names; see that of nano"
+            f"{printable_text(path)}: got no list of targets, expected a table learned of lists of names; see that of nano"
         ) from error
 
 

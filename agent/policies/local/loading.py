@@ -13,7 +13,7 @@ import torch
 import transformers
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
-from ibisagent.agent.coordinates import profile_of
+from ibisagent.agent.coordinates import model_profile
 from ibisagent.agent.policies.abstention.known_targets import TARGETS, read_targets
 from ibisagent.agent.policies.local.policy import LONGEST, LocalPolicy
 from ibisagent.agent.policies.local.processor_inputs import ProcessorInputs
@@ -21,9 +21,9 @@ from ibisagent.agent.policies.local.qwen_inputs import Inputs
 from ibisagent.agent.policies.pointer import PointerConfig
 from ibisagent.agent.prompting import PromptSet, load_prompts
 from ibisagent.tools.errors import InputError, MissingExtra
-from ibisagent.tools.files import label
-from ibisagent.tools.quiet_loading import quiet
-from ibisagent.tools.segmenters.sam.weights import differing, said
+from ibisagent.tools.files import printable_text
+from ibisagent.tools.quiet_loading import suppress_load_output
+from ibisagent.tools.segmenters.sam.weights import describe_differing_keys, describe_error
 
 __all__ = ["PROFILE", "fetched", "open_local", "open_model", "read_profile"]
 
@@ -65,7 +65,7 @@ def open_local(
         inputs.limit(max_pixels)
     if prompts is None and "first" in profile:
         prompts = load_prompts(folder / PROFILE)
-    family = "unit" if profile else profile_of(f"{name or folder.name} {model.config.model_type}")
+    family = "unit" if profile else model_profile(f"{name or folder.name} {model.config.model_type}")
     given = {"longest": profile.get("longest", LONGEST), "coordinates": family} | options
     told = {"prompts": prompts, "name": name or f"hf:{folder}", "targets": read_targets(folder)}
     return LocalPolicy(model.to(device), inputs, **told | given)
@@ -79,11 +79,11 @@ def read_profile(folder: Path) -> dict[str, Any]:
     try:
         profile = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{label(path)}: not a readable TOML file ({str(error).splitlines()[0]})") from error
+        raise InputError(f"{printable_text(path)}: not a readable TOML file ({str(error).splitlines()[0]})") from error
     for key in ("square", "longest"):
         if key in profile and (type(profile[key]) is not int or profile[key] < 1):
             raise InputError(
-                f"{label(path)}: got {key}={profile[key]!r}, expected a whole number from 1 up; correct it"
+                f"{printable_text(path)}: got {key}={profile[key]!r}, expected a whole number from 1 up; correct it"
             )
     return profile
 
@@ -118,12 +118,12 @@ def _open_other(folder: Path, **options: Any) -> tuple[Any, ProcessorInputs]:
 def _faults_told(folder: Path) -> Iterator[None]:
     """Make whatever a broken config or file makes of itself one line."""
     try:
-        with quiet(transformers.utils.logging):
+        with suppress_load_output(transformers.utils.logging):
             yield
     except (ImportError, InputError):
         raise
     except Exception as error:
-        raise _refused(folder, said(error)) from error
+        raise _refused(folder, describe_error(error)) from error
 
 
 def _whole(folder: Path, options: dict[str, Any]) -> Any:
@@ -140,7 +140,7 @@ def _model(folder: Path, options: dict[str, Any]) -> Any:
         output_loading_info=True,
         **options,
     )
-    wrong = differing(info["missing_keys"], info["unexpected_keys"], [key[0] for key in info["mismatched_keys"]])
+    wrong = describe_differing_keys(info["missing_keys"], info["unexpected_keys"], [key[0] for key in info["mismatched_keys"]])
     if wrong is not None:
         raise _refused(folder, wrong)
     return model
@@ -177,7 +177,7 @@ def _base_of(folder: Path) -> Path:
     try:
         return Path(told) if os.path.isdir(told) else fetched(told, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise _refused(folder, f"an adapter of {label(told)!r}, which is not here") from error
+        raise _refused(folder, f"an adapter of {printable_text(told)!r}, which is not here") from error
 
 
 def _type_of(folder: Path) -> str:
@@ -192,4 +192,6 @@ def _type_of(folder: Path) -> str:
 
 
 def _refused(folder: Path, got: str, wanted: str = "a vision-language model") -> InputError:
-    return InputError(f"{label(folder)}: got {got}, expected a whole transformers folder of {wanted}; check it")
+    return InputError(
+        f"{printable_text(folder)}: got {got}, expected a whole transformers folder of {wanted}; check it"
+    )

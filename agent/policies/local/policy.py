@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ibisagent.agent.model_resize import Resizing
+from ibisagent.agent.model_resize import SmartResize
 from ibisagent.agent.policies.abstention.known_targets import Targets
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.agent.policies.local.batching import Batcher
@@ -61,7 +61,7 @@ class LocalPolicy(SyncPolicy):
         self._one = threading.Lock()  # the model keeps the positions of its last call
 
     @property
-    def resizing(self) -> Resizing:
+    def resizing(self) -> SmartResize:
         """Tell the sizes at which the model sees its pictures."""
         return self.inputs.resizing
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ibisagent.agent.model_resize import Resizing
-from ibisagent.agent.prompting import Said
+from ibisagent.agent.model_resize import SmartResize
+from ibisagent.agent.prompting import Message
 from ibisagent.tools.errors import InputError
 
 __all__ = ["ProcessorInputs", "Rendered"]
@@ -49,14 +49,14 @@ class ProcessorInputs:
         return cls(opener.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
 
     @property
-    def resizing(self) -> Resizing:
+    def resizing(self) -> SmartResize:
         """Tell the sizes at which pictures are seen; `InputError` where the processor does not tell them."""
         held, size = self._pictures, dict(self._pictures.size)
         if type(held).__name__.startswith("Qwen2VL"):
             most = min(size["longest_edge"], self._most or size["longest_edge"])
-            return Resizing(held.patch_size * held.merge_size, min(size["shortest_edge"], most), most)
+            return SmartResize(held.patch_size * held.merge_size, min(size["shortest_edge"], most), most)
         if size.get("height") and size["height"] == size.get("width"):
-            return Resizing(multiple=1, least=1, most=size["height"] ** 2, square=size["height"])
+            return SmartResize(factor=1, min_pixels=1, max_pixels=size["height"] ** 2, square_side=size["height"])
         raise InputError(
             f"coordinates 'pixels': got {type(held).__name__}, which does not tell the size that its model sees; "
             "choose coordinates=unit or thousand"
@@ -66,7 +66,7 @@ class ProcessorInputs:
         """Let no picture have more than ``most`` pixels; larger ones are shrunk."""
         self._most = most
 
-    def encode(self, conversation: Sequence[Said]) -> Rendered:
+    def encode(self, conversation: Sequence[Message]) -> Rendered:
         """Render what was said and shown, up to where the assistant replies."""
         pictures = tuple(self._fitted(said.picture) for said in conversation if said.picture is not None)
         messages = [self._message(said) for said in conversation]
@@ -92,7 +92,7 @@ class ProcessorInputs:
         size = (max(1, int(width * scale)), max(1, int(height * scale)))
         return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
 
-    def _message(self, said: Said) -> dict[str, Any]:
+    def _message(self, said: Message) -> dict[str, Any]:
         picture = [{"type": "image"}] if said.picture is not None else []
         words = [{"type": "text", "text": self._plain(said.text)}] if said.text else []
         return {"role": said.role, "content": [*picture, *words]}

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ibisagent.agent.model_resize import Resizing
-from ibisagent.agent.prompting import Said
+from ibisagent.agent.model_resize import SmartResize
+from ibisagent.agent.prompting import Message
 
 __all__ = ["Encoded", "Inputs", "plain"]
 
@@ -53,11 +53,11 @@ class Inputs:
         return cls(tokenizer, Qwen2VLImageProcessorPil.from_pretrained(folder), square=square)
 
     @property
-    def resizing(self) -> Resizing:
+    def resizing(self) -> SmartResize:
         """Tell the sizes at which pictures are seen."""
         held, size = self.pictures, self.pictures.size
-        return Resizing(
-            held.patch_size * held.merge_size, size["shortest_edge"], size["longest_edge"], square=self.square
+        return SmartResize(
+            held.patch_size * held.merge_size, size["shortest_edge"], size["longest_edge"], square_side=self.square
         )
 
     def limit(self, most: int) -> None:
@@ -65,7 +65,7 @@ class Inputs:
         least = self.pictures.size["shortest_edge"]
         self.pictures.size = {"shortest_edge": min(least, most), "longest_edge": most}
 
-    def encode(self, conversation: Sequence[Said]) -> Encoded:
+    def encode(self, conversation: Sequence[Message]) -> Encoded:
         """Encode what was said and shown, up to where the assistant replies."""
         shown = [self.patchified(said.picture) for said in conversation if said.picture is not None]
         text = self.tokenizer.apply_chat_template(
@@ -91,7 +91,7 @@ class Inputs:
         return patches
 
     def _patchified(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        rows, columns = self.resizing.size(*picture.shape[:2])
+        rows, columns = self.resizing.resized_size(*picture.shape[:2])
         if picture.shape[:2] != (rows, columns):
             way = Image.Resampling.BICUBIC if self.square is None else Image.Resampling.BILINEAR
             picture = np.asarray(Image.fromarray(picture).resize((columns, rows), way))
@@ -129,7 +129,7 @@ def plain(text: str) -> str:
     return text.replace("<|", "< |")
 
 
-def _message(said: Said) -> dict[str, Any]:
+def _message(said: Message) -> dict[str, Any]:
     picture = [{"type": "image"}] if said.picture is not None else []
     words = [{"type": "text", "text": plain(said.text)}] if said.text else []
     return {"role": said.role, "content": [*picture, *words]}

@@ -13,8 +13,8 @@ from ibisagent.agent.policies.local.policy import LocalPolicy
 from ibisagent.agent.policies.options import COUNT, PROFILE_NAME, one_of, split
 from ibisagent.agent.prompting import PromptSet
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label
-from ibisagent.tools.segmenters.sam.weights import said
+from ibisagent.tools.files import printable_text
+from ibisagent.tools.segmenters.sam.weights import describe_error
 
 __all__ = ["NANO", "folder_of", "open_named"]
 
@@ -67,13 +67,13 @@ def folder_of(source: str, *, local_only: bool = False) -> Path:
     folder = Path(source)
     if source and os.path.isdir(folder):
         return folder
-    named = f"policy 'hf:{label(source)}'"
+    named = f"policy 'hf:{printable_text(source)}'"
     if local_only:
         raise InputError(f"{named}: got no folder here, and --local-only forbids to ask the hub; give a folder")
     try:
         return fetched(source)
     except (OSError, ValueError) as error:
-        raise InputError(f"{named}: got no folder here and no hub id that can be had ({said(error)})") from error
+        raise InputError(f"{named}: got no folder here and no hub id that can be had ({describe_error(error)})") from error
 
 
 def _written(folder: Path) -> tuple[tuple[str, int], ...]:

@@ -11,7 +11,7 @@ from support.fakes import STOP, By, positive, script
 from support.parents import DOORS, REQUEST, door
 
 from ibisagent.agent import LoopConfig, build_graph
-from ibisagent.agent.integrations import Pictures, segmentation_node, shared_state
+from ibisagent.agent.integrations import ImageCatalog, segmentation_node, shared_state
 from ibisagent.tools.masks.rle import area
 
 THREAD = {"configurable": {"thread_id": "1"}}
@@ -56,7 +56,7 @@ def test_a_parent_s_recursion_limit_does_not_cut_a_run_short(kind, limit, pixels
 def test_the_bare_graph_as_a_node_ends_typed_under_a_limit_of_25(pixels):
     """It counts in the parent's limit; `shared_state` does not."""
     parent = StateGraph(Parent)
-    parent.add_node("segment", build_graph(LONG, "disk", images=Pictures({"scan": pixels})))
+    parent.add_node("segment", build_graph(LONG, "disk", images=ImageCatalog({"scan": pixels})))
     parent.add_edge(START, "segment")
     ended = parent.compile().invoke({"image": "scan", "request": REQUEST}, {"recursion_limit": 25})
     assert ended["stop"] == "budget"
@@ -75,7 +75,7 @@ class Fields:
 def test_a_parent_s_state_may_be_an_object(pixels, direct):
     parent = StateGraph(Fields)
     parent.add_node(
-        "segment", segmentation_node(build_graph("centre", images=Pictures({"scan": pixels}), segmenter="geocut"))
+        "segment", segmentation_node(build_graph("centre", images=ImageCatalog({"scan": pixels}), segmenter="geocut"))
     )
     parent.add_edge(START, "segment")
     ended = parent.compile().invoke({"image": "scan", "request": REQUEST})
@@ -93,7 +93,7 @@ class Clinic:
 @pytest.mark.parametrize("context", [Clinic("a"), {"user": "a"}, None])
 def test_a_parent_may_have_any_context(make, context, pixels):
     parent = StateGraph(Parent, context_schema=type(context) if context is not None else None)
-    parent.add_node("segment", make(build_graph("centre", "disk", images=Pictures({"scan": pixels}))))
+    parent.add_node("segment", make(build_graph("centre", "disk", images=ImageCatalog({"scan": pixels}))))
     parent.add_edge(START, "segment")
     ended = parent.compile().invoke({"image": "scan", "request": REQUEST}, context=context)
     assert (ended.get("stop") or ended["segmentation"]["stop"]) == "terminated"
@@ -148,8 +148,8 @@ def test_a_second_request_on_a_parent_s_thread_is_a_run_of_its_own(kind, pixels)
 def test_a_node_maps_any_parent_s_state_to_ours_and_back(pixels):
     node = segmentation_node(
         build_graph("centre", "disk", LoopConfig(max_steps=1)),
-        given=lambda state: {"image": pixels, "request": f"Segment the {state['request']}."},
-        kept=lambda ended: {"stop": f"{ended['stop']}: {ended['request']}"},
+        make_input=lambda state: {"image": pixels, "request": f"Segment the {state['request']}."},
+        make_update=lambda ended: {"stop": f"{ended['stop']}: {ended['request']}"},
     )
     parent = StateGraph(Parent)
     parent.add_node("segment", node)

@@ -18,7 +18,7 @@ from support.fakes import STOP, script
 from support.parents import Scripted
 
 from ibisagent.agent import build_graph
-from ibisagent.agent.integrations import Pictures
+from ibisagent.agent.integrations import ImageCatalog
 from ibisagent.tools.masks.rle import decode
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -80,7 +80,7 @@ def test_a_picture_without_a_place_is_written_as_one(study, pixels):
 
 def clinical(study, *replies, policy="centre"):
     made = runpy.run_path(str(EXAMPLES / "clinical.py"))["clinical"]
-    loop = build_graph(policy, "geocut", images=Pictures(study / "studies"))
+    loop = build_graph(policy, "geocut", images=ImageCatalog(study / "studies"))
     return made(
         Scripted(replies=[AIMessage(said) for said in replies]), loop, study / "out", checkpointer=InMemorySaver()
     )

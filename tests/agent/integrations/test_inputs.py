@@ -14,7 +14,7 @@ from support.parents import REQUEST, Scripted, calls
 from typing_extensions import TypedDict
 
 from ibisagent.agent import build_graph
-from ibisagent.agent.integrations import Pictures, segmentation_node, shared_state
+from ibisagent.agent.integrations import ImageCatalog, segmentation_node, shared_state
 from ibisagent.agent.state import Input
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks.rle import encode
@@ -29,7 +29,7 @@ ASKED = {"image": "scan", "request": REQUEST}
 
 @pytest.fixture
 def loop(pixels):
-    return build_graph(script(positive(0.5, 0.4), STOP), "disk", images=Pictures({"scan": pixels}))
+    return build_graph(script(positive(0.5, 0.4), STOP), "disk", images=ImageCatalog({"scan": pixels}))
 
 
 def parent(node, schema=MessagesState):
@@ -102,7 +102,7 @@ def test_what_is_no_input_at_all_is_refused(given, got, loop):
 )
 def test_a_misspelt_key_is_refused_and_the_right_one_named(name, expected, loop, pixels):
     line = f"{name}: got an unknown name, expected {expected}; correct it"
-    mapped = segmentation_node(loop, given=lambda _: ASKED | {name: None})
+    mapped = segmentation_node(loop, make_input=lambda _: ASKED | {name: None})
     inside = parent(lambda _: loop.invoke(ASKED | {name: None}))
     for run in (
         lambda: loop.invoke(ASKED | {name: None}),
@@ -164,7 +164,7 @@ def test_a_mask_by_its_name_lies_below_the_root(tmp_path, pixels, truth):
     for place in (tmp_path / "secret.png", tmp_path / "root" / "rough.png"):
         Image.fromarray(truth).save(place)
     Image.fromarray(pixels).save(tmp_path / "root" / "scan.png")
-    loop = build_graph(script(STOP), "disk", images=Pictures(tmp_path / "root"))
+    loop = build_graph(script(STOP), "disk", images=ImageCatalog(tmp_path / "root"))
     asked = {"image": "scan.png", "request": REQUEST}
     assert loop.invoke(asked | {"initial_mask": "rough.png"})["mask"] == encode(truth)
     for mask in ("../secret.png", str(tmp_path / "secret.png"), tmp_path / "secret.png"):

@@ -16,7 +16,7 @@ from support.fakes import STOP, By, Counting, Watched, negative, positive, scrip
 from support.parents import DOORS, REQUEST, door
 
 from ibisagent.agent import LoopConfig, RunStore, build_graph
-from ibisagent.agent.integrations import Pictures, fan_out, segmentation_tool
+from ibisagent.agent.integrations import ImageCatalog, fan_out, segmentation_tool
 from ibisagent.tools.masks.rle import decode
 
 THREAD = {"configurable": {"thread_id": "1"}}
@@ -72,7 +72,7 @@ def test_a_person_as_the_policy_clicks_through_a_parent(kind, pixels):
 
 def two_at_once(kind, pixels):
     """A parent in which two runs ask at the same time, what to begin it with, and the masks by request."""
-    pictures, replies = Pictures({"scan": pixels}), script(*REPLIES)
+    pictures, replies = ImageCatalog({"scan": pixels}), script(*REPLIES)
     asks = ("Segment the liver.", "Segment the spleen.")
     if kind == "fan-out":
         graph = parent(fan_out(build_graph(replies, "disk", REVIEW, images=pictures)), checkpointer=InMemorySaver())
@@ -108,7 +108,7 @@ def test_two_interrupts_at_once_are_answered_by_their_ids(kind, last, pixels):
     assert at == {first: (True, False), last: (False, True)}
 
 
-class Uneven(Pictures):
+class Uneven(ImageCatalog):
     """Takes its time over one name, another one each time, so that calls begin in another order."""
 
     late = "a"
@@ -145,7 +145,7 @@ def test_calls_that_share_a_node_s_task_find_their_own_runs_again(asynchronous, 
 
 def test_a_mask_of_an_earlier_turn_is_found_in_the_parent_s_messages(pixels):
     """Another process, whose run store is empty, goes on with the parent's thread."""
-    saver, pictures = InMemorySaver(), Pictures({"scan": pixels})
+    saver, pictures = InMemorySaver(), ImageCatalog({"scan": pixels})
 
     def turn(*said, policy):
         tool = segmentation_tool(policy, Counting(0.1), images=pictures, store=RunStore())

@@ -12,8 +12,8 @@ from langgraph.graph import START, StateGraph
 from support.fakes import STOP, By, positive
 
 from ibisagent.agent import Box, Click, build_graph
-from ibisagent.agent.integrations import Pictures, Targets, fan_out, merge_labels, paint
-from ibisagent.agent.integrations.fan_out import by_target
+from ibisagent.agent.integrations import ImageCatalog, FanOutState, fan_out, merge_labels, render_label_map
+from ibisagent.agent.integrations.fan_out import merge_by_target
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks.rle import decode, encode
 
@@ -37,7 +37,7 @@ def test_a_label_map_is_the_same_in_any_order_and_a_partition_of_the_union(masks
     labels = merge_labels({name: one(*masks[name]) for name in names})
     chance.shuffle(names)
     assert merge_labels({name: one(*masks[name]) for name in names}) == labels
-    painted = paint(labels)
+    painted = render_label_map(labels)
     assert np.array_equal(painted > 0, np.any([mask for mask, _ in masks.values()], axis=0))
     for name, (mask, _) in masks.items():
         owned = painted == labels["values"][name]
@@ -50,17 +50,17 @@ def test_the_rule_for_overlaps():
     organ, lesion = np.ones((4, 4), bool), np.zeros((4, 4), bool)
     lesion[1, 1] = True
     inside = merge_labels({"liver": one(organ, 0.99), "lesion": one(lesion, 0.1)})
-    assert paint(inside)[1, 1] == inside["values"]["lesion"] == 1
+    assert render_label_map(inside)[1, 1] == inside["values"]["lesion"] == 1
     assert inside["given_up"] == {"lesion": 0, "liver": 1}
     same_size = merge_labels({"a": one(lesion, 0.1), "b": one(lesion, 0.9)})
-    assert paint(same_size)[1, 1] == same_size["values"]["b"]
+    assert render_label_map(same_size)[1, 1] == same_size["values"]["b"]
     no_confidence = merge_labels({"b": one(lesion), "a": one(lesion)})
-    assert paint(no_confidence)[1, 1] == no_confidence["values"]["a"]
+    assert render_label_map(no_confidence)[1, 1] == no_confidence["values"]["a"]
 
 
 def test_more_labels_than_a_byte_holds():
     many = {f"{number:03}": one(np.arange(300).reshape(20, 15) == number) for number in range(300)}
-    painted = paint(merge_labels(many))
+    painted = render_label_map(merge_labels(many))
     assert painted.dtype == np.uint16
     assert np.array_equal(painted.ravel(), np.arange(1, 301))
 
@@ -74,9 +74,9 @@ def test_masks_that_do_not_belong_together_are_refused(masks):
 def test_the_reducer_joins_in_any_order_and_begins_anew():
     parts = [{"c": 1}, {"a": 2}, {"b": 3}]
     for order in itertools.permutations(parts):
-        known = by_target({"old": 0}, None)
+        known = merge_by_target({"old": 0}, None)
         for part in order:
-            known = by_target(known, part)
+            known = merge_by_target(known, part)
         assert list(known.items()) == [("a", 2), ("b", 3), ("c", 1)]
 
 
@@ -88,14 +88,14 @@ BY_NAME = By(
 
 @pytest.fixture
 def fan(pixels):
-    return fan_out(build_graph(BY_NAME, "disk", images=Pictures({"scan": pixels})))
+    return fan_out(build_graph(BY_NAME, "disk", images=ImageCatalog({"scan": pixels})))
 
 
 def test_targets_are_runs_of_their_own_in_one_map(fan):
     ended = fan.invoke({"image": "scan", "targets": list(PLACES)})
     for names in itertools.permutations(PLACES):
         assert fan.invoke({"image": "scan", "targets": list(names)}) == ended
-    painted = paint(ended["labels"])
+    painted = render_label_map(ended["labels"])
     assert sorted(ended["segmentations"]) == list(ended["labels"]["values"]) == sorted(PLACES)
     assert painted[28, 38] == ended["labels"]["values"]["liver"]
     assert ended["labels"]["given_up"]["vessel"] + ended["labels"]["given_up"]["spleen"] > 0
@@ -103,8 +103,8 @@ def test_targets_are_runs_of_their_own_in_one_map(fan):
 
 def test_a_second_fan_out_on_a_thread_takes_the_place_of_the_first(pixels):
     thread = {"configurable": {"thread_id": "1"}}
-    loop = build_graph(BY_NAME, "disk", images=Pictures({"scan": pixels, "next": pixels[:50]}))
-    parent = StateGraph(Targets).add_node("segment", fan_out(loop)).add_edge(START, "segment")
+    loop = build_graph(BY_NAME, "disk", images=ImageCatalog({"scan": pixels, "next": pixels[:50]}))
+    parent = StateGraph(FanOutState).add_node("segment", fan_out(loop)).add_edge(START, "segment")
     for graph in (fan_out(loop, checkpointer=InMemorySaver()), parent.compile(checkpointer=InMemorySaver())):
         graph.invoke({"image": "scan", "targets": ["liver", "vessel"]}, thread)
         ended = graph.invoke({"image": "next", "targets": ["spleen"]}, thread)

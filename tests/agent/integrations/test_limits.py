@@ -15,7 +15,7 @@ from support.parents import REQUEST
 
 from ibisagent.agent import LoopConfig, build_graph
 from ibisagent.agent.checkpoints import open_checkpointer
-from ibisagent.agent.integrations import Pictures, fan_out, segmentation_tool
+from ibisagent.agent.integrations import ImageCatalog, fan_out, segmentation_tool
 from ibisagent.training.phantoms import MODALITIES, draw
 
 THREAD = {"configurable": {"thread_id": "1"}}
@@ -36,7 +36,7 @@ def test_ten_large_scans_leave_a_parent_s_state_small(picture, tmp_path):
         for part in (calls(("segment_image", {"image": name, "request": REQUEST})), AIMessage("."))
     ]
     config = LoopConfig(max_steps=5)
-    tool = segmentation_tool("random", "geocut", config, root=scans, records=tmp_path, picture=picture)
+    tool = segmentation_tool("random", "geocut", config, root=scans, trajectory_folder=tmp_path, include_overlay=picture)
     sizes = [0]
     with open_checkpointer(tmp_path / "parent.db") as saver:
         agent = create_agent(Scripted(replies=told), [tool], checkpointer=saver)
@@ -80,7 +80,7 @@ def test_sixteen_calls_at_once_do_not_mix(segmenter, asynchronous, pixels):
 
 
 def test_sixteen_targets_at_once_do_not_mix(pixels):
-    loop = build_graph(OWN, "geodesic", images=Pictures({"scan": pixels}))
+    loop = build_graph(OWN, "geodesic", images=ImageCatalog({"scan": pixels}))
     ended = fan_out(loop).invoke({"image": "scan", "targets": [f"organ {number}" for number in range(16)]})
     assert len(ended["segmentations"]) == 16
     for one in ended["segmentations"].values():

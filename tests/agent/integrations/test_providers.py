@@ -19,7 +19,7 @@ from langchain_openai.chat_models.base import _convert_dict_to_message
 from PIL import Image
 
 from ibisagent.agent import build_graph
-from ibisagent.agent.integrations import pictures_beside, pictures_middleware, segmentation_tool
+from ibisagent.agent.integrations import move_images_to_user_message, user_message_images_middleware, segmentation_tool
 
 ASK = {"image": "scan", "request": "Segment the organ."}
 WORDS = "Let me look."
@@ -142,8 +142,8 @@ def driven(style, pixels, *, picture, middleware):
     """One call, then two at once of which one fails, then words."""
     check, says = STYLES[style]
     replies = [says(ASK), says(ASK, ASK | {"image": "nope"}), AIMessage("Done.")]
-    tool = segmentation_tool("centre", "geocut", root={"scan": pixels}, picture=picture)
-    beside = [pictures_middleware()] if middleware else []
+    tool = segmentation_tool("centre", "geocut", root={"scan": pixels}, include_overlay=picture)
+    beside = [user_message_images_middleware()] if middleware else []
     agent = create_agent(Provider(check=check, replies=replies), [tool], middleware=beside)
     return agent.invoke({"messages": [("user", "How large is it?")]})["messages"]
 
@@ -172,7 +172,7 @@ def test_chat_completions_take_no_picture_in_a_tool_message(pixels):
 def test_pictures_beside_moves_pictures_and_nothing_else(pixels):
     before = driven("Anthropic", pixels, picture=True, middleware=False)
     kept = [message.model_copy(deep=True) for message in before]
-    after = pictures_beside(before)
+    after = move_images_to_user_message(before)
     assert before == kept  # the state's own messages stay
     added = [message for message in after if isinstance(message, HumanMessage)][1:]
     assert [[block["type"] for block in message.content] for message in added] == [["text", "image"]] * 2
@@ -180,7 +180,7 @@ def test_pictures_beside_moves_pictures_and_nothing_else(pixels):
     rest = [message for number, message in enumerate(after) if number not in (3, 7)]
     assert [message.text for message in rest] == [message.text for message in before]
     assert [message.id for message in rest] == [message.id for message in before]
-    assert pictures_beside(after) == after
+    assert move_images_to_user_message(after) == after
 
 
 def test_the_overlay_is_small_and_shows_the_mask(pixels):

@@ -13,7 +13,7 @@ from PIL import Image
 from support.fakes import STOP, Watched, positive, script
 
 from ibisagent.agent import ImageStore, build_graph
-from ibisagent.agent.integrations import Pictures
+from ibisagent.agent.integrations import ImageCatalog
 from ibisagent.agent.integrations.studio import chat_graph
 
 REQUEST = "Segment the bright object."
@@ -30,7 +30,7 @@ def png(pixels):
 @pytest.fixture
 def loop(tmp_path, pixels):
     Image.fromarray(pixels).save(tmp_path / "scan.png")
-    return build_graph("centre", "geocut", images=Pictures(tmp_path))
+    return build_graph("centre", "geocut", images=ImageCatalog(tmp_path))
 
 
 def forms(png):

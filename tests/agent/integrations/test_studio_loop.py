@@ -14,7 +14,7 @@ from support.fakes import STOP, positive, script
 
 from ibisagent.agent import build_graph
 from ibisagent.agent.integrations import studio
-from ibisagent.agent.integrations.image_catalog import Shown
+from ibisagent.agent.integrations.image_catalog import ServerImageCatalog
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import save_mask
 from ibisagent.tools.masks.rle import encode
@@ -38,11 +38,11 @@ def opened(root, monkeypatch):
     for name, value in {"POLICY": "centre", "SEGMENTER": "disk", "MAX_STEPS": "9", "ROOT": str(root)}.items():
         monkeypatch.setenv(f"IBISAGENT_{name}", value)
     module, _, name = GRAPHS["loop"]["path"].partition(":")
-    studio.from_environment.cache_clear()
+    studio.loop_from_environment.cache_clear()
     yield lambda: asyncio.run(getattr(importlib.import_module(module), name)()).copy(
         update={"checkpointer": InMemorySaver()}
     )
-    studio.from_environment.cache_clear()
+    studio.loop_from_environment.cache_clear()
 
 
 def data_url(pixels):
@@ -141,7 +141,7 @@ def test_a_mask_is_run_lengths_or_a_name(opened, root, pixels, truth):
 
 
 def test_without_a_root_no_file_is_read(root, pixels):
-    loop = build_graph("centre", "disk", images=Shown(None))
+    loop = build_graph("centre", "disk", images=ServerImageCatalog(None))
     for name in (str(root / "scan.png"), "scan.png", root / "scan.png"):
         with pytest.raises(InputError, match="no files are read here, expected a data URL"):
             loop.invoke({"image": name, "request": REQUEST})

@@ -18,7 +18,7 @@ from support.offline import Watch
 
 from ibisagent.agent import build_graph
 from ibisagent.tools.masks.rle import area
-from ibisagent.ui.example_image import specimen
+from ibisagent.ui.example_image import draw_example_image
 
 ROOT = Path(__file__).parents[3]
 REQUEST = "Segment the liver."
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def pixels():
-    return specimen()[0]
+    return draw_example_image()[0]
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,11 @@ from support.fakes import STOP, positive, script
 
 import ibisagent.agent.integrations as embedding
 from ibisagent.agent import Click, build_graph
-from ibisagent.agent.integrations import apology, tell, told_by
+from ibisagent.agent.integrations import user_message, summarize_result, summarize
 from ibisagent.agent.threads import intervene
 from ibisagent.tools.errors import InputError, MissingExtra, StoreError
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.tools.masks.measure import measure_on
+from ibisagent.tools.masks.measure import measure_on_image
 from ibisagent.tools.masks.rle import decode, encode, rle_key
 
 ONCE = script(positive(0.5, 0.4), STOP)
@@ -38,7 +38,7 @@ def ct(tmp_path, truth):
 
 
 def told_of(mask, image, **known):
-    return tell({"mask": encode(mask), "stop": "terminated", "score": 0.75, **known}, image, calibrated=True)
+    return summarize_result({"mask": encode(mask), "stop": "terminated", "score": 0.75, **known}, image, calibrated=True)
 
 
 def test_spacing_gives_mm_and_geometry_the_patient_s_side(ct, truth):
@@ -48,7 +48,7 @@ def test_spacing_gives_mm_and_geometry_the_patient_s_side(ct, truth):
     assert f"area {mask.sum() * 3:,} mm²" in told.text
     assert "patient's right" in told.text
     assert f"{mask.sum():,} of the picture's 128 x 96 px" in told.text
-    assert told.measurements == measure_on(mask, ct)
+    assert told.measurements == measure_on_image(mask, ct)
 
 
 def test_without_geometry_neither_mm_nor_sides_are_told(pixels, truth):
@@ -61,9 +61,9 @@ def test_without_geometry_neither_mm_nor_sides_are_told(pixels, truth):
 def test_confidence_is_told_only_where_it_means_something(pixels):
     for segmenter, calibrated in (("geocut", True), ("disk", False), ("geodesic", False)):
         graph, ended = run(pixels, segmenter=segmenter)
-        told = told_by(graph, ended)
+        told = summarize(graph, ended)
         assert ("Confidence" in told.text) == (told.confidence is not None) == calibrated
-    assert tell(ended, open_image(pixels)).confidence is None
+    assert summarize_result(ended, open_image(pixels)).confidence is None
 
 
 def test_the_box_holds_the_mask_and_no_more(pixels, truth):
@@ -104,7 +104,7 @@ def test_a_run_that_waits_is_measured_as_it_is_now(pixels):
     graph = build_graph(script(positive(0.5, 0.4), STOP, STOP), "disk", checkpointer=InMemorySaver())
     graph.invoke({"image": pixels, "request": "x"}, thread)
     intervene(graph, thread, Click(0.9, 0.9), interrupt_before=["reason"])
-    told = told_by(graph, graph.get_state(thread).values)
+    told = summarize(graph, graph.get_state(thread).values)
     assert told.measurements["area_px"] == decode(told.rle).sum() > 200
     assert (told.stop, "The run waits" in told.text) == ("", True)
 
@@ -130,7 +130,7 @@ def test_a_run_that_waits_is_measured_as_it_is_now(pixels):
     ],
 )
 def test_an_apology_is_a_line_without_names(error, words):
-    said = apology(error)
+    said = user_message(error)
     assert said.startswith("Error: ")
     assert words in said
     assert "DOE" not in said
@@ -139,13 +139,13 @@ def test_an_apology_is_a_line_without_names(error, words):
 
 def test_what_the_caller_named_stands_for_the_file():
     fault = InputError("/data/DOE.png: got an empty file, expected a readable file; check the path")
-    assert apology(fault, "scan 1") == "Error: scan 1: got an empty file, expected a readable file; check the path."
+    assert user_message(fault, "scan 1") == "Error: scan 1: got an empty file, expected a readable file; check the path."
 
 
 @pytest.mark.parametrize("given", ["scan 1", "/pictures/a b: c, (2).png", r"C:\\scans\\a b.dcm"])
 def test_what_the_caller_named_is_told_whole(given):
     fault = InputError("/data/DOE.png: got /data/x, expected a readable file; check the path")
-    assert apology(fault, given) == f"Error: {given}: got ..., expected a readable file; check the path."
+    assert user_message(fault, given) == f"Error: {given}: got ..., expected a readable file; check the path."
 
 
 def faults():
@@ -159,7 +159,7 @@ def test_an_argument_s_fault_is_not_told_of_a_file():
     heads = set(faults())
     assert {"image", "request", "targets", "label map"} <= heads
     for head in heads - {"path"}:
-        assert apology(InputError(f"{head}: got x, expected y"), "scan.png") == f"Error: {head}: got x, expected y."
+        assert user_message(InputError(f"{head}: got x, expected y"), "scan.png") == f"Error: {head}: got x, expected y."
 
 
 def test_every_public_name_can_be_had_and_others_cannot():

@@ -14,7 +14,7 @@ from support.parents import Scripted, calls
 
 from ibisagent.agent import LoopConfig, RunStore, build_graph
 from ibisagent.agent.checkpoints import open_checkpointer
-from ibisagent.agent.integrations import Pictures, segmentation_tool
+from ibisagent.agent.integrations import ImageCatalog, segmentation_tool
 from ibisagent.agent.replay import replay
 from ibisagent.agent.trajectory import read_trajectories
 from ibisagent.tools.errors import InputError, MissingExtra, StoreError
@@ -60,7 +60,7 @@ def test_only_what_is_asked_is_in_the_schema():
 
 
 def test_nothing_of_a_place_or_a_name_reaches_the_parent(root):
-    message = told(segmentation_tool("centre", "geocut", root=root, records=root.parent))
+    message = told(segmentation_tool("centre", "geocut", root=root, trajectory_folder=root.parent))
     said = message.model_dump_json()
     assert "DOE" not in said
     assert str(root.parent) not in said
@@ -145,7 +145,7 @@ def test_wrong_calls_come_back_as_a_line(asked, words, root):
     ],
 )
 def test_no_exception_gets_out_of_the_tool(error, words, pixels, monkeypatch):
-    class Broken(Pictures):
+    class Broken(ImageCatalog):
         def open(self, reference):
             raise error
 
@@ -187,7 +187,7 @@ def test_a_mask_file_beside_the_images_is_refined(root, truth):
 def test_the_record_of_a_run_replays(root, tmp_path):
     records = tmp_path / "records"
     records.mkdir()
-    message = told(segmentation_tool("centre", "geocut", root=root, records=records))
+    message = told(segmentation_tool("centre", "geocut", root=root, trajectory_folder=records))
     (record,) = read_trajectories(records / message.artifact["trajectory"])
     assert record.image["uri"] == os.path.join("..", "DOE^JANE", "scan.png")
     assert replay(record, "geocut", open_image(records / record.image["uri"])).differences == ()
@@ -197,9 +197,9 @@ def test_the_record_of_a_run_replays(root, tmp_path):
 def test_a_record_that_cannot_be_written_does_not_cost_the_mask(root, tmp_path):
     records = tmp_path / "records"
     with pytest.raises(InputError, match="no such folder"):
-        segmentation_tool("centre", "disk", root=root, records=records)
+        segmentation_tool("centre", "disk", root=root, trajectory_folder=records)
     records.mkdir()
-    tool = segmentation_tool("centre", "disk", root=root, records=records)
+    tool = segmentation_tool("centre", "disk", root=root, trajectory_folder=records)
     records.rmdir()
     message = told(tool)
     assert message.content.endswith("The record of the run could not be written; tell the operator.")
@@ -209,7 +209,7 @@ def test_a_record_that_cannot_be_written_does_not_cost_the_mask(root, tmp_path):
 def test_neither_checkpoints_nor_questions_hold_a_place(root, tmp_path):
     """The parent's database keeps every step of the run inside."""
     with open_checkpointer(tmp_path / "parent.db") as saver:
-        tool = segmentation_tool("centre", "disk", LoopConfig(review=True), root=root, records=tmp_path)
+        tool = segmentation_tool("centre", "disk", LoopConfig(review=True), root=root, trajectory_folder=tmp_path)
         model = Scripted(replies=[calls((tool.name, ASK)), AIMessage("Done.")])
         agent = create_agent(model, [tool], checkpointer=saver)
         agent.invoke({"messages": [("user", "x")]}, {"configurable": {"thread_id": "1"}})
@@ -228,7 +228,7 @@ def test_a_person_s_confirmation_is_never_skipped(root):
 
 
 def test_one_store_of_images_serves_several_tools(root):
-    images = Pictures(root)
+    images = ImageCatalog(root)
     tools = [segmentation_tool("centre", name, images=images) for name in ("disk", "geocut")]
     assert all(told(tool).status == "success" for tool in tools)
     with pytest.raises(InputError, match="root and images"):
@@ -236,13 +236,13 @@ def test_one_store_of_images_serves_several_tools(root):
 
 
 def test_the_root_may_move_while_a_reference_stays(root):
-    image = Pictures(root).open({"uri": "scan.png"})
+    image = ImageCatalog(root).open({"uri": "scan.png"})
     moved = root.rename(root.with_name("elsewhere"))
-    again = Pictures(moved).open({"uri": "scan.png", "sha": image.sha})
+    again = ImageCatalog(moved).open({"uri": "scan.png", "sha": image.sha})
     assert np.array_equal(again.pixels, image.pixels)
     Image.fromarray(255 - image.pixels).save(moved / "scan.png")
     with pytest.raises(InputError, match="its pixels have changed"):
-        Pictures(moved).open({"uri": "scan.png", "sha": image.sha})
+        ImageCatalog(moved).open({"uri": "scan.png", "sha": image.sha})
 
 
 def test_a_name_may_stand_for_an_array(pixels):

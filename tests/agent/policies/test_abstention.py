@@ -21,8 +21,8 @@ from ibisagent.agent.policies.local import NANO, open_named
 from ibisagent.agent.reply_parser import parse_reply
 from ibisagent.tools.errors import InputError
 from ibisagent.training.phantoms import MODALITIES, draw
-from ibisagent.training.requests import initial, refining
-from ibisagent.training.requests.words import CATEGORIES, TARGETS
+from ibisagent.training.requests import write_initial_request, write_refinement_request
+from ibisagent.training.requests.words import REQUEST_TEMPLATES, VOCABULARY
 
 NANOS = read_targets(NANO)
 LEARNED = dict(NANOS.learned)
@@ -108,15 +108,15 @@ def test_the_list_is_what_the_phantoms_have():
 
 
 def test_the_names_are_those_of_the_request_library():
-    assert {name: others for name, others in NANOS.learned if others} == dict(TARGETS.synonyms)
+    assert {name: others for name, others in NANOS.learned if others} == dict(VOCABULARY.synonyms)
     described = {phrase for _, phrases in NANOS.described for phrase in phrases}
-    assert described >= {phrase for phrases in TARGETS.described.values() for phrase in phrases}
-    assert dict(NANOS.described)["heart"] == TARGETS.described["heart"]
+    assert described >= {phrase for phrases in VOCABULARY.described.values() for phrase in phrases}
+    assert dict(NANOS.described)["heart"] == VOCABULARY.described["heart"]
 
 
 @pytest.mark.parametrize("stage", ["initial", "refining"])
 def test_every_wording_of_the_library_is_asked_for_as_it_is(stage):
-    word = {"initial": initial, "refining": refining}[stage]
+    word = {"initial": write_initial_request, "refining": write_refinement_request}[stage]
     rng = np.random.default_rng(0)
     for target in LEARNED:
         for request in {word(target, rng) for _ in range(5)}:
@@ -141,7 +141,7 @@ def test_what_was_never_learned_is_unknown(request_):
 
 
 def test_what_is_unknown_is_so_in_every_wording():
-    for templates in (each for stage in CATEGORIES.values() for each in stage.values()):
+    for templates in (each for stage in REQUEST_TEMPLATES.values() for each in stage.values()):
         for template in templates:
             for target in ("duodenum", "spleen hilum"):
                 request = template.replace("$target", target).replace("$is", "is")
@@ -159,11 +159,11 @@ def test_what_names_no_target_is_asked_for_as_it_is(request_):
 def test_every_question_of_the_library_is_asked_for_as_it_is():
     requests = [
         template.replace("$what", f"the {phrase}").replace("$is", "is")
-        for template in TARGETS.asking["described"]
-        for phrases in TARGETS.described.values()
+        for template in VOCABULARY.asking["described"]
+        for phrases in VOCABULARY.described.values()
         for phrase in phrases
     ]
-    requests += [t.replace("$picture", name) for t in TARGETS.asking["abnormal"] for name in TARGETS.pictures.values()]
+    requests += [t.replace("$picture", name) for t in VOCABULARY.asking["abnormal"] for name in VOCABULARY.pictures.values()]
     assert len(requests) > 100
     for request in requests:
         asked = understand(request, NANOS)

@@ -17,7 +17,7 @@ from ibisagent.agent.policies.chat import ChatPolicy
 from ibisagent.agent.policies.finish_reason import finish_of
 from ibisagent.agent.policies.retries import Retries
 from ibisagent.agent.replay import replay
-from ibisagent.agent.trajectory import Trajectory, trajectory
+from ibisagent.agent.trajectory import Trajectory, build_trajectory
 from ibisagent.tools.imaging.open_image import open_image
 
 CUT = "<think>Here.</think>\n<action>Positive Point (0.375, 0."
@@ -83,7 +83,7 @@ def test_a_replay_reads_a_cut_reply_as_the_run_did(pixels):
         cut(STOP.partition(" it is")[0]),
     )
     graph = build_graph(by(*replies), "disk")
-    record = trajectory(graph, graph.invoke({"image": pixels, "request": REQUEST}))
+    record = build_trajectory(graph, graph.invoke({"image": pixels, "request": REQUEST}))
     record = Trajectory.from_json(json.loads(json.dumps(record.to_json())))
     assert [step.action and step.action["type"] for step in record.steps] == [None, "point", "terminate"]
     assert "answer dropped: it was cut" in record.steps[2].repairs

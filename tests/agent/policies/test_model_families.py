@@ -11,7 +11,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from ibisagent.agent import build_graph, get_policy
 from ibisagent.agent.policies.local import open_local, open_model
-from ibisagent.agent.prompting import Said, load_prompts
+from ibisagent.agent.prompting import Message, load_prompts
 from ibisagent.tools.errors import InputError
 
 FOLDERS = pytest.mark.parametrize("folder", [tiny_vlm.gemma3, tiny_vlm.llava], ids=["gemma3", "llava"])
@@ -80,7 +80,7 @@ def test_any_of_a_model_s_ends_ends_a_reply():
 def test_a_request_cannot_speak_in_control_tokens(folder):
     inputs = open_local(folder()).inputs
     words = "<image> <boi> <image_soft_token> <end> <s> <|im_end|>"
-    texts = [inputs.encode([Said("user", text, picture(40, 40))]) for text in ("", words)]
+    texts = [inputs.encode([Message("user", text, picture(40, 40))]) for text in ("", words)]
     marks = [inputs.tokenizer.all_special_ids] * 2
     ids = [inputs.batch([text])["input_ids"][0].tolist() for text in texts]
     bare, spoken = (sum(each in known for each in found) for found, known in zip(ids, marks, strict=True))
@@ -89,9 +89,9 @@ def test_a_request_cannot_speak_in_control_tokens(folder):
 
 def test_pictures_are_shrunk_to_what_is_allowed():
     inputs = open_local(tiny_vlm.llava(), max_pixels=1000).inputs
-    (shown,) = inputs.encode([Said("user", "", picture(100, 200))]).pictures
+    (shown,) = inputs.encode([Message("user", "", picture(100, 200))]).pictures
     assert shown.shape == (22, 44, 3)
-    assert inputs.encode([Said("user", "", picture(20, 30))]).pictures[0].shape == (20, 30, 3)
+    assert inputs.encode([Message("user", "", picture(20, 30))]).pictures[0].shape == (20, 30, 3)
 
 
 @FOLDERS
@@ -109,5 +109,5 @@ def test_it_cannot_be_trained_and_says_so():
 
 def test_a_reply_of_an_earlier_turn_stays_as_it_was():
     inputs = open_local(tiny_vlm.gemma3()).inputs
-    said = [Said("user", "", picture(40, 40)), Said("assistant", positive(0.2, 0.3)), Said("user", "", picture(40, 40))]
+    said = [Message("user", "", picture(40, 40)), Message("assistant", positive(0.2, 0.3)), Message("user", "", picture(40, 40))]
     assert positive(0.2, 0.3) in inputs.encode(said).text

@@ -14,14 +14,14 @@ from support.openai_server import pictures_of, scripted, served
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
 
 from ibisagent.agent import LoopConfig, build_graph, get_policy
-from ibisagent.agent.model_resize import Resizing
+from ibisagent.agent.model_resize import SmartResize
 from ibisagent.agent.policies.local import LocalPolicy, open_local
-from ibisagent.agent.prompting import Said, load_prompts
-from ibisagent.agent.replay import config_of, replay
-from ibisagent.agent.trajectory import Trajectory, trajectory
+from ibisagent.agent.prompting import Message, load_prompts
+from ibisagent.agent.replay import replay_config, replay
+from ibisagent.agent.trajectory import Trajectory, build_trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.training.sft.collator import learned
+from ibisagent.training.sft.collator import tokenize_sample
 from ibisagent.training.sft.samples import Samples
 
 SHAPES = [(9, 9), (20, 300), (60, 47), (480, 640), (1024, 1024), (2000, 1500), (3000, 90)]
@@ -83,15 +83,15 @@ def test_the_frame_is_the_grid_of_the_processor(limit):
         assert f"{seen.frame.width} wide and {seen.frame.height} high" in load_prompts().system(seen)
 
 
-@pytest.mark.parametrize("limit", [tiny_vlm.PUBLISHED["longest_edge"], Resizing().most, 262144])
+@pytest.mark.parametrize("limit", [tiny_vlm.PUBLISHED["longest_edge"], SmartResize().max_pixels, 262144])
 @given(height=st.integers(1, 5000), width=st.integers(1, 5000))
 @settings(database=None, deadline=None)
 def test_sizes_are_those_of_the_family_s_own_code(limit, height, width):
     assume(max(height, width) <= 100 * min(height, width))  # it refuses from 200 on
-    shown = Resizing(most=limit).size(height, width)
+    shown = SmartResize(max_pixels=limit).resized_size(height, width)
     limits = {"min_pixels": 56 * 56, "max_pixels": limit}
     assert shown == smart_resize(*smart_resize(height, width, **limits), **limits)
-    assert shown == Resizing(most=limit).size(*shown) == smart_resize(*shown, **limits)
+    assert shown == SmartResize(max_pixels=limit).resized_size(*shown) == smart_resize(*shown, **limits)
 
 
 @given(
@@ -103,9 +103,9 @@ def test_sizes_are_those_of_the_family_s_own_code(limit, height, width):
 )
 @settings(database=None, deadline=None)
 def test_limits_that_no_size_meets_end_with_one_size_all_the_same(height, width, least, most, step):
-    resizing = Resizing(step, min(least, most), most)
-    shown = resizing.size(height, width)
-    assert resizing.size(*shown) == shown
+    resizing = SmartResize(step, min(least, most), most)
+    shown = resizing.resized_size(height, width)
+    assert resizing.resized_size(*shown) == shown
     assert min(shown) >= step
     assert shown[0] % step == shown[1] % step == 0
 
@@ -117,7 +117,7 @@ def test_a_folder_whose_limits_no_size_meets_sees_what_the_frame_says(tmp_path):
     ).inputs
     for shape in ((28, 56), (56, 56), (84, 56), (300, 40)):
         _, grid = inputs.patchified(picture(*shape))
-        assert (grid[0, 1] * 14, grid[0, 2] * 14) == inputs.resizing.size(*shape)
+        assert (grid[0, 1] * 14, grid[0, 2] * 14) == inputs.resizing.resized_size(*shape)
 
 
 def test_what_was_clicked_is_repeated_in_the_same_pixels():
@@ -152,26 +152,26 @@ def test_a_record_holds_the_sizes_for_replay_and_training(tmp_path):
     replies = ["<think>.</think>\n<action>Positive Point (500, 400)</action>", STOP]
     policy = LocalPolicy(scripted_local.Coached(inputs, replies), inputs, coordinates="pixels")
     graph = build_graph(policy, "disk")
-    record = trajectory(
+    record = build_trajectory(
         graph, graph.invoke({"image": tmp_path / "scan.png", "request": "Segment it."}), folder=tmp_path
     )
     record = Trajectory.from_json(record.to_json())
-    assert record.config["resizing"] == asdict(Resizing(most=262144))
-    assert config_of(record).resizing == policy.resizing
+    assert record.config["resizing"] == asdict(SmartResize(max_pixels=262144))
+    assert replay_config(record).smart_resize == policy.resizing
     assert replay(record, "disk", open_image(tmp_path / "scan.png")).differences == ()
     samples = Samples([scripted_local.written(tmp_path, record)], load_prompts())
     for index, (ids, patches, grid) in enumerate(policy.model.given):
-        sample = learned(samples[index], inputs)
+        sample = tokenize_sample(samples[index], inputs)
         assert (sample.encoded.ids, sample.encoded.grid.tolist()) == (ids, grid)
         assert np.array_equal(sample.encoded.patches, patches)
     with pytest.raises(InputError, match=r"pixels of pictures of 560 x 448, which this model sees at \d+ x \d+; make"):
-        learned(samples[0], open_local(tiny_vlm.qwen25_published(), max_pixels=90000).inputs)
+        tokenize_sample(samples[0], open_local(tiny_vlm.qwen25_published(), max_pixels=90000).inputs)
 
 
 def test_other_families_that_cannot_tell_the_size_are_refused(tmp_path):
     for each, told in ((tiny_vlm.gemma3, (56, 56)), (tiny_vlm.llava, (28, 28))):
         policy = open_local(each(), coordinates="pixels")
-        assert LoopConfig().suited_to(policy).resizing.size(90, 70) == told
+        assert LoopConfig().for_policy(policy).smart_resize.resized_size(90, 70) == told
     policy.inputs._pictures.size = {"longest_edge": 64}
     with pytest.raises(InputError, match="does not tell the size that its model sees; choose coordinates=unit"):
         build_graph(policy, "disk")
@@ -184,5 +184,5 @@ def test_llava_sees_the_margins_too():
     blank = np.zeros((60, 200, 3), np.uint8)
     marked = blank.copy()
     marked[:, :20] = 255
-    one, other = (inputs.batch([inputs.encode([Said("user", "", each)])])["pixel_values"] for each in (blank, marked))
+    one, other = (inputs.batch([inputs.encode([Message("user", "", each)])])["pixel_values"] for each in (blank, marked))
     assert not torch.equal(one, other)

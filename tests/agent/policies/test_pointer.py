@@ -12,11 +12,11 @@ from transformers import AutoModelForImageTextToText
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from ibisagent.agent.policies.local import open_model
-from ibisagent.agent.policies.pointer.vision_encoder import ramps
-from ibisagent.agent.prompting import Said
+from ibisagent.agent.policies.pointer.vision_encoder import coord_channels
+from ibisagent.agent.prompting import Message
 from ibisagent.tools.errors import InputError
-from ibisagent.training.from_scratch import COORDINATES, FreshPointer
-from ibisagent.training.sft.config import built
+from ibisagent.training.from_scratch import COORDINATES, PointerSizes
+from ibisagent.training.sft.config import build_settings
 
 CACHE = next(field.name for field in fields(CausalLMOutputWithPast) if field.name in ("cache", "past_key_values"))
 SIDE = 16  # places of the drawing across, a quarter of the picture's
@@ -27,7 +27,7 @@ CLICKED = "Segment it. Made: Positive Point (0.2550, 0.7550); Negative Point (0.
 def opened():
     """The tiny model, whose heat is as random as the rest."""
     model, inputs = open_model(tiny_vlm.pointer(), square=64, dtype=torch.float32)
-    torch.nn.init.normal_(model.drawer.heat.weight, std=3.0)
+    torch.nn.init.normal_(model.pointer_head.heatmap.weight, std=3.0)
     return model.eval(), inputs
 
 
@@ -36,7 +36,7 @@ def picture(seed):
 
 
 def encoded(inputs, *texts):
-    return [inputs.encode([Said("user", text, picture(seed))]) for seed, text in enumerate(texts)]
+    return [inputs.encode([Message("user", text, picture(seed))]) for seed, text in enumerate(texts)]
 
 
 def id_of(inputs, token):
@@ -58,13 +58,13 @@ def held_to_a_click(inputs, begun):
 def test_it_puts_the_processors_patches_together_again(opened):
     model, inputs = opened
     shown = torch.from_numpy(np.concatenate([inputs.patchified(picture(seed))[0] for seed in (0, 1)]))
-    whole = model.visual._picture(shown) * 0.25 + 0.5
+    whole = model.visual._unpatchify(shown) * 0.25 + 0.5
     for seed in (0, 1):
         np.testing.assert_allclose(whole[seed].permute(1, 2, 0) * 255, picture(seed), atol=0.01)
 
 
 def test_ramps_rise_to_the_right_and_downwards():
-    down, right = ramps(torch.zeros(1, 3, 2, 3))[0]
+    down, right = coord_channels(torch.zeros(1, 3, 2, 3))[0]
     assert down.tolist() == [[-1.0] * 3, [1.0] * 3]
     assert right.tolist() == [[-1.0, 0.0, 1.0]] * 2
 
@@ -72,23 +72,23 @@ def test_ramps_rise_to_the_right_and_downwards():
 def test_clicks_of_the_prompt_are_seen_where_they_are(opened):
     model, inputs = opened
     ids = torch.tensor([encoded(inputs, CLICKED)[0].ids])
-    named = model._named(ids, torch.nonzero(ids == model.config.turn_token_id), None)
+    named = model._find_clicks(ids, torch.nonzero(ids == model.config.turn_token_id), None)
     assert named.tolist() == [[0, 0, 75, 25], [0, 1, 10, 80]]
-    spots = model._spots(named, 1, SIDE, 0.05)[0]
+    spots = model._draw_clicks(named, 1, SIDE, 0.05)[0]
     assert [divmod(int(spot.argmax()), SIDE) for spot in spots] == [(12, 4), (1, 12)]
     nothing = torch.tensor([encoded(inputs, "Segment 0.25 of it.")[0].ids])
-    assert not len(model._named(nothing, torch.nonzero(nothing == model.config.turn_token_id), None))
+    assert not len(model._find_clicks(nothing, torch.nonzero(nothing == model.config.turn_token_id), None))
 
 
 def test_a_click_that_was_made_is_not_made_again(opened, monkeypatch):
     model, inputs = opened
     heat = torch.zeros(1, 2, 100, 100)
     heat[0, :, 75, 25] = 5.0
-    drawer = model.drawer.forward
-    monkeypatch.setattr(model.drawer, "forward", lambda *given: drawer(*given)._replace(heat=heat))
+    drawer = model.pointer_head.forward
+    monkeypatch.setattr(model.pointer_head, "forward", lambda *given: drawer(*given)._replace(click_logprobs=heat))
     with torch.inference_mode():
         drawn = [
-            model(**inputs.batch(encoded(inputs, text))).drawn.drawing.heat[0] for text in ("Segment it.", CLICKED)
+            model(**inputs.batch(encoded(inputs, text))).pointer_state.maps.click_logprobs[0] for text in ("Segment it.", CLICKED)
         ]
     best = [[divmod(int(each.argmax()), 100) == (75, 25) for each in signs] for signs in drawn]
     assert best == [[True, True], [False, True]]
@@ -99,8 +99,8 @@ def test_a_click_is_read_off_the_drawing(opened, monkeypatch):
     model, inputs = opened
     heat = torch.full((1, 2, 100, 100), -1e3)
     heat[0, 0, 30, 80], heat[0, 0, 60, 20], heat[0, 1, 10, 50] = 0.0, -1.0, 0.0
-    drawer = model.drawer.forward
-    monkeypatch.setattr(model.drawer, "forward", lambda *given: drawer(*given)._replace(heat=heat))
+    drawer = model.pointer_head.forward
+    monkeypatch.setattr(model.pointer_head, "forward", lambda *given: drawer(*given)._replace(click_logprobs=heat))
     batch = inputs.batch(encoded(inputs, "Segment it."))
     first = id_of(inputs, COORDINATES[0])
 
@@ -135,8 +135,8 @@ def test_a_forced_click_written_with_a_cache_is_the_drawings(opened, monkeypatch
     model, inputs = opened
     heat = torch.full((2, 2, 100, 100), -1e4)
     heat[0, 0, 30, 80], heat[1, 0, 60, 20] = 0.0, 0.0
-    drawer = model.drawer.forward
-    monkeypatch.setattr(model.drawer, "forward", lambda *given: drawer(*given)._replace(heat=heat))
+    drawer = model.pointer_head.forward
+    monkeypatch.setattr(model.pointer_head, "forward", lambda *given: drawer(*given)._replace(click_logprobs=heat))
     batch = inputs.batch(encoded(inputs, "A.", CLICKED))
     begun = batch["input_ids"].shape[1]
     held = held_to_a_click(inputs, begun)
@@ -159,22 +159,22 @@ def test_prompts_of_several_lengths_are_answered_as_each_alone(opened):
 
 def test_a_reply_is_drawn_on_the_last_picture_before_it(opened):
     model, inputs = opened
-    first, last = (Said("user", "Segment it.", picture(seed)) for seed in (0, 1))
+    first, last = (Message("user", "Segment it.", picture(seed)) for seed in (0, 1))
     with torch.inference_mode():
-        both = inputs.batch([inputs.encode([first, Said("assistant", positive(0.2, 0.3)), last])])
-        drawing = model(**both).drawn.drawing
+        both = inputs.batch([inputs.encode([first, Message("assistant", positive(0.2, 0.3)), last])])
+        drawing = model(**both).pointer_state.maps
         expected = model.visual(inputs.batch([inputs.encode([last])])["pixel_values"])[0]
-        seen = model._shown(
+        seen = model._image_of_turn(
             both["input_ids"] == inputs.image_id, torch.nonzero(both["input_ids"] == id_of(inputs, "assistant\n"))
         )
     assert seen.tolist() == [0, 1]
-    assert drawing.target.shape == (2, SIDE, SIDE)
+    assert drawing.target_logits.shape == (2, SIDE, SIDE)
     torch.testing.assert_close(model.visual(both["pixel_values"])[0][1], expected[0], atol=1e-5, rtol=0)
 
 
 def test_a_row_without_a_picture_is_refused(opened):
     model, inputs = opened
-    ids = torch.tensor([inputs.encode([Said("user", "Segment it.")]).ids])
+    ids = torch.tensor([inputs.encode([Message("user", "Segment it.")]).ids])
     with pytest.raises(ValueError, match="got no picture, expected one before each reply"):
         model(ids)
     shown = torch.from_numpy(inputs.patchified(picture(0))[0])
@@ -205,8 +205,8 @@ def test_labels_give_the_loss_of_a_language_model(opened):
 
 
 def test_a_side_that_does_not_divide_is_refused():
-    with pytest.raises(InputError, match=r"picture=72, expected a multiple of 16"):
-        built(FreshPointer, {"picture": 72}, "fresh")
+    with pytest.raises(InputError, match=r"image_size=72, expected a multiple of 16"):
+        build_settings(PointerSizes, {"image_size": 72}, "from_scratch")
 
 
 def test_beams_and_samples_keep_their_own_pictures_and_words():
@@ -214,9 +214,9 @@ def test_beams_and_samples_keep_their_own_pictures_and_words():
     model, inputs = open_model(tiny_vlm.pointer(), square=64, dtype=torch.float32)
     torch.manual_seed(0)
     for weight, spread in (
-        (model.drawer.heat.weight, 0.1),
-        (model.drawer.query.weight, 1.0),
-        (model.embed.weight, 0.8),
+        (model.pointer_head.heatmap.weight, 0.1),
+        (model.pointer_head.query.weight, 1.0),
+        (model.embed_tokens.weight, 0.8),
     ):
         torch.nn.init.normal_(weight, std=spread)
     several = encoded(inputs, "Segment it.", CLICKED, "Segment the liver.")
@@ -245,16 +245,16 @@ def test_a_cache_is_repeated_selected_and_cut_without_losing_what_was_drawn(open
         cache = first[CACHE]
         begun = cache.get_seq_length()
         cache.batch_repeat_interleave(2)
-        both = first.drawn._replace(owner=first.drawn.owner.repeat(2), last=first.drawn.last.repeat(2, 1))
-        together = model(torch.tensor(words), drawn=both, use_cache=True, **{CACHE: cache}).logits
+        both = first.pointer_state._replace(reply_of=first.pointer_state.reply_of.repeat(2), last_tokens=first.pointer_state.last_tokens.repeat(2, 1))
+        together = model(torch.tensor(words), pointer_state=both, use_cache=True, **{CACHE: cache}).logits
         cache.batch_select_indices(torch.tensor([1]))
         cache.crop(begun - cache.get_seq_length())
-        again = model(torch.tensor(words[:1]), drawn=first.drawn, use_cache=True, **{CACHE: cache}).logits
+        again = model(torch.tensor(words[:1]), pointer_state=first.pointer_state, use_cache=True, **{CACHE: cache}).logits
         for reply, logits in zip([*words, words[0]], [*together, *again], strict=True):
             ids = torch.cat([batch["input_ids"], torch.tensor([reply])], dim=1)
             whole = model(ids, pixel_values=batch["pixel_values"]).logits[0, -len(reply) :]
             torch.testing.assert_close(logits, whole, atol=1e-4, rtol=0)
-        with pytest.raises(ValueError, match="or beside a cache `drawn` of the output that it came with"):
+        with pytest.raises(ValueError, match="or beside a cache `pointer_state` of the output that it came with"):
             model(torch.tensor(words[:1]), **{CACHE: cache})
 
 
@@ -266,7 +266,7 @@ def test_the_cache_is_taken_under_either_name_without_a_warning(opened, name, ca
     with torch.inference_mode():
         first = model(**batch, use_cache=True)
         ids = torch.tensor([inputs.reply_ids("<think>Here.</think>")])
-        out = model(ids, drawn=first.drawn, **{name: first[CACHE]})
+        out = model(ids, pointer_state=first.pointer_state, **{name: first[CACHE]})
         whole = model(torch.cat([batch["input_ids"], ids], dim=1), pixel_values=batch["pixel_values"])
         model.generate(**batch, max_new_tokens=3, do_sample=False)
     torch.testing.assert_close(out.logits, whole.logits[:, -ids.shape[1] :], atol=1e-4, rtol=0)

@@ -16,7 +16,7 @@ from ibisagent.agent import LoopConfig, OraclePolicy, RandomPolicy, build_graph,
 from ibisagent.agent.overlay import overlay
 from ibisagent.agent.policies.chat import ChatPolicy
 from ibisagent.agent.prompting import load_prompts
-from ibisagent.tools.clicks import pixel_of
+from ibisagent.tools.clicks import click_to_pixel
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.measure import iou
@@ -36,7 +36,7 @@ def test_the_oracle_reaches_its_target_and_stops(pixels, truth):
 def test_the_oracle_never_clicks_a_pixel_twice(pixels, truth):
     policy = Watched(OraclePolicy(truth, target_iou=1.0))
     run(policy, pixels, "disk", LoopConfig(patience=20))
-    clicked = [pixel_of(click, truth.shape) for click in policy.seen[-1].prompts]
+    clicked = [click_to_pixel(click, truth.shape) for click in policy.seen[-1].prompts]
     assert len(clicked) == len(set(clicked)) > 5
 
 

@@ -20,7 +20,7 @@ from support.openai_server import FAULTS, HANG, QUICK, from_model, pictures_of, 
 
 from ibisagent.agent import LoopConfig, build_graph, get_policy
 from ibisagent.agent.actions import KINDS
-from ibisagent.agent.coordinates import Frame
+from ibisagent.agent.coordinates import CoordinateFrame
 from ibisagent.agent.grammar import reply_regex
 from ibisagent.agent.policies.chat import ChatPolicy, Price
 from ibisagent.agent.policies.local import PROFILE
@@ -35,7 +35,7 @@ async def closing(graph, awaited):
     try:
         return await awaited
     finally:
-        await graph.parts.policy._model.root_async_client.close()
+        await graph.components.policy._model.root_async_client.close()
 
 
 def test_a_server_s_tokens_are_those_of_the_same_weights_in_this_process(tmp_path):
@@ -158,7 +158,7 @@ def test_tokens_and_their_price_lie_on_every_step(pixels):
     with served(lambda body: scripted(*WORDS)(body) | said(WORDS[0], prompt=2000, written=100)) as server:
         graph = build_graph(through(server, price=Price(2.0, 10.0)), "disk", LoopConfig(max_steps=1))
         ended = graph.invoke({"image": pixels, "request": "Segment it."})
-    kept = graph.parts.store.get(ended["steps"][0]["reply"])
+    kept = graph.components.store.get(ended["steps"][0]["reply"])
     assert (kept["usage"]["input_tokens"], kept["usage"]["output_tokens"]) == (2000, 100)
     assert kept["cost"] == pytest.approx(2000 * 2e-6 + 100 * 10e-6)
     assert ended["run"]["tokens"] == 2100
@@ -186,7 +186,7 @@ def test_the_grammar_is_sent_where_it_is_asked_for(pixels):
         for name in (f"vllm:{server.url}?grammar=1", f"vllm:{server.url}"):
             build_graph(name, "disk").invoke({"image": pixels, "request": "Segment it."})
         sent = [body.get("structured_outputs") for body in server.heard]
-    assert sent == [{"regex": reply_regex(KINDS, Frame("unit", 128, 96))}] * 2 + [None] * 2
+    assert sent == [{"regex": reply_regex(KINDS, CoordinateFrame("unit", 128, 96))}] * 2 + [None] * 2
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_a_thousand_episodes_with_faults_end_typed_and_leave_nothing(pixels):
         with ThreadPoolExecutor(8) as pool:
             start = {"image": pixels, "request": "Segment it."}
             ends = list(pool.map(lambda _: graph.invoke(start)["stop"], range(1000)))
-        graph.parts.policy._model.root_client.close()
+        graph.components.policy._model.root_client.close()
     assert set(ends) <= {"terminated", "policy_error", "parse_failures", "target_absent", "loop", "stalled"}
     assert ends.count("terminated") > 900
     until = time.monotonic() + HANG + 2  # a thread of the server may still hang

@@ -18,13 +18,13 @@ from support.image_fixtures import dicom
 
 from ibisagent.agent import Click, build_graph
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.export import About, require_savable, save_mask
-from ibisagent.tools.export.snomed import CATEGORIES, code, entries
+from ibisagent.tools.export import Provenance, require_savable, save_mask
+from ibisagent.tools.export.snomed import CATEGORIES, find_code, read_entries
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.ui.cli.run_commands import Case, run_segment
+from ibisagent.ui.cli.run_commands import RunOptions, run_segment
 from ibisagent.ui.run_folder import write_run
 
-LIVER = About(target="liver")
+LIVER = Provenance(target="liver")
 FINDS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness")
 
 
@@ -177,7 +177,7 @@ def test_invalid_dates_and_sexes_are_left_empty(tmp_path):
 @pytest.mark.parametrize(("clicked", "kind"), [(False, "AUTOMATIC"), (True, "SEMIAUTOMATIC")])
 def test_the_algorithm_is_named_and_says_whether_a_person_clicked(tmp_path, clicked, kind):
     series(tmp_path / "scan", count=1)
-    about = About("Segment the lesion in the left kidney.", clicked, "nano with geocut-3 " + "x" * 80, "1.2.3")
+    about = Provenance("Segment the lesion in the left kidney.", clicked, "nano with geocut-3 " + "x" * 80, "1.2.3")
     (segment_of,) = segment(tmp_path / "m.dcm", open_image(tmp_path / "scan"), about=about).SegmentSequence
     (algorithm,) = segment_of.SegmentationAlgorithmIdentificationSequence
     assert segment_of.SegmentAlgorithmType == kind
@@ -195,7 +195,7 @@ def test_the_algorithm_is_named_and_says_whether_a_person_clicked(tmp_path, clic
 
 def test_a_side_of_anatomy_modifies_its_type(tmp_path):
     series(tmp_path / "scan", count=1)
-    saved = segment(tmp_path / "m.dcm", open_image(tmp_path / "scan"), about=About("right lung"))
+    saved = segment(tmp_path / "m.dcm", open_image(tmp_path / "scan"), about=Provenance("right lung"))
     (kind,) = saved.SegmentSequence[0].SegmentedPropertyTypeCodeSequence
     assert kind == codes.SCT.Lung
     assert hd.sr.CodedConcept.from_dataset(kind.SegmentedPropertyTypeModifierCodeSequence[0]) == codes.SCT.Right
@@ -206,7 +206,7 @@ def test_a_target_without_a_code_is_any_tissue_and_said_so(tmp_path, words):
     series(tmp_path / "scan", count=1)
     image = open_image(tmp_path / "scan")
     with pytest.warns(UserWarning, match="has no code here"):
-        save_mask(tmp_path / "m.dcm", some(image), image, About(words))
+        save_mask(tmp_path / "m.dcm", some(image), image, Provenance(words))
     (found,) = hd.seg.segread(tmp_path / "m.dcm").SegmentSequence
     assert found.SegmentedPropertyTypeCodeSequence[0] == codes.SCT.Tissue
     assert found.SegmentedPropertyCategoryCodeSequence[0] == codes.SCT.Tissue
@@ -222,7 +222,7 @@ def test_a_run_s_segmentation_says_what_was_asked_and_who_clicked(tmp_path, give
     write_run(tmp_path / "run", graph, state, image, saves=(tmp_path / "m.dcm",))
     (found,) = hd.seg.segread(tmp_path / "m.dcm").SegmentSequence
     assert (found.SegmentLabel, found.SegmentAlgorithmType) == ("liver lesion", kind)
-    assert found.SegmentAlgorithmName == f"{graph.parts.policy.name} with {graph.parts.memo.fingerprint.split()[0]}"
+    assert found.SegmentAlgorithmName == f"{graph.components.policy.name} with {graph.components.memo.fingerprint.split()[0]}"
 
 
 @pytest.mark.filterwarnings("default")
@@ -230,7 +230,7 @@ def test_the_command_line_tells_the_measures_and_a_target_without_a_code(tmp_pat
     monkeypatch.chdir(tmp_path)
     series(tmp_path / "scan", count=1)
     (path,) = (tmp_path / "scan").iterdir()
-    case = Case(path, "Segment the thingamajig.", "disk", None, None, 3, tmp_path / "run", (tmp_path / "m.dcm",))
+    case = RunOptions(path, "Segment the thingamajig.", "disk", None, None, 3, tmp_path / "run", (tmp_path / "m.dcm",))
     run_segment(case, "none", ("+0.5,0.5",), None, None, False, None)
     told = " ".join(capsys.readouterr().out.split())
     assert "area " in told
@@ -254,13 +254,13 @@ def test_every_code_is_dicom_s_with_its_meaning():
 
     known = {(value, meaning) for several in concepts["SCT"].values() for value, (meaning, _) in several.items()}
     assert set(CATEGORIES.values()) <= known
-    unlisted = {entry.names[0]: entry.concept.value for entry in entries() if tuple(entry.concept) not in known}
+    unlisted = {entry.names[0]: entry.concept.value for entry in read_entries() if tuple(entry.concept) not in known}
     assert unlisted == UNLISTED
-    assert {entry.category for entry in entries()} == set(CATEGORIES)
-    names = [name for entry in entries() for name in entry.names]
+    assert {entry.category for entry in read_entries()} == set(CATEGORIES)
+    names = [name for entry in read_entries() for name in entry.names]
     assert len(names) == len(set(names))
     assert all(name == name.casefold() for name in names)
-    assert len(entries()) >= 80
+    assert len(read_entries()) >= 80
 
 
 @pytest.mark.parametrize(
@@ -285,14 +285,14 @@ def test_every_code_is_dicom_s_with_its_meaning():
     ],
 )
 def test_words_find_their_codes(words, label, type_, region, side):
-    found = code(words)
+    found = find_code(words)
     assert (found.label, found.type.meaning, found.known) == (label, type_, True)
     assert [part.meaning if part else None for part in (found.region, found.side)] == [region, side]
 
 
 def test_words_within_words_are_not_found():
     for words in ("delivery", "liverpool", "gasoline", "earring"):
-        assert code(words).known is False
+        assert find_code(words).known is False
 
 
 # What cannot be
@@ -348,7 +348,7 @@ def test_dciodvfy_finds_no_error_in_segmentations_of_a_series(tmp_path):
     for (source, where), target in zip(wanted, targets, strict=True):
         image = open_image(tmp_path / source, slice=where)
         for name, mask in (("m.dcm", some(image)), ("n.dcm", np.zeros(image.shape, bool))):
-            save_mask(tmp_path / name, mask, image, About(target, clicked=True))
+            save_mask(tmp_path / name, mask, image, Provenance(target, clicked=True))
             assert complaints(tmp_path / name) == []
 
 

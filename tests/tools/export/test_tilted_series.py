@@ -8,7 +8,7 @@ import SimpleITK
 from pydicom.uid import generate_uid
 from support.dicom_series_fixtures import SPACING, STEP, TURNS, digits, lps, series
 
-from ibisagent.tools.export import About, save_mask
+from ibisagent.tools.export import Provenance, save_mask
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.reading import read_mask
 
@@ -64,7 +64,7 @@ def test_voxels_of_a_mask_lie_where_the_pixels_do(tilted, wanted, ending, places
     image = open_image(tilted / "scan", slice=wanted)
     mask = np.zeros(image.shape, bool)
     mask[1, 2] = mask[-1, -3] = mask[3, 0] = True
-    save_mask(tilted / f"m{ending}", mask, image, About("liver"))
+    save_mask(tilted / f"m{ending}", mask, image, Provenance("liver"))
     expected = sorted(tuple(place(k, j, i)) for i, j, k in np.argwhere(image.grid.to_source(mask)))
     assert sorted(map(tuple, places(tilted / f"m{ending}"))) == pytest.approx(np.array(expected), abs=0.1)
     if ending != ".dcm":

@@ -13,7 +13,7 @@ from support.image_fixtures import COLOUR, GREY, dicom, lut
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Spacing
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.tools.imaging.window import WINDOWS, Percentiles, Window, render
+from ibisagent.tools.imaging.window import WINDOWS, Percentiles, Window, apply_window
 
 
 def test_rescale_comes_before_the_window(tmp_path):
@@ -26,20 +26,20 @@ def test_rescale_comes_before_the_window(tmp_path):
     )  # fmt: skip
     hounsfield = stored * 2.0 - 1000
     assert np.array_equal(image.values, hounsfield)
-    assert np.array_equal(image.pixels, render(hounsfield, Window(-1000, 3000)))
+    assert np.array_equal(image.pixels, apply_window(hounsfield, Window(-1000, 3000)))
     assert (image.modality, image.spacing, image.window, image.slice) == ("CT", Spacing(0.5, 0.75), None, None)
 
 
 def test_first_of_several_windows_counts(tmp_path):
     elements = {"WindowCenter": [100, 40], "WindowWidth": [200, 400]}
     image = open_image(dicom(tmp_path / "a.dcm", GREY.astype(np.int16), **elements))
-    assert np.array_equal(image.pixels, render(GREY.astype(float), Window(100, 200)))
+    assert np.array_equal(image.pixels, apply_window(GREY.astype(float), Window(100, 200)))
 
 
 @pytest.mark.parametrize("function", ["LINEAR_EXACT", "SIGMOID"])
 def test_window_function_of_the_file_counts(tmp_path, function):
     path = dicom(tmp_path / "a", GREY.astype(np.int16), WindowCenter=90, WindowWidth=80, VOILUTFunction=function)
-    assert np.array_equal(open_image(path).pixels, render(GREY.astype(float), Window(90, 80, function)))
+    assert np.array_equal(open_image(path).pixels, apply_window(GREY.astype(float), Window(90, 80, function)))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_modality_table_gives_the_values(tmp_path):
 def test_ct_without_a_window_gets_the_abdominal_one(tmp_path):
     hounsfield = GREY.astype(np.int16) * 4 - 400
     image = open_image(dicom(tmp_path / "a", hounsfield, Modality="CT", WindowCenter=40, WindowWidth=0))
-    assert np.array_equal(image.pixels, render(hounsfield.astype(float), WINDOWS["abdomen"]))
+    assert np.array_equal(image.pixels, apply_window(hounsfield.astype(float), WINDOWS["abdomen"]))
 
 
 def test_eight_bits_without_a_window_are_shown_as_stored(tmp_path):
@@ -83,7 +83,7 @@ def test_eight_bits_without_a_window_are_shown_as_stored(tmp_path):
 
 def test_other_modalities_without_a_window_get_percentiles(tmp_path):
     image = open_image(dicom(tmp_path / "a", GREY.astype(np.uint16) * 16))
-    assert np.array_equal(image.pixels, render(GREY * 16.0, Percentiles(0.5, 99.5)))
+    assert np.array_equal(image.pixels, apply_window(GREY * 16.0, Percentiles(0.5, 99.5)))
 
 
 def test_colour_dicom(tmp_path):

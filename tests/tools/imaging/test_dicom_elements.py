@@ -9,7 +9,7 @@ from support.image_fixtures import GREY, dicom, lut, raw
 
 from ibisagent.tools.imaging.grids import Spacing
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.tools.imaging.window import Window, render
+from ibisagent.tools.imaging.window import Window, apply_window
 
 STORED = GREY.astype(np.int16)
 SECONDARY = (
@@ -61,7 +61,7 @@ def test_a_null_table_leaves_the_window_beside_it(tmp_path):
     null.add_new(0x00283006, "OW", None)
     window = {"WindowCenter": 90, "WindowWidth": 80}
     image = open_image(dicom(tmp_path / "a", STORED, VOILUTSequence=[null], **window))
-    assert np.array_equal(image.pixels, render(STORED * 1.0, Window(90, 80)))
+    assert np.array_equal(image.pixels, apply_window(STORED * 1.0, Window(90, 80)))
     assert image.notes == ("empty or unreadable in the file, and taken as missing: VOILUTSequence",)
 
 

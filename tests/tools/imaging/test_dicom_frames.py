@@ -10,10 +10,10 @@ from support.dicom_series_fixtures import TURNS, VOLUME, enhanced, item, lps, pl
 from support.image_fixtures import COLOUR, GREY, dicom, lut
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.imaging.dicom import dataset_of
+from ibisagent.tools.imaging.dicom import read_full_header
 from ibisagent.tools.imaging.grids import DicomSource, Spacing
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.tools.imaging.window import Window, render
+from ibisagent.tools.imaging.window import Window, apply_window
 
 ORDER = [3, 0, 4, 1, 2]
 
@@ -42,7 +42,7 @@ def test_middle_plane_of_an_enhanced_file_is_shown_by_default(tmp_path):
     assert (image.slice, image.axes, image.spacing) == ("axial:2", ("P", "L"), Spacing(2, 3))
     assert np.array_equal(image.values, VOLUME[2][::-1, ::-1])
     assert open_image(path, slice=image.slice).sha == image.sha
-    assert dataset_of(image.grid.sources[0]).NumberOfFrames == 5
+    assert read_full_header(image.grid.sources[0]).NumberOfFrames == 5
 
 
 def test_each_frame_has_its_own_rescale_and_window_and_the_shared_ones_else(tmp_path):
@@ -58,7 +58,7 @@ def test_each_frame_has_its_own_rescale_and_window_and_the_shared_ones_else(tmp_
     for frame in range(5):
         image = open_image(path, slice=str(frame))
         assert np.array_equal(image.values, values[frame])
-        assert np.array_equal(image.pixels, render(values[frame], Window(frame * 10, 50, "SIGMOID")))
+        assert np.array_equal(image.pixels, apply_window(values[frame], Window(frame * 10, 50, "SIGMOID")))
     across = open_image(path, slice="sagittal:0")
     assert np.array_equal(across.values, values[::-1, :, 6])
 
@@ -154,7 +154,7 @@ def many_windows(path):
 )
 def test_one_of_several_windows_is_chosen_by_number_or_name(tmp_path, wanted, window):
     image = open_image(many_windows(tmp_path / "a"), window=wanted)
-    assert np.array_equal(image.pixels, render(GREY.astype(float), window))
+    assert np.array_equal(image.pixels, apply_window(GREY.astype(float), window))
     assert image.window == wanted
 
 
@@ -174,7 +174,7 @@ def test_tables_come_before_windows_and_count_on(tmp_path):
     expected = {"file": GREY, "file:1": 255 - GREY, "file:negative": 255 - GREY, None: GREY}
     for wanted, pixels in expected.items():
         assert np.array_equal(open_image(path, window=wanted).pixels, pixels)
-    assert np.array_equal(open_image(path, window="file:2").pixels, render(GREY.astype(float), Window(100, 50)))
+    assert np.array_equal(open_image(path, window="file:2").pixels, apply_window(GREY.astype(float), Window(100, 50)))
 
 
 def test_values_beyond_a_table_take_its_ends(tmp_path):

@@ -9,8 +9,8 @@ from support.image_fixtures import COLOUR, dicom, raw
 
 from ibisagent.tools.clicks import Click
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.tools.imaging.window import Percentiles, Window, render
-from ibisagent.tools.masks.measure import iou, measure_on
+from ibisagent.tools.imaging.window import Percentiles, Window, apply_window
+from ibisagent.tools.masks.measure import iou, measure_on_image
 from ibisagent.tools.segmenters import get_segmenter
 
 ROWS, COLUMNS = np.mgrid[:160, :160]
@@ -36,7 +36,7 @@ def test_a_click_finds_the_same_mask_whatever_the_padding_is(tmp_path):
     assert iou(clicked(images[1]), LESION) > 0.9
     assert np.array_equal(clicked(images[0]), clicked(images[1]))
     assert all(np.array_equal(np.isnan(image.values), OUTSIDE) for image in images)
-    assert measure_on(np.ones_like(LESION), images[1])["value_mean"] == pytest.approx(TISSUE[~OUTSIDE].mean())
+    assert measure_on_image(np.ones_like(LESION), images[1])["value_mean"] == pytest.approx(TISSUE[~OUTSIDE].mean())
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_padding_is_told_by_its_stored_value(tmp_path, elements):
     image = open_image(dicom(tmp_path / "a.dcm", SMALL, **elements))
     assert np.array_equal(np.isfinite(image.values), SHOWN)
     values = SMALL + float(elements.get("RescaleIntercept", 0))
-    expected = render(values, Percentiles(0.5, 99.5), values[SHOWN])
+    expected = apply_window(values, Percentiles(0.5, 99.5), values[SHOWN])
     assert np.array_equal(image.pixels, np.where(SHOWN, expected, 0))
 
 
@@ -72,7 +72,7 @@ def test_a_sign_that_the_writer_mistook_is_put_right(tmp_path):
 def test_padding_is_black_under_every_rule_of_display(tmp_path):
     padding = {"PixelPaddingValue": 5}
     windowed = dicom(tmp_path / "a", SMALL, WindowCenter=100, WindowWidth=400, **padding)
-    assert np.array_equal(open_image(windowed).pixels, np.where(SHOWN, render(SMALL * 1.0, Window(100, 400)), 0))
+    assert np.array_equal(open_image(windowed).pixels, np.where(SHOWN, apply_window(SMALL * 1.0, Window(100, 400)), 0))
     inverse = open_image(dicom(tmp_path / "b", SMALL, PhotometricInterpretation="MONOCHROME1", **padding))
     plain = open_image(dicom(tmp_path / "c", SMALL, **padding))
     assert np.array_equal(inverse.pixels, np.where(SHOWN, 255 - plain.pixels, 0))

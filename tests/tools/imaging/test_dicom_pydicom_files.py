@@ -51,7 +51,7 @@ def carried():
 
 
 def shown(values, dataset):
-    """Give the picture by pydicom's own window or table, or as stored; None where the file says neither."""
+    """Return the picture by pydicom's own window or table, or as stored; None where the file says neither."""
     if "WindowCenter" in dataset or "VOILUTSequence" in dataset:
         levels = apply_voi_lut(values, dataset)
         low, high = apply_voi_lut(np.array([-1e9, 1e9]), dataset)

@@ -11,10 +11,10 @@ from support.image_fixtures import GREY, dicom
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import save_mask
-from ibisagent.tools.imaging.dicom import dataset_of
+from ibisagent.tools.imaging.dicom import read_full_header
 from ibisagent.tools.imaging.grids import DicomSource, Spacing
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.tools.imaging.window import Window, render
+from ibisagent.tools.imaging.window import Window, apply_window
 from ibisagent.tools.masks.reading import read_mask
 
 TOWARDS = {  # the patient's directions (LPS) towards the picture's right side and its bottom, as radiologists look
@@ -109,7 +109,7 @@ def test_zip_is_read_as_the_folder_is(tmp_path):
         assert np.array_equal(zipped.values, folder.values)
     source = open_image(tmp_path / "a.zip", slice="3").grid.sources[3]
     assert source == DicomSource(tmp_path / "a.zip", 0, f"study/{paths[3].name}")
-    assert dataset_of(source).SOPInstanceUID == dcmread(paths[3]).SOPInstanceUID
+    assert read_full_header(source).SOPInstanceUID == dcmread(paths[3]).SOPInstanceUID
     assert {path.name for path in tmp_path.iterdir()} == {"a", "a.zip"}
 
 
@@ -121,10 +121,10 @@ def test_each_file_keeps_its_own_rescale_and_window(tmp_path):
     for plane in range(3):
         image = open_image(tmp_path, slice=f"axial:{plane}")
         assert np.array_equal(image.values, values[plane])
-        assert np.array_equal(image.pixels, render(values[plane], Window(plane * 10, 99)))
+        assert np.array_equal(image.pixels, apply_window(values[plane], Window(plane * 10, 99)))
     across = open_image(tmp_path, slice="coronal:1")
     assert np.array_equal(across.values, values[::-1, 4])
-    assert np.array_equal(across.pixels, render(values[::-1, 4], Window(10, 99)))
+    assert np.array_equal(across.pixels, apply_window(values[::-1, 4], Window(10, 99)))
 
 
 def test_nearly_even_planes_are_a_volume_and_a_missing_one_is_told(tmp_path):

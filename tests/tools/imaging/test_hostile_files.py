@@ -25,7 +25,7 @@ from pydicom.uid import (
 from support.image_fixtures import AFFINE, GREY, dicom, nifti, png
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.imaging.decoding import MAX_PIXELS, decoding
+from ibisagent.tools.imaging.decoding import MAX_PIXELS, decode_guard
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 
@@ -248,13 +248,13 @@ def test_warnings_are_back_after_overlapping_decoders():
     entered, leave = threading.Event(), threading.Event()
 
     def other():
-        with decoding("b", "a picture"):
+        with decode_guard("b", "a picture"):
             entered.set()
             leave.wait(5)
             warnings.warn("held back", stacklevel=1)
 
     before = warnings.filters[:]
-    with decoding("a", "a picture"):
+    with decode_guard("a", "a picture"):
         thread = threading.Thread(target=other)
         thread.start()
         entered.wait(5)
@@ -267,7 +267,7 @@ def test_our_own_log_lines_pass_while_another_thread_decodes(caplog):
     entered, leave = threading.Event(), threading.Event()
 
     def other():
-        with decoding("b", "a picture"):
+        with decode_guard("b", "a picture"):
             logging.getLogger("pydicom").warning("held back")
             entered.set()
             leave.wait(5)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from support.image_fixtures import AFFINE, RAS, dicom, nifti
 
-from ibisagent.tools.allowed_paths import below
+from ibisagent.tools.allowed_paths import resolve
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import save_mask
 from ibisagent.tools.imaging.grids import Spacing
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.tools.imaging.window import WINDOWS, Percentiles, render
+from ibisagent.tools.imaging.window import WINDOWS, Percentiles, apply_window
 from ibisagent.tools.masks.reading import read_mask
 
 
@@ -27,7 +27,7 @@ def test_every_storage_order_shows_the_same_picture(tmp_path, codes, ending):
     assert np.array_equal(coronal.values, RAS[::-1, 1, ::-1].T)
     assert np.array_equal(sagittal.values, RAS[1, ::-1, ::-1].T)
     assert [image.spacing for image in (axial, coronal, sagittal)] == [Spacing(3, 2), Spacing(4, 2), Spacing(4, 3)]
-    assert np.array_equal(axial.pixels, render(axial.values, Percentiles(0.5, 99.5), RAS.astype(np.float32)))
+    assert np.array_equal(axial.pixels, apply_window(axial.values, Percentiles(0.5, 99.5), RAS.astype(np.float32)))
 
 
 def test_oblique_volume_is_shown_along_its_nearest_axes(tmp_path):
@@ -77,7 +77,7 @@ def test_scaled_values_units_and_named_window(tmp_path):
         file.write(struct.pack("<ff", 0.5, -100))
     opened = open_image(tmp_path / "a.nii", slice="1", window="lung")
     assert np.array_equal(opened.values, RAS[::-1, ::-1, 1].T * 0.5 - 100)
-    assert np.array_equal(opened.pixels, render(opened.values, WINDOWS["lung"]))
+    assert np.array_equal(opened.pixels, apply_window(opened.values, WINDOWS["lung"]))
     assert opened.spacing == Spacing(0.003, 0.002)
 
 
@@ -178,4 +178,4 @@ def test_the_other_half_of_a_pair_lies_under_the_roots_as_well(tmp_path):
     (tmp_path / "p.hdr").rename(tmp_path / "in" / "p.hdr")
     (tmp_path / "in" / "p.img").symlink_to(tmp_path / "p.img")
     with pytest.raises(InputError, match="outside the folders"):
-        below("p.hdr", [tmp_path / "in"])
+        resolve("p.hdr", [tmp_path / "in"])

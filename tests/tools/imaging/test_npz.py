@@ -11,10 +11,10 @@ from support.image_fixtures import COLOUR, GREY
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import save_mask
 from ibisagent.tools.imaging.grids import Spacing
-from ibisagent.tools.imaging.npz import prompts
+from ibisagent.tools.imaging.npz import read_prompts
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.tools.imaging.window import parse_window, render
-from ibisagent.tools.masks.label_maps import label_areas
+from ibisagent.tools.imaging.window import parse_window, apply_window
+from ibisagent.tools.masks.label_maps import count_label_areas
 from ibisagent.tools.masks.reading import read_mask
 
 FRAMES = np.stack([GREY, GREY[::-1], GREY[:, ::-1], 255 - GREY])
@@ -55,7 +55,7 @@ def test_colour_picture_and_colour_frames(tmp_path):
 def test_window_of_a_grey_frame(tmp_path):
     path = volume(tmp_path / "a.npz")
     shown = open_image(path, slice="0", window="100,50")
-    assert np.array_equal(shown.pixels, render(GREY.astype(np.float32), parse_window("100,50", "", hounsfield=False)))
+    assert np.array_equal(shown.pixels, apply_window(GREY.astype(np.float32), parse_window("100,50", "", hounsfield=False)))
     for target, window in ((path, "liver"), (archive(tmp_path / "b.npz", imgs=COLOUR), "100,50")):
         with pytest.raises(InputError, match="window"):
             open_image(target, window=window)
@@ -77,10 +77,10 @@ def test_mask_is_the_image_s_frame_of_the_labels(tmp_path):
     images = [open_image(path, slice=str(number)) for number in range(4)]
     assert np.array_equal([read_mask(path, image) for image in images], GTS > 0)
     assert [int(read_mask(path, images[2], values=values).sum()) for values in (1, 4, (1, 4))] == [1, 2, 3]
-    assert label_areas(path) == {"0": {}, "1": {1: 6}, "2": {1: 1, 4: 2}, "3": {}}
+    assert count_label_areas(path) == {"0": {}, "1": {1: 6}, "2": {1: 1, 4: 2}, "3": {}}
     flat = archive(tmp_path / "b.npz", imgs=COLOUR, gts=GTS[2].astype(np.int64))
     assert np.array_equal(read_mask(flat, open_image(flat), values=4), GTS[2] == 4)
-    assert label_areas(flat) == {None: {1: 1, 4: 2}}
+    assert count_label_areas(flat) == {None: {1: 1, 4: 2}}
 
 
 def test_mask_of_an_npz_picture_saves_as_png(tmp_path):
@@ -117,13 +117,13 @@ SAID = {"1": "the liver", "4": "the liver", "11": "Gefäß", "instance_label": 0
 
 @pytest.mark.parametrize("protocol", [None, 2, 3, 4, 5])
 def test_prompts_are_read_whatever_the_pickle_s_protocol(tmp_path, protocol):
-    assert prompts(prompted(tmp_path / "a.npz", SAID, protocol)) == SAID
+    assert read_prompts(prompted(tmp_path / "a.npz", SAID, protocol)) == SAID
 
 
 @pytest.mark.parametrize("said", [{}, None, "text", 3, ["a"], {"1": ["a", "b"]}, {1: "a"}, {"1": None}], ids=str)
 def test_other_prompts_are_none(tmp_path, said):
-    assert prompts(prompted(tmp_path / "a.npz", said)) == {}
-    assert prompts(volume(tmp_path / "b.npz")) == {}
+    assert read_prompts(prompted(tmp_path / "a.npz", said)) == {}
+    assert read_prompts(volume(tmp_path / "b.npz")) == {}
 
 
 class _Trap:
@@ -135,7 +135,7 @@ def test_pickles_are_never_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     trap = np.array({"1": _Trap()}, dtype=object)
     path = archive(tmp_path / "a.npz", imgs=FRAMES, gts=np.array([_Trap()]), spacing=trap, text_prompts=trap)
-    assert prompts(path) == {}
+    assert read_prompts(path) == {}
     assert open_image(path).spacing is None
     with pytest.raises(InputError, match="gts of object"):
         read_mask(path, open_image(path))

@@ -8,7 +8,7 @@ from support.image_fixtures import COLOUR, GREY, dicom
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.tools.imaging.window import WINDOWS, Percentiles, Window, parse_window, render
+from ibisagent.tools.imaging.window import WINDOWS, Percentiles, Window, parse_window, apply_window
 
 
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
@@ -18,20 +18,20 @@ def test_window_agrees_with_pydicom(function):
     header.WindowCenter, header.WindowWidth, header.VOILUTFunction = 100, 50, function
     values = np.linspace(-20, 300, 641).reshape(1, -1)
     expected = np.floor(apply_windowing(values, header) + 0.5)
-    assert np.array_equal(render(values, Window(100, 50, function)), expected)
+    assert np.array_equal(apply_window(values, Window(100, 50, function)), expected)
 
 
 def test_linear_window_edges_follow_the_standard():
     # PS3.3 C.11.2.1.2.1: for c=40, w=400 black up to -160, white above 239.
-    levels = render(np.array([[-161.0, -160, 39.5, 239, 240]]), Window(40, 400))
+    levels = apply_window(np.array([[-161.0, -160, 39.5, 239, 240]]), Window(40, 400))
     assert levels.tolist() == [[0, 0, 128, 255, 255]]
-    assert render(np.array([[9.0, 9.5, 10, 11]]), Window(10, 1)).tolist() == [[0, 0, 255, 255]]
+    assert apply_window(np.array([[9.0, 9.5, 10, 11]]), Window(10, 1)).tolist() == [[0, 0, 255, 255]]
 
 
 def test_percentiles_fall_back_to_the_extremes():
     values = np.zeros((100, 100))
     values[5, 5] = 8
-    assert render(values, Percentiles(0.5, 99.5))[5, 5] == 255
+    assert apply_window(values, Percentiles(0.5, 99.5))[5, 5] == 255
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_bad_window_lists_the_names(text):
 def test_window_names_need_hounsfield_units(tmp_path):
     hounsfield = (GREY.astype(np.int16) - 100) * 5
     mr, ct = dicom(tmp_path / "mr", hounsfield), dicom(tmp_path / "ct", hounsfield, Modality="CT")
-    assert np.array_equal(open_image(ct, window="Lung ").pixels, render(hounsfield.astype(float), Window(-600, 1500)))
+    assert np.array_equal(open_image(ct, window="Lung ").pixels, apply_window(hounsfield.astype(float), Window(-600, 1500)))
     assert np.array_equal(open_image(hounsfield, window="lung").pixels, open_image(ct, window="lung").pixels)
     for source in (mr, GREY, GREY.astype(np.uint16)):
         with pytest.raises(InputError, match="HU"):

@@ -9,7 +9,7 @@ from support.image_fixtures import nifti, png
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.tools.masks.label_maps import label_areas, label_slices
+from ibisagent.tools.masks.label_maps import count_label_areas, choose_label_slices
 from ibisagent.tools.masks.reading import read_mask
 from ibisagent.tools.masks.rle import encode
 
@@ -45,7 +45,7 @@ def test_true_colour_is_no_label(tmp_path):
     colours = np.dstack([LABELS, LABELS, LABELS])
     colours[0, 1] = (1, 1, 2)
     path = png(colours, tmp_path / "a.png")
-    assert label_areas(path) == {None: {1: 1, 2: 3, 3: 1, 7: 1}}
+    assert count_label_areas(path) == {None: {1: 1, 2: 3, 3: 1, 7: 1}}
     assert np.argwhere(read_mask(path, PICTURE, values=1)).tolist() == [[0, 2]]
 
 
@@ -74,7 +74,7 @@ def test_mask_of_several_pages_is_read_at_the_image_s_page(tmp_path):
     images = [open_image(pages(tmp_path / "i.tif", *[LABELS] * 3), slice=str(page)) for page in range(3)]
     assert [int(read_mask(mask, image, values=2).sum()) for image in images] == [0, 3, 12]
     assert [int(read_mask(mask, image).sum()) for image in images[::2]] == [0, 12]
-    assert label_areas(mask) == {"0": {}, "1": {1: 2, 2: 3, 3: 1, 7: 1}, "2": {2: 12}}
+    assert count_label_areas(mask) == {"0": {}, "1": {1: 2, 2: 3, 3: 1, 7: 1}, "2": {2: 12}}
     one = png(LABELS, tmp_path / "one.png")
     assert np.array_equal(read_mask(one, images[2], values=(1, 2, 3, 7)), LABELS > 0)
     for several in (mask, one):
@@ -90,20 +90,20 @@ VOLUME[1:3, 2, 1], VOLUME[1:4, 2, 3], VOLUME[0, 0, 3] = 1, 1, 2
 @pytest.mark.parametrize("ending", ["nii", "nii.gz"])
 def test_volume_s_planes_are_axial_whatever_the_storage_order(tmp_path, codes, ending):
     path = nifti(tmp_path / f"m.{ending}", codes, volume=VOLUME)
-    areas = label_areas(path)
+    areas = count_label_areas(path)
     assert areas == {"axial:0": {}, "axial:1": {1: 2}, "axial:2": {}, "axial:3": {1: 3, 2: 1}, "axial:4": {}}
     image = open_image(nifti(tmp_path / f"i.{ending}", codes), slice="axial:3")
     assert [int(read_mask(path, image, values=values).sum()) for values in (1, 2, (1, 2), 3)] == [3, 1, 4, 0]
 
 
 def test_thin_volume_s_only_plane_is_counted(tmp_path):
-    assert label_areas(nifti(tmp_path / "m.nii", volume=VOLUME[2:3])) == {"sagittal:0": {1: 2}}
+    assert count_label_areas(nifti(tmp_path / "m.nii", volume=VOLUME[2:3])) == {"sagittal:0": {1: 2}}
 
 
 def test_scaled_and_broken_values_are_no_labels_but_whole_ones(tmp_path):
     volume = VOLUME.astype(np.float32)
     volume[3, 5, 1], volume[3, 5, 2] = 1.5, np.nan
-    assert label_areas(nifti(tmp_path / "m.nii", volume=volume))["axial:1"] == {1: 2}
+    assert count_label_areas(nifti(tmp_path / "m.nii", volume=volume))["axial:1"] == {1: 2}
 
 
 AREAS = {"0": {}, "1": {1: 5, 2: 1}, "2": {1: 5}, "3": {2: 9}}
@@ -114,8 +114,8 @@ AREAS = {"0": {}, "1": {1: 5, 2: 1}, "2": {1: 5}, "3": {2: 9}}
     [(1, ["1"], ["1", "2"]), (2, ["3"], ["1", "3"]), ((1, 2), ["3"], ["1", "2", "3"]), (4, [], [])],
 )
 def test_slices_of_a_label(values, largest, every):
-    assert label_slices(AREAS, values, "largest") == largest
-    assert label_slices(AREAS, values, "all") == every
+    assert choose_label_slices(AREAS, values, "largest") == largest
+    assert choose_label_slices(AREAS, values, "all") == every
 
 
 # COCO

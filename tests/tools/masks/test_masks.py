@@ -16,7 +16,7 @@ from support.geometry_fixtures import AFFINE, LETTER, PICTURE, volume
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import save_mask
-from ibisagent.tools.files import atomic, require_writable_folder
+from ibisagent.tools.files import atomic_write, require_writable_folder
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.reading import read_mask
 from ibisagent.tools.masks.rle import area, decode, encode, rle_key
@@ -191,7 +191,7 @@ def test_mask_on_another_grid_is_refused(tmp_path):
 
 
 def write_half(path, error):
-    with atomic(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("half")
         raise error
 
@@ -202,7 +202,7 @@ def test_atomic_write_replaces_or_leaves_the_file(tmp_path):
     with pytest.raises(ZeroDivisionError):
         write_half(path, ZeroDivisionError())
     assert path.read_text() == "old"
-    with atomic(path) as temporary:
+    with atomic_write(path) as temporary:
         assert temporary.name.endswith(".nii.gz")
         temporary.write_text("new")
     assert path.read_text() == "new"

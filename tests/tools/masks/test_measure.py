@@ -15,8 +15,8 @@ from support.geometry_fixtures import volume
 from ibisagent.tools.imaging.grids import Grid, Spacing
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.tools.masks.axes import axes, outline, perimeter
-from ibisagent.tools.masks.measure import describe, measure, measure_on
+from ibisagent.tools.masks.axes import measure_axes, trace_outline, measure_perimeter
+from ibisagent.tools.masks.measure import describe_measurements, measure, measure_on_image
 
 SPACINGS = [Spacing(1, 1), Spacing(0.5, 2), Spacing(3, 0.8)]
 ANGLES = [0, 0.3, 0.8, math.pi / 2, 2.4]
@@ -70,10 +70,10 @@ def test_measures_of_a_rectangle():
         "holes": 0,
         "long_axis_px": pytest.approx(math.hypot(4, 1)),
         "short_axis_px": pytest.approx(2 * math.hypot(1, 1 / 4)),  # across the diagonal
-        "perimeter_px": pytest.approx(perimeter(mask, Spacing(1, 1))),
+        "perimeter_px": pytest.approx(measure_perimeter(mask, Spacing(1, 1))),
         "long_axis_mm": pytest.approx(math.hypot(8, 0.5)),
         "short_axis_mm": pytest.approx(math.hypot(1, 0.5 / 8)),
-        "perimeter_mm": pytest.approx(perimeter(mask, Spacing(0.5, 2.0))),
+        "perimeter_mm": pytest.approx(measure_perimeter(mask, Spacing(0.5, 2.0))),
         "value_mean": 50.0,
         "value_sd": 10.0,
         "value_unit": "HU",
@@ -202,8 +202,8 @@ def test_short_axis_is_the_longest_line_at_right_angles_between_outline_points_o
     rows, columns = np.mgrid[:90, :120]
     distance = np.hypot(rows - 80, columns - 60)
     bent = (distance < 75) & (distance > 50) & (rows < 80) & (columns > 5)
-    pieces = outline(bent)
-    pair = axes(pieces, Spacing(1, 1))
+    pieces = trace_outline(bent)
+    pair = measure_axes(pieces, Spacing(1, 1))
     points = pieces.reshape(-1, 2)
     gaps = points[:, None] - points[None]
     distances = np.hypot(gaps[..., 0], gaps[..., 1])
@@ -248,7 +248,7 @@ def test_turning_and_flipping_changes_no_length(mask):
 @pytest.mark.parametrize("ratio", [1, 3, 10])
 def test_the_perimeter_of_a_disc_does_not_depend_on_the_pixels(ratio):
     spacing = Spacing(0.2, 0.2 * ratio)
-    assert perimeter(ellipse(spacing, 0, 50, 50), spacing) == pytest.approx(2 * math.pi * 50, rel=0.03)
+    assert measure_perimeter(ellipse(spacing, 0, 50, 50), spacing) == pytest.approx(2 * math.pi * 50, rel=0.03)
 
 
 @pytest.mark.parametrize("spacing", [Spacing(1e-6, 1e3), Spacing(1e3, 1e-6), Spacing(1e-9, 1e-9)], ids=str)
@@ -303,9 +303,9 @@ def test_an_image_gives_its_spacing_and_values():
         values.astype(np.uint8), Grid(values.shape), spacing=Spacing(2.0, 3.0), values=values, modality="CT"
     )
     mask = values > 9
-    assert measure_on(mask, image) == measure(mask, Spacing(2.0, 3.0), values, unit="HU")
+    assert measure_on_image(mask, image) == measure(mask, Spacing(2.0, 3.0), values, unit="HU")
     plain = MedicalImage(values.astype(np.uint8), Grid(values.shape))
-    assert measure_on(mask, plain) == measure(mask, None)
+    assert measure_on_image(mask, plain) == measure(mask, None)
 
 
 @pytest.mark.parametrize(("columns", "side"), [(slice(0, 2), "right"), (slice(2, 4), "left"), (slice(1, 3), "both")])
@@ -313,7 +313,7 @@ def test_an_axial_slice_shows_the_patient_s_right_on_its_left(tmp_path, columns,
     image = open_image(volume(tmp_path / "a.nii", "LPS"), slice="axial:2")
     mask = np.zeros(image.shape, bool)
     mask[:, columns] = True
-    assert measure_on(mask, image)["side"] == side
+    assert measure_on_image(mask, image)["side"] == side
 
 
 # In words
@@ -326,7 +326,7 @@ def test_measures_in_one_line():
     found = measure(
         wide, Spacing(0.5, 0.5), np.pad(values, ((0, 0), (0, 200))), unit="HU", side_of=halves("right", "left")
     )
-    assert describe(found) == "area 870 mm², 41 x 27 mm, 1 part, 46 ± 0 HU, patient's right"
+    assert describe_measurements(found) == "area 870 mm², 41 x 27 mm, 1 part, 46 ± 0 HU, patient's right"
 
 
 @pytest.mark.parametrize(
@@ -340,10 +340,10 @@ def test_measures_in_one_line():
     ],
 )
 def test_without_spacing_the_line_says_pixels(mask, words):
-    assert describe(measure(np.array(mask, bool), None)) == words
+    assert describe_measurements(measure(np.array(mask, bool), None)) == words
 
 
 def test_records_of_before_have_a_line_too():
     before = {"area_px": 8, "area_mm2": 8.0, "fraction": 0.04, "bbox": [2, 5, 3, 8], "components": 1}
-    assert describe(before) == "area 8 mm²"
-    assert describe({}) == "empty"
+    assert describe_measurements(before) == "area 8 mm²"
+    assert describe_measurements({}) == "empty"

@@ -6,13 +6,13 @@ from conftest import ellipse
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks.measure import iou
-from ibisagent.tools.perturbations.initial_masks import start
+from ibisagent.tools.perturbations.initial_masks import make_initial_mask
 
 EMPTY = np.zeros((96, 128), bool)
 
 
 def made(kind, truth, others=(), seed=0):
-    return start(kind, truth, others, np.random.default_rng(seed))
+    return make_initial_mask(kind, truth, others, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("radii", [(3, 4), (20, 30), (44, 60)])

@@ -13,11 +13,11 @@ from torch.nn.functional import interpolate
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from ibisagent.agent import build_graph
-from ibisagent.evals.benchmarks.sam_cost import circle, official_episode, our_episode
+from ibisagent.evals.benchmarks.sam_cost import circle_clicks, official_episode, our_episode
 from ibisagent.tools.clicks import Box, Click
 from ibisagent.tools.masks.rle import decode
 from ibisagent.tools.segmenters import get_segmenter
-from ibisagent.tools.segmenters.sam.frame import Frame, Prior, ask, signed_distance_prior
+from ibisagent.tools.segmenters.sam.frame import InputFrame, LogitsPrior, build_decoder_prompt, compute_signed_distance_prior
 
 CLICKS = (Click(0.4, 0.4), Click(0.8, 0.2, positive=False), Click(0.5, 0.6))
 BOX = Box(0.2, 0.3, 0.7, 0.8)
@@ -96,7 +96,7 @@ def test_sam2_equals_the_official_predictor_bit_for_bit(predictor_class, family,
 
 def test_the_benchmark_s_official_calls_give_our_masks():
     model = tiny_sam.opened("medsam2").model._model
-    masks = zip(our_episode(model, PICTURE, circle(4)), official_episode(model, PICTURE, circle(4)), strict=True)
+    masks = zip(our_episode(model, PICTURE, circle_clicks(4)), official_episode(model, PICTURE, circle_clicks(4)), strict=True)
     assert all(np.array_equal(ours, official) for ours, official in masks)
 
 
@@ -144,8 +144,8 @@ def test_sam2hf_equals_transformers_own_forward_also_from_a_video_model(tmp_path
     assert np.array_equal(prediction.prior.logits, low[0, 0].clamp(-32, 32).numpy())
 
 
-SQUARE = Frame.squashed((100, 200), 512)
-PRIOR = Prior(np.zeros((128, 128), np.float32), None)
+SQUARE = InputFrame.squashed((100, 200), 512)
+PRIOR = LogitsPrior(np.zeros((128, 128), np.float32), None)
 
 
 @pytest.mark.parametrize(
@@ -159,32 +159,32 @@ PRIOR = Prior(np.zeros((128, 128), np.float32), None)
     ],
 )
 def test_three_masks_are_asked_for_after_one_click_alone(prompts, prior, several):
-    assert ask(SQUARE, prompts, prior).several is several
+    assert build_decoder_prompt(SQUARE, prompts, prior).several is several
 
 
 def test_places_are_stretched_to_the_square_or_kept_in_proportion():
-    asked = ask(SQUARE, (Click(0.25, 0.5), Click(1.0, 1.0, positive=False), Box(0.0, 0.25, 0.5, 1.0)), None)
+    asked = build_decoder_prompt(SQUARE, (Click(0.25, 0.5), Click(1.0, 1.0, positive=False), Box(0.0, 0.25, 0.5, 1.0)), None)
     assert asked.points.tolist() == [[127.5, 255.5], [511.5, 511.5]]
     assert (asked.labels.tolist(), asked.box.tolist()) == ([1, 0], [-0.5, 127.5, 255.5, 511.5])
-    padded = Frame.padded((100, 200), 512)
+    padded = InputFrame.padded((100, 200), 512)
     assert padded.content == (256, 512)
-    assert ask(padded, (Click(0.25, 0.5),), None).points.tolist() == [[127.5, 127.5]]
+    assert build_decoder_prompt(padded, (Click(0.25, 0.5),), None).points.tolist() == [[127.5, 127.5]]
 
 
 def test_the_latest_box_counts():
-    assert ask(SQUARE, (BOX, Box(0.0, 0.0, 1.0, 0.5)), None).box.tolist() == [-0.5, -0.5, 511.5, 255.5]
+    assert build_decoder_prompt(SQUARE, (BOX, Box(0.0, 0.0, 1.0, 0.5)), None).box.tolist() == [-0.5, -0.5, 511.5, 255.5]
 
 
 def test_an_initial_mask_s_box_stands_until_a_positive_click_leaves_it():
     mask = np.zeros((100, 200), np.bool_)
     mask[25:75, 50:100] = True
-    prior = signed_distance_prior(SQUARE, mask)
+    prior = compute_signed_distance_prior(SQUARE, mask)
     assert prior.box == Box(0.25, 0.25, 0.5, 0.75)
     inside, outside = Click(0.3, 0.3), Click(0.9, 0.9)
-    assert ask(SQUARE, (), prior).box.tolist() == [127.5, 127.5, 255.5, 383.5]
-    assert ask(SQUARE, (inside, Click(0.9, 0.9, positive=False)), prior).box is not None
-    assert ask(SQUARE, (inside, outside), prior).box is None
-    assert ask(SQUARE, (outside, BOX), prior).box.tolist() == ask(SQUARE, (BOX,), None).box.tolist()
+    assert build_decoder_prompt(SQUARE, (), prior).box.tolist() == [127.5, 127.5, 255.5, 383.5]
+    assert build_decoder_prompt(SQUARE, (inside, Click(0.9, 0.9, positive=False)), prior).box is not None
+    assert build_decoder_prompt(SQUARE, (inside, outside), prior).box is None
+    assert build_decoder_prompt(SQUARE, (outside, BOX), prior).box.tolist() == build_decoder_prompt(SQUARE, (BOX,), None).box.tolist()
 
 
 def test_an_initial_mask_s_box_stays_with_the_logits_that_follow():
@@ -208,19 +208,19 @@ def test_logits_alone_are_a_question_too(family):
 def test_an_initial_mask_s_logits_are_its_distance_in_low_resolution_pixels():
     mask = np.zeros((512, 512), np.bool_)
     mask[:, :256] = True
-    row = signed_distance_prior(Frame.squashed(mask.shape, 512), mask).logits[5]
+    row = compute_signed_distance_prior(InputFrame.squashed(mask.shape, 512), mask).logits[5]
     assert row[60:68].tolist() == [10, 10, 6, 2, -2, -6, -10, -10]
     mask[:, 256:259] = True  # three quarters of the next pixel
-    row = signed_distance_prior(Frame.squashed(mask.shape, 512), mask).logits[5]
+    row = compute_signed_distance_prior(InputFrame.squashed(mask.shape, 512), mask).logits[5]
     assert row[62:68].tolist() == [10, 6, 1, -2, -6, -10]
 
 
 def test_an_empty_initial_mask_says_nothing_and_a_tiny_one_survives():
-    assert signed_distance_prior(SQUARE, np.zeros((100, 200), np.bool_)) is None
-    frame, mask = Frame.padded((2000, 1000), 256), np.zeros((2000, 1000), np.bool_)
+    assert compute_signed_distance_prior(SQUARE, np.zeros((100, 200), np.bool_)) is None
+    frame, mask = InputFrame.padded((2000, 1000), 256), np.zeros((2000, 1000), np.bool_)
     mask[700:703, 400:403] = True
-    assert (signed_distance_prior(frame, mask).logits > 0).sum() == 1
-    assert (signed_distance_prior(SQUARE, np.ones((100, 200), np.bool_)).logits == 10).all()
+    assert (compute_signed_distance_prior(frame, mask).logits > 0).sum() == 1
+    assert (compute_signed_distance_prior(SQUARE, np.ones((100, 200), np.bool_)).logits == 10).all()
 
 
 def test_features_have_the_sizes_of_the_input_whatever_its_side():

@@ -10,7 +10,7 @@ from support import tiny_sam
 
 from ibisagent.tools.clicks import Click
 from ibisagent.tools.segmenters import get_segmenter
-from ibisagent.tools.segmenters.sam.batching import Gatherer
+from ibisagent.tools.segmenters.sam.batching import CallBatcher
 
 
 class Doubler:
@@ -31,7 +31,7 @@ class Doubler:
 def test_a_lone_thread_is_answered_without_waiting_for_others():
     double = Doubler()
     double.go.set()
-    gatherer = Gatherer(double, limit=4, wait=60)
+    gatherer = CallBatcher(double, limit=4, wait=60)
     assert [gatherer.ask(number) for number in (1, 2)] == [2, 4]
     assert double.batches == [[1], [2]]
 
@@ -51,21 +51,21 @@ def crowd(gatherer, double, questions):
 
 def test_what_is_asked_meanwhile_makes_up_the_next_batch():
     double = Doubler()
-    others = crowd(Gatherer(double, limit=8), double, [1, 2, 3, 4, 5])
+    others = crowd(CallBatcher(double, limit=8), double, [1, 2, 3, 4, 5])
     assert [other.result(10) for other in others] == [2, 4, 6, 8, 10]
     assert [sorted(batch) for batch in double.batches] == [[0], [1, 2, 3, 4, 5]]
 
 
 def test_a_batch_is_never_larger_than_the_limit():
     double = Doubler()
-    others = crowd(Gatherer(double, limit=2), double, [1, 2, 3, 4, 5])
+    others = crowd(CallBatcher(double, limit=2), double, [1, 2, 3, 4, 5])
     assert sorted(other.result(10) for other in others) == [2, 4, 6, 8, 10]
     assert [len(batch) for batch in double.batches] == [1, 2, 2, 1]
 
 
 def test_an_error_reaches_every_thread_of_its_batch_and_the_next_one_works():
     double = Doubler()
-    gatherer = Gatherer(double, limit=8)
+    gatherer = CallBatcher(double, limit=8)
     others = crowd(gatherer, double, [1, "wrong"])
     for other in others:
         with pytest.raises(ValueError, match="wrong"):
@@ -76,7 +76,7 @@ def test_an_error_reaches_every_thread_of_its_batch_and_the_next_one_works():
 def test_no_thread_stays_behind():
     before = threading.active_count()
     double = Doubler()
-    crowd(Gatherer(double, limit=8), double, [1, 2])
+    crowd(CallBatcher(double, limit=8), double, [1, 2])
     assert threading.active_count() == before
 
 

@@ -12,8 +12,8 @@ from support import tiny_sam
 
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.segmenters import get_segmenter, segmenter_forms, segmenter_names
-from ibisagent.tools.segmenters.sam.sam2_package import build, config_of, published
-from ibisagent.tools.segmenters.sam.spec import Spec, read_spec
+from ibisagent.tools.segmenters.sam.sam2_package import build_model, infer_config, get_published_config
+from ibisagent.tools.segmenters.sam.spec import SamSpec, parse_spec
 
 
 @pytest.fixture
@@ -23,11 +23,11 @@ def config(tmp_path):
 
 @pytest.fixture
 def state(config):
-    return build(config, 512).state_dict()
+    return build_model(config, 512).state_dict()
 
 
 def refused(name):
-    """Give the line that a name is refused with."""
+    """Return the line that a name is refused with."""
     with pytest.raises(InputError) as caught:
         get_segmenter(name)
     assert "\n" not in str(caught.value)
@@ -36,9 +36,9 @@ def refused(name):
 
 def test_a_name_reads_as_family_source_and_options():
     name = "medsam2:weights/a.pt?device=cpu&dtype=bfloat16&batch=1&size=1024&config=b.yaml"
-    assert read_spec(name) == Spec("medsam2", "weights/a.pt", "cpu", "bfloat16", True, 1024, "b.yaml")
-    assert read_spec("sam:some/model") == Spec("sam", "some/model")
-    assert read_spec("sam2:what?.pt") == Spec("sam2", "what?.pt")
+    assert parse_spec(name) == SamSpec("medsam2", "weights/a.pt", "cpu", "bfloat16", True, 1024, "b.yaml")
+    assert parse_spec("sam:some/model") == SamSpec("sam", "some/model")
+    assert parse_spec("sam2:what?.pt") == SamSpec("sam2", "what?.pt")
 
 
 @pytest.mark.parametrize(
@@ -84,13 +84,13 @@ def test_a_hub_id_without_network_is_refused_in_one_line(monkeypatch):
 @pytest.mark.parametrize("version", ["sam2", "sam2.1"])
 @pytest.mark.parametrize("size", ["t", "s", "b+", "l"])
 def test_a_published_architecture_is_known_by_its_shapes(version, size):
-    config = published(version, size)
-    assert config_of(build(config, 512).state_dict()) == config
+    config = get_published_config(version, size)
+    assert infer_config(build_model(config, 512).state_dict()) == config
 
 
 @pytest.mark.parametrize("version", ["sam2", "sam2.1"])
 def test_a_published_checkpoint_needs_no_config(tmp_path, version):
-    torch.save({"model": build(published(version, "t"), 1024).state_dict()}, tmp_path / "tiny.pt")
+    torch.save({"model": build_model(get_published_config(version, "t"), 1024).state_dict()}, tmp_path / "tiny.pt")
     sides = [get_segmenter(f"{family}:{tmp_path}/tiny.pt").model.side for family in ("medsam2", "sam2")]
     assert sides == [512, 1024]
 
@@ -207,7 +207,7 @@ def test_the_fingerprint_holds_all_that_the_masks_depend_on(tmp_path, config):
 
 def test_a_checkpoint_s_hash_is_that_of_its_file(tmp_path):
     path = tmp_path / "tiny.pt"
-    torch.save({"model": build(published("sam2.1", "t"), 512).state_dict()}, path)
+    torch.save({"model": build_model(get_published_config("sam2.1", "t"), 512).state_dict()}, path)
     assert f"weights={hashlib.sha256(path.read_bytes()).hexdigest()[:12]} " in get_segmenter(f"sam2:{path}").fingerprint
 
 

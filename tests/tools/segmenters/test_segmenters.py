@@ -10,15 +10,15 @@ import torch
 from scipy import ndimage
 from support import tiny_sam
 
-from ibisagent.evals.clicks import click_sequence
-from ibisagent.tools.clicks import Box, Click, Pixel, Prompt, click_at, pixel_box, pixel_of
+from ibisagent.evals.clicks import compute_click_ious
+from ibisagent.tools.clicks import Box, Click, Pixel, Prompt, pixel_to_click, box_to_pixel_box, click_to_pixel
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Query, Segmenter
 from ibisagent.tools.segmenters.disk import DiskSegmenter
-from ibisagent.tools.segmenters.features import extract
+from ibisagent.tools.segmenters.features import extract_features
 from ibisagent.tools.segmenters.geocut import GeocutSegmenter
 from ibisagent.tools.segmenters.geodesic import GeodesicSegmenter
-from ibisagent.tools.segmenters.maxflow import energy, min_cut
+from ibisagent.tools.segmenters.maxflow import compute_energy, min_cut
 from ibisagent.tools.segmenters.memo import Memo
 
 LOOKING = [GeodesicSegmenter, GeocutSegmenter]
@@ -31,7 +31,7 @@ networks = pytest.mark.parametrize("make", tiny_sam.FAMILIES, indirect=True)
 
 @pytest.fixture
 def make(request):
-    """Give what makes a segmenter: a class, or the one tiny random network of a family."""
+    """Return what makes a segmenter: a class, or the one tiny random network of a family."""
     return (lambda: tiny_sam.opened(request.param)) if isinstance(request.param, str) else request.param
 
 
@@ -117,10 +117,10 @@ def test_clicks_are_honoured_on_any_picture(make, name):
     pixels = PICTURES[name]
     for count, prediction in enumerate(chain(make(), pixels, CLICKS), 1):
         mask = prediction.mask
-        last = {pixel_of(click, pixels.shape): click.positive for click in CLICKS[:count]}
+        last = {click_to_pixel(click, pixels.shape): click.positive for click in CLICKS[:count]}
         if make is not DiskSegmenter:
             assert {pixel: bool(mask[pixel]) for pixel in last} == last
-        assert mask[pixel_of(CLICKS[count - 1], pixels.shape)] == CLICKS[count - 1].positive
+        assert mask[click_to_pixel(CLICKS[count - 1], pixels.shape)] == CLICKS[count - 1].positive
 
 
 @looking
@@ -130,7 +130,7 @@ def test_clicks_are_honoured_at_4000_pixels(make):
     assert max(pixels.shape) == 4000
     mask = chain(make(), pixels, clicks)[-1].mask
     assert mask.shape == pixels.shape
-    assert [bool(mask[pixel_of(click, pixels.shape)]) for click in clicks] == [True, False, True]
+    assert [bool(mask[click_to_pixel(click, pixels.shape)]) for click in clicks] == [True, False, True]
 
 
 @every
@@ -264,7 +264,7 @@ def test_predict_many_equals_one_by_one(make):
 def test_border_click_is_honoured(make, corner):
     pixels, _ = scene()
     click = Click(*corner)
-    assert make().predict(make().embed(pixels), (click,), None).mask[pixel_of(click, pixels.shape)]
+    assert make().predict(make().embed(pixels), (click,), None).mask[click_to_pixel(click, pixels.shape)]
 
 
 @embedded
@@ -273,7 +273,7 @@ def test_later_click_wins_on_the_same_pixel(make, signs):
     pixels, _ = scene()
     clicks = tuple(Click(0.45, 0.45, positive=sign) for sign in signs)
     prediction = chain(make(), pixels, clicks)[-1]
-    assert prediction.mask[pixel_of(clicks[-1], pixels.shape)] == signs[-1]
+    assert prediction.mask[click_to_pixel(clicks[-1], pixels.shape)] == signs[-1]
 
 
 @every
@@ -287,7 +287,7 @@ def test_negative_click_alone_gives_an_empty_mask(make):
 def test_box_bounds_a_mask_that_is_not_empty(make, name):
     pixels, box = PICTURES[name], Box(0.25, 0.3, 0.7, 0.8)
     mask = make().predict(make().embed(pixels), (box,), None).mask
-    top, left, bottom, right = pixel_box(box, pixels.shape)
+    top, left, bottom, right = box_to_pixel_box(box, pixels.shape)
     assert mask[top : bottom + 1, left : right + 1].any()
     assert mask.sum() == mask[top : bottom + 1, left : right + 1].sum()
 
@@ -297,7 +297,7 @@ def test_box_finds_the_object_and_takes_clicks(make):
     pixels, truth = scene()
     rows, columns = np.nonzero(truth)
     box = Box(columns.min() / 240, rows.min() / 180, (columns.max() + 1) / 240, (rows.max() + 1) / 180)
-    alone, corrected = chain(make(), pixels, (box, click_at(Pixel(int(rows[0]) + 1, int(columns[0])), truth.shape)))
+    alone, corrected = chain(make(), pixels, (box, pixel_to_click(Pixel(int(rows[0]) + 1, int(columns[0])), truth.shape)))
     assert overlap(alone.mask, truth) > 0.8
     assert not corrected.mask[: rows.min()].any()
 
@@ -323,11 +323,11 @@ def test_click_on_an_initial_mask_edits_only_near_itself(make, factor):
     embedding = segmenter.embed(pixels)
     prior = segmenter.prior_from_mask(embedding, initial)
     row, column = (int(values.mean()) for values in np.nonzero(truth))
-    added = segmenter.predict(embedding, (click_at(Pixel(row, column), truth.shape),), prior).mask
+    added = segmenter.predict(embedding, (pixel_to_click(Pixel(row, column), truth.shape),), prior).mask
     assert (added & initial).sum() >= 0.98 * initial.sum()
     assert added[row, column]
     corner = Pixel(truth.shape[0] - 15 * factor, truth.shape[1] - 25 * factor)
-    cut = segmenter.predict(embedding, (click_at(corner, truth.shape, positive=False),), prior).mask
+    cut = segmenter.predict(embedding, (pixel_to_click(corner, truth.shape, positive=False),), prior).mask
     assert not cut[corner]
     assert not (cut & ~initial).any()
     assert 0.5 * initial.sum() < cut.sum() < initial.sum()
@@ -343,10 +343,10 @@ def test_initial_mask_that_is_empty_or_everything(make, value):
     prior = segmenter.prior_from_mask(embedding, np.full(truth.shape, value))
     assert np.array_equal(segmenter.predict(embedding, (), prior).mask, np.full(truth.shape, value))
     row, column = (int(values.mean()) for values in np.nonzero(truth))
-    cut = segmenter.predict(embedding, (click_at(Pixel(row, column), truth.shape, positive=False),), prior).mask
+    cut = segmenter.predict(embedding, (pixel_to_click(Pixel(row, column), truth.shape, positive=False),), prior).mask
     assert not cut[row, column]
     assert cut.mean() > 0.5 if value else not cut.any()
-    added = segmenter.predict(embedding, (click_at(Pixel(row, column), truth.shape),), prior).mask
+    added = segmenter.predict(embedding, (pixel_to_click(Pixel(row, column), truth.shape),), prior).mask
     assert added.all() if value else overlap(added, truth) > 0.7
 
 
@@ -372,7 +372,7 @@ def test_initial_mask_is_copied(make):
 @looking
 def test_constant_picture_scores_below_a_found_object(make):
     pixels, truth = scene()
-    found = chain(make(), pixels, (click_at(Pixel(*(int(v.mean()) for v in np.nonzero(truth))), truth.shape),))[0]
+    found = chain(make(), pixels, (pixel_to_click(Pixel(*(int(v.mean()) for v in np.nonzero(truth))), truth.shape),))[0]
     blank = chain(make(), np.full_like(pixels, 128), CLICKS[:1])[0]
     assert found.score is None or blank.score < min(0.5, found.score)
 
@@ -381,7 +381,7 @@ def test_constant_picture_scores_below_a_found_object(make):
     ("make", "after_one", "after_five"), [(GeodesicSegmenter, 0.7, 0.8), (GeocutSegmenter, 0.8, 0.9)]
 )
 def test_quality_floor(make, after_one, after_five):
-    ious = np.array([click_sequence(make(), *scene(seed), clicks=5) for seed in range(6)])
+    ious = np.array([compute_click_ious(make(), *scene(seed), clicks=5) for seed in range(6)])
     assert ious[:, 0].mean() > after_one
     assert ious[:, 4].mean() > after_five
 
@@ -394,8 +394,8 @@ def test_cut_has_the_least_energy_of_all_masks(shape):
         right = rng.integers(0, 3001, (shape[0], shape[1] - 1)) / 1000
         down = rng.integers(0, 3001, (shape[0] - 1, shape[1])) / 1000
         masks = (np.array(bits, np.bool_).reshape(shape) for bits in product((False, True), repeat=unary.size))
-        least = min(energy(mask, unary, right, down) for mask in masks)
-        assert energy(min_cut(unary, right, down), unary, right, down) == pytest.approx(least, abs=1e-9)
+        least = min(compute_energy(mask, unary, right, down) for mask in masks)
+        assert compute_energy(min_cut(unary, right, down), unary, right, down) == pytest.approx(least, abs=1e-9)
 
 
 def test_cut_without_pairs_is_the_sign_of_the_unary():
@@ -404,6 +404,6 @@ def test_cut_without_pairs_is_the_sign_of_the_unary():
 
 
 def test_features_shrink_to_the_working_side_and_are_read_only():
-    features = extract(np.zeros((512, 1024, 3), np.uint8), side=256)
+    features = extract_features(np.zeros((512, 1024, 3), np.uint8), side=256)
     assert (features.grid.work, features.colours.shape) == ((128, 256), (128, 256, 1))
     assert not features.colours.flags.writeable

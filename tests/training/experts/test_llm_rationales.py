@@ -1,4 +1,4 @@
-"""The tutor: a chat model's thoughts before a teacher's actions."""
+"""A chat model's rationales before an expert's actions."""
 
 import pytest
 from conftest import ellipse
@@ -8,33 +8,33 @@ from support.expert_runs import action_of, observation
 
 from ibisagent.agent.reply_parser import parse_reply
 from ibisagent.tools.clicks import Click
-from ibisagent.training.experts.expert import Teacher
-from ibisagent.training.experts.llm_rationales import Tutor, oracle_view
+from ibisagent.training.experts.expert import Expert
+from ibisagent.training.experts.llm_rationales import LLMRationaleExpert, oracle_view
 
 
 def chat(*replies):
     return GenericFakeChatModel(messages=iter([AIMessage(reply) for reply in replies]))
 
 
-def test_a_tutor_s_thought_stands_before_the_teacher_s_action(pixels, truth):
-    tutor = Tutor(Teacher(truth, "spleen"), chat("<think>I see a bright\nellipse.</think>"))
-    said = parse_reply(tutor.act(observation(pixels)).text, strict=True)
-    assert (said.thought, said.action) == ("I see a bright ellipse.", action_of(tutor.teacher.act(observation(pixels))))
-    assert tutor.fallbacks == 0
+def test_an_llm_expert_s_thought_stands_before_the_expert_s_action(pixels, truth):
+    expert = LLMRationaleExpert(Expert(truth, "spleen"), chat("<think>I see a bright\nellipse.</think>"))
+    said = parse_reply(expert.act(observation(pixels)).text, strict=True)
+    assert (said.thought, said.action) == ("I see a bright ellipse.", action_of(expert.expert.act(observation(pixels))))
+    assert expert.fallbacks == 0
 
 
 @pytest.mark.parametrize("reply", ["", "<think></think>", "Yellow is missed.", "The true mask is here.", "Word " * 200])
-def test_a_tutor_that_fails_or_tells_too_much_falls_back(pixels, truth, reply):
-    tutor = Tutor(Teacher(truth, "spleen"), chat(reply))
-    assert tutor.act(observation(pixels)) == tutor.teacher.act(observation(pixels))
-    assert tutor.act(observation(pixels)).model == "teacher"  # the fake has no further reply and raises
-    assert tutor.fallbacks == 2
+def test_an_llm_expert_that_fails_or_tells_too_much_falls_back(pixels, truth, reply):
+    expert = LLMRationaleExpert(Expert(truth, "spleen"), chat(reply))
+    assert expert.act(observation(pixels)) == expert.expert.act(observation(pixels))
+    assert expert.act(observation(pixels)).model == "expert"  # the fake has no further reply and raises
+    assert expert.fallbacks == 2
 
 
-def test_a_tutor_is_shown_both_views_and_the_action(pixels, truth):
+def test_an_llm_expert_is_shown_both_views_and_the_action(pixels, truth):
     shown = observation(pixels, mask=ellipse(centre=(40, 90)), undone=(Click(0.1, 0.2),))
-    tutor = Tutor(Teacher(truth, "spleen"), chat())
-    system, user = tutor.messages(shown, tutor.decide(shown))
+    expert = LLMRationaleExpert(Expert(truth, "spleen"), chat())
+    system, user = expert.messages(shown, expert.decide(shown))
     assert "purple" in system.content
     assert [block["type"] for block in user.content] == ["text", "image", "text", "image", "text"]
     assert user.content[1]["base64"] != user.content[3]["base64"]

@@ -4,24 +4,24 @@ import numpy as np
 import pytest
 
 from ibisagent.training.phantoms.generators import brain_mr, fundus, ultrasound
-from ibisagent.training.phantoms.noise import grain
+from ibisagent.training.phantoms.noise import gaussian_noise
 
 SIZE = 64
 
 
 @pytest.fixture(scope="module")
 def heads():
-    return [brain_mr.draw(np.random.default_rng(seed), SIZE, 0.5) for seed in range(40)]
+    return [brain_mr.generate(np.random.default_rng(seed), SIZE, 0.5) for seed in range(40)]
 
 
 @pytest.fixture(scope="module")
 def eyes():
-    return [fundus.draw(np.random.default_rng(seed), SIZE, 0.2) for seed in range(40)]
+    return [fundus.generate(np.random.default_rng(seed), SIZE, 0.2) for seed in range(40)]
 
 
 @pytest.fixture(scope="module")
 def scenes():
-    return [ultrasound.draw(np.random.default_rng(seed), SIZE, 0.2) for seed in range(60)]
+    return [ultrasound.generate(np.random.default_rng(seed), SIZE, 0.2) for seed in range(60)]
 
 
 def with_targets(drawings, *names):
@@ -80,6 +80,6 @@ def test_lesions_are_in_about_half_or_more_of_the_pictures_that_could_show_one(d
 
 
 def test_grain_of_one_seed_is_the_same_at_every_size():
-    coarse, fine = (grain(np.random.default_rng(3), size, 30, 20) for size in (64, 256))
+    coarse, fine = (gaussian_noise(np.random.default_rng(3), size, 30, 20) for size in (64, 256))
     assert np.corrcoef(coarse.ravel(), fine.reshape(64, 4, 64, 4).mean(axis=(1, 3)).ravel())[0, 1] > 0.98
     assert coarse.std() == pytest.approx(1, abs=0.15)

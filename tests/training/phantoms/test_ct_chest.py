@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 
-from ibisagent.training.phantoms.canvas import Canvas
+from ibisagent.training.phantoms.canvas import PhantomCanvas
 from ibisagent.training.phantoms.generators import chest_xray, ct_abdomen
 
 SEEDS = range(24)
 
 
-def drawings(artist):
+def drawings(generator):
     """Draw the seeds' pictures, easy ones."""
-    return [artist.draw(np.random.default_rng(seed), 96, 0.0) for seed in SEEDS]
+    return [generator.generate(np.random.default_rng(seed), 96, 0.0) for seed in SEEDS]
 
 
-def together(artist, *names):
-    """Give the masks of those names from the pictures that show them all."""
+def together(generator, *names):
+    """Return the masks of those names from the pictures that show them all."""
     found = [
-        [drawing.masks[name] for name in names] for drawing in drawings(artist) if drawing.masks.keys() >= {*names}
+        [drawing.masks[name] for name in names] for drawing in drawings(generator) if drawing.masks.keys() >= {*names}
     ]
     assert len(found) > 3
     return found
@@ -29,7 +29,7 @@ def middle(mask):
 
 
 @pytest.mark.parametrize(
-    ("artist", "right", "left"),
+    ("generator", "right", "left"),
     [
         (ct_abdomen, "right kidney", "left kidney"),
         (ct_abdomen, "liver", "spleen"),
@@ -37,19 +37,19 @@ def middle(mask):
         (chest_xray, "right lung", "heart"),
     ],
 )
-def test_patients_right_is_on_the_pictures_left(artist, right, left):
-    assert all(middle(first) < middle(second) for first, second in together(artist, right, left))
+def test_patients_right_is_on_the_pictures_left(generator, right, left):
+    assert all(middle(first) < middle(second) for first, second in together(generator, right, left))
 
 
 @pytest.mark.parametrize(
-    ("artist", "lesion", "organ"), [(ct_abdomen, "liver tumour", "liver"), (chest_xray, "lung nodule", "lungs")]
+    ("generator", "lesion", "organ"), [(ct_abdomen, "liver tumour", "liver"), (chest_xray, "lung nodule", "lungs")]
 )
-def test_lesion_lies_inside_its_organ(artist, lesion, organ):
-    assert not any((inner & ~outer).any() for inner, outer in together(artist, lesion, organ))
+def test_lesion_lies_inside_its_organ(generator, lesion, organ):
+    assert not any((inner & ~outer).any() for inner, outer in together(generator, lesion, organ))
 
 
 @pytest.mark.parametrize(
-    ("artist", "first", "second"),
+    ("generator", "first", "second"),
     [
         (ct_abdomen, "liver", "right kidney"),
         (ct_abdomen, "spleen", "left kidney"),
@@ -58,8 +58,8 @@ def test_lesion_lies_inside_its_organ(artist, lesion, organ):
         (chest_xray, "lungs", "pleural effusion"),
     ],
 )
-def test_neighbours_share_no_pixel(artist, first, second):
-    assert not any((one & other).any() for one, other in together(artist, first, second))
+def test_neighbours_share_no_pixel(generator, first, second):
+    assert not any((one & other).any() for one, other in together(generator, first, second))
 
 
 def test_both_lungs_are_the_two_lungs():
@@ -67,15 +67,15 @@ def test_both_lungs_are_the_two_lungs():
         np.testing.assert_array_equal(both, right | left)
 
 
-@pytest.mark.parametrize("artist", [ct_abdomen, chest_xray])
-def test_target_is_never_both_there_and_absent(artist):
-    for drawing in drawings(artist):
+@pytest.mark.parametrize("generator", [ct_abdomen, chest_xray])
+def test_target_is_never_both_there_and_absent(generator):
+    for drawing in drawings(generator):
         assert not drawing.masks.keys() & set(drawing.absent)
         assert set(drawing.lesions) <= drawing.masks.keys() | set(drawing.absent)
 
 
 def test_frame_puts_the_point_in_the_middle_and_zooms():
-    canvas = Canvas(np.random.default_rng(0), 33, warp=0, turn=0, shift=0, scale=0)
+    canvas = PhantomCanvas(np.random.default_rng(0), 33, warp=0, turn=0, shift=0, scale=0)
     x, y = canvas.X.copy(), canvas.Y.copy()
-    canvas.frame(0.5, 0.2, -0.3)
+    canvas.set_view(0.5, 0.2, -0.3)
     np.testing.assert_allclose([canvas.X, canvas.Y], [x / 2 + 0.2, y / 2 - 0.3], atol=1e-6)

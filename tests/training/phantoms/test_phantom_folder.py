@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError
 from ibisagent.training.phantoms import MODALITIES
-from ibisagent.training.phantoms.folder import Spec, write_phantoms
+from ibisagent.training.phantoms.folder import PhantomDatasetSpec, write_phantoms
 from ibisagent.ui.cli.app import app
 
-SPEC = Spec(n=18, seed=3, size=(64, 80), difficulty=(0.1, 0.7))
+SPEC = PhantomDatasetSpec(count=18, seed=3, size=(64, 80), difficulty=(0.1, 0.7))
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,9 @@ def test_a_folder_holds_pictures_masks_and_a_manifest(unbroken):
 def test_label_maps_give_back_every_mask(unbroken):
     cases = read_dataset(unbroken)
     found = 0
-    for index in range(SPEC.n):
-        phantom, _ = SPEC.phantom(index)
-        mine = [case for case in cases if case.image.stem == SPEC.name(index)]
+    for index in range(SPEC.count):
+        phantom, _ = SPEC.draw_phantom(index)
+        mine = [case for case in cases if case.image.stem == SPEC.file_name(index)]
         np.testing.assert_array_equal(np.asarray(Image.open(mine[0].image)), phantom.image)
         assert {case.target for case in mine if case.present} == phantom.masks.keys()
         for case in mine:
@@ -55,7 +55,7 @@ def test_label_maps_give_back_every_mask(unbroken):
 
 def test_rows_ask_for_what_their_kind_says(unbroken):
     cases = read_dataset(unbroken)
-    drawn = [SPEC.phantom(index)[0] for index in range(SPEC.n)]
+    drawn = [SPEC.draw_phantom(index)[0] for index in range(SPEC.count)]
     own = {one.modality: set() for one in drawn}
     for one in drawn:
         own[one.modality] |= {*one.masks, *one.absent}
@@ -73,7 +73,9 @@ def test_rows_ask_for_what_their_kind_says(unbroken):
 
 
 def test_one_row_a_picture_of_the_kinds_that_were_asked_for(tmp_path):
-    write_phantoms(Spec(n=18, size=64, asks=("absent", "foreign"), one=True), tmp_path, workers=1)
+    write_phantoms(
+        PhantomDatasetSpec(count=18, size=64, request_kinds=("absent", "foreign"), single_row=True), tmp_path, workers=1
+    )
     cases = read_dataset(tmp_path)
     assert len({case.image for case in cases}) == len(cases) == 18
     assert {case.source for case in cases} == {"phantom absent", "phantom foreign"}
@@ -81,10 +83,10 @@ def test_one_row_a_picture_of_the_kinds_that_were_asked_for(tmp_path):
 
 
 def test_the_number_of_processes_does_not_matter(unbroken, tmp_path):
-    told = []
-    write_phantoms(SPEC, tmp_path, workers=2, on_picture=told.append)
+    reported = []
+    write_phantoms(SPEC, tmp_path, workers=2, on_picture=reported.append)
     assert files(tmp_path) == files(unbroken)
-    assert told == list(range(1, 19))
+    assert reported == list(range(1, 19))
 
 
 SCRIPT = """
@@ -119,20 +121,20 @@ def test_a_killed_run_goes_on_where_it_was(unbroken, tmp_path):
     finished = rows.read_bytes().count(b"\n")
     with rows.open("a") as file:
         file.write('{"index":17,"cas')
-    (out / "images" / f".{SPEC.name(17)}.png").write_bytes(b"torn")
-    told = []
-    write_phantoms(SPEC, out, workers=1, on_picture=told.append)
-    assert told == list(range(finished + 1, 19))
+    (out / "images" / f".{SPEC.file_name(17)}.png").write_bytes(b"torn")
+    reported = []
+    write_phantoms(SPEC, out, workers=1, on_picture=reported.append)
+    assert reported == list(range(finished + 1, 19))
     assert files(out) == files(unbroken)
 
 
 def test_a_finished_folder_is_left_alone_and_another_spec_refused(unbroken):
     before = {path: path.stat().st_mtime_ns for path in unbroken.rglob("*.png")}
-    told = []
-    assert write_phantoms(SPEC, unbroken, on_picture=told.append) == unbroken / "manifest.csv"
+    reported = []
+    assert write_phantoms(SPEC, unbroken, on_picture=reported.append) == unbroken / "manifest.csv"
     with pytest.raises(InputError, match=r"got n 19 after 18; give the settings of its rows, or choose another --out"):
-        write_phantoms(Spec(n=19, seed=3, size=(64, 80), difficulty=(0.1, 0.7)), unbroken)
-    assert told == []
+        write_phantoms(PhantomDatasetSpec(count=19, seed=3, size=(64, 80), difficulty=(0.1, 0.7)), unbroken)
+    assert reported == []
     assert {path: path.stat().st_mtime_ns for path in unbroken.rglob("*.png")} == before
 
 
@@ -160,7 +162,7 @@ def test_another_data_set_is_not_touched(tmp_path):
 )
 def test_a_spec_that_cannot_be_drawn_is_refused(wrong, said):
     with pytest.raises(InputError) as refused:
-        Spec(**{"n": 1} | wrong)
+        PhantomDatasetSpec(**{"n": 1} | wrong)
     assert said in str(refused.value)
 
 
@@ -183,8 +185,12 @@ def test_the_command_draws_counts_and_shows(tmp_path):
     assert ["all", str(present), "4"] in lines
     assert lines[-3] == f"{len(cases)} rows on 4 of 4 pictures".split()
     assert {case.modality for case in cases} == {"fundus", "brain_mr"}
-    told = json.loads((out / "settings.json").read_text())
-    assert (told["size"], told["difficulty"], told["asks"]) == ([64, 72], 0.4, ["present", "foreign"])
+    reported = json.loads((out / "settings.json").read_text())
+    assert (reported["size"], reported["difficulty"], reported["request_kinds"]) == (
+        [64, 72],
+        0.4,
+        ["present", "foreign"],
+    )
     picture = np.asarray(Image.open(sheet))
     assert picture.shape[1] > 4 * 224
     assert (np.ptp(picture[:224].astype(int), axis=2) > 30).mean() > 0.1

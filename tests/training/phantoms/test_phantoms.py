@@ -1,4 +1,4 @@
-"""Phantoms of every modality: the same by seed and at every size, exact masks, honest difficulty, a true camera."""
+"""Phantoms of every modality: the same by seed and at every size, exact masks, honest difficulty, acquisition."""
 
 from collections import Counter
 
@@ -11,7 +11,7 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.masks.rle import decode
 from ibisagent.training.phantoms import MODALITIES, draw
-from ibisagent.training.phantoms.acquisition import shoot
+from ibisagent.training.phantoms.acquisition import simulate
 
 SEEDS = range(30)
 
@@ -148,12 +148,12 @@ def target():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_masks_follow_their_picture_through_the_camera(target, channels):
+def test_masks_follow_their_picture_through_the_acquisition(target, channels):
     mask, image = target
     image = image if channels == 1 else np.repeat(image[..., None], 3, axis=2)
     boxed = inverted = 0
     for seed in range(150):
-        picture, masks = shoot(np.random.default_rng(seed), image, {"target": mask}, 0.5)
+        picture, masks = simulate(np.random.default_rng(seed), image, {"target": mask}, 0.5)
         shown, grey = masks["target"], picture.reshape(96, 96, -1).mean(axis=2)
         rows, columns = (np.flatnonzero(shown.any(axis=axis)) for axis in (1, 0))
         around = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -167,11 +167,11 @@ def test_masks_follow_their_picture_through_the_camera(target, channels):
     assert (inverted > 0) == (channels == 1)
 
 
-def test_the_camera_keeps_the_masks_that_it_was_given(target):
+def test_the_acquisition_keeps_the_masks_that_it_was_given(target):
     mask, image = target
     before = mask.copy()
     for seed in range(30):
-        shoot(np.random.default_rng(seed), image, {"target": mask}, 1.0)
+        simulate(np.random.default_rng(seed), image, {"target": mask}, 1.0)
     np.testing.assert_array_equal(mask, before)
 
 
@@ -179,7 +179,7 @@ def test_the_camera_keeps_the_masks_that_it_was_given(target):
     ("arguments", "said"),
     [
         (("mri", 0), "got modality 'mri', expected one of ct_abdomen, "),
-        (("../camera", 0), "got modality '../camera'"),
+        (("../acquisition", 0), "got modality '../acquisition'"),
         (("fundus", -1), "got seed=-1"),
         (("fundus", 0, 31), "got size=31, expected 32 to 4096 pixels"),
         (("fundus", 0, 4097), "got size=4097"),

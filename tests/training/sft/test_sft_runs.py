@@ -1,4 +1,4 @@
-"""Fine-tuning by the real trainer: what is learned and written, deaths, and the command line."""
+"""Fine-tuning by the real trainer: what is learned and written, interruptions, and the command line."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from ibisagent.agent import LoopConfig, build_graph, get_policy
 from ibisagent.agent.policies.local import PROFILE, open_local, open_model, read_profile
 from ibisagent.tools.errors import InputError, MissingExtra
-from ibisagent.training.sft.config import Loss, read_plan, shipped
+from ibisagent.training.sft.config import Loss, list_shipped_configs, read_training_config
 from ibisagent.training.sft.run import train_sft
 from ibisagent.training.sft.run_folder import last_checkpoint
 from ibisagent.ui.cli.app import app
@@ -41,8 +41,8 @@ save_steps = 2
 save_total_limit = 2
 seed = 3
 """
-PACKED = 'pack = 4\nattention = "eager"\n'
-GUIDED = PACKED + "[loss]\nlooking = 0.2\nplacing = 0.3\n"
+PACKED = 'pack = 4\nattn_implementation = "eager"\n'
+GUIDED = PACKED + "[loss]\nattention = 0.2\nposition = 0.3\n"
 LORA = """
 mistakes = "mask"
 freeze_vision = true
@@ -78,7 +78,7 @@ def log_of(out):
 
 
 def replies_of(folder, data, picture, request, replies):
-    """What the model in a folder says where its teacher would have said ``replies``."""
+    """What the model in a folder says where its expert would have said ``replies``."""
     policy = open_local(folder, longest=48)
     watched = Watched(
         scripted_local.LocalPolicy(
@@ -99,27 +99,27 @@ def replies_of(folder, data, picture, request, replies):
 def test_a_packed_training_learns_by_heart(base, settings, data, tmp_path):
     out = tmp_path / "out"
     path = plan_of(tmp_path, base(), settings, rate=5e-3, steps=180, batch=8)
-    plan = read_plan(path, ["train.save_steps=180", "loss.blur=1.5", "loss.coordinates=3.0"])
+    plan = read_training_config(path, ["train.save_steps=180", "loss.coordinate_sigma=1.5", "loss.coordinates=3.0"])
     model = train_sft(plan, [data], out)
     figures = log_of(out)
     assert figures[-2]["nll"] < 0.1 * figures[0]["nll"]
     assert figures[-2]["coordinate_nll"] < 1.5  # 1.3: what the blurred targets leave to it
     for picture, request, *replies in STORIES:
         assert replies_of(model, data, picture, request, replies) == replies
-    told = json.loads((out / "training.json").read_text())
-    assert (told["samples"], told["log"], len(told["data"])) == (8, figures, 64)
-    assert told["plan"]["train"]["max_steps"] == 180
+    record = json.loads((out / "training.json").read_text())
+    assert (record["samples"], record["log"], len(record["data"])) == (8, figures, 64)
+    assert record["config"]["train"]["max_steps"] == 180
     assert (model / PROFILE).read_text() == (base() / PROFILE).read_text()
-    assert "guides" not in str(load_file(model / "model.safetensors").keys())
+    assert "auxiliary" not in str(load_file(model / "model.safetensors").keys())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("base", [tiny_vlm.qwen25, tiny_vlm.qwen3], ids=["qwen2.5", "qwen3"])
-def test_adapters_learn_by_heart_and_leave_the_vision_tower_as_it_is(base, data, tmp_path):
+def test_adapters_learn_by_heart_and_leave_the_vision_encoder_as_it_is(base, data, tmp_path):
     out = tmp_path / "out"
     (tmp_path / "words.toml").write_text(tiny_vlm.PROFILE.replace("square = 64\nlongest = 12\n", ""))
     settings = 'prompts = "words.toml"\n' + LORA
-    plan = read_plan(plan_of(tmp_path, base(), settings, 1e-2, 80, 8), ["train.save_steps=80"])
+    plan = read_training_config(plan_of(tmp_path, base(), settings, 1e-2, 80, 8), ["train.save_steps=80"])
     model = train_sft(plan, [data], out)
     figures = log_of(out)
     assert figures[-2]["loss"] < 0.1 * figures[0]["loss"]
@@ -140,9 +140,9 @@ def test_adapters_learn_by_heart_and_leave_the_vision_tower_as_it_is(base, data,
 
 def test_an_adapter_whose_base_is_gone_or_wrong_is_refused_in_a_line(data, tmp_path):
     base = tiny_vlm.altered(tiny_vlm.qwen25(), tmp_path / "base")
-    plan = read_plan(plan_of(tmp_path, base, LORA, steps=1))
+    plan = read_training_config(plan_of(tmp_path, base, LORA, steps=1))
     model = train_sft(plan, [data], tmp_path / "out")
-    again = read_plan(plan_of(tmp_path, model, LORA, steps=1, name="again.toml"))
+    again = read_training_config(plan_of(tmp_path, model, LORA, steps=1, name="again.toml"))
     second = train_sft(again, [data], tmp_path / "again")
     assert json.loads((second / "adapter_config.json").read_text())["base_model_name_or_path"] == str(model)
     first, both = (open_local(folder).model.state_dict() for folder in (model, second))
@@ -158,16 +158,16 @@ def test_an_adapter_whose_base_is_gone_or_wrong_is_refused_in_a_line(data, tmp_p
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [PACKED, LORA], ids=["packed", "adapters"])
 def test_the_same_seed_and_data_give_the_same_weights(settings, data, tmp_path):
-    plan = read_plan(plan_of(tmp_path, tiny_vlm.qwen25(), settings))
+    plan = read_training_config(plan_of(tmp_path, tiny_vlm.qwen25(), settings))
     torch.rand(3)
     first = train_sft(plan, [data], tmp_path / "first")
     torch.rand(5)
     second = train_sft(plan, [data], tmp_path / "second")
     assert weights(first) == weights(second)
-    other = train_sft(read_plan(tmp_path / "plan.toml", ["train.seed=4"]), [data], tmp_path / "other")
+    other = train_sft(read_training_config(tmp_path / "plan.toml", ["train.seed=4"]), [data], tmp_path / "other")
     assert weights(other) != weights(first)
-    told = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("first", "second")]
-    assert told[0]["data"] == told[1]["data"]
+    records = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("first", "second")]
+    assert records[0]["data"] == records[1]["data"]
 
 
 def test_accumulated_steps_weigh_as_one_large_step(data, tmp_path):
@@ -181,13 +181,13 @@ def test_accumulated_steps_weigh_as_one_large_step(data, tmp_path):
     losses = []
     for batch, accumulated in ((8, 1), (1, 8)):
         sizes = [f"train.per_device_train_batch_size={batch}", f"train.gradient_accumulation_steps={accumulated}"]
-        train_sft(read_plan(path, [*sgd, *sizes]), [data], tmp_path / f"out{batch}")
+        train_sft(read_training_config(path, [*sgd, *sizes]), [data], tmp_path / f"out{batch}")
         losses.append(log_of(tmp_path / f"out{batch}")[0])
     assert losses[1]["loss"] == pytest.approx(losses[0]["loss"], rel=0.1)  # rows are of unequal length
     assert losses[1]["grad_norm"] < 2 * losses[0]["grad_norm"]
 
 
-# Deaths
+# Interruptions
 
 
 class Watching(TrainerCallback):
@@ -207,7 +207,7 @@ class Watching(TrainerCallback):
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [PACKED, LORA], ids=["packed", "adapters"])
 def test_an_interrupted_training_goes_on_to_the_same_weights(settings, data, tmp_path):
-    plan, begun, out = read_plan(plan_of(tmp_path, tiny_vlm.qwen25(), settings)), [], tmp_path / "out"
+    plan, begun, out = read_training_config(plan_of(tmp_path, tiny_vlm.qwen25(), settings)), [], tmp_path / "out"
     unbroken = train_sft(plan, [data], tmp_path / "unbroken")
     for stop in (1, 5):
         with pytest.raises(KeyboardInterrupt):
@@ -218,7 +218,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(settings, data, tmp
 
 
 def test_a_checkpoint_of_another_model_is_no_beginning(data, tmp_path):
-    plan, out = read_plan(plan_of(tmp_path, tiny_vlm.qwen25())), tmp_path / "out"
+    plan, out = read_training_config(plan_of(tmp_path, tiny_vlm.qwen25())), tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         train_sft(plan, [data], out, callbacks=[Watching([], 3)])
     held = out / "checkpoints/checkpoint-2/model.safetensors"
@@ -229,7 +229,7 @@ def test_a_checkpoint_of_another_model_is_no_beginning(data, tmp_path):
 
 def test_a_killed_training_goes_on_to_the_same_weights(data, tmp_path):
     plan = plan_of(tmp_path, tiny_vlm.qwen25(), steps=40)
-    unbroken = train_sft(read_plan(plan), [data], tmp_path / "unbroken")
+    unbroken = train_sft(read_training_config(plan), [data], tmp_path / "unbroken")
     out = tmp_path / "out"
     command = ["train", "sft", "--config", str(plan), "--data", str(data), "--out", str(out)]
     process = subprocess.Popen([sys.executable, "-m", "ibisagent.ui", *command], start_new_session=True)
@@ -240,11 +240,11 @@ def test_a_killed_training_goes_on_to_the_same_weights(data, tmp_path):
     process.wait()
     assert not (out / "training.json").exists()
     last = last_checkpoint(out / "checkpoints")
-    torn = out / "checkpoints/checkpoint-99"  # a death while it was written
+    torn = out / "checkpoints/checkpoint-99"  # killed while it was written
     torn.mkdir()
     (torn / "trainer_state.json").write_text('{"global_step"')
     begun = []
-    resumed = train_sft(read_plan(plan), [data], out, callbacks=[Watching(begun)])
+    resumed = train_sft(read_training_config(plan), [data], out, callbacks=[Watching(begun)])
     assert begun == [int(last.name.rpartition("-")[2])]
     assert weights(resumed) == weights(unbroken)
     timeless = [
@@ -256,23 +256,25 @@ def test_a_killed_training_goes_on_to_the_same_weights(data, tmp_path):
 
 def test_a_finished_training_is_left_alone_and_others_are_refused(data, tmp_path):
     path, out = plan_of(tmp_path, tiny_vlm.qwen25(), steps=2), tmp_path / "out"
-    model = train_sft(read_plan(path), [data], out)
+    model = train_sft(read_training_config(path), [data], out)
     before = (model / "model.safetensors").stat().st_mtime_ns
-    assert train_sft(read_plan(path), [data], out) == model
+    assert train_sft(read_training_config(path), [data], out) == model
     assert (model / "model.safetensors").stat().st_mtime_ns == before
     with pytest.raises(
-        InputError, match=r"out: got plan\.loss\.blur 0\.5 after None, plan\.train\.seed 4 after 3; give"
+        InputError, match=r"out: got config\.loss\.coordinate_sigma 0\.5 after None, config\.train\.seed 4 after 3; use"
     ):
-        train_sft(read_plan(path, ["train.seed=4", "loss.blur=0.5"]), [data], out)
-    with pytest.raises(InputError, match=r"out: got other data than before; give"):
-        train_sft(read_plan(path), [data, data], out)
+        train_sft(read_training_config(path, ["train.seed=4", "loss.coordinate_sigma=0.5"]), [data], out)
+    with pytest.raises(InputError, match=r"out: got other data than before; use"):
+        train_sft(read_training_config(path), [data, data], out)
     words = tiny_vlm.PROFILE.replace("Look", "See")
     (tmp_path / "words.toml").write_text(words)
-    with pytest.raises(InputError, match=r"out: got plan\.prompts 'words\.toml' after None, other words than before;"):
-        train_sft(read_plan(path, ["prompts='words.toml'"]), [data], out)
+    with pytest.raises(
+        InputError, match=r"out: got config\.prompts 'words\.toml' after None, other prompts than before;"
+    ):
+        train_sft(read_training_config(path, ["prompts='words.toml'"]), [data], out)
     (out / "settings.json").write_text("{")
     with pytest.raises(InputError, match=r"settings\.json: got settings that cannot be read"):
-        train_sft(read_plan(path), [data], out)
+        train_sft(read_training_config(path), [data], out)
 
 
 # The command line
@@ -287,8 +289,8 @@ def test_the_command_trains_what_the_policy_option_takes(data, tmp_path):
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout == f"wrote {out}/model; try it: --policy hf:{out}/model\n"
     assert open_local(out / "model").model.config.model_type == "qwen2_5_vl"
-    told = json.loads((out / "training.json").read_text())
-    assert (told["base"], told["plan"]["train"]["max_steps"]) == (str(tiny_vlm.qwen25()), 2)
+    record = json.loads((out / "training.json").read_text())
+    assert (record["base"], record["config"]["train"]["max_steps"]) == (str(tiny_vlm.qwen25()), 2)
 
 
 def refused(*command):
@@ -304,16 +306,19 @@ def refused(*command):
         ("train.max_stepz=3", "[train]: got 'max_stepz', no setting of SFTConfig; correct it"),
         (
             "loss.blurr=3",
-            "[loss]: got 'blurr', expected keys of coordinates, blur, refusals, looking, placing, drawing; correct it",
+            "[loss]: got 'blurr', expected keys of coordinates, coordinate_sigma, refusals, attention, position, mask;",
         ),
         ("train.learning_rate='high'", "[train]: got learning_rate='high', expected a number or true or false"),
         ("train.lr_scheduler_type='steep'", "[train]: got settings that SFTConfig refuses ("),
         ("train.output_dir='/'", "[train]: got 'output_dir', expected settings without it; leave it out"),
-        ("packs=3", "plan.toml: got 'packs', expected keys of attention, base, "),
+        ("packs=3", "plan.toml: got 'packs', expected keys of attn_implementation, base, "),
         ("pack='3'", "plan.toml: got pack='3', expected int; correct it"),
         ("mistakes='keep'", "plan.toml: got mistakes='keep', expected 'mask' or 'correct'; choose one"),
         ("lora.r=8", "plan.toml: got 'pack' with 'lora', expected one of them; leave the other out"),
-        ("fresh.layers=1", "plan.toml: expected either 'base' (a model) or 'fresh' (sizes of a new one); give one"),
+        (
+            "from_scratch.num_hidden_layers=1",
+            "plan.toml: expected either 'base' (a model) or 'from_scratch' (sizes of a new one); give one",
+        ),
         ("base='nowhere'", "policy 'hf:nowhere': got no folder here and no hub id that can be had"),
         ("train.max_steps", "--set train.max_steps: expected key=value or table.key=value with a value as in TOML"),
         ("mistakes=mask", "--set mistakes=mask: expected key=value"),
@@ -327,7 +332,7 @@ def test_settings_that_do_not_fit_are_refused_in_a_line(change, said, data, tmp_
     assert said in refused("--config", plan, "--data", data, "--out", tmp_path / "out", "--set", change)
 
 
-def test_what_is_not_there_is_told_in_a_line(data, tmp_path):
+def test_what_is_not_there_is_refused_in_a_line(data, tmp_path):
     plan, out = plan_of(tmp_path, tiny_vlm.qwen25()), tmp_path / "out"
     given = ["--data", data, "--out", out]
     assert "ships: nano, nano-qwen, qwen2_5vl-7b" in refused("--config", "nono", *given)
@@ -360,7 +365,7 @@ def test_without_the_extra_it_is_named(data, tmp_path, monkeypatch):
 
 
 def test_the_paper_s_settings():
-    plan = read_plan("qwen2_5vl-7b")
+    plan = read_training_config("qwen2_5vl-7b")
     train = plan.train
     assert (plan.base, plan.mistakes, plan.pack, plan.max_pixels) == ("Qwen/Qwen2.5-VL-7B-Instruct", "mask", 0, 512**2)
     assert (plan.freeze_vision, plan.lora["r"], plan.dtype, train["bf16"]) == (True, 8, "bfloat16", True)
@@ -369,16 +374,17 @@ def test_the_paper_s_settings():
     assert train["lr_scheduler_type"] == "cosine"
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", list_shipped_configs())
 def test_a_training_that_ships_runs_on_a_tiny_model(name, data, tmp_path):
     tiny = ["train.max_steps=1", "train.per_device_train_batch_size=2", "train.gradient_accumulation_steps=2"]
-    sizes = ["layers=1", "hidden=48", "heads=2", "kv_heads=1", "ff=48"]
+    sizes = ["num_hidden_layers=1", "hidden_size=48", "num_attention_heads=2", "num_key_value_heads=1"]
+    sizes += ["intermediate_size=48"]
     sizes += {
-        "nano": ["readers=1", "widths=[8, 8, 8, 32]", "features=8", "maps=2"],
-        "nano-qwen": ["vision_layers=1", "vision_hidden=32", "vision_heads=2", "vision_ff=48"],
+        "nano": ["num_reader_layers=1", "widths=[8, 8, 8, 32]", "feature_channels=8", "num_maps=2"],
+        "nano-qwen": ["vision_depth=1", "vision_hidden_size=32", "vision_num_heads=2", "vision_intermediate_size=48"],
     }.get(name, [])
     made = name.startswith("nano")
-    plan = read_plan(name, [*tiny, *(f"fresh.{each}" for each in sizes if made)])
+    plan = read_training_config(name, [*tiny, *(f"from_scratch.{each}" for each in sizes if made)])
     base = None if made else str(tiny_vlm.qwen25())
     policy = open_local(train_sft(plan, [data], tmp_path / "out", base=base))
     adapted = len(list((tmp_path / "out/model").glob("adapter_model.safetensors")))
@@ -389,4 +395,4 @@ def test_a_training_that_ships_runs_on_a_tiny_model(name, data, tmp_path):
 
 
 def test_the_loss_of_the_nano_recipe_is_the_default():
-    assert Loss(**read_plan("nano").loss) == Loss()
+    assert Loss(**read_training_config("nano").loss) == Loss()

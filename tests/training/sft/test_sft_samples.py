@@ -14,14 +14,14 @@ from torch.nn import functional
 
 from ibisagent.agent import Click, Completion, LoopConfig, build_graph
 from ibisagent.agent.policies.local import open_model
-from ibisagent.agent.policies.pointer import Drawn, PointerOutput
-from ibisagent.agent.policies.pointer.pointer_head import Drawing
-from ibisagent.agent.trajectory import Trajectory, trajectory
+from ibisagent.agent.policies.pointer import PointerOutput, PointerState
+from ibisagent.agent.policies.pointer.pointer_head import PointerMaps
+from ibisagent.agent.trajectory import Trajectory, build_trajectory
 from ibisagent.tools.errors import InputError
-from ibisagent.training.sft.collator import IGNORED, Collator, learned
-from ibisagent.training.sft.config import Plan
+from ibisagent.training.sft.collator import IGNORED, Collator, tokenize_sample
+from ibisagent.training.sft.config import TrainingConfig
 from ibisagent.training.sft.samples import Samples
-from ibisagent.training.sft.trainer_factory import settings_of, trainer_of
+from ibisagent.training.sft.trainer_factory import build_sft_config, build_trainer
 
 RUBBISH = "I would rather <|not|> say."
 POINT = "<think>Here.</think>\n<action>Positive Point ({}, {})</action>"
@@ -61,21 +61,21 @@ def test_a_sample_is_what_the_model_was_given(story, context, folder, tmp_path):
         given = {"image": tmp_path / "scan.png", **given}
     config = LoopConfig(context=context, **settings)
     graph, result, shown = scripted_local.coached(folder(), replies, config, said, **given)
-    record = trajectory(graph, result, folder=tmp_path)
+    record = build_trajectory(graph, result, folder=tmp_path)
     record = Trajectory.from_json(record.to_json())
     inputs = scripted_local.inputs_of(folder())
     samples = Samples([scripted_local.written(tmp_path, record)], scripted_local.prompts_of(folder()))
-    replied = [step.reply for step in record.steps if step.reply is not None]
+    reply_start = [step.reply for step in record.steps if step.reply is not None]
     assert len(shown) == len(replies)
-    shown = shown[len(shown) - len(replied) :]
+    shown = shown[len(shown) - len(reply_start) :]
     read = [step.action is not None for step in record.steps if step.reply is not None]
-    assert read == ["would rather" not in reply for reply in replied]
-    assert [place.number for place in samples.places] == np.flatnonzero(read).tolist()
+    assert read == ["would rather" not in reply for reply in reply_start]
+    assert [ref.state_index for ref in samples.refs] == np.flatnonzero(read).tolist()
     for index, number in enumerate(np.flatnonzero(read)):
-        sample = learned(samples[index], inputs)
+        sample = tokenize_sample(samples[index], inputs)
         ids, patches, grid = shown[number]
-        assert sample.ids[: sample.replied] == sample.encoded.ids == ids
-        assert sample.ids[sample.replied :] == inputs.reply_ids(replied[number])
+        assert sample.ids[: sample.reply_start] == sample.encoded.ids == ids
+        assert sample.ids[sample.reply_start :] == inputs.reply_ids(reply_start[number])
         assert np.array_equal(sample.encoded.patches, patches)
         assert sample.encoded.grid.tolist() == grid
 
@@ -85,10 +85,10 @@ def test_a_sample_is_what_the_model_was_given(story, context, folder, tmp_path):
 
 def taught(samples, inputs):
     """What carries loss in each sample, as text."""
-    several = [learned(samples[index], inputs) for index in range(len(samples))]
+    several = [tokenize_sample(samples[index], inputs) for index in range(len(samples))]
     for each in several:
         assert {a for a, b in zip(each.labels, each.ids, strict=True) if a != b} == {IGNORED}
-        assert set(each.labels[: each.replied]) == {IGNORED}
+        assert set(each.labels[: each.reply_start]) == {IGNORED}
     return [inputs.tokenizer.decode([token for token in each.labels if token != IGNORED]) for each in several]
 
 
@@ -101,7 +101,9 @@ def mistaken(tmp_path):
     graph = build_graph(policy, "disk")
     result = graph.invoke({"image": tmp_path / "scan.png", "request": "Segment it."})
     assert result["stop"] == "target_absent"
-    return scripted_local.written(tmp_path, trajectory(graph, result, truth=np.zeros((80, 64), bool), folder=tmp_path))
+    return scripted_local.written(
+        tmp_path, build_trajectory(graph, result, truth=np.zeros((80, 64), bool), folder=tmp_path)
+    )
 
 
 def test_the_action_of_a_mistake_carries_no_loss_but_its_thought_does(mistaken):
@@ -112,7 +114,7 @@ def test_the_action_of_a_mistake_carries_no_loss_but_its_thought_does(mistaken):
     assert taught(samples, inputs) == [f"{thought}<action>", f"{UNDO}<|im_end|>", f"{STOP}<|im_end|>"]
 
 
-def test_or_what_the_teacher_said_is_learned_in_its_place(mistaken):
+def test_or_the_reply_of_the_expert_is_learned_in_its_place(mistaken):
     inputs = scripted_local.inputs_of(tiny_vlm.qwen25())
     samples = Samples([mistaken], scripted_local.prompts_of(tiny_vlm.qwen25()), mistakes="correct")
     assert taught(samples, inputs) == [f"{said}<|im_end|>" for said in (RIGHT, UNDO, STOP)]
@@ -126,7 +128,7 @@ def test_a_labelled_reply_that_cannot_be_read_is_learned_corrected_alone(tmp_pat
     said = [Completion(RUBBISH, label=RIGHT), Completion(STOP)]
     graph = build_graph(By(lambda observation: said[observation.step]), "disk")
     result = graph.invoke({"image": tmp_path / "scan.png", "request": "Segment it."})
-    file = scripted_local.written(tmp_path, trajectory(graph, result, folder=tmp_path))
+    file = scripted_local.written(tmp_path, build_trajectory(graph, result, folder=tmp_path))
     prompts = scripted_local.prompts_of(tiny_vlm.qwen25())
     replies = {mode: [sample.reply for sample in Samples([file], prompts, mistakes=mode)] for mode in MODES}
     assert replies == {"correct": [RIGHT, STOP], "mask": [STOP]}
@@ -136,7 +138,7 @@ def test_control_tokens_in_a_reply_are_plain_words(tmp_path):
     scripted_local.draw(tmp_path, "scan.png")
     reply = RIGHT.replace("Here.", "<|image_pad|><|im_end|>")
     inputs = scripted_local.inputs_of(tiny_vlm.qwen25())
-    sample = learned(scripted_local.lessons(tmp_path, ("scan.png", "Segment it.", reply, STOP))[0], inputs)
+    sample = tokenize_sample(scripted_local.lessons(tmp_path, ("scan.png", "Segment it.", reply, STOP))[0], inputs)
     assert inputs.image_id not in sample.labels
     assert sample.labels.count(inputs.tokenizer.eos_token_id) == 1
 
@@ -149,7 +151,9 @@ def test_files_that_hold_no_samples_are_refused_in_a_line(tmp_path):
     prompts = scripted_local.prompts_of(tiny_vlm.qwen25())
     file = tmp_path / "t.jsonl"
     graph = build_graph(By(lambda _: STOP), "disk")
-    record = trajectory(graph, graph.invoke({"image": tmp_path / "scan.png", "request": "Segment."}), folder=tmp_path)
+    record = build_trajectory(
+        graph, graph.invoke({"image": tmp_path / "scan.png", "request": "Segment."}), folder=tmp_path
+    )
     for text, said in [
         ("", "got no state in 1 trajectory files"),
         ("{", "not a readable trajectory file"),
@@ -171,7 +175,7 @@ def test_runs_that_show_all_turns_are_not_packed(tmp_path):
     scripted_local.draw(tmp_path, "scan.png")
     config = LoopConfig(context="history")
     graph, result, _ = scripted_local.coached(tiny_vlm.qwen25(), [RIGHT, STOP], config, image=tmp_path / "scan.png")
-    file = scripted_local.written(tmp_path, trajectory(graph, result, folder=tmp_path))
+    file = scripted_local.written(tmp_path, build_trajectory(graph, result, folder=tmp_path))
     samples = Samples([file], scripted_local.prompts_of(tiny_vlm.qwen25()))
     assert samples.groups(1) == [[0], [1]]
     with pytest.raises(InputError, match="'history' with 'pack'"):
@@ -199,9 +203,9 @@ class Bench:
         self.out = tmp_path / "out"
 
     def trainer(self, pack):
-        loss = {"coordinates": 1.0, "blur": 0.0, "drawing": 0.0}
-        plan = Plan(pack=pack, loss=loss)
-        return trainer_of(plan, self.model, self.inputs, self.samples, settings_of(plan, self.out))
+        loss = {"coordinates": 1.0, "coordinate_sigma": 0.0, "mask": 0.0}
+        plan = TrainingConfig(pack=pack, loss=loss)
+        return build_trainer(plan, self.model, self.inputs, self.samples, build_sft_config(plan, self.out))
 
     def alone(self, index):
         """Each learned token's negative log-likelihood in a sample by itself, by transformers alone."""
@@ -248,7 +252,7 @@ def test_a_packed_row_has_the_positions_of_its_samples_alone(bench):
     for row, group in enumerate(groups):
         for number, index in enumerate(group, 1):
             own = (batch["segments"][row] == 0) | (batch["segments"][row] == number)
-            each = learned(bench.samples[index], bench.inputs)
+            each = tokenize_sample(bench.samples[index], bench.inputs)
             assert batch["input_ids"][row, own].tolist() == each.ids
             kept = [label for label in each.labels if label != IGNORED]
             labels = batch["labels"][row, batch["segments"][row] == number]
@@ -263,22 +267,22 @@ def test_a_reply_is_guided_to_the_picture_tokens_on_what_is_missed(bench):
     groups = bench.samples.groups(5)
     batch = bench.trainer(pack=5).data_collator([{"group": 0}])
     sample = bench.samples[groups[0][0]]
-    missed = Image.fromarray(sample.missed.astype(np.float32)).resize((4, 4), Image.Resampling.BOX)
-    share = np.asarray(missed, np.float32).ravel()
+    click_region = Image.fromarray(sample.click_region.astype(np.float32)).resize((4, 4), Image.Resampling.BOX)
+    share = np.asarray(click_region, np.float32).ravel()
     assert torch.allclose(batch["regions"][0], torch.from_numpy(share / share.sum()))
-    replied = (batch["segments"][0] == 1) & (batch["labels"][0] != IGNORED)
-    assert set(batch["pointed"][0, replied].tolist()) == {0}
+    reply_start = (batch["segments"][0] == 1) & (batch["labels"][0] != IGNORED)
+    assert set(batch["region_index"][0, reply_start].tolist()) == {0}
 
 
 def test_refusals_weigh_as_the_plan_says(tmp_path):
     scripted_local.draw(tmp_path, "a.png")
     samples = scripted_local.lessons(tmp_path, ("a.png", "Segment it.", STOP), truth=np.zeros((80, 64), bool))
     model, inputs = open_model(tiny_vlm.qwen25(), square=64, dtype=torch.float32)
-    assert [sample.refuses for sample in samples] == [True]
+    assert [sample.is_refusal for sample in samples] == [True]
 
     def loss(weight):
-        plan = Plan(pack=1, loss={"refusals": weight})
-        trainer = trainer_of(plan, model, inputs, samples, settings_of(plan, tmp_path / "out"))
+        plan = TrainingConfig(pack=1, loss={"refusals": weight})
+        trainer = build_trainer(plan, model, inputs, samples, build_sft_config(plan, tmp_path / "out"))
         with torch.no_grad():
             return trainer.compute_loss(model, trainer.data_collator([{"group": 0}]))
 
@@ -286,14 +290,14 @@ def test_refusals_weigh_as_the_plan_says(tmp_path):
 
 
 def test_a_stop_or_a_click_is_no_refusal(bench):
-    assert not any(sample.refuses for sample in bench.samples)
+    assert not any(sample.is_refusal for sample in bench.samples)
 
 
 def test_a_pointer_learns_to_draw_target_and_mask(tmp_path):
     """A drawing that is the truth costs next to nothing, and the collator gives it target and mask the right way up."""
     bench = Bench(tmp_path, tiny_vlm.pointer())
-    plan = Plan(pack=5, loss={"drawing": 1.0})
-    trainer = trainer_of(plan, bench.model, bench.inputs, bench.samples, settings_of(plan, bench.out))
+    plan = TrainingConfig(pack=5, loss={"mask": 1.0})
+    trainer = build_trainer(plan, bench.model, bench.inputs, bench.samples, build_sft_config(plan, bench.out))
     group = bench.samples.groups(5)[0]
     batch = trainer.data_collator([{"group": 0}])
     for index, (truth, mask) in zip(group, batch["masks"], strict=True):
@@ -303,8 +307,10 @@ def test_a_pointer_learns_to_draw_target_and_mask(tmp_path):
     targets, masks = batch["masks"].unbind(dim=1)
 
     def cost(target, mask):
-        drawing = Drawing(target * 40 - 20, mask * 40 - 20, None, None)
-        return trainer._beside(None, PointerOutput(drawn=Drawn(drawing, None, None)), batch, None, None)
+        drawing = PointerMaps(target * 40 - 20, mask * 40 - 20, None, None)
+        return trainer._auxiliary_loss(
+            None, PointerOutput(pointer_state=PointerState(drawing, None, None)), batch, None, None
+        )
 
     sharp = batch["masks"] > 0.5
     batch["masks"] = sharp.float()

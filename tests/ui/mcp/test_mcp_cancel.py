@@ -112,4 +112,4 @@ def test_a_session_whose_correction_was_cancelled_goes_on(log, image):
     begun, after, undone, record = run(ask)
     assert (begun["stop"], after["stop"], undone["stop"]) == ("terminated", "cancelled", "terminated")
     assert after["measurements"]["area_px"] > begun["measurements"]["area_px"]
-    assert '"by": "person"' in record
+    assert '"actor": "person"' in record

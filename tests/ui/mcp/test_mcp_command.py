@@ -21,7 +21,7 @@ from support.mcp_servers import MCP, call, http_server, over_http, over_stdio, r
 from ibisagent.agent import build_graph
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks.rle import area
-from ibisagent.ui.mcp.command import Serving, run_mcp
+from ibisagent.ui.mcp.command import ServerOptions, run_mcp
 
 
 def url_of(pixels):
@@ -45,10 +45,10 @@ def command(*options):
 @pytest.mark.parametrize(
     ("serving", "words"),
     [
-        (Serving(policy="person"), "acts by itself"),
-        (Serving(policy="centre", roots=(Path("/none/such"),)), "--root"),
-        (Serving(policy="centre", transport="http", host="0.0.0.0", local_only=True), "--local-only"),
-        (Serving(policy="vllm:http://host.example/v1#model", local_only=True), "machine"),
+        (ServerOptions(policy="person"), "acts by itself"),
+        (ServerOptions(policy="centre", roots=(Path("/none/such"),)), "--root"),
+        (ServerOptions(policy="centre", transport="http", host="0.0.0.0", local_only=True), "--local-only"),
+        (ServerOptions(policy="vllm:http://host.example/v1#model", local_only=True), "machine"),
     ],
 )
 def test_what_cannot_be_served_is_refused(serving, words, monkeypatch):

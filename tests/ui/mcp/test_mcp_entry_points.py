@@ -17,7 +17,7 @@ from ibisagent.agent.trajectory import Trajectory
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.reading import read_mask
 from ibisagent.tools.masks.rle import area, decode
-from ibisagent.ui.example_image import specimen
+from ibisagent.ui.example_image import draw_example_image
 
 REQUEST = "Segment the bright object."
 
@@ -131,7 +131,7 @@ def test_the_policy_that_ships_gives_the_mask_of_a_direct_call(root):
             _, told = await call(client, "segment", image="slice.png", request="Segment the liver.")
             return await mask_of(client, told["session"])
 
-    Image.fromarray(specimen()[0]).save(root / "slice.png")
+    Image.fromarray(draw_example_image()[0]).save(root / "slice.png")
     expected = build_graph("nano", "geocut").invoke({"image": root / "slice.png", "request": "Segment the liver."})
     assert area(expected["mask"]) > 0
     assert run(ask) == expected["mask"]
@@ -167,7 +167,7 @@ def test_a_session_is_corrected_measured_and_undone(root, url):
     assert corrected[1]["stop"] == undone[1]["stop"] == ""
     assert accepted[1]["stop"] == "terminated"
     assert measured[1]["measurements"] == accepted[1]["measurements"]
-    assert [step["by"] for step in record["steps"]] == ["policy", "policy", "person", "person", "person", "policy"]
+    assert [step["actor"] for step in record["steps"]] == ["policy", "policy", "person", "person", "person", "policy"]
     image = open_image(root / "scan.png")
     assert replay(Trajectory.from_json(record), "geocut", image).differences == ()
     mask = decode(record["mask"])

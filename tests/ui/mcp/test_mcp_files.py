@@ -10,7 +10,7 @@ from PIL import Image
 from support.mcp_servers import call, over_stdio, refused, run
 
 from ibisagent.tools.errors import InputError
-from ibisagent.ui.mcp.files import admitted, open_allowed, require_roots
+from ibisagent.ui.mcp.files import resolve_allowed, open_allowed, require_roots
 from ibisagent.ui.mcp.limits import Limits
 
 GIB = 2**30
@@ -56,7 +56,7 @@ OUTSIDE = {
 @pytest.mark.parametrize("given", OUTSIDE.values(), ids=OUTSIDE)
 def test_what_lies_outside_is_refused_in_the_same_words(root, given):
     with pytest.raises(InputError, match="outside the folders that may be read"):
-        admitted(given.format(root=root), [root], GIB)
+        resolve_allowed(given.format(root=root), [root], GIB)
 
 
 @pytest.mark.parametrize("given", ["circle", "a\0b", "x" * 5000, "http://host/scan.png", "none.png", "", "inner/.."])
@@ -100,12 +100,12 @@ def test_a_folder_is_weighed_as_a_whole_and_its_links_are_followed(root, pixels)
     series = root / "inner"
     for name in ("a.dcm", "b.dcm"):
         (series / name).write_bytes(b"x" * 1000)
-    assert admitted("inner", [root], 2000) == series
+    assert resolve_allowed("inner", [root], 2000) == series
     with pytest.raises(InputError, match="at most"):
-        admitted("inner", [root], 1999)
+        resolve_allowed("inner", [root], 1999)
     (series / "c.dcm").symlink_to("/etc/hostname")
     with pytest.raises(InputError, match="outside the folders"):
-        admitted("inner", [root], GIB)
+        resolve_allowed("inner", [root], GIB)
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,12 @@ def test_a_header_s_data_file_must_not_be_a_link_out(root, header):
     (root / "volume.nhdr").write_text(header)
     (root / "voxels.raw").symlink_to("/etc/hostname")
     with pytest.raises(InputError, match="outside the folders"):
-        admitted("volume.nhdr", [root], GIB)
+        resolve_allowed("volume.nhdr", [root], GIB)
 
 
 def test_other_neighbours_of_a_header_do_not_matter(root):
     (root / "volume.nrrd").write_bytes(b"NRRD0004\ntype: uint8\nencoding: raw\n\nlink.png huge.png")
-    assert admitted("volume.nrrd", [root], GIB) == root / "volume.nrrd"
+    assert resolve_allowed("volume.nrrd", [root], GIB) == root / "volume.nrrd"
 
 
 def test_a_header_s_data_file_is_weighed(root):
@@ -128,7 +128,7 @@ def test_a_header_s_data_file_is_weighed(root):
     with (root / "voxels.raw").open("wb") as file:
         file.truncate(5 * GIB)
     with pytest.raises(InputError, match="MiB"):
-        admitted("volume.nhdr", [root], GIB)
+        resolve_allowed("volume.nhdr", [root], GIB)
 
 
 def test_a_data_url_and_a_picture_are_bounded(pixels):

@@ -15,15 +15,15 @@ from support.mcp_servers import call, refused, resource, run
 
 from ibisagent.agent import Box, Click, build_graph
 from ibisagent.agent.config import preset
-from ibisagent.tools.export import ENDINGS
+from ibisagent.tools.export import EXTENSIONS
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.reading import read_mask
 from ibisagent.tools.masks.rle import area
-from ibisagent.tools.segmenters.memo import memo_of
-from ibisagent.ui.mcp.exports import FORMATS, MEDIA
+from ibisagent.tools.segmenters.memo import get_memo
+from ibisagent.ui.mcp.exports import FORMATS, MEDIA_TYPES
 from ibisagent.ui.mcp.limits import Limits
 from ibisagent.ui.mcp.server import make_server
-from ibisagent.ui.mcp.service import Desk
+from ibisagent.ui.mcp.service import SegmentationService
 from ibisagent.ui.mcp.sessions import Sessions
 from ibisagent.ui.mcp.tool_arguments import Format
 
@@ -48,10 +48,10 @@ def root(tmp_path, pixels):
 
 def server(root, *, acts=False, out=None, limits=DEFAULT):
     """The server of ``--policy none``, without a process of its own."""
-    desk = Desk(
+    desk = SegmentationService(
         policy=script(STOP, STOP, STOP),
-        acts=acts,
-        memo=memo_of("disk"),
+        policy_clicks=acts,
+        memo=get_memo("disk"),
         config=preset("default"),
         roots=(root,),
         out=out,
@@ -239,8 +239,8 @@ def test_a_clicking_model_needs_words_or_marks(root):
 
 
 def test_formats_are_words_or_the_endings_of_the_command_line(root, tmp_path):
-    assert set(typing.get_args(Format)) == set(FORMATS) >= set(ENDINGS)
-    assert set(FORMATS.values()) == set(MEDIA)
+    assert set(typing.get_args(Format)) == set(FORMATS) >= set(EXTENSIONS)
+    assert set(FORMATS.values()) == set(MEDIA_TYPES)
 
     async def ask():
         async with connect(server(root, out=tmp_path / "out")) as client:

@@ -6,7 +6,7 @@ import pytest
 from support.mcp_servers import MCP, call, http_server, over_http, over_stdio, resource, run
 from support.offline import Watch
 
-from ibisagent.ui.example_image import specimen
+from ibisagent.ui.example_image import draw_example_image
 
 REACH = """
 import socket
@@ -29,7 +29,7 @@ _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM).connect(("192.0.2.1", 9))
 def root(tmp_path):
     from PIL import Image
 
-    Image.fromarray(specimen()[0]).save(tmp_path / "scan.png")
+    Image.fromarray(draw_example_image()[0]).save(tmp_path / "scan.png")
     return tmp_path
 
 

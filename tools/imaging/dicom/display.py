@@ -13,13 +13,13 @@ from pydicom import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.imaging.dicom.elements import items, numbers, text, texts, whole
-from ibisagent.tools.imaging.dicom.header_facts import modality
-from ibisagent.tools.imaging.dicom.lookup_tables import Table, table_of
+from ibisagent.tools.imaging.dicom.elements import read_items, read_numbers, read_code, read_texts, read_int
+from ibisagent.tools.imaging.dicom.header_facts import read_modality
+from ibisagent.tools.imaging.dicom.lookup_tables import LookupTable, read_table
 from ibisagent.tools.imaging.grids import Mask
-from ibisagent.tools.imaging.window import DEFAULT_CT, DEFAULT_OTHER, Percentiles, Window, compact, parse_window, render
+from ibisagent.tools.imaging.window import DEFAULT_CT, DEFAULT_OTHER, Percentiles, Window, to_exact_float, parse_window, apply_window
 
-__all__ = ["colour", "grey", "is_colour"]
+__all__ = ["render_colour", "render_grey", "is_colour"]
 
 _COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_ICT", "YBR_RCT"}
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
@@ -27,14 +27,14 @@ _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 def is_colour(stored: NDArray[Any], head: Dataset) -> bool:
     """Tell a colour picture, also one that a palette makes, from a grey one."""
-    return stored.ndim == 3 or text(head, "PhotometricInterpretation") == "PALETTE COLOR"
+    return stored.ndim == 3 or read_code(head, "PhotometricInterpretation") == "PALETTE COLOR"
 
 
-def colour(stored: NDArray[Any], head: Dataset, name: str, window: str | None) -> NDArray[np.uint8]:
-    """Give (rows, columns, 3) of a colour frame."""
+def render_colour(stored: NDArray[Any], head: Dataset, name: str, window: str | None) -> NDArray[np.uint8]:
+    """Return (rows, columns, 3) of a colour frame."""
     if window is not None:
         raise InputError(f"{name}: got window={window[:40]!r} for a colour picture, expected none; leave it out")
-    photometric = text(head, "PhotometricInterpretation")
+    photometric = read_code(head, "PhotometricInterpretation")
     if photometric == "PALETTE COLOR":
         table: NDArray[Any] = apply_color_lut(stored, head)[..., :3]
         # Some writers keep 8-bit entries in a table declared as 16-bit.
@@ -48,40 +48,40 @@ def colour(stored: NDArray[Any], head: Dataset, name: str, window: str | None) -
     return np.asarray(np.floor(np.clip(stored / (2**bits - 1), 0, 1) * 255 + 0.5), dtype=np.uint8)
 
 
-def grey(values: NDArray[Any], padding: Mask, head: Dataset, name: str, window: str | None) -> NDArray[np.uint8]:
+def render_grey(values: NDArray[Any], padding: Mask, head: Dataset, name: str, window: str | None) -> NDArray[np.uint8]:
     """Show rescaled (rows, columns) values, black where ``padding`` says that they are no picture."""
-    pixels = _windowed(values, padding, head, name, window)
-    inverted = 255 - pixels if text(head, "PhotometricInterpretation") == "MONOCHROME1" else pixels
+    pixels = _apply_display(values, padding, head, name, window)
+    inverted = 255 - pixels if read_code(head, "PhotometricInterpretation") == "MONOCHROME1" else pixels
     return np.where(padding, np.uint8(0), inverted)
 
 
-def _windowed(values: NDArray[Any], padding: Mask, head: Dataset, name: str, window: str | None) -> NDArray[np.uint8]:
-    ct = modality(head) == "CT"
+def _apply_display(values: NDArray[Any], padding: Mask, head: Dataset, name: str, window: str | None) -> NDArray[np.uint8]:
+    ct = read_modality(head) == "CT"
     if window is not None and not window.strip().lower().startswith("file"):
-        return _rendered(values, padding, parse_window(window, name, hounsfield=ct))
-    views = _views(head)
+        return _apply_window(values, padding, parse_window(window, name, hounsfield=ct))
+    views = _list_views(head)
     if window is not None or views:
-        view = _chosen(window, views, name)
-        return _by_table(values, view) if isinstance(view, Table) else _rendered(values, padding, view)
-    if values.dtype == np.uint8 and whole(head, "BitsStored") == 8:
+        view = _choose_view(window, views, name)
+        return _apply_voi_lut(values, view) if isinstance(view, LookupTable) else _apply_window(values, padding, view)
+    if values.dtype == np.uint8 and read_int(head, "BitsStored") == 8:
         return values
-    return _rendered(values, padding, parse_window(DEFAULT_CT if ct else DEFAULT_OTHER, name, hounsfield=ct))
+    return _apply_window(values, padding, parse_window(DEFAULT_CT if ct else DEFAULT_OTHER, name, hounsfield=ct))
 
 
-def _rendered(values: NDArray[Any], padding: Mask, window: Window | Percentiles) -> NDArray[np.uint8]:
-    exact = compact(values)
-    return render(exact, window, exact[~padding])
+def _apply_window(values: NDArray[Any], padding: Mask, window: Window | Percentiles) -> NDArray[np.uint8]:
+    exact = to_exact_float(values)
+    return apply_window(exact, window, exact[~padding])
 
 
-def _views(head: Dataset) -> list[tuple[str, Table | Window]]:
+def _list_views(head: Dataset) -> list[tuple[str, LookupTable | Window]]:
     """List the file's own ways to be shown, each with its name: VOI LUTs, then windows, as far as they make sense."""
-    tables = [(texts(item, "LUTExplanation"), table_of(item, head)) for item in items(head, "VOILUTSequence")]
-    function = text(head, "VOILUTFunction")
+    tables = [(read_texts(item, "LUTExplanation"), read_table(item, head)) for item in read_items(head, "VOILUTSequence")]
+    function = read_code(head, "VOILUTFunction")
     function = function if function in _FUNCTIONS else "LINEAR"
-    pairs = zip(numbers(head, "WindowCenter"), numbers(head, "WindowWidth"), strict=False)
-    names = texts(head, "WindowCenterWidthExplanation")
+    pairs = zip(read_numbers(head, "WindowCenter"), read_numbers(head, "WindowWidth"), strict=False)
+    names = read_texts(head, "WindowCenterWidthExplanation")
     least = 1.0 if function == "LINEAR" else np.nextafter(0, 1)
-    windows: list[tuple[str, Table | Window]] = [
+    windows: list[tuple[str, LookupTable | Window]] = [
         (names[index] if index < len(names) else "", Window(centre, width, function))
         for index, (centre, width) in enumerate(pairs)
         if width >= least
@@ -89,7 +89,7 @@ def _views(head: Dataset) -> list[tuple[str, Table | Window]]:
     return [((*told, "")[0], table) for told, table in tables if table is not None] + windows
 
 
-def _chosen(window: str | None, views: list[tuple[str, Table | Window]], name: str) -> Table | Window:
+def _choose_view(window: str | None, views: list[tuple[str, LookupTable | Window]], name: str) -> LookupTable | Window:
     """Choose ``file``, the first, ``file:1`` by index or ``file:NAME`` by the name that the file gives a window."""
     wanted = (window or "file:0").strip().lower().removeprefix("file").removeprefix(":").strip() or "0"
     if wanted.isascii() and wanted.isdecimal() and len(wanted) < 6 and int(wanted) < len(views):
@@ -101,8 +101,8 @@ def _chosen(window: str | None, views: list[tuple[str, Table | Window]], name: s
     raise InputError(f"{name}: got window={(window or '')[:40]!r}, {expected}; change it")
 
 
-def _by_table(values: NDArray[Any], table: Table) -> NDArray[np.uint8]:
+def _apply_voi_lut(values: NDArray[Any], table: LookupTable) -> NDArray[np.uint8]:
     """Apply a VOI LUT; its outputs span the bits that its descriptor names (PS3.3 C.11.2.1.1)."""
-    shown = table.applied(values)
+    shown = table.apply(values)
     highest = max(2**table.bits - 1, int(shown.max()))
     return np.asarray(np.floor(shown / highest * 255 + 0.5), dtype=np.uint8)

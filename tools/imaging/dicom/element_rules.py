@@ -15,34 +15,34 @@ _SKEW = 0.01  # the cosine between rows and columns
 class Rule(NamedTuple):
     """How many values an element has, None for any number, and which of them make sense."""
 
-    several: int | None = 1
-    holds: Callable[[Values], bool] = lambda _: True
+    count: int | None = 1
+    is_valid: Callable[[Values], bool] = lambda _: True
 
 
-def _positive(values: Values) -> bool:
+def _is_positive(values: Values) -> bool:
     return min(values) > 0
 
 
-def _not_negative(values: Values) -> bool:
+def _is_not_negative(values: Values) -> bool:
     return min(values) >= 0
 
 
-def _not_zero(values: Values) -> bool:
+def _is_not_zero(values: Values) -> bool:
     return values[0] != 0
 
 
-def _across(values: Values) -> bool:
-    """Tell whether rows and columns have directions, and these a right angle; their lengths do not matter."""
+def _is_perpendicular(values: Values) -> bool:
+    """Whether rows and columns have directions, and these a right angle; their lengths do not matter."""
     row, column = np.array(values[:3]), np.array(values[3:])
     lengths = float(np.linalg.norm(row) * np.linalg.norm(column))
     return lengths > 0 and abs(float(row @ column)) < _SKEW * lengths
 
 
-_ONE, _ANY, _PAIR = Rule(), Rule(None), Rule(2, _positive)
-_LENGTH = Rule(1, _not_negative)  # 0 where it is unknown
+_ONE, _ANY, _PAIR = Rule(), Rule(None), Rule(2, _is_positive)
+_LENGTH = Rule(1, _is_not_negative)  # 0 where it is unknown
 RULES: dict[str, Rule] = {
     "RescaleIntercept": _ONE,
-    "RescaleSlope": Rule(1, _not_zero),
+    "RescaleSlope": Rule(1, _is_not_zero),
     "WindowCenter": _ANY,
     "WindowWidth": _ANY,
     **{f"{kind}PixelPaddingValue": _ONE for kind in ("", "Float", "DoubleFloat")},
@@ -52,9 +52,9 @@ RULES: dict[str, Rule] = {
     "ImagerPixelSpacing": _PAIR,
     "NominalScannedPixelSpacing": _PAIR,
     "ImagePositionPatient": Rule(3),
-    "ImageOrientationPatient": Rule(6, _across),
+    "ImageOrientationPatient": Rule(6, _is_perpendicular),
     "SliceThickness": _LENGTH,
-    "SpacingBetweenSlices": Rule(1, _not_zero),
+    "SpacingBetweenSlices": Rule(1, _is_not_zero),
     "GridFrameOffsetVector": _ANY,
     "EstimatedRadiographicMagnificationFactor": _LENGTH,
     "DistanceSourceToDetector": _LENGTH,

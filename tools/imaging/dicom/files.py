@@ -26,13 +26,13 @@ from pydicom.uid import (
 )
 
 from ibisagent.tools.errors import InputError, install_hint
-from ibisagent.tools.files import label
-from ibisagent.tools.imaging.decoding import decoding
-from ibisagent.tools.imaging.dicom.elements import text, whole
-from ibisagent.tools.imaging.dicom.lossless import DECODER_DEPENDENCIES, decoder_of
+from ibisagent.tools.files import printable_text
+from ibisagent.tools.imaging.decoding import decode_guard
+from ibisagent.tools.imaging.dicom.elements import read_code, read_int
+from ibisagent.tools.imaging.dicom.lossless import DECODER_DEPENDENCIES, build_decoder
 from ibisagent.tools.imaging.grids import DicomSource
 
-__all__ = ["EXPECTED", "Files", "dataset_of", "decoded", "header", "known", "members", "name_of"]
+__all__ = ["EXPECTED", "SourceFiles", "read_full_header", "decode_frames", "read_header", "describe_uid", "list_members", "source_name"]
 
 EXPECTED = "a whole DICOM image"
 _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
@@ -46,7 +46,7 @@ _CHUNK = 2**20
 _PLUGINS = ("pydicom", "pylibjpeg", "pyjpegls", "pillow")
 
 
-class Files:
+class SourceFiles:
     """Opens sources while it is entered; a zip's directory is read once, and nothing is unpacked to the disk."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Files:
         self._stack = ExitStack()
         self._zips: dict[Path, zipfile.ZipFile] = {}
 
-    def __enter__(self) -> "Files":
+    def __enter__(self) -> "SourceFiles":
         """Begin."""
         return self
 
@@ -63,14 +63,14 @@ class Files:
         self._stack.close()
 
     def open(self, source: DicomSource) -> BinaryIO:
-        """Give a seekable file, for the caller to close."""
+        """Return a seekable file, for the caller to close."""
         if source.member is None:
             return source.path.open("rb")
         archive = self._zip(source.path)
         info = archive.getinfo(source.member)
         if info.file_size > min(_MAX_BYTES, (info.compress_size + 1) * _MAX_RATIO):
             got = f"got a file of {info.file_size:,} bytes in it"
-            raise InputError(f"{label(source.path.name)}: {got}, expected at most 1 GiB; unpack it")
+            raise InputError(f"{printable_text(source.path.name)}: {got}, expected at most 1 GiB; unpack it")
         member: Any = archive.open(info)
         return io.BufferedReader(member, 2**16)
 
@@ -80,23 +80,23 @@ class Files:
         return self._zips[path]
 
 
-def members(path: Path) -> Iterator[DicomSource]:
+def list_members(path: Path) -> Iterator[DicomSource]:
     """Name the files inside a zip; `InputError` for one with absurdly many."""
     with zipfile.ZipFile(path) as archive:
         names = [info.filename for info in archive.infolist() if not info.is_dir()]
     if len(names) > _MAX_MEMBERS:
-        raise InputError(f"{label(path.name)}: got {len(names):,} files, expected at most {_MAX_MEMBERS:,}; split it")
+        raise InputError(f"{printable_text(path.name)}: got {len(names):,} files, expected at most {_MAX_MEMBERS:,}; split it")
     return (DicomSource(path, 0, name) for name in names)
 
 
-def name_of(source: DicomSource) -> str:
+def source_name(source: DicomSource) -> str:
     """Name a source as it may stand in an error."""
-    return label(source.path.name if source.member is None else f"{source.path.name}/{Path(source.member).name}")
+    return printable_text(source.path.name if source.member is None else f"{source.path.name}/{Path(source.member).name}")
 
 
-def header(file: BinaryIO, name: str, tags: list[BaseTag | int] | None = None) -> tuple[Dataset, bool]:
+def read_header(file: BinaryIO, name: str, tags: list[BaseTag | int] | None = None) -> tuple[Dataset, bool]:
     """Read the elements before the pixels, or only ``tags``, and tell whether pixels follow; no header is refused."""
-    _require_modest(file, name)
+    _require_inflatable(file, name)
     reached = False
 
     def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:  # noqa: ARG001 - pydicom's signature
@@ -108,7 +108,7 @@ def header(file: BinaryIO, name: str, tags: list[BaseTag | int] | None = None) -
     return dataset, reached
 
 
-def _require_modest(file: BinaryIO, name: str) -> None:
+def _require_inflatable(file: BinaryIO, name: str) -> None:
     """Refuse a deflated data set that inflates without bound, which pydicom would hold in memory."""
     head = file.read(1024)
     file.seek(0)
@@ -123,32 +123,32 @@ def _require_modest(file: BinaryIO, name: str) -> None:
     file.seek(0)
 
 
-def dataset_of(source: DicomSource) -> Dataset:
+def read_full_header(source: DicomSource) -> Dataset:
     """Read the whole header of a source's file, without its pixels; `InputError` when it cannot be read."""
-    with decoding(name_of(source), EXPECTED), Files() as files, files.open(source) as file:
-        return header(file, name_of(source))[0]
+    with decode_guard(source_name(source), EXPECTED), SourceFiles() as files, files.open(source) as file:
+        return read_header(file, source_name(source))[0]
 
 
-def known(uid: object) -> str:
+def describe_uid(uid: object) -> str:
     """Name a registered UID; any other text in the file is not repeated."""
     registered = UID(str(uid)).name if uid else ""
     return "a DICOM file" if registered in ("", str(uid)) else registered
 
 
-def decoded(file: BinaryIO, dataset: Dataset, indices: list[int], name: str) -> Iterator[NDArray[Any]]:
+def decode_frames(file: BinaryIO, dataset: Dataset, indices: list[int], name: str) -> Iterator[NDArray[Any]]:
     """Decode some frames to (rows, columns) or (rows, columns, 3) stored values, one at a time; YBR comes as RGB."""
-    syntax = _transfer_syntax(dataset)
-    plugin = _plugin(syntax, dataset, name)
+    syntax = _find_transfer_syntax(dataset)
+    plugin = _choose_plugin(syntax, dataset, name)
     remedy = f"check that it was copied whole, or {_INSTALL}" if syntax.is_compressed else "check its copy"
-    with decoding(name, f"whole pixel data ({known(syntax)})", remedy):
+    with decode_guard(name, f"whole pixel data ({describe_uid(syntax)})", remedy):
         file.seek(0)
         options: dict[str, Any] = {"transfer_syntax_uid": syntax, "decoding_plugin": plugin}
-        own = decoder_of(syntax)
+        own = build_decoder(syntax)
         if own is not None:
             read = _read_whole(file, dataset, syntax)
             yield from (own.as_array(read, index=index)[0] for index in indices)
-        elif text(dataset, "PhotometricInterpretation") == "YBR_PARTIAL_422":
-            yield from (_partial(file, index, options) for index in indices)
+        elif read_code(dataset, "PhotometricInterpretation") == "YBR_PARTIAL_422":
+            yield from (_decode_partial_range(file, index, options) for index in indices)
         elif not _has_frames(dataset) or syntax == DeflatedExplicitVRLittleEndian:
             read = _read_whole(file, dataset, syntax)
             yield from (pixel_array(read, index=index, decoding_plugin=plugin) for index in indices)
@@ -157,8 +157,8 @@ def decoded(file: BinaryIO, dataset: Dataset, indices: list[int], name: str) -> 
 
 
 def _has_frames(dataset: Dataset) -> bool:
-    """Tell whether a file has several frames, and says so as pydicom expects it."""
-    return whole(dataset, "NumberOfFrames", 1) > 1 and dataset["NumberOfFrames"].VR == "IS"
+    """Whether a file has several frames, and says so as pydicom expects it."""
+    return read_int(dataset, "NumberOfFrames", 1) > 1 and dataset["NumberOfFrames"].VR == "IS"
 
 
 def _read_whole(file: BinaryIO, dataset: Dataset, syntax: UID) -> Dataset:
@@ -166,13 +166,13 @@ def _read_whole(file: BinaryIO, dataset: Dataset, syntax: UID) -> Dataset:
     read = dcmread(file, force=True)
     read.file_meta.TransferSyntaxUID = syntax
     read.pop("NumberOfFrames", None)
-    read.NumberOfFrames = whole(dataset, "NumberOfFrames", 1)
+    read.NumberOfFrames = read_int(dataset, "NumberOfFrames", 1)
     return read
 
 
-def _plugin(syntax: UID, dataset: Dataset, name: str) -> str:
+def _choose_plugin(syntax: UID, dataset: Dataset, name: str) -> str:
     """Name the decoder to use, empty for pixels that need none; `InputError` where none is installed."""
-    kind = known(syntax)
+    kind = describe_uid(syntax)
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
@@ -186,7 +186,7 @@ def _plugin(syntax: UID, dataset: Dataset, name: str) -> str:
     return plugin
 
 
-def _partial(file: BinaryIO, index: int, options: dict[str, Any]) -> NDArray[np.uint8]:
+def _decode_partial_range(file: BinaryIO, index: int, options: dict[str, Any]) -> NDArray[np.uint8]:
     """Decode the studio range of ITU-R BT.601 (Y from 16 to 235, C from 16 to 240), which pydicom leaves as it is."""
     full = pixel_array(file, index=index, raw=True, photometric_interpretation="YBR_FULL_422", **options)
     ybr = full.astype(np.float64) - (16, 128, 128)
@@ -194,8 +194,8 @@ def _partial(file: BinaryIO, index: int, options: dict[str, Any]) -> NDArray[np.
     return np.floor(np.clip(ybr @ to_rgb.T, 0, 255) + 0.5).astype(np.uint8)
 
 
-def _transfer_syntax(dataset: Dataset) -> UID:
-    """Give the file's transfer syntax; one without a meta header gets the one that it was parsed by."""
+def _find_transfer_syntax(dataset: Dataset) -> UID:
+    """Return the file's transfer syntax; one without a meta header gets the one that it was parsed by."""
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     if syntax is None:
         implicit, little = dataset.original_encoding

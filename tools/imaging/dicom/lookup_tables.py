@@ -6,21 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from ibisagent.tools.imaging.dicom.elements import items, numbers
+from ibisagent.tools.imaging.dicom.elements import read_items, read_numbers
 
-__all__ = ["Table", "broken_tables", "table_of"]
+__all__ = ["LookupTable", "list_broken_tables", "read_table"]
 
 _WORD = 2**16
 
 
-class Table(NamedTuple):
+class LookupTable(NamedTuple):
     """``entries`` (n) for the values from ``first`` on; values beyond take the ends. They span ``bits``."""
 
     first: int
     bits: int
     entries: NDArray[np.uint8] | NDArray[np.uint16]
 
-    def applied(self, values: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    def apply(self, values: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """Return the entry of each value, in the values' shape."""
         last = self.first + len(self.entries) - 1
         whole = np.nan_to_num(np.clip(np.rint(values.astype(np.float64)), self.first, last), nan=self.first)
@@ -28,20 +28,20 @@ class Table(NamedTuple):
         return found
 
 
-def table_of(item: Dataset, head: Dataset) -> Table | None:
+def read_table(item: Dataset, head: Dataset) -> LookupTable | None:
     """Read an item of a header's sequence, with LUTDescriptor and LUTData; None for one that holds no table."""
-    told = numbers(item, "LUTDescriptor")
+    told = read_numbers(item, "LUTDescriptor")
     if not told or any(number != int(number) for number in told):
         return None
     count, first, bits = int(told[0]) % _WORD or _WORD, int(told[1]), int(told[2])
-    entries = _entries(item, count, little=head.original_encoding[1] is not False)
+    entries = _read_entries(item, count, little=head.original_encoding[1] is not False)
     if not 1 <= bits <= 16 or entries is None:
         return None
     narrow = bits <= 8 and entries.max() < 2**8
-    return Table(first, bits, entries.astype(np.uint8) if narrow else entries.astype(np.uint16))
+    return LookupTable(first, bits, entries.astype(np.uint8) if narrow else entries.astype(np.uint16))
 
 
-def _entries(item: Dataset, count: int, *, little: bool) -> NDArray[np.int64] | None:
+def _read_entries(item: Dataset, count: int, *, little: bool) -> NDArray[np.int64] | None:
     """Return ``count`` numbers of a byte or a word each, None when there are fewer."""
     try:
         data: Any = item.get("LUTData")
@@ -54,10 +54,10 @@ def _entries(item: Dataset, count: int, *, little: bool) -> NDArray[np.int64] | 
     return entries if len(entries) == count else None
 
 
-def broken_tables(head: Dataset) -> list[str]:
+def list_broken_tables(head: Dataset) -> list[str]:
     """Name the sequences of tables that hold one which cannot be read."""
     return [
         keyword
         for keyword in ("ModalityLUTSequence", "VOILUTSequence")
-        if any(table_of(item, head) is None for item in items(head, keyword))
+        if any(read_table(item, head) is None for item in read_items(head, keyword))
     ]

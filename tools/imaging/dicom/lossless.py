@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.pixels.decoders.base import Decoder, DecodeRunner
 from pydicom.uid import UID, JPEGLossless, JPEGLosslessSV1
 
-__all__ = ["DECODER_DEPENDENCIES", "decode", "decode_frame", "decoder_of", "is_available"]
+__all__ = ["DECODER_DEPENDENCIES", "decode", "decode_frame", "build_decoder", "is_available"]
 
 DECODER_DEPENDENCIES: dict[UID, tuple[str, ...]] = {JPEGLossless: (), JPEGLosslessSV1: ()}
 
@@ -42,8 +42,8 @@ def is_available(uid: str) -> bool:
     return uid in DECODER_DEPENDENCIES
 
 
-def decoder_of(syntax: UID) -> Decoder | None:
-    """Give a decoder of pydicom's kind for a lossless JPEG syntax, None for another; pydicom's own are left alone."""
+def build_decoder(syntax: UID) -> Decoder | None:
+    """Return a decoder of pydicom's kind for a lossless JPEG syntax, None for another; pydicom's own are left alone."""
     if syntax not in DECODER_DEPENDENCIES:
         return None
     decoder = Decoder(syntax)
@@ -119,21 +119,21 @@ def _read_scan(head: bytes, coded: bytes, stream: _Stream) -> None:
     pieces = []
     for begin, part in zip(range(0, rows, step), parts, strict=True):
         height = min(step, rows - begin)
-        flat = _differences(part.replace(b"\xff\x00", b"\xff"), tables, height * columns * len(tables))
+        flat = _decode_differences(part.replace(b"\xff\x00", b"\xff"), tables, height * columns * len(tables))
         pieces.append(flat.reshape(height, columns, len(tables)))
     for place, component in enumerate(components):
         start = 1 << (stream.precision - shift - 1)
-        grown = [_predicted(piece[..., place], predictor, start) for piece in pieces]
+        grown = [_undo_prediction(piece[..., place], predictor, start) for piece in pieces]
         stream.planes[component] = np.concatenate(grown) << shift
 
 
-def _differences(coded: bytes, tables: list[NDArray[np.uint16]], count: int) -> NDArray[np.int64]:
+def _decode_differences(coded: bytes, tables: list[NDArray[np.uint16]], count: int) -> NDArray[np.int64]:
     """Decode ``count`` differences; the tables take turns."""
     padded = np.frombuffer(coded + b"\xff" * (_MARGIN + 8), dtype=np.uint8)
-    starts = _walk(padded, len(coded), tables, count)
+    starts = _find_code_starts(padded, len(coded), tables, count)
     if len(starts) < count or starts[-1] >= len(coded) * 8:
         raise ValueError("cut short")
-    windows = _windows(padded, starts >> 3) >> (8 - (starts & 7)) & 0xFFFFFFFF
+    windows = _gather_windows(padded, starts >> 3) >> (8 - (starts & 7)) & 0xFFFFFFFF
     entries = np.empty(count, dtype=np.int64)
     for turn, table in enumerate(tables):
         entries[turn :: len(tables)] = table[windows[turn :: len(tables)] >> 16]
@@ -145,23 +145,23 @@ def _differences(coded: bytes, tables: list[NDArray[np.uint16]], count: int) -> 
     return np.where(categories == 0, 0, np.where(categories == 16, 32768, values))
 
 
-def _windows(padded: NDArray[np.uint8], places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the 40 bits that begin at each byte."""
+def _gather_windows(padded: NDArray[np.uint8], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the 40 bits that begin at each byte."""
     windows = np.zeros(places.shape, dtype=np.int64)
     for further in range(5):
         windows = windows << 8 | padded[places + further]
     return windows
 
 
-def _walk(padded: NDArray[np.uint8], size: int, tables: list[NDArray[np.uint16]], count: int) -> NDArray[np.int64]:
-    """Give the bits at which the codes begin."""
+def _find_code_starts(padded: NDArray[np.uint8], size: int, tables: list[NDArray[np.uint16]], count: int) -> NDArray[np.int64]:
+    """Return the bits at which the codes begin."""
     found: list[NDArray[np.int64]] = []
     at, held = 0, 0
     for begin in range(0, size, _CHUNK):
         places = np.arange(begin, min(begin + _CHUNK + _MARGIN, len(padded) - 5), dtype=np.int64)
-        windows = (_windows(padded, places)[:, None] >> np.arange(24, 16, -1)) & 0xFFFF
+        windows = (_gather_windows(padded, places)[:, None] >> np.arange(24, 16, -1)) & 0xFFFF
         steps = [(entries & 31) + (entries >> 5) % 16 for entries in (table[windows.ravel()] for table in tables)]
-        starts = _chunk_walk(
+        starts = _find_starts_in_chunk(
             at - begin * 8, min(_CHUNK, size - begin) * 8, [step.astype(np.uint8).tobytes() for step in steps]
         )
         at = begin * 8 + starts.pop()
@@ -172,7 +172,7 @@ def _walk(padded: NDArray[np.uint8], size: int, tables: list[NDArray[np.uint16]]
     return np.concatenate(found)[:count] if found else np.zeros(0, dtype=np.int64)
 
 
-def _chunk_walk(at: int, end: int, steps: list[bytes]) -> list[int]:
+def _find_starts_in_chunk(at: int, end: int, steps: list[bytes]) -> list[int]:
     """List where codes begin before bit ``end``, whole turns of the tables at a time, and where the next one would."""
     starts: list[int] = []
     if len(steps) == 1:
@@ -187,7 +187,7 @@ def _chunk_walk(at: int, end: int, steps: list[bytes]) -> list[int]:
     return [*starts, at]
 
 
-def _predicted(differences: NDArray[np.int64], predictor: int, start: int) -> NDArray[np.int64]:
+def _undo_prediction(differences: NDArray[np.int64], predictor: int, start: int) -> NDArray[np.int64]:
     """Undo the prediction of one component, row by row, modulo 2 to the 16."""
     samples = np.empty_like(differences)
     samples[0] = start + np.cumsum(differences[0])
@@ -199,7 +199,7 @@ def _predicted(differences: NDArray[np.int64], predictor: int, start: int) -> ND
         if predictor in (2, 3):
             samples[row, 1:] = change[1:] + (b if predictor == 2 else c)
         elif predictor in (6, 7):
-            samples[row] = _one_by_one(above.tolist(), change.tolist(), predictor)
+            samples[row] = _undo_row_prediction(above.tolist(), change.tolist(), predictor)
         else:
             slope = 0 if predictor == 1 else b - c if predictor == 4 else (b - c) >> 1
             samples[row, 1:] = samples[row, 0] + np.cumsum(change[1:] + slope)
@@ -207,7 +207,7 @@ def _predicted(differences: NDArray[np.int64], predictor: int, start: int) -> ND
     return samples
 
 
-def _one_by_one(above: list[int], change: list[int], predictor: int) -> list[int]:
+def _undo_row_prediction(above: list[int], change: list[int], predictor: int) -> list[int]:
     """Undo predictors 6 and 7, in which the sample before is halved."""
     left = (above[0] + change[0]) & 0xFFFF
     row = [left]

@@ -6,21 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from ibisagent.tools.imaging.dicom.elements import items, numbers
-from ibisagent.tools.imaging.dicom.lookup_tables import table_of
+from ibisagent.tools.imaging.dicom.elements import read_items, read_numbers
+from ibisagent.tools.imaging.dicom.lookup_tables import read_table
 from ibisagent.tools.imaging.grids import Mask
 
-__all__ = ["padding_of", "rescaled"]
+__all__ = ["find_padding", "apply_modality_lut"]
 
 _PADDING = {"i": "", "u": "", "f4": "Float", "f8": "DoubleFloat"}
 
 
-def rescaled(stored: NDArray[Any], head: Dataset) -> NDArray[Any]:
+def apply_modality_lut(stored: NDArray[Any], head: Dataset) -> NDArray[Any]:
     """Apply the modality LUT, or the rescale slope and intercept, of which one alone counts as well (PS3.3 C.11.1)."""
-    table = next((table_of(item, head) for item in items(head, "ModalityLUTSequence")), None)
+    table = next((read_table(item, head) for item in read_items(head, "ModalityLUTSequence")), None)
     if table is not None:
-        return table.applied(stored)
-    slope, intercept = numbers(head, "RescaleSlope"), numbers(head, "RescaleIntercept")
+        return table.apply(stored)
+    slope, intercept = read_numbers(head, "RescaleSlope"), read_numbers(head, "RescaleIntercept")
     if not slope and not intercept:
         return stored
     values: NDArray[Any] = stored.astype(np.float64) * (slope or [1.0])[0] + (intercept or [0.0])[0]
@@ -28,21 +28,21 @@ def rescaled(stored: NDArray[Any], head: Dataset) -> NDArray[Any]:
     return stored if stored.dtype == np.uint8 and np.array_equal(values, stored) else values
 
 
-def padding_of(stored: NDArray[Any], head: Dataset) -> Mask:
+def find_padding(stored: NDArray[Any], head: Dataset) -> Mask:
     """Return where grey (rows, columns) stored values pad the picture out to its size (PS3.3 C.7.5.1.1.2).
 
     That is PixelPaddingValue, or all from there to PixelPaddingRangeLimit, whichever of the two is lower.
     """
     kind = _PADDING[stored.dtype.kind if stored.dtype.kind in "iu" else stored.dtype.str[1:]]
-    value = numbers(head, f"{kind}PixelPaddingValue")
+    value = read_numbers(head, f"{kind}PixelPaddingValue")
     if not value:
         return np.zeros(stored.shape, dtype=np.bool_)
-    limit = numbers(head, f"{kind}PixelPaddingRangeLimit") or value
-    low, high = sorted(_as_stored(number, stored.dtype) for number in (value[0], limit[0]))
+    limit = read_numbers(head, f"{kind}PixelPaddingRangeLimit") or value
+    low, high = sorted(_wrap_to_stored(number, stored.dtype) for number in (value[0], limit[0]))
     return np.asarray((stored >= low) & (stored <= high), dtype=np.bool_)
 
 
-def _as_stored(number: float, dtype: np.dtype[Any]) -> float:
+def _wrap_to_stored(number: float, dtype: np.dtype[Any]) -> float:
     """Read a number with the sign that stored pixels have, since writers give -2000 of 16 bits as 63536 as well."""
     if dtype.kind == "f":
         return float(np.asarray(number).astype(dtype))

@@ -5,30 +5,30 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ibisagent.tools.imaging.dicom.stacks import Shot
+from ibisagent.tools.imaging.dicom.stacks import StoredFrame
 
-__all__ = ["without_outliers"]
+__all__ = ["drop_outliers"]
 
-_LEAN = 0.1  # of a direction's parts, about 6 degrees
+_MAX_TILT = 0.1  # of a direction's parts, about 6 degrees
 _FEW_TURNED, _FEW_RESIZED = 1 / 3, 1 / 10  # of a series; more than these are no outliers
 
 
-def without_outliers(shots: Sequence[Shot]) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
+def drop_outliers(frames: Sequence[StoredFrame]) -> tuple[tuple[StoredFrame, ...], tuple[str, ...]]:
     """Return the frames of a series without the few of another orientation or size, and what to note of them.
 
     A series of many orientations or sizes stays whole: none of them is the one that is meant.
     """
-    ((size, turn), _), *_ = Counter((shot.size, shot.turn) for shot in shots).most_common(1)
-    along = [shot for shot in shots if _is_along(shot, turn)]
-    alike = tuple(shot for shot in along if shot.size == size)
-    turned, resized = len(shots) - len(along), len(along) - len(alike)
-    few = turned <= _FEW_TURNED * len(shots) and resized <= _FEW_RESIZED * len(shots)
+    ((size, turn), _), *_ = Counter((frame.size, frame.orientation) for frame in frames).most_common(1)
+    along = [frame for frame in frames if _is_parallel(frame, turn)]
+    alike = tuple(frame for frame in along if frame.size == size)
+    turned, resized = len(frames) - len(along), len(along) - len(alike)
+    few = turned <= _FEW_TURNED * len(frames) and resized <= _FEW_RESIZED * len(frames)
     if not few or not turned + resized:
-        return tuple(shots), ()
+        return tuple(frames), ()
     return alike, (f"pictures left out for their other orientation or size: {turned + resized}",)
 
 
-def _is_along(shot: Shot, turn: tuple[float, ...] | None) -> bool:
-    if shot.turn is None or turn is None:
-        return shot.turn is turn
-    return float(np.abs(np.subtract(shot.turn, turn)).max()) < _LEAN
+def _is_parallel(frame: StoredFrame, turn: tuple[float, ...] | None) -> bool:
+    if frame.orientation is None or turn is None:
+        return frame.orientation is turn
+    return float(np.abs(np.subtract(frame.orientation, turn)).max()) < _MAX_TILT

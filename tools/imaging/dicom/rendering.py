@@ -10,30 +10,30 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.imaging.decoding import decoding, require_size
-from ibisagent.tools.imaging.dicom.display import colour, grey, is_colour
-from ibisagent.tools.imaging.dicom.elements import head_of, retyped, unreadable
-from ibisagent.tools.imaging.dicom.files import EXPECTED, Files, decoded, header, name_of
-from ibisagent.tools.imaging.dicom.header_facts import axes, laterality, modality, notes_on_text, spacing_of
-from ibisagent.tools.imaging.dicom.lookup_tables import broken_tables
-from ibisagent.tools.imaging.dicom.modality_values import padding_of, rescaled
-from ibisagent.tools.imaging.dicom.stacks import Shot, Stack, place_of
+from ibisagent.tools.imaging.decoding import decode_guard, require_size
+from ibisagent.tools.imaging.dicom.display import render_colour, render_grey, is_colour
+from ibisagent.tools.imaging.dicom.elements import get_frame_header, list_mistyped, list_unreadable
+from ibisagent.tools.imaging.dicom.files import EXPECTED, SourceFiles, decode_frames, read_header, source_name
+from ibisagent.tools.imaging.dicom.header_facts import read_axes, read_laterality, read_modality, describe_annotations, read_spacing
+from ibisagent.tools.imaging.dicom.lookup_tables import list_broken_tables
+from ibisagent.tools.imaging.dicom.modality_values import find_padding, apply_modality_lut
+from ibisagent.tools.imaging.dicom.stacks import StoredFrame, Stack, compute_affine
 from ibisagent.tools.imaging.grids import Grid, Mask, Spacing, VolumeGrid
 from ibisagent.tools.imaging.medical_image import MedicalImage
-from ibisagent.tools.imaging.slices import choose_plane, told_choice
-from ibisagent.tools.imaging.volume import axes_of, notes_on_shear
-from ibisagent.tools.imaging.window import compact
+from ibisagent.tools.imaging.slices import choose_plane, describe_choice
+from ibisagent.tools.imaging.volume import find_display_axes, describe_shear
+from ibisagent.tools.imaging.window import to_exact_float
 
-__all__ = ["Request", "of_frame", "of_plane"]
+__all__ = ["RenderRequest", "render_frame", "render_plane"]
 
 Values = NDArray[np.float32] | NDArray[np.float64]
-Shown = tuple[NDArray[np.uint8], Values | None, Dataset]
+Rendered = tuple[NDArray[np.uint8], Values | None, Dataset]
 
 _RADIOLOGICAL = {("P", "L"), ("F", "L"), ("F", "P")}
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RenderRequest:
     """What a caller asked for, and how the source is named: in errors, and to open the same picture again."""
 
     name: str
@@ -43,72 +43,72 @@ class Request:
     notes: tuple[str, ...] = ()
 
 
-def of_frame(stack: Stack, shot: Shot, slice: str | None, request: Request) -> MedicalImage:
+def render_frame(stack: Stack, frame: StoredFrame, slice: str | None, request: RenderRequest) -> MedicalImage:
     """Show one frame as it is stored."""
-    stored, head = _read(shot)
-    pixels, values = _shown(stored, head, request)
-    grid = _frame_grid(stack, shot, head, (pixels.shape[0], pixels.shape[1]))
-    spacing, notes = spacing_of(head)
+    stored, head = _read_frame(frame)
+    pixels, values = _render(stored, head, request)
+    grid = _build_frame_grid(stack, frame, head, (pixels.shape[0], pixels.shape[1]))
+    spacing, notes = read_spacing(head)
     if isinstance(grid, VolumeGrid) and grid.axes not in _RADIOLOGICAL:
         down, right = grid.axes or ("", "")
         notes.append(f"shown as stored, not as radiologists look: down is {down}, right is {right}")
-    return _image(pixels, values, grid, spacing, head, slice, (*stack.notes, *notes), request)
+    return _build_image(pixels, values, grid, spacing, head, slice, (*stack.notes, *notes), request)
 
 
-def _read(shot: Shot) -> tuple[NDArray[Any], Dataset]:
-    name, frame = name_of(shot.source), shot.source.frame
-    with decoding(name, EXPECTED), Files() as files, files.open(shot.source) as file:
-        dataset, _ = header(file, name)
+def _read_frame(frame: StoredFrame) -> tuple[NDArray[Any], Dataset]:
+    name, number = source_name(frame.source), frame.source.frame
+    with decode_guard(name, EXPECTED), SourceFiles() as files, files.open(frame.source) as file:
+        dataset, _ = read_header(file, name)
         require_size(name, int(dataset.Rows), int(dataset.Columns))
-        (stored,) = decoded(file, dataset, [frame], name)
-        return stored, head_of(dataset, frame)
+        (stored,) = decode_frames(file, dataset, [number], name)
+        return stored, get_frame_header(dataset, number)
 
 
-def _shown(stored: NDArray[Any], head: Dataset, request: Request) -> tuple[NDArray[np.uint8], Values | None]:
-    with decoding(request.name, EXPECTED):
+def _render(stored: NDArray[Any], head: Dataset, request: RenderRequest) -> tuple[NDArray[np.uint8], Values | None]:
+    with decode_guard(request.name, EXPECTED):
         if is_colour(stored, head):
-            return colour(stored, head, request.name, request.window), None
-        return _grey(rescaled(stored, head), padding_of(stored, head), head, request)
+            return render_colour(stored, head, request.name, request.window), None
+        return _render_grey(apply_modality_lut(stored, head), find_padding(stored, head), head, request)
 
 
-def _grey(values: NDArray[Any], padding: Mask, head: Dataset, request: Request) -> tuple[NDArray[np.uint8], Values]:
+def _render_grey(values: NDArray[Any], padding: Mask, head: Dataset, request: RenderRequest) -> tuple[NDArray[np.uint8], Values]:
     """Show values, and give them with NaN where they are no picture."""
-    known = compact(values)
+    known = to_exact_float(values)
     known[padding] = np.nan
-    return grey(values, padding, head, request.name, request.window), known
+    return render_grey(values, padding, head, request.name, request.window), known
 
 
-def _frame_grid(stack: Stack, shot: Shot, head: Dataset, size: tuple[int, int]) -> Grid:
-    """Give the place of a frame in its volume, alone where it is in none, or no place at all."""
-    if not shot.placed:
-        return Grid(size, codes=axes(head), laterality=laterality(head), sources=(shot.source,))
-    number = next((number for number, volume in enumerate(stack.volumes) if shot in volume), None)
-    volume = (shot,) if number is None else stack.volumes[number]
-    affine = place_of(volume)
+def _build_frame_grid(stack: Stack, frame: StoredFrame, head: Dataset, size: tuple[int, int]) -> Grid:
+    """Return the place of a frame in its volume, alone where it is in none, or no place at all."""
+    if not frame.is_placed:
+        return Grid(size, codes=read_axes(head), laterality=read_laterality(head), sources=(frame.source,))
+    number = next((number for number, volume in enumerate(stack.volumes) if frame in volume), None)
+    volume = (frame,) if number is None else stack.volumes[number]
+    affine = compute_affine(volume)
     return VolumeGrid(
         shape=(size[1], size[0], len(volume)),
         affine=affine,
         order=(0, 1, 2),
         flips=(True, True, False),
         axis=2,
-        index=volume.index(shot),
+        index=volume.index(frame),
         header=None,
-        codes=axes_of(affine)[2],
-        laterality=laterality(head),
+        codes=find_display_axes(affine)[2],
+        laterality=read_laterality(head),
         sources=tuple(one.source for one in volume),
         volume=number if len(stack.volumes) > 1 else None,
         space="LPS",
     )
 
 
-def of_plane(stack: Stack, wanted: str | None, request: Request) -> MedicalImage:
+def render_plane(stack: Stack, wanted: str | None, request: RenderRequest) -> MedicalImage:
     """Show a plane across the patient's axes as radiologists do; by default the middle one of those that were taken."""
     if stack.affine is None:
         got = f"slice={(wanted or '')[:40]!r} of pictures that form no evenly spaced stack"
-        raise InputError(f"{request.name}: got {got}, expected a number from 0 to {len(stack.shots) - 1}; choose one")
-    rows, columns = stack.shots[0].size
+        raise InputError(f"{request.name}: got {got}, expected a number from 0 to {len(stack.frames) - 1}; choose one")
+    rows, columns = stack.frames[0].size
     shape = (columns, rows, len(stack.volumes[0]))
-    order, flips, codes = axes_of(stack.affine)
+    order, flips, codes = find_display_axes(stack.affine)
     lengths = tuple(shape[axis] for axis in order)
     plane = choose_plane(wanted, lengths, request.name, volumes=len(stack.volumes), across=order.index(2))
     require_size(request.name, *(length for axis, length in enumerate(lengths) if axis != plane.axis))
@@ -122,28 +122,28 @@ def of_plane(stack: Stack, wanted: str | None, request: Request) -> MedicalImage
         plane.index,
         None,
         codes=codes,
-        sources=tuple(shot.source for shot in volume),
+        sources=tuple(frame.source for frame in volume),
         volume=plane.volume,
         space="LPS",
     )
     cut = order[plane.axis]
     at = shape[cut] - 1 - plane.index if flips[plane.axis] else plane.index
-    pixels, values, head = _along(volume[at], request) if cut == 2 else _across(volume, cut, at, request)
-    grid = replace(grid, laterality=laterality(head))
+    pixels, values, head = _render_whole_frame(volume[at], request) if cut == 2 else _render_cut(volume, cut, at, request)
+    grid = replace(grid, laterality=read_laterality(head))
     thin = replace(grid, shape=tuple(1 if axis == cut else length for axis, length in enumerate(shape)), index=0)
     edges = (*(volume[0].spacing or ())[::-1], float(np.linalg.norm(stack.affine[:3, 2])))
     column, row = (edges[order[axis]] for axis in range(3) if axis != plane.axis)
     unnamed = plane.volume is not None and "@" not in (wanted or "")
     several = f"the first of {len(stack.volumes)} volumes; name another by slice={plane}"
     notes = (
-        *told_choice(wanted, str(plane), lengths[plane.axis]),
+        *describe_choice(wanted, str(plane), lengths[plane.axis]),
         *stack.notes,
-        *spacing_of(head)[1],
+        *read_spacing(head)[1],
         *((several,) if unnamed else ()),
     )
-    return _image(
-        _turned(pixels, thin),
-        None if values is None else _turned(values, thin),
+    return _build_image(
+        _to_display(pixels, thin),
+        None if values is None else _to_display(values, thin),
         grid,
         Spacing(row, column),
         head,
@@ -153,45 +153,45 @@ def of_plane(stack: Stack, wanted: str | None, request: Request) -> MedicalImage
     )
 
 
-def _along(shot: Shot, request: Request) -> Shown:
+def _render_whole_frame(frame: StoredFrame, request: RenderRequest) -> Rendered:
     """Show one frame, (columns, rows) as the source axes of a volume run."""
-    stored, head = _read(shot)
-    pixels, values = _shown(stored, head, request)
+    stored, head = _read_frame(frame)
+    pixels, values = _render(stored, head, request)
     return pixels.swapaxes(0, 1), None if values is None else values.T, head
 
 
-def _across(volume: Sequence[Shot], cut: int, at: int, request: Request) -> Shown:
+def _render_cut(volume: Sequence[StoredFrame], cut: int, at: int, request: RenderRequest) -> Rendered:
     """Take one column (``cut`` 0) or row (1) of every frame; shown by the rules of the middle frame."""
     lines: list[NDArray[Any]] = []
     paddings: list[Mask] = []
     heads: list[Dataset] = []
-    with Files() as files:
-        for _, some in groupby(volume, key=lambda shot: shot.source._replace(frame=0)):
-            shots = list(some)
-            name = name_of(shots[0].source)
-            with decoding(name, EXPECTED), files.open(shots[0].source) as file:
-                dataset, _ = header(file, name)
-                frames = [shot.source.frame for shot in shots]
-                for frame, stored in zip(frames, decoded(file, dataset, frames, name), strict=True):
-                    head = head_of(dataset, frame)
+    with SourceFiles() as files:
+        for _, group in groupby(volume, key=lambda frame: frame.source._replace(frame=0)):
+            frames = list(group)
+            name = source_name(frames[0].source)
+            with decode_guard(name, EXPECTED), files.open(frames[0].source) as file:
+                dataset, _ = read_header(file, name)
+                numbers = [frame.source.frame for frame in frames]
+                for number, stored in zip(numbers, decode_frames(file, dataset, numbers, name), strict=True):
+                    head = get_frame_header(dataset, number)
                     if is_colour(stored, head):
                         raise InputError(f"{request.name}: got colour pictures, expected grey ones to cut across")
                     line = np.take(stored, at, axis=1 - cut)
-                    lines.append(rescaled(line, head))
-                    paddings.append(padding_of(line, head))
+                    lines.append(apply_modality_lut(line, head))
+                    paddings.append(find_padding(line, head))
                     heads.append(head)
     head = heads[len(heads) // 2]
-    with decoding(request.name, EXPECTED):
-        return *_grey(np.stack(lines, axis=-1), np.stack(paddings, axis=-1), head, request), head
+    with decode_guard(request.name, EXPECTED):
+        return *_render_grey(np.stack(lines, axis=-1), np.stack(paddings, axis=-1), head, request), head
 
 
-def _turned(array: NDArray[Any], thin: VolumeGrid) -> NDArray[Any]:
+def _to_display(array: NDArray[Any], thin: VolumeGrid) -> NDArray[Any]:
     if array.ndim == 3:
-        return np.stack([_turned(array[..., channel], thin) for channel in range(3)], axis=-1)
+        return np.stack([_to_display(array[..., channel], thin) for channel in range(3)], axis=-1)
     return thin.displayed(array.reshape(thin.shape))
 
 
-def _image(
+def _build_image(
     pixels: NDArray[np.uint8],
     values: Values | None,
     grid: Grid,
@@ -199,25 +199,25 @@ def _image(
     head: Dataset,
     slice: str | None,
     notes: tuple[str, ...],
-    request: Request,
+    request: RenderRequest,
 ) -> MedicalImage:
     return MedicalImage(
         pixels,
         grid,
         spacing=spacing,
         values=values,
-        modality=modality(head),
+        modality=read_modality(head),
         uri=request.uri,
         slice=None if slice is None else request.prefix + slice,
         window=request.window,
-        notes=(*request.notes, *notes, *notes_on_shear(grid, ".nrrd or .dcm"), *_faults(head), *notes_on_text(head)),
+        notes=(*request.notes, *notes, *describe_shear(grid, ".nrrd or .dcm"), *_list_faults(head), *describe_annotations(head)),
     )
 
 
-def _faults(head: Dataset) -> list[str]:
+def _list_faults(head: Dataset) -> list[str]:
     """Name what is not in the header as it should be; what it holds, which may be anything, is not repeated."""
     found = {
-        "empty or unreadable in the file, and taken as missing": [*unreadable(head), *broken_tables(head)],
-        "written as text in the file, and read as numbers": retyped(head),
+        "empty or unreadable in the file, and taken as missing": [*list_unreadable(head), *list_broken_tables(head)],
+        "written as text in the file, and read as numbers": list_mistyped(head),
     }
     return [f"{what}: {', '.join(names)}" for what, names in found.items() if names]

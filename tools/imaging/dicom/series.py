@@ -15,21 +15,21 @@ from pydicom.tag import BaseTag, Tag
 
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label
+from ibisagent.tools.files import printable_text
 from ibisagent.tools.imaging.decoding import require_size
-from ibisagent.tools.imaging.dicom.elements import head_of, readable, texts, whole
-from ibisagent.tools.imaging.dicom.files import Files, header, members, name_of
-from ibisagent.tools.imaging.dicom.header_facts import modality
-from ibisagent.tools.imaging.dicom.outliers import without_outliers
-from ibisagent.tools.imaging.dicom.stacks import PLACED, Shot, shots_of
+from ibisagent.tools.imaging.dicom.elements import get_frame_header, is_readable, read_texts, read_int
+from ibisagent.tools.imaging.dicom.files import SourceFiles, read_header, list_members, source_name
+from ibisagent.tools.imaging.dicom.header_facts import read_modality
+from ibisagent.tools.imaging.dicom.outliers import drop_outliers
+from ibisagent.tools.imaging.dicom.stacks import GEOMETRY_KEYWORDS, StoredFrame, read_frames
 from ibisagent.tools.imaging.grids import DicomSource
 
-__all__ = ["Series", "choose_series", "frames_of", "in_folder", "in_zip", "told_series"]
+__all__ = ["Series", "choose_series", "count_frames", "scan_folder", "scan_zip", "describe_series_choice"]
 
 _TAGS: list[BaseTag | int] = [
     Tag(keyword)
     for keyword in (
-        *("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "NumberOfFrames", *PLACED),
+        *("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "NumberOfFrames", *GEOMETRY_KEYWORDS),
         *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     )
 ]
@@ -47,8 +47,8 @@ class Series:
 
     number: int
     modality: str | None
-    shots: tuple[Shot, ...]
-    files: int
+    frames: tuple[StoredFrame, ...]
+    file_count: int
     notes: tuple[str, ...]
 
 
@@ -60,19 +60,19 @@ class _File:
     uid: str
     number: int
     modality: str | None
-    shots: tuple[Shot, ...]
-    lost: bool
-    scout: bool
+    frames: tuple[StoredFrame, ...]
+    unreadable: bool
+    is_localizer: bool
 
 
-def in_folder(folder: Path) -> list[Series]:
+def scan_folder(folder: Path) -> list[Series]:
     """Scan a folder and what lies below it; once for as long as none of the files changes."""
     found = sorted(itertools.islice(_walk(folder), _MAX_FILES + 1))
     if len(found) > _MAX_FILES:
         got = f"a folder of over {_MAX_FILES:,} files"
-        raise InputError(f"{label(folder.name)}: got {got}, expected those of one study; name the folder further down")
+        raise InputError(f"{printable_text(folder.name)}: got {got}, expected those of one study; name the folder further down")
     key = (folder.absolute(), tuple((str(path), told.st_mtime_ns, told.st_size) for path, told in found))
-    return _scans.get(key, lambda: _series((DicomSource(path) for path, _ in found), label(folder.name)))
+    return _scans.get(key, lambda: _group_by_series((DicomSource(path) for path, _ in found), printable_text(folder.name)))
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
@@ -84,21 +84,21 @@ def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
                 yield path, path.stat()
 
 
-def in_zip(path: Path) -> list[Series]:
+def scan_zip(path: Path) -> list[Series]:
     """Scan a zip as if it were a folder."""
     told = path.stat()
     key = (path.absolute(), told.st_mtime_ns, told.st_size)
-    return _scans.get(key, lambda: _series(members(path), label(path.name)))
+    return _scans.get(key, lambda: _group_by_series(list_members(path), printable_text(path.name)))
 
 
-def _series(sources: Iterable[DicomSource], name: str) -> list[Series]:
+def _group_by_series(sources: Iterable[DicomSource], name: str) -> list[Series]:
     groups: dict[str, list[_File]] = {}
     unread = 0
-    with Files() as files:
+    with SourceFiles() as files:
         for source in sources:
             try:
                 with files.open(source) as file:
-                    found = _picture(file, source)
+                    found = _read_file(file, source)
             except Exception:
                 unread += 1  # one broken file must not hide the others
                 continue
@@ -110,54 +110,54 @@ def _series(sources: Iterable[DicomSource], name: str) -> list[Series]:
     numbers = [group[0].number for group in groups.values()]
     clear = min(numbers) >= 0 and len(set(numbers)) == len(numbers)
     return [
-        _one(number if clear else place, group, unread)
+        _build_series(number if clear else place, group, unread)
         for place, (number, group) in enumerate(zip(numbers, groups.values(), strict=True))
     ]
 
 
-def _picture(file: BinaryIO, source: DicomSource) -> _File | None:
+def _read_file(file: BinaryIO, source: DicomSource) -> _File | None:
     """Read what orders a picture; None for a file of another kind, or a DICOM object without pixels."""
     head = file.read(132)
     if head[128:] != b"DICM" and not (source.member or source.path.name).lower().endswith(_ENDINGS):
         return None
     file.seek(0)
-    dataset, pixels = header(file, name_of(source), _TAGS)
+    dataset, pixels = read_header(file, source_name(source), _TAGS)
     if not pixels or "Rows" not in dataset or "Columns" not in dataset:
         return None
-    require_size(name_of(source), int(dataset.Rows), int(dataset.Columns))
-    shots = tuple(shots_of(dataset, source, frames_of(dataset, name_of(source))))
-    series, uid = (next(iter(texts(dataset, f"{kind}InstanceUID")), "") for kind in ("Series", "SOP"))
-    first = head_of(dataset, 0, PLACED)
+    require_size(source_name(source), int(dataset.Rows), int(dataset.Columns))
+    frames = tuple(read_frames(dataset, source, count_frames(dataset, source_name(source))))
+    series, uid = (next(iter(read_texts(dataset, f"{kind}InstanceUID")), "") for kind in ("Series", "SOP"))
+    first = get_frame_header(dataset, 0, GEOMETRY_KEYWORDS)
     return _File(
         series=series,
         uid=uid or str(source),
-        number=whole(dataset, "SeriesNumber", -1),
-        modality=modality(dataset),
-        shots=shots,
-        lost=not all(readable(first, keyword) for keyword in _PLACE),
-        scout="LOCALIZER" in texts(dataset, "ImageType"),
+        number=read_int(dataset, "SeriesNumber", -1),
+        modality=read_modality(dataset),
+        frames=frames,
+        unreadable=not all(is_readable(first, keyword) for keyword in _PLACE),
+        is_localizer="LOCALIZER" in read_texts(dataset, "ImageType"),
     )
 
 
-def _one(number: int, group: list[_File], unread: int) -> Series:
+def _build_series(number: int, group: list[_File], unread: int) -> Series:
     """Make a series of its files, without those that hold nothing of its stack where others do."""
-    found = [file for file in group if not file.lost] or group
+    found = [file for file in group if not file.unreadable] or group
     unread += len(group) - len(found)
     files = list({file.uid: file for file in reversed(found)}.values())
-    scans = [file for file in files if not file.scout] or files
+    scans = [file for file in files if not file.is_localizer] or files
     left_out = {
         "files left out because they cannot be read": unread,
         "files left out as copies of others": len(found) - len(files),
         "files left out as localizers": len(files) - len(scans),
     }
-    shots, notes = without_outliers([shot for file in scans for shot in file.shots])
+    frames, notes = drop_outliers([frame for file in scans for frame in file.frames])
     told = (*(f"{what}: {count}" for what, count in left_out.items() if count), *notes)
-    return Series(number, group[0].modality, shots, len({shot.source._replace(frame=0) for shot in shots}), told)
+    return Series(number, group[0].modality, frames, len({frame.source._replace(frame=0) for frame in frames}), told)
 
 
-def frames_of(head: Dataset, name: str) -> int:
-    """Give how many frames a file says it has; absurdly many are an `InputError`."""
-    frames = whole(head, "NumberOfFrames", 1) or 1
+def count_frames(head: Dataset, name: str) -> int:
+    """Return how many frames a file says it has; absurdly many are an `InputError`."""
+    frames = read_int(head, "NumberOfFrames", 1) or 1
     if not 1 <= frames <= _MAX_FRAMES:
         raise InputError(f"{name}: got {frames:,} frames in one file, expected at most {_MAX_FRAMES:,}; split it")
     return frames
@@ -177,20 +177,20 @@ def choose_series(found: list[Series], wanted: str | None, name: str) -> tuple[S
         pictures = [series for series in found if series.modality not in _NOT_IMAGES] or found
         if len(pictures) == 1:
             return pictures[0], wanted, "" if len(found) == 1 else f"{pictures[0].number}/"
-    some = "; ".join(_told(series) for series in sorted(found, key=lambda series: series.number)[:_LISTED])
+    some = "; ".join(_describe(series) for series in sorted(found, key=lambda series: series.number)[:_LISTED])
     expected = f"expected one, named as slice=NUMBER/middle: {some}"
     raise InputError(f"{name}: got {len(found)} series and slice={(wanted or '')[:40]!r}, {expected}; choose one")
 
 
-def told_series(found: list[Series], chosen: Series, wanted: str | None) -> list[str]:
+def describe_series_choice(found: list[Series], chosen: Series, wanted: str | None) -> list[str]:
     """Say, as a picture's note, which of several series was taken where the caller named none."""
     if len(found) == 1 or "/" in (wanted or ""):
         return []
-    return [f"series: took {_told(chosen)}, the only one of pictures among {len(found)}; choose with slice=NUMBER/..."]
+    return [f"series: took {_describe(chosen)}, the only one of pictures among {len(found)}; choose with slice=NUMBER/..."]
 
 
-def _told(series: Series) -> str:
+def _describe(series: Series) -> str:
     """Describe a series without its description, which is free text and may name a patient."""
-    sizes = {shot.size for shot in series.shots}
+    sizes = {frame.size for frame in series.frames}
     size = "{} x {}".format(*sizes.pop()) if len(sizes) == 1 else "several sizes"
-    return f"{series.number} ({series.modality or 'unknown'}, {len(series.shots)} pictures of {size})"
+    return f"{series.number} ({series.modality or 'unknown'}, {len(series.frames)} pictures of {size})"

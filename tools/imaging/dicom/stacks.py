@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from ibisagent.tools.imaging.dicom.elements import head_of, numbers, vector, whole
+from ibisagent.tools.imaging.dicom.elements import get_frame_header, read_numbers, read_vector, read_int
 from ibisagent.tools.imaging.grids import DicomSource
 
-__all__ = ["PLACED", "Shot", "Stack", "place_of", "shots_of", "stack_of"]
+__all__ = ["GEOMETRY_KEYWORDS", "StoredFrame", "Stack", "compute_affine", "read_frames", "build_stack"]
 
-PLACED = (
+GEOMETRY_KEYWORDS = (
     *("Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "SliceThickness"),
     *("AcquisitionNumber", "TemporalPositionIdentifier", "EchoNumbers", "InstanceNumber", "GridFrameOffsetVector"),
 )
@@ -30,8 +30,8 @@ _TILT = math.cos(math.radians(0.5))
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
-    """One stored frame and where it lies: ``position`` in mm and ``turn`` (rows' then columns' direction), in LPS.
+class StoredFrame:
+    """One stored frame and where it lies: ``position`` in mm and ``orientation`` (rows' then columns' direction), in LPS.
 
     ``spacing`` (row, column) and ``thickness`` in mm. ``order`` tells frames of one position apart.
     """
@@ -39,93 +39,93 @@ class Shot:
     source: DicomSource
     size: tuple[int, int]
     position: tuple[float, ...] | None
-    turn: tuple[float, ...] | None
+    orientation: tuple[float, ...] | None
     spacing: tuple[float, ...] | None
     thickness: float
     order: tuple[int, ...]
 
     @property
-    def placed(self) -> bool:
+    def is_placed(self) -> bool:
         """Whether the patient's position of every pixel is known."""
-        return self.position is not None and self.turn is not None and self.spacing is not None
+        return self.position is not None and self.orientation is not None and self.spacing is not None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stack:
-    """``shots`` as a user counts them; ``volumes`` of evenly spaced planes out of them, none where they form none.
+    """``frames`` as a user counts them; ``volumes`` of evenly spaced planes out of them, none where they form none.
 
     ``affine`` (4, 4) maps (column, row, plane) of any volume to RAS mm.
     """
 
-    shots: tuple[Shot, ...]
-    volumes: tuple[tuple[Shot, ...], ...] = ()
+    frames: tuple[StoredFrame, ...]
+    volumes: tuple[tuple[StoredFrame, ...], ...] = ()
     affine: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
 
 
-def shots_of(dataset: Dataset, source: DicomSource, frames: int) -> list[Shot]:
+def read_frames(dataset: Dataset, source: DicomSource, frames: int) -> list[StoredFrame]:
     """Describe every frame of a file by its header."""
-    return [_shot(head_of(dataset, frame, PLACED), source._replace(frame=frame), frame) for frame in range(frames)]
+    return [_read_frame(get_frame_header(dataset, frame, GEOMETRY_KEYWORDS), source._replace(frame=frame), frame) for frame in range(frames)]
 
 
-def _shot(head: Dataset, source: DicomSource, frame: int) -> Shot:
-    turn = _unit(vector(head, "ImageOrientationPatient"))
-    return Shot(
+def _read_frame(head: Dataset, source: DicomSource, frame: int) -> StoredFrame:
+    turn = _normalize(read_vector(head, "ImageOrientationPatient"))
+    return StoredFrame(
         source=source,
         size=(int(head.Rows), int(head.Columns)),
-        position=_position(head, turn, frame),
-        turn=turn,
-        spacing=vector(head, "PixelSpacing"),
-        thickness=(numbers(head, "SliceThickness") or [0.0])[0],
-        order=(*(whole(head, keyword) for keyword in _ORDER), frame),
+        position=_read_position(head, turn, frame),
+        orientation=turn,
+        spacing=read_vector(head, "PixelSpacing"),
+        thickness=(read_numbers(head, "SliceThickness") or [0.0])[0],
+        order=(*(read_int(head, keyword) for keyword in _ORDER), frame),
     )
 
 
-def _unit(turn: tuple[float, ...] | None) -> tuple[float, ...] | None:
+def _normalize(turn: tuple[float, ...] | None) -> tuple[float, ...] | None:
     """Bring both directions to length 1: writers round them, and angles are judged by them."""
     if turn is None:
         return None
     return tuple(part / math.hypot(*one) for one in (turn[:3], turn[3:]) for part in one)
 
 
-def _position(head: Dataset, turn: tuple[float, ...] | None, frame: int) -> tuple[float, ...] | None:
-    """Give the first pixel's place; a dose grid gives only that of its first frame, and offsets from there."""
-    position, offsets = vector(head, "ImagePositionPatient"), numbers(head, "GridFrameOffsetVector")
+def _read_position(head: Dataset, turn: tuple[float, ...] | None, frame: int) -> tuple[float, ...] | None:
+    """Return the first pixel's place; a dose grid gives only that of its first frame, and offsets from there."""
+    position, offsets = read_vector(head, "ImagePositionPatient"), read_numbers(head, "GridFrameOffsetVector")
     if position is None or turn is None or frame >= len(offsets):
         return position
-    return tuple(np.array(position) + (offsets[frame] - offsets[0]) * np.array(_normal(turn)))
+    return tuple(np.array(position) + (offsets[frame] - offsets[0]) * np.array(_compute_normal(turn)))
 
 
 def _dot(one: Sequence[float], other: Sequence[float]) -> float:
     return sum(a * b for a, b in zip(one, other, strict=True))  # numpy is slow on three numbers
 
 
-def _normal(turn: Sequence[float]) -> tuple[float, ...]:
+def _compute_normal(turn: Sequence[float]) -> tuple[float, ...]:
     across = np.cross(turn[:3], turn[3:])
     return tuple((across / np.linalg.norm(across)).tolist())
 
 
-def stack_of(shots: Sequence[Shot]) -> Stack:
+def build_stack(frames: Sequence[StoredFrame]) -> Stack:
     """Sort frames of one series, and find the volumes that they form."""
-    ordered = sorted(shots, key=lambda shot: (shot.order, shot.source.path.name, shot.source.member or ""))
-    if not all(shot.placed for shot in ordered) or not _parallel(ordered):
+    ordered = sorted(frames, key=lambda frame: (frame.order, frame.source.path.name, frame.source.member or ""))
+    if not all(frame.is_placed for frame in ordered) or not _are_parallel(ordered):
         return Stack(tuple(ordered))
-    normal = _normal(ordered[0].turn or ())
-    positions = _positions(ordered, normal)
+    normal = _compute_normal(ordered[0].orientation or ())
+    positions = _group_by_position(ordered, normal)
     if len(positions) == 1:
         alone = len(ordered) == 1
-        return Stack(tuple(ordered), (tuple(ordered),) if alone else (), place_of(ordered) if alone else None)
+        return Stack(tuple(ordered), (tuple(ordered),) if alone else (), compute_affine(ordered) if alone else None)
     counts = {len(position) for position in positions}
     notes = []
     if len(counts) > 1:
         repeated = sum(len(position) - 1 for position in positions)
         notes.append(f"pictures left out at the position of another: {repeated}")
     volumes = tuple(zip(*(position[: min(counts) if len(counts) == 1 else 1] for position in positions), strict=True))
-    flat = tuple(shot for volume in volumes for shot in volume)
-    affine = place_of(volumes[0])
-    steps = np.diff([_depth(shot, normal) for shot in volumes[0]])
-    if np.ptp(steps) > 2 * _UNEVEN * np.median(steps) or not all(_fits(volume, affine) for volume in volumes):
-        return Stack(flat, notes=(*notes, _unevenness(steps)))
+    flat = tuple(frame for volume in volumes for frame in volume)
+    affine = compute_affine(volumes[0])
+    steps = np.diff([_project(frame, normal) for frame in volumes[0]])
+    if np.ptp(steps) > 2 * _UNEVEN * np.median(steps) or not all(_fits_affine(volume, affine) for volume in volumes):
+        return Stack(flat, notes=(*notes, _describe_unevenness(steps)))
     step = affine[:3, 2] / np.linalg.norm(affine[:3, 2])
     lean = abs(float(np.dot(step * (-1, -1, 1), normal)))
     if lean < _TILT:
@@ -133,20 +133,20 @@ def stack_of(shots: Sequence[Shot]) -> Stack:
     return Stack(flat, volumes, affine, tuple(notes))
 
 
-def _parallel(shots: Sequence[Shot]) -> bool:
-    turns, spacings = np.array([shot.turn for shot in shots]), np.array([shot.spacing for shot in shots])
+def _are_parallel(frames: Sequence[StoredFrame]) -> bool:
+    turns, spacings = np.array([frame.orientation for frame in frames]), np.array([frame.spacing for frame in frames])
     return bool(np.ptp(turns, axis=0).max() < _SAME and np.ptp(spacings, axis=0).max() < _SAME * spacings.min())
 
 
-def _depth(shot: Shot, normal: Sequence[float]) -> float:
-    return _dot(shot.position or (), normal)
+def _project(frame: StoredFrame, normal: Sequence[float]) -> float:
+    return _dot(frame.position or (), normal)
 
 
-def _positions(ordered: Sequence[Shot], normal: Sequence[float]) -> list[list[Shot]]:
+def _group_by_position(ordered: Sequence[StoredFrame], normal: Sequence[float]) -> list[list[StoredFrame]]:
     """Group frames by their place along the normal, from its start to its end, each group in the given order."""
     groups: list[list[int]] = []
     last = -math.inf
-    for depth, index in sorted((_depth(shot, normal), index) for index, shot in enumerate(ordered)):
+    for depth, index in sorted((_project(frame, normal), index) for index, frame in enumerate(ordered)):
         if depth - last > 10 * _SAME:
             groups.append([])
         groups[-1].append(index)
@@ -154,30 +154,30 @@ def _positions(ordered: Sequence[Shot], normal: Sequence[float]) -> list[list[Sh
     return [[ordered[index] for index in sorted(group)] for group in groups]
 
 
-def place_of(volume: Sequence[Shot]) -> NDArray[np.float64]:
-    """Give the affine of evenly spaced frames, (column, row, plane) to RAS mm; one frame is as thick as it says."""
+def compute_affine(volume: Sequence[StoredFrame]) -> NDArray[np.float64]:
+    """Return the affine of evenly spaced frames, (column, row, plane) to RAS mm; one frame is as thick as it says."""
     first, last = volume[0], volume[-1]
-    turn, spacing, origin = first.turn or (), first.spacing or (), np.array(first.position or ())
+    turn, spacing, origin = first.orientation or (), first.spacing or (), np.array(first.position or ())
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = np.array(turn[:3]) * spacing[1], np.array(turn[3:]) * spacing[0]
     if len(volume) > 1:
         affine[:3, 2] = (np.array(last.position or ()) - origin) / (len(volume) - 1)
     else:
-        affine[:3, 2] = np.array(_normal(turn)) * (first.thickness if first.thickness > 0 else 1.0)
+        affine[:3, 2] = np.array(_compute_normal(turn)) * (first.thickness if first.thickness > 0 else 1.0)
     affine[:3, 3] = origin
     affine[:2] *= -1
     return affine + 0.0  # no negative zeros
 
 
-def _fits(volume: Sequence[Shot], affine: NDArray[np.float64]) -> bool:
-    """Tell whether every frame lies where the affine puts it, within a part of a step."""
+def _fits_affine(volume: Sequence[StoredFrame], affine: NDArray[np.float64]) -> bool:
+    """Whether every frame lies where the affine puts it, within a part of a step."""
     lps = affine[:3] * np.array([[-1], [-1], [1]])
     expected = lps[:, 3] + np.arange(len(volume))[:, None] * lps[:, 2]
-    away = np.linalg.norm(np.array([shot.position or () for shot in volume]) - expected, axis=1)
+    away = np.linalg.norm(np.array([frame.position or () for frame in volume]) - expected, axis=1)
     return bool(away.max() <= 2 * _UNEVEN * np.linalg.norm(lps[:, 2]))
 
 
-def _unevenness(steps: NDArray[np.float64]) -> str:
+def _describe_unevenness(steps: NDArray[np.float64]) -> str:
     usual = float(np.median(steps))
     missing = int(sum(max(round(step / usual) - 1, 0) for step in steps))
     if missing:

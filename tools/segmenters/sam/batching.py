@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
-__all__ = ["Gatherer"]
+__all__ = ["CallBatcher"]
 
 
 @dataclass(eq=False)
@@ -19,7 +19,7 @@ class _Entry(Generic[Question, Answer]):
     error: BaseException | None = None
 
 
-class Gatherer(Generic[Question, Answer]):
+class CallBatcher(Generic[Question, Answer]):
     """Answers questions in batches of up to ``limit``, one batch at a time.
 
     A thread that asks while no batch is under way answers everything that waits, its own question included; what is
@@ -35,7 +35,7 @@ class Gatherer(Generic[Question, Answer]):
         self._change = threading.Condition()
 
     def ask(self, question: Question) -> Answer:
-        """Give the answer to one question."""
+        """Return the answer to one question."""
         entry: _Entry[Question, Answer] = _Entry(question)
         with self._change:
             self._queue.append(entry)

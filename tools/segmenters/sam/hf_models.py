@@ -8,17 +8,17 @@ from typing import Any
 import torch
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import label
-from ibisagent.tools.quiet_loading import quiet
-from ibisagent.tools.segmenters.sam.models import Features, Masks, Question
-from ibisagent.tools.segmenters.sam.weights import differing, module, said
+from ibisagent.tools.files import printable_text
+from ibisagent.tools.quiet_loading import suppress_load_output
+from ibisagent.tools.segmenters.sam.models import FeatureMaps, MaskLogits, DecoderBatch
+from ibisagent.tools.segmenters.sam.weights import describe_differing_keys, import_optional, describe_error
 
-__all__ = ["Sam2Hugging", "SamHugging", "load", "weight_files"]
+__all__ = ["HFSam2", "HFSam", "load_model", "list_weight_files"]
 
 _KINDS = {"SamModel": ("sam",), "Sam2Model": ("sam2", "sam2_video")}  # published SAM 2 folders are of the video model
 
 
-class SamHugging:
+class HFSam:
     """transformers' `SamModel`."""
 
     bound = float("inf")
@@ -27,20 +27,20 @@ class SamHugging:
         """Take a model in eval mode."""
         self._model, self.side = model, int(model.config.vision_config.image_size)
 
-    def to(self, device: torch.device) -> "SamHugging":
+    def to(self, device: torch.device) -> "HFSam":
         """Move the weights."""
-        return SamHugging(self._model.to(device))
+        return HFSam(self._model.to(device))
 
-    def encode(self, pixels: torch.Tensor) -> Features:
-        """Give one map, of side / 16."""
+    def encode(self, pixels: torch.Tensor) -> FeatureMaps:
+        """Return one map, of side / 16."""
         return (self._model.get_image_embeddings(pixels),)
 
-    def decode(self, features: Features, question: Question) -> Masks:
+    def decode(self, features: FeatureMaps, question: DecoderBatch) -> MaskLogits:
         """Answer n questions."""
-        return _decoded(self._model, features[0], question)
+        return _decode(self._model, features[0], question)
 
 
-class Sam2Hugging:
+class HFSam2:
     """transformers' `Sam2Model`."""
 
     bound = 32.0  # as the official predictor; see `sam2_package`
@@ -50,22 +50,22 @@ class Sam2Hugging:
         size = model.config.prompt_encoder_config.image_size
         self._model, self.side = model, int(size if isinstance(size, int) else size[0])
 
-    def to(self, device: torch.device) -> "Sam2Hugging":
+    def to(self, device: torch.device) -> "HFSam2":
         """Move the weights."""
-        return Sam2Hugging(self._model.to(device))
+        return HFSam2(self._model.to(device))
 
-    def encode(self, pixels: torch.Tensor) -> Features:
-        """Give maps of side / 4, / 8 and / 16, shaped by what they hold: the config may speak of another side."""
+    def encode(self, pixels: torch.Tensor) -> FeatureMaps:
+        """Return maps of side / 4, / 8 and / 16, shaped by what they hold: the config may speak of another side."""
         flat = self._model.get_image_features(pixels, return_dict=True).fpn_hidden_states
         high, middle, low = (level.permute(1, 2, 0).unflatten(2, [isqrt(len(level))] * 2) for level in flat)
         return high, middle, low + self._model.no_memory_embedding.reshape(1, -1, 1, 1)
 
-    def decode(self, features: Features, question: Question) -> Masks:
+    def decode(self, features: FeatureMaps, question: DecoderBatch) -> MaskLogits:
         """Answer n questions."""
-        return _decoded(self._model, list(features), question)
+        return _decode(self._model, list(features), question)
 
 
-def _decoded(model: Any, features: Any, question: Question) -> Masks:
+def _decode(model: Any, features: Any, question: DecoderBatch) -> MaskLogits:
     """Ask about one object in each of n pictures."""
     clicks = question.labels.shape[1] > 0
     answer = model(
@@ -76,24 +76,24 @@ def _decoded(model: Any, features: Any, question: Question) -> Masks:
         input_masks=question.logits,
         multimask_output=question.several,
     )
-    return Masks(answer.pred_masks[:, 0], answer.iou_scores[:, 0])
+    return MaskLogits(answer.pred_masks[:, 0], answer.iou_scores[:, 0])
 
 
-def weight_files(folder: Path) -> tuple[Path, ...]:
+def list_weight_files(folder: Path) -> tuple[Path, ...]:
     """List the files of a model's folder that its masks depend on."""
     weights = sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
     if not weights:
-        raise InputError(f"{label(folder)}: got no weights there, expected model.safetensors; download it whole")
+        raise InputError(f"{printable_text(folder)}: got no weights there, expected model.safetensors; download it whole")
     return (folder / "config.json", *weights)
 
 
-def load(folder: Path, kind: str) -> Any:
+def load_model(folder: Path, kind: str) -> Any:
     """Load a folder's weights strictly into transformers' class ``kind``, in eval mode."""
-    found = _kind_of(folder)
+    found = _read_model_type(folder)
     if found not in _KINDS[kind]:
-        raise InputError(f"{label(folder)}: got a model of type {found!r}, expected {' or '.join(_KINDS[kind])}")
-    transformers = module("transformers")
-    with quiet(transformers.utils.logging):
+        raise InputError(f"{printable_text(folder)}: got a model of type {found!r}, expected {' or '.join(_KINDS[kind])}")
+    transformers = import_optional("transformers")
+    with suppress_load_output(transformers.utils.logging):
         try:
             model, info = getattr(transformers, kind).from_pretrained(
                 folder,
@@ -104,16 +104,16 @@ def load(folder: Path, kind: str) -> Any:
                 dtype=torch.float32,
             )
         except Exception as error:  # whatever a broken config or file makes of itself
-            raise InputError(f"{label(folder)}: got {said(error)}, expected a {kind}; check its files") from error
+            raise InputError(f"{printable_text(folder)}: got {describe_error(error)}, expected a {kind}; check its files") from error
     reshaped = [item[0] for item in info["mismatched_keys"]]
-    wrong = differing(info["missing_keys"], info["unexpected_keys"], reshaped)
+    wrong = describe_differing_keys(info["missing_keys"], info["unexpected_keys"], reshaped)
     if wrong is not None:
-        raise InputError(f"{label(folder)}: got {wrong}, expected those of {kind} and its config.json; check its files")
+        raise InputError(f"{printable_text(folder)}: got {wrong}, expected those of {kind} and its config.json; check its files")
     return model.eval()
 
 
-def _kind_of(folder: Path) -> Any:
+def _read_model_type(folder: Path) -> Any:
     try:
         return json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{label(folder)}: got no readable config.json, expected one with a model_type") from error
+        raise InputError(f"{printable_text(folder)}: got no readable config.json, expected one with a model_type") from error

@@ -5,28 +5,28 @@ from pathlib import Path
 import torch
 
 from ibisagent.tools.segmenters.sam import hf_models, sam2_package
-from ibisagent.tools.segmenters.sam.models import Model
+from ibisagent.tools.segmenters.sam.models import SamNetwork
 from ibisagent.tools.segmenters.sam.segmenter import SamSegmenter
-from ibisagent.tools.segmenters.sam.spec import Spec
-from ibisagent.tools.segmenters.sam.views import MedSamView, PaddedView, SquashedView, View
-from ibisagent.tools.segmenters.sam.weights import snapshot
+from ibisagent.tools.segmenters.sam.spec import SamSpec
+from ibisagent.tools.segmenters.sam.transforms import MedSamTransform, PadTransform, StretchTransform, InputTransform
+from ibisagent.tools.segmenters.sam.weights import fetch_folder
 
 __all__ = ["open_sam"]
 
 
-_VIEWS: dict[str, View] = {
-    "medsam": MedSamView(),
-    "medsam2": SquashedView(),
-    "sam": PaddedView(),
-    "sam2": SquashedView(),
-    "sam2hf": SquashedView(),
+_VIEWS: dict[str, InputTransform] = {
+    "medsam": MedSamTransform(),
+    "medsam2": StretchTransform(),
+    "sam": PadTransform(),
+    "sam2": StretchTransform(),
+    "sam2hf": StretchTransform(),
 }
 
 
-def open_sam(spec: Spec) -> SamSegmenter:
+def open_sam(spec: SamSpec) -> SamSegmenter:
     """Load what a name speaks of; `InputError` for wrong weights or options, `MissingExtra` for a missing package."""
-    device = _device(spec)
-    model, files = _package(spec) if spec.family in ("medsam2", "sam2") else _folder(spec)
+    device = _choose_device(spec)
+    model, files = _load_checkpoint(spec) if spec.family in ("medsam2", "sam2") else _load_folder(spec)
     return SamSegmenter(
         name=spec.family,
         model=model.to(device),
@@ -38,7 +38,7 @@ def open_sam(spec: Spec) -> SamSegmenter:
     )
 
 
-def _device(spec: Spec) -> torch.device:
+def _choose_device(spec: SamSpec) -> torch.device:
     if not spec.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -47,14 +47,14 @@ def _device(spec: Spec) -> torch.device:
         raise spec.refuse(f"device={spec.device}", "a device that torch has here, such as cpu or cuda") from error
 
 
-def _package(spec: Spec) -> tuple[Model, tuple[Path, ...]]:
-    sources = sam2_package.find(spec)
-    return sam2_package.load(spec, sources), tuple(path for path in sources if path is not None)
+def _load_checkpoint(spec: SamSpec) -> tuple[SamNetwork, tuple[Path, ...]]:
+    sources = sam2_package.find_sources(spec)
+    return sam2_package.load_network(spec, sources), tuple(path for path in sources if path is not None)
 
 
-def _folder(spec: Spec) -> tuple[Model, tuple[Path, ...]]:
-    folder = snapshot(spec.source)
-    files = hf_models.weight_files(folder)
+def _load_folder(spec: SamSpec) -> tuple[SamNetwork, tuple[Path, ...]]:
+    folder = fetch_folder(spec.source)
+    files = hf_models.list_weight_files(folder)
     if spec.family == "sam2hf":
-        return hf_models.Sam2Hugging(hf_models.load(folder, "Sam2Model")), files
-    return hf_models.SamHugging(hf_models.load(folder, "SamModel")), files
+        return hf_models.HFSam2(hf_models.load_model(folder, "Sam2Model")), files
+    return hf_models.HFSam(hf_models.load_model(folder, "SamModel")), files

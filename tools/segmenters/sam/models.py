@@ -6,14 +6,14 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
-from ibisagent.tools.segmenters.sam.frame import Ask, Field
+from ibisagent.tools.segmenters.sam.frame import DecoderPrompt, Field
 
-Features = tuple[torch.Tensor, ...]
+FeatureMaps = tuple[torch.Tensor, ...]
 
-__all__ = ["Features", "Masks", "Model", "Question", "joined", "question"]
+__all__ = ["FeatureMaps", "MaskLogits", "SamNetwork", "DecoderBatch", "stack_features", "collate_prompts"]
 
 
-class Question(NamedTuple):
+class DecoderBatch(NamedTuple):
     """Questions of one kind, n of them, in input pixels.
 
     ``points``: (n, k, 2) float32, ``labels``: (n, k) int32, ``boxes``: (n, 4), ``logits``: (n, 1, side / 4, side / 4).
@@ -26,14 +26,14 @@ class Question(NamedTuple):
     several: bool
 
 
-class Masks(NamedTuple):
+class MaskLogits(NamedTuple):
     """Low-resolution logits (n, m, side / 4, side / 4) and predicted IoU (n, m); m = 3 for ``several``, else 1."""
 
     logits: torch.Tensor
     scores: torch.Tensor
 
 
-class Model(Protocol):
+class SamNetwork(Protocol):
     """An image encoder and a mask decoder. ``bound``: logits that are handed on as a prior are clamped to it."""
 
     @property
@@ -44,34 +44,34 @@ class Model(Protocol):
     def bound(self) -> float:
         """The largest magnitude of a prior's logits."""
 
-    def to(self, device: torch.device) -> "Model":
+    def to(self, device: torch.device) -> "SamNetwork":
         """Move the weights."""
 
-    def encode(self, pixels: torch.Tensor) -> Features:
+    def encode(self, pixels: torch.Tensor) -> FeatureMaps:
         """Encode prepared pictures, (n, 3, side, side); each feature map is (n, c, h, w)."""
 
-    def decode(self, features: Features, question: Question) -> Masks:
+    def decode(self, features: FeatureMaps, question: DecoderBatch) -> MaskLogits:
         """Answer n questions about n pictures."""
 
 
-def question(asks: Sequence[Ask], device: torch.device) -> Question:
+def collate_prompts(asks: Sequence[DecoderPrompt], device: torch.device) -> DecoderBatch:
     """Stack questions of one kind."""
-    return Question(
+    return DecoderBatch(
         points=torch.from_numpy(np.stack([ask.points for ask in asks])).to(device),
         labels=torch.from_numpy(np.stack([ask.labels for ask in asks])).to(device),
-        boxes=_stacked([ask.box for ask in asks], device),
-        logits=_stacked([None if ask.logits is None else ask.logits[None] for ask in asks], device),
+        boxes=_stack([ask.box for ask in asks], device),
+        logits=_stack([None if ask.logits is None else ask.logits[None] for ask in asks], device),
         several=asks[0].several,
     )
 
 
-def _stacked(arrays: Sequence[Field | None], device: torch.device) -> torch.Tensor | None:
+def _stack(arrays: Sequence[Field | None], device: torch.device) -> torch.Tensor | None:
     """Stack arrays that are all there, or none of them."""
     given = [array for array in arrays if array is not None]
     return torch.from_numpy(np.stack(given)).to(device) if given else None
 
 
-def joined(features: Sequence[Features]) -> Features:
+def stack_features(features: Sequence[FeatureMaps]) -> FeatureMaps:
     """Stack the feature maps of several pictures; those of one picture asked about several times are not copied."""
     if all(some is features[0] for some in features):
         return tuple(level.expand(len(features), -1, -1, -1) for level in features[0])

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import torch
 
 from ibisagent.tools.errors import InputError, MissingExtra
-from ibisagent.tools.files import label, local_path, require_file
+from ibisagent.tools.files import printable_text, local_path, require_file
 from ibisagent.tools.segmenters.sam.frame import STRIDE
-from ibisagent.tools.segmenters.sam.models import Features, Masks, Question
-from ibisagent.tools.segmenters.sam.spec import Spec
-from ibisagent.tools.segmenters.sam.weights import checkpoint, difference, fetched, module, said
+from ibisagent.tools.segmenters.sam.models import FeatureMaps, MaskLogits, DecoderBatch
+from ibisagent.tools.segmenters.sam.spec import SamSpec
+from ibisagent.tools.segmenters.sam.weights import load_checkpoint, describe_difference, fetch_file, import_optional, describe_error
 
-__all__ = ["Sam2Package", "Sources", "build", "config_of", "find", "load", "published"]
+__all__ = ["Sam2Package", "WeightSources", "build_model", "infer_config", "find_sources", "load_network", "get_published_config"]
 
 # The published sizes, by the width of the first layer and the number of blocks.
 _SIZES = {(96, 12): "t", (96, 16): "s", (112, 24): "b+", (144, 48): "l"}
@@ -22,7 +22,7 @@ _SIDES = {"medsam2": 512, "sam2": 1024}
 _PARTS = "sam2.modeling."
 
 
-class Sources(NamedTuple):
+class WeightSources(NamedTuple):
     """The checkpoint, and the YAML file of an architecture of the user's own."""
 
     weights: Path
@@ -42,12 +42,12 @@ class Sam2Package:
         """Move the weights."""
         return Sam2Package(self._model.to(device))
 
-    def encode(self, pixels: torch.Tensor) -> Features:
-        """Give maps of side / 4, / 8 and / 16, the last one with what stands for an empty memory."""
+    def encode(self, pixels: torch.Tensor) -> FeatureMaps:
+        """Return maps of side / 4, / 8 and / 16, the last one with what stands for an empty memory."""
         high, middle, low = self._model.forward_image(pixels)["backbone_fpn"][-3:]
         return high, middle, low + self._model.no_mem_embed.reshape(1, -1, 1, 1)
 
-    def decode(self, features: Features, question: Question) -> Masks:
+    def decode(self, features: FeatureMaps, question: DecoderBatch) -> MaskLogits:
         """Answer n questions; a box goes in as two points before the clicks, labelled 2 and 3."""
         points, labels = question.points, question.labels
         if question.boxes is not None:
@@ -65,20 +65,20 @@ class Sam2Package:
             repeat_image=False,
             high_res_features=list(features[:-1]),
         )
-        return Masks(logits, scores)
+        return MaskLogits(logits, scores)
 
 
-def find(spec: Spec) -> Sources:
+def find_sources(spec: SamSpec) -> WeightSources:
     """Find the files that a name speaks of; of hub ids only those that the `sam2` package itself lists."""
-    known = module("sam2.build_sam").HF_MODEL_ID_TO_FILENAMES if spec.family == "sam2" else {}
+    known = import_optional("sam2.build_sam").HF_MODEL_ID_TO_FILENAMES if spec.family == "sam2" else {}
     if spec.source in known:
-        return Sources(fetched(spec.source, known[spec.source][1]), _own_config(spec))
+        return WeightSources(fetch_file(spec.source, known[spec.source][1]), _find_own_config(spec))
     weights = local_path(spec.source)
     require_file(weights)
-    return Sources(weights, _own_config(spec))
+    return WeightSources(weights, _find_own_config(spec))
 
 
-def _own_config(spec: Spec) -> Path | None:
+def _find_own_config(spec: SamSpec) -> Path | None:
     if not spec.config:
         return None
     path = local_path(spec.config)
@@ -86,37 +86,37 @@ def _own_config(spec: Spec) -> Path | None:
     return path
 
 
-def load(spec: Spec, sources: Sources) -> Sam2Package:
+def load_network(spec: SamSpec, sources: WeightSources) -> Sam2Package:
     """Build the model that a checkpoint is of and load it strictly; `InputError` when their keys differ."""
-    state = checkpoint(sources.weights)
-    config = sources.config or config_of(state)
-    model = build(config, spec.size or _SIDES[spec.family])
-    wrong = difference(state, model.state_dict())
+    state = load_checkpoint(sources.weights)
+    config = sources.config or infer_config(state)
+    model = build_model(config, spec.size or _SIDES[spec.family])
+    wrong = describe_difference(state, model.state_dict())
     if wrong is not None:
         remedy = f"expected the keys of {config.stem}; give its checkpoint, or ?config=FILE of this one's architecture"
-        raise InputError(f"{label(sources.weights)}: got {wrong}, {remedy}")
+        raise InputError(f"{printable_text(sources.weights)}: got {wrong}, {remedy}")
     model.load_state_dict(state)
     return Sam2Package(model)
 
 
-def published(version: str, size: str) -> Path:
-    """Give the package's own config of "sam2" or "sam2.1", of size "t", "s", "b+" or "l"."""
-    module("sam2")
+def get_published_config(version: str, size: str) -> Path:
+    """Return the package's own config of "sam2" or "sam2.1", of size "t", "s", "b+" or "l"."""
+    import_optional("sam2")
     return Path(str(files("sam2"))) / "configs" / version / f"{version}_hiera_{size}.yaml"
 
 
-def config_of(state: Mapping[str, torch.Tensor]) -> Path:
-    """Give the published config that a state dict's shapes are of; of none: SAM 2.1 tiny's."""
+def infer_config(state: Mapping[str, torch.Tensor]) -> Path:
+    """Return the published config that a state dict's shapes are of; of none: SAM 2.1 tiny's."""
     first = state.get("image_encoder.trunk.patch_embed.proj.weight")
     blocks = {name.split(".")[3] for name in state if name.startswith("image_encoder.trunk.blocks.")}
     size = _SIZES.get((0 if first is None else first.shape[0], len(blocks)))
     version = "sam2" if size and "no_obj_embed_spatial" not in state else "sam2.1"
-    return published(version, size or "t")
+    return get_published_config(version, size or "t")
 
 
-def build(config: Path, side: int) -> Any:
+def build_model(config: Path, side: int) -> Any:
     """Build a `SAM2Base` in eval mode with random weights, for inputs of ``side`` pixels, from a SAM 2 config file."""
-    omegaconf = module("omegaconf")
+    omegaconf = import_optional("omegaconf")
     try:
         part = omegaconf.OmegaConf.to_container(omegaconf.OmegaConf.load(config), resolve=True)["model"]
         part["image_size"] = side
@@ -128,24 +128,24 @@ def build(config: Path, side: int) -> Any:
             "dynamic_multimask_stability_delta": 0.05,
             "dynamic_multimask_stability_thresh": 0.98,
         }
-        return _made(part).eval()
+        return _instantiate(part).eval()
     except MissingExtra:
         raise
     except Exception as error:  # whatever a constructor says to wrong arguments
         remedy = "expected a SAM 2 model's config; check the file"
-        raise InputError(f"{label(config)}: got {said(error)}, {remedy}") from error
+        raise InputError(f"{printable_text(config)}: got {describe_error(error)}, {remedy}") from error
 
 
-def _made(part: Any) -> Any:
+def _instantiate(part: Any) -> Any:
     """Build what ``_target_`` names, inside out; nothing outside the `sam2` package's own parts is ever called."""
     if isinstance(part, list):
-        return [_made(item) for item in part]
+        return [_instantiate(item) for item in part]
     if not isinstance(part, dict):
         return part
-    values = {name: _made(value) for name, value in part.items() if name != "_target_"}
+    values = {name: _instantiate(value) for name, value in part.items() if name != "_target_"}
     if "_target_" not in part:
         return values
     home, _, name = str(part["_target_"]).rpartition(".")
     if not home.startswith(_PARTS):
         raise ValueError(f"_target_ {part['_target_']} outside {_PARTS}")
-    return getattr(module(home), name)(**values)
+    return getattr(import_optional(home), name)(**values)

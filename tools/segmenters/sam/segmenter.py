@@ -11,27 +11,27 @@ import numpy as np
 import torch
 
 from ibisagent.tools.clicks import Prompt
-from ibisagent.tools.files import digest
-from ibisagent.tools.imaging.grids import Mask, frozen
+from ibisagent.tools.files import hash_files
+from ibisagent.tools.imaging.grids import Mask, make_read_only
 from ibisagent.tools.segmenters.base import Pixels, Prediction, Query
-from ibisagent.tools.segmenters.sam.batching import Gatherer
-from ibisagent.tools.segmenters.sam.frame import Ask, Frame, Prior, ask, signed_distance_prior
-from ibisagent.tools.segmenters.sam.models import Features, Model, joined, question
-from ibisagent.tools.segmenters.sam.views import View
+from ibisagent.tools.segmenters.sam.batching import CallBatcher
+from ibisagent.tools.segmenters.sam.frame import DecoderPrompt, InputFrame, LogitsPrior, build_decoder_prompt, compute_signed_distance_prior
+from ibisagent.tools.segmenters.sam.models import FeatureMaps, SamNetwork, stack_features, collate_prompts
+from ibisagent.tools.segmenters.sam.transforms import InputTransform
 
 __all__ = ["Embedding", "SamSegmenter"]
 
 _LARGEST_BATCH = 16
 
-_Asked = tuple[int, Ask]
+_IndexedPrompt = tuple[int, DecoderPrompt]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedding:
     """An encoded picture: feature maps (1, c, h, w), finest first, and where the picture lies in them."""
 
-    features: Features
-    frame: Frame
+    features: FeatureMaps
+    frame: InputFrame
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +44,8 @@ class SamSegmenter:
     """
 
     name: str
-    model: Model
-    view: View
+    model: SamNetwork
+    view: InputTransform
     files: tuple[Path, ...]
     device: torch.device
     dtype: torch.dtype
@@ -57,13 +57,13 @@ class SamSegmenter:
         """Name and version, hash of the weights and what else the masks depend on."""
         kind = str(self.dtype).removeprefix("torch.")
         line = (
-            f"{self.name}-1 weights={digest(self.files)[:12]} size={self.model.side} device={self.device} dtype={kind}"
+            f"{self.name}-1 weights={hash_files(self.files)[:12]} size={self.model.side} device={self.device} dtype={kind}"
         )
         return f"{line} threshold=0{' batch=1' if self.gathers else ''}"
 
     @cached_property
-    def _gatherer(self) -> Gatherer[Query, Prediction]:
-        return Gatherer(self.predict_many, _LARGEST_BATCH)
+    def _gatherer(self) -> CallBatcher[Query, Prediction]:
+        return CallBatcher(self.predict_many, _LARGEST_BATCH)
 
     def embed(self, pixels: Pixels) -> Embedding:
         """Encode a picture."""
@@ -73,7 +73,7 @@ class SamSegmenter:
             features = self.model.encode(prepared)
             return Embedding(tuple(level.float() for level in features), frame)
 
-    def predict(self, embedding: Embedding, prompts: Sequence[Prompt], prior: Prior | None) -> Prediction:
+    def predict(self, embedding: Embedding, prompts: Sequence[Prompt], prior: LogitsPrior | None) -> Prediction:
         """Segment from all prompts; see `Segmenter.predict`."""
         query = Query(embedding, prompts, prior)
         return self._gatherer.ask(query) if self.gathers else self.predict_many([query])[0]
@@ -81,28 +81,28 @@ class SamSegmenter:
     def predict_many(self, queries: Sequence[Query]) -> list[Prediction]:
         """Answer in batches of equal numbers of clicks, with or without box and prior; the pictures may differ."""
         answers: dict[int, Prediction] = {}
-        kinds: defaultdict[Hashable, list[_Asked]] = defaultdict(list)
+        kinds: defaultdict[Hashable, list[_IndexedPrompt]] = defaultdict(list)
         for index, query in enumerate(queries):
-            asked = ask(query.embedding.frame, query.prompts, query.prior)
+            asked = build_decoder_prompt(query.embedding.frame, query.prompts, query.prior)
             if asked is None:
-                answers[index] = _nothing(query)
+                answers[index] = _predict_empty(query)
             else:
                 kinds[asked.kind].append((index, asked))
-        for batch in _batches(kinds.values()):
+        for batch in _split_batches(kinds.values()):
             indices, asks = zip(*batch, strict=True)
             decoded = self._decoded([queries[index] for index in indices], asks)
             answers.update(zip(indices, decoded, strict=True))
         return [answers[index] for index in range(len(queries))]
 
-    def prior_from_mask(self, embedding: Embedding, mask: Mask) -> Prior | None:
+    def prior_from_mask(self, embedding: Embedding, mask: Mask) -> LogitsPrior | None:
         """Turn a mask into signed-distance logits and its box; an empty one gives None."""
-        return signed_distance_prior(embedding.frame, mask)
+        return compute_signed_distance_prior(embedding.frame, mask)
 
-    def _decoded(self, queries: Sequence[Query], asks: Sequence[Ask]) -> list[Prediction]:
+    def _decoded(self, queries: Sequence[Query], asks: Sequence[DecoderPrompt]) -> list[Prediction]:
         """Decode one batch; of three masks the one that is predicted to be best."""
         with torch.inference_mode():
-            features = joined([query.embedding.features for query in queries])
-            logits, scores = self.model.decode(features, question(asks, self.device))
+            features = stack_features([query.embedding.features for query in queries])
+            logits, scores = self.model.decode(features, collate_prompts(asks, self.device))
             best = scores.argmax(dim=1, keepdim=True)
             chosen = scores.gather(1, best).clamp(0, 1).flatten().tolist()
             maps = logits.take_along_dim(best[:, :, None, None], dim=1)
@@ -112,8 +112,8 @@ class SamSegmenter:
         bound = self.model.bound
         low = logits[0, 0].clamp(-bound, bound).cpu().numpy()
         low.setflags(write=False)
-        mask = frozen(self.view.mask(logits, query.embedding.frame))
-        return Prediction(mask, score, Prior(low, None if query.prior is None else query.prior.box))
+        mask = make_read_only(self.view.mask(logits, query.embedding.frame))
+        return Prediction(mask, score, LogitsPrior(low, None if query.prior is None else query.prior.box))
 
     def _precision(self) -> AbstractContextManager[object]:
         if self.dtype == torch.float32:
@@ -121,12 +121,12 @@ class SamSegmenter:
         return torch.autocast(self.device.type, self.dtype)
 
 
-def _nothing(query: Query) -> Prediction:
+def _predict_empty(query: Query) -> Prediction:
     """Answer a query that says nothing of the target yet."""
-    return Prediction(frozen(np.zeros(query.embedding.frame.picture, np.bool_)), None, query.prior)
+    return Prediction(make_read_only(np.zeros(query.embedding.frame.picture, np.bool_)), None, query.prior)
 
 
-def _batches(kinds: Iterable[list[_Asked]]) -> Iterator[list[_Asked]]:
+def _split_batches(kinds: Iterable[list[_IndexedPrompt]]) -> Iterator[list[_IndexedPrompt]]:
     for asked in kinds:
         for begin in range(0, len(asked), _LARGEST_BATCH):
             yield asked[begin : begin + _LARGEST_BATCH]

@@ -4,9 +4,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.split_options import part_options
+from ibisagent.tools.split_options import split_options
 
-__all__ = ["FORMS", "Spec", "read_spec"]
+__all__ = ["FORMS", "SamSpec", "parse_spec"]
 
 FORMS = {
     "medsam": "medsam:ID",
@@ -21,7 +21,7 @@ _LARGEST_SIDE = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class SamSpec:
     """A SAM-family segmenter as its name describes it.
 
     ``device``: torch's name; "" takes cuda where there is one, else cpu. ``dtype``: of the image encoder; prompts and
@@ -48,39 +48,39 @@ class Spec:
         return InputError(f"segmenter {self.family}:{self.source}: got {got}, expected {expected}")
 
 
-def read_spec(name: str) -> Spec:
+def parse_spec(name: str) -> SamSpec:
     """Read a name that begins with a family and a colon; `InputError` for an option that does not exist or fit.
 
-    >>> read_spec("medsam2:weights/MedSAM2_latest.pt?device=cpu&batch=1").batch
+    >>> parse_spec("medsam2:weights/MedSAM2_latest.pt?device=cpu&batch=1").batch
     True
     """
     family, _, rest = name.partition(":")
-    source, options = part_options(rest)
-    spec = Spec(family, source)
+    source, options = split_options(rest)
+    spec = SamSpec(family, source)
     if not source:
         raise spec.refuse("no weights", f"{spec.form}")
-    given = {key: _option(spec, key, value) for key, value in options}
-    return Spec(family, source, **given)
+    given = {key: _parse_option(spec, key, value) for key, value in options}
+    return SamSpec(family, source, **given)
 
 
-def _option(spec: Spec, name: str, value: str) -> Any:
-    names = [field.name for field in fields(Spec)[2:]][: None if spec.family in _CHECKPOINTS else 3]
+def _parse_option(spec: SamSpec, name: str, value: str) -> Any:
+    names = [field.name for field in fields(SamSpec)[2:]][: None if spec.family in _CHECKPOINTS else 3]
     if name not in names:
         raise spec.refuse(f"option {name!r}", f"one of {', '.join(names)}, as in ?device=cpu&dtype=float32")
     if name == "dtype" and value not in _DTYPES:
         raise spec.refuse(f"dtype={value}", f"one of {', '.join(_DTYPES)}")
     if name == "batch":
-        return _flag(spec, value)
-    return _side(spec, value) if name == "size" else value
+        return _parse_flag(spec, value)
+    return _parse_side(spec, value) if name == "size" else value
 
 
-def _flag(spec: Spec, value: str) -> bool:
+def _parse_flag(spec: SamSpec, value: str) -> bool:
     if value not in ("0", "1"):
         raise spec.refuse(f"batch={value}", "0 or 1")
     return value == "1"
 
 
-def _side(spec: Spec, value: str) -> int:
+def _parse_side(spec: SamSpec, value: str) -> int:
     side = int(value) if value.isdecimal() and len(value) < 6 else 0
     if side <= 0 or side % 32 or side > _LARGEST_SIDE:
         raise spec.refuse(f"size={value}", f"a multiple of 32 up to {_LARGEST_SIDE}, the side that it was trained at")

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from ibisagent.tools.errors import InputError, MissingExtra, install_hint
-from ibisagent.tools.files import label
+from ibisagent.tools.files import printable_text
 
-__all__ = ["checkpoint", "difference", "differing", "fetched", "module", "said", "snapshot"]
+__all__ = ["load_checkpoint", "describe_difference", "describe_differing_keys", "fetch_file", "import_optional", "describe_error", "fetch_folder"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _SHOWN = 3
@@ -23,7 +23,7 @@ _HOW_TO_SAM2 = (
 )
 
 
-def module(name: str) -> Any:
+def import_optional(name: str) -> Any:
     """Import an optional module; `MissingExtra` when its package is absent, any other ImportError as it is."""
     try:
         return import_module(name)
@@ -36,74 +36,74 @@ def module(name: str) -> Any:
         raise
 
 
-def said(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Put an error in one short line: its type and first sentence."""
     first = " ".join(str(error).split()).partition(". ")[0]
     return f"{type(error).__name__}: {first[:100]}"
 
 
-def checkpoint(path: Path) -> dict[str, torch.Tensor]:
+def load_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     """Read a state dict: ``{"model": state_dict}`` as SAM 2 and MedSAM2 publish it, a bare one, or safetensors."""
     try:
-        held = _held(path)
+        held = _read_checkpoint(path)
     except MissingExtra:
         raise
     except Exception as error:  # unpickling and unzipping what is neither raises almost anything
-        raise InputError(f"{label(path)}: got no weights ({said(error)}), expected a checkpoint; check it") from error
+        raise InputError(f"{printable_text(path)}: got no weights ({describe_error(error)}), expected a checkpoint; check it") from error
     state = held.get("model", held) if isinstance(held, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise InputError(f'{label(path)}: got no state dict, expected {{"model": state_dict}}; check the file')
+        raise InputError(f'{printable_text(path)}: got no state dict, expected {{"model": state_dict}}; check the file')
     return state
 
 
-def _held(path: Path) -> Any:
+def _read_checkpoint(path: Path) -> Any:
     if path.suffix == ".safetensors":
-        return module("safetensors.torch").load_file(path)
+        return import_optional("safetensors.torch").load_file(path)
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def difference(got: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> str | None:
+def describe_difference(got: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> str | None:
     """Say which keys of a model a state dict lacks, adds, or holds in another shape; None when it fits."""
     missing = [name for name in wanted if name not in got]
     unexpected = [name for name in got if name not in wanted]
     reshaped = [name for name in wanted if name in got and got[name].shape != wanted[name].shape]
-    return differing(missing, unexpected, reshaped)
+    return describe_differing_keys(missing, unexpected, reshaped)
 
 
-def differing(missing: Iterable[str], unexpected: Iterable[str], reshaped: Iterable[str]) -> str | None:
+def describe_differing_keys(missing: Iterable[str], unexpected: Iterable[str], reshaped: Iterable[str]) -> str | None:
     """Put the names of differing keys in a few words; None when there are none."""
-    parts = [_some(missing, "missing"), _some(unexpected, "unexpected"), _some(reshaped, "of another shape")]
+    parts = [_list_keys(missing, "missing"), _list_keys(unexpected, "unexpected"), _list_keys(reshaped, "of another shape")]
     return ", ".join(part for part in parts if part) or None
 
 
-def _some(names: Iterable[str], how: str) -> str:
+def _list_keys(names: Iterable[str], how: str) -> str:
     names = sorted(names)
     shown = ", ".join([*names[:_SHOWN], *(["..."] if len(names) > _SHOWN else [])])
     return f"{len(names)} {'key' if len(names) == 1 else 'keys'} {how} ({shown})" if names else ""
 
 
-def snapshot(source: str) -> Path:
-    """Give the folder of a transformers model: a local one, or a hub id's, fetched unless offline or cached."""
+def fetch_folder(source: str) -> Path:
+    """Return the folder of a transformers model: a local one, or a hub id's, fetched unless offline or cached."""
     folder = Path(source)
     if (folder / "config.json").is_file():
         return folder
     if folder.exists() or not _HUB_ID.fullmatch(source):
-        raise InputError(f"{label(source)}: got no config.json there, expected a transformers model's folder or hub id")
+        raise InputError(f"{printable_text(source)}: got no config.json there, expected a transformers model's folder or hub id")
     wanted = ["config.json", "model*.safetensors*"]
-    found = _hub("snapshot_download", source, allow_patterns=wanted)
+    found = _call_hub("snapshot_download", source, allow_patterns=wanted)
     if not list(found.glob("model*.safetensors")):  # older repositories
-        return _hub("snapshot_download", source, allow_patterns=[*wanted, "pytorch_model*.bin*"])
+        return _call_hub("snapshot_download", source, allow_patterns=[*wanted, "pytorch_model*.bin*"])
     return found
 
 
-def fetched(name: str, file: str) -> Path:
-    """Give one file of a hub id, fetched unless offline or cached."""
-    return _hub("hf_hub_download", name, filename=file)
+def fetch_file(name: str, file: str) -> Path:
+    """Return one file of a hub id, fetched unless offline or cached."""
+    return _call_hub("hf_hub_download", name, filename=file)
 
 
-def _hub(how: str, name: str, **options: Any) -> Path:
+def _call_hub(how: str, name: str, **options: Any) -> Path:
     try:
-        return Path(getattr(module("huggingface_hub"), how)(name, **options))
+        return Path(getattr(import_optional("huggingface_hub"), how)(name, **options))
     except (OSError, ValueError) as error:
         remedy = "download it and give its path"
-        raise InputError(f"{label(name)}: got no hub id that can be had ({said(error)}); {remedy}") from error
+        raise InputError(f"{printable_text(name)}: got no hub id that can be had ({describe_error(error)}); {remedy}") from error

@@ -1,1 +1,1 @@
-"""The artists: each module with a modality's name draws its pictures, the others are the parts of these."""
+"""The generators: each module with a modality's name draws its pictures, the others are parts of these."""

@@ -4,15 +4,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ibisagent.training.phantoms.canvas import Canvas, Field
+from ibisagent.training.phantoms.canvas import Field, PhantomCanvas
 
-__all__ = ["Plane", "blob", "folded", "pair", "segment", "skull"]
+__all__ = ["BrainPlane", "blob", "cortex_distance", "mirrored_blobs", "segment_distance", "skull"]
 
 Ellipse = tuple[float, float, float, float]
 
 
 @dataclass(slots=True)
-class Plane:
+class BrainPlane:
     """Levels of one cut, in canvas units inside the border, and (tissue, level) pairs to paint in their order.
 
     ``homes``: (x, y, rx, ry) of brain where a lesion may sit; ``grooves``: distance to deep fissures;
@@ -30,7 +30,7 @@ class Plane:
 
 
 def blob(
-    c: Canvas,
+    c: PhantomCanvas,
     x: float,
     y: float,
     rx: float,
@@ -39,12 +39,14 @@ def blob(
     wobble: float = 0.04,
     power: float = 2.0,
 ) -> Field:
-    """Give a wobbling superellipse's level in canvas units."""
+    """Return a wobbling superellipse's level in canvas units."""
     return np.asarray(c.blob(x, y, rx, ry, angle, wobble, power) * np.float32(2 / c.size), np.float32)
 
 
-def pair(c: Canvas, x: float, y: float, rx: float, ry: float, angle: float = 0.0, wobble: float = 0.05) -> Field:
-    """Give a level on both sides, the two alike but not equal; ``angle`` is that of the picture's right one."""
+def mirrored_blobs(
+    c: PhantomCanvas, x: float, y: float, rx: float, ry: float, angle: float = 0.0, wobble: float = 0.05
+) -> Field:
+    """Return a level on both sides, the two alike but not equal; ``angle`` is that of the picture's right one."""
     sides = [
         blob(c, s * x, y + c.rng.normal(0, 0.008), rx * c.rng.uniform(0.9, 1.1), ry, s * angle, wobble=wobble)
         for s in (-1, 1)
@@ -52,18 +54,18 @@ def pair(c: Canvas, x: float, y: float, rx: float, ry: float, angle: float = 0.0
     return np.asarray(np.maximum(*sides), np.float32)
 
 
-def segment(x: Field, y: Field, ax: float, ay: float, bx: float, by: float) -> Field:
-    """Give the distance of points to a segment."""
+def segment_distance(x: Field, y: Field, ax: float, ay: float, bx: float, by: float) -> Field:
+    """Return the distance of points to a segment."""
     dx, dy = bx - ax, by - ay
     along = np.clip(((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy), 0, 1)
     return np.asarray(np.hypot(x - ax - along * dx, y - ay - along * dy), np.float32)
 
 
-def folded(c: Canvas, plane: Plane, centre: tuple[float, float], atrophy: float) -> Field:
-    """Give the distance to the nearest cerebrospinal fluid of the cortex, < 0 inside sulci: what makes gyri."""
+def cortex_distance(c: PhantomCanvas, plane: BrainPlane, centre: tuple[float, float], atrophy: float) -> Field:
+    """Return the distance to the nearest cerebrospinal fluid of the cortex, < 0 inside sulci: what makes gyri."""
     x, y = c.X - centre[0], c.Y - centre[1]
     theta, radius = np.arctan2(y, x) * np.float32(1 / (2 * np.pi)), np.hypot(x, y)
-    bend = 0.5 * c.smooth(5) + 0.26 * c.smooth(12)
+    bend = 0.5 * c.smooth_field(5) + 0.26 * c.smooth_field(12)
     distance = plane.brain
     for count, depths in ((int(c.rng.integers(14, 22)), (0.08, 0.3)), (int(c.rng.integers(28, 40)), (0.02, 0.13))):
         phase = theta * count + bend * np.float32(count / 22)
@@ -75,9 +77,9 @@ def folded(c: Canvas, plane: Plane, centre: tuple[float, float], atrophy: float)
     return np.asarray(np.minimum(distance, plane.grooves - np.float32(0.004 + 0.012 * atrophy)), np.float32)
 
 
-def skull(c: Canvas, rx: float, ry: float, power: float = 2.15) -> tuple[Field, Field]:
-    """Give the levels of an oval head and of the brain in it, behind scalp and bone of their own thickness."""
+def skull(c: PhantomCanvas, rx: float, ry: float, power: float = 2.15) -> tuple[Field, Field]:
+    """Return the levels of an oval head and of the brain in it, behind scalp and bone of their own thickness."""
     head = blob(c, 0.0, 0.0, rx, ry, 0.0, wobble=0.014, power=power)
-    scalp = c.rng.uniform(0.03, 0.075) + 0.006 * c.smooth(3)
-    bone = c.rng.uniform(0.045, 0.075) + 0.006 * c.smooth(4)
+    scalp = c.rng.uniform(0.03, 0.075) + 0.006 * c.smooth_field(3)
+    bone = c.rng.uniform(0.045, 0.075) + 0.006 * c.smooth_field(4)
     return head, np.asarray(head - scalp - bone, np.float32)

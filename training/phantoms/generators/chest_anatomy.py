@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ibisagent.training.phantoms.canvas import Canvas, Field, coverage
+from ibisagent.training.phantoms.canvas import Field, PhantomCanvas, coverage
 
-__all__ = ["Chest", "drawn_chest", "vessels"]
+__all__ = ["Chest", "draw_chest", "draw_vessels"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +24,7 @@ class Chest:
     belly: Field
 
 
-def drawn_chest(k: Canvas, aerated: float, soft: float) -> Chest:
+def draw_chest(k: PhantomCanvas, aerated: float, soft: float) -> Chest:
     """Draw trunk, neck, mediastinum, lungs, heart and the belly under the diaphragm."""
     u, half = k.rng.uniform, np.float32(k.size / 2)
     floor, turned = u(0.25, 0.6), u(-0.05, 0.05)
@@ -46,7 +46,7 @@ def drawn_chest(k: Canvas, aerated: float, soft: float) -> Chest:
     heart_level = np.minimum(heart_level, (diaphragm + np.float32(0.06) - k.Y) * half)
     heart = coverage(heart_level, soft * k.px)
     lungs = coverage(field, soft * k.px) * (1 - heart)
-    k.image -= np.float32(aerated) * lungs * (1 + 0.04 * k.fractal(8, 3) + 0.08 * k.smooth(3) + 0.1 * k.Y)
+    k.image -= np.float32(aerated) * lungs * (1 + 0.04 * k.fractal_field(8, 3) + 0.08 * k.smooth_field(3) + 0.1 * k.Y)
     dense = np.float32(u(0.2, 0.45))
     flank = np.where(k.Y < 0.12, cage, (np.float32(wide) - np.abs(k.X)) * half) + np.float32(0.04) * half
     below = coverage((k.Y - diaphragm) * half, 2 * k.px) * coverage(flank, 8 * k.px)
@@ -57,8 +57,8 @@ def drawn_chest(k: Canvas, aerated: float, soft: float) -> Chest:
     return Chest(lungs, heart, body, cage, floor, np.asarray(base + dense, np.float32))
 
 
-def _trunk(k: Canvas, wide: float) -> Field:
-    """Draw the outline with neck, shoulders and upper arms, and the breasts; give what it covers."""
+def _trunk(k: PhantomCanvas, wide: float) -> Field:
+    """Draw the outline with neck, shoulders and upper arms, and the breasts; return what it covers."""
     u = k.rng.uniform
     side, half = np.abs(k.X), np.float32(k.size / 2)
     slope = np.float32(u(0.12, 0.3))
@@ -67,7 +67,7 @@ def _trunk(k: Canvas, wide: float) -> Field:
     trunk = np.minimum(np.maximum(shoulder, neck), np.float32(wide) - side + 0.06 * k.Y)
     arms = np.minimum(shoulder, 0.16 - np.abs(side - np.float32(wide + u(0.17, 0.3)) - np.float32(u(0, 0.2)) * k.Y))
     body = coverage(np.maximum(trunk, arms) * half, 4 * k.px)
-    thick = np.float32(u(0.6, 0.95)) + np.float32(0.05) * k.smooth(2) + np.float32(u(0, 0.12)) * k.Y
+    thick = np.float32(u(0.6, 0.95)) + np.float32(0.05) * k.smooth_field(2) + np.float32(u(0, 0.12)) * k.Y
     k.image = np.asarray(body * thick * (0.4 + 0.6 * coverage(trunk * half, u(20, 50) * k.px)), np.float32)
     if u() < 0.5:
         size = u(0.22, 0.36)
@@ -77,8 +77,8 @@ def _trunk(k: Canvas, wide: float) -> Field:
     return body
 
 
-def _mediastinum(k: Canvas, turned: float, floor: float) -> Field:
-    """Draw spine, windpipe and great vessels; give the level outside of them, where lung may be."""
+def _mediastinum(k: PhantomCanvas, turned: float, floor: float) -> Field:
+    """Draw spine, windpipe and great vessels; return the level outside of them, where lung may be."""
     u, half = k.rng.uniform, np.float32(k.size / 2)
     x, y, side = k.X - np.float32(turned), k.Y, np.abs(k.X)
     knob = np.float32(u(0.03, 0.1)) * np.exp(-(((y + np.float32(u(0.24, 0.34))) / 0.11) ** 2))
@@ -98,7 +98,7 @@ def _mediastinum(k: Canvas, turned: float, floor: float) -> Field:
     return np.asarray(medial, np.float32)
 
 
-def _gas(k: Canvas, floor: float) -> None:
+def _gas(k: PhantomCanvas, floor: float) -> None:
     """Draw gas under the left dome and in the bowel."""
     u = k.rng.uniform
     for _ in range(int(k.rng.integers(0, 4))):
@@ -107,7 +107,7 @@ def _gas(k: Canvas, floor: float) -> None:
         k.image -= np.float32(u(0.1, 0.35)) * coverage(gas, 3 * k.px)
 
 
-def vessels(k: Canvas, chest: Chest, density: float, congestion: float) -> None:
+def draw_vessels(k: PhantomCanvas, chest: Chest, density: float, congestion: float) -> None:
     """Draw the hila, the vessels that run out of them, finer and finer, and a haze of ``congestion`` around."""
     u, rng = k.rng.uniform, k.rng
     table = rng.standard_normal((12, 72)).astype(np.float32)
@@ -115,16 +115,16 @@ def vessels(k: Canvas, chest: Chest, density: float, congestion: float) -> None:
     dx = np.abs(k.X) - np.float32(0.13)
     dy = k.Y + np.where(right, np.float32(u(0.0, 0.06)), np.float32(u(0.04, 0.1)))
     r = np.hypot(dx, dy) + np.float32(0.02)
-    angle = np.arctan2(dy, dx) * np.float32(18 / np.pi) + 18 + 0.6 * k.smooth(8) + np.where(right, 36, 0)
+    angle = np.arctan2(dy, dx) * np.float32(18 / np.pi) + 18 + 0.6 * k.smooth_field(8) + np.where(right, 36, 0)
     ring = np.clip(np.log2(r / np.float32(0.04)) * 1.3, 0, 10)
-    lines = _looked_up(table, ring, angle)
+    lines = _interpolate_table(table, ring, angle)
     tree = np.exp(-((lines / 0.3) ** 2)) * np.clip(1.2 - 1.6 * r, 0.05, 1)
-    hila = np.exp(-((dx / np.float32(u(0.06, 0.09))) ** 2) - (dy / 0.13) ** 2) * (0.8 + 0.4 * k.smooth(16))
+    hila = np.exp(-((dx / np.float32(u(0.06, 0.09))) ** 2) - (dy / 0.13) ** 2) * (0.8 + 0.4 * k.smooth_field(16))
     haze = np.float32(congestion) * np.exp(-((dx / 0.22) ** 2) - ((dy - 0.15) / 0.4) ** 2)
     k.image += (np.float32(density) * (tree + 1.6 * hila) + haze) * chest.lungs
 
 
-def _looked_up(table: Field, row: Field, column: Field) -> Field:
+def _interpolate_table(table: Field, row: Field, column: Field) -> Field:
     """Interpolate a table between its rows and columns."""
     i, j = row.astype(np.int32), column.astype(np.int32) % 71
     s, t = row - i, column - np.floor(column)

@@ -2,20 +2,20 @@
 
 import numpy as np
 
-from ibisagent.training.phantoms.canvas import Canvas, Field, coverage
+from ibisagent.training.phantoms.canvas import Field, PhantomCanvas, coverage
 from ibisagent.training.phantoms.generators.chest_anatomy import Chest
 
-__all__ = ["bones", "devices"]
+__all__ = ["draw_bones", "draw_devices"]
 
 
-def bones(k: Canvas, chest: Chest, density: float) -> None:
+def draw_bones(k: PhantomCanvas, chest: Chest, density: float) -> None:
     """Draw the ribs, behind and in front, the clavicles, the shoulder blades and the arms' heads."""
     u, half = k.rng.uniform, np.float32(k.size / 2)
     side = np.abs(k.X)
     within = coverage(chest.cage + np.float32(0.03) * half, 4 * k.px)
     spacing, bend, rise = u(0.15, 0.19), u(0.5, 0.9), u(0.1, 0.3)
     spread = 1 + 0.25 * np.clip(-k.Y, 0, 1)
-    back = k.Y + rise * side - bend * (side * spread) ** 2 + 0.01 * k.smooth(4)
+    back = k.Y + rise * side - bend * (side * spread) ** 2 + 0.01 * k.smooth_field(4)
     front = k.Y + np.float32(u(0.35, 0.75)) * side + np.float32(u(0.2, 0.5)) * side**2
     ribs = np.zeros_like(side)
     for curve, weight, start in ((back, 1.0, 0.06), (front, u(0.3, 0.7), 0.3)):
@@ -31,7 +31,7 @@ def bones(k: Canvas, chest: Chest, density: float) -> None:
     _shoulders(k, chest.body, density)
 
 
-def _shoulders(k: Canvas, body: Field, density: float) -> None:
+def _shoulders(k: PhantomCanvas, body: Field, density: float) -> None:
     u, half = k.rng.uniform, np.float32(k.size / 2)
     top, slope, sway = u(-0.72, -0.5), u(-0.22, 0.1), u(0.015, 0.04)
     for sign in (-1, 1):
@@ -48,7 +48,7 @@ def _shoulders(k: Canvas, body: Field, density: float) -> None:
         k.image += np.float32(density * u(1.2, 2.4)) * coverage(head, 2 * k.px) * body
 
 
-def devices(k: Canvas, count: int) -> None:
+def draw_devices(k: PhantomCanvas, count: int) -> None:
     """Draw leads with their electrodes, tubes and pacemakers over everything."""
     u, rng = k.rng.uniform, k.rng
     half = np.float32(k.size / 2)

@@ -2,54 +2,54 @@
 
 import numpy as np
 
-from ibisagent.training.phantoms.canvas import Canvas, Field, blurred, coverage
-from ibisagent.training.phantoms.generators.chest_anatomy import Chest, drawn_chest, vessels
-from ibisagent.training.phantoms.generators.chest_bones import bones, devices
-from ibisagent.training.phantoms.phantom import Drawing
-from ibisagent.training.phantoms.targets import missing, seen
+from ibisagent.training.phantoms.canvas import Field, PhantomCanvas, blur, coverage
+from ibisagent.training.phantoms.generators.chest_anatomy import Chest, draw_chest, draw_vessels
+from ibisagent.training.phantoms.generators.chest_bones import draw_bones, draw_devices
+from ibisagent.training.phantoms.phantom import GeneratedImage
+from ibisagent.training.phantoms.targets import find_absent, keep_visible
 
-__all__ = ["draw"]
+__all__ = ["generate"]
 
 _ORGANS = ("left lung", "right lung", "lungs", "heart")
 _LESIONS = ("lung nodule", "pleural effusion")
 
 
-def draw(rng: np.random.Generator, size: int, difficulty: float) -> Drawing:
+def generate(rng: np.random.Generator, size: int, difficulty: float) -> GeneratedImage:
     """Draw a chest, whole or a part of it; ``difficulty`` 0 to 1 hides it behind bones, haze and noise."""
     u = rng.uniform
-    k = Canvas(rng, size, warp=0.018, turn=0.05)
-    _frame(k)
+    k = PhantomCanvas(rng, size, warp=0.018, turn=0.05)
+    _choose_view(k)
     clear = 1 - 0.9 * difficulty * u(0.5, 1)
     air = u(0.5, 0.68) * clear
-    chest = drawn_chest(k, aerated=air, soft=1.2 + 5 * difficulty * u())
-    vessels(k, chest, u(0.08, 0.18), 0.6 * difficulty * u() ** 1.5)
-    haze = np.float32(0.8 * difficulty * u()) * (k.fractal(3, 4) - np.float32(u(0, 1.5)))
+    chest = draw_chest(k, aerated=air, soft=1.2 + 5 * difficulty * u())
+    draw_vessels(k, chest, u(0.08, 0.18), 0.6 * difficulty * u() ** 1.5)
+    haze = np.float32(0.8 * difficulty * u()) * (k.fractal_field(3, 4) - np.float32(u(0, 1.5)))
     k.image += np.clip(haze, 0, 0.9 * air) * chest.lungs
     fluid = _effusion(k, chest, 1.5 + 6 * difficulty) if u() < 0.4 else None
-    bones(k, chest, u(0.05, 0.1) + 0.05 * difficulty)
+    draw_bones(k, chest, u(0.05, 0.1) + 0.05 * difficulty)
     if u() < 0.45:
         _nodules(k, chest, fluid, u(0.18, 0.32) * (1 - 0.78 * difficulty), 2 + 3 * difficulty)
-    devices(k, int(rng.poisson(0.5 + difficulty)))
+    draw_devices(k, int(rng.poisson(0.5 + difficulty)))
     _name(k, chest, fluid)
-    masks, absent = seen(k.masks, crumb=1), missing(_ORGANS + _LESIONS, k.masks)
+    masks, absent = keep_visible(k.masks, crumb=1), find_absent(_ORGANS + _LESIONS, k.masks)
     lesions = tuple(name for name in _LESIONS if name in masks or name in absent)
-    return Drawing(_exposed(k, difficulty), masks, absent, lesions)
+    return GeneratedImage(_expose_film(k, difficulty), masks, absent, lesions)
 
 
-def _frame(k: Canvas) -> None:
+def _choose_view(k: PhantomCanvas) -> None:
     """Take the chest in most pictures; more of the body, or a close-up of a part, in others."""
     u = k.rng.uniform
     kind = k.rng.random()
     if kind < 0.65:
-        k.frame(u(0.88, 1.1))
+        k.set_view(u(0.88, 1.1))
     elif kind < 0.8:
-        k.frame(u(1.1, 1.4), u(-0.1, 0.1), u(-0.1, 0.2))
+        k.set_view(u(1.1, 1.4), u(-0.1, 0.1), u(-0.1, 0.2))
     else:
-        k.frame(u(0.45, 0.85), u(-0.42, 0.42), u(-0.25, 0.3))
+        k.set_view(u(0.45, 0.85), u(-0.42, 0.42), u(-0.25, 0.3))
 
 
-def _effusion(k: Canvas, chest: Chest, soft: float) -> Field:
-    """Let fluid stand in one or both pleural spaces, higher at the chest wall; give what it covers."""
+def _effusion(k: PhantomCanvas, chest: Chest, soft: float) -> Field:
+    """Let fluid stand in one or both pleural spaces, higher at the chest wall; return what it covers."""
     u = k.rng.uniform
     found = np.zeros_like(k.X)
     for side in ((-1,), (1,), (-1, 1))[int(k.rng.choice(3, p=[0.4, 0.4, 0.2]))]:
@@ -62,7 +62,7 @@ def _effusion(k: Canvas, chest: Chest, soft: float) -> Field:
     return found
 
 
-def _nodules(k: Canvas, chest: Chest, fluid: Field | None, density: float, soft: float) -> None:
+def _nodules(k: PhantomCanvas, chest: Chest, fluid: Field | None, density: float, soft: float) -> None:
     """Draw one to three round shadows into the lungs."""
     u, rng = k.rng.uniform, k.rng
     found = np.zeros_like(k.X)
@@ -77,7 +77,7 @@ def _nodules(k: Canvas, chest: Chest, fluid: Field | None, density: float, soft:
     k.masks["lung nodule"] = found > 0.5
 
 
-def _name(k: Canvas, chest: Chest, fluid: Field | None) -> None:
+def _name(k: PhantomCanvas, chest: Chest, fluid: Field | None) -> None:
     """Name the aerated fields, the heart and the fluid."""
     air = chest.lungs > 0.5
     if fluid is not None:
@@ -86,12 +86,12 @@ def _name(k: Canvas, chest: Chest, fluid: Field | None) -> None:
     k.masks |= {"right lung": air & (k.X < 0), "left lung": air & (k.X >= 0), "lungs": air, "heart": chest.heart > 0.5}
 
 
-def _exposed(k: Canvas, difficulty: float) -> Field:
+def _expose_film(k: PhantomCanvas, difficulty: float) -> Field:
     """Turn attenuation into film: blur by focus and scatter, a saturating curve, noise where few quanta arrive."""
     u = k.rng.uniform
-    image = blurred(k.image, (u(0.4, 0.8) + 0.6 * difficulty) * k.px)
+    image = blur(k.image, (u(0.4, 0.8) + 0.6 * difficulty) * k.px)
     film = 1 - np.exp(-u(0.9, 1.6) * np.clip(image, 0, None))
     film = film * np.float32(u(255, 300)) + np.float32(u(-25, 5))
-    grain = k.smooth(120) * np.float32(u(0.5, 2) + 7 * difficulty * u(0.2, 1))
+    grain = k.smooth_field(120) * np.float32(u(0.5, 2) + 7 * difficulty * u(0.2, 1))
     fine = k.rng.standard_normal(film.shape, np.float32) * np.float32(u(1, 3))
     return np.asarray(film + (grain + fine) * (0.4 + film / 255), np.float32)

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from ibisagent.training.phantoms.canvas import Canvas, Field, blurred, coverage
+from ibisagent.training.phantoms.canvas import Field, PhantomCanvas, blur, coverage
 from ibisagent.training.phantoms.generators import ct_body, ct_organs
-from ibisagent.training.phantoms.phantom import Drawing
-from ibisagent.training.phantoms.targets import missing, seen
+from ibisagent.training.phantoms.phantom import GeneratedImage
+from ibisagent.training.phantoms.targets import find_absent, keep_visible
 
-__all__ = ["draw"]
+__all__ = ["generate"]
 
 _ORGANS = ("liver", "spleen", "left kidney", "right kidney", "aorta", "vertebra", "stomach")
 _LESIONS = ("liver tumour", "kidney cyst")
@@ -22,37 +22,37 @@ _PHASES = (
 """Shares of the contrast phases: native, arterial, portal venous, late; and the tissues' Hounsfield units in each."""
 
 
-def draw(rng: np.random.Generator, size: int, difficulty: float) -> Drawing:
+def generate(rng: np.random.Generator, size: int, difficulty: float) -> GeneratedImage:
     """Draw a slice between the dome of the liver (level 0) and below its tip (over 1); ``difficulty`` 0 to 1."""
     u = rng.uniform
-    k = Canvas(rng, size, background=-1000, warp=0.022, turn=0.07)
+    k = PhantomCanvas(rng, size, background=-1000, warp=0.022, turn=0.07)
     level, fat = u(0, 1.12), 0.015 + 0.17 * u() ** 1.7
-    _frame(k)
+    _choose_view(k)
     hu, native = _values(rng, difficulty)
     soft, muscle = u(0.8, 1.4) + 1.6 * difficulty * u(), u(45, 62)
-    body = ct_body.drawn_body(k, level, fat, hu["visceral"], muscle)
-    ct_body.surroundings(k, body, u() < 0.25)
-    ct_body.bowel(k, body, level, hu["gut"])
+    body = ct_body.draw_body(k, level, fat, hu["visceral"], muscle)
+    ct_body.draw_surroundings(k, body, u() < 0.25)
+    ct_body.draw_bowel(k, body, level, hu["gut"])
     _organs(k, body, level, hu, soft, muscle, native, difficulty)
-    masks, absent = seen(k.masks, crumb=1), missing(_ORGANS + _LESIONS, k.masks)
+    masks, absent = keep_visible(k.masks, crumb=1), find_absent(_ORGANS + _LESIONS, k.masks)
     lesions = tuple(name for name in _LESIONS if name in masks or name in absent)
-    return Drawing(_scanned(k, difficulty), masks, absent, lesions)
+    return GeneratedImage(_scan(k, difficulty), masks, absent, lesions)
 
 
-def _frame(k: Canvas) -> None:
+def _choose_view(k: PhantomCanvas) -> None:
     """Take the whole body in most pictures, a close-up of a part in others."""
     u = k.rng.uniform
     kind = u()
     if kind < 0.55:
-        k.frame(u(0.86, 1.06))
+        k.set_view(u(0.86, 1.06))
     elif kind < 0.7:
-        k.frame(u(1.06, 1.3), u(-0.1, 0.1), u(-0.1, 0.2))
+        k.set_view(u(1.06, 1.3), u(-0.1, 0.1), u(-0.1, 0.2))
     else:
-        k.frame(u(0.4, 0.8), u(-0.45, 0.45), u(-0.25, 0.25))
+        k.set_view(u(0.4, 0.8), u(-0.45, 0.45), u(-0.25, 0.25))
 
 
 def _values(rng: np.random.Generator, difficulty: float) -> tuple[dict[str, float], bool]:
-    """Give the tissues' Hounsfield units, less apart the harder it is, and whether no contrast medium was given."""
+    """Return the tissues' Hounsfield units, less apart the harder it is, and whether no contrast medium was given."""
     phase = int(rng.choice(len(_PHASES), p=[share for share, _ in _PHASES]))
     apart = 1 - 0.75 * difficulty * rng.uniform(0.4, 1)
     hu = {}
@@ -66,7 +66,7 @@ def _values(rng: np.random.Generator, difficulty: float) -> tuple[dict[str, floa
 
 
 def _organs(
-    k: Canvas,
+    k: PhantomCanvas,
     body: ct_body.Body,
     level: float,
     hu: dict[str, float],
@@ -77,33 +77,33 @@ def _organs(
 ) -> None:
     """Draw the organs of this level, those behind first."""
     u = k.rng.uniform
-    room = ct_organs.lungs(k, body, level) if level < 0.3 else body.cavity
+    room = ct_organs.draw_lungs(k, body, level) if level < 0.3 else body.cavity
     gap = coverage(body.wall - np.float32(k.size / 2 * u(0.05, 0.085)), 1.5 * k.px) * room
-    lobes = ct_organs.liver(k, gap, level, hu, soft) if level < 1 else ()
+    lobes = ct_organs.draw_liver(k, gap, level, hu, soft) if level < 1 else ()
     if lobes and u() < 0.6:
         step = (u(40, 95) * (1 - 0.75 * difficulty)) * (-1 if native or u() < 0.75 else 1)
-        ct_organs.tumours(k, lobes, k.masks["liver"].astype(np.float32), step, soft + 2 * difficulty)
+        ct_organs.draw_tumors(k, lobes, k.masks["liver"].astype(np.float32), step, soft + 2 * difficulty)
     if level < 0.72 and u() < 0.92:
-        ct_organs.stomach(k, gap, hu, soft)
+        ct_organs.draw_stomach(k, gap, hu, soft)
     if level < 0.1 and u() < 0.6:
-        ct_organs.heart(k, body.cavity, hu)
+        ct_organs.draw_heart(k, body.cavity, hu)
     if 0.04 < level < 0.8:
-        ct_organs.spleen(k, gap, level, hu, soft)
+        ct_organs.draw_spleen(k, gap, level, hu, soft)
     places = []
     for side, name, start in ((-1, "right kidney", 0.4), (1, "left kidney", 0.34)):
         if level > start + u(-0.05, 0.05):
-            places.append(ct_organs.kidney(k, side, name, body, level, hu, soft))
-    ct_body.spine(k, body, level, muscle)
+            places.append(ct_organs.draw_kidney(k, side, name, body, level, hu, soft))
+    ct_body.draw_spine(k, body, level, muscle)
     if places and u() < 0.55:
-        ct_organs.cyst(k, places[int(k.rng.integers(len(places)))], body.cavity, hu, soft)
-    ct_organs.vessels(k, body, level, hu, soft)
+        ct_organs.draw_cyst(k, places[int(k.rng.integers(len(places)))], body.cavity, hu, soft)
+    ct_organs.draw_vessels(k, body, level, hu, soft)
 
 
-def _scanned(k: Canvas, difficulty: float) -> Field:
+def _scan(k: PhantomCanvas, difficulty: float) -> Field:
     """Blur as the scanner does, add its grainy noise, and put the window on."""
     u, rng = k.rng.uniform, k.rng
-    image = blurred(k.image, (u(0.4, 0.8) + 0.8 * difficulty) * k.px)
-    grain = 0.8 * k.smooth(100) + 0.5 * k.smooth(50)
+    image = blur(k.image, (u(0.4, 0.8) + 0.8 * difficulty) * k.px)
+    grain = 0.8 * k.smooth_field(100) + 0.5 * k.smooth_field(50)
     noise = np.float32(u(3, 9) + 34 * difficulty**1.5 * u(0.5, 1)) * grain
     center, width = u(25, 75), u(260, 460) * (1 + 0.3 * difficulty)
     fine = rng.standard_normal(image.shape, np.float32) * np.float32(u(2, 5))

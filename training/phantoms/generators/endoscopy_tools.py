@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ibisagent.training.phantoms.canvas import Canvas, Field, coverage
-from ibisagent.training.phantoms.scatter import grid, stamped, traced
+from ibisagent.training.phantoms.canvas import Field, PhantomCanvas, coverage
+from ibisagent.training.phantoms.scatter import pixel_grid, stamp_ellipses, stamp_strokes
 
-__all__ = ["instrument", "residue"]
+__all__ = ["paint_instrument", "paint_residue"]
 
 Line = NDArray[np.floating]
 
@@ -14,25 +14,27 @@ METALS = ((150, 155, 160), (190, 195, 200), (70, 75, 85))
 SHEATHS = ((60, 95, 175), (225, 225, 215), (215, 190, 70), (60, 130, 120), (45, 45, 50), (225, 120, 60))
 
 
-def residue(k: Canvas, difficulty: float) -> None:
+def paint_residue(k: PhantomCanvas, difficulty: float) -> None:
     """Paint stool and bile, and foam."""
     rng = k.rng
     if rng.random() < 0.25 + 0.3 * difficulty:
-        stool = coverage(k.fractal(5, 4) - rng.uniform(1.7, 2.6), 0.25)
+        stool = coverage(k.fractal_field(5, 4) - rng.uniform(1.7, 2.6), 0.25)
         dim = k.image.mean(axis=2, keepdims=True) / 120
         k.paint(stool * rng.uniform(0.4, 0.9), dim * np.array([rng.uniform(150, 200), rng.uniform(120, 150), 50]))
-        k.carve(stool * (stool > 0.9))
+        k.occlude(stool * (stool > 0.9))
     if rng.random() < 0.25:
         count = int(rng.integers(5, 50))
         (x, y), r = rng.normal(rng.uniform(-0.7, 0.7, (2, 1)), 0.25, (2, count)), rng.uniform(0.012, 0.05, count)
-        rim = (stamped(k.size, (x, y), r) - stamped(k.size, (x, y), r * 0.8)).clip(0, 1)
-        k.paint(np.maximum(rim * 0.35, 0.9 * stamped(k.size, (x - r * 0.3, y - r * 0.4), r * 0.2)), (250, 245, 235))
+        rim = (stamp_ellipses(k.size, (x, y), r) - stamp_ellipses(k.size, (x, y), r * 0.8)).clip(0, 1)
+        k.paint(
+            np.maximum(rim * 0.35, 0.9 * stamp_ellipses(k.size, (x - r * 0.3, y - r * 0.4), r * 0.2)), (250, 245, 235)
+        )
 
 
-def instrument(k: Canvas, light: Field) -> Field:
-    """Paint a tool that reaches in from the border, name its mask, give what it covers."""
+def paint_instrument(k: PhantomCanvas, light: Field) -> Field:
+    """Paint a tool that reaches in from the border, name its mask, return what it covers."""
     rng, size = k.rng, k.size
-    x, y = grid(size)
+    x, y = pixel_grid(size)
     side, aim, bend = rng.uniform(0, 2 * np.pi), rng.uniform(-0.4, 0.4), rng.uniform(-0.15, 0.15)
     u, v = np.cos(side + aim), np.sin(side + aim)
     tip = np.array([np.cos(side), np.sin(side)]) * rng.uniform(-0.1, 0.55)
@@ -51,14 +53,14 @@ def instrument(k: Canvas, light: Field) -> Field:
     if (kind := rng.random()) < 0.4:
         open_ = rng.uniform(0.3, 1.1) * np.array([[-1], [1]])
         jaw, wide = -2.6 * width * t, width * open_ * np.sin(np.pi * (0.12 + 0.72 * t)) * 1.1
-        tips = traced(size, _from(tip, u, v, jaw, wide), width * (0.5 - 0.2 * t))
+        tips = stamp_strokes(size, _from(tip, u, v, jaw, wide), width * (0.5 - 0.2 * t))
     elif kind < 0.65:
         turn, long = 2 * np.pi * t, rng.uniform(2.5, 5) * width
         loop = _from(tip, u, v, -long * (1 - np.cos(turn)) / 1.6, long * 0.55 * np.sin(turn))
-        tips = traced(size, loop, 0.013)
+        tips = stamp_strokes(size, loop, 0.013)
     else:
-        tips = traced(size, _from(tip, u, v, -rng.uniform(0.5, 3) * width * t, 0 * t), width * (0.8 - 0.35 * t))
-    k.paint(tips, tool * (0.6 + 0.5 * np.abs(k.smooth(9)))[..., None])
+        tips = stamp_strokes(size, _from(tip, u, v, -rng.uniform(0.5, 3) * width * t, 0 * t), width * (0.8 - 0.35 * t))
+    k.paint(tips, tool * (0.6 + 0.5 * np.abs(k.smooth_field(9)))[..., None])
     covered = np.maximum(covered, tips)
     k.masks["instrument"] = covered > 0.5
     return covered

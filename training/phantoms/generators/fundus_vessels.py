@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from ibisagent.training.phantoms.canvas import Field
 
-__all__ = ["Vessel", "covered", "tree"]
+__all__ = ["Vessel", "grow_vessel_tree", "vessel_coverage"]
 
 STEP = 0.5
 """Degrees of visual field from one point of a vessel to the next."""
@@ -24,7 +24,7 @@ class Vessel:
     vein: bool
 
 
-def tree(rng: np.random.Generator, reach: float) -> list[Vessel]:
+def grow_vessel_tree(rng: np.random.Generator, reach: float) -> list[Vessel]:
     """Grow artery and vein pairs above and below, towards the macula and away from it, with their branches."""
     vessels: list[Vessel] = []
     calibre = rng.uniform(0.85, 1.5)
@@ -79,10 +79,10 @@ def _grow(
         place += rng.uniform(3.0, 6.5) * (1 + 0.5 * order)
 
 
-def covered(
+def vessel_coverage(
     vessels: list[Vessel], size: int, disc: tuple[float, float], scale: float, turn: float, mirror: int
 ) -> tuple[Field, Field]:
-    """Give the coverage, (size, size), by arteries and by veins.
+    """Return the coverage, (size, size), by arteries and by veins.
 
     ``disc``: its centre and ``scale``: canvas units ([-1, 1]) a degree; ``mirror`` -1: the macula is to the left.
     """
