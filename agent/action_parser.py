@@ -1,7 +1,7 @@
-"""Read one action out of a text: a line in any of its spellings, or JSON; numbers still as written.
+"""Parse one action from a text: a line in any of its spellings, or JSON; numbers still as written.
 
-An action counts where it stands by itself, at the start of a line and with nothing but its target, an explanation or
-further actions behind it; what a sentence mentions is none. It has to be whole: where the reply ends, it may be cut.
+An action counts where it is alone, at the start of a line and followed only by its target, an explanation or further
+actions; one mentioned in a sentence does not. It has to be complete: at the end of the reply it may be cut.
 
 Every quantifier that a search can restart is bounded or possessive, so that the time is linear in the text's length.
 """
@@ -15,23 +15,32 @@ from typing import Any
 from ibisagent.agent.action_spans import (
     LINE_START,
     TARGET,
-    TruncatedAction,
-    TextEnd,
     ActionMatch,
-    match_action,
-    is_in_json_object,
+    TextEnd,
+    TruncatedAction,
     has_words,
     is_complete,
+    is_in_json_object,
     is_standalone,
+    match_action,
 )
 from ibisagent.agent.action_spans import PADDING as _PADDING
 from ibisagent.agent.actions import Action, Backtrack, Decline, Redo, Terminate, clean_target
 from ibisagent.agent.coordinates import CoordinateFrame
 from ibisagent.agent.json_actions import NUMBER as _NUMBER
-from ibisagent.agent.json_actions import NUMBERS, WORD_KEYS, RawAction, flatten, has_position, read_position, swap_xy, as_text
+from ibisagent.agent.json_actions import (
+    NUMBERS,
+    WORD_KEYS,
+    RawAction,
+    as_text,
+    flatten,
+    has_position,
+    read_position,
+    swap_xy,
+)
 from ibisagent.tools.clicks import Box, Click
 
-__all__ = ["MAX_MATCHES", "STOP_KINDS", "text_before", "has_action", "read_action", "contains_position", "to_action"]
+__all__ = ["MAX_MATCHES", "STOP_KINDS", "contains_position", "has_action", "read_action", "text_before", "to_action"]
 
 _NOUN = r"(?:point|click)(?:s|_2d)?"
 _LABEL = r"[xy][012]?\s?[=:]"
@@ -48,11 +57,11 @@ _LABELS = re.compile(r"[xy](?=[012]?\s?[=:])", re.IGNORECASE)
 _JSON_START = re.compile(rf"^{_PADDING}(?:json)?(?:action\s?[:：=])?[\s\[`]{{0,16}}\Z", re.IGNORECASE | re.MULTILINE)
 _PLACE = re.compile(rf"\s*[(\[（［]\s*{_NUMBER}(?:\s*[,，]\s*{_NUMBER}){{1,3}}\s*[)\]）］]\s*", re.IGNORECASE)
 STOP_KINDS = ("terminate", "decline")
-MAX_MATCHES = 1000  # tags, or actions in one text, beyond which a reply is noise and the rest is not looked at
+MAX_MATCHES = 1000  # tags, or actions in one text; the rest of a longer reply is ignored
 
 
 def _compile_canonical(number: str) -> re.Pattern[str]:
-    """Compile the canonical spelling of an action: what `spell` writes, but for the values."""
+    """Compile the canonical spelling of an action: what `format_action` writes, with any values."""
     point, box = (rf"\({', '.join([number] * count)}\)" for count in (2, 4))
     head = rf"(?:Positive|Negative) Point {point}|Box {box}|Backtrack|Terminate|Decline|Redo"
     return re.compile(rf"(?:{head})(?: for ([^\n]{{1,500}}))?")
@@ -62,7 +71,7 @@ _CANONICAL_DECIMAL = _compile_canonical(r"[01](?:\.[0-9]{1,16})?")
 _CANONICAL_INTEGER = _compile_canonical(r"(?:0|[1-9][0-9]*)")
 
 _DECODER = json.JSONDecoder(parse_int=float)
-_PYTHON = re.compile(  # what Python writes otherwise than JSON: strings first, so that nothing inside one is touched
+_PYTHON = re.compile(  # what Python writes otherwise than JSON: strings first, so that nothing inside one is changed
     r"\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'|\b(?:None|True|False)\b|[()]|,(?=\s{0,16}[}\])])|\+(?=[0-9.])|(?<![\w.])\.(?=[0-9])",
     re.DOTALL,
 )
@@ -78,12 +87,12 @@ _WORDS: dict[str, type[Terminate | Backtrack | Decline | Redo]] = {
 
 
 def has_action(text: str) -> bool:
-    """Tell whether anything in the text looks like an action."""
+    """Whether anything in the text looks like an action."""
     return _ACTION.search(text) is not None
 
 
 def text_before(text: str, start: int) -> str:
-    """Give the text before an action, less the label of its line ("Action:", "**")."""
+    """Return the text before an action, less the label of its line ("Action:", "**")."""
     label = LINE_START.search(text, max(0, start - 60), start)
     return text[: label.start() if label else start].strip()
 
@@ -91,10 +100,10 @@ def text_before(text: str, start: int) -> str:
 def read_action(
     text: str, frame: CoordinateFrame, repairs: list[str], *, end: TextEnd = TextEnd.TAG, bare: bool = False
 ) -> tuple[RawAction, int] | None:
-    """Read the first action that stands in a text, and where it starts; raises `Cut` where it is not whole.
+    """Parse the first standalone action of a text, and where it starts; raises `TruncatedAction` if it is incomplete.
 
     In ``bare`` text, which may be prose, it is the action that the text ends with, on a line of its own. A stop beside
-    another action is no action: nobody can tell which of them was meant.
+    another action is no action: it is ambiguous which of them was meant.
     """
     found = list(filter(None, map(match_action, islice(_ACTION.finditer(text), MAX_MATCHES))))
     standing = [each for each in found if is_standalone(each, bare)]
@@ -145,8 +154,10 @@ def _is_canonical(line: str, frame: CoordinateFrame) -> bool:
     return match is not None and match[1] == clean_target(match[1])
 
 
-def _read_json(text: str, brace: int, frame: CoordinateFrame, repairs: list[str], bare: bool) -> tuple[RawAction, int] | None:
-    """Read the paper's triple, a grounding box or `to_plain`'s form out of the first object, which is to be closed."""
+def _read_json(
+    text: str, brace: int, frame: CoordinateFrame, repairs: list[str], bare: bool
+) -> tuple[RawAction, int] | None:
+    """Parse the paper's triple, a grounding box or `to_plain`'s form from the first object, which has to be closed."""
     fields, length = _decode_object(text[brace : brace + 4000])
     behind, _, more = text[brace + length :].partition("{")
     line_start = _JSON_START.search(text, max(0, brace - 60), brace)
@@ -162,7 +173,7 @@ def _read_json(text: str, brace: int, frame: CoordinateFrame, repairs: list[str]
 
 
 def _decode_object(text: str) -> tuple[dict[str, Any], int]:
-    """Decode the JSON (or Python) object at the start of a text into plain keys, and give its length; nothing: {}."""
+    """Decode the JSON (or Python) object at the start of a text into flat keys, {} if none; also return its length."""
     for attempt in (text, _PYTHON.sub(_python_token_to_json, text)):
         try:
             value, length = _DECODER.raw_decode(attempt)
@@ -173,7 +184,7 @@ def _decode_object(text: str) -> tuple[dict[str, Any], int]:
 
 
 def _python_token_to_json(token: re.Match[str]) -> str:
-    """Write one token of Python as JSON has it; a comma before a closing bracket and a plus sign go."""
+    """Convert one token of Python to JSON; a comma before a closing bracket and a plus sign are dropped."""
     written = token[0]
     if written[0] == "'":
         return '"' + re.sub(r"\\(.)|(\")", lambda found: _ESCAPES.get(found[0], found[0]), written[1:-1]) + '"'
@@ -187,7 +198,7 @@ def _original_length(text: str, length: int) -> int:
 
 
 def _read_fields(fields: dict[str, Any], frame: CoordinateFrame, repairs: list[str]) -> RawAction | None:
-    """Read the fields: an action in words or a position; both together are none."""
+    """Parse the fields: an action in words or a position; both together are no action."""
     worded = [read_action(words, frame, []) for key in WORD_KEYS if (words := as_text(fields.get(key)))]
     raws = {each[0] for each in worded if each}
     if not raws:
@@ -197,7 +208,7 @@ def _read_fields(fields: dict[str, Any], frame: CoordinateFrame, repairs: list[s
 
 
 def contains_position(text: str) -> bool:
-    """Tell whether a text that is to be words holds a click or a box, in any spelling."""
+    """Whether a text that should be words contains a click or a box, in any spelling."""
     runs = (match["run"] or "" for match in islice(_ACTION.finditer(text), MAX_MATCHES))
     if _PLACE.fullmatch(text) or any(len(NUMBERS.findall(run)) >= 2 for run in runs):
         return True
@@ -206,7 +217,7 @@ def contains_position(text: str) -> bool:
 
 
 def to_action(raw: RawAction, frame: CoordinateFrame, repairs: list[str]) -> Action:
-    """Make the action in unit coordinates; raises `InputError` for numbers out of range and empty boxes."""
+    """Convert to an action in unit coordinates; raises `InputError` for numbers out of range and empty boxes."""
     if raw.kind in _WORDS:
         return _WORDS[raw.kind](raw.target)
     units, clamped = frame.read(raw.numbers)

@@ -1,4 +1,4 @@
-"""Which of the actions found in a text count: those by themselves on a line, in no sentence, and whole."""
+"""Which of the actions matched in a text count: those alone on a line, in no sentence, and complete."""
 
 import re
 from enum import Enum
@@ -10,14 +10,14 @@ __all__ = [
     "LINE_START",
     "PADDING",
     "TARGET",
-    "TruncatedAction",
-    "TextEnd",
     "ActionMatch",
-    "match_action",
-    "is_in_json_object",
+    "TextEnd",
+    "TruncatedAction",
     "has_words",
     "is_complete",
+    "is_in_json_object",
     "is_standalone",
+    "match_action",
 ]
 
 PADDING = r"[\s*`_\"'#>-]{0,16}+"
@@ -34,7 +34,7 @@ _WORD_OR_QUESTION = re.compile(r"[\w?]")
 _LINKED = re.compile(r"\W*(?:and|then|and then)?\W*", re.IGNORECASE)
 _EXPLAINED = re.compile(r"[^\w?:：]*[:：](?!\W*(?:no|not|not yet|not now|never|false|none|0)\W*\Z)", re.IGNORECASE)
 _SENTENCE = re.compile(r"\b(?:not|never|would|could|should|will|is|was|are|be)\b", re.IGNORECASE)
-_MAX_LINE = 1000  # characters of a line that are looked at
+_MAX_LINE = 1000  # characters of a line that are read
 
 
 class TextEnd(Enum):
@@ -46,11 +46,11 @@ class TextEnd(Enum):
 
 
 class TruncatedAction(Exception):
-    """The action that was read is not whole."""
+    """The action is incomplete."""
 
 
 class ActionMatch(NamedTuple):
-    """An action in a text: its numbers, where its own words end, and where the line of the last of them does."""
+    """An action in a text: its numbers, where the last one and the action end, and where the action's line ends."""
 
     match: re.Match[str]
     numbers: list[re.Match[str]]
@@ -60,7 +60,7 @@ class ActionMatch(NamedTuple):
 
 
 def match_action(match: re.Match[str]) -> ActionMatch | None:
-    """Find the numbers of a match of an action's pattern; None where they are not 2 of a point or 4 of a box."""
+    """Find the numbers of a match of the action pattern; None unless they are 2 of a point or 4 of a box."""
     numbers = _numbers(match) if match["run"] else []
     if match["run"] and len(numbers) != (4 if match["box"] else 2):
         return None
@@ -81,14 +81,14 @@ def _numbers(match: re.Match[str]) -> list[re.Match[str]]:
 
 
 def has_words(text: str) -> bool:
-    """Whether there is a word or a question in a text, less the tokens that end a turn."""
+    """Whether there is a word or a question mark in a text, apart from the tokens that end a turn."""
     return _WORD_OR_QUESTION.search(_CONTROL.sub("", text)) is not None
 
 
 def is_standalone(found: ActionMatch, bare: bool) -> bool:
-    """Whether an action stands by itself on its line: behind it are its target, an explanation, or further actions.
+    """Whether an action is alone on its line: followed only by its target, an explanation, or further actions.
 
-    In ``bare`` text, which may be prose, there is no explanation, and nothing at all behind a word such as Terminate.
+    In ``bare`` text, which may be prose, no explanation may follow, and nothing at all after a word such as Terminate.
     """
     match, text = found.match, found.match.string
     if not LINE_START.search(text, max(0, match.start() - 60), match.start()):
@@ -112,9 +112,9 @@ def is_in_json_object(found: ActionMatch) -> bool:
 
 
 def is_complete(found: ActionMatch, end: TextEnd) -> bool:
-    """Whether an action cannot go on behind the text's end: its bracket is closed, or a line ends behind it.
+    """Whether an action cannot continue after the text's end: its bracket is closed, or a line ends after it.
 
-    At the end of a reply that was not cut knowingly, only a number that touches it is in doubt.
+    At the end of a reply that is not known to be cut, only a number that touches the end is in doubt.
     """
     text, run = found.match.string, (found.match["run"] or "").lstrip()
     if end is TextEnd.REPLY:

@@ -26,9 +26,9 @@ __all__ = [
     "Stop",
     "Terminate",
     "clean_target",
+    "format_action",
     "from_plain",
     "kind_of",
-    "format_action",
     "to_plain",
     "write_reply",
 ]
@@ -51,7 +51,7 @@ class Backtrack:
 
 @dataclass(frozen=True, slots=True)
 class Redo:
-    """Bring back what was undone last, as long as nothing else was done since; ``target`` names one of several."""
+    """Restore what was undone last, as long as no prompt was added since; ``target`` names one of several."""
 
     target: str | None = None
 
@@ -65,7 +65,7 @@ class Terminate:
 
 @dataclass(frozen=True, slots=True)
 class Decline:
-    """Stop without a verdict: whether the target is there cannot be told; the answer holds the reason."""
+    """Stop without a verdict: whether the target is there cannot be decided; the answer holds the reason."""
 
     target: str | None = None
 
@@ -83,17 +83,17 @@ _TYPES: dict[str, type[Action]] = {
 ALL_KINDS = tuple(_TYPES)
 KINDS = tuple(kind for kind in ALL_KINDS if kind != "redo")
 OPTIONAL = ("decline",)
-"""Kinds that a prompt file need not have words for; where it has none, they are neither offered nor allowed."""
+"""Kinds that a prompt file may leave out; then they are neither offered nor allowed."""
 _NAMES = {kind: name for name, kind in _TYPES.items()}
 
 
 def kind_of(action: Action) -> str:
-    """Name the kind of an action, one of `EVERY_KIND`."""
+    """Return the kind of an action, one of `ALL_KINDS`."""
     return _NAMES[type(action)]
 
 
 def clean_target(target: str | None) -> str | None:
-    """Make a target's name fit for an action line: one line, no angle brackets, nothing that reads as an action.
+    """Clean a target's name for an action line: one line, no angle brackets, nothing that parses as an action.
 
     >>> clean_target(" left  kidney.")
     'left kidney'
@@ -106,9 +106,9 @@ def clean_target(target: str | None) -> str | None:
 
 
 def format_action(action: Action, frame: CoordinateFrame = UNIT) -> str:
-    """Write an action the one canonical way, with four decimals in ``unit`` and integers in the other profiles.
+    """Format an action in its canonical spelling, with four decimals in ``unit`` and integers in the other profiles.
 
-    >>> spell(Click(0.4512, 0.4238, positive=False, target="left kidney"))
+    >>> format_action(Click(0.4512, 0.4238, positive=False, target="left kidney"))
     'Negative Point (0.4512, 0.4238) for left kidney'
     """
     target = clean_target(action.target)
@@ -125,7 +125,7 @@ def _format_head(action: Action, frame: CoordinateFrame) -> str:
 
 
 def to_plain(action: Action) -> dict[str, Any]:
-    """Give the JSON-plain form in unit coordinates at full precision; a target of None is left out.
+    """Return the JSON-plain form in unit coordinates at full precision; a target of None is left out.
 
     >>> to_plain(Click(0.5, 0.25))
     {'type': 'point', 'x': 0.5, 'y': 0.25, 'positive': True}
@@ -140,7 +140,7 @@ def to_plain(action: Action) -> dict[str, Any]:
 
 
 def from_plain(fields: Mapping[str, Any]) -> Action:
-    """Read the form that `to_plain` gives, numbers of any library among it; raises `InputError` on anything else.
+    """Parse the form that `to_plain` returns, with numbers of any library; raises `InputError` on anything else.
 
     >>> from_plain({"type": "backtrack"})
     Backtrack(target=None)

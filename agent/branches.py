@@ -47,14 +47,16 @@ def fork(
     action: Action | Mapping[str, Any] | None = None,
     request: str | None = None,
 ) -> RunnableConfig:
-    """Start a branch and return the config that ``graph.invoke(None, ...)`` continues from; earlier steps are not rerun.
+    """Start a branch and return the config that ``graph.invoke(None, ...)`` continues from; earlier steps are kept.
 
     ``config``: of a thread, or of one of its checkpoints. ``step``: index of the step that the branch replaces; None
     forks at the checkpoint itself. ``action``: a person's, in place of that step; None lets the policy of ``graph``
     decide, which may be another policy than the recorded one. ``request``: a new request text from there on.
     `InputError`: no checkpoint from before that step is left (``durability="exit"`` keeps the last one only).
     """
-    return graph.update_state(*_plan_fork(list(graph.get_state_history(thread_config(config))), config, step, action, request))
+    return graph.update_state(
+        *_plan_fork(list(graph.get_state_history(thread_config(config))), config, step, action, request)
+    )
 
 
 async def afork(
@@ -88,7 +90,9 @@ def _plan_fork(
     given = [pending_action(prompt["action"], prompt["actor"]) for prompt in skipped]
     if action is None and not given:
         return CheckpointUpdate(snapshot.config, cleared | {"queue": []}, "backtrack")
-    update = cleared | (apply_human_action(cast(State, state | cleared), action) if action is not None else {"queue": []})
+    update = cleared | (
+        apply_human_action(cast(State, state | cleared), action) if action is not None else {"queue": []}
+    )
     return CheckpointUpdate(snapshot.config, update | {"queue": [*given, *update["queue"]]}, "review")
 
 
@@ -105,7 +109,9 @@ def _checkpoint_before(path: list[StateSnapshot], step: int) -> tuple[StateSnaps
     ]
     snapshot = next(reversed(deciding or earlier), None)
     skipped = steps[len(snapshot.values["steps"]) : step - 1] if snapshot is not None else []
-    if snapshot is None or any(prompt["actor"] not in ("person", "experiment") or prompt["reply"] for prompt in skipped):
+    if snapshot is None or any(
+        prompt["actor"] not in ("person", "experiment") or prompt["reply"] for prompt in skipped
+    ):
         raise InputError(
             f"step {step}: no checkpoint from before it is left; durability='exit' keeps the last one only"
         )
@@ -158,7 +164,9 @@ def requests(graph: SegmentationGraph, config: RunnableConfig) -> list[State]:
 
 async def arequests(graph: SegmentationGraph, config: RunnableConfig) -> list[State]:
     """Do what `requests` does, for async checkpointers."""
-    return _last_states(_checkpoint_path([snapshot async for snapshot in graph.aget_state_history(thread_config(config))], config))
+    return _last_states(
+        _checkpoint_path([snapshot async for snapshot in graph.aget_state_history(thread_config(config))], config)
+    )
 
 
 def _last_states(path: Iterable[StateSnapshot]) -> list[State]:

@@ -12,7 +12,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.files import printable_text, require_writable_folder
 
-__all__ = ["CheckpointUpdate", "aopen_checkpointer", "checkpoint_id", "thread_config", "open_checkpointer", "thread_id"]
+__all__ = ["CheckpointUpdate", "aopen_checkpointer", "checkpoint_id", "open_checkpointer", "thread_config", "thread_id"]
 
 
 @contextmanager
@@ -76,10 +76,14 @@ def _postgres_saver_type(asynchronous: bool) -> Any:
 
 
 def _checkpointer_error(where: str | Path, error: Exception) -> InputError:
-    said = " ".join(str(error).split()) or type(error).__name__
+    message = " ".join(str(error).split()) or type(error).__name__
     if _is_postgres(where):  # its address may hold a password
-        return InputError(f"checkpoints at {urlsplit(str(where)).hostname}: {said}; check the address and the server")
-    return InputError(f"{printable_text(where)}: {said}; expected an SQLite file of checkpoints, or a name for a new one")
+        return InputError(
+            f"checkpoints at {urlsplit(str(where)).hostname}: {message}; check the address and the server"
+        )
+    return InputError(
+        f"{printable_text(where)}: {message}; expected an SQLite file of checkpoints, or a name for a new one"
+    )
 
 
 class CheckpointUpdate(NamedTuple):

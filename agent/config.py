@@ -21,8 +21,8 @@ class Guard:
     flood: float = 0.6
     collapse: float = 0.1
 
-    def verdict(self, before: int, after: int, pixels: int) -> Literal["flood", "collapse"] | None:
-        """Judge a step from the mask's areas in pixels before and after it in a picture of ``pixels``."""
+    def check(self, before: int, after: int, pixels: int) -> Literal["flood", "collapse"] | None:
+        """Check a step by the mask's areas in pixels before and after it in a picture of ``pixels``."""
         if after > self.flood * pixels and after >= 2 * before:
             return "flood"
         if before and after < self.collapse * before:
@@ -32,39 +32,39 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class SelfCheck:
-    """A run ends by itself once a prompt of the policy left the mask nearly as it was and the segmenter trusts it.
+    """Ends a run once a prompt of the policy left the mask nearly unchanged and the segmenter's score is good.
 
-    ``agreement``: IoU of the masks before and after the prompt. ``score``: of a segmenter whose score is calibrated;
-    with any other there is no such end.
+    ``agreement``: least IoU of the masks before and after the prompt. ``score``: least score of the segmenter; where
+    that is not calibrated, the check never ends a run.
     """
 
     agreement: float = 0.9
     score: float = 0.8
 
     def passes(self, agreement: float, score: float | None) -> bool:
-        """Judge a step."""
+        """Whether a step passes the check."""
         return agreement >= self.agreement and score is not None and score >= self.score
 
 
 @dataclass(frozen=True, slots=True)
 class LoopConfig:
-    """How a run goes and when it ends.
+    """The settings of a loop: what the policy is shown, what it may do, and when a run ends.
 
     ``max_steps``: actions of the policy. ``max_seconds``, ``max_tokens``: budgets over policy and segmenter.
     ``policy_seconds``: time that a policy has for one reply, after which its call is abandoned; None: its own limit.
-    ``max_parse_failures``: unparseable replies in a row. ``patience``: prompts in a row that leave the mask as it is.
+    ``max_parse_failures``: unparseable replies in a row. ``patience``: prompts in a row that leave the mask unchanged.
     ``context``: "stateless" shows the current overlay only (what the released weights expect), "history" all turns.
-    ``pictures``: most pictures in the history context: the first and the last ones; of the other turns, words alone.
+    ``pictures``: most pictures in the history context: the first and the last ones; of the other turns, text alone.
     ``coordinates``: profile of the policy's numbers (`ibisagent.agent.coordinates`); None: that of the policy, else
     "unit". ``actions``: kinds allowed.
-    ``undo_notice``: tell the policy what was undone. ``picture_side``: longest side in pixels of the picture shown;
-    with ``enlarge`` smaller pictures are enlarged to it. ``resizing``: where ``coordinates`` are pixels, the sizes at
-    which the model sees its pictures; None: those of the policy's processor, else of Qwen2.5-VL's own.
+    ``undo_notice``: show the policy what was undone. ``picture_side``: longest side in pixels of the picture shown;
+    with ``enlarge`` smaller pictures are enlarged to it. ``smart_resize``: where ``coordinates`` are pixels, the sizes
+    at which the model sees its pictures; None: those of the policy's processor, else of Qwen2.5-VL's own.
     ``pick_best``: end with the best-scored mask, only where the segmenter's score is calibrated.
-    ``review``: a person confirms the end. ``guard``: undo floods and collapses by itself. ``self_check``: end by itself
-    on a mask that no longer changes much. ``protect``: a person's clicks hold against the policy: a prompt of its own
-    that takes his positive click out of the mask or his negative one into it is undone, and his prompts are not its to
-    undo.
+    ``review``: a person confirms the end. ``guard``: undo floods and collapses automatically. ``self_check``: end
+    automatically on a mask that no longer changes much. ``protect``: a person's prompts take precedence: a prompt of
+    the policy that takes a person's positive click out of the mask or a negative one into it is undone, and the policy
+    may not undo a person's prompts.
     """
 
     max_steps: int = 20
@@ -88,7 +88,7 @@ class LoopConfig:
     protect: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse settings that cannot run with `InputError`."""
+        """Raise `InputError` for settings that cannot run."""
         for name in ("max_steps", "max_parse_failures", "patience"):
             value = getattr(self, name)
             if value < 1:
@@ -101,17 +101,17 @@ class LoopConfig:
                 raise InputError(f"{name}={limit!r}: expected a number above 0, or None for no limit")
 
     def for_policy(self, policy: object) -> Self:
-        """Give these settings for a policy: what it is offered, and its own coordinates where none are chosen.
+        """Return these settings adapted to a policy.
 
-        Its coordinates and the sizes of its pictures; of the kinds of action, the optional ones that its prompts have
-        no words for are off.
+        Its coordinates and the sizes of its pictures are taken where none are chosen; optional kinds of action that its
+        prompts have no text for are off.
         """
         coordinates = self.coordinates or getattr(policy, "coordinates", "unit")
         counts = coordinates == "pixels" and self.smart_resize is None
-        resizing = getattr(policy, "resizing", None) if counts else self.smart_resize
+        smart_resize = getattr(policy, "smart_resize", None) if counts else self.smart_resize
         off = set(OPTIONAL) - set(getattr(policy, "actions", KINDS))
         actions = tuple(kind for kind in self.actions if kind not in off)
-        return replace(self, coordinates=coordinates, resizing=resizing, actions=actions)
+        return replace(self, coordinates=coordinates, smart_resize=smart_resize, actions=actions)
 
     @property
     def recursion_limit(self) -> int:
@@ -126,11 +126,11 @@ PRESETS = {
         coordinates="unit", actions=("point", "terminate"), undo_notice=False, picture_side=512, enlarge=True
     ),
 }
-"""Settings by name. "ibis": what the paper's released weights were trained to be shown."""
+"""Settings by name. "ibis": those that the paper's released weights were trained with."""
 
 
 def preset(name: str, **changes: Any) -> LoopConfig:
-    """Give one of the `PRESETS`, with fields of it changed."""
+    """Return one of the `PRESETS`, with some fields changed."""
     if name not in PRESETS:
         raise InputError(f"got preset {name[:40]!r}, expected one of {', '.join(PRESETS)}; choose one")
     return replace(PRESETS[name], **changes)

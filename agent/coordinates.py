@@ -1,4 +1,4 @@
-"""Coordinate profiles: how a family of models writes positions, translated at the grammar's edge only.
+"""Coordinate profiles: how a family of models writes positions, converted in the parser and in `format_action` only.
 
 Inside the package a position is a unit number: x to the right, y down, in [0, 1] of the displayed picture.
 
@@ -26,9 +26,9 @@ _DECIMALS = 4
 _NAMES = {2: ("x", "y"), 4: ("x0", "y0", "x1", "y1")}
 _NAMES_YX = {2: ("y", "x"), 4: ("y0", "x0", "y1", "x1")}
 
-# How the families were taught to point, by what their models' names hold; the first that fits decides.
+# The profile that each model family was trained with, by a pattern of the model's name; the first match decides.
 _FAMILIES = (
-    (re.compile(r"manglu3935/ibis|^ibis"), "unit"),  # a Qwen2.5-VL that was taught otherwise
+    (re.compile(r"manglu3935/ibis|^ibis"), "unit"),  # a Qwen2.5-VL that was trained otherwise
     (re.compile(r"qwen[-_.]?2[-_.]?5[-_.]?vl"), "pixels"),
     (re.compile(r"qwen[-_.]?3([-_.]?(vl|omni)|\.\d)"), "thousand"),
     (re.compile(r"gemini"), "thousand_yx"),
@@ -36,9 +36,9 @@ _FAMILIES = (
 
 
 def model_profile(model: str) -> str:
-    """Give the profile of a model by its name: that of its family, "unit" for all others.
+    """Return the profile of a model by its name: that of its family, "unit" for all others.
 
-    >>> profile_of("Qwen/Qwen3-VL-8B-Instruct"), profile_of("gpt-5")
+    >>> model_profile("Qwen/Qwen3-VL-8B-Instruct"), model_profile("gpt-5")
     ('thousand', 'unit')
     """
     return next((profile for family, profile in _FAMILIES if family.search(model.lower())), "unit")
@@ -50,11 +50,11 @@ def _are_decimals(numbers: Sequence[float]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class CoordinateFrame:
-    """The profile that a model writes in; ``pixels`` needs the size, in pixels, of the picture as seen.
+    """The profile that a model writes in; ``pixels`` needs the size, in pixels, of the picture as the model sees it.
 
-    >>> Frame("thousand_yx").read([250, 500])
+    >>> CoordinateFrame("thousand_yx").read([250, 500])
     ((0.5, 0.25), ())
-    >>> Frame("thousand_yx").write((0.5, 0.25))
+    >>> CoordinateFrame("thousand_yx").write((0.5, 0.25))
     '(250, 500)'
     """
 
@@ -63,7 +63,7 @@ class CoordinateFrame:
     height: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an unknown profile, and ``pixels`` without a size, with `InputError`."""
+        """Raise `InputError` for an unknown profile, and for ``pixels`` without a size."""
         if self.profile not in PROFILES:
             raise InputError(f"unknown coordinate profile {self.profile!r}: expected one of {', '.join(PROFILES)}")
         if self.profile == "pixels" and not (self.width and self.height and min(self.width, self.height) > 0):
@@ -71,11 +71,11 @@ class CoordinateFrame:
             raise InputError(f"profile 'pixels' got the size {size}: expected the (width, height) of the picture sent")
 
     def names(self, count: int) -> tuple[str, ...]:
-        """Name the 2 numbers of a point or the 4 of a box in the order in which this profile writes them."""
+        """Return the names of the 2 numbers of a point or the 4 of a box in the order of this profile."""
         return (_NAMES_YX if self.profile == "thousand_yx" else _NAMES)[count]
 
     def read(self, numbers: Sequence[float]) -> tuple[tuple[float, ...], tuple[str, ...]]:
-        """Translate 2 or 4 numbers as written into unit (x, y) or (x0, y0, x1, y1), and list what was clamped.
+        """Convert 2 or 4 numbers as written into unit (x, y) or (x0, y0, x1, y1), and list what was clamped.
 
         Raises `InputError` for nan, infinities, a number more than `SLACK` of the range outside it, and for decimals
         from 0 to 1 where a larger range is written: clamping those would be a silent click in a corner.
@@ -110,7 +110,7 @@ class CoordinateFrame:
         return f"({', '.join(self._digits(steps[name]) for name in self.names(len(units)))})"
 
     def maximum(self, name: str) -> int:
-        """Give the largest number that a name of `names` may have."""
+        """Return the largest number that a name of `names` may have."""
         if self.profile == "pixels":
             return (self.width if name[0] == "x" else self.height) or 1
         return 1 if self.profile == "unit" else 1000

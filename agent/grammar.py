@@ -1,4 +1,4 @@
-"""The grammar of replies as one regular expression, for servers that can hold a model to it."""
+"""The grammar of replies as one regular expression, for servers with constrained decoding."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ _TEXT = r"[^<>\s]([^<>\n]{{0,{0}}}[^<>\s])?"
 
 
 def reply_regex(actions: Sequence[str] = KINDS, frame: CoordinateFrame = UNIT) -> str:
-    r"""Give the expression that a whole reply matches, as `write_reply` writes it, in one line of thought and answer.
+    r"""Return the expression that a whole reply matches, as `write_reply` writes it, in one line of thought and answer.
 
-    It constrains what is drawn, so that it has no place in a rollout whose probabilities are to be learned from.
+    It changes the sampling distribution: do not use it in a rollout whose probabilities are learned from.
 
     >>> import re
     >>> bool(re.fullmatch(reply_regex(), "<think>Left of it.</think>\n<action>Backtrack</action>"))

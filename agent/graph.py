@@ -51,7 +51,10 @@ def build_graph(
     graph.add_node("load", partial(nodes.load, components=components))
     graph.add_node("overlay", partial(nodes.overlay, components=components))
     graph.add_node(
-        "reason", RunnableCallable(partial(nodes.reason, components=components), partial(nodes.areason, components=components), trace=False)
+        "reason",
+        RunnableCallable(
+            partial(nodes.reason, components=components), partial(nodes.areason, components=components), trace=False
+        ),
     )
     graph.add_node("parse", partial(nodes.parse, components=components))
     graph.add_node("segment", partial(nodes.segment, components=components))
@@ -71,7 +74,9 @@ def build_graph(
 
     compiled = graph.compile(checkpointer=checkpointer, name="ibisagent")
     limit = {"recursion_limit": components.config.recursion_limit}  # what its longest run needs
-    return SegmentationGraph.from_compiled(compiled, normalize_input=partial(normalize_input, components=components), components=components, config=limit)
+    return SegmentationGraph.from_compiled(
+        compiled, normalize_input=partial(normalize_input, components=components), components=components, config=limit
+    )
 
 
 def route_synchronously(route: Any) -> Any:
@@ -88,8 +93,8 @@ def route_synchronously(route: Any) -> Any:
     async def arouted(state: State, config: RunnableConfig) -> Any:
         return routed(state, config)
 
-    for made in (routed, arouted):
-        made.__annotations__["return"] = route.__annotations__["return"]  # the names of the nodes it may go to
+    for function in (routed, arouted):
+        function.__annotations__["return"] = route.__annotations__["return"]  # the names of the nodes it may go to
     return RunnableCallable(routed, arouted, name=route.__name__, trace=False)
 
 
@@ -139,7 +144,7 @@ def _end_node(state: State, runtime: Runtime[RunContext]) -> Literal["review", "
 
 
 class SegmentationGraph(InputNormalizingGraph[State, RunContext, Input, Output]):
-    """A compiled loop that accepts pictures and arrays and keeps them out of the state; ``components``: what it uses."""
+    """A compiled loop that accepts pictures and arrays and keeps them out of the state; ``components`` as built."""
 
     components: Components
 

@@ -6,13 +6,13 @@ from typing import Any
 from ibisagent.agent.actions import ALL_KINDS, Action, Backtrack, Decline, Redo, Stop, Terminate, from_plain, to_plain
 from ibisagent.agent.reply_parser import parse_reply
 from ibisagent.agent.state import State, StopReason
-from ibisagent.agent.steps import undo_history, pending_action, build_step_record, active_prompt_steps, steps_of_request
+from ibisagent.agent.steps import active_prompt_steps, build_step_record, pending_action, steps_of_request, undo_history
 from ibisagent.tools.clicks import Click, click_to_pixel
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.masks.rle import area
 
-__all__ = ["stop_reason", "why_protected", "contradicts_person", "why_not_applicable", "apply_human_action"]
+__all__ = ["apply_human_action", "contradicts_person", "stop_reason", "why_not_applicable", "why_protected"]
 
 
 def apply_human_action(state: State, response: Action | Mapping[str, Any] | str | bool) -> dict[str, Any]:
@@ -30,7 +30,9 @@ def apply_human_action(state: State, response: Action | Mapping[str, Any] | str 
         return {"queue": [item], "stop": None, "answer": None, "error": None, "feedback": None}
     return {
         "steps": [build_step_record(state, item, state["mask"], state["score"])],
-        "stop": stop_reason(state, action) if isinstance(action, Decline) else state["stop"] or stop_reason(state, action),
+        "stop": stop_reason(state, action)
+        if isinstance(action, Decline)
+        else state["stop"] or stop_reason(state, action),
         "answer": answer if answer is not None else state["answer"],
         "queue": [],
     }

@@ -18,7 +18,14 @@ from ibisagent.tools.masks.rle import encode, rle_key
 from ibisagent.tools.plain_values import to_builtin
 from ibisagent.tools.suggestions import describe_unknown_name
 
-__all__ = ["normalize_input", "normalize_mask", "request_hash", "select_inputs", "require_known_keys", "require_request"]
+__all__ = [
+    "normalize_input",
+    "normalize_mask",
+    "request_hash",
+    "require_known_keys",
+    "require_request",
+    "select_inputs",
+]
 
 _KEYS = tuple(Input.__annotations__)
 _EXPECTED = 'expected {"image", "request"}; wrap it with segmentation_tool, or with segmentation_node and its given='
@@ -33,30 +40,30 @@ def normalize_input(given: Any, components: Components, *, nested: bool = False)
     """
     if given is None or isinstance(given, Command):
         return given
-    asked = select_inputs(given)
+    fields = select_inputs(given)
     if isinstance(given, Mapping) and not nested:
         require_known_keys(given)
-    admitted: dict[str, Any] = {
-        "kind": asked.get("kind") or "segment",
-        "initial_mask": normalize_mask(asked.get("initial_mask")),
-        "prompts": [to_plain(as_prompt(prompt)) for prompt in asked.get("prompts") or []],
-        "prompts_actor": asked.get("prompts_actor") or "person",
+    normalized: dict[str, Any] = {
+        "kind": fields.get("kind") or "segment",
+        "initial_mask": normalize_mask(fields.get("initial_mask")),
+        "prompts": [to_plain(as_prompt(prompt)) for prompt in fields.get("prompts") or []],
+        "prompts_actor": fields.get("prompts_actor") or "person",
     }
-    if "request" in asked:
-        admitted["request"] = asked["request"]
-    if "image" in asked:
-        admitted["image"] = components.images.to_reference(asked["image"])
-    return to_builtin(admitted)
+    if "request" in fields:
+        normalized["request"] = fields["request"]
+    if "image" in fields:
+        normalized["image"] = components.images.to_reference(fields["image"])
+    return to_builtin(normalized)
 
 
 def select_inputs(state: Any) -> dict[str, Any]:
     """Select the fields of `Input` from a parent's state, a mapping or an object; `InputError` where it has none."""
     known = state if isinstance(state, Mapping) else {name: getattr(state, name, None) for name in _KEYS}
-    asked = {name: known[name] for name in _KEYS if known.get(name) is not None}
-    if not asked:
+    fields = {name: known[name] for name in _KEYS if known.get(name) is not None}
+    if not fields:
         got = f"keys: {', '.join(map(str, state)) or 'none'}" if isinstance(state, Mapping) else type(state).__name__
         raise InputError(f"got a state without image and request ({got}), {_EXPECTED}")
-    return asked
+    return fields
 
 
 def require_known_keys(given: Mapping[str, Any]) -> None:
@@ -76,10 +83,10 @@ def normalize_mask(given: Any) -> Any:
     return to_builtin(given) if given is None or is_file_reference(given) else encode(as_mask(given))
 
 
-def request_hash(admitted: Mapping[str, Any], image: MedicalImage, images: ImageStore) -> str:
+def request_hash(normalized: Mapping[str, Any], image: MedicalImage, images: ImageStore) -> str:
     """Hash a normalized input by content: the same request on the same image is the same run."""
-    given = admitted.get("initial_mask")
+    given = normalized.get("initial_mask")
     mask = rle_key(encode(images.read_mask(given, image))) if given is not None else None
-    told = [admitted.get(name) for name in ("prompts", "prompts_actor")]
-    question = [image.sha, admitted.get("request"), admitted.get("kind"), mask, *told]
+    prompts = [normalized.get(name) for name in ("prompts", "prompts_actor")]
+    question = [image.sha, normalized.get("request"), normalized.get("kind"), mask, *prompts]
     return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]

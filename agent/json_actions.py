@@ -1,4 +1,4 @@
-"""Read an action out of the fields of a JSON object: which keys hold its position, its sign and its target."""
+"""Parse an action from the fields of a JSON object: which keys hold its position, its sign and its target."""
 
 import re
 from collections.abc import Mapping
@@ -8,12 +8,23 @@ from ibisagent.agent.actions import clean_target
 from ibisagent.agent.coordinates import CoordinateFrame
 from ibisagent.tools.errors import InputError
 
-__all__ = ["NUMBER", "NUMBERS", "WORD_KEYS", "RawAction", "flatten", "has_position", "read_position", "quote", "swap_xy", "as_text"]
+__all__ = [
+    "NUMBER",
+    "NUMBERS",
+    "WORD_KEYS",
+    "RawAction",
+    "as_text",
+    "flatten",
+    "has_position",
+    "quote",
+    "read_position",
+    "swap_xy",
+]
 
 NUMBER = r"[-+]?(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++|nan|inf(?:inity)?)(?:e[-+]?[0-9]++)?+(?![\w%]|\.[0-9])"
 NUMBERS = re.compile(NUMBER, re.IGNORECASE)
 WORD_KEYS = ("action", "type", "name")
-"""Keys under which an action may stand in words, its sign among them."""
+"""Keys that may hold an action in words, its sign among them."""
 
 _POINT_KEYS = (
     *("coordinate2d", "coordinates2d", "coordinate", "coordinates", "point2d", "point"),
@@ -42,7 +53,7 @@ class RawAction(NamedTuple):
 
 
 def flatten(value: object, depth: int = _MAX_DEPTH) -> dict[str, Any] | None:
-    """Give the fields of an object and of those inside it by plain keys; None where two of them differ."""
+    """Return the fields of an object and of nested ones under flat keys; None where two values of a key differ."""
     fields: dict[str, Any] = {}
     pairs = value.items() if isinstance(value, Mapping) else ()
     for key, item in pairs:
@@ -59,7 +70,7 @@ def flatten(value: object, depth: int = _MAX_DEPTH) -> dict[str, Any] | None:
 
 
 def as_text(value: Any) -> str | None:
-    """Give a field that is a text, without whitespace around it; None for every other."""
+    """Return a field that is a text, without whitespace around it; None for any other."""
     return value.strip() if isinstance(value, str) else None
 
 
@@ -69,7 +80,7 @@ def has_position(fields: Mapping[str, Any]) -> bool:
 
 
 def read_position(fields: Mapping[str, Any], frame: CoordinateFrame, repairs: list[str]) -> RawAction | None:
-    """Give the box or the point that the fields hold, None where there is none; `InputError` for a doubtful sign."""
+    """Return the box or the point that the fields hold, None if there is none; `InputError` for an ambiguous sign."""
     for count, keys, names in ((4, _BOX_KEYS, "x0 y0 x1 y1"), (2, _POINT_KEYS, "x y")):
         written = next((str(fields[key]) for key in keys if key in fields), None)
         named = [str(fields[name]) for name in names.split() if name in fields]
@@ -102,7 +113,7 @@ def _read_box_sign(fields: Mapping[str, Any]) -> bool:
 
 
 def _read_sign(fields: Mapping[str, Any], repairs: list[str]) -> bool:
-    """Give the one sign that the fields tell; a label in words names a target, even where it sounds like a sign."""
+    """Return the one sign that the fields hold; a label in words names a target, even where it looks like a sign."""
     signs = {*_explicit_signs(fields), *_label_signs(fields)}
     label = as_text(fields.get("label"))
     if not signs and label and label.lower() in _SIGNS:
@@ -115,7 +126,7 @@ def _read_sign(fields: Mapping[str, Any], repairs: list[str]) -> bool:
 
 
 def _explicit_signs(fields: Mapping[str, Any]) -> set[bool]:
-    """Give the signs that are told in so many words; what a key says of a sign and is none, is refused."""
+    """Return the signs that are given explicitly; `InputError` for a value of a sign's key that is no sign."""
     signs: set[bool] = set()
     for key in _SIGN_KEYS.keys() & fields.keys():
         sign = _parse_sign(fields[key])

@@ -9,7 +9,7 @@ from ibisagent.agent.state import State, StopReason
 from ibisagent.agent.steps import steps_of_request
 from ibisagent.tools.masks.rle import rle_key
 
-__all__ = ["RESERVED_SUPER_STEPS", "REPEAT_PREFIX", "reached_limit", "action_fingerprint", "repeated_action"]
+__all__ = ["REPEAT_PREFIX", "RESERVED_SUPER_STEPS", "action_fingerprint", "reached_limit", "repeated_action"]
 
 REPEAT_PREFIX = "repeats step"
 RESERVED_SUPER_STEPS = 6  # reason, parse, segment, a guard's backtrack, overlay, terminate

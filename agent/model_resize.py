@@ -1,6 +1,6 @@
-"""How a model's processor resizes the pictures that it is shown: a model that writes pixels counts those of the result.
+"""How a model's processor resizes its pictures: a model that writes pixels refers to those of the resized picture.
 
-The loop shows such a model pictures of exactly that size, so that nothing after it resizes them again.
+The loop shows such a model pictures of exactly that size, so that the processor does not resize them again.
 """
 
 import math
@@ -11,11 +11,11 @@ __all__ = ["SmartResize"]
 
 @dataclass(frozen=True, slots=True)
 class SmartResize:
-    """Qwen-VL's rule (``smart_resize``); the defaults lie within what every server of Qwen2.5-VL allows by itself.
+    """Qwen-VL's ``smart_resize``; the defaults lie within what every server of Qwen2.5-VL allows by default.
 
-    ``multiple``: of which both sides are, in pixels: patch size x merge size. ``least``, ``most``: pixels that a
-    picture is enlarged or shrunk to, roughly with its aspect ratio. ``square``: side in pixels that every picture is
-    stretched to first.
+    ``factor``: both sides are multiples of it, in pixels: patch size x merge size. ``min_pixels``, ``max_pixels``: area
+    that a picture is enlarged or shrunk to, roughly with its aspect ratio. ``square_side``: side in pixels that every
+    picture is stretched to first.
     """
 
     factor: int = 28
@@ -24,20 +24,22 @@ class SmartResize:
     square_side: int | None = None
 
     def resized_size(self, height: int, width: int) -> tuple[int, int]:
-        """Give the (height, width) that a picture is seen at; a picture of that very size keeps it.
+        """Return the (height, width) that a picture is resized to; a picture of that very size keeps it.
 
-        >>> Resizing().size(480, 640), Resizing(most=262144).size(480, 640), Resizing().size(20, 30)
+        >>> resize, small = SmartResize(), SmartResize(max_pixels=262144)
+        >>> resize.resized_size(480, 640), small.resized_size(480, 640), resize.resized_size(20, 30)
         ((476, 644), (420, 588), (56, 84))
         """
-        size, met = (height, width) if self.square_side is None else (self.square_side, self.square_side), list[tuple[int, int]]()
-        while size not in met:
-            met.append(size)
+        size = (height, width) if self.square_side is None else (self.square_side, self.square_side)
+        sizes = list[tuple[int, int]]()
+        while size not in sizes:
+            sizes.append(size)
             size = self._once(*size)
-        # Where ``least`` and ``most`` are too near to each other for any size, sizes follow each other in a circle.
-        return min(met[met.index(size) :])
+        # Where ``min_pixels`` and ``max_pixels`` are too close for any size, the sizes repeat in a cycle.
+        return min(sizes[sizes.index(size) :])
 
     def _once(self, height: int, width: int) -> tuple[int, int]:
-        """Do as the published code does, to the last rounding."""
+        """Apply the rule once, exactly as the published code does."""
         step, pixels = self.factor, height * width
         near = (round(height / step) * step, round(width / step) * step)
         if near[0] * near[1] > self.max_pixels:

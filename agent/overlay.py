@@ -1,4 +1,4 @@
-"""What the policy sees: the mask in green over the picture. One function for the loop, training and the interface."""
+"""What the policy is shown: the mask in green over the picture. One function for the loop, training and the CLI."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from PIL import Image
 from ibisagent.agent.model_resize import SmartResize
 from ibisagent.tools.masks.measure import bounding_box
 
-__all__ = ["GREEN", "OPACITY", "OverlayBlend", "prepare_blend", "draw_mask", "fit_to_side", "overlay"]
+__all__ = ["GREEN", "OPACITY", "OverlayBlend", "draw_mask", "fit_to_side", "overlay", "prepare_blend"]
 
 GREEN = (34, 139, 34)
 OPACITY = 0.4
@@ -19,7 +19,7 @@ _BLEND = np.array([[(6 * value + 4 * colour + 5) // 10 for value in range(256)] 
 
 
 class OverlayBlend(NamedTuple):
-    """A picture made ready to be drawn over many times: (H, W, 3) uint8, and what each byte has to be XORed with."""
+    """A picture prepared for drawing many masks: (H, W, 3) uint8, and what each byte is XORed with inside a mask."""
 
     picture: NDArray[np.uint8]
     difference: NDArray[np.uint8]
@@ -32,19 +32,19 @@ def prepare_blend(pixels: NDArray[np.uint8]) -> OverlayBlend:
     return OverlayBlend(picture, picture ^ blended)
 
 
-def draw_mask(on: OverlayBlend, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Draw a mask, (H, W) bool; gives a new (H, W, 3) uint8, read-only.
+def draw_mask(blend: OverlayBlend, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Draw a mask, (H, W) bool; returns a new (H, W, 3) uint8, read-only.
 
-    The picture is XORed with the difference where the mask is, within the mask's bounding box: the blend of every pixel
-    is known beforehand, and a boolean choice for each of three channels would cost more than all the rest of a step.
+    The picture is XORed with the difference inside the mask, within the mask's bounding box: the blend of every pixel
+    is precomputed, and a boolean choice for each of three channels would cost more than all the rest of a step.
     """
-    drawn = on.picture.copy()
+    drawn = blend.picture.copy()
     box = bounding_box(mask)
     if box is not None:
         inside = np.s_[box.top : box.bottom + 1, box.left : box.right + 1]
         bytes_inside = np.s_[inside[0], 3 * box.left : 3 * box.right + 3]
         chosen = np.repeat(mask[inside].view(np.uint8) * np.uint8(255), 3, axis=1)
-        chosen &= _bytes(on.difference)[bytes_inside]
+        chosen &= _bytes(blend.difference)[bytes_inside]
         _bytes(drawn)[bytes_inside] ^= chosen
     drawn.setflags(write=False)
     return drawn
@@ -56,7 +56,7 @@ def _bytes(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def overlay(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Blend ``mask`` (H, W) bool into ``pixels``, (H, W) or (H, W, 3) uint8; gives a new (H, W, 3) uint8.
+    """Blend ``mask`` (H, W) bool into ``pixels``, (H, W) or (H, W, 3) uint8; returns a new (H, W, 3) uint8.
 
     Inside the mask floor(0.6 image + 0.4 (34, 139, 34) + 0.5), as the released weights expect it (IBISAgent,
     arXiv 2601.03054); outside the picture itself; no outline and no markers.
@@ -65,20 +65,20 @@ def overlay(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.ui
 
 
 def fit_to_side(
-    picture: NDArray[np.uint8], side: int | None, resizing: SmartResize | None = None, *, enlarge: bool = False
+    picture: NDArray[np.uint8], side: int | None, smart_resize: SmartResize | None = None, *, enlarge: bool = False
 ) -> NDArray[np.uint8]:
-    """Shrink a picture (H, W, 3) so that neither side exceeds ``side`` pixels; smaller ones come back as they are.
+    """Shrink a picture (H, W, 3) so that neither side exceeds ``side`` pixels; smaller ones are returned unchanged.
 
-    With ``enlarge`` the longer side of a smaller picture becomes ``side`` as well. With ``resizing`` the picture gets
-    the size that a model sees it at, which no processor changes again: the nearest one that ``side`` allows.
+    With ``enlarge`` the longer side of a smaller picture becomes ``side`` as well. With ``smart_resize`` the picture
+    gets a size that the model's processor does not change again: the nearest one that ``side`` allows.
     """
     height, width = picture.shape[:2]
     scale = (side or max(height, width)) / max(height, width)
     scale = scale if enlarge else min(1.0, scale)
-    step = resizing.factor if resizing is not None else 1
+    step = smart_resize.factor if smart_resize is not None else 1
     most = max(side or max(height, width, step), step) // step
     rows, columns = (step * min(max(1, round(length * scale / step)), most) for length in (height, width))
-    rows, columns = resizing.resized_size(rows, columns) if resizing is not None else (rows, columns)
+    rows, columns = smart_resize.resized_size(rows, columns) if smart_resize is not None else (rows, columns)
     if (rows, columns) == (height, width):
         return picture
     way = Image.Resampling.BOX if rows <= height and columns <= width else Image.Resampling.BICUBIC

@@ -1,4 +1,4 @@
-"""The words shown to a language model: a data file of templates, filled from an observation."""
+"""The prompts of a language model: a data file of templates, filled from an observation."""
 
 import os
 import tomllib
@@ -16,7 +16,7 @@ from ibisagent.agent.coordinates import PROFILES
 from ibisagent.agent.policies.base import Observation
 from ibisagent.tools.errors import InputError
 
-__all__ = ["PromptSet", "Message", "load_prompts"]
+__all__ = ["Message", "PromptSet", "load_prompts"]
 
 _TEXTS = ("system", "first", "refine", "question", "undone", "feedback")
 _LEFT_OUT = "(A view that is not shown again.)"
@@ -24,7 +24,7 @@ _LEFT_OUT = "(A view that is not shown again.)"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Message:
-    """A message of the conversation: words of the ``role`` system, user or assistant, after a picture if there is one.
+    """A message of the conversation: text of the ``role`` system, user or assistant, after a picture if there is one.
 
     ``picture``: (h, w, 3) uint8.
     """
@@ -43,17 +43,17 @@ class PromptSet:
     coordinates: dict[str, str]
 
     def conversation(self, observation: Observation) -> list[Message]:
-        """Give everything that a model is shown, in order; a loop, a training sample and a server show the same."""
+        """Return all messages of an observation, in order; a loop, a training sample and a server use the same."""
         system = self.system(observation)
-        said = [Message("system", system)] if system else []
+        messages = [Message("system", system)] if system else []
         for turn in observation.turns:
             words = self.texts.get("left_out", _LEFT_OUT).strip() if turn.picture is None else ""
-            said += [Message("user", words, turn.picture), Message("assistant", turn.reply)]
-        return [*said, Message("user", self.user(observation), observation.picture)]
+            messages += [Message("user", words, turn.picture), Message("assistant", turn.reply)]
+        return [*messages, Message("user", self.user(observation), observation.picture)]
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of action that there are words for."""
+        """The kinds of action that there is a text for."""
         return tuple(kind for kind in KINDS if kind in self.actions)
 
     def system(self, observation: Observation) -> str:
@@ -66,21 +66,21 @@ class PromptSet:
         return Template(self.texts["system"]).safe_substitute(actions=allowed).strip()
 
     def user(self, observation: Observation) -> str:
-        """Write the message beside the picture: the request, what was undone at this mask, what went wrong before."""
-        made = observation.prompts
+        """Write the message beside the picture: the request, what was undone on this mask, the last error."""
+        prompts = observation.prompts
         text = (
             Template(self.texts[_template_name(observation)])
             .safe_substitute(
                 request=observation.request,
-                made=len(made),
-                last=format_action(made[-1], observation.frame) if made else "none",
-                clicks="; ".join(format_action(prompt, observation.frame) for prompt in made) or "none",
+                count=len(prompts),
+                last=format_action(prompts[-1], observation.frame) if prompts else "none",
+                clicks="; ".join(format_action(prompt, observation.frame) for prompt in prompts) or "none",
             )
             .strip()
         )
         if observation.undone:
-            said = "; ".join(format_action(action, observation.frame) for action in observation.undone)
-            text += "\n" + Template(self.texts["undone"]).safe_substitute(undone=said).strip()
+            undone = "; ".join(format_action(action, observation.frame) for action in observation.undone)
+            text += "\n" + Template(self.texts["undone"]).safe_substitute(undone=undone).strip()
         if observation.feedback:
             text += "\n" + Template(self.texts["feedback"]).safe_substitute(feedback=observation.feedback).strip()
         return text
@@ -89,11 +89,11 @@ class PromptSet:
 def _template_name(observation: Observation) -> str:
     if observation.kind == "question":
         return "question"
-    return "refine" if observation.prompts or observation.refining else "first"
+    return "refine" if observation.prompts or observation.has_initial_mask else "first"
 
 
 def load_prompts(path: str | os.PathLike[str] | None = None) -> PromptSet:
-    """Read a prompt file (TOML), or ours; `InputError` names what is missing from it."""
+    """Read a prompt file (TOML), by default the package's own; `InputError` names what is missing from it."""
     name = "the default prompts" if path is None else Path(path).name
     try:
         text = _read_default() if path is None else Path(path).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Replay: the same graph, fed with the recorded replies, has to reproduce every mask bit for bit."""
+"""Replay: the same graph with the recorded replies has to reproduce every mask bit for bit."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -18,14 +18,14 @@ from ibisagent.agent.trajectory import Step, Trajectory, build_trajectory
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.segmenters import Segmenter
 
-__all__ = ["ReplayResult", "replay_config", "replay"]
+__all__ = ["ReplayResult", "replay", "replay_config"]
 
 _THREAD = RunnableConfig(configurable={"thread_id": "replay"})
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """The run made again, and where it differs from the record: one line a difference, none when it is the same."""
+    """The repeated run, and where it differs from the record: one line a difference, none when it is the same."""
 
     run: Trajectory
     differences: tuple[str, ...]
@@ -34,7 +34,7 @@ class ReplayResult:
 def replay(record: Trajectory, segmenter: Segmenter | str, image: MedicalImage) -> ReplayResult:
     """Run the graph again on ``image`` with the recorded replies and a person's recorded actions.
 
-    A step at which the segmenter or the run store failed did nothing and is left out.
+    A step at which the segmenter or the run store failed changed nothing and is left out.
     """
     steps = [step for step in record.steps if not _is_failed(step)]
     first = list(takewhile(_is_request_prompt, steps))
@@ -49,15 +49,15 @@ def replay(record: Trajectory, segmenter: Segmenter | str, image: MedicalImage) 
     for step in steps[len(given) :]:
         if step.reply is not None:
             graph.invoke(None, _THREAD, interrupt_before=["reason"])
-        elif step.actor == "person" and step.action is not None:  # a guard does its own
+        elif step.actor == "person" and step.action is not None:  # a guard's steps are repeated by the guard
             intervene(graph, _THREAD, step.action, interrupt_before=["reason"])
     run = build_trajectory(graph, graph.invoke(None, _THREAD))
     return ReplayResult(run, tuple(_differences(record, steps, run)))
 
 
 def _completion(step: Step) -> Completion:
-    """Give a recorded reply, and whether it was cut, by which it is read."""
-    return Completion(step.reply or "", finish=str(step.completion.get("finish", "stop")))
+    """Return the recorded reply of a step with its finish reason, as a cut reply is parsed otherwise."""
+    return Completion(step.reply or "", finish_reason=str(step.completion.get("finish_reason", "stop")))
 
 
 def _is_failed(step: Step) -> bool:
@@ -65,19 +65,19 @@ def _is_failed(step: Step) -> bool:
 
 
 def _is_request_prompt(step: Step) -> bool:
-    """Tell whether a step, before any reply, is a prompt that came with the request."""
+    """Whether a step, before any reply, is a prompt that came with the request."""
     return step.reply is None and step.action is not None and step.action["type"] in ("point", "box")
 
 
 def replay_config(record: Trajectory) -> LoopConfig:
-    """Give the settings of a recorded run, without limits of time and tokens and without review."""
+    """Return the settings of a recorded run, without limits of time and tokens and without review."""
     known = {field.name for field in fields(LoopConfig)}
     settings = {name: value for name, value in record.config.items() if name in known}
     settings["actions"] = tuple(settings["actions"])
-    settings.setdefault("protect", False)  # a record from before there was such a thing
-    for name, kind in (("guard", Guard), ("self_check", SelfCheck), ("resizing", SmartResize)):
+    settings.setdefault("protect", False)  # a record from before this setting existed
+    for name, kind in (("guard", Guard), ("self_check", SelfCheck), ("smart_resize", SmartResize)):
         settings[name] = kind(**settings[name]) if settings.get(name) else None
-    # Time and a person's review belong to the first run; what is replayed is what was done.
+    # Time limits and a person's review belong to the first run; a replay repeats the recorded actions.
     return replace(LoopConfig(**settings), review=False, max_seconds=None, max_tokens=None, policy_seconds=None)
 
 

@@ -1,16 +1,16 @@
-"""Read a model's reply: tolerant by default, exact with ``strict=True``; no string makes it raise.
+"""Parse a model's reply: tolerant by default, exact with ``strict=True``; no string makes it raise.
 
-The steps: split the tags (`ibisagent.agent.reply_sections`), find the action's text, read it (`ibisagent.agent.action_parser`),
-translate its numbers. Whatever differs from `ibisagent.agent.actions.write_reply` is listed as a repair; how many
-decimals a number has does not count. What allows more than one reading, or may have been cut, is an error.
+The steps: split the tags (`ibisagent.agent.reply_sections`), find the action's text, parse it
+(`ibisagent.agent.action_parser`), convert its numbers. Any difference from `ibisagent.agent.actions.write_reply` is
+listed as a repair, except the number of decimals. A reply that is ambiguous or may have been cut is an error.
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ibisagent.agent.action_parser import STOP_KINDS, text_before, read_action, contains_position, to_action
-from ibisagent.agent.action_spans import TruncatedAction, TextEnd
+from ibisagent.agent.action_parser import STOP_KINDS, contains_position, read_action, text_before, to_action
+from ibisagent.agent.action_spans import TextEnd, TruncatedAction
 from ibisagent.agent.actions import ALL_KINDS, KINDS, Action, Stop
 from ibisagent.agent.coordinates import UNIT, CoordinateFrame
 from ibisagent.agent.json_actions import RawAction, quote
@@ -31,7 +31,7 @@ _SPELLINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply as read: exactly one of ``action`` and ``error`` (one line, fit to be shown to the model) is None."""
+    """A parsed reply: exactly one of ``action`` and ``error`` (one line, suited as feedback to the model) is None."""
 
     thought: str
     action: Action | None
@@ -41,20 +41,22 @@ class Reply:
 
 
 class _Unreadable(Exception):
-    """No action can be read in the text that it carries."""
+    """No action can be parsed from the text that it carries."""
 
 
 def parse_completion(
     record: Mapping[str, Any], *, frame: CoordinateFrame = UNIT, allow: Collection[str] = KINDS, strict: bool = False
 ) -> Reply:
-    """Read a completion as the run store keeps it: ``text``, and ``finish``, which is "length" where it was cut."""
-    return parse_reply(record["text"], frame=frame, allow=allow, strict=strict, cut=record.get("finish") == "length")
+    """Parse a completion as stored in the run store: ``text``, and ``finish``, which is "length" where it was cut."""
+    return parse_reply(
+        record["text"], frame=frame, allow=allow, strict=strict, cut=record.get("finish_reason") == "length"
+    )
 
 
 def parse_reply(
     text: str, *, frame: CoordinateFrame = UNIT, allow: Collection[str] = KINDS, strict: bool = False, cut: bool = False
 ) -> Reply:
-    r"""Read a reply written in the coordinates of ``frame``; kinds of action outside ``allow`` are refused.
+    r"""Parse a reply written in the coordinates of ``frame``; kinds of action outside ``allow`` are errors.
 
     ``strict`` turns every repair into an error: it accepts what `write_reply` writes, and whitespace around texts.
     ``cut``: it was cut for its length, so that an action counts only where it is closed; a cut answer is dropped.
@@ -74,7 +76,9 @@ def parse_reply(
         action = to_action(raw, frame, repairs)
     except (_Unreadable, TruncatedAction) as unread:
         broken = cut or isinstance(unread, TruncatedAction)
-        got = f"a reply that was cut at {_quote_tail(text)}" if broken else quote(str(unread)) or _describe_missing(text)
+        got = (
+            f"a reply that was cut at {_quote_tail(text)}" if broken else quote(str(unread)) or _describe_missing(text)
+        )
         action, error = None, f"got {got}, {_describe_expected(frame, allow)}{', in fewer words' if broken else ''}"
     except InputError as reason:
         action, error = None, str(reason)
@@ -103,10 +107,12 @@ def _describe_missing(text: str) -> str:
     return "no action" if text.strip() else "an empty reply"
 
 
-def _find_action(sections: Sections, thought: str, frame: CoordinateFrame, repairs: list[str], end: TextEnd, cut: bool) -> tuple[RawAction, str]:
-    """Give the action as written and the thought: the tag goes before a last line, that before an answer or a thought.
+def _find_action(
+    sections: Sections, thought: str, frame: CoordinateFrame, repairs: list[str], end: TextEnd, cut: bool
+) -> tuple[RawAction, str]:
+    """Return the action as written and the thought; an action tag precedes a last line, that an answer, that a thought.
 
-    A thought behind which the reply was ``cut`` decides nothing.
+    A thought after which the reply was ``cut`` yields no action.
     """
     outside, outside_end = _text(sections, "", end)
     if any(piece.strip() for piece in sections.action):
@@ -127,7 +133,7 @@ def _find_action(sections: Sections, thought: str, frame: CoordinateFrame, repai
 
 
 def _text(sections: Sections, name: str, end: TextEnd) -> tuple[str, TextEnd]:
-    """Give a section's text, whitespace at its end included, and what comes after it."""
+    """Return a section's text, whitespace at its end included, and what comes after it."""
     pieces = {"": sections.outside, "action": sections.action, "answer": sections.answer}[name]
     if sections.last != name or not pieces[-1].strip():
         return join_pieces(pieces), TextEnd.TAG
@@ -147,7 +153,7 @@ def _read_action_tag(sections: Sections, frame: CoordinateFrame, repairs: list[s
 
 
 def _read_answer_tag(sections: Sections, frame: CoordinateFrame, repairs: list[str], end: TextEnd) -> RawAction:
-    """Read an answer that is nothing but a click or a box; any other, without an action, asserts nothing."""
+    """Parse an answer that is nothing but a click or a box; any other answer without an action is unreadable."""
     text, text_end = _text(sections, "answer", end)
     unsure: list[str] = []
     found = read_action(text, frame, unsure, end=text_end, bare=True)
@@ -158,7 +164,7 @@ def _read_answer_tag(sections: Sections, frame: CoordinateFrame, repairs: list[s
 
 
 def _read_last_line(thought: str, frame: CoordinateFrame, repairs: list[str], end: TextEnd) -> RawAction:
-    """Read the last line of a thought behind which nothing comes."""
+    """Parse the last line of a thought that nothing follows."""
     last = thought.rpartition("\n")[2]
     unsure: list[str] = []
     found = read_action(last, frame, unsure, end=end, bare=True)

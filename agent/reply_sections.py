@@ -15,13 +15,13 @@ _STOP_TAGS = [*_CLICK_TAGS, "<answer>", "</answer>"]
 _CUT_TAG = re.compile(r"<\s{0,4}/\s{0,4}[a-z]{0,8}\Z", re.IGNORECASE)
 _NEGATED = re.compile(r"(?:\b(?:not|never|cannot)|n['’]t)\b[^.!?,;:]{0,8}\Z", re.IGNORECASE)
 _WORD = re.compile(r"\w")
-_MAX_LINE = 400  # characters beside a tag that are looked at
+_MAX_LINE = 400  # characters beside a tag that are read
 
 
 class Sections(NamedTuple):
-    """The pieces of each section in the order of the text, and its tags in canonical spelling and as they came.
+    """The pieces of each section in the order of the text, and its tags in canonical spelling and as written.
 
-    ``last``: the section that the reply ends in, "" outside the tags; ``torn``: it ends in a part of an end tag.
+    ``last``: the section that the reply ends in, "" outside the tags; ``cut_tag``: it ends in a part of an end tag.
     """
 
     think: list[str]
@@ -40,10 +40,10 @@ def join_pieces(pieces: list[str]) -> str:
 
 
 def split_sections(text: str) -> Sections:
-    """Split at the tags; tags inside a thought are text, unless one by itself at its end is the only action."""
-    torn = _CUT_TAG.search(text, max(0, len(text) - 18))
-    if torn and any(tag.startswith("".join(torn[0].split()).lower()) for tag in _STOP_TAGS):
-        return _split_tags(text[: torn.start()])._replace(torn=True)
+    """Split at the tags; tags inside a thought are text, unless one alone at its end is the only action."""
+    cut = _CUT_TAG.search(text, max(0, len(text) - 18))
+    if cut and any(tag.startswith("".join(cut[0].split()).lower()) for tag in _STOP_TAGS):
+        return _split_tags(text[: cut.start()])._replace(cut_tag=True)
     return _split_tags(text)
 
 
@@ -62,7 +62,7 @@ def _canonical_tag(tag: re.Match[str]) -> str:
 
 
 def _ends_in_action(text: str, found: list[re.Match[str]]) -> bool:
-    """Tell whether nothing but an action tag on its own line, and its answer, stands at the end of a thought."""
+    """Whether a thought ends in nothing but an action tag on its own line, and its answer."""
     plain = [_canonical_tag(tag) for tag in found]
     first = max((index for index, tag in enumerate(plain) if tag == "<action>"), default=-1)
     if first < 0 or plain[first:] not in (["<action>", *rest, "</think>"] for rest in _ENDS):
@@ -76,7 +76,7 @@ _ENDS = (["</action>"], ["</action>", "<answer>", "</answer>"])
 
 
 def _assign_pieces(text: str, found: list[re.Match[str]], thought_end: int) -> Sections:
-    """Give each piece to its section; tags before the one of index ``thought_end`` do not end a thought."""
+    """Assign each piece to its section; tags before the one of index ``thought_end`` do not end a thought."""
     sections = Sections([], [], [], [], [], [])
     by_name = {"think": sections.think, "action": sections.action, "answer": sections.answer, "": sections.outside}
     here, start, quoted = "", 0, False
@@ -97,7 +97,7 @@ def _assign_pieces(text: str, found: list[re.Match[str]], thought_end: int) -> S
 
 
 def _is_quoted(text: str, start: int, tags: list[re.Match[str]]) -> bool:
-    """Tell whether a sentence only mentions an action tag: it goes on after it on the same line, or negates it."""
+    """Whether a sentence only mentions an action tag: it continues after it on the same line, or negates it."""
     before = text[max(start, tags[0].start() - _MAX_LINE) : tags[0].start()].rpartition("\n")[2]
     if not _WORD.search(before):
         return False

@@ -9,14 +9,14 @@ from ibisagent.tools.masks.rle import Rle, rle_key
 
 __all__ = [
     "INITIAL_MASK",
-    "append_step",
-    "undo_history",
     "active_prompt_indices",
-    "pending_action",
-    "build_step_record",
     "active_prompt_steps",
-    "steps_of_request",
+    "append_step",
+    "build_step_record",
     "emit_event",
+    "pending_action",
+    "steps_of_request",
+    "undo_history",
 ]
 
 INITIAL_MASK = 0  # value of `reverts` and `restores` for the initial mask; steps count from 1
@@ -81,7 +81,8 @@ def active_prompt_indices(steps: list[StepRecord]) -> list[int]:
     """Return the indices of the steps whose prompts are active, oldest first.
 
     >>> click, undo = {"type": "point"}, {"type": "backtrack"}
-    >>> active_prompt_indices([{"index": 1, "action": click, "error": None}, {"index": 2, "action": undo, "error": None}])
+    >>> steps = [{"index": 1, "action": click, "error": None}, {"index": 2, "action": undo, "error": None}]
+    >>> active_prompt_indices(steps)
     []
     """
     return undo_history(steps)[0]

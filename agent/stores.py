@@ -25,7 +25,7 @@ _RECORDS = 64 * 2**20  # characters
 
 
 class RunStore:
-    """Plain records under the hash of their content: in memory, or in ``folder`` if a run has to outlive its process."""
+    """Plain records under the hash of their content: in memory, or in ``folder`` if a run is to outlive its process."""
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         """Keep every record in memory, or write each to ``folder`` and hold the last ones."""
@@ -78,7 +78,9 @@ class RunStore:
             record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             reason = f"{type(error).__name__}; bring its folder back, or start a new run"
-            raise StoreError(f"run store: record {key} of {printable_text(self._folder)} cannot be read ({reason})") from error
+            raise StoreError(
+                f"run store: record {key} of {printable_text(self._folder)} cannot be read ({reason})"
+            ) from error
         return record
 
 
@@ -104,11 +106,11 @@ class ImageStore:
 
     def open(self, reference: dict[str, Any]) -> MedicalImage:
         """Open a reference; `InputError` when its file is gone or no longer has the pixels of its hash."""
-        held = self._images.peek(_key(reference))
-        return held if held is not None else self._reopen(reference)
+        cached = self._images.peek(_key(reference))
+        return cached if cached is not None else self._reopen(reference)
 
     def read_mask(self, source: Any, image: MedicalImage) -> Mask:
-        """Read an initial mask of ``image``, (H, W) bool; see `ibisagent.tools.masks.reading.read_mask` for what it may be."""
+        """Read a mask of ``image``, (H, W) bool; ``source`` as in `ibisagent.tools.masks.reading.read_mask`."""
         return read_mask(source, image)
 
     def _reopen(self, reference: dict[str, Any]) -> MedicalImage:
@@ -116,7 +118,9 @@ class ImageStore:
         kept = self._folder / f"{sha}.png" if self._folder is not None else None
         source = uri if uri is not None else kept if kept is not None and kept.is_file() else None
         if source is None:
-            raise InputError(f"image {sha}: it came without a file and is held no longer; give ImageStore a folder")
+            raise InputError(
+                f"image {sha}: it was passed without a file and is no longer in memory; give ImageStore a folder"
+            )
         image = open_image(source, slice=reference.get("slice"), window=reference.get("window"))
         if uri is None:
             image = replace(image, uri=None, spacing=_spacing(reference))
@@ -154,7 +158,7 @@ def reference_of(image: MedicalImage) -> dict[str, Any]:
 
 
 def _key(reference: dict[str, Any]) -> tuple[Any, ...]:
-    """Return a key that also separates equal pictures of other origin: two empty slices, two exports of other spacing."""
+    """Return a key that also separates equal pictures of other origin: two empty slices, exports of other spacing."""
     spacing = _spacing(reference)
     return (reference.get("sha"), reference.get("uri"), reference.get("slice"), reference.get("window"), spacing)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import printable_text, describe_os_error
+from ibisagent.tools.files import describe_os_error, printable_text
 
 __all__ = ["lock_thread"]
 
@@ -24,34 +24,34 @@ def lock_thread(database: Path, thread: str, folder: Path) -> Iterator[None]:
     path = folder / f"{hashlib.sha256(thread.encode('utf-8', 'surrogatepass')).hexdigest()[:24]}.lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        held = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise InputError(
             f"{printable_text(path)}: cannot be made ({describe_os_error(error)}); name a --db where you may write"
         ) from error
     try:
-        _lock(held, f"thread {thread!r} in {printable_text(database)}")
+        _lock(descriptor, f"thread {thread!r} in {printable_text(database)}")
         yield
     finally:
-        os.close(held)  # which unlocks it
+        os.close(descriptor)  # which unlocks it
 
 
 if sys.platform == "win32":
     import msvcrt
 
-    def _take(held: int) -> None:
-        msvcrt.locking(held, msvcrt.LK_NBLCK, 1)
+    def _acquire(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 else:
     import fcntl
 
-    def _take(held: int) -> None:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def _acquire(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _lock(held: int, named: str) -> None:
+def _lock(descriptor: int, what: str) -> None:
     try:
-        _take(held)
+        _acquire(descriptor)
     except _LOCKED_ERRORS as error:
-        raise InputError(f"{named} is being run by another process; wait for it, or name another --thread") from error
+        raise InputError(f"{what} is being run by another process; wait for it, or name another --thread") from error
     except OSError as error:
-        raise InputError(f"{named} cannot be locked ({describe_os_error(error)}); keep --db on a local disk") from error
+        raise InputError(f"{what} cannot be locked ({describe_os_error(error)}); keep --db on a local disk") from error

@@ -57,8 +57,8 @@ def _plan_resumption(
         return start, None
     if start is not None and not _is_same_request(graph, start, state):
         if now.next:
-            said = f"{state['request']!r} is not finished"
-            raise InputError(f"thread {thread!r}: {said}; ask the same again, or name another thread")
+            problem = f"{state['request']!r} is not finished"
+            raise InputError(f"thread {thread!r}: {problem}; ask the same again, or name another thread")
         return start, None
     ended = state["stop"] if not now.next else None
     if now.next or ended in _EXTERNAL_STOPS:
@@ -84,7 +84,9 @@ def intervene(
     passed to `invoke`, it waits. A run in progress has to be cancelled first. `InputError`: there is no such thread, or
     the action cannot be read or is not applicable.
     """
-    return graph.invoke(None, graph.update_state(*_plan_intervention(graph.get_state(config), config, action)), **options)
+    return graph.invoke(
+        None, graph.update_state(*_plan_intervention(graph.get_state(config), config, action)), **options
+    )
 
 
 async def aintervene(
@@ -95,7 +97,9 @@ async def aintervene(
     return await graph.ainvoke(None, await graph.aupdate_state(*plan), **options)
 
 
-def _plan_intervention(now: StateSnapshot, config: RunnableConfig, action: Action | Mapping[str, Any] | str) -> CheckpointUpdate:
+def _plan_intervention(
+    now: StateSnapshot, config: RunnableConfig, action: Action | Mapping[str, Any] | str
+) -> CheckpointUpdate:
     if "run" not in now.values:
         raise InputError(f"thread {thread_id(config)!r}: it has no request yet; give an image and a request")
     return CheckpointUpdate(now.config, apply_human_action(cast(State, now.values), action), "review")

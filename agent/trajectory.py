@@ -1,4 +1,4 @@
-"""The record of a run: one versioned JSON object, from which SFT, GRPO and evals read and `replay` repeats the run."""
+"""The record of a run: one versioned JSON object, read by SFT, GRPO, evals and `ibisagent.agent.replay`."""
 
 import json
 import os
@@ -23,18 +23,19 @@ from ibisagent.tools.masks.conversion import as_mask
 from ibisagent.tools.masks.rle import Rle, encode
 from ibisagent.tools.plain_values import to_builtin
 
-__all__ = ["VERSION", "Step", "Trajectory", "read_trajectories", "build_trajectory", "write_trajectory"]
+__all__ = ["VERSION", "Step", "Trajectory", "build_trajectory", "read_trajectories", "write_trajectory"]
 
 VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step with everything that the state leaves to the run store.
+    """A step with everything that the state keeps in the run store.
 
-    ``reply``: raw; ``undone``: what had been undone at the mask that the step met; ``mask``: in force after it;
-    ``seconds``: of policy and segmenter; ``reverts``, ``restores``: see `ibisagent.agent.state.StepRecord`;
-    ``completion``: what else the policy told (usage, finish, model, token ids and log-probabilities).
+    ``reply``: raw text; ``undone``: actions that had been undone on the mask before the step; ``mask``: current after
+    it; ``seconds``: of policy and segmenter; ``index``, ``actor``, ``reverts``, ``restores``: see
+    `ibisagent.agent.state.StepRecord`; ``completion``: what else the policy returned (usage, finish, model, token ids
+    and log-probabilities).
     """
 
     index: int
@@ -55,11 +56,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """One request on one image, from the mask it began with to the mask in force at the end.
+    """One request on one image, from the mask it began with to the final mask.
 
     ``image``: reference with content hash, path relative to the record's folder, slice and window; ``geometry``: size
-    and spacing of the displayed picture; ``truth``: the true mask where it is known; ``forked``: the first step of its
-    own when the run is a branch of another.
+    and spacing of the displayed picture; ``start``: mask at the beginning; ``truth``: the true mask where it is known;
+    ``fork_step``: the first step of its own when the run is a branch of another.
     """
 
     version: int
@@ -87,12 +88,12 @@ class Trajectory:
     fork_step: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Give the JSON object."""
+        """Return the JSON object."""
         return dict(to_builtin(asdict(self)))
 
     @classmethod
     def from_json(cls, data: Any) -> "Trajectory":
-        """Read a JSON object; `InputError` names what is wrong with it."""
+        """Read a JSON object; `InputError` describes what is wrong with it."""
         if not isinstance(data, dict) or "version" not in data or "steps" not in data:
             raise InputError("not a trajectory: expected a JSON object with 'version' and 'steps'")
         if data["version"] != VERSION:
@@ -115,9 +116,9 @@ def build_trajectory(
     truth: NDArray[np.bool_] | None = None,
     folder: str | os.PathLike[str] | None = None,
 ) -> Trajectory:
-    """Record what ``graph`` ended with: the result of `invoke`, or the values of a thread's state.
+    """Build the record of what ``graph`` ended with: the result of `invoke`, or the values of a thread's state.
 
-    ``folder``: where the record will lie; the image's path is written relative to it.
+    ``folder``: where the record will be written; the image's path is made relative to it.
     """
     components, state = graph.components, cast(State, ended)
     image = components.images.open(state["image"])
@@ -137,7 +138,7 @@ def build_trajectory(
         config=asdict(components.config) | {"actions": list(components.config.actions)},
         start=components.store.get_mask(run["start"]),
         has_initial_mask=run["has_initial_mask"],
-        steps=tuple(_build_step(graph, step, frame, met) for step, met in zip(steps, undone, strict=True)),
+        steps=tuple(_build_step(graph, step, frame, actions) for step, actions in zip(steps, undone, strict=True)),
         stop=state["stop"],
         error=state["error"],
         answer=state["answer"],
@@ -156,7 +157,9 @@ def _software_version() -> str:
     return f"ibisagent {version('ibisagent')}"
 
 
-def _build_step(graph: SegmentationGraph, step: StepRecord, frame: CoordinateFrame, undone: list[dict[str, Any]]) -> Step:
+def _build_step(
+    graph: SegmentationGraph, step: StepRecord, frame: CoordinateFrame, undone: list[dict[str, Any]]
+) -> Step:
     store = graph.components.store
     completion = dict(store.get(step["reply"])) if step["reply"] else {}
     parsed = parse_completion(completion, frame=frame) if completion else None
@@ -180,21 +183,21 @@ def _build_step(graph: SegmentationGraph, step: StepRecord, frame: CoordinateFra
 
 
 def undone_actions_before(steps: Sequence[StepRecord], start: str) -> list[list[dict[str, Any]]]:
-    """Give, for each step, the actions that had been undone at the mask it met; ``start`` is the first mask's key."""
-    said: list[tuple[dict[str, Any], str]] = []
-    met: list[list[dict[str, Any]]] = []
+    """Return for each step the actions that had been undone on the mask before it; ``start``: key of the first mask."""
+    undone: list[tuple[dict[str, Any], str]] = []  # actions, with the key of the mask after their undoing
+    before: list[list[dict[str, Any]]] = []
     actions = {step["index"]: step["action"] for step in steps}
-    here = start
+    mask = start
     for step in steps:
-        met.append([action for action, at in said if at == here])
-        here = step["mask"]
+        before.append([action for action, key in undone if key == mask])
+        mask = step["mask"]
         reverted = actions.get(step["reverts"] or 0)
         if reverted is not None:
-            said.append((reverted, here))
+            undone.append((reverted, mask))
         restored = actions.get(step["restores"] or 0)
         if restored is not None:
-            del said[max(index for index, (action, _) in enumerate(said) if action == restored)]
-    return met
+            del undone[max(index for index, (action, _) in enumerate(undone) if action == restored)]
+    return before
 
 
 def _relative_uri(uri: str | None, folder: str | os.PathLike[str] | None) -> str | None:
@@ -220,8 +223,8 @@ def read_trajectories(path: str | os.PathLike[str]) -> Iterator[Trajectory]:
         lines = [line for line in text.splitlines() if line.strip()] if Path(path).suffix == ".jsonl" else [text]
         objects = [json.loads(line) for line in lines]
     except (OSError, ValueError, RecursionError) as error:
-        said = str(error).splitlines()[0]
-        raise InputError(f"{name}: not a readable trajectory file ({type(error).__name__}: {said})") from error
+        message = str(error).splitlines()[0]
+        raise InputError(f"{name}: not a readable trajectory file ({type(error).__name__}: {message})") from error
     for number, data in enumerate(objects, 1):
         try:
             yield Trajectory.from_json(data)

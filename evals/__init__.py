@@ -1,1 +1,1 @@
-"""Measuring: data sets through the loop and their report, the click benchmark, and what the loop itself costs."""
+"""Evaluation over data sets and its report, metrics of recorded trajectories, the click benchmark, time benchmarks."""

@@ -1,4 +1,4 @@
-"""What the runs on a case begin from: nothing, or something planted, the same for every policy and segmenter."""
+"""What the runs on a case begin from: nothing, or an initial error, the same for every policy and segmenter."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -16,18 +16,20 @@ from ibisagent.tools.perturbations.initial_masks import make_initial_mask
 
 __all__ = ["STARTS", "build_initial_input"]
 
-STARTS = ("nothing", "rough", "wrong", "click")
-"""A rough mask of the target, a mask of something else, or a positive click where the target is not."""
+STARTS = ("none", "perturbed_mask", "foreign_mask", "distractor_click")
+"""Nothing, a perturbed mask of the target, a mask of something else, or a positive click outside the target."""
 
 
-def build_initial_input(kind: str, seed: int, case: Case, others: Sequence[Case], image: MedicalImage, truth: Mask) -> Input:
-    """Give what is planted: an initial mask, or a prompt; empty for "nothing" and where there can be none of the kind.
+def build_initial_input(
+    kind: str, seed: int, case: Case, others: Sequence[Case], image: MedicalImage, truth: Mask
+) -> Input:
+    """Return an initial mask or a prompt; empty for "none" and where none of this kind can be made.
 
-    It is drawn from (seed, case id). ``others``: further cases of this picture, whose masks are wrong ones; one that
-    cannot be read is none. An absent target has no rough mask.
+    It is drawn from (seed, case id). ``others``: further cases of this picture, whose masks serve as foreign masks;
+    those that cannot be read are skipped. An absent target has no perturbed mask.
     """
     rng = np.random.default_rng(case_seed(seed, f"start of {case.id}"))
-    if kind == "click":
+    if kind == "distractor_click":
         click = sample_distractor_click(truth, image.pixels, rng)
         return Input(prompts=[click], prompts_actor="experiment") if click is not None else Input()
     mask = make_initial_mask(kind, truth, list(_masks(others, image)), rng)
@@ -37,4 +39,4 @@ def build_initial_input(kind: str, seed: int, case: Case, others: Sequence[Case]
 def _masks(others: Sequence[Case], image: MedicalImage) -> Iterator[Mask]:
     for case in others:
         with suppress(InputError):
-            yield case.truth(image)
+            yield case.read_truth(image)

@@ -1,4 +1,4 @@
-"""What an evaluation writes when its rows are finished: ``results.csv`` and ``summary.json``."""
+"""Write ``results.csv`` and ``summary.json`` from the finished rows of an evaluation."""
 
 import csv
 import json
@@ -18,9 +18,9 @@ __all__ = ["write_results"]
 def write_results(
     out: Path, rows: Path, cases: Sequence[Case], policies: Sequence[str], segmenters: Sequence[str]
 ) -> None:
-    """Write both files into ``out`` from the journal ``rows``, in the order of the cases and names given.
+    """Write both files into ``out`` from the JSON lines file ``rows``, in the order of the cases and names given.
 
-    Rows are read when they are needed, those of one policy with one segmenter at a time: memory hardly grows.
+    Rows are read lazily, those of one policy with one segmenter at a time, which bounds memory.
     """
     where = {row_key(row): place for place, row in scan_rows(rows, COLUMNS)}
     keys = [(case.id, policy, segmenter) for case in cases for policy in policies for segmenter in segmenters]

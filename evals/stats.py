@@ -1,7 +1,7 @@
 """Bootstrap intervals and paired tests over cases.
 
 Targets of one image, and images of one patient, are not independent. ``groups`` holds one key a case (image, patient);
-given, whole groups are drawn and whole groups swap methods, which widens intervals and raises p-values as it should.
+with it, whole groups are drawn and whole groups swap methods, which widens intervals and raises p-values as it should.
 Without it every case is a unit of its own. None, nan and infinite values are missing: left out and counted.
 """
 
@@ -20,10 +20,10 @@ __all__ = [
     "Interval",
     "compare",
     "holm",
-    "statistic_interval",
     "mean_interval",
     "proportion_interval",
     "ratio_interval",
+    "statistic_interval",
 ]
 
 Floats = NDArray[np.float64]
@@ -35,7 +35,7 @@ _BCA_LIMIT = 1000  # its jackknife grows with the square, and its correction has
 
 
 class Bootstrap(NamedTuple):
-    """How to draw: equal settings give equal figures; with ``resamples`` 0 there is no interval, only the value."""
+    """Settings of the bootstrap: equal ones give equal intervals; ``resamples`` 0 gives no interval, only the value."""
 
     level: float = 0.95
     resamples: int = 10_000
@@ -43,10 +43,10 @@ class Bootstrap(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """A figure and its confidence interval, and what they rest on.
+    """A value with its confidence interval and sample sizes.
 
     ``n`` cases count, ``missing`` are left out, ``units`` were drawn from (the groups, or the cases). ``value`` is None
-    without a case; ``low`` and ``high`` are None with fewer than two units, which say nothing of their spread.
+    without a case; ``low`` and ``high`` are None with fewer than two units, from which no spread can be estimated.
     """
 
     value: float | None
@@ -78,7 +78,7 @@ _DEFAULT = Bootstrap()
 
 
 def mean_interval(values: Values, groups: Groups = None, bootstrap: Bootstrap = _DEFAULT) -> Interval:
-    """Give the mean over cases, as `ratio_interval` does.
+    """Return the mean over cases, computed by `ratio_interval`.
 
     >>> mean_interval([0.5, 1.0, None], how=Bootstrap(resamples=0))
     Interval(value=0.75, low=None, high=None, n=2, missing=1, units=2)
@@ -87,10 +87,10 @@ def mean_interval(values: Values, groups: Groups = None, bootstrap: Bootstrap = 
 
 
 def ratio_interval(parts: Values, wholes: Values, groups: Groups = None, bootstrap: Bootstrap = _DEFAULT) -> Interval:
-    """Give the sum of ``parts`` over the sum of ``wholes`` (each 0 or more): a mean, a pooled IoU, an F1.
+    """Return the sum of ``parts`` over the sum of ``wholes`` (each 0 or more): a mean, a pooled IoU, an F1.
 
-    A case whose whole is 0 says nothing and is missing. The interval is BCa (Efron 1987), above 1000 units plain
-    percentiles. When all units agree both its ends are the value: a bootstrap cannot see what it never drew.
+    A case whose whole is 0 is missing. The interval is BCa (Efron 1987), above 1000 units plain percentiles. When all
+    units agree both its ends are the value.
     """
     table, keys = _complete(_columns(parts, wholes), groups)
     counts = table[:, 1] != 0
@@ -99,29 +99,33 @@ def ratio_interval(parts: Values, wholes: Values, groups: Groups = None, bootstr
     if not n:
         return Interval(None, None, None, n, missing, 0)
     value = float(part.sum() / whole.sum())
-    low, high = _ends(part, whole, value, bootstrap)
+    low, high = _interval_ends(part, whole, value, bootstrap)
     return Interval(value, low, high, n, missing, part.size)
 
 
-def proportion_interval(hits: Sequence[bool | None], groups: Groups = None, bootstrap: Bootstrap = _DEFAULT) -> Interval:
-    """Give the share of true ``hits``, None being missing, as `ratio_interval` does unless all of them agree.
+def proportion_interval(
+    hits: Sequence[bool | None], groups: Groups = None, bootstrap: Bootstrap = _DEFAULT
+) -> Interval:
+    """Return the share of true ``hits``, None being missing, computed by `ratio_interval` unless all of them agree.
 
     Where none or all are true, the bootstrap's interval has no width; this is then Wilson's, with the units as its n.
     """
     found = mean_interval([None if hit is None else float(hit) for hit in hits], groups, bootstrap)
     if found.value not in (0.0, 1.0) or not bootstrap.resamples:
         return found
-    wilson = stats.binomtest(found.units * int(found.value), found.units).proportion_ci(bootstrap.level, method="wilson")
+    wilson = stats.binomtest(found.units * int(found.value), found.units).proportion_ci(
+        bootstrap.level, method="wilson"
+    )
     return found._replace(low=float(wilson.low), high=float(wilson.high))
 
 
 def statistic_interval(
     statistic: Callable[[Floats], float], values: Any, groups: Groups = None, bootstrap: Bootstrap = _DEFAULT
 ) -> Interval:
-    """Give any statistic of the cases, (n,) or (n, k) with one case a row, and its percentile interval.
+    """Return any statistic of the cases, (n,) or (n, k) with one case a row, and its percentile interval.
 
     ``statistic`` gets such an array of the cases drawn, whose number varies with the groups'; a resample in which it is
-    nan is left out. It is called once a resample: prefer `ratio_interval` where that can say it.
+    nan is left out. It is called once per resample: prefer `ratio_interval` where the statistic is a ratio.
     """
     table, keys = _complete(np.asarray(values, dtype=np.float64), groups)
     members = np.split(np.argsort(keys, kind="stable"), np.cumsum(np.bincount(keys))[:-1]) if keys.size else []
@@ -141,7 +145,7 @@ def compare(first: Values, second: Values, groups: Groups = None, bootstrap: Boo
 
     Wilcoxon's signed-rank test drops zero differences; with ``groups`` it sees each group's mean difference. The
     permutation test swaps the two methods in whole units, and is exact up to 2 ** units = ``how.resamples``. Without a
-    difference anywhere both p-values are 1 and the effect is 0. Before several p-values are read: `holm`.
+    difference anywhere both p-values are 1 and the effect is 0. Adjust several p-values with `holm`.
     """
     if bootstrap.resamples < 1:
         raise InputError(f"got {bootstrap.resamples} resamples, expected 1 or more for a test; raise them")
@@ -154,7 +158,7 @@ def compare(first: Values, second: Values, groups: Groups = None, bootstrap: Boo
     return Comparison(
         difference=mean_interval(differences, list(keys), bootstrap)._replace(missing=len(first) - len(table)),
         wilcoxon_p=float(stats.wilcoxon(nonzero).pvalue) if nonzero.size else 1.0,
-        permutation_p=_swapped(sums, bootstrap),
+        permutation_p=_permutation_p(sums, bootstrap),
         effect=_rank_biserial(nonzero),
         larger=larger,
         equal=means.size - larger - smaller,
@@ -186,7 +190,7 @@ def _columns(*columns: Values) -> Floats:
 
 
 def _complete(table: Floats, groups: Groups) -> tuple[Floats, NDArray[np.int64]]:
-    """Give the cases of ``table`` with nothing missing, and the number of each one's unit, counted up from 0."""
+    """Return the cases of ``table`` with nothing missing, and the index of each one's unit, from 0."""
     if groups is not None and len(groups) != len(table):
         raise InputError(f"got {len(groups)} group keys for {len(table)} cases; give one key a case")
     kept = np.flatnonzero(np.isfinite(table).all(axis=tuple(range(1, table.ndim))))
@@ -201,9 +205,11 @@ def _per_unit(keys: NDArray[np.int64], first: Floats, second: Floats) -> tuple[F
     return np.bincount(units, first).astype(np.float64), np.bincount(units, second).astype(np.float64)
 
 
-def _ends(part: Floats, whole: Floats, value: float, how: Bootstrap) -> tuple[float | None, float | None]:
-    """Give the ends of a ratio's interval from its sums per unit."""
-    if part.size < 2 or not how.resamples:
+def _interval_ends(
+    part: Floats, whole: Floats, value: float, bootstrap: Bootstrap
+) -> tuple[float | None, float | None]:
+    """Return the ends of a ratio's interval from its sums per unit."""
+    if part.size < 2 or not bootstrap.resamples:
         return None, None
     if np.allclose(part, value * whole, rtol=1e-12, atol=0):
         return value, value
@@ -212,17 +218,17 @@ def _ends(part: Floats, whole: Floats, value: float, how: Bootstrap) -> tuple[fl
         lambda parts, wholes, axis=-1: parts.sum(axis=axis) / wholes.sum(axis=axis),
         paired=True,
         vectorized=True,
-        n_resamples=how.resamples,
+        n_resamples=bootstrap.resamples,
         batch=max(1, _BLOCK // part.size),
-        confidence_level=how.level,
+        confidence_level=bootstrap.level,
         method="BCa" if part.size <= _BCA_LIMIT else "percentile",
-        rng=np.random.default_rng(how.seed),
+        rng=np.random.default_rng(bootstrap.seed),
     ).confidence_interval
     return float(ends.low), float(ends.high)
 
 
-def _swapped(sums: Floats, how: Bootstrap) -> float:
-    """Give the two-sided p-value of the sum of all differences when the methods swap in any unit."""
+def _permutation_p(sums: Floats, bootstrap: Bootstrap) -> float:
+    """Return the two-sided p-value of the sum of all differences when the methods swap in any unit."""
     if sums.size < 2 or not sums.any():
         return 1.0
     found = stats.permutation_test(
@@ -230,14 +236,14 @@ def _swapped(sums: Floats, how: Bootstrap) -> float:
         lambda signed, axis: signed.sum(axis=axis),
         permutation_type="samples",
         vectorized=True,
-        n_resamples=how.resamples,
+        n_resamples=bootstrap.resamples,
         batch=max(1, _BLOCK // sums.size),
-        rng=np.random.default_rng(how.seed),
+        rng=np.random.default_rng(bootstrap.seed),
     )
     return float(found.pvalue)
 
 
 def _rank_biserial(differences: Floats) -> float:
-    """Give the matched-pairs rank-biserial correlation of differences without a zero."""
+    """Return the matched-pairs rank-biserial correlation of differences without a zero."""
     ranks = stats.rankdata(np.abs(differences))
     return float(ranks @ np.sign(differences) / ranks.sum()) if ranks.size else 0.0

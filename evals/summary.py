@@ -1,6 +1,6 @@
-"""The figures of an evaluation, all from its rows: of each policy and segmenter, by group, and against each other.
+"""The metrics of an evaluation, all from its rows: of each policy and segmenter, by group, and in paired comparisons.
 
-Groups of the bootstrap are pictures. Whatever differs between two equal runs stands under ``timing``.
+Groups of the bootstrap are pictures. Everything that differs between two equal runs is under ``timing``.
 """
 
 from collections import Counter
@@ -20,28 +20,28 @@ from ibisagent.evals.trajectories import RANKS
 __all__ = ["RULES", "compare_policies", "summarize_rows", "timing_metrics"]
 
 Plain = dict[str, Any]
-_HOW, _IN_GROUPS, _THRESHOLD = Bootstrap(), Bootstrap(resamples=2000), 0.5
+_BOOTSTRAP, _GROUP_BOOTSTRAP, _THRESHOLD = Bootstrap(), Bootstrap(resamples=2000), 0.5
 RULES = {
-    "level": _HOW.level,
-    "resamples": _HOW.resamples,
-    "resamples_in_groups": _IN_GROUPS.resamples,
+    "level": _BOOTSTRAP.level,
+    "resamples": _BOOTSTRAP.resamples,
+    "resamples_in_groups": _GROUP_BOOTSTRAP.resamples,
     "threshold": _THRESHOLD,
-    "gain": GAIN,
+    "recovery_gain": GAIN,
 }
-"""How intervals are drawn, above which IoU a mask is the right entity, which gain of IoU outweighs a planted click."""
+"""Bootstrap settings, the IoU above which a mask is the right entity, the IoU gain that counts as recovery."""
 _GROUPINGS = ("modality", "target", "source")
 
 
 def summarize_rows(rows: Sequence[Row]) -> Plain:
-    """Put the rows of one policy with one segmenter in figures.
+    """Return the metrics of the rows of one policy with one segmenter.
 
     ``failed``: how many runs are broken or ended by a failure, ``errors``: their reasons with counts, commonest first.
-    ``overall`` and, by name, each group of ``modality``, ``target`` and ``source``: `group_metrics` and `behaviour` of
-    the cases that are not broken. ``gap``: between the best and the worst source's mean IoU per case, None with fewer
-    than two.
+    ``overall`` and, by name, each group of ``modality``, ``target`` and ``source``: `group_metrics` and
+    `behavior_metrics` of the cases that are not broken. ``gap``: between the best and the worst source's mean IoU per
+    case, None with fewer than two.
     """
     done = [row for row in rows if row["status"] == "done"]
-    overall = _metrics(done, _HOW)
+    overall = _metrics(done, _BOOTSTRAP)
     grouped = {by: _grouped(done, by, overall) for by in _GROUPINGS}
     scores = calibration([row["score"] for row in done], [row["iou"] for row in done])
     return {
@@ -57,22 +57,26 @@ def summarize_rows(rows: Sequence[Row]) -> Plain:
     }
 
 
-def _metrics(rows: Sequence[Row], how: Bootstrap) -> Plain:
+def _metrics(rows: Sequence[Row], bootstrap: Bootstrap) -> Plain:
     measured = [metrics for row in rows if (metrics := parse_case_metrics(row)) is not None]
-    found = group_metrics(measured, [row["image"] for row in rows], threshold=_THRESHOLD, bootstrap=how)
-    return {name: interval._asdict() for name, interval in (found | behavior_metrics(rows, _THRESHOLD, how)).items()}
+    found = group_metrics(measured, [row["image"] for row in rows], threshold=_THRESHOLD, bootstrap=bootstrap)
+    return {
+        name: interval._asdict() for name, interval in (found | behavior_metrics(rows, _THRESHOLD, bootstrap)).items()
+    }
 
 
 def _mean(rows: Sequence[Row], column: str) -> Plain:
-    return mean_interval([row[column] for row in rows], [row["image"] for row in rows], _HOW)._asdict()
+    return mean_interval([row[column] for row in rows], [row["image"] for row in rows], _BOOTSTRAP)._asdict()
 
 
 def _grouped(rows: Sequence[Row], by: str, overall: Plain) -> Plain:
-    """Give each group's figures by name; one that is the whole has the overall ones."""
+    """Return each group's metrics by name; the overall ones for a group that contains all rows."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(row[by], []).append(row)
-    return {name: _metrics(some, _IN_GROUPS) if len(groups) > 1 else overall for name, some in sorted(groups.items())}
+    return {
+        name: _metrics(some, _GROUP_BOOTSTRAP) if len(groups) > 1 else overall for name, some in sorted(groups.items())
+    }
 
 
 def _gap(sources: Plain) -> Plain | None:
@@ -84,27 +88,27 @@ def _gap(sources: Plain) -> Plain | None:
 
 
 def _trajectories(rows: Sequence[Row]) -> Plain:
-    """Put the ways there in figures, under the names and in the shapes of `ibisagent.evals.trajectories.summary`."""
+    """Return trajectory metrics under the names and in the shapes of `ibisagent.evals.trajectories.summary`."""
     made = [row["hits"] + row["misses"] for row in rows]
     turns = [row["turns"] for row in rows]
-    counts = {"click_hit_rate": "hits", "progress_rate": "progressed", "wasted_rate": "wasted_clicks"}
-    undos, gained = sum(row["undos"] for row in rows), [row for row in rows if row["undo_gain"] is not None]
+    counts = {"click_hit_rate": "hits", "progress_rate": "improving_clicks", "wasted_rate": "wasted_clicks"}
+    undos, gained = sum(row["undos"] for row in rows), [row for row in rows if row["mean_undo_gain"] is not None]
     return {
         "runs": len(rows),
         "stops": dict(sorted(Counter(row["stop"] for row in rows).items())),
-        "turns": _spread(turns),
-        "length": _spread(_column(rows, "length")),
-        "best_iou": _middle(_column(rows, "best_iou")),
-        "overshoot": _middle(_column(rows, "overshoot")),
+        "turns": _distribution(turns),
+        "length": _distribution(_column(rows, "length")),
+        "best_iou": _mean_and_median(_column(rows, "best_iou")),
+        "regret": _mean_and_median(_column(rows, "regret")),
         "iou_at": {str(k): fmean(_column(rows, f"iou_at_{k}")) if rows else None for k in RANKS},
-        "wasted_clicks": _spread(_column(rows, "wasted_clicks")),
+        "wasted_clicks": _distribution(_column(rows, "wasted_clicks")),
         **{rate: _rate(_column(rows, count), made) for rate, count in counts.items()},
-        "valid_action_rate": _rate(_column(rows, "valid"), turns),
-        "repair_rate": _rate(_column(rows, "repaired"), turns),
+        "valid_action_rate": _rate(_column(rows, "valid_actions"), turns),
+        "repair_rate": _rate(_column(rows, "repaired_replies"), turns),
         "undos": {
             "count": undos,
-            "helped": sum(row["undos_helped"] for row in rows),
-            "mean_gained": sum(row["undos"] * row["undo_gain"] for row in gained) / undos if undos else None,
+            "helpful": sum(row["helpful_undos"] for row in rows),
+            "mean_gain": sum(row["undos"] * row["mean_undo_gain"] for row in gained) / undos if undos else None,
         },
     }
 
@@ -113,14 +117,14 @@ def _column(rows: Iterable[Row], name: str) -> list[Any]:
     return [row[name] for row in rows if row[name] is not None]
 
 
-def _spread(values: Sequence[float]) -> dict[str, float] | None:
+def _distribution(values: Sequence[float]) -> dict[str, float] | None:
     if not values:
         return None
     half, most = np.percentile(values, (50, 95))
     return {"mean": fmean(values), "p50": float(half), "p95": float(most)}
 
 
-def _middle(values: Sequence[float]) -> dict[str, float | None]:
+def _mean_and_median(values: Sequence[float]) -> dict[str, float | None]:
     return {"mean": fmean(values), "median": float(np.median(values))} if values else {"mean": None, "median": None}
 
 
@@ -131,18 +135,20 @@ def _rate(parts: Sequence[int], wholes: Sequence[int]) -> dict[str, float | None
 
 
 def timing_metrics(rows: Sequence[Row]) -> Plain:
-    """Give the seconds and tokens of a sample, over the cases that are not broken and told them."""
-    return {name: _spread(_column(rows, name)) for name in VOLATILE}
+    """Return the seconds and tokens per sample, over the cases that are not broken and recorded them."""
+    return {name: _distribution(_column(rows, name)) for name in VOLATILE}
 
 
-def compare_policies(ious: Mapping[tuple[str, str], Sequence[float | None]], images: Sequence[str]) -> list[dict[str, Any]]:
+def compare_policies(
+    ious: Mapping[tuple[str, str], Sequence[float | None]], images: Sequence[str]
+) -> list[dict[str, Any]]:
     """Compare the IoU of every two policies with the same segmenter, case by case, first minus second.
 
     ``ious``: by policy and segmenter, a value a case, None where there is none; ``images``: the cases' pictures.
     ``holm_p``: the permutation test's, adjusted for all the comparisons that are returned.
     """
     pairs = [(one, other) for one, other in combinations(ious, 2) if one[1] == other[1]]
-    found = [compare(ious[one], ious[other], images, _HOW) for one, other in pairs]
+    found = [compare(ious[one], ious[other], images, _BOOTSTRAP) for one, other in pairs]
     adjusted = holm([each.permutation_p for each in found])
     return [
         {"segmenter": one[1], "first": one[0], "second": other[0], "metric": "iou"}

@@ -1,4 +1,4 @@
-"""What a process of an evaluation does: all policies and segmenters on one case, whose picture it opens once."""
+"""The work of one evaluation process: all policies and segmenters on one case, whose picture is opened once."""
 
 import hashlib
 import os
@@ -13,12 +13,12 @@ from ibisagent.agent.state import Input
 from ibisagent.agent.trajectory import Trajectory, build_trajectory, write_trajectory
 from ibisagent.evals.initial_conditions import build_initial_input
 from ibisagent.evals.metrics import case_metrics
-from ibisagent.evals.rows import Row, EvalRun, broken_row, done_row
+from ibisagent.evals.rows import EvalRun, Row, broken_row, done_row
 from ibisagent.evals.trajectories import trajectory_metrics
-from ibisagent.evals.worker_state import UnsharedMemo, WorkerState, EvalSettings
+from ibisagent.evals.worker_state import EvalSettings, UnsharedMemo, WorkerState
 from ibisagent.tools.datasets.names import is_safe_id
 from ibisagent.tools.errors import IbisError, InputError
-from ibisagent.tools.files import printable_text, describe_os_error
+from ibisagent.tools.files import describe_os_error, printable_text
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.rle import decode
@@ -28,63 +28,67 @@ __all__ = ["evaluate_case"]
 
 
 def evaluate_case(state: WorkerState, runs: Sequence[EvalRun]) -> list[Row]:
-    """Run one case; whatever is wrong with it, a policy or a segmenter is a row, but a full disk an `InputError`."""
+    """Run one case; any fault of it, a policy or a segmenter is a row, a full disk is an `InputError`."""
     case = runs[0].case
     with restrict_to_local(state.settings.local_only):
         try:
             image = case.open()
-            truth = case.truth(image)
-            given = build_initial_input(state.settings.start, state.settings.seed, case, runs[0].others, image, truth)
+            truth = case.read_truth(image)
+            initial = build_initial_input(state.settings.start, state.settings.seed, case, runs[0].others, image, truth)
         except Exception as error:
-            return [broken_row(run, _said(error, state.settings)) for run in runs]
-        return [_row(state, run, image, truth, given) for run in runs]
+            return [broken_row(run, _error_text(error, state.settings)) for run in runs]
+        return [_evaluate(state, run, image, truth, initial) for run in runs]
 
 
-def _row(desk: WorkerState, run: EvalRun, image: MedicalImage, truth: Mask, given: Input) -> Row:
-    path = f"trajectories/{_file(run.policy)}/{_file(run.segmenter)}/{_file(run.case.id)}.json"
-    target = desk.settings.out / path
+def _evaluate(state: WorkerState, run: EvalRun, image: MedicalImage, truth: Mask, initial: Input) -> Row:
+    path = f"trajectories/{_safe_name(run.policy)}/{_safe_name(run.segmenter)}/{_safe_name(run.case.id)}.json"
+    target = state.settings.out / path
     try:
-        tool = desk.segmenter(run.segmenter)
-        encoding = tool.encoding_seconds(image)
-        record = _record(desk, run, image, truth, given, UnsharedMemo(tool), target.parent)
+        loaded = state.segmenter(run.segmenter)
+        encoding = loaded.encoding_seconds(image)
+        record = _run_graph(state, run, image, truth, initial, UnsharedMemo(loaded), target.parent)
         metrics = case_metrics(decode(record.mask), truth, image.spacing)
-        row = done_row(run, record, path, metrics, trajectory_metrics(record), encoding, desk.settings.start if given else None)
+        row = done_row(
+            run, record, path, metrics, trajectory_metrics(record), encoding, state.settings.start if initial else None
+        )
     except (Exception, SystemExit) as error:
-        return broken_row(run, _said(error, desk.settings))
-    _keep(target, record)
+        return broken_row(run, _error_text(error, state.settings))
+    _write_record(target, record)
     return row
 
 
-def _keep(path: Path, record: Trajectory) -> None:
+def _write_record(path: Path, record: Trajectory) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        remedy = "make room or choose another --out"
-        raise InputError(f"{printable_text(path.parent)}: cannot be made ({describe_os_error(error)}); {remedy}") from error
+        remedy = "free disk space or choose another --out"
+        raise InputError(
+            f"{printable_text(path.parent)}: cannot be created ({describe_os_error(error)}); {remedy}"
+        ) from error
     write_trajectory(path, record)
 
 
-def _record(
-    desk: WorkerState, run: EvalRun, image: MedicalImage, truth: Mask, given: Input, memo: Memo, folder: Path
+def _run_graph(
+    state: WorkerState, run: EvalRun, image: MedicalImage, truth: Mask, initial: Input, memo: Memo, folder: Path
 ) -> Trajectory:
     graph = build_graph(
-        desk.policy(run.policy, run.case, truth),
+        state.policy(run.policy, run.case, truth),
         memo,
-        preset(desk.settings.preset, max_steps=desk.settings.max_steps),
+        preset(state.settings.preset, max_steps=state.settings.max_steps),
         images=ImageStore(),
         store=RunStore(),
     )
-    ended = graph.invoke(given | Input(image=image, request=run.case.request))
+    ended = graph.invoke(initial | Input(image=image, request=run.case.request))
     return build_trajectory(graph, ended, truth=truth, folder=folder)
 
 
-def _said(error: BaseException, plan: EvalSettings) -> str:
+def _error_text(error: BaseException, settings: EvalSettings) -> str:
     text = str(error) if isinstance(error, IbisError) else f"{type(error).__name__}: {error}"
-    return text.replace(f"{plan.root}{os.sep}", "")
+    return text.replace(f"{settings.root}{os.sep}", "")
 
 
-def _file(name: str) -> str:
-    """Name a file or folder after anything.
+def _safe_name(name: str) -> str:
+    """Return a safe file or folder name for any name.
 
     >>> _file("oracle"), _file("openai:any")
     ('oracle', 'openai-any-03e5d45a')

@@ -1,4 +1,4 @@
-"""What a process of an evaluation keeps from case to case: what it was told, its segmenters and its policies."""
+"""What an evaluation process keeps from case to case: the settings, loaded segmenters and policies."""
 
 import contextlib
 import time
@@ -15,9 +15,9 @@ from ibisagent.tools.datasets import Case
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.jobs.run_settings import case_seed
 from ibisagent.tools.segmenters import get_segmenter
-from ibisagent.tools.segmenters.memo import Memo, HashedImage
+from ibisagent.tools.segmenters.memo import HashedImage, Memo
 
-__all__ = ["UnsharedMemo", "WorkerState", "EvalSettings", "LoadedSegmenter", "build_policy"]
+__all__ = ["EvalSettings", "LoadedSegmenter", "UnsharedMemo", "WorkerState", "build_policy"]
 
 _EMBEDDINGS = 4
 _BYTES = 64 * 2**20
@@ -25,10 +25,10 @@ _BYTES = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class EvalSettings:
-    """What every process of an evaluation is told.
+    """Settings of an evaluation, shared by its processes.
 
-    ``root``: the folder that the keys of pictures are relative to; ``start``: see `evals.beginning`;
-    ``preset``: one of `ibisagent.agent.config.PRESETS`.
+    ``root``: the folder to which the keys of pictures are relative; ``start``: one of
+    `ibisagent.evals.initial_conditions.STARTS`; ``preset``: one of `ibisagent.agent.config.PRESETS`.
     """
 
     out: Path
@@ -38,20 +38,20 @@ class EvalSettings:
     seed: int
     prompts: PromptSet | None
     local_only: bool
-    start: str = "nothing"
+    start: str = "none"
     preset: str = "default"
 
 
 class LoadedSegmenter:
-    """A segmenter in this process, and the last pictures as it encoded them."""
+    """A segmenter in this process, with a cache of its last image embeddings."""
 
     def __init__(self, name: str) -> None:
-        """Make the segmenter of this name."""
+        """Load the segmenter of this name."""
         self.segmenter = get_segmenter(name)
         self._encoded: OnceCache[_Encoded] = OnceCache(_EMBEDDINGS)
 
     def encode(self, picture: HashedImage) -> "_Encoded":
-        """Encode a picture unless it is held."""
+        """Return a picture's embedding, cached."""
         return self._encoded.get(picture.sha, lambda: self._encode(picture))
 
     def _encode(self, picture: HashedImage) -> "_Encoded":
@@ -60,7 +60,7 @@ class LoadedSegmenter:
         return _Encoded(embedding, time.perf_counter() - begun)
 
     def encoding_seconds(self, picture: HashedImage) -> float:
-        """Encode a picture unless it is held, and give the seconds that it took; a failure shows again in the run."""
+        """Return the seconds that encoding a picture took; 0 after a failure, which occurs again in the run."""
         with contextlib.suppress(Exception):
             return self.encode(picture).seconds
         return 0.0
@@ -72,35 +72,35 @@ class _Encoded(NamedTuple):
 
 
 class UnsharedMemo(Memo):
-    """The answers of one run: what another run has computed must not make this one look fast."""
+    """A memo for one run only: predictions of other runs must not make this one look fast."""
 
     def __init__(self, loaded: LoadedSegmenter) -> None:
-        """Answer with a tool's segmenter and its encoded pictures."""
+        """Use a loaded segmenter and its cached embeddings."""
         super().__init__(loaded.segmenter, max_bytes=_BYTES)
-        self._tool = loaded
+        self._loaded = loaded
 
     def embed(self, image: HashedImage) -> Any:
-        """Take the tool's."""
-        return self._tool.encode(image).embedding
+        """Return the cached embedding of the loaded segmenter."""
+        return self._loaded.encode(image).embedding
 
 
 class WorkerState:
-    """What a process keeps from one case to the next."""
+    """Settings, segmenters and policies that a process keeps from one case to the next."""
 
-    def __init__(self, plan: EvalSettings) -> None:
-        """Begin with nothing."""
-        self.settings = plan
-        self._tools: dict[str, LoadedSegmenter] = {}
+    def __init__(self, settings: EvalSettings) -> None:
+        """Start without segmenters and policies."""
+        self.settings = settings
+        self._segmenters: dict[str, LoadedSegmenter] = {}
         self._policies: dict[str, Policy] = {}
 
     def segmenter(self, name: str) -> LoadedSegmenter:
-        """Give a segmenter, made at its first use."""
-        if name not in self._tools:
-            self._tools[name] = LoadedSegmenter(name)
-        return self._tools[name]
+        """Return a segmenter, loaded at its first use."""
+        if name not in self._segmenters:
+            self._segmenters[name] = LoadedSegmenter(name)
+        return self._segmenters[name]
 
     def policy(self, name: str, case: Case, truth: Mask) -> Policy:
-        """Give a policy, made at its first use, or for this case alone."""
+        """Return a policy, built at its first use, or for this case alone."""
         given = self.settings.policies[name]
         if given in PER_CASE:
             return get_policy(given, truth=truth, seed=case_seed(self.settings.seed, case.id))
@@ -110,5 +110,7 @@ class WorkerState:
 
 
 def build_policy(settings: EvalSettings, name: str) -> Policy:
-    """Make one of a plan's policies that serves every case."""
-    return get_policy(settings.policies[name], seed=settings.seed, prompts=settings.prompts, local_only=settings.local_only)
+    """Build one of the policies that serve every case."""
+    return get_policy(
+        settings.policies[name], seed=settings.seed, prompts=settings.prompts, local_only=settings.local_only
+    )

@@ -8,7 +8,7 @@ from scripted import run, scan
 from typing_extensions import TypedDict
 
 from ibisagent.agent import build_graph
-from ibisagent.agent.integrations import ImageCatalog, fan_out, render_label_map, segmentation_node, shared_state
+from ibisagent.agent.integrations import ImageCatalog, fan_out, render_label_map, segmentation_node, shared_state_graph
 
 
 class Parent(TypedDict, total=False):
@@ -38,7 +38,7 @@ def main() -> None:
     loop = build_graph("centre", "geocut", images=ImageCatalog({"scan 1": scan()}))
     asked = {"image": "scan 1", "request": "Segment the liver."}
     own = parent(segmentation_node(loop)).invoke(asked)
-    shared = parent(shared_state(loop)).invoke(asked)
+    shared = parent(shared_state_graph(loop)).invoke(asked)
     many = parent(fan_out(loop)).invoke({"image": "scan 1", "targets": ["liver", "spleen"]})
     print(own["segmentation"]["stop"], own["segmentation"]["rle"] == shared["mask"])
     print(many["labels"]["values"], render_label_map(many["labels"]).shape)

@@ -1,1 +1,1 @@
-"""What the loop calls: images in source geometry, masks, clicks and their simulation, segmenters."""
+"""What the loop uses: images in source geometry, masks, clicks and their simulation, segmenters."""

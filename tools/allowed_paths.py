@@ -1,4 +1,4 @@
-"""Files below folders that may be read: a path is resolved first, every link in it followed, and then looked at."""
+"""Paths restricted to allowed folders: a path is resolved first, every link in it followed, and then checked."""
 
 import os
 from collections.abc import Sequence
@@ -6,9 +6,9 @@ from itertools import islice
 from pathlib import Path
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import PAIR_ENDINGS, VOLUME_ENDINGS, local_path, find_paired_file, require_file
+from ibisagent.tools.files import PAIR_ENDINGS, VOLUME_ENDINGS, find_paired_file, local_path, require_file
 
-__all__ = ["resolve", "list_files", "find_root"]
+__all__ = ["find_root", "list_files", "resolve"]
 
 _HEADER = 2**20  # bytes at the head of a volume in which it may name another file
 _MAX_FILES = 2**16 + 1  # more than a series may have, which its reader refuses
@@ -17,8 +17,8 @@ _MAX_FILES = 2**16 + 1  # more than a series may have, which its reader refuses
 def resolve(given: str, roots: Sequence[Path]) -> Path:
     """Resolve a path, from a root if it is relative; ``roots`` are resolved already.
 
-    `InputError`, in the same words whether it is there or not: it lies outside all roots, or something that would be
-    read with it does, a file of a folder or the neighbour that a volume's header names.
+    `InputError`, in the same words whether it exists or not: it lies outside all roots, or something that would be
+    read with it does, such as a file of a folder or the data file that a volume's header names.
     """
     path = local_path(given)
     inside = [place for place in (_resolve_links(root / path) for root in roots) if given and find_root(place, roots)]
@@ -31,7 +31,7 @@ def resolve(given: str, roots: Sequence[Path]) -> Path:
 
 
 def list_files(path: Path) -> list[Path]:
-    """List what opening a path may read: itself and the neighbours that it names, or all files of a folder."""
+    """List what opening a path may read: itself and the data files that it names, or all files of a folder."""
     if os.path.isdir(path):
         names = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
         return list(islice(names, _MAX_FILES))
@@ -59,7 +59,7 @@ def _resolve_links(path: Path) -> Path:
 
 
 def _find_companions(path: Path) -> list[Path]:
-    """List the neighbours that a header may mean by its data file, or whose name makes them its other half."""
+    """List the files beside a header that may be its data file, or whose name makes them its pair."""
     if path.name.lower().endswith(PAIR_ENDINGS):
         half = find_paired_file(path)
         return [] if half is None else [half]

@@ -1,4 +1,4 @@
-"""A bounded cache that makes every value once, also when several threads ask for it at the same time."""
+"""A bounded cache that computes every value once, also when several threads request it at the same time."""
 
 import threading
 from collections import OrderedDict
@@ -14,7 +14,7 @@ __all__ = ["OnceCache"]
 class OnceCache(Generic[Value]):
     """Least recently used values under ``limit`` (in whatever ``weigh`` counts: entries, or bytes).
 
-    A value that fails to be made is not kept; every thread that waited for it gets the same exception.
+    A value whose computation fails is not kept; every thread that waited for it gets the same exception.
     """
 
     def __init__(self, limit: float, weigh: Callable[[Value], int] = lambda _value: 1) -> None:

@@ -1,4 +1,4 @@
-"""Was a click right? The judgement that the click reward and the figures of a run share (arXiv 2601.03054)."""
+"""Whether a click is correct: the criterion that the click reward and a run's metrics share (arXiv 2601.03054)."""
 
 from ibisagent.tools.clicks import Box, PixelBox, Prompt, box_to_pixel_box, click_to_pixel
 from ibisagent.tools.imaging.grids import Mask
@@ -8,10 +8,10 @@ __all__ = ["is_correct_prompt"]
 
 
 def is_correct_prompt(prompt: Prompt, mask: Mask, truth: Mask) -> bool:
-    """Judge a prompt by the mask that it met and the true one, both (H, W) bool of one shape.
+    """Whether a prompt corrects the mask before it, judged by the true one; both (H, W) bool of one shape.
 
-    A positive click hits on what the mask misses, a negative one on what it spills; a box, whatever the mask, when its
-    IoU with the truth's box is above 0.5. Where the truth is empty only a negative click can hit.
+    A positive click is correct on a false negative, a negative one on a false positive; a box, whatever the mask, when
+    its IoU with the truth's box is above 0.5. Where the truth is empty only a negative click can be correct.
 
     >>> import numpy as np
     >>> is_correct_prompt(Box(0.0, 0.0, 0.5, 1.0), np.zeros((1, 2), bool), np.array([[True, False]]))

@@ -1,4 +1,4 @@
-"""Clicks and boxes in the frame of the displayed picture, and the one way to pixels and back.
+"""Clicks and boxes in the frame of the displayed picture, and their conversion to pixels and back.
 
 Frame: x to the right, y down, both in [0, 1] of the displayed picture of W x H pixels.
 """
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["Box", "Click", "Pixel", "PixelBox", "Prompt", "pixel_to_click", "box_to_pixel_box", "click_to_pixel"]
+__all__ = ["Box", "Click", "Pixel", "PixelBox", "Prompt", "box_to_pixel_box", "click_to_pixel", "pixel_to_click"]
 
 
 class Pixel(NamedTuple):

@@ -1,4 +1,4 @@
-"""The errors a user can cause.
+"""The errors that a user can cause.
 
 IbisError(Exception)
 |-- InputError(ValueError)      a file, array, option or reply of the user's is at fault
@@ -58,6 +58,6 @@ class NoReply(IbisError, RuntimeError):
 
 
 class RunFailed(IbisError, RuntimeError):
-    """A policy, a segmenter or a run store failed, after what was reached by then is written."""
+    """A policy, a segmenter or a run store failed, after the result so far was written."""
 
     exit_code = 3

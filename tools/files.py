@@ -1,4 +1,4 @@
-"""Local files: naming a path from what a user typed, and writing a file whole or not at all."""
+"""Local files: paths from what a user typed, and files written whole or not at all."""
 
 import hashlib
 import os
@@ -15,11 +15,11 @@ __all__ = [
     "PAIR_ENDINGS",
     "VOLUME_ENDINGS",
     "atomic_write",
-    "hash_files",
-    "printable_text",
-    "local_path",
-    "find_paired_file",
     "describe_os_error",
+    "find_paired_file",
+    "hash_files",
+    "local_path",
+    "printable_text",
     "require_file",
     "require_writable_folder",
 ]
@@ -34,13 +34,13 @@ _MAX_PRINTED = 120
 
 
 def printable_text(source: object) -> str:
-    """Return a path as it may stand in an error: one line, and only the tail of a very long one."""
+    """Return a path or other text made printable for an error: one line, and only the tail of a very long one."""
     text = " ".join("".join(c if c.isprintable() else " " for c in str(source)).split())
     return text if len(text) <= _MAX_PRINTED else f"...{text[-_MAX_PRINTED:]}"
 
 
 def describe_os_error(error: OSError) -> str:
-    """Return the system's own words for a failure, as they may stand in an error."""
+    """Return the system's own text for a failure, for use in an error."""
     return error.strerror or type(error).__name__
 
 
@@ -98,7 +98,9 @@ def require_writable_folder(path: str | os.PathLike[str]) -> None:
     if got is None and not os.access(folder, os.W_OK | os.X_OK):
         got = "a folder without write permission"
     if got:
-        raise InputError(f"{printable_text(folder)}: got {got}, expected a writable folder; create it or choose another")
+        raise InputError(
+            f"{printable_text(folder)}: got {got}, expected a writable folder; create it or choose another"
+        )
 
 
 def find_paired_file(path: Path) -> Path | None:
@@ -121,10 +123,10 @@ def hash_files(files: Sequence[Path]) -> str:
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary name beside ``path``, with its extensions; on leaving it replaces ``path``, on an error nothing.
+    """Yield a temporary name beside ``path``, with its extensions; without an error it replaces ``path`` at the end.
 
     The body writes the file itself. Its folder is checked before the body runs; a full disk is an `InputError` too.
-    A process that dies in the body leaves ``path`` as it was.
+    A process that is killed in the body leaves ``path`` as it was.
     """
     target = Path(path)
     require_writable_folder(target.parent)

@@ -1,4 +1,4 @@
-"""Values in Python's own types, as a checkpointer and JSON keep them."""
+"""Values in Python's built-in types, as a checkpointer and JSON keep them."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -8,8 +8,8 @@ import numpy as np
 
 __all__ = ["to_builtin"]
 
-_OWN = {str, int, float, bool, type(None)}
-_FROM: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
+_BUILTIN_TYPES = {str, int, float, bool, type(None)}
+_CONVERTERS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
     (str, str.__str__),  # not `str`, for which an enumeration's member is its name
     (np.bool_, bool),
     ((int, np.integer), int),
@@ -24,13 +24,13 @@ _FROM: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
 def to_builtin(value: Any) -> Any:
     """Return a value with every part of a library's type as Python's own: dict, list, str, int, float, bool or None.
 
-    NumPy's scalars, pydicom's numbers and a reader's string types pass for ours in every comparison, and yet no
+    NumPy's scalars, pydicom's numbers and a reader's string types compare equal to built-in ones, and yet no
     checkpointer writes them. Paths become text, tuples and arrays lists. Anything else is left as it is.
 
     >>> to_builtin({"spacing_mm": (np.float64(0.5), 1), "n": np.int64(3)})
     {'spacing_mm': [0.5, 1], 'n': 3}
     """
-    if type(value) in _OWN:
+    if type(value) in _BUILTIN_TYPES:
         return value
-    made = next((make for kind, make in _FROM if isinstance(value, kind)), None)
+    made = next((make for kind, make in _CONVERTERS if isinstance(value, kind)), None)
     return value if made is None else made(value)

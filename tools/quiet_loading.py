@@ -1,4 +1,4 @@
-"""Libraries that talk while they load."""
+"""Silence for libraries that print while they load."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ __all__ = ["suppress_load_output"]
 
 @contextmanager
 def suppress_load_output(logging: Any) -> Iterator[None]:
-    """Keep transformers' report and progress bar of a load to itself: what is wrong is raised."""
+    """Suppress transformers' report and progress bar of a load: what is wrong is raised."""
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -1,7 +1,7 @@
 """The click simulator: where a careful person who knows the truth would click next.
 
 The rule is RITM's and SimpleClick's (padded distance transform, the deepest pixel of the larger error, no
-pixel twice), with a tie between a miss and a spill going to the positive click.
+pixel twice), with a tie between a false negative and a false positive going to the positive click.
 """
 
 from collections.abc import Collection
@@ -15,7 +15,7 @@ from ibisagent.tools.clicks import Pixel
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.masks.measure import bounding_box
 
-__all__ = ["DeepestPixel", "NextClick", "find_deepest_pixel", "compute_depths", "next_click"]
+__all__ = ["DeepestPixel", "NextClick", "compute_depths", "find_deepest_pixel", "next_click"]
 
 
 class DeepestPixel(NamedTuple):
@@ -51,7 +51,7 @@ def find_deepest_pixel(region: Mask, taken: Collection[Pixel] = ()) -> DeepestPi
 
 
 def compute_depths(region: Mask) -> tuple[Pixel, NDArray[np.float64]] | None:
-    """Return each pixel's distance to what is outside ``region`` (H, W), on its bounding box, and that box's first pixel.
+    """Return the bounding box's first pixel, and in it each pixel's distance to what is outside ``region`` (H, W).
 
     What lies beyond the picture is outside; an empty region has no box.
     """
@@ -64,10 +64,10 @@ def compute_depths(region: Mask) -> tuple[Pixel, NDArray[np.float64]] | None:
 
 def next_click(mask: Mask, truth: Mask, taken: Collection[Pixel] = ()) -> NextClick | None:
     """Place the next click for ``mask`` against ``truth``, both (H, W) bool; None when no error pixel is left."""
-    missed, spilled = find_deepest_pixel(truth & ~mask, taken), find_deepest_pixel(mask & ~truth, taken)
-    if missed is None and spilled is None:
+    false_negative, false_positive = find_deepest_pixel(truth & ~mask, taken), find_deepest_pixel(mask & ~truth, taken)
+    if false_negative is None and false_positive is None:
         return None
-    if spilled is None or (missed is not None and missed.depth >= spilled.depth):
-        assert missed is not None
-        return NextClick(missed.pixel, positive=True)
-    return NextClick(spilled.pixel, positive=False)
+    if false_positive is None or (false_negative is not None and false_negative.depth >= false_positive.depth):
+        assert false_negative is not None
+        return NextClick(false_negative.pixel, positive=True)
+    return NextClick(false_positive.pixel, positive=False)

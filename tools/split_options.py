@@ -4,7 +4,7 @@ __all__ = ["split_options"]
 
 
 def split_options(name: str) -> tuple[str, list[tuple[str, str]]]:
-    """Part a name from its options, as keys and values; a question mark with no ``=`` after it is the name's own.
+    """Split a name from its options, as keys and values; a question mark with no ``=`` after it belongs to the name.
 
     >>> split_options("hf:folder?longest=64")
     ('hf:folder', [('longest', '64')])

@@ -7,12 +7,12 @@ from ibisagent.tools.files import printable_text
 
 __all__ = ["describe_unknown_name"]
 
-_ALIKE = 0.7
-_SHORTEST = 3  # characters of a name that is looked for inside others
+_MIN_SIMILARITY = 0.7
+_MIN_LENGTH = 3  # characters of a name that is looked for inside others
 
 
 def describe_unknown_name(name: object, known: Iterable[str]) -> str:
-    """Say in a line that ``name`` is none of ``known``, and which one it may mean.
+    """Return a line on ``name`` being none of ``known``, with the one that may be meant.
 
     >>> describe_unknown_name("mask", ["image", "initial_mask"])
     'mask: got an unknown name, expected initial_mask'
@@ -20,8 +20,8 @@ def describe_unknown_name(name: object, known: Iterable[str]) -> str:
     'lung: got an unknown name, expected one of image, initial_mask'
     """
     names, given = list(known), str(name)
-    within = [each for each in names if len(given) >= _SHORTEST and (given in each or each in given)]
-    near = within or get_close_matches(given, names, 1, _ALIKE)
+    within = [each for each in names if len(given) >= _MIN_LENGTH and (given in each or each in given)]
+    near = within or get_close_matches(given, names, 1, _MIN_SIMILARITY)
     if not near and len(names) > 1:
         return f"{printable_text(given)}: got an unknown name, expected one of {', '.join(names)}"
     return f"{printable_text(given)}: got an unknown name, expected {(near or names)[0]}"

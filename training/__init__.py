@@ -1,1 +1,1 @@
-"""Training over the same graph (to come)."""
+"""Training: experts, trajectories, phantoms, requests, and supervised fine-tuning."""

@@ -1,1 +1,1 @@
-"""What people and other programs touch: the command line."""
+"""The command line, the MCP server, and the files that they write."""

@@ -1,4 +1,4 @@
-"""`ibisagent example`: the pictures that the documentation speaks of, with their true masks, and a small data set."""
+"""`ibisagent example`: the pictures of the documentation, with their true masks, and a small data set."""
 
 import io
 from pathlib import Path
@@ -28,14 +28,14 @@ _MANIFEST = "id,target,modality,present\nscan,liver lesion,MR,1\nspleen,spleen,C
 
 
 class ExamplePhantom(NamedTuple):
-    """A phantom that no training has seen: ``pixels`` (H, W) or (H, W, 3) uint8, ``truth`` (H, W) bool."""
+    """A phantom outside every training set: ``pixels`` (H, W) or (H, W, 3) uint8, ``truth`` (H, W) bool."""
 
     pixels: NDArray[np.uint8]
     truth: NDArray[np.bool_]
 
 
 def draw_unseen_phantom(target: str) -> ExamplePhantom:
-    """Draw the picture of the "spleen", which is in it, or of the "polyp", which is not."""
+    """Draw the picture for "spleen", in which it is present, or for "polyp", in which it is absent."""
     phantom = draw(*_UNSEEN[target])
     return ExamplePhantom(phantom.image, phantom.masks.get(target, np.zeros(phantom.image.shape[:2], np.bool_)))
 
@@ -55,7 +55,11 @@ def write_example(folder: Path) -> list[Path]:
     """Write all of it into ``folder``, and return the paths; `InputError` rather than replace another file."""
     scan, circled = load_scan_with_lesion()
     files: dict[str, bytes] = {"mri.dcm": scan.read_bytes(), "mri-truth.png": _png(circled)}
-    for name, picture in (("scan", ExamplePhantom(*draw_example_image())), ("spleen", draw_unseen_phantom("spleen")), ("polyp", draw_unseen_phantom("polyp"))):
+    for name, picture in (
+        ("scan", ExamplePhantom(*draw_example_image())),
+        ("spleen", draw_unseen_phantom("spleen")),
+        ("polyp", draw_unseen_phantom("polyp")),
+    ):
         files[f"{name}.png"] = files[f"dataset/images/{name}.png"] = _png(picture.pixels)
         if picture.truth.any():
             truth = "truth.png" if name == "scan" else f"{name}-truth.png"

@@ -1,4 +1,4 @@
-"""A made-up axial slice with a lesion, drawn from ellipses: for first steps, the self-test and the README's picture."""
+"""A synthetic axial slice with a lesion, drawn from ellipses: for first steps, tests and the README's picture."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from ibisagent.agent.contact_sheet import contact_sheet_of
 from ibisagent.agent.trajectory import build_trajectory
 from ibisagent.tools.imaging.open_image import open_image
 
-__all__ = ["ExampleImage", "main", "draw_example_image"]
+__all__ = ["ExampleImage", "draw_example_image", "main"]
 
 
 class ExampleImage(NamedTuple):
@@ -48,7 +48,7 @@ _SCRIPT = (
 )
 
 
-def _inside(
+def _ellipse(
     size: int, centre: tuple[float, float], radii: tuple[float, float], tilt: float, wobble: float = 0.0
 ) -> NDArray[np.bool_]:
     y, x = (np.mgrid[:size, :size] + 0.5) / size
@@ -59,13 +59,13 @@ def _inside(
 
 
 def draw_example_image(size: int = 256, seed: int = 0) -> ExampleImage:
-    """Draw the slice: blurred as by a scanner, with noise by ``seed``."""
+    """Draw the slice, (``size``, ``size``): blurred as by a scanner, with noise by ``seed``."""
     rng = np.random.default_rng(seed)
     picture = np.full((size, size), 8.0)
     for grey, centre, radii, tilt in _ORGANS:
-        picture[_inside(size, centre, radii, tilt, 0.01)] = grey
+        picture[_ellipse(size, centre, radii, tilt, 0.01)] = grey
     grey, centre, radii, tilt = _LESION
-    truth = _inside(size, centre, radii, tilt, 0.08)
+    truth = _ellipse(size, centre, radii, tilt, 0.08)
     picture[truth] = grey
     texture = ndimage.gaussian_filter(rng.normal(0, 1, picture.shape), size / 64) * size / 4
     noisy = ndimage.gaussian_filter(picture + texture * 0.08, size / 256) + rng.normal(0, 5, picture.shape)

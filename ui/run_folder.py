@@ -1,4 +1,4 @@
-"""The run folder: mask.png, overlay.png, steps.png, trajectory.json, and wherever else the mask was asked for."""
+"""The run folder: mask.png, overlay.png, steps.png, trajectory.json, and further files of the mask."""
 
 import contextlib
 import itertools
@@ -15,26 +15,26 @@ from ibisagent.agent.state import State
 from ibisagent.agent.trajectory import Trajectory, build_trajectory, write_trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import Provenance, save_mask
-from ibisagent.tools.files import atomic_write, printable_text, describe_os_error, require_writable_folder
+from ibisagent.tools.files import atomic_write, describe_os_error, printable_text, require_writable_folder
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.rle import decode
 
-__all__ = ["mask_provenance", "make_folder", "new_folder", "write_run"]
+__all__ = ["make_folder", "mask_provenance", "new_folder", "write_run"]
 
 
 def make_folder(path: Path) -> None:
-    """Make a run folder, or take one that is there; `InputError` when nothing can be written to it."""
+    """Create a run folder unless it exists; `InputError` when it cannot be created or written to."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"{printable_text(path)}: cannot be made ({describe_os_error(error)}); name a folder that you may write to"
+            f"{printable_text(path)}: cannot be created ({describe_os_error(error)}); name a folder with write access"
         ) from error
     require_writable_folder(path)
 
 
 def new_folder(parent: Path) -> Path:
-    """Make a run folder in ``parent``, named by the time; of its own also where two runs begin in one second."""
+    """Create a run folder in ``parent``, named by the time; unique also when two runs begin in the same second."""
     make_folder(parent)
     now = time.strftime("%Y%m%d-%H%M%S")
     for name in itertools.chain([now], (f"{now}-{number}" for number in itertools.count(2))):
@@ -53,7 +53,7 @@ def write_run(
     truth: Any = None,
     saves: tuple[Path, ...] = (),
 ) -> list[Path]:
-    """Write what a run ended with into a folder that is there, each file whole or not at all, and give the paths."""
+    """Write the results of a run into an existing folder, each file whole or not at all, and return the paths."""
     mask = decode(state["mask"])
     record = build_trajectory(graph, state, truth=truth, folder=folder)
     save_mask(folder / "mask.png", mask, image)
@@ -66,12 +66,12 @@ def write_run(
 
 
 def mask_provenance(record: Trajectory) -> Provenance:
-    """Say of a run's mask what it shows, what made it, and whether a person had a hand in it."""
+    """Return a mask's provenance for export: its target, its algorithm, and whether a person clicked."""
     prompts = [step for step in record.steps if step.action and step.action["type"] in ("point", "box")]
     targets = [step.action["target"] for step in prompts if step.action and step.action.get("target")]
     return Provenance(
         target=targets[-1] if targets else record.request,
-        clicked=any(step.actor == "person" for step in prompts),
+        interactive=any(step.actor == "person" for step in prompts),
         algorithm=f"{record.policy} with {record.segmenter.split()[0]}",
     )
 

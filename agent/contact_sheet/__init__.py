@@ -1,6 +1,21 @@
-"""The contact sheet of a run: every step with its thought, its clicks, and where it is wrong."""
+"""The contact sheet of a run: every step with its thought, its clicks, and its errors."""
 
-from ibisagent.agent.contact_sheet.from_trajectory import sheet_of
-from ibisagent.agent.contact_sheet.layout import HIT, MISS, SPILL, Panel, contact_sheet, error_map
+from ibisagent.agent.contact_sheet.from_trajectory import contact_sheet_of
+from ibisagent.agent.contact_sheet.layout import (
+    FALSE_NEGATIVE,
+    FALSE_POSITIVE,
+    TRUE_POSITIVE,
+    Panel,
+    draw_contact_sheet,
+    error_map,
+)
 
-__all__ = ["HIT", "MISS", "SPILL", "Panel", "contact_sheet", "error_map", "sheet_of"]
+__all__ = [
+    "FALSE_NEGATIVE",
+    "FALSE_POSITIVE",
+    "TRUE_POSITIVE",
+    "Panel",
+    "contact_sheet_of",
+    "draw_contact_sheet",
+    "error_map",
+]

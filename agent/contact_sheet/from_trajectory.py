@@ -1,15 +1,15 @@
-"""From a recorded run to its contact sheet."""
+"""The contact sheet of a recorded run."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 
 from PIL import Image
 
-from ibisagent.agent.actions import from_plain, format_action
-from ibisagent.agent.contact_sheet.crop import focus, within
-from ibisagent.agent.contact_sheet.layout import contact_sheet
+from ibisagent.agent.actions import format_action, from_plain
+from ibisagent.agent.contact_sheet.crop import crop_window, to_crop
+from ibisagent.agent.contact_sheet.layout import draw_contact_sheet
 from ibisagent.agent.contact_sheet.panels import Panel
-from ibisagent.agent.overlay import OverlayBlend, prepare_blend, draw_mask
+from ibisagent.agent.overlay import OverlayBlend, draw_mask, prepare_blend
 from ibisagent.agent.state import FAILURES
 from ibisagent.agent.trajectory import Step, Trajectory
 from ibisagent.tools.clicks import Box, Click, PixelBox, Prompt
@@ -18,23 +18,23 @@ from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.masks.rle import Rle, area, decode
 from ibisagent.tools.segmenters.base import Mask
 
-__all__ = ["sheet_of"]
+__all__ = ["contact_sheet_of"]
 
 
-def sheet_of(record: Trajectory, image: MedicalImage) -> Image.Image:
-    """Draw a run on ``image``; with a true mask in the record, an error map stands beside every step.
+def contact_sheet_of(record: Trajectory, image: MedicalImage) -> Image.Image:
+    """Draw the contact sheet of a run on ``image``, with an error map of every step if the record has a true mask.
 
-    A run that stays in a small part of the picture is drawn in that part, and the sheet says so.
+    A run within a small part of the picture is cropped to that part, which the subtitle states.
     """
     truth = decode(record.truth) if record.truth is not None else None
-    panels = list(_panels(record, prepare_blend(image.pixels), image, truth))
+    panels = list(_build_panels(record, prepare_blend(image.pixels), image, truth))
     masks = [panel.mask for panel in panels] + ([truth] if truth is not None else [])
-    part = focus(masks, (prompt for panel in panels for prompt in panel.prompts), image.shape)
+    part = crop_window(masks, (prompt for panel in panels for prompt in panel.prompts), image.shape)
     cut = (slice(part.top, part.bottom + 1), slice(part.left, part.right + 1))
-    return contact_sheet(
+    return draw_contact_sheet(
         record.request,
         _subtitle(record, part, image.shape),
-        [_cropped(panel, part, image.shape) for panel in panels],
+        [_crop_panel(panel, part, image.shape) for panel in panels],
         truth[cut] if truth is not None else None,
         record.answer or "",
         pixels=image.pixels[cut],
@@ -42,41 +42,43 @@ def sheet_of(record: Trajectory, image: MedicalImage) -> Image.Image:
 
 
 def _subtitle(record: Trajectory, part: PixelBox, shape: tuple[int, int]) -> str:
-    said = f"Stop: {record.stop or 'unfinished'}   Policy: {record.policy}   Segmenter: {record.segmenter.split()[0]}"
+    text = f"Stop: {record.stop or 'unfinished'}   Policy: {record.policy}   Segmenter: {record.segmenter.split()[0]}"
     if part == PixelBox(0, 0, shape[0] - 1, shape[1] - 1):
-        return said
+        return text
     rows, columns = f"rows {part.top}-{part.bottom}", f"columns {part.left}-{part.right}"
-    return f"{said}   Shown: {rows}, {columns} of {shape[0]} x {shape[1]}"
+    return f"{text}   Shown: {rows}, {columns} of {shape[0]} x {shape[1]}"
 
 
-def _cropped(panel: Panel, part: PixelBox, shape: tuple[int, int]) -> Panel:
+def _crop_panel(panel: Panel, part: PixelBox, shape: tuple[int, int]) -> Panel:
     rows, columns = slice(part.top, part.bottom + 1), slice(part.left, part.right + 1)
-    prompts = tuple(within(prompt, part, shape) for prompt in panel.prompts)
+    prompts = tuple(to_crop(prompt, part, shape) for prompt in panel.prompts)
     return replace(panel, overlay=panel.overlay[rows, columns], mask=panel.mask[rows, columns], prompts=prompts)
 
 
-def _panels(record: Trajectory, on: OverlayBlend, image: MedicalImage, truth: Mask | None) -> Iterator[Panel]:
-    undone_by = _undone_by(record)
+def _build_panels(record: Trajectory, on: OverlayBlend, image: MedicalImage, truth: Mask | None) -> Iterator[Panel]:
+    undone_by = _undoing_steps(record)
     if record.has_initial_mask:
         start = decode(record.start)
         facts = _facts(record.start, None, None, image, truth)
         yield Panel("Initial mask", "", facts, draw_mask(on, start), (), start, undone_by.get(0))
     prompts: tuple[Prompt, ...] = ()
     for step in record.steps:
-        prompts = _after(prompts, step, record)
+        prompts = _prompts_after(prompts, step, record)
         mask = decode(step.mask)
         facts = _facts(step.mask, step.score, sum(step.seconds.values()) if step.seconds else None, image, truth)
         undone = undone_by.get(step.index)
         yield Panel(_heading(step), step.thought, facts, draw_mask(on, mask), prompts, mask, undone, step.error)
     last = record.steps[-1].error if record.steps else None
     failed = record.stop in FAILURES and last != record.error
-    if failed or not (record.steps or record.has_initial_mask):  # the picture, and why there is no further step
+    if failed or not (
+        record.steps or record.has_initial_mask
+    ):  # a last panel with the reason why there is no further step
         mask = decode(record.mask)
         facts = _facts(record.mask, None, None, image, truth)
         yield Panel(record.stop or "unfinished", "", facts, draw_mask(on, mask), prompts, mask, None, record.error)
 
 
-def _undone_by(record: Trajectory) -> dict[int, int]:
+def _undoing_steps(record: Trajectory) -> dict[int, int]:
     """Map the steps that stay undone, 0 for the initial mask, to the steps that undid them."""
     found: dict[int, int] = {}
     for step in record.steps:
@@ -87,10 +89,10 @@ def _undone_by(record: Trajectory) -> dict[int, int]:
     return found
 
 
-def _after(prompts: tuple[Prompt, ...], step: Step, record: Trajectory) -> tuple[Prompt, ...]:
-    """Give the prompts in force after a step."""
-    told = next((other for other in record.steps if other.index == step.restores), step)
-    action = from_plain(told.action) if told.action and not step.error else None
+def _prompts_after(prompts: tuple[Prompt, ...], step: Step, record: Trajectory) -> tuple[Prompt, ...]:
+    """Return the active prompts after a step."""
+    source = next((other for other in record.steps if other.index == step.restores), step)
+    action = from_plain(source.action) if source.action and not step.error else None
     if isinstance(action, Click | Box):
         return (*prompts, action)
     return prompts[:-1] if step.reverts else prompts

@@ -1,4 +1,4 @@
-"""Clicks and boxes drawn over a picture for people; what the model sees carries no markers."""
+"""Clicks and boxes drawn over a picture for people; the model's pictures have no markers."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -6,17 +6,17 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from ibisagent.agent.contact_sheet.text import Ink
+from ibisagent.agent.contact_sheet.text import Color
 from ibisagent.tools.clicks import Box, Click, Prompt
 
 __all__ = ["NEGATIVE", "POSITIVE", "Area", "draw_click", "draw_prompts"]
 
-POSITIVE: Ink = (0, 150, 64)
-NEGATIVE: Ink = (206, 32, 41)
-_BOX: Ink = (255, 214, 10)
-_DARK: Ink = (20, 20, 20)
-_WHITE: Ink = (255, 255, 255)
-_FINE = 8  # drawn this many times larger, then reduced: Pillow's shapes have hard edges
+POSITIVE: Color = (0, 150, 64)
+NEGATIVE: Color = (206, 32, 41)
+_BOX: Color = (255, 214, 10)
+_DARK: Color = (20, 20, 20)
+_WHITE: Color = (255, 255, 255)
+_SUPERSAMPLING = 8  # drawn this many times larger, then reduced: Pillow's shapes are not antialiased
 
 
 class Area(NamedTuple):
@@ -28,35 +28,35 @@ class Area(NamedTuple):
     height: int
 
 
-def _disc(draw: ImageDraw.ImageDraw, middle: float, radius: float, ink: Ink) -> None:
-    near, far = _FINE * (middle - radius), _FINE * (middle + radius)
+def _draw_disc(draw: ImageDraw.ImageDraw, middle: float, radius: float, ink: Color) -> None:
+    near, far = _SUPERSAMPLING * (middle - radius), _SUPERSAMPLING * (middle + radius)
     draw.ellipse((near, near, far, far), ink)
 
 
-def _sign(draw: ImageDraw.ImageDraw, middle: float, reach: float, positive: bool) -> None:
+def _draw_sign(draw: ImageDraw.ImageDraw, middle: float, reach: float, positive: bool) -> None:
     thick = 0.3 * reach
     strokes = [(reach, thick), (thick, reach)] if positive else [(reach, thick)]
     for across, along in strokes:
         corners = (middle - across, middle - along, middle + across, middle + along)
-        draw.rectangle([_FINE * corner for corner in corners], _WHITE)
+        draw.rectangle([_SUPERSAMPLING * corner for corner in corners], _WHITE)
 
 
 @lru_cache(maxsize=8)
-def _stamp(positive: bool, newest: bool) -> Image.Image:
+def _draw_marker(positive: bool, newest: bool) -> Image.Image:
     """Draw a marker, RGBA: a disc with a sign, a white ring, a dark outline; the newest is larger in a second ring."""
     ink, radius, half = POSITIVE if positive else NEGATIVE, 7.5, 18 if newest else 11
-    stamp = Image.new("RGBA", (2 * half * _FINE, 2 * half * _FINE), (*_WHITE, 0))
+    stamp = Image.new("RGBA", (2 * half * _SUPERSAMPLING, 2 * half * _SUPERSAMPLING), (*_WHITE, 0))
     draw = ImageDraw.Draw(stamp)
     rings = [(radius + 9.5, _DARK), (radius + 8.5, ink), (radius + 5.5, _WHITE)] if newest else []
     for reach, colour in [*rings, (radius + 3, _DARK), (radius + 2, _WHITE), (radius, ink)]:
-        _disc(draw, half, reach, colour)
-    _sign(draw, half, 4.6, positive)
+        _draw_disc(draw, half, reach, colour)
+    _draw_sign(draw, half, 4.6, positive)
     return stamp.resize((2 * half, 2 * half), Image.Resampling.BOX)
 
 
 def draw_click(sheet: Image.Image, place: tuple[int, int], positive: bool, newest: bool = False) -> None:
     """Draw a click's marker with its middle at ``place`` (x, y) in pixels of the sheet."""
-    stamp = _stamp(positive, newest)
+    stamp = _draw_marker(positive, newest)
     sheet.paste(stamp, (place[0] - stamp.width // 2, place[1] - stamp.height // 2), stamp)
 
 

@@ -1,4 +1,4 @@
-"""Text on a Pillow picture in the font that Pillow ships: what it can draw, how wide it runs, where lines break."""
+"""Text on a Pillow picture in the font that Pillow ships: drawable characters, width, line breaks."""
 
 import re
 import unicodedata
@@ -9,61 +9,61 @@ from typing import NamedTuple, cast
 from PIL import Image, ImageDraw, ImageFont
 
 __all__ = [
-    "Ink",
-    "Line",
+    "Color",
+    "TextLine",
+    "draw_line",
     "fitting_size",
-    "legible",
     "line_height",
-    "lines_of",
+    "render_lines",
     "text_width",
-    "typeset",
-    "wrap",
-    "write",
+    "to_drawable",
+    "wrap_lines",
+    "wrap_text",
 ]
 
-Ink = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-_CHUNK = r"\S+(?: \S+)*\s*"  # words held together by single spaces, so that "score 0.83" stays on one line
+_UNBROKEN = r"\S+(?: \S+)*\s*"  # words held together by single spaces, so that "score 0.83" stays on one line
 
-_PLAIN = {
+_SUBSTITUTES = {
     "→": "->", "←": "<-", "↔": "<->", "⇒": "=>", "↑": "^", "↓": "v", "−": "-", "‐": "-", "‑": "-", "–": "-", "—": "-",
     "×": "x", "÷": "/", "≥": ">=", "≤": "<=", "≈": "~", "≠": "!=", "µ": "u", "μ": "u", "✓": "ok", "✔": "ok", "✗": "x",
     "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "đ": "d", "ð": "d", "þ": "th",
     "ı": "i", "•": "·", "∙": "·", "′": "'", "″": '"', "„": '"', "«": '"', "»": '"',
 }  # fmt: skip
-_RAISED = {"²": "2", "³": "3"}
-_NOWHERE = "\uffff"  # a noncharacter: no font has it, so it is drawn as the box that stands for a missing glyph
+_SUPERSCRIPTS = {"²": "2", "³": "3"}
+_UNDRAWABLE = "\uffff"  # a noncharacter: no font has it, so it is drawn as the box that stands for a missing glyph
 
 
-class Line(NamedTuple):
-    """One line of text and its looks; ``size`` in pixels."""
+class TextLine(NamedTuple):
+    """One line of text and its style; ``size`` in pixels."""
 
     text: str
     size: int
-    ink: Ink = (24, 24, 24)
+    ink: Color = (24, 24, 24)
     bold: bool = False
     slanted: bool = False
 
 
 @lru_cache(maxsize=32)
-def _face(size: int) -> ImageFont.FreeTypeFont:
+def _font(size: int) -> ImageFont.FreeTypeFont:
     return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size=size))
 
 
 @lru_cache(maxsize=4096)
-def _drawable(character: str) -> bool:
-    face = _face(24)
-    return bytes(face.getmask(character)) != bytes(face.getmask(_NOWHERE))
+def _has_glyph(character: str) -> bool:
+    face = _font(24)
+    return bytes(face.getmask(character)) != bytes(face.getmask(_UNDRAWABLE))
 
 
 @lru_cache(maxsize=4096)
 def _substitute(character: str) -> str:
     if character.isspace():
         return " "
-    if character in _RAISED or (character.isprintable() and _drawable(character)):
+    if character in _SUPERSCRIPTS or (character.isprintable() and _has_glyph(character)):
         return character
-    if character in _PLAIN:
-        return _PLAIN[character]
+    if character in _SUBSTITUTES:
+        return _SUBSTITUTES[character]
     if unicodedata.category(character)[0] in "CM":
         return ""
     name = unicodedata.name(character, "")
@@ -73,34 +73,36 @@ def _substitute(character: str) -> str:
     return "".join(map(_substitute, parts)) if parts != character else "?"
 
 
-def legible(text: str) -> str:
-    """Put plain characters for those the font lacks: accents go, arrows become ASCII, Greek is spelled out.
+def to_drawable(text: str) -> str:
+    """Replace characters that the font lacks: accents are dropped, arrows become ASCII, Greek is spelled out.
 
     Other scripts become question marks, one a character.
 
-    >>> legible("Läsion → 12 mm² 肝")
+    >>> to_drawable("Läsion → 12 mm² 肝")
     'Lasion -> 12 mm² ?'
     """
     return "".join(map(_substitute, text))
 
 
 def _runs(text: str, size: int) -> list[tuple[str, int]]:
-    parts = re.split(f"([{''.join(_RAISED)}])", text)
-    return [(_RAISED.get(part, part), round(0.62 * size) if part in _RAISED else size) for part in parts if part]
+    parts = re.split(f"([{''.join(_SUPERSCRIPTS)}])", text)
+    return [
+        (_SUPERSCRIPTS.get(part, part), round(0.62 * size) if part in _SUPERSCRIPTS else size) for part in parts if part
+    ]
 
 
 def text_width(text: str, size: int) -> float:
-    """Give the width in pixels of one `legible` line at ``size`` pixels."""
-    return sum(_face(run_size).getlength(run) for run, run_size in _runs(text, size))
+    """Return the width in pixels of one `to_drawable` line at ``size`` pixels."""
+    return sum(_font(run_size).getlength(run) for run, run_size in _runs(text, size))
 
 
 def line_height(size: int) -> int:
-    """Give the distance in pixels from one line to the next."""
+    """Return the distance in pixels from one line to the next."""
     return round(1.36 * size)
 
 
 def fitting_size(text: str, size: int, smallest: int, width: float) -> int:
-    """Give the largest size from ``size`` down to ``smallest`` at which the line fits ``width`` pixels, if any does."""
+    """Return the largest size from ``size`` down at which the line fits ``width`` pixels, at least ``smallest``."""
     sizes = range(size, smallest, -1)
     return next((each for each in sizes if text_width(text, each) <= width), smallest)
 
@@ -120,13 +122,13 @@ def _shortened(line: str, size: int, width: float) -> str:
     return line.rstrip(" ,;:.") + "…"
 
 
-def wrap(text: str, size: int, width: float, lines: int) -> list[str]:
+def wrap_text(text: str, size: int, width: float, lines: int) -> list[str]:
     """Break a text into at most ``lines`` lines of ``width`` pixels; what is left out shows as an ellipsis.
 
-    Lines break where two or more spaces stand, else between words, else, where a word is too wide, inside it.
+    Lines break at two or more spaces, else between words, else, where a word is too wide, inside it.
     """
     room = lines * int(width)  # no glyph is narrower than a pixel: the rest cannot show
-    pieces = re.findall(_CHUNK, legible(text[: room + 1]))[::-1]
+    pieces = re.findall(_UNBROKEN, to_drawable(text[: room + 1]))[::-1]
     broken: list[str] = [""]
     while pieces and len(broken) <= lines:
         piece = pieces.pop()
@@ -147,37 +149,37 @@ def wrap(text: str, size: int, width: float, lines: int) -> list[str]:
     return kept
 
 
-def lines_of(text: str, looks: Line, width: float, lines: int) -> list[Line]:
-    """`wrap` a text into lines that look like ``looks``."""
-    return [looks._replace(text=line) for line in wrap(text, looks.size, width, lines)]
+def wrap_lines(text: str, looks: TextLine, width: float, lines: int) -> list[TextLine]:
+    """Break a text into lines as `wrap_text` does, in the style of ``style``."""
+    return [looks._replace(text=line) for line in wrap_text(text, looks.size, width, lines)]
 
 
-def _coverage(line: Line) -> Image.Image:
+def _render_line(line: TextLine) -> Image.Image:
     """Draw one line upright, (1.36 size, width) of 0 to 255."""
     layer = Image.new("L", (int(text_width(line.text, line.size)) + line.size, line_height(line.size)))
     draw, x = ImageDraw.Draw(layer), 0.0
     for run, size in _runs(line.text, line.size):
         baseline = line.size if size == line.size else round(0.68 * line.size)
         for strike in (0, 1) if line.bold else (0,):  # the font has one weight: bold is a second strike, a pixel on
-            draw.text((round(x) + strike, baseline), run, 255, _face(size), anchor="ls")
-        x += _face(size).getlength(run)
+            draw.text((round(x) + strike, baseline), run, 255, _font(size), anchor="ls")
+        x += _font(size).getlength(run)
     return layer
 
 
-def write(sheet: Image.Image, place: tuple[int, int], line: Line) -> None:
-    """Write one `legible` line with its upper left corner at ``place`` (x, y) in pixels."""
-    layer = _coverage(line)
+def draw_line(sheet: Image.Image, place: tuple[int, int], line: TextLine) -> None:
+    """Draw one `to_drawable` line with its upper left corner at ``place`` (x, y) in pixels."""
+    layer = _render_line(line)
     if line.slanted:  # the font has no italics either: lean over the baseline
         lean = (1.0, 0.2, -0.2 * line.size, 0.0, 1.0, 0.0)
         layer = layer.transform(layer.size, Image.Transform.AFFINE, lean, Image.Resampling.BICUBIC)
     sheet.paste(line.ink, place, layer)
 
 
-def typeset(lines: Sequence[Line], width: int, indent: int, above: int = 0) -> Image.Image:
-    """Set lines on white paper ``width`` pixels wide, ``indent`` from its left edge and ``above`` from its top."""
+def render_lines(lines: Sequence[TextLine], width: int, indent: int, above: int = 0) -> Image.Image:
+    """Render lines on a white picture ``width`` pixels wide, ``indent`` from its left and ``above`` from its top."""
     paper = Image.new("RGB", (width, max(1, above + sum(line_height(line.size) for line in lines))), "white")
     top = above
     for line in lines:
-        write(paper, (indent, top), line)
+        draw_line(paper, (indent, top), line)
         top += line_height(line.size)
     return paper

@@ -1,4 +1,4 @@
-"""What is wrong with the arguments of a tool's call, in a line: what came, what was expected, what to do."""
+"""One-line error messages for the arguments of a tool call: what was given, what is expected, what to do."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -9,16 +9,16 @@ from pydantic import ValidationError
 
 from ibisagent.tools.suggestions import describe_unknown_name
 
-__all__ = ["describe_validation_error", "describe_unknown_arguments", "reject_unknown_arguments"]
+__all__ = ["describe_unknown_arguments", "describe_validation_error", "reject_unknown_arguments"]
 
 _MAX_CHARACTERS = 60  # characters of a value
 _REMEDY = "correct it and call again"
 
 
 def describe_validation_error(error: ValidationError, properties: Mapping[str, Any]) -> str:
-    """Say in a line which arguments do not fit ``properties``: the JSON schema of each, by its name.
+    """Return a line that names the arguments that do not fit ``properties``: the JSON schema of each, by its name.
 
-    What is expected is each one's own ``description``, which has to read well after that word.
+    What is expected is each one's ``description``, which has to read well after the word "expected".
     """
     first: dict[str, str] = {}
     for fault in error.errors(include_url=False, include_context=False):
@@ -27,24 +27,26 @@ def describe_validation_error(error: ValidationError, properties: Mapping[str, A
 
 
 def describe_unknown_arguments(arguments: Iterable[str], properties: Mapping[str, Any]) -> str | None:
-    """Say in a line which arguments a tool does not have, by its ``properties``; None where it has them all."""
+    """Return a line that names the arguments that are not in ``properties``; None if there are none."""
     wrong = [describe_unknown_name(name, properties) for name in arguments if name not in properties]
     return _join_errors(wrong) if wrong else None
 
 
 def reject_unknown_arguments(tool: BaseTool) -> BaseTool:
-    """Make a LangChain tool refuse arguments that it does not have, and say of wrong ones what `misfit` says."""
+    """Make a LangChain tool refuse unknown arguments, and report wrong ones by `describe_validation_error`."""
     schema: Any = tool.args_schema
     kept = {"model_config": {"extra": "forbid"}, "__module__": schema.__module__}
     tool.args_schema = type(schema.__name__, (schema,), kept)
     described: Any = tool.tool_call_schema
     properties = described.model_json_schema()["properties"]
-    tool.handle_validation_error = lambda error: f"Error: {describe_validation_error(cast(ValidationError, error), properties)}."
+    tool.handle_validation_error = lambda error: (
+        f"Error: {describe_validation_error(cast(ValidationError, error), properties)}."
+    )
     return tool
 
 
 def _describe_error(fault: Mapping[str, Any], properties: Mapping[str, Any]) -> tuple[str, str]:
-    """Give a wrong argument's name and what is wrong with it."""
+    """Return a wrong argument's name, and its error."""
     name, *inside = fault["loc"] or ("arguments",)
     if fault["type"] == "extra_forbidden":
         return str(name), describe_unknown_name(name, properties)

@@ -1,7 +1,7 @@
 """Pictures for the parent's model, in the form that its provider takes.
 
 Anthropic, Gemini and OpenAI's Responses take pictures in a tool's result. OpenAI's chat completions, and the servers
-that speak them, take text alone there: `pictures_beside` moves the pictures into a message of the user's.
+that speak them, take text alone there: `move_images_to_user_message` moves the pictures into a user message.
 """
 
 import base64
@@ -18,7 +18,7 @@ from ibisagent.tools.errors import MissingExtra
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.rle import Rle, decode
 
-__all__ = ["overlay_block", "move_images_to_user_message", "user_message_images_middleware"]
+__all__ = ["move_images_to_user_message", "overlay_block", "user_message_images_middleware"]
 
 _SIDE = 256  # pixels
 _QUALITY = 75
@@ -65,7 +65,7 @@ def _is_image(block: Any) -> bool:
 
 
 def user_message_images_middleware() -> Any:
-    """Give the middleware for `create_agent` that shows the model the messages of `pictures_beside`."""
+    """Return a middleware for `create_agent` that applies `move_images_to_user_message` to the model's messages."""
     try:
         from langchain.agents.middleware import AgentMiddleware
     except ModuleNotFoundError as error:
@@ -73,11 +73,11 @@ def user_message_images_middleware() -> Any:
             raise
         raise MissingExtra.of("langchain", "chat") from error
 
-    class PicturesBeside(AgentMiddleware):
+    class UserMessageImages(AgentMiddleware):
         def wrap_model_call(self, request: Any, handler: Any) -> Any:
             return handler(request.override(messages=move_images_to_user_message(request.messages)))
 
         async def awrap_model_call(self, request: Any, handler: Any) -> Any:
             return await handler(request.override(messages=move_images_to_user_message(request.messages)))
 
-    return PicturesBeside()
+    return UserMessageImages()

@@ -1,4 +1,4 @@
-"""Pictures by the names that a parent agent knows; what lies behind a name never reaches a state or a message."""
+"""Images by the names that a parent agent knows; the path behind a name never reaches a state or a message."""
 
 import os
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ __all__ = ["ImageCatalog", "ServerImageCatalog"]
 class ImageCatalog(ImageStore):
     """Images by name: paths below a root folder, or the keys of a mapping.
 
-    A reference holds the name, so that checkpoints, interrupts and events do as well, and the root may move.
+    A reference holds the name only, as do checkpoints, interrupts and events; so the root may move.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class ImageCatalog(ImageStore):
         return super().to_reference(source)
 
     def source(self, name: str) -> Any:
-        """Give what a name stands for; `InputError` for what is unknown, or lies outside the root once resolved."""
+        """Return the source of a name; `InputError` if it is unknown, or lies outside the root once resolved."""
         if not isinstance(self._root, Mapping):
             return resolve(name, [self._root])
         if name not in self._root:
@@ -65,7 +65,7 @@ class ImageCatalog(ImageStore):
 
 
 class ServerImageCatalog(ImageCatalog):
-    """Pictures that others send to a server: data URLs, and names below the root, if it has one."""
+    """Images that clients send to a server: data URLs, and names below the root, if it has one."""
 
     def __init__(self, root: str | None) -> None:
         """Take the root, None or "" for no files at all."""
@@ -80,7 +80,7 @@ class ServerImageCatalog(ImageCatalog):
         return super().admit(source)
 
     def source(self, name: str) -> Any:
-        """Give what a name stands for, below the root."""
+        """Return the source of a name below the root."""
         if not self._has_root:
             got = "got a file's name, but no files are read here"
             raise InputError(f"image: {got}, expected a data URL; send one, or set IBISAGENT_ROOT")

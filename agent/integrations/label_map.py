@@ -17,20 +17,21 @@ class LabelMap(TypedDict):
     """Masks that do not overlap, as plain values.
 
     ``size``: [H, W]; ``values``: a value from 1 up for each target, in the order of their names, also for one that was
-    not found; ``rles``: what is each target's own; ``given_up``: pixels of its mask that went to others.
+    not found; ``rles``: the pixels assigned to each target; ``lost_pixels``: those of its mask assigned to others.
     """
 
     size: list[int]
     values: dict[str, int]
     rles: dict[str, Rle]
-    given_up: dict[str, int]
+    lost_pixels: dict[str, int]
 
 
 def merge_labels(segmentations: Mapping[str, Mapping[str, Any]]) -> LabelMap:
-    """Join masks by target, each with ``rle`` and ``confidence``, as `ibisagent.agent.integrations.nested_run.plain` gives.
+    """Merge masks by target, each with ``rle`` and ``confidence``, as `nested_run.to_plain_segmentation` returns them.
 
-    A pixel that several masks hold is the smallest mask's, for a lesion lies in its organ; of equal ones that of the
-    higher confidence, none being the lowest; then the first by name. `InputError`: no masks, or of several sizes.
+    A pixel of several masks is assigned to the smallest mask, as a lesion lies in its organ; of equally large ones to
+    that of the higher confidence, None being the lowest; then to the first by name. `InputError`: no masks, or masks of
+    several sizes.
     """
     sizes = {tuple(one["rle"]["size"]) for one in segmentations.values()}
     if len(sizes) != 1:
@@ -45,17 +46,17 @@ def merge_labels(segmentations: Mapping[str, Mapping[str, Any]]) -> LabelMap:
         size=[int(length) for length in painted.shape],
         values=values,
         rles=rles,
-        given_up={name: area(segmentations[name]["rle"]) - area(rles[name]) for name in names},
+        lost_pixels={name: area(segmentations[name]["rle"]) - area(rles[name]) for name in names},
     )
 
 
 def _rank(name: str, one: Mapping[str, Any]) -> tuple[int, float, str]:
-    """The first in this order is painted last, over the others."""
+    """Sort key: the first in this order is painted last, over the others."""
     return area(one["rle"]), -(one.get("confidence") or 0.0), name
 
 
 def render_label_map(labels: LabelMap) -> NDArray[np.unsignedinteger[Any]]:
-    """Give the (H, W) picture of a label map's values, 0 being the background."""
+    """Return the (H, W) array of a label map's values, 0 being the background."""
     painted = _blank(labels["size"], len(labels["values"]))
     for name, rle in labels["rles"].items():
         painted[decode(rle)] = labels["values"][name]

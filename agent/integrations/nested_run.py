@@ -1,4 +1,4 @@
-"""One run inside a parent: its events handed up, its end as plain JSON."""
+"""A run nested in a parent graph: its events passed on to the parent, its result as plain JSON."""
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -14,7 +14,7 @@ from ibisagent.agent.nodes.common import cancel_event_of_context
 from ibisagent.agent.state import Output, RunContext
 from ibisagent.tools.errors import InputError
 
-__all__ = ["EventWriter", "arun_nested", "run_context", "to_plain_segmentation", "run_nested"]
+__all__ = ["EventWriter", "arun_nested", "run_context", "run_nested", "to_plain_segmentation"]
 
 EventWriter = Callable[[dict[str, Any]], None]
 
@@ -22,11 +22,13 @@ _MODES: list[StreamMode] = ["custom", "values"]
 _FIRST_NUMBER = 1000  # past the numbers of whatever else runs in the same task
 
 
-def run_nested(graph: SegmentationGraph, start: Any, context: Any, write: EventWriter, number: int | None = None) -> Output:
-    """Run ``graph`` inside a parent's node or tool, hand its events to ``write``, and give what it ends with.
+def run_nested(
+    graph: SegmentationGraph, start: Any, context: Any, write: EventWriter, number: int | None = None
+) -> Output:
+    """Run ``graph`` inside a parent's node or tool, pass its events to ``write``, and return its output.
 
-    ``context``: the parent's own. An interrupt inside passes on to the parent, whose checkpointer keeps the run.
-    ``number``: that of the run among those of the same task, where these may begin in any order.
+    ``context``: the parent's own. An interrupt inside propagates to the parent, whose checkpointer keeps the run.
+    ``number``: of the run among those of the same task, if these may begin in any order.
     """
     ended: Any = {}
     for mode, chunk in graph.stream(start, _numbered_config(number), stream_mode=_MODES, context=run_context(context)):
@@ -34,16 +36,20 @@ def run_nested(graph: SegmentationGraph, start: Any, context: Any, write: EventW
     return _check_ended(ended)
 
 
-async def arun_nested(graph: SegmentationGraph, start: Any, context: Any, write: EventWriter, number: int | None = None) -> Output:
-    """Do what `run` does."""
+async def arun_nested(
+    graph: SegmentationGraph, start: Any, context: Any, write: EventWriter, number: int | None = None
+) -> Output:
+    """Do what `run_nested` does, without blocking the event loop."""
     ended: Any = {}
-    async for mode, chunk in graph.astream(start, _numbered_config(number), stream_mode=_MODES, context=run_context(context)):
+    async for mode, chunk in graph.astream(
+        start, _numbered_config(number), stream_mode=_MODES, context=run_context(context)
+    ):
         ended = _handle_chunk(mode, chunk, write, ended)
     return _check_ended(ended)
 
 
 def _numbered_config(number: int | None) -> Any:
-    """Refine the configuration of the task around, if there is one, where a run has a number.
+    """Return a configuration that numbers the run within the enclosing task, None without a number or a task.
 
     LangGraph numbers the graphs that a task runs in the order in which they begin. A `ToolNode` runs parallel calls in
     one task, so that a resumed call would find the checkpoints of whichever began in its place.
@@ -54,7 +60,9 @@ def _numbered_config(number: int | None) -> Any:
         scratchpad = get_config()["configurable"][CONFIG_KEY_SCRATCHPAD]
     except (KeyError, RuntimeError):
         return None
-    return {"configurable": {CONFIG_KEY_SCRATCHPAD: replace(scratchpad, subgraph_counter=lambda: _FIRST_NUMBER + number)}}
+    return {
+        "configurable": {CONFIG_KEY_SCRATCHPAD: replace(scratchpad, subgraph_counter=lambda: _FIRST_NUMBER + number)}
+    }
 
 
 def _handle_chunk(mode: str, chunk: Any, write: EventWriter, ended: Any) -> Any:
@@ -65,7 +73,7 @@ def _handle_chunk(mode: str, chunk: Any, write: EventWriter, ended: Any) -> Any:
 
 
 def _check_ended(values: Any) -> Output:
-    """Give a run's end; one that asks a person where nobody can answer is an `InputError`."""
+    """Return a run's output; `InputError` if it waits for a person outside of a graph."""
     if "__interrupt__" in values:  # inside a graph this would have been raised
         got = "got a run that waits for a person, outside of a graph"
         raise InputError(f"{got}, expected it inside a graph with a checkpointer; call it there")
@@ -73,12 +81,12 @@ def _check_ended(values: Any) -> Output:
 
 
 def run_context(context: Any) -> RunContext:
-    """Take the event that cancels out of a parent's context, whatever that is; nothing else of it concerns a run."""
+    """Return a run's context with the cancel event of a parent's context, whatever type that has."""
     return RunContext(cancel=cancel_event_of_context(context))
 
 
-def to_plain_segmentation(told: RunSummary, ended: Output) -> dict[str, Any]:
-    """Give what a parent keeps of a run: the fields of `Told` but its text, the request, and the image's name."""
-    values = {name: value for name, value in asdict(told).items() if name != "text"}
+def to_plain_segmentation(summary: RunSummary, ended: Output) -> dict[str, Any]:
+    """Return what a parent keeps of a run: the fields of `RunSummary` but its text, the request, the image's name."""
+    values = {name: value for name, value in asdict(summary).items() if name != "text"}
     image = {name: ended["image"][name] for name in ("uri", "slice", "window")}
     return {"request": ended["request"], "image": image, **values}

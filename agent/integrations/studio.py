@@ -1,7 +1,7 @@
-"""The loop for LangGraph Studio and `langgraph dev`: as a chat, which A2A needs too, and bare, so that states are seen.
+"""The loop for LangGraph Studio and `langgraph dev`: as a chat, as A2A needs it, and bare, which shows its states.
 
-The chat's message holds words and a picture: a content block with base64, a data URL, or a file's name below the root.
-Later messages without a picture go on from the mask in force. The bare loop takes `ibisagent.agent.state.Input`; its
+The chat's message holds text and a picture: a content block with base64, a data URL, or a file's name below the root.
+Later messages without a picture continue from the current mask. The bare loop takes `ibisagent.agent.state.Input`; its
 image is a data URL or such a name, {"uri", "slice", "window"} for a volume.
 
 Settings come from the environment: ``IBISAGENT_POLICY`` (nano), ``IBISAGENT_SEGMENTER`` (geocut),
@@ -30,21 +30,21 @@ from ibisagent.agent.graph import SegmentationGraph, build_graph
 from ibisagent.agent.integrations.image_catalog import ImageCatalog, ServerImageCatalog
 from ibisagent.agent.integrations.nested_run import arun_nested, to_plain_segmentation
 from ibisagent.agent.integrations.summary import summarize
-from ibisagent.agent.integrations.user_message import user_message
+from ibisagent.agent.integrations.error_messages import user_message
 from ibisagent.agent.policies import get_policy
 from ibisagent.agent.privacy import restrict_to_local
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 
-__all__ = ["ChatState", "chat_graph", "loop_from_environment", "graph", "loop"]
+__all__ = ["ChatState", "chat_graph", "graph", "loop", "loop_from_environment"]
 
 _LOG = logging.getLogger(__name__)
 
 
 class ChatState(TypedDict, total=False):
-    """The conversation, and what is told of the last run (`ibisagent.agent.integrations.summary.Told`) without a picture.
+    """The conversation, and the last run's `ibisagent.agent.integrations.summary.RunSummary` without its text.
 
-    ``segmentation`` has, beside that, the ``request``, the ``image``'s name, and ``shown``: id of the message with it.
+    ``segmentation`` also has the ``request``, the ``image``'s name, and ``image_message_id``: of the message with it.
     """
 
     messages: Annotated[list[AnyMessage], add_messages]
@@ -52,7 +52,7 @@ class ChatState(TypedDict, total=False):
 
 
 def chat_graph(open_loop: Callable[[], SegmentationGraph], *, local_only: bool = False) -> CompiledStateGraph[Any]:
-    """Compile the chat over the loop that ``opened`` gives; it is asked for with the first message."""
+    """Compile the chat over the loop that ``open_loop`` returns; it is called at the first message."""
     chat = StateGraph(ChatState)
     chat.add_node("segment", partial(_segment, open_loop=open_loop, local_only=local_only))
     chat.add_edge(START, "segment")
@@ -63,25 +63,28 @@ def chat_graph(open_loop: Callable[[], SegmentationGraph], *, local_only: bool =
 async def _segment(
     state: ChatState, runtime: Runtime[Any], *, open_loop: Callable[[], SegmentationGraph], local_only: bool
 ) -> dict[str, Any]:
-    """Run the loop on what the last message asks; what goes wrong is said in the answer."""
+    """Run the loop on the last message's request; an error becomes the answer."""
     named = None
     with restrict_to_local(local_only):
         try:
             loop = await asyncio.to_thread(open_loop)
-            shown, start = await asyncio.to_thread(_loop_input, state, loop)
+            image_message_id, start = await asyncio.to_thread(_loop_input, state, loop)
             named = start["image"]["uri"]
             ended = await arun_nested(loop, start, runtime.context, runtime.stream_writer)
-            told = await asyncio.to_thread(summarize, loop, ended)
+            summary = await asyncio.to_thread(summarize, loop, ended)
         except GraphBubbleUp:
             raise
         except Exception as error:
             _LOG.debug("a message could not be answered", exc_info=True)
             return {"messages": [AIMessage(user_message(error, named))]}
-    return {"messages": [AIMessage(told.text)], "segmentation": to_plain_segmentation(told, ended) | {"shown": shown}}
+    return {
+        "messages": [AIMessage(summary.text)],
+        "segmentation": to_plain_segmentation(summary, ended) | {"image_message_id": image_message_id},
+    }
 
 
 def _loop_input(state: ChatState, loop: SegmentationGraph) -> tuple[str | None, dict[str, Any]]:
-    """Give the id of the message with the picture, and the loop's input."""
+    """Return the id of the message with the picture, and the loop's input."""
     said = [message for message in state.get("messages", []) if isinstance(message, HumanMessage)]
     shown = next((message for message in reversed(said) if _find_image_block(message) is not None), None)
     block = _find_image_block(shown) if shown is not None else None
@@ -89,13 +92,13 @@ def _loop_input(state: ChatState, loop: SegmentationGraph) -> tuple[str | None, 
         raise InputError("image: no message has a picture; send one as an image block, or by its name below the root")
     start: dict[str, Any] = {"image": _image_reference(block, loop), "request": str(said[-1].text)}
     before = state.get("segmentation")
-    if before and before["shown"] == shown.id and shown is not said[-1] and before["box"]:
+    if before and before["image_message_id"] == shown.id and shown is not said[-1] and before["box"]:
         start["initial_mask"] = before["rle"]
     return shown.id, start
 
 
 def _find_image_block(message: HumanMessage) -> Mapping[str, Any] | None:
-    """Find the last picture of a message; whatever form a provider gives it, LangChain makes one block of it."""
+    """Return the last image block of a message, None without one; LangChain unifies the providers' forms."""
     blocks: list[Mapping[str, Any]] = [
         block
         for block in message.content_blocks
@@ -105,7 +108,7 @@ def _find_image_block(message: HumanMessage) -> Mapping[str, Any] | None:
 
 
 def _image_reference(block: Mapping[str, Any], loop: SegmentationGraph) -> dict[str, Any]:
-    """Refer to a block's picture: by its name, or by its content, which the loop's image store then holds."""
+    """Return the reference of a block's picture: its name, or its content, which the loop's image store then keeps."""
     extras = {**block.get("extras", {}), **block}
     chosen = {name: extras.get(name) for name in ("slice", "window")}
     source = block.get("url")
@@ -140,5 +143,5 @@ def loop_from_environment() -> SegmentationGraph:
 
 _LOCAL_ONLY = os.environ.get("IBISAGENT_LOCAL_ONLY", "") in ("1", "true")
 if _LOCAL_ONLY:
-    langsmith.configure(enabled=False)  # for the server's own graphs too, which no context of ours is around
+    langsmith.configure(enabled=False)  # for the server's own graphs too, which run outside of our context
 graph = chat_graph(loop_from_environment, local_only=_LOCAL_ONLY)

@@ -1,4 +1,4 @@
-"""The loop as a node of a parent graph: with a state of its own behind a function, or sharing the parent's."""
+"""The loop as a node of a parent graph: with a state of its own behind a function, or with shared state keys."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
@@ -8,23 +8,26 @@ from langgraph.utils.runnable import RunnableCallable  # type: ignore[attr-defin
 
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.inputs import require_known_keys, select_inputs
-from ibisagent.agent.integrations.nested_run import arun_nested, run_context, to_plain_segmentation, run_nested
+from ibisagent.agent.integrations.nested_run import arun_nested, run_context, run_nested, to_plain_segmentation
 from ibisagent.agent.integrations.summary import summarize
 from ibisagent.agent.state import Output
 
-__all__ = ["segmentation_node", "shared_state"]
+__all__ = ["segmentation_node", "shared_state_graph"]
 
 MakeInput = Callable[[Any], Mapping[str, Any]]
 MakeUpdate = Callable[[Output], Mapping[str, Any]]
 
 
-def segmentation_node(graph: SegmentationGraph, *, make_input: MakeInput | None = None, make_update: MakeUpdate | None = None) -> Any:
-    """Make ``graph`` a node whose state is its own; what to give to `add_node`.
+def segmentation_node(
+    graph: SegmentationGraph, *, make_input: MakeInput | None = None, make_update: MakeUpdate | None = None
+) -> Any:
+    """Return ``graph`` as a node with a state of its own, for `add_node`.
 
-    ``given``: makes an `Input` of the parent's state, by default of its keys of the same names. ``kept``: makes the
-    parent's update of an `Output`, by default ``{"segmentation": ...}`` with the plain values of
-    `ibisagent.agent.integrations.nested_run.plain`. Build ``graph`` without a checkpointer: the parent's then keeps the run,
-    which goes on at its own step after a death. The parent's recursion limit does not count in it.
+    ``make_input``: builds an `Input` from the parent's state, by default from its keys of the same names.
+    ``make_update``: builds the parent's update from an `Output`, by default ``{"segmentation": ...}`` with the values of
+    `ibisagent.agent.integrations.nested_run.to_plain_segmentation`. Build ``graph`` without a checkpointer: the parent's
+    then keeps the run, which resumes at its own step after its process was killed. The parent's recursion limit does
+    not apply to it.
     """
     keep = make_update or (lambda ended: {"segmentation": to_plain_segmentation(summarize(graph, ended), ended)})
 
@@ -45,11 +48,11 @@ def _node_input(state: Any, given: MakeInput | None) -> dict[str, Any]:
     return start
 
 
-def shared_state(graph: SegmentationGraph) -> SegmentationGraph:
-    """Give ``graph`` for `add_node` under a parent with keys of the same names, which both then read and write.
+def shared_state_graph(graph: SegmentationGraph) -> SegmentationGraph:
+    """Return ``graph`` for `add_node` under a parent with keys of the same names, which both then read and write.
 
-    Unlike the bare graph it counts its own super-steps, however few the parent's recursion limit allows, and takes of
-    the parent's context, whatever that is, the event that cancels.
+    Unlike the bare graph it has its own recursion limit, and takes the cancel event from the parent's context, whatever
+    type that has.
     """
     return _NestedGraph.from_compiled(graph)
 

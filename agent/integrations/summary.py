@@ -1,4 +1,4 @@
-"""What is told of a run: a few sentences on which a language model can act, with the plain values behind them."""
+"""The summary of a run: a few sentences on which a language model can act, with the plain values behind them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.measure import describe_measurements, measure_on_image
 from ibisagent.tools.masks.rle import Rle, decode, rle_key
 
-__all__ = ["RunSummary", "summarize_result", "summarize"]
+__all__ = ["RunSummary", "summarize", "summarize_result"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class RunSummary:
 
 
 _ENDS = {
-    "": "The run waits for somebody.",
+    "": "The run waits for a person.",
     "terminated": "The run ended by itself, content with the mask.",
     "target_absent": "The run ended by itself: there is no such target in this picture.",
-    "declined": "Whether the target is there was not told; ask another model, or a person.",
+    "declined": "The policy did not judge whether the target is there; ask another model, or a person.",
     "answered": "The question was answered without a mask.",
     "max_steps": "The run used up its steps; refine the mask, or give a region.",
     "loop": "The run ended because it repeated itself; give a region, or ask a person.",
@@ -56,21 +56,21 @@ _MOST_NOTES = 3
 
 
 def summarize(graph: SegmentationGraph, result: Mapping[str, Any]) -> RunSummary:
-    """Tell what ``graph`` ended with, or stands at: the result of `invoke`, or the values of a thread's state."""
+    """Summarize a run of ``graph``: the result of `invoke`, or the values of a thread's state."""
     image = graph.components.images.open(result["image"])
     return summarize_result(result, image, calibrated=graph.components.memo.segmenter.calibrated)
 
 
 def summarize_result(result: Mapping[str, Any], image: MedicalImage, *, calibrated: bool = False) -> RunSummary:
-    """Tell what a run on ``image`` gave; no path, name or value of a patient's header is in it.
+    """Summarize the result of a run on ``image``; without any path, name or value of a patient's header.
 
-    ``calibrated``: the segmenter says that its score means something (`Segmenter.calibrated`); only then is it told.
+    ``calibrated``: the segmenter's score is calibrated (`Segmenter.calibrated`); only then is it reported.
     """
     rle, stop = result["mask"], result.get("stop") or ""
     measured = result.get("measurements") if stop else None  # what a run that waits measured before is of another mask
     measurements = measured or measure_on_image(decode(rle), image)
     box = _box(measurements, image)
-    told = RunSummary(
+    summary = RunSummary(
         found=box is not None and stop != "declined",
         stop=stop,
         text="",
@@ -83,7 +83,7 @@ def summarize_result(result: Mapping[str, Any], image: MedicalImage, *, calibrat
     )
     said = result["image"].get("notes", ()) if "image" in result else image.notes  # what this run's caller left open
     notes = [f"Note: {note}." for note in said[:_MOST_NOTES]]
-    return replace(told, text=" ".join(_sentences(told, image, result.get("error"), notes)))
+    return replace(summary, text=" ".join(_sentences(summary, image, result.get("error"), notes)))
 
 
 def _box(measurements: Mapping[str, Any], image: MedicalImage) -> list[float] | None:
@@ -93,33 +93,35 @@ def _box(measurements: Mapping[str, Any], image: MedicalImage) -> list[float] | 
     return [left / width, top / height, (right + 1) / width, (bottom + 1) / height]
 
 
-def _sentences(told: RunSummary, image: MedicalImage, error: str | None, notes: list[str]) -> list[str]:
-    said = ["Not answered: the policy does not know this target, or cannot judge it here."] * (told.stop == "declined")
-    nothing = "Not found." if told.stop == "target_absent" else "There is no mask."
-    said.append(_where(told, image) if told.box else nothing)
-    said.append(_ENDS.get(told.stop, told.stop).format(error=_kind(error)))
-    if told.box and told.stop not in _FINISHED:
+def _sentences(summary: RunSummary, image: MedicalImage, error: str | None, notes: list[str]) -> list[str]:
+    said = ["Not answered: the policy does not know this target, or cannot judge it here."] * (
+        summary.stop == "declined"
+    )
+    nothing = "Not found." if summary.stop == "target_absent" else "There is no mask."
+    said.append(_where(summary, image) if summary.box else nothing)
+    said.append(_ENDS.get(summary.stop, summary.stop).format(error=_kind(error)))
+    if summary.box and summary.stop not in _FINISHED:
         said.append("The mask may be unfinished.")
-    if told.confidence is not None:
-        said.append(f"Confidence {told.confidence:.2f}.")
-    if told.answer:
-        said.append(f"{'Answer' if told.stop != 'declined' else 'Reason'}: {_clipped(told.answer)}")
-    return said + notes + ([f"Mask reference: {told.mask_key}."] if told.box else [])
+    if summary.confidence is not None:
+        said.append(f"Confidence {summary.confidence:.2f}.")
+    if summary.answer:
+        said.append(f"{'Answer' if summary.stop != 'declined' else 'Reason'}: {_clipped(summary.answer)}")
+    return said + notes + ([f"Mask reference: {summary.mask_key}."] if summary.box else [])
 
 
-def _where(told: RunSummary, image: MedicalImage) -> str:
-    """Say how large it is and where; mm and the patient's side only where the file tells them."""
-    measured, (height, width) = told.measurements, image.shape
+def _where(summary: RunSummary, image: MedicalImage) -> str:
+    """Describe size and place of the mask; mm and the patient's side only if the file states them."""
+    measured, (height, width) = summary.measurements, image.shape
     x, y = measured["centroid"]
     pixels = f"{measured['area_px']:,} of the picture's {width} x {height} px"
-    box = ", ".join(f"{edge:.3f}" for edge in told.box or ())
+    box = ", ".join(f"{edge:.3f}" for edge in summary.box or ())
     place = f"centroid ({x:.3f}, {y:.3f}), in the {_ninth(x, y)} of the picture"
-    head = "Found" if told.found else "The mask in force, which is not the policy's"
+    head = "Found" if summary.found else "The current mask, which is not the policy's"
     return f"{head}: {describe_measurements(measured)}; {pixels}; box [{box}] as x0, y0, x1, y1 in [0, 1]; {place}."
 
 
 def _ninth(x: float, y: float) -> str:
-    """Name the part of the picture, in thirds each way, that a point lies in; left is the viewer's left.
+    """Return the part of the picture, in thirds each way, that a point lies in; left is the viewer's left.
 
     >>> _ninth(0.1, 0.5), _ninth(0.9, 0.9), _ninth(0.5, 0.5)
     ('left', 'lower right', 'middle')
@@ -130,7 +132,7 @@ def _ninth(x: float, y: float) -> str:
 
 
 def _kind(error: str | None) -> str:
-    """Leave the name of the error alone: what a server or a driver says beside it can hold paths and addresses."""
+    """Return the name of the error only: the message of a server or a driver can hold paths and addresses."""
     return (error or "").partition(":")[0] or "no reason given"
 
 

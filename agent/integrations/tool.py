@@ -22,9 +22,9 @@ from ibisagent.agent.graph import SegmentationGraph, build_graph
 from ibisagent.agent.integrations.argument_errors import reject_unknown_arguments
 from ibisagent.agent.integrations.image_blocks import overlay_block
 from ibisagent.agent.integrations.image_catalog import ImageCatalog
-from ibisagent.agent.integrations.nested_run import EventWriter, arun_nested, to_plain_segmentation, run_nested
+from ibisagent.agent.integrations.nested_run import EventWriter, arun_nested, run_nested, to_plain_segmentation
 from ibisagent.agent.integrations.summary import summarize
-from ibisagent.agent.integrations.user_message import user_message, redact_error
+from ibisagent.agent.integrations.error_messages import redact_error, user_message
 from ibisagent.agent.policies import Policy
 from ibisagent.agent.state import Output
 from ibisagent.agent.stores import RunStore
@@ -76,16 +76,16 @@ def segmentation_tool(
     name: str = "segment_image",
     description: str = DESCRIPTION,
 ) -> BaseTool:
-    """Make the loop a tool; each call is a run of its own, under a parent's checkpointer one that outlives a death.
+    """Return the loop as a tool; each call is a run, which under a parent's checkpointer resumes if it was killed.
 
-    ``root``: the folder in which images are looked for, by default the current one, or a mapping of names to images;
-    ``images`` in its place shares opened images between tools. ``store``: where masks lie that are referred to again;
-    one with a folder outlives the process. ``records``: a folder that is there, for a trajectory of every run.
-    ``picture``: the text comes with a small overlay, in base64 (see `ibisagent.agent.integrations.image_blocks`).
+    ``root``: the folder of the images, by default the current one, or a mapping of names to images; ``images`` in its
+    place shares opened images between tools. ``store``: keeps the masks that later calls refer to; one with a folder
+    outlives the process. ``trajectory_folder``: an existing folder, for a trajectory of every run.
+    ``include_overlay``: the text comes with a small overlay, in base64 (see `ibisagent.agent.integrations.image_blocks`).
 
     The artifact: ``mask_key``, ``rle``, ``measurements``, ``box``, ``found``, ``stop``, ``confidence``, ``answer``,
-    ``request``, ``image``, and ``trajectory``, a file's name in ``records``, or None. What goes wrong comes back as a
-    line of text with the status "error"; an interrupt passes on to the parent.
+    ``request``, ``image``, and ``trajectory``, a file's name in ``trajectory_folder``, or None. An error is returned as
+    a line of text with the status "error"; an interrupt propagates to the parent.
     """
     if images is not None and root is not None:
         raise InputError("got root and images, expected one of them; leave root out")
@@ -93,7 +93,7 @@ def segmentation_tool(
         require_writable_folder(trajectory_folder)
     known = images if images is not None else ImageCatalog(root if root is not None else Path.cwd())
     graph = build_graph(policy, segmenter, config, images=known, store=store)
-    desk = _ToolRuns(graph, known, Path(trajectory_folder) if trajectory_folder is not None else None, include_overlay)
+    runs = _ToolRuns(graph, known, Path(trajectory_folder) if trajectory_folder is not None else None, include_overlay)
 
     def call(
         image: Image,
@@ -105,15 +105,17 @@ def segmentation_tool(
         runtime: ToolRuntime[Any, Any] = None,  # type: ignore[assignment]  # a parent gives it, a bare call does not
     ) -> Answer:
         with _tool_errors(image):
-            start = desk.graph_input(image, request, region, mask, slice, window, runtime)
-            return desk.tool_result(run_nested(graph, start, _context(runtime), _writer(runtime), _call_number(runtime)))
+            start = runs.graph_input(image, request, region, mask, slice, window, runtime)
+            return runs.tool_result(
+                run_nested(graph, start, _context(runtime), _writer(runtime), _call_number(runtime))
+            )
 
     async def acall(**asked: Any) -> Answer:
         runtime = asked.get("runtime")
         with _tool_errors(asked["image"]):
-            start = await asyncio.to_thread(desk.graph_input, **asked)
+            start = await asyncio.to_thread(runs.graph_input, **asked)
             ended = await arun_nested(graph, start, _context(runtime), _writer(runtime), _call_number(runtime))
-            return await asyncio.to_thread(desk.tool_result, ended)
+            return await asyncio.to_thread(runs.tool_result, ended)
 
     return reject_unknown_arguments(
         StructuredTool.from_function(
@@ -129,7 +131,7 @@ def segmentation_tool(
 
 @dataclass(frozen=True, slots=True)
 class _ToolRuns:
-    """What stands on either side of a run: words in, words out."""
+    """From a call's arguments to a graph's input, and from its output to the tool's result."""
 
     graph: SegmentationGraph
     images: ImageCatalog
@@ -146,7 +148,7 @@ class _ToolRuns:
         window: str | None = None,
         runtime: Any = None,
     ) -> dict[str, Any]:
-        """Make a graph's input of a call's arguments, and find fault with them before anything runs."""
+        """Return the graph's input for a call's arguments; `InputError` for wrong ones, before anything runs."""
         reference = self.images.admit(image) | {"slice": slice, "window": window}
         start: dict[str, Any] = {"image": reference, "request": request}
         if region is not None:
@@ -157,7 +159,7 @@ class _ToolRuns:
         return start
 
     def _find_mask(self, name: str, reference: dict[str, Any], runtime: Any) -> Rle:
-        """Find a mask: in the parent's messages, in the run store, or as a file beside the images."""
+        """Return a mask from the parent's messages, from the run store, or from a file beside the images."""
         if not _KEY.fullmatch(name):
             image = self.images.open(reference)
             try:
@@ -165,19 +167,19 @@ class _ToolRuns:
             except InputError as error:
                 raise redact_error(error, "mask") from None
         artifacts = (getattr(message, "artifact", None) for message in _messages(runtime))
-        told = (
+        rles = (
             artifact["rle"] for artifact in artifacts if isinstance(artifact, dict) and artifact.get("mask_key") == name
         )
         try:
-            return next(told, None) or self.graph.components.store.get_mask(name)
+            return next(rles, None) or self.graph.components.store.get_mask(name)
         except (StoreError, KeyError):
             got = "got a mask reference that is not known here"
-            raise InputError(f"mask: {got}, expected one that an earlier result told; leave it out") from None
+            raise InputError(f"mask: {got}, expected one from an earlier result; leave it out") from None
 
     def tool_result(self, ended: Output) -> Answer:
-        """Say what a run ended with, and write its record."""
-        told = summarize(self.graph, ended)
-        text, artifact = told.text, to_plain_segmentation(told, ended) | {"trajectory": None}
+        """Return the tool's result for a run's output, and write its trajectory."""
+        summary = summarize(self.graph, ended)
+        text, artifact = summary.text, to_plain_segmentation(summary, ended) | {"trajectory": None}
         if self.trajectory_folder is not None:
             try:
                 artifact["trajectory"] = self._write_record(ended, self.trajectory_folder)
@@ -200,7 +202,7 @@ class _ToolRuns:
 
 @contextmanager
 def _tool_errors(image: str) -> Iterator[None]:
-    """Turn what goes wrong into words for the model, but let an interrupt pass."""
+    """Turn an error into a message for the model, but let an interrupt pass."""
     try:
         yield
     except GraphBubbleUp:
@@ -211,7 +213,7 @@ def _tool_errors(image: str) -> Iterator[None]:
 
 
 def _messages(runtime: Any) -> list[Any]:
-    """Give the parent's messages, last first."""
+    """Return the parent's messages, last first."""
     state = runtime.state if runtime is not None else None
     if isinstance(state, dict):
         state = state.get("messages")
@@ -220,7 +222,7 @@ def _messages(runtime: Any) -> list[Any]:
 
 
 def _call_number(runtime: Any) -> int | None:
-    """Give the call's place in the model's message, which a resumed parent finds again."""
+    """Return the call's index in the model's message, which is the same in a resumed parent."""
     for message in _messages(runtime):
         ids = [call["id"] for call in getattr(message, "tool_calls", None) or []]
         if runtime.tool_call_id in ids:
@@ -233,7 +235,7 @@ def _context(runtime: Any) -> Any:
 
 
 def _writer(runtime: Any) -> EventWriter:
-    """Send events up to the parent's stream, each with the number of the call."""
+    """Return a function that sends events to the parent's stream, each with the id of the call."""
     if runtime is None:
         return lambda _: None
     return lambda event: runtime.stream_writer(event | {"tool_call_id": runtime.tool_call_id})

@@ -6,4 +6,15 @@ from ibisagent.agent.nodes.reason import areason, parse, reason
 from ibisagent.agent.nodes.segment import backtrack, segment
 from ibisagent.agent.nodes.terminate import review, terminate
 
-__all__ = ["areason", "backtrack", "is_cancelled", "load", "overlay", "parse", "reason", "review", "segment", "terminate"]
+__all__ = [
+    "areason",
+    "backtrack",
+    "is_cancelled",
+    "load",
+    "overlay",
+    "parse",
+    "reason",
+    "review",
+    "segment",
+    "terminate",
+]

@@ -9,7 +9,7 @@ from langgraph.runtime import Runtime
 from ibisagent.agent.state import RunContext, State, StopReason
 from ibisagent.tools.errors import StoreError
 
-__all__ = ["Update", "is_cancelled", "cancel_event_of_context", "cancel_event", "failure_update", "replace_unstorable"]
+__all__ = ["Update", "cancel_event", "cancel_event_of_context", "failure_update", "is_cancelled", "replace_unstorable"]
 
 Update = dict[str, Any]
 
@@ -33,9 +33,11 @@ def is_cancelled(runtime: Runtime[RunContext]) -> bool:
 def failure_update(state: State, stop: StopReason, error: Exception | None, begun: float) -> Update:
     """Return the update that ends the run with ``stop``, or ``store_error`` if that failed, and a line on ``error``."""
     spent = state["run"]["seconds"] + time.perf_counter() - begun
-    said = replace_unstorable(f"{type(error).__name__}: {error}".splitlines()[0][:500]) if error is not None else None
+    message = (
+        replace_unstorable(f"{type(error).__name__}: {error}".splitlines()[0][:500]) if error is not None else None
+    )
     stop = "store_error" if isinstance(error, StoreError) else stop
-    return {"stop": stop, "error": said, "reply": None, "queue": [], "run": state["run"] | {"seconds": spent}}
+    return {"stop": stop, "error": message, "reply": None, "queue": [], "run": state["run"] | {"seconds": spent}}
 
 
 def replace_unstorable(text: str) -> str:

@@ -8,7 +8,7 @@ from ibisagent.agent.inputs import request_hash, require_request
 from ibisagent.agent.limits import reached_limit
 from ibisagent.agent.nodes.common import Update
 from ibisagent.agent.state import RunContext, RunInfo, State
-from ibisagent.agent.steps import pending_action, steps_of_request, emit_event
+from ibisagent.agent.steps import emit_event, pending_action, steps_of_request
 from ibisagent.agent.stores import reference_of
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.medical_image import MedicalImage
@@ -23,7 +23,9 @@ def load(state: State, components: Components) -> Update:
     require_request(state.get("request"))
     if not state.get("image"):
         raise InputError("image: got nothing, expected a path, an array, a picture or a MedicalImage")
-    image = components.images.open(components.images.to_reference(state["image"]))  # an edited state may hold a plain path
+    image = components.images.open(
+        components.images.to_reference(state["image"])
+    )  # an edited state may hold a plain path
     before = state.get("run")
     continues = before is not None and before["image"] == image.sha
     given = _read_initial_mask(state, image, components)
@@ -68,7 +70,10 @@ def overlay(state: State, runtime: Runtime[RunContext], components: Components) 
     """Draw the current mask over the picture, emit an event for viewers, and check whether a limit is reached."""
     components.render_overlay(components.open_image(state), state["mask"])
     emit_event(runtime, "overlay", mask=rle_key(state["mask"]), steps=len(state["steps"]))
-    return {"stop": state["stop"] or ("settled" if _is_settled(state, components) else reached_limit(state, components.config))}
+    return {
+        "stop": state["stop"]
+        or ("settled" if _is_settled(state, components) else reached_limit(state, components.config))
+    }
 
 
 def _is_settled(state: State, components: Components) -> bool:

@@ -9,13 +9,13 @@ from langgraph.runtime import Runtime
 
 from ibisagent.agent.actions import Stop, to_plain
 from ibisagent.agent.components import Components
-from ibisagent.agent.human_action import stop_reason, why_protected, why_not_applicable
+from ibisagent.agent.human_action import stop_reason, why_not_applicable, why_protected
 from ibisagent.agent.limits import RESERVED_SUPER_STEPS, action_fingerprint, repeated_action
 from ibisagent.agent.nodes.common import Update, cancel_event, failure_update, replace_unstorable
-from ibisagent.agent.policies.base import Completion, usage_total
+from ibisagent.agent.policies.base import Completion, total_tokens
 from ibisagent.agent.reply_parser import parse_completion
 from ibisagent.agent.state import PendingAction, RunContext, State
-from ibisagent.agent.steps import append_step, pending_action, build_step_record
+from ibisagent.agent.steps import append_step, build_step_record, pending_action
 from ibisagent.agent.timeouts import Cancelled, await_with_timeout, call_with_timeout
 from ibisagent.tools.errors import InputError, StoreError
 from ibisagent.tools.plain_values import to_builtin
@@ -30,7 +30,9 @@ def reason(state: State, runtime: Runtime[RunContext], components: Components) -
     begun = time.perf_counter()
     try:
         patience = _reply_timeout(state, components)
-        completion = call_with_timeout(components.policy.act, components.build_observation(state), patience, cancel_event(runtime))
+        completion = call_with_timeout(
+            components.policy.act, components.build_observation(state), patience, cancel_event(runtime)
+        )
         return _record_reply(state, components, completion, begun)
     except (GraphBubbleUp, InputError):
         raise
@@ -75,7 +77,7 @@ def _record_reply(state: State, components: Components, completion: Completion, 
     record = to_builtin(asdict(completion)) | {"text": replace_unstorable(completion.text)}
     del record["seconds"]  # kept in the step instead, so that equal replies have equal keys
     run = state["run"]
-    tokens = run["tokens"] + usage_total(completion.usage)
+    tokens = run["tokens"] + total_tokens(completion.usage)
     spent: Update = {"last_call_seconds": seconds, "seconds": run["seconds"] + seconds, "tokens": tokens}
     return {"reply": components.store.put(record), "run": run | spent}
 
@@ -99,7 +101,11 @@ def parse(state: State, runtime: Runtime[RunContext], components: Components) ->
     parsed: Update = {"feedback": None, "failures": 0}
     if isinstance(reply.action, Stop):
         step = build_step_record(state, item, state["mask"], state["score"])
-        return parsed | append_step(runtime, step) | {"stop": stop_reason(state, reply.action), "answer": _clip_answer(reply.answer)}
+        return (
+            parsed
+            | append_step(runtime, step)
+            | {"stop": stop_reason(state, reply.action), "answer": _clip_answer(reply.answer)}
+        )
     loop = repeated_action(state, item["context_key"])
     if loop is None:
         return parsed | {"queue": [item]}
@@ -107,10 +113,14 @@ def parse(state: State, runtime: Runtime[RunContext], components: Components) ->
     return parsed | append_step(runtime, step) | {"stop": "loop"}
 
 
-def _record_parse_failure(state: State, runtime: Runtime[RunContext], item: PendingAction, error: str, most: int) -> Update:
+def _record_parse_failure(
+    state: State, runtime: Runtime[RunContext], item: PendingAction, error: str, most: int
+) -> Update:
     step = build_step_record(state, item, state["mask"], state["score"], error=error)
     failures = state["failures"] + 1
-    stop = "parse_failures" if failures >= most else "budget" if state["remaining_steps"] < RESERVED_SUPER_STEPS else None
+    stop = (
+        "parse_failures" if failures >= most else "budget" if state["remaining_steps"] < RESERVED_SUPER_STEPS else None
+    )
     return append_step(runtime, step) | {"feedback": error, "failures": failures, "stop": stop}
 
 

@@ -7,9 +7,17 @@ from langgraph.runtime import Runtime
 from ibisagent.agent.actions import Backtrack, to_plain
 from ibisagent.agent.components import Components, active_prompts
 from ibisagent.agent.human_action import contradicts_person
-from ibisagent.agent.nodes.common import Update, is_cancelled, failure_update
+from ibisagent.agent.nodes.common import Update, failure_update, is_cancelled
 from ibisagent.agent.state import PendingAction, RunContext, State, UndoneAction
-from ibisagent.agent.steps import INITIAL_MASK, append_step, undo_history, active_prompt_indices, pending_action, build_step_record, steps_of_request
+from ibisagent.agent.steps import (
+    INITIAL_MASK,
+    active_prompt_indices,
+    append_step,
+    build_step_record,
+    pending_action,
+    steps_of_request,
+    undo_history,
+)
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks.rle import Rle, area
 from ibisagent.tools.segmenters.memo import MemoEntry
@@ -62,7 +70,9 @@ def _mask_update(state: State, found: MemoEntry, begun: float) -> Update:
     return {"mask": found.rle, "score": found.prediction.score, "run": state["run"] | {"seconds": spent}}
 
 
-def _segmenter_failure(state: State, item: PendingAction, runtime: Runtime[RunContext], error: Exception, begun: float) -> Update:
+def _segmenter_failure(
+    state: State, item: PendingAction, runtime: Runtime[RunContext], error: Exception, begun: float
+) -> Update:
     end = failure_update(state, "segmenter_error", error, begun)
     step = build_step_record(state, item, state["mask"], state["score"], error=end["error"])
     return end | append_step(runtime, step)
@@ -73,9 +83,11 @@ def _automatic_undo(state: State, item: PendingAction, mask: Rle, components: Co
     if item["actor"] != "policy":
         return []
     guard, pixels = components.config.guard, mask["size"][0] * mask["size"][1]
-    if components.config.protect and contradicts_person(state, components.decode_mask(state["mask"]), components.decode_mask(mask)):
+    if components.config.protect and contradicts_person(
+        state, components.decode_mask(state["mask"]), components.decode_mask(mask)
+    ):
         return [pending_action(to_plain(Backtrack()), "protection")]
-    if guard is not None and guard.verdict(area(state["mask"]), area(mask), pixels):
+    if guard is not None and guard.check(area(state["mask"]), area(mask), pixels):
         return [pending_action(to_plain(Backtrack()), "guard")]
     return []
 

@@ -24,13 +24,13 @@ __all__ = [
     "get_policy",
 ]
 
-_PLAIN: dict[str, Callable[[int], Policy]] = {
+_SIMPLE: dict[str, Callable[[int], Policy]] = {
     "centre": lambda _seed: CentrePolicy(),
     "person": lambda _seed: PersonPolicy(),
     "random": RandomPolicy,
 }
 PER_CASE = ("oracle", "random")
-"""Policies that are made for each case, with its truth and a seed of its own."""
+"""Policies that are built for each case, with its truth and its own seed."""
 
 _REMOTE = ("anthropic", "azure_openai", "google_genai", "ollama", "openai")
 
@@ -38,18 +38,18 @@ _REMOTE = ("anthropic", "azure_openai", "google_genai", "ollama", "openai")
 def get_policy(
     policy: Policy | str, *, truth: Any = None, seed: int = 0, prompts: Any = None, local_only: bool = False
 ) -> Policy:
-    """Give the policy that a string names; a policy itself passes through.
+    """Return the policy of a name; a policy itself is returned as it is.
 
     ``centre``, ``random`` (with ``seed``), ``person``, ``oracle`` (with ``truth``, the true mask); with ``prompts``, a
     `PromptSet`, in place of their own: ``nano``, the model that ships, ``hf:FOLDER_OR_ID``, a Qwen-VL model in this
     process, ``vllm:http://HOST:PORT/v1#MODEL``, a server, and ``provider:model``, a LangChain chat model. A local model
-    whose folder lists what it learned, as nano's does, declines whatever else is named.
+    whose folder lists its learned targets, as nano's does, declines any other target.
     ``local_only`` refuses what is not on this machine and asks no model hub.
     """
     if not isinstance(policy, str):
         return policy
-    if policy in _PLAIN:
-        return _PLAIN[policy](seed)
+    if policy in _SIMPLE:
+        return _SIMPLE[policy](seed)
     if policy == "oracle" and truth is not None:
         return OraclePolicy(truth)
     if policy == "oracle":
@@ -65,7 +65,7 @@ def get_policy(
 
         return init_chat(policy, prompts=prompts, local_only=local_only)
     names = [
-        *sorted(_PLAIN),
+        *sorted(_SIMPLE),
         "oracle",
         "nano",
         "hf:FOLDER_OR_ID",
@@ -77,8 +77,8 @@ def get_policy(
 
 def _local(policy: str, prompts: Any, local_only: bool) -> Policy:
     MissingExtra.require("models", "torch", "transformers")
-    from ibisagent.agent.policies.abstention import KnowingPolicy
+    from ibisagent.agent.policies.abstention import AbstainingPolicy
     from ibisagent.agent.policies.local import open_named
 
     model = open_named(policy, prompts=prompts, local_only=local_only)
-    return KnowingPolicy(model, model.targets) if model.targets is not None else model
+    return AbstainingPolicy(model, model.targets) if model.targets is not None else model

@@ -1,4 +1,4 @@
-"""The policy contract: from what it is shown to one reply as text. Parsing sees the text alone."""
+"""The policy contract: from an observation to one reply as text. Only the text is parsed."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -18,14 +18,14 @@ __all__ = ["Completion", "Observation", "Policy", "SyncPolicy", "Turn"]
 class Completion:
     """A reply.
 
-    ``finish``: "length" where it was cut for its length, else what the model says; ``usage``: token counts by kind;
+    ``finish_reason``: "length" if it was cut for its length, else the model's own; ``usage``: token counts by kind;
     ``seconds``: time it took.
-    ``token_ids``, ``logprobs``: of what was drawn; ``label``: what a teacher replies at this observation, where that is
-    not ``text``: these serve training. ``cost``: in the currency of the price that the policy was told.
+    ``token_ids``, ``logprobs``: of the sampled tokens; ``label``: an expert's reply to this observation, if that is not
+    ``text``: these are for training. ``cost``: in the currency of the policy's price.
     """
 
     text: str
-    finish: str = "stop"
+    finish_reason: str = "stop"
     usage: dict[str, int] = field(default_factory=dict)
     seconds: float | None = None
     model: str = ""
@@ -37,9 +37,9 @@ class Completion:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Turn:
-    """An earlier turn of the same run, in the history context: what was shown, and what was replied.
+    """An earlier turn of the same run, in the history context: the picture shown, and the reply.
 
-    ``picture``: None where it is left out for its number (`LoopConfig.pictures`).
+    ``picture``: None if it is beyond the number of pictures to show (`LoopConfig.pictures`).
     """
 
     picture: NDArray[np.uint8] | None
@@ -51,10 +51,10 @@ class Observation:
     """What the policy sees before it acts.
 
     ``picture``: (h, w, 3) uint8, the overlay, shrunk to the configured side; ``frame``: how coordinates are written.
-    ``mask``: (H, W) bool, the mask in force on the displayed picture; ``image_sha``: that picture's content hash.
-    ``step``: replies made so far in this thread; a policy that draws at random draws from (seed, step).
-    ``prompts``: in force, oldest first; ``undone``: undone at this very mask, newest last, to be avoided;
-    ``refining``: an initial mask is in force; ``feedback``: what was wrong with the last reply; ``turns``: all earlier.
+    ``mask``: (H, W) bool, the current mask of the displayed picture; ``image_sha``: that picture's content hash.
+    ``step``: replies made so far in this thread; a random policy seeds its generator with (seed, step).
+    ``prompts``: active ones, oldest first; ``undone``: actions undone at this very mask, newest last, to be avoided;
+    ``has_initial_mask``: an initial mask is active; ``feedback``: the last reply's error; ``turns``: all earlier ones.
     """
 
     picture: NDArray[np.uint8]
@@ -66,7 +66,7 @@ class Observation:
     step: int
     prompts: tuple[Prompt, ...]
     undone: tuple[Action, ...]
-    refining: bool
+    has_initial_mask: bool
     score: float | None
     actions: tuple[str, ...]
     feedback: str | None = None
@@ -74,16 +74,16 @@ class Observation:
 
 
 class Policy(Protocol):
-    """Anything that acts; it has ten minutes for a reply, or as many ``seconds`` as an attribute of that name says.
+    """Anything that acts; it has ten minutes for a reply, or the seconds of its attribute ``reply_timeout``.
 
-    Other attributes that it may have: ``coordinates``, the profile that it writes in, "unit" without; ``resizing``, the
-    sizes at which it sees its pictures (`ibisagent.agent.model_resize.Resizing`), for one that writes pixels; ``actions``,
-    the kinds of action that it is offered, where these are not all.
+    Other optional attributes: ``coordinates``, the profile that it writes in, by default "unit"; ``smart_resize``, the
+    sizes at which it sees its pictures (`ibisagent.agent.model_resize.SmartResize`), for one that writes pixels;
+    ``actions``, the kinds of action that it is offered, if these are not all.
     """
 
     @property
     def name(self) -> str:
-        """The name that goes into the trajectory."""
+        """The policy's name in trajectories."""
 
     def act(self, observation: Observation) -> Completion:
         """Reply to an observation; an exception ends the run with ``policy_error``."""
@@ -93,23 +93,23 @@ class Policy(Protocol):
 
 
 class SyncPolicy:
-    """Base of policies that only compute: the async twin runs ``act`` on a daemon thread.
+    """Base of policies that only compute: ``aact`` runs ``act`` on a daemon thread.
 
-    ``seconds``: time for a reply, None without end: such a call is the cheaper by being made on the run's own thread.
+    ``reply_timeout``: seconds for a reply; None for no limit, which is cheaper: the call runs on the run's own thread.
     """
 
     name: str = "policy"
-    seconds: float | None = None
+    reply_timeout: float | None = None
 
     def act(self, observation: Observation) -> Completion:
         """Reply to an observation."""
         raise NotImplementedError
 
     async def aact(self, observation: Observation) -> Completion:
-        """Run `act` on a thread that does not hold the process when it hangs."""
+        """Run `act` on a daemon thread, so that one that hangs does not keep the process alive."""
         return await run_in_daemon_thread(self.act, observation)
 
 
-def usage_total(usage: dict[str, Any]) -> int:
+def total_tokens(usage: dict[str, Any]) -> int:
     """Count the tokens of a reply, prompt and output together."""
     return int(usage.get("total_tokens") or sum(usage.get(k) or 0 for k in ("input_tokens", "output_tokens")))

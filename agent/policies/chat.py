@@ -1,4 +1,4 @@
-"""A policy over any LangChain chat model that sees pictures."""
+"""A policy over any LangChain chat model that accepts images."""
 
 import base64
 import io
@@ -16,26 +16,26 @@ from PIL import Image
 from ibisagent.agent.coordinates import model_profile
 from ibisagent.agent.model_resize import SmartResize
 from ibisagent.agent.policies.base import Completion, Observation
-from ibisagent.agent.policies.finish_reason import finish_of, refuse
-from ibisagent.agent.policies.options import NUMBERS, PROFILE_NAME, split
+from ibisagent.agent.policies.finish_reason import raise_for_refusal, read_finish_reason
+from ibisagent.agent.policies.options import NUMBER_PAIR, PROFILE_NAME, parse_policy_name
 from ibisagent.agent.policies.retries import Retries
 from ibisagent.agent.privacy import is_loopback
-from ibisagent.agent.prompting import PromptSet, Message, load_prompts
+from ibisagent.agent.prompting import Message, PromptSet, load_prompts
 from ibisagent.tools.errors import InputError, MissingExtra
 
-__all__ = ["ONE_TRY", "TOLD", "ChatPolicy", "Price", "chat_model", "image_block", "init_chat"]
+__all__ = ["CHAT_OPTIONS", "NO_RETRIES", "ChatPolicy", "Price", "build_chat_model", "image_block", "init_chat"]
 
-_LONGEST = 20_000  # characters of a reply that are kept; what goes on longer is no reply
-ONE_TRY: dict[str, Any] = {"max_retries": 0, "timeout": 120.0}  # seconds; `Retries` makes the others
-TOLD = {"coordinates": PROFILE_NAME, "price": NUMBERS}
-"""What `ChatPolicy` takes from the end of a name: ``?coordinates=thousand&price=0.25,2``."""
+_MAX_CHARACTERS = 20_000  # of a reply that are kept
+NO_RETRIES: dict[str, Any] = {"max_retries": 0, "timeout": 120.0}  # seconds; `Retries` makes further attempts
+CHAT_OPTIONS = {"coordinates": PROFILE_NAME, "price": NUMBER_PAIR}
+"""The options of `ChatPolicy` at the end of a policy's name: ``?coordinates=thousand&price=0.25,2``."""
 
-# Where a client of LangChain's sends its calls: the first of the variables that is set, else to an address of its own.
+# The address of LangChain's clients: the first of the variables that is set, else a default.
 _ADDRESSES = {"openai": (("OPENAI_API_BASE", "OPENAI_BASE_URL"), ""), "ollama": (("OLLAMA_HOST",), "127.0.0.1")}
 
 
 class Price(NamedTuple):
-    """What a million tokens cost, in one currency."""
+    """The price of a million tokens, in one currency."""
 
     input: float
     output: float
@@ -53,59 +53,58 @@ class ChatPolicy:
         coordinates: str | None = None,
         retries: Retries | None = None,
         price: tuple[float, float] | None = None,
-        resizing: SmartResize | None = None,
+        smart_resize: SmartResize | None = None,
         options: Callable[[Observation], dict[str, Any]] | None = None,
     ) -> None:
-        """Take a chat model, one ``.with_fallbacks`` too, and, in place of ours, the words that it expects.
+        """Take a chat model, also one ``.with_fallbacks``, and the prompts that it expects, by default ours.
 
-        ``coordinates``: how it writes them, by default as its family does (`profile_of`). A call that fails for the
-        server's sake is made again as ``retries`` say; with a `Price` every completion tells its cost. ``resizing``:
-        the sizes at which it sees pictures, where that matters (`Policy`). ``options`` gives what each call passes on
-        to the model.
+        ``coordinates``: how it writes them, by default as its family does (`model_profile`). A call with a transient
+        error is repeated as ``retries`` say; with a `Price` every completion has its cost. ``smart_resize``: the sizes
+        at which it sees pictures, for one that writes pixels (`Policy`). ``options``: returns further options of a call.
         """
-        told = _named(model)
+        model_name = _model_name(model)
         self._model, self._options = model, options
         self._price = Price(*price) if price is not None else None
         self._prompts = prompts or load_prompts()
         self.actions = self._prompts.kinds
         self._retries = retries or Retries()
-        self.name = name or f"chat:{told}"
-        self.coordinates, self.resizing = coordinates or model_profile(told), resizing
+        self.name = name or f"chat:{model_name}"
+        self.coordinates, self.smart_resize = coordinates or model_profile(model_name), smart_resize
 
     def act(self, observation: Observation) -> Completion:
         """Ask the model."""
-        begun, messages, options = time.perf_counter(), self.messages(observation), self._told(observation)
+        begun, messages, options = time.perf_counter(), self.messages(observation), self._call_options(observation)
         return self._retries.call(lambda: self._completion(self._model.invoke(messages, **options), begun))
 
     async def aact(self, observation: Observation) -> Completion:
         """Ask the model through its own async client."""
-        begun, messages, options = time.perf_counter(), self.messages(observation), self._told(observation)
+        begun, messages, options = time.perf_counter(), self.messages(observation), self._call_options(observation)
 
         async def ask() -> Completion:
             return self._completion(await self._model.ainvoke(messages, **options), begun)
 
-        return await self._retries.await_call(ask)
+        return await self._retries.acall(ask)
 
     def messages(self, observation: Observation) -> list[BaseMessage]:
         """Write the conversation that the model is shown."""
-        return [_message(said) for said in self._prompts.conversation(observation)]
+        return [_to_langchain(message) for message in self._prompts.conversation(observation)]
 
-    def _told(self, observation: Observation) -> dict[str, Any]:
+    def _call_options(self, observation: Observation) -> dict[str, Any]:
         return self._options(observation) if self._options is not None else {}
 
     def _completion(self, message: AIMessage, begun: float) -> Completion:
         counts = {key: value for key, value in (message.usage_metadata or {}).items() if isinstance(value, int)}
-        told = message.response_metadata
-        finish, text = finish_of(told), str(message.text)
+        metadata = message.response_metadata
+        finish, text = read_finish_reason(metadata), str(message.text)
         if not text and message.tool_calls:
             text = f"(a call of the tool {str(message.tool_calls[0]['name'])[:100]!r})"
-        refuse(message, text, finish)
+        raise_for_refusal(message, text, finish)
         return Completion(
-            text[:_LONGEST],
-            "length" if len(text) > _LONGEST else finish,
+            text[:_MAX_CHARACTERS],
+            "length" if len(text) > _MAX_CHARACTERS else finish,
             counts,
             time.perf_counter() - begun,
-            str(told.get("model_name") or self.name),
+            str(metadata.get("model_name") or self.name),
             cost=self._cost(counts),
         )
 
@@ -116,28 +115,28 @@ class ChatPolicy:
         return (read * self._price.input + written * self._price.output) / 1e6
 
 
-def _named(model: Any) -> str:
-    """Name the model; of one with fallbacks, or bound to options, the first."""
+def _model_name(model: Any) -> str:
+    """Return the model's name; of one with fallbacks, or bound to options, that of the first."""
     for _ in range(8):
         inner = getattr(model, "runnable", None) or getattr(model, "bound", None)
         if inner is None:
             break
         model = inner
-    told = getattr(model, "model_name", None) or getattr(model, "model", None)
-    return told if isinstance(told, str) else type(model).__name__
+    name = getattr(model, "model_name", None) or getattr(model, "model", None)
+    return name if isinstance(name, str) else type(model).__name__
 
 
-def _message(said: Message) -> BaseMessage:
-    if said.role == "system":
-        return SystemMessage(said.text)
-    if said.role == "assistant":
-        return AIMessage(said.text)
-    content: list[str | dict[Any, Any]] = [image_block(said.picture)] if said.picture is not None else []
-    return HumanMessage(content=[*content, {"type": "text", "text": said.text}] if said.text else content)
+def _to_langchain(message: Message) -> BaseMessage:
+    if message.role == "system":
+        return SystemMessage(message.text)
+    if message.role == "assistant":
+        return AIMessage(message.text)
+    content: list[str | dict[Any, Any]] = [image_block(message.picture)] if message.picture is not None else []
+    return HumanMessage(content=[*content, {"type": "text", "text": message.text}] if message.text else content)
 
 
 def image_block(picture: NDArray[Any]) -> dict[str, Any]:
-    """Give a picture, (H, W, 3) uint8, as a standard LangChain image block (PNG)."""
+    """Return a picture, (H, W, 3) uint8, as a standard LangChain image block (PNG)."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="PNG", compress_level=1)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
@@ -149,10 +148,10 @@ def init_chat(name: str, *, prompts: PromptSet | None = None, local_only: bool =
 
     ``local_only`` refuses all but a server on this machine: Ollama, and whatever OPENAI_BASE_URL names.
     """
-    bare, told = split(name, TOLD)
+    bare, options = parse_policy_name(name, CHAT_OPTIONS)
     if local_only and not is_loopback(_address(bare.partition(":")[0])):
         raise InputError(f"policy {name!r}: it may send the picture to another machine, which --local-only forbids")
-    return ChatPolicy(chat_model(bare, **ONE_TRY), prompts=prompts, name=name, **told)
+    return ChatPolicy(build_chat_model(bare, **NO_RETRIES), prompts=prompts, name=name, **options)
 
 
 def _address(provider: str) -> str:
@@ -160,7 +159,7 @@ def _address(provider: str) -> str:
     return next((os.environ[each] for each in variables if os.environ.get(each)), usual)
 
 
-def chat_model(name: str, **options: Any) -> BaseChatModel:
+def build_chat_model(name: str, **options: Any) -> BaseChatModel:
     """Make a LangChain chat model from ``provider:model``, at temperature 0 and with ``options`` of its class."""
     try:
         from langchain.chat_models import init_chat_model

@@ -7,7 +7,7 @@ from langchain_core.messages import AIMessage
 
 from ibisagent.tools.errors import NoReply
 
-__all__ = ["EmptyReply", "finish_of", "refuse"]
+__all__ = ["EmptyReply", "raise_for_refusal", "read_finish_reason"]
 
 _KEYS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 _CUT = ("length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded")
@@ -27,30 +27,31 @@ _FILTERED = (
 
 
 class EmptyReply(ValueError):
-    """A message without text; a sound one may follow, so that `Retries` ask again."""
+    """A message without text; a valid one may follow, so `Retries` treat it as transient."""
 
 
-def finish_of(told: Mapping[str, Any]) -> str:
-    """Give how a reply ended, from a message's metadata: "length" where it was cut, whatever the provider calls it.
+def read_finish_reason(metadata: Mapping[str, Any]) -> str:
+    """Return a reply's finish reason from a message's metadata: "length" if it was cut, for every provider.
 
-    >>> finish_of({"stop_reason": "max_tokens"}), finish_of({"finish_reason": "STOP"}), finish_of({})
-    ('length', 'stop', 'stop')
+    >>> names = {"stop_reason": "max_tokens"}, {"finish_reason": "STOP"}, {}
+    >>> [read_finish_reason(metadata) for metadata in names]
+    ['length', 'stop', 'stop']
     """
-    details = told.get("incomplete_details")  # OpenAI's responses
+    details = metadata.get("incomplete_details")  # OpenAI's responses
     incomplete = details.get("reason") if isinstance(details, Mapping) else None
-    said = incomplete or next((told[key] for key in _KEYS if told.get(key)), "stop")
-    finish = str(getattr(said, "name", said)).lower().rpartition(".")[2]
+    reason = incomplete or next((metadata[key] for key in _KEYS if metadata.get(key)), "stop")
+    finish = str(getattr(reason, "name", reason)).lower().rpartition(".")[2]
     return "length" if finish in _CUT else finish
 
 
-def refuse(message: AIMessage, text: str, finish: str) -> None:
-    """Raise `NoReply` for a message that a provider refused or filtered, `EmptyReply` where its ``text`` is empty."""
+def raise_for_refusal(message: AIMessage, text: str, finish: str) -> None:
+    """Raise `NoReply` for a message that a provider refused or filtered, `EmptyReply` if its ``text`` is empty."""
     words = " ".join(" ".join(_refusals(message)).split())[:300]
     if words or finish in _FILTERED:
         raise NoReply(f"the provider refused: {words or finish}; word the request otherwise, or name another policy")
     if not text.strip() and finish == "length":
         raise NoReply(
-            "the provider sent no text, all tokens went into hidden thought: expected a reply; allow more tokens"
+            "the provider sent no text, all tokens went into hidden reasoning: expected a reply; allow more tokens"
         )
     if not text.strip():
         raise EmptyReply(f"the provider sent an empty reply (it ended with {finish!r}): expected a text")

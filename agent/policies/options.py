@@ -1,4 +1,4 @@
-"""Options at the end of a policy's name: ``...?longest=256&grammar=1``."""
+"""Options at the end of a policy's name: ``...?max_tokens=256&grammar=1``."""
 
 from collections.abc import Callable, Mapping
 from math import inf
@@ -8,30 +8,30 @@ from ibisagent.agent.coordinates import PROFILES
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.split_options import split_options
 
-__all__ = ["COUNT", "NUMBERS", "PROFILE_NAME", "one_of", "split"]
+__all__ = ["COUNT", "NUMBER_PAIR", "PROFILE_NAME", "one_of", "parse_policy_name"]
 
 Reader = Callable[[str], Any]
 
 
-def split(name: str, readers: Mapping[str, tuple[str, Reader]]) -> tuple[str, dict[str, Any]]:
-    """Part a name from its options; ``readers``: for each option what it may be, in words, and what reads it.
+def parse_policy_name(name: str, readers: Mapping[str, tuple[str, Reader]]) -> tuple[str, dict[str, Any]]:
+    """Split a policy's name into its base and its options; ``readers``: by option, its form in words and its parser.
 
-    >>> split("hf:folder?longest=64", {"longest": ("N", int)})
-    ('hf:folder', {'longest': 64})
+    >>> parse_policy_name("hf:folder?max_tokens=64", {"max_tokens": ("N", int)})
+    ('hf:folder', {'max_tokens': 64})
     """
     bare, options = split_options(name)
-    told: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in options:
         try:
-            told[key] = readers[key][1](value)
+            values[key] = readers[key][1](value)
         except (LookupError, ValueError, RuntimeError) as error:
             known = ", ".join(f"{key}={words}" for key, (words, _) in readers.items())
             raise InputError(f"policy {name!r}: got the option {key}={value!r}, expected {known}") from error
-    return bare, told
+    return bare, values
 
 
 def one_of(**values: Any) -> tuple[str, Reader]:
-    """Read one of a few words; each has a value."""
+    """Return the form and the parser of an option that is one of a few words, each with a value."""
     return "|".join(values), values.__getitem__
 
 
@@ -48,6 +48,6 @@ def _numbers(text: str) -> tuple[float, ...]:
     return first, second
 
 
-NUMBERS: tuple[str, Reader] = ("X,Y", _numbers)
+NUMBER_PAIR: tuple[str, Reader] = ("X,Y", _numbers)
 COUNT: tuple[str, Reader] = ("N", _count)
 PROFILE_NAME: tuple[str, Reader] = one_of(**{profile: profile for profile in PROFILES})

@@ -1,4 +1,4 @@
-"""The oracle: a policy that knows the true mask and clicks as the field's click simulator does."""
+"""The oracle: a policy that knows the true mask and clicks as the click simulator of interactive segmentation does."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -38,9 +38,11 @@ class OraclePolicy(SyncPolicy):
         """Click, or stop at the target IoU, or when no error pixel is left that was not clicked."""
         truth = self._truth(observation)
         reached = iou(observation.mask, truth)
-        if not truth.any() and observation.mask.any() and (observation.prompts or observation.refining):
+        if not truth.any() and observation.mask.any() and (observation.prompts or observation.has_initial_mask):
             return self._reply(observation, "What is marked is not there.", Backtrack())
-        following = None if reached >= self._target else next_click(observation.mask, truth, _taken(observation))
+        following = (
+            None if reached >= self._target else next_click(observation.mask, truth, _clicked_pixels(observation))
+        )
         if following is None:
             return self._stop(observation, truth)
         missed = "A part is missed here." if following.positive else "The mask spills over here."
@@ -68,6 +70,6 @@ class OraclePolicy(SyncPolicy):
         return Completion(write_reply(thought, action, answer, observation.frame), model=self.name)
 
 
-def _taken(observation: Observation) -> set[Pixel]:
+def _clicked_pixels(observation: Observation) -> set[Pixel]:
     made = (*observation.prompts, *observation.undone)
     return {click_to_pixel(click, observation.mask.shape) for click in made if isinstance(click, Click)}

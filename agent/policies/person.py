@@ -1,10 +1,10 @@
-"""A person as the policy: the run is interrupted and goes on with what the person says."""
+"""A person as the policy: the run is interrupted and resumes with the person's action."""
 
 from typing import Any
 
 from langgraph.types import interrupt
 
-from ibisagent.agent.actions import from_plain, format_action, to_plain, write_reply
+from ibisagent.agent.actions import format_action, from_plain, to_plain, write_reply
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.tools.masks.rle import encode
 
@@ -12,7 +12,7 @@ __all__ = ["PersonPolicy"]
 
 
 class PersonPolicy(SyncPolicy):
-    """Interrupts with what there is to see; resume with an action as text or in its plain form.
+    """Interrupts with the observation as plain values; resume with an action as text or in its plain form.
 
     It needs a checkpointer: ``graph.invoke(Command(resume="Positive Point (0.41, 0.52)"), config)``.
     """
@@ -20,11 +20,11 @@ class PersonPolicy(SyncPolicy):
     name = "person"
 
     def act(self, observation: Observation) -> Completion:
-        """Ask the person; text goes on as it is, so that what cannot be parsed is asked again."""
-        said = interrupt(_question(observation))
-        if isinstance(said, dict):
-            said = write_reply("", from_plain(said), frame=observation.frame)
-        return Completion(f"{said}\n", model=self.name)  # a person's line is whole, whatever it ends with
+        """Ask the person; text is the reply as it is, so that the person is asked again if it cannot be parsed."""
+        answer = interrupt(_question(observation))
+        if isinstance(answer, dict):
+            answer = write_reply("", from_plain(answer), frame=observation.frame)
+        return Completion(f"{answer}\n", model=self.name)  # a person's line is whole, whatever it ends with
 
 
 def _question(observation: Observation) -> dict[str, Any]:

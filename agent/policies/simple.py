@@ -1,4 +1,4 @@
-"""Policies without a model: a script of replies, and the two baselines that everything else has to beat."""
+"""Policies without a model: a script of replies, and two baselines."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,14 +20,14 @@ class ScriptedPolicy(SyncPolicy):
 
     name = "scripted"
 
-    def __init__(self, replies: Sequence[str | Completion], *, first: int = 0) -> None:
-        """Take raw replies; ``first`` is the step of a thread at which the first of them is due."""
+    def __init__(self, replies: Sequence[str | Completion], *, first_step: int = 0) -> None:
+        """Take raw replies; ``first_step``: the step of a thread at which the first of them is due."""
         self._replies = tuple(replies)
-        self._first = first
+        self._first_step = first_step
 
     def act(self, observation: Observation) -> Completion:
-        """Give the reply of this step; `IndexError` when the script is over."""
-        index = observation.step - self._first
+        """Return the reply of this step; `IndexError` when the script is over."""
+        index = observation.step - self._first_step
         if not 0 <= index < len(self._replies):
             raise IndexError(f"the script has {len(self._replies)} replies, step {index + 1} was asked for")
         reply = self._replies[index]

@@ -1,8 +1,8 @@
 """A policy over a vLLM server, or any other that speaks OpenAI's chat completions.
 
-``vllm:http://HOST:PORT/v1#MODEL``, with options at its end: ``?grammar=1`` holds the model to the grammar of replies,
-which vLLM can; ``longest=256`` are the tokens of a reply; ``coordinates=thousand`` is how it writes coordinates;
-``max_pixels=262144`` is what the server was started with, where its model writes pixels.
+``vllm:http://HOST:PORT/v1#MODEL``, with options at its end: ``?grammar=1`` constrains decoding to the grammar of
+replies, which vLLM supports; ``max_tokens=256`` limits a reply; ``coordinates=thousand`` is the form of coordinates;
+``max_pixels=262144`` is the setting of a server whose model writes pixels.
 """
 
 import os
@@ -14,25 +14,25 @@ import httpx
 from ibisagent.agent.grammar import reply_regex
 from ibisagent.agent.model_resize import SmartResize
 from ibisagent.agent.policies.base import Observation
-from ibisagent.agent.policies.chat import ONE_TRY, TOLD, ChatPolicy, chat_model
-from ibisagent.agent.policies.options import COUNT, one_of, split
+from ibisagent.agent.policies.chat import CHAT_OPTIONS, NO_RETRIES, ChatPolicy, build_chat_model
+from ibisagent.agent.policies.options import COUNT, one_of, parse_policy_name
 from ibisagent.agent.privacy import is_loopback
 from ibisagent.agent.prompting import PromptSet
 from ibisagent.tools.errors import InputError
 
 __all__ = ["open_vllm"]
 
-_LONGEST = 512  # tokens of a reply, as the released weights were run
-_OPTIONS = {"grammar": one_of(**{"0": False, "1": True}), "longest": COUNT, "max_pixels": COUNT} | TOLD
+_MAX_TOKENS = 512  # tokens of a reply, as the released weights were run
+_OPTIONS = {"grammar": one_of(**{"0": False, "1": True}), "max_tokens": COUNT, "max_pixels": COUNT} | CHAT_OPTIONS
 
 
 def open_vllm(name: str, *, prompts: PromptSet | None = None, local_only: bool = False) -> ChatPolicy:
-    """Give the policy of a server; without ``#model`` of the one model that it serves.
+    """Return the policy of a server; without ``#MODEL`` of the one model that it serves.
 
-    Replies are greedy, at most 512 tokens. The variable VLLM_API_KEY holds the key, where the server wants one.
+    Replies are greedy, at most 512 tokens. The variable VLLM_API_KEY holds the server's key, if it needs one.
     ``local_only`` refuses any host but this machine.
     """
-    bare, told = split(name, _OPTIONS)
+    bare, options = parse_policy_name(name, _OPTIONS)
     url, _, model = bare.removeprefix("vllm:").partition("#")
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise InputError(f"policy {name!r}: got no address of a server, expected vllm:http://HOST:PORT/v1#MODEL")
@@ -40,11 +40,11 @@ def open_vllm(name: str, *, prompts: PromptSet | None = None, local_only: bool =
         raise InputError(f"policy {name!r}: it sends the picture to another machine, which --local-only forbids")
     key = os.environ.get("VLLM_API_KEY") or "none"
     model = model or _only_model(name, url, key)
-    longest, grammar = told.pop("longest", _LONGEST), told.pop("grammar", False)
-    chat = chat_model(f"openai:{model}", base_url=url, api_key=key, max_tokens=longest, **ONE_TRY)
-    if "max_pixels" in told:
-        told["resizing"] = SmartResize(max_pixels=told.pop("max_pixels"))
-    return ChatPolicy(chat, prompts=prompts, name=name, options=_grammar if grammar else None, **told)
+    max_tokens, grammar = options.pop("max_tokens", _MAX_TOKENS), options.pop("grammar", False)
+    chat = build_chat_model(f"openai:{model}", base_url=url, api_key=key, max_tokens=max_tokens, **NO_RETRIES)
+    if "max_pixels" in options:
+        options["smart_resize"] = SmartResize(max_pixels=options.pop("max_pixels"))
+    return ChatPolicy(chat, prompts=prompts, name=name, options=_grammar if grammar else None, **options)
 
 
 def _grammar(observation: Observation) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _grammar(observation: Observation) -> dict[str, Any]:
 
 
 def _only_model(name: str, url: str, key: str) -> str:
-    """Ask the server what it serves."""
+    """Return the one model that the server lists."""
     try:
         answer = httpx.get(f"{url.rstrip('/')}/models", headers={"Authorization": f"Bearer {key}"}, timeout=10)
         answer.raise_for_status()

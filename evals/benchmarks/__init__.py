@@ -1,1 +1,1 @@
-"""Benchmarks: what the loop, a vision-language policy and SAM 2 cost in time."""
+"""Time benchmarks of the loop, a vision-language policy and SAM 2."""

@@ -1,8 +1,8 @@
-"""What the loop itself costs: a step's time less the time inside policy and segmenter, with no checkpointer.
+"""Overhead of the loop: a step's time minus the time inside policy and segmenter, without a checkpointer.
 
-Run it as ``python -m ibisagent.evals.benchmarks.loop_cost``. Every figure comes with its ratio to one copy of the picture measured in
-the same run, so that figures of different machines can be compared. ``--sam`` also measures episodes with SAM 2, and
-``--policy`` those with a vision-language model, alone and sixteen at once.
+Run it as ``python -m ibisagent.evals.benchmarks.loop_cost``. Every time comes with its ratio to one copy of the picture
+measured in the same run, so that different machines can be compared. ``--sam`` also measures episodes with SAM 2, and
+``--policy`` those with a vision-language model, single and sixteen at once.
 """
 
 import statistics
@@ -26,17 +26,17 @@ from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.segmenters import Prediction
 from ibisagent.tools.segmenters.disk import DiskSegmenter
 
-if TYPE_CHECKING:  # they need torch and sam2
+if TYPE_CHECKING:  # these modules need torch and sam2
     from ibisagent.evals.benchmarks.policy_cost import LoopCosts
     from ibisagent.evals.benchmarks.sam_cost import EpisodeCosts
 
-__all__ = ["measure_copy_cost", "main", "policy_table", "sam_table", "measure_step_costs"]
+__all__ = ["main", "measure_copy_cost", "measure_step_costs", "policy_table", "sam_table"]
 
 _CLICKS = 19
 
 
 class _Clock:
-    """Seconds spent in the models so far, and our own seconds up to each of the policy's calls."""
+    """Seconds spent in the models so far, and the loop's own seconds up to each of the policy's calls."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -63,7 +63,7 @@ class _TimedPolicy(SyncPolicy):
 
 
 class _TimedSegmenter(DiskSegmenter):
-    """The disk fake, whose own time is counted."""
+    """The disk segmenter with its time measured."""
 
     def __init__(self, clock: _Clock) -> None:
         super().__init__(radius=0.12)
@@ -77,9 +77,9 @@ class _TimedSegmenter(DiskSegmenter):
 
 
 def measure_step_costs(side: int, runs: int = 8, *, streaming: bool = False) -> list[float]:
-    """Give the seconds of our own in each click of ``runs`` runs at ``side`` x ``side`` pixels, one thread.
+    """Return the loop's own seconds in each click of ``runs`` runs at ``side`` x ``side`` pixels, one thread.
 
-    ``streaming``: listen to the custom events, for which LangGraph hands every node over to another thread.
+    ``streaming``: consume the custom events, for which LangGraph runs every node in another thread.
     """
     rng = np.random.default_rng(0)
     costs: list[float] = []
@@ -97,7 +97,7 @@ def measure_step_costs(side: int, runs: int = 8, *, streaming: bool = False) -> 
 
 
 def measure_copy_cost(side: int, repeats: int = 50) -> float:
-    """Give the median seconds of copying one (side, side, 3) uint8 picture."""
+    """Return the median seconds of copying one (side, side, 3) uint8 picture."""
     picture = np.zeros((side, side, 3), dtype=np.uint8)
     times = []
     for _ in range(repeats):
@@ -108,7 +108,7 @@ def measure_copy_cost(side: int, repeats: int = 50) -> float:
 
 
 def sam_table(costs: "EpisodeCosts", side: int, clicks: int) -> Table:
-    """Put episodes with SAM 2.1 tiny beside the bare passes of the network that they are made of."""
+    """Tabulate episodes with SAM 2.1 tiny beside the bare passes of the network in them."""
     passes = costs.encoder + clicks * costs.decoder
     table = Table("", "ms", "in bare passes", title=f"SAM 2.1 tiny at {side}, {clicks} clicks, one CPU thread")
     rows = {
@@ -125,7 +125,7 @@ def sam_table(costs: "EpisodeCosts", side: int, clicks: int) -> Table:
 
 
 def policy_table(costs: "LoopCosts") -> Table:
-    """Put episodes with a vision-language model beside the released steps, and many at once beside one by one."""
+    """Tabulate episodes with a vision-language model against the released steps, and concurrent against sequential."""
     title = "A tiny Qwen2.5-VL and SAM 2.1 tiny at 256, one CPU thread"
     table = Table("", "ours, s", "the other, s", "ratio", title=title)
     count = costs.episodes
@@ -147,7 +147,7 @@ def policy_table(costs: "LoopCosts") -> Table:
 
 
 def step_cost_table() -> Table:
-    """Measure the loop's own cost at both sizes, with and without a listener."""
+    """Measure the loop's own cost at both sizes, with and without event streaming."""
     table = Table("picture", "median ms a step", "p95 ms", "in picture copies", title="Own cost of a step")
     for side, streaming in ((512, False), (1024, False), (512, True), (1024, True)):
         costs = measure_step_costs(side, streaming=streaming)
@@ -158,7 +158,7 @@ def step_cost_table() -> Table:
 
 
 def main() -> None:
-    """Print the loop's own cost, and what the options ask for, which needs the extras ``models`` and ``sam2``."""
+    """Print the loop's own cost, and the benchmarks of the options, which need the extras ``models`` and ``sam2``."""
     console = Console()
     console.print(step_cost_table())
     if "--sam" in sys.argv[1:]:
@@ -166,7 +166,7 @@ def main() -> None:
 
         console.print(sam_table(measure_episode_costs(512, 10), 512, 10))
     if "--policy" in sys.argv[1:]:
-        from ibisagent.evals.benchmarks.policy_cost import measure_loop_costs, build_random_qwen
+        from ibisagent.evals.benchmarks.policy_cost import build_random_qwen, measure_loop_costs
         from ibisagent.evals.benchmarks.sam_cost import build_tiny_sam
 
         console.print(policy_table(measure_loop_costs(build_random_qwen(), build_tiny_sam(256))))

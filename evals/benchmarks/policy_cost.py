@@ -1,9 +1,9 @@
-"""What whole episodes cost with a vision-language model inside: the loop's against the steps of the released one.
+"""Time of whole episodes with a vision-language model: the loop against the steps of the released one.
 
-A tiny Qwen2.5-VL and SAM 2.1 tiny, both with random weights, do all their work; a fixed click then takes the place of
-what such weights say. Both sides see the same pictures and words, write as many tokens, and run in one process.
-The released loop's steps: the overlay goes to a PNG on disk and back, the processor runs on every turn, one reply at a
-time, and SAM 2 answers through its image predictor's calls, which see each image once.
+A tiny Qwen2.5-VL and SAM 2.1 tiny, both with random weights, run in full; a fixed click then replaces the generated
+reply. Both sides get the same pictures and texts, generate as many tokens, and run in one process. The released loop's
+steps: the overlay is written to a PNG on disk and read back, the processor runs on every turn, one reply at a time, and
+SAM 2 is called as by its image predictor, which encodes each image once.
 """
 
 import statistics
@@ -25,24 +25,24 @@ from ibisagent.agent import Click, Completion, LoopConfig, Observation, Terminat
 from ibisagent.agent.actions import write_reply
 from ibisagent.agent.overlay import overlay
 from ibisagent.agent.policies import SyncPolicy
-from ibisagent.agent.policies.local import NANO, Inputs, LocalPolicy
+from ibisagent.agent.policies.local import NANO, QwenInputs, LocalPolicy
 from ibisagent.agent.prompting import Message, load_prompts
 from ibisagent.agent.state import Input
-from ibisagent.evals.benchmarks.sam_cost import circle_clicks, official_prediction, official_features, draw_image
+from ibisagent.evals.benchmarks.sam_cost import circle_clicks, draw_image, official_features, official_prediction
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.segmenters.base import Pixels
 from ibisagent.tools.segmenters.sam.sam2_package import Sam2Package
 from ibisagent.tools.segmenters.sam.segmenter import SamSegmenter
 from ibisagent.tools.segmenters.sam.transforms import StretchTransform
 
-__all__ = ["LoopCosts", "VisionLanguageModel", "measure_loop_costs", "build_random_qwen"]
+__all__ = ["LoopCosts", "VisionLanguageModel", "build_random_qwen", "measure_loop_costs"]
 
 _REQUEST = "Segment the bright oval target."
-_WRITTEN = 40  # tokens of a reply, about what a thought and a click take
+_REPLY_TOKENS = 40  # about the length of a thought and a click
 
 
 class VisionLanguageModel(NamedTuple):
-    """A vision-language model with its tokenizer and its picture processor."""
+    """A vision-language model with its tokenizer and its image processor."""
 
     network: Any
     tokenizer: Any
@@ -50,11 +50,11 @@ class VisionLanguageModel(NamedTuple):
 
 
 class LoopCosts(NamedTuple):
-    """Seconds of one episode, of all ``episodes`` at once and one after another; official: by the released steps.
+    """Seconds of a single episode, of all ``episodes`` concurrently and sequentially; official: by the released steps.
 
-    ``reply_alone``, ``reply_together``: seconds of the policy for a reply, one episode after another and all at once,
-    with a segmenter that costs nothing; ``differing``: (episode, turn) of those of the ``replies`` whose text is
-    another one than alone.
+    ``reply_single``, ``reply_concurrent``: seconds of the policy for a reply, episodes in sequence and all at once,
+    with a segmenter that costs nothing; ``differing_replies``: (episode, turn) of those of the ``replies`` whose text
+    differs from the sequential one.
     """
 
     episodes: int
@@ -70,7 +70,7 @@ class LoopCosts(NamedTuple):
 
 
 def build_random_qwen(hidden: int = 64, layers: int = 4) -> VisionLanguageModel:
-    """Draw a Qwen2.5-VL that cuts pictures as the published ones do and never ends a reply by itself."""
+    """Build a random Qwen2.5-VL with the published ones' image patches that never ends a reply by itself."""
     tokenizer: Any = AutoTokenizer.from_pretrained(NANO)
     ids = tokenizer.convert_tokens_to_ids(["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"])
     heads = hidden // 64
@@ -101,26 +101,26 @@ def build_random_qwen(hidden: int = 64, layers: int = 4) -> VisionLanguageModel:
     return VisionLanguageModel(network, tokenizer, Qwen2VLImageProcessorPil(patch_size=14, merge_size=2, size=size))
 
 
-class _Clicking(SyncPolicy):
-    """Lets the model write its reply, notes it, and says a click of its own in its place."""
+class _FixedClickPolicy(SyncPolicy):
+    """Generates and records the model's reply, then returns a fixed click in its place."""
 
     name = "clicking"
 
     def __init__(self, model: VisionLanguageModel, clicks: Sequence[Click]) -> None:
         tokenizer, pictures = model.tokenizer, model.image_processor
         tokenizer.padding_side = "left"
-        self._asked = LocalPolicy(model.network, Inputs(tokenizer, pictures), longest=_WRITTEN)
+        self._model_policy = LocalPolicy(model.network, QwenInputs(tokenizer, pictures), max_tokens=_REPLY_TOKENS)
         self._clicks, self._guard, self._prompts = clicks, threading.Lock(), load_prompts()
-        self.words: dict[int, list[Message]] = {}
-        self.said: dict[tuple[str, int], str] = {}
-        self.spent: list[float] = []
+        self.messages: dict[int, list[Message]] = {}
+        self.replies: dict[tuple[str, int], str] = {}
+        self.reply_seconds: list[float] = []
 
     def act(self, observation: Observation) -> Completion:
-        completion = self._asked.act(observation)
+        completion = self._model_policy.act(observation)
         with self._guard:
-            self.words[observation.step] = self._prompts.conversation(observation)
-            self.said[observation.image_sha, observation.step] = completion.text
-            self.spent.append(completion.seconds or 0.0)
+            self.messages[observation.step] = self._prompts.conversation(observation)
+            self.replies[observation.image_sha, observation.step] = completion.text
+            self.reply_seconds.append(completion.seconds or 0.0)
         return Completion(_reply(self._clicks, observation.step))
 
 
@@ -133,20 +133,24 @@ def _reply(clicks: Sequence[Click], step: int) -> str:
 def measure_loop_costs(
     model: VisionLanguageModel, sam: Any, *, side: int = 256, clicks: int = 4, episodes: int = 16, repeats: int = 3
 ) -> LoopCosts:
-    """Measure on one thread; of ``repeats`` single episodes, after one that warms up, the least time counts."""
+    """Measure on one thread; the minimum of ``repeats`` single episodes, after a warm-up, counts."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _measured(model, sam, [_seen(side, number) for number in range(episodes)], circle_clicks(clicks), repeats)
+        return _measure(
+            model, sam, [_noisy_image(side, number) for number in range(episodes)], circle_clicks(clicks), repeats
+        )
     finally:
         torch.set_num_threads(threads)
 
 
-def _measured(model: VisionLanguageModel, sam: Any, images: Sequence[Pixels], clicks: Sequence[Click], repeats: int) -> LoopCosts:
+def _measure(
+    model: VisionLanguageModel, sam: Any, images: Sequence[Pixels], clicks: Sequence[Click], repeats: int
+) -> LoopCosts:
     shown = [open_image(each) for each in images]
-    serial, joint = _Clicking(model, clicks), _Clicking(model, clicks)
+    serial, joint = _FixedClickPolicy(model, clicks), _FixedClickPolicy(model, clicks)
 
-    def run(policy: _Clicking, several: Sequence[Any], at_once: int, *, plain: bool = False) -> None:
+    def run(policy: _FixedClickPolicy, several: Sequence[Any], at_once: int, *, plain: bool = False) -> None:
         wrapped = SamSegmenter("sam2", Sam2Package(sam), StretchTransform(), (), torch.device("cpu"), torch.float32)
         segmenter = "disk" if plain else wrapped
         config = LoopConfig(max_steps=len(clicks) + 1, patience=len(clicks))  # with random weights a mask may stay
@@ -162,23 +166,23 @@ def _measured(model: VisionLanguageModel, sam: Any, images: Sequence[Pixels], cl
     with tempfile.TemporaryDirectory() as folder:
         singles: list[Callable[[], object]] = [
             lambda: run(serial, shown[:1], 1),
-            lambda: _official(model, sam, images[:1], clicks, serial.words, Path(folder)),
+            lambda: _official(model, sam, images[:1], clicks, serial.messages, Path(folder)),
         ]
         rounds = [[_seconds(each) for each in singles] for _ in range(repeats + 1)][1:]
         alone, official = (min(column) for column in zip(*rounds, strict=True))
         together, one_by_one, official_many = (
             _seconds(lambda: run(joint, shown, len(shown))),
             _seconds(lambda: run(serial, shown, 1)),
-            _seconds(lambda: _official(model, sam, images, clicks, serial.words, Path(folder))),
+            _seconds(lambda: _official(model, sam, images, clicks, serial.messages, Path(folder))),
         )
     for policy in (serial, joint):
-        policy.spent.clear()
+        policy.reply_seconds.clear()
         run(policy, shown, len(shown) if policy is joint else 1, plain=True)
     differing = [
         (index, turn)
         for index, image in enumerate(shown)
         for turn in range(len(clicks) + 1)
-        if serial.said[image.sha, turn] != joint.said[image.sha, turn]
+        if serial.replies[image.sha, turn] != joint.replies[image.sha, turn]
     ]
     return LoopCosts(
         episodes=len(shown),
@@ -187,9 +191,9 @@ def _measured(model: VisionLanguageModel, sam: Any, images: Sequence[Pixels], cl
         concurrent=together,
         sequential=one_by_one,
         official_sequential=official_many,
-        reply_single=statistics.mean(serial.spent),
-        reply_concurrent=statistics.mean(joint.spent),
-        replies=len(joint.said),
+        reply_single=statistics.mean(serial.reply_seconds),
+        reply_concurrent=statistics.mean(joint.reply_seconds),
+        replies=len(joint.replies),
         differing_replies=tuple(differing),
     )
 
@@ -199,10 +203,10 @@ def _official(
     sam: Any,
     images: Sequence[Pixels],
     clicks: Sequence[Click],
-    words: Mapping[int, Sequence[Message]],
+    messages: Mapping[int, Sequence[Message]],
     folder: Path,
 ) -> None:
-    """Make the released loop's steps, one episode after another; ``words``: what is said at each turn."""
+    """Run the released loop's steps, one episode after another; ``messages``: those of each turn."""
     for pixels in images:
         Image.fromarray(pixels).save(folder / "image.png")
         with torch.inference_mode():
@@ -211,22 +215,22 @@ def _official(
         for turn in range(len(clicks) + 1):
             image = np.asarray(Image.open(folder / "image.png").convert("RGB"))
             Image.fromarray(overlay(image, mask)).save(folder / "turn.png")
-            _official_reply(model, words[turn], Image.open(folder / "turn.png").convert("RGB"))
+            _official_reply(model, messages[turn], Image.open(folder / "turn.png").convert("RGB"))
             if turn < len(clicks):
                 with torch.inference_mode():
                     mask, logits = official_prediction(sam, features, clicks[: turn + 1], logits, pixels.shape[:2])
 
 
-def _official_reply(model: VisionLanguageModel, words: Sequence[Message], shown: Image.Image) -> str:
+def _official_reply(model: VisionLanguageModel, conversation: Sequence[Message], shown: Image.Image) -> str:
     messages = [
         {
-            "role": said.role,
+            "role": message.role,
             "content": [
-                *([{"type": "image"}] if said.picture is not None else []),
-                {"type": "text", "text": said.text},
+                *([{"type": "image"}] if message.picture is not None else []),
+                {"type": "text", "text": message.text},
             ],
         }
-        for said in words
+        for message in conversation
     ]
     prompt = model.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     seen = model.image_processor(images=[shown], return_tensors="pt")
@@ -240,14 +244,14 @@ def _official_reply(model: VisionLanguageModel, words: Sequence[Message], shown:
             attention_mask=torch.ones_like(ids),
             mm_token_type_ids=kinds,
             **seen,
-            max_new_tokens=_WRITTEN,
+            max_new_tokens=_REPLY_TOKENS,
             do_sample=False,
         )
     return str(model.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True))
 
 
-def _seen(side: int, number: int) -> Pixels:
-    """Give an image of its own for every episode, so that nothing is remembered across them."""
+def _noisy_image(side: int, number: int) -> Pixels:
+    """Return a different image for every episode, so that nothing is cached across them."""
     pixels = draw_image(side).astype(np.int16)
     noise = np.random.default_rng(number).integers(-20, 21, pixels.shape[:2])
     grey: Pixels = np.clip(pixels + noise[:, :, None], 0, 255).astype(np.uint8)

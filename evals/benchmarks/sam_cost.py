@@ -1,7 +1,7 @@
-"""What an episode of clicks costs with SAM 2 inside: bare passes of the network, our segmenter, and the official loop.
+"""Time of an episode of clicks with SAM 2: bare passes of the network, our segmenter, and the official predictor.
 
 Weights are random: time does not depend on them. Everything is measured in one run, in turns, on one thread, and the
-least time of several rounds counts, since what else runs on a machine only adds.
+minimum of several rounds counts, since other load on a machine only adds.
 """
 
 import time
@@ -26,14 +26,14 @@ from ibisagent.tools.segmenters.sam.transforms import StretchTransform
 
 __all__ = [
     "EpisodeCosts",
+    "build_tiny_sam",
     "circle_clicks",
+    "draw_image",
     "measure_episode_costs",
-    "official_prediction",
     "official_episode",
     "official_features",
+    "official_prediction",
     "our_episode",
-    "draw_image",
-    "build_tiny_sam",
 ]
 
 _CPU = torch.device("cpu")
@@ -59,14 +59,14 @@ def build_tiny_sam(side: int) -> Any:
 
 
 def circle_clicks(clicks: int) -> list[Click]:
-    """Give clicks along a circle, every third one negative."""
+    """Return clicks along a circle, every third one negative."""
     angles = 2 * np.pi * np.arange(clicks) / clicks
     places = zip(0.5 + 0.2 * np.cos(angles), 0.5 + 0.2 * np.sin(angles), strict=True)
     return [Click(round(float(x), 4), round(float(y), 4), index % 3 != 2) for index, (x, y) in enumerate(places)]
 
 
 def official_episode(model: Any, pixels: Pixels, clicks: Sequence[Click]) -> list[Mask]:
-    """Make the calls of `SAM2ImagePredictor`: the image once, then each time all clicks so far."""
+    """Run an episode with the calls of `SAM2ImagePredictor`: the image once, then each time all clicks so far."""
     masks, logits = [], None
     with torch.inference_mode():
         features = official_features(model, pixels)
@@ -83,9 +83,9 @@ def official_prediction(
     logits: torch.Tensor | None,
     shape: tuple[int, ...],
 ) -> tuple[Mask, torch.Tensor]:
-    """Answer all clicks so far: the mask, of ``shape`` (H, W), and its logits, (1, 1, h, w), for the next call.
+    """Predict from all clicks so far: the mask, of ``shape`` (H, W), and its logits, (1, 1, h, w), for the next call.
 
-    Three masks are asked for after the first click alone.
+    Three masks are predicted after a single click only.
     """
     low, scores = _official_click(model, features, clicks, logits)
     best = low[:, int(scores[0].argmax())][:, None]
@@ -123,12 +123,12 @@ def _official_click(
 
 
 def _segmenter(model: Any) -> SamSegmenter:
-    """Wrap a model anew, so that nothing is remembered of the run before."""
+    """Wrap a model anew, so that nothing is cached from the run before."""
     return SamSegmenter("sam2", Sam2Package(model), StretchTransform(), (), _CPU, torch.float32)
 
 
 def our_episode(model: Any, pixels: Pixels, clicks: Sequence[Click]) -> list[Mask]:
-    """Answer the same clicks through our segmenter."""
+    """Run the same clicks through our segmenter."""
     segmenter = _segmenter(model)
     embedding, prior, masks = segmenter.embed(pixels), None, []
     for count in range(1, len(clicks) + 1):
@@ -149,16 +149,16 @@ def measure_episode_costs(side: int = 512, clicks: int = 10, repeats: int = 5) -
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _measured(build_tiny_sam(side), side, circle_clicks(clicks), repeats)
+        return _measure(build_tiny_sam(side), side, circle_clicks(clicks), repeats)
     finally:
         torch.set_num_threads(threads)
 
 
-def _measured(model: Any, side: int, clicks: Sequence[Click], repeats: int) -> EpisodeCosts:
+def _measure(model: Any, side: int, clicks: Sequence[Click], repeats: int) -> EpisodeCosts:
     pixels = draw_image(side)
-    package, prepared = Sam2Package(model), StretchTransform().prepare(pixels, InputFrame.squashed(pixels.shape, side))
+    package, prepared = Sam2Package(model), StretchTransform().prepare(pixels, InputFrame.stretched(pixels.shape, side))
     with torch.inference_mode():
-        features, questions = package.encode(prepared), _questions(side, clicks)
+        features, questions = package.encode(prepared), _decoder_inputs(side, clicks)
     runs: list[Callable[[], object]] = [
         lambda: package.encode(prepared),
         lambda: [package.decode(features, each) for each in questions],
@@ -179,10 +179,15 @@ def draw_image(side: int) -> Pixels:
     return np.repeat((20 + 70 * body + 90 * target).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-def _questions(side: int, clicks: Sequence[Click]) -> list[DecoderBatch]:
-    """Give what the decoder is asked in an episode: one click alone, then more of them with logits."""
-    frame, prior = InputFrame.squashed((side, side), side), LogitsPrior(np.zeros((side // 4, side // 4), np.float32), None)
-    asks = [build_decoder_prompt(frame, clicks[:count], prior if count > 1 else None) for count in range(1, len(clicks) + 1)]
+def _decoder_inputs(side: int, clicks: Sequence[Click]) -> list[DecoderBatch]:
+    """Return the decoder inputs of an episode: one click alone, then more of them with logits."""
+    frame, prior = (
+        InputFrame.stretched((side, side), side),
+        LogitsPrior(np.zeros((side // 4, side // 4), np.float32), None),
+    )
+    asks = [
+        build_decoder_prompt(frame, clicks[:count], prior if count > 1 else None) for count in range(1, len(clicks) + 1)
+    ]
     return [collate_prompts([asked], _CPU) for asked in asks if asked is not None]
 
 

@@ -1,9 +1,25 @@
 """The click benchmark: how many simulated clicks a segmenter needs (RITM's protocol, Sofiiuk et al. 2021).
 
-`protocol` clicks on one target, `bench` on those of a data set, `rows` are what is kept, `summary` and `plot` say what
-came of it.
+`protocol` simulates clicks on one target, `bench` on those of a data set, `rows` are the stored results, `summary` and
+`plot` the metrics.
 """
 
-from ibisagent.evals.clicks.protocol import MODES, ClickRun, simulate_clicks_on_image, compute_click_ious, number_of_clicks, simulate_clicks, jittered_placement
+from ibisagent.evals.clicks.protocol import (
+    MODES,
+    ClickRun,
+    compute_click_ious,
+    jittered_placement,
+    number_of_clicks,
+    simulate_clicks,
+    simulate_clicks_on_image,
+)
 
-__all__ = ["MODES", "ClickRun", "simulate_clicks_on_image", "compute_click_ious", "number_of_clicks", "simulate_clicks", "jittered_placement"]
+__all__ = [
+    "MODES",
+    "ClickRun",
+    "compute_click_ious",
+    "jittered_placement",
+    "number_of_clicks",
+    "simulate_clicks",
+    "simulate_clicks_on_image",
+]

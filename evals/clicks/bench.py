@@ -1,7 +1,7 @@
 """The benchmark over a data set: every target, segmenter and mode a job, in parallel and in any order.
 
-The targets of a picture that stand together go to one process, which opens and encodes the picture once. Whatever
-fails is a row with its reason and never ends the run.
+Neighbouring targets of a picture go to one process, which opens and encodes the picture once. A failure is a row with
+its reason and never ends the run.
 """
 
 import hashlib
@@ -14,8 +14,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ibisagent.evals.clicks.protocol import MODES, PixelPrompt, ClickRun, simulate_clicks, jittered_placement
-from ibisagent.evals.clicks.rows import Key, ClickRow, read_rows
+from ibisagent.evals.clicks.protocol import MODES, ClickRun, PixelPrompt, jittered_placement, simulate_clicks
+from ibisagent.evals.clicks.rows import ClickRow, Key, read_rows
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
@@ -25,12 +25,12 @@ from ibisagent.tools.jobs.run_settings import to_relative_path
 from ibisagent.tools.segmenters import Segmenter, get_segmenter
 from ibisagent.tools.simulator import NextClick
 
-__all__ = ["ClickJob", "JobRunner", "list_unfinished_jobs", "list_jobs", "simulate_jobs", "run_jobs"]
+__all__ = ["ClickJob", "JobRunner", "list_jobs", "list_unfinished_jobs", "run_jobs", "simulate_jobs"]
 
-_TARGETS = 4  # of one picture in one go: what they cost is lost when the run is killed
+_TARGETS_PER_BATCH = 4  # of one picture; an unfinished batch is lost when the run is killed
 
 
-_named = cache(get_segmenter)
+_cached_segmenter = cache(get_segmenter)
 
 
 class ClickJob(NamedTuple):
@@ -44,22 +44,22 @@ class ClickJob(NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Give the key of the row that comes of it."""
+        """Return the key of this job's row."""
         return self.case.id, self.segmenter, self.mode
 
     def row(self, **values: Any) -> ClickRow:
-        """Begin a row with what is known beforehand."""
+        """Return a row with the fields of this job and ``values``."""
         case = self.case
-        told = (case.id, self.image, case.target, case.modality, case.source, case.split)
-        return ClickRow(*told, self.segmenter, self.fingerprint, self.mode, **values)
+        fields = (case.id, self.image, case.target, case.modality, case.source, case.split)
+        return ClickRow(*fields, self.segmenter, self.fingerprint, self.mode, **values)
 
 
 JobRunner = Callable[[Sequence[ClickJob]], list[ClickRow]]
-"""What plays jobs on the targets of one picture: `play_jobs` with its settings."""
+"""Runs jobs on the targets of one picture: `simulate_jobs` with its settings."""
 
 
 def list_jobs(cases: Iterable[Case], folder: Path, segmenters: Iterable[str], modes: Iterable[str]) -> list[ClickJob]:
-    """List the jobs in the order of the results; a target that is absent gives none, as nothing can be clicked on.
+    """List the jobs in the order of the results; an absent target has none, as there is nothing to click.
 
     An unknown segmenter or mode is an `InputError`.
     """
@@ -82,46 +82,52 @@ def list_jobs(cases: Iterable[Case], folder: Path, segmenters: Iterable[str], mo
 
 
 def list_unfinished_jobs(jobs: Iterable[ClickJob], path: Path) -> list[ClickJob]:
-    """Leave out the jobs whose rows ``path`` holds, unless as broken; a torn last line there is cut off."""
+    """Return the jobs without a row in ``path`` or with a broken one; a torn last line of the file is removed."""
     truncate_partial_line(path)
     done = {key for key, row in read_rows(path).items() if row.reason is None}
     return [job for job in jobs if job.key not in done]
 
 
-def run_jobs(jobs: Iterable[ClickJob], path: Path, runner: JobRunner, workers: int | None) -> Generator[list[ClickRow], None, None]:
-    """Play jobs in processes, by default one a core; add the rows to ``path`` and give them as they are done.
+def run_jobs(
+    jobs: Iterable[ClickJob], path: Path, runner: JobRunner, workers: int | None
+) -> Generator[list[ClickRow], None, None]:
+    """Run jobs in processes, by default one per core; append the rows to ``path`` and yield them as they are done.
 
     A job that kills its process is a broken row.
     """
-    with closing(map_unordered(runner, _units(jobs), workers, lambda job, reason: job.row(reason=reason))) as batches:
+    with closing(map_unordered(runner, _batches(jobs), workers, lambda job, reason: job.row(reason=reason))) as batches:
         for rows in batches:
             append_rows(path, [row._asdict() for row in rows])
             yield rows
 
 
-def _units(jobs: Iterable[ClickJob]) -> Iterator[list[ClickJob]]:
+def _batches(jobs: Iterable[ClickJob]) -> Iterator[list[ClickJob]]:
     """Group the jobs on neighbouring targets of one picture, a few targets at a time."""
     for _, group in groupby(jobs, lambda job: (job.case.image, job.case.slice, job.case.window)):
         targets = [list(target) for _, target in groupby(group, lambda job: job.case.id)]
-        for start in range(0, len(targets), _TARGETS):
-            yield [job for target in targets[start : start + _TARGETS] for job in target]
+        for start in range(0, len(targets), _TARGETS_PER_BATCH):
+            yield [job for target in targets[start : start + _TARGETS_PER_BATCH] for job in target]
 
 
-def simulate_jobs(jobs: Sequence[ClickJob], clicks: int, seed: int, load_segmenter: Callable[[str], Segmenter] = _named) -> list[ClickRow]:
-    """Play jobs on one picture, giving a row for each; where a random draw decides, by ``seed`` and case alone."""
+def simulate_jobs(
+    jobs: Sequence[ClickJob], clicks: int, seed: int, load_segmenter: Callable[[str], Segmenter] = _cached_segmenter
+) -> list[ClickRow]:
+    """Run jobs on one picture, with a row for each; random draws depend on ``seed`` and case alone."""
     shared: OnceCache[Any] = OnceCache(math.inf)
     return [_row(job, shared, load_segmenter, clicks, seed) for job in jobs]
 
 
-def _row(job: ClickJob, shared: OnceCache[Any], named: Callable[[str], Segmenter], clicks: int, seed: int) -> ClickRow:
+def _row(
+    job: ClickJob, shared: OnceCache[Any], load_segmenter: Callable[[str], Segmenter], clicks: int, seed: int
+) -> ClickRow:
     case = job.case
     try:
         image = shared.get("image", case.open)
-        truth = shared.get(("truth", case.id), lambda: case.truth(image))
-        segmenter = named(job.segmenter)
-        embedding, seconds = shared.get(("embedding", job.segmenter), lambda: _encoded(segmenter, image.pixels))
-        place = jittered_placement(_seed(seed, case.id)) if job.mode == "jitter" else None
-        run = simulate_clicks(segmenter, embedding, truth, clicks, place, box=job.mode == "box")
+        truth = shared.get(("truth", case.id), lambda: case.read_truth(image))
+        segmenter = load_segmenter(job.segmenter)
+        embedding, seconds = shared.get(("embedding", job.segmenter), lambda: _timed_embedding(segmenter, image.pixels))
+        placement = jittered_placement(_seed(seed, case.id)) if job.mode == "jitter" else None
+        run = simulate_clicks(segmenter, embedding, truth, clicks, placement, box=job.mode == "box")
     except Exception as error:  # also whatever a segmenter may raise
         said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         return job.row(reason=" ".join(said.split()))
@@ -130,18 +136,18 @@ def _row(job: ClickJob, shared: OnceCache[Any], named: Callable[[str], Segmenter
     return job.row(**sizes, **_values(run), encoder_seconds=seconds)
 
 
-def _encoded(segmenter: Segmenter, pixels: Any) -> tuple[Any, float]:
+def _timed_embedding(segmenter: Segmenter, pixels: Any) -> tuple[Any, float]:
     start = time.perf_counter()
     return segmenter.embed(pixels), time.perf_counter() - start
 
 
 def _values(run: ClickRun) -> dict[str, Any]:
-    marks = tuple(_spelled(mark) for mark in run.pixel_prompts)
+    marks = tuple(_prompt_text(mark) for mark in run.pixel_prompts)
     scores = tuple(None if score is None else float(score) for score in run.scores)
-    return {"marks": marks, "ious": tuple(run.ious), "scores": scores, "seconds": tuple(run.seconds)}
+    return {"pixel_prompts": marks, "ious": tuple(run.ious), "scores": scores, "seconds": tuple(run.seconds)}
 
 
-def _spelled(mark: PixelPrompt) -> str:
+def _prompt_text(mark: PixelPrompt) -> str:
     if isinstance(mark, NextClick):
         return f"r{mark.pixel.row}c{mark.pixel.column}{'+' if mark.positive else '-'}"
     return f"r{mark.top}c{mark.left}..r{mark.bottom}c{mark.right}"

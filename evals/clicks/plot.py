@@ -1,4 +1,4 @@
-"""The benchmark's picture: mean IoU against prompts, a panel for each mode, a line for each segmenter."""
+"""The benchmark's plot: mean IoU against prompts, a panel for each mode, a line for each segmenter."""
 
 from pathlib import Path
 from typing import Any

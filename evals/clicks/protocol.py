@@ -1,7 +1,7 @@
 """One target, one segmenter: where the prompts fall, and the IoU after each.
 
-Every click falls on the deepest pixel of the larger error, which is at first the truth itself; where it lies among
-equals, and what a tie between the errors gives, stands at `ibisagent.tools.simulator`. No pixel is clicked twice.
+Every click falls on the deepest pixel of the larger error, which is at first the truth itself; for ties see
+`ibisagent.tools.simulator`. No pixel is clicked twice.
 Two departures from RITM's code: a tie gives a positive click, and a run whose every error pixel has been clicked ends.
 """
 
@@ -17,7 +17,18 @@ from ibisagent.tools.masks.measure import bounding_box, iou
 from ibisagent.tools.segmenters.base import Mask, Pixels, Segmenter
 from ibisagent.tools.simulator import NextClick, next_click
 
-__all__ = ["MODES", "PixelPrompt", "ClickPlacement", "ClickRun", "bounding_box_prompt", "simulate_clicks_on_image", "compute_click_ious", "number_of_clicks", "simulate_clicks", "jittered_placement"]
+__all__ = [
+    "MODES",
+    "ClickPlacement",
+    "ClickRun",
+    "PixelPrompt",
+    "bounding_box_prompt",
+    "compute_click_ious",
+    "jittered_placement",
+    "number_of_clicks",
+    "simulate_clicks",
+    "simulate_clicks_on_image",
+]
 
 MODES = {
     "centre": "every click on the deepest pixel of the larger error",
@@ -29,7 +40,7 @@ PixelPrompt = NextClick | PixelBox
 """A prompt in pixels."""
 
 ClickPlacement = Callable[[NextClick, Mask, Mask, Collection[Pixel]], Pixel]
-"""Moves a click; it gets the mask, the truth and the pixels clicked so far."""
+"""Moves a click, given the mask, the truth and the pixels clicked so far."""
 
 _INSET = 1e-6  # pixels: an edge that is rounded outwards would take in another row or column
 
@@ -44,7 +55,7 @@ class ClickRun(NamedTuple):
 
 
 def jittered_placement(seed: int, depth: float = 0.4) -> ClickPlacement:
-    """Move clicks to a random pixel of the wrong region, at least ``depth`` of its greatest depth from its outside."""
+    """Return a placement: a random pixel of the error region, at ``depth`` of its greatest depth or deeper."""
     rng = np.random.default_rng(seed)
 
     def place(click: NextClick, mask: Mask, truth: Mask, taken: Collection[Pixel] = ()) -> Pixel:
@@ -61,7 +72,7 @@ def jittered_placement(seed: int, depth: float = 0.4) -> ClickPlacement:
 
 
 def bounding_box_prompt(truth: Mask) -> Box:
-    """Give the box of a mask, (H, W) bool, not empty; `pixel_box` gives its `bounding_box` back."""
+    """Return the box prompt of a mask, (H, W) bool, not empty; `pixel_box` of it is the mask's `bounding_box`."""
     box = bounding_box(truth)
     assert box is not None
     height, width = truth.shape
@@ -70,9 +81,14 @@ def bounding_box_prompt(truth: Mask) -> Box:
 
 
 def simulate_clicks(
-    segmenter: Segmenter, embedding: Any, truth: Mask, clicks: int = 20, placement: ClickPlacement | None = None, box: bool = False
+    segmenter: Segmenter,
+    embedding: Any,
+    truth: Mask,
+    clicks: int = 20,
+    placement: ClickPlacement | None = None,
+    box: bool = False,
 ) -> ClickRun:
-    """Prompt up to ``clicks`` times after the truth, (H, W) bool, not empty, on the picture behind ``embedding``.
+    """Prompt up to ``clicks`` times towards the truth, (H, W) bool, not empty, on the picture of ``embedding``.
 
     With ``box`` the first prompt is the truth's bounding box, and counts as one. ``seconds`` are those of the
     segmenter's own ``predict``.
@@ -81,11 +97,11 @@ def simulate_clicks(
     prompts: list[Prompt] = []
     run = ClickRun([], [], [], [])
     for turn in range(clicks):
-        mark = _next(mask, truth, run.pixel_prompts, placement) if turn or not box else bounding_box(truth)
-        if mark is None:
+        prompt = _next_click(mask, truth, run.pixel_prompts, placement) if turn or not box else bounding_box(truth)
+        if prompt is None:
             break
-        run.pixel_prompts.append(mark)
-        prompts.append(_prompt(mark, truth))
+        run.pixel_prompts.append(prompt)
+        prompts.append(_prompt(prompt, truth))
         start = time.perf_counter()
         prediction = segmenter.predict(embedding, tuple(prompts), prior)
         run.seconds.append(time.perf_counter() - start)
@@ -95,29 +111,37 @@ def simulate_clicks(
     return run
 
 
-def _next(mask: Mask, truth: Mask, marks: Sequence[PixelPrompt], place: ClickPlacement | None) -> NextClick | None:
-    taken = {mark.pixel for mark in marks if isinstance(mark, NextClick)}
+def _next_click(
+    mask: Mask, truth: Mask, marks: Sequence[PixelPrompt], place: ClickPlacement | None
+) -> NextClick | None:
+    taken = {prompt.pixel for prompt in marks if isinstance(prompt, NextClick)}
     click = next_click(mask, truth, taken)
     if click is None or place is None:
         return click
     return click._replace(pixel=place(click, mask, truth, taken))
 
 
-def _prompt(mark: PixelPrompt, truth: Mask) -> Prompt:
-    return pixel_to_click(mark.pixel, truth.shape, mark.positive) if isinstance(mark, NextClick) else bounding_box_prompt(truth)
+def _prompt(prompt: PixelPrompt, truth: Mask) -> Prompt:
+    return (
+        pixel_to_click(prompt.pixel, truth.shape, prompt.positive)
+        if isinstance(prompt, NextClick)
+        else bounding_box_prompt(truth)
+    )
 
 
-def simulate_clicks_on_image(segmenter: Segmenter, pixels: Pixels, truth: Mask, clicks: int = 20, placement: ClickPlacement | None = None) -> ClickRun:
-    """Encode a picture, (H, W) or (H, W, 3) uint8, and `play` on it."""
+def simulate_clicks_on_image(
+    segmenter: Segmenter, pixels: Pixels, truth: Mask, clicks: int = 20, placement: ClickPlacement | None = None
+) -> ClickRun:
+    """Encode a picture, (H, W) or (H, W, 3) uint8, and `simulate_clicks` on it."""
     return simulate_clicks(segmenter, segmenter.embed(pixels), truth, clicks, placement)
 
 
 def compute_click_ious(segmenter: Segmenter, pixels: Pixels, truth: Mask, clicks: int = 20) -> list[float]:
-    """Give the IoU after each of ``clicks`` clicks; when no error is left to click on, the last one repeats."""
+    """Return the IoU after each of ``clicks`` clicks; when no error is left to click on, the last one repeats."""
     ious = simulate_clicks_on_image(segmenter, pixels, truth, clicks).ious
     return ious + ious[-1:] * (clicks - len(ious))
 
 
 def number_of_clicks(ious: Sequence[float], target: float) -> int:
-    """Count the clicks until the IoU reaches ``target``; all of them when it never does (NoC)."""
+    """Return the number of clicks until the IoU reaches ``target`` (NoC); all of them when it never does."""
     return next((index for index, value in enumerate(ious, 1) if value >= target), len(ious))

@@ -5,19 +5,19 @@ from typing import NamedTuple
 
 from ibisagent.tools.jobs.jsonl import scan_rows
 
-__all__ = ["Key", "ClickRow", "read_rows"]
+__all__ = ["ClickRow", "Key", "read_rows"]
 
 Key = tuple[str, str, str]
 """Case id, segmenter, mode."""
 
 
 class ClickRow(NamedTuple):
-    """One target, segmenter and mode; ``reason`` says why there is nothing more, in one line, or is None.
+    """One target, segmenter and mode; ``reason``: the error in one line, None when it ran.
 
-    ``image`` is the picture's path in the data set, the same for all its targets and slices. ``marks``, ``ious``,
-    ``scores`` and ``seconds`` hold a value for each prompt made: ``r12c40+`` and ``r12c40-`` are clicks on row 12,
-    column 40, ``r2c3..r20c50`` is a box with both corners in it. ``encoder_seconds`` are the picture's, which its
-    targets share.
+    ``image`` is the picture's path in the data set, the same for all its targets and slices. ``pixel_prompts``,
+    ``ious``, ``scores`` and ``seconds`` hold a value for each prompt made: ``r12c40+`` and ``r12c40-`` are clicks on
+    row 12, column 40, ``r2c3..r20c50`` is a box with both corners in it. ``encoder_seconds`` are the picture's, which
+    its targets share.
     """
 
     id: str
@@ -41,12 +41,12 @@ class ClickRow(NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Tell a row from any other of the run."""
+        """Return the key that identifies the row in its run."""
         return self.id, self.segmenter, self.mode
 
 
 def read_rows(path: Path) -> dict[Key, ClickRow]:
-    """Read what is done so far; no file holds none."""
+    """Read the finished rows by key; none without a file."""
     plain = (row.values() for _, row in scan_rows(path, ClickRow._fields))
     rows = (ClickRow._make(tuple(value) if isinstance(value, list) else value for value in values) for values in plain)
     return {row.key: row for row in rows}

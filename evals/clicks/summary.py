@@ -1,10 +1,10 @@
-"""What came of a benchmark: ``clicks.csv``, a line for each row, and ``clicks.json``, the figures of groups of rows.
+"""The results of a benchmark: ``clicks.csv``, a line for each row, and ``clicks.json``, the metrics of groups of rows.
 
 * NoC@t: prompts until the IoU is t % or more; all of them, 20 by default, in a run that never reaches it.
-* >=20@90: runs that never reach 90 %, as a share and a number. (RITM's code also counts those that reach it by the
-  very last click.)
-* IoU@k: after k prompts; a run that ended early, with no error pixel left, repeats its last. None past the prompts
-  that were asked for.
+* NoF@90 (``nof_90``, >=20@90): runs that never reach 90 %, as a share and a number. (RITM's code also counts those
+  that reach it by the very last click.)
+* IoU@k: after k prompts; a run that ended early, with no error pixel left, repeats its last. None past the number of
+  prompts that was set.
 * A bounding box is a prompt, the first.
 * Intervals: 95 % bootstrap, drawing pictures with all their targets.
 * ``seconds``: of a prompt, the segmenter's ``predict`` alone; ``encoder_seconds``: of a picture, which counts once for
@@ -25,7 +25,16 @@ from ibisagent.evals.clicks.rows import ClickRow
 from ibisagent.evals.stats import Interval, mean_interval, proportion_interval
 from ibisagent.tools.files import atomic_write
 
-__all__ = ["RANKS", "NOC_TARGETS", "ClickGroup", "click_metrics", "group_rows", "summarize_clicks", "write_csv", "write_json"]
+__all__ = [
+    "NOC_TARGETS",
+    "RANKS",
+    "ClickGroup",
+    "click_metrics",
+    "group_rows",
+    "summarize_clicks",
+    "write_csv",
+    "write_json",
+]
 
 NOC_TARGETS = (80, 85, 90)
 RANKS = (1, 3, 5, 10, 20)
@@ -41,12 +50,12 @@ class ClickGroup(NamedTuple):
 
     @property
     def done(self) -> list[ClickRow]:
-        """Leave the broken ones out."""
+        """Return the rows that are not broken."""
         return [row for row in self.rows if row.reason is None]
 
 
 def group_rows(rows: Sequence[ClickRow]) -> list[ClickGroup]:
-    """Give each segmenter and mode, in the order of the rows, first whole and then by modality if one is named."""
+    """Return each segmenter and mode, in the order of the rows, first all rows and then by modality if one is named."""
     modalities = sorted({row.modality for row in rows})
     parts = [None, *modalities] if any(modalities) else [None]
     return [
@@ -57,20 +66,20 @@ def group_rows(rows: Sequence[ClickRow]) -> list[ClickGroup]:
 
 
 def click_metrics(rows: Sequence[ClickRow], clicks: int) -> dict[str, Interval]:
-    """Give NoC, the share of failures and IoU@k of rows that are done, each with its interval."""
-    runs, pictures = [_sequence(row, clicks) for row in rows], [row.image for row in rows]
+    """Return NoC, NoF and IoU@k of rows that are not broken, each with its interval."""
+    runs, pictures = [_padded_ious(row, clicks) for row in rows], [row.image for row in rows]
     noc = {f"noc_{target}": [number_of_clicks(run, target / 100) for run in runs] for target in NOC_TARGETS}
     at = {f"iou_at_{rank}": [run[rank - 1] for run in runs] for rank in RANKS if rank <= clicks}
-    failed = proportion_interval([not _reaches(run) for run in runs], pictures)
+    failed = proportion_interval([not _reaches_90(run) for run in runs], pictures)
     return {
         **{name: mean_interval(values, pictures) for name, values in noc.items()},
-        "failed_90": failed,
+        "nof_90": failed,
         **{name: mean_interval(values, pictures) for name, values in at.items()},
     }
 
 
 def summarize_clicks(rows: Sequence[ClickRow], settings: dict[str, Any], absent: int) -> dict[str, Any]:
-    """Give all figures as plain JSON; two runs differ in ``timing`` alone, the last key."""
+    """Return all metrics as plain JSON; two runs differ in ``timing`` alone, the last key."""
     clicks, groups = int(settings["clicks"]), group_rows(rows)
     return {
         "settings": settings,
@@ -81,13 +90,13 @@ def summarize_clicks(rows: Sequence[ClickRow], settings: dict[str, Any], absent:
             for row in rows
             if row.reason is not None
         ],
-        "timing": [_named(group) | _timing(group) for group in groups],
+        "timing": [_group_key(group) | _timing(group) for group in groups],
     }
 
 
 def write_csv(path: Path, rows: Sequence[ClickRow], clicks: int) -> None:
     """Write a line for each row, whole or not at all; only the last two columns differ between two runs."""
-    lines = [_line(row, clicks) for row in rows]
+    lines = [_csv_row(row, clicks) for row in rows]
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(lines[0]))
         writer.writeheader()
@@ -104,16 +113,16 @@ def _belongs(row: ClickRow, segmenter: str, mode: str, modality: str | None) -> 
     return (row.segmenter, row.mode) == (segmenter, mode) and modality in (None, row.modality)
 
 
-def _sequence(row: ClickRow, clicks: int) -> list[float]:
+def _padded_ious(row: ClickRow, clicks: int) -> list[float]:
     return [*row.ious, *row.ious[-1:] * (clicks - len(row.ious))]
 
 
-def _reaches(run: Sequence[float]) -> bool:
+def _reaches_90(run: Sequence[float]) -> bool:
     return max(run) >= 0.9
 
 
-def _line(row: ClickRow, clicks: int) -> dict[str, Any]:
-    done, run = row.reason is None, _sequence(row, clicks)
+def _csv_row(row: ClickRow, clicks: int) -> dict[str, Any]:
+    done, run = row.reason is None, _padded_ious(row, clicks)
     told = {name: getattr(row, name) for name in ("id", "image", "target", "modality", "source", "split")}
     return {
         **told,
@@ -126,9 +135,9 @@ def _line(row: ClickRow, clicks: int) -> dict[str, Any]:
         "area_px": row.area_px,
         "prompts": len(row.pixel_prompts) if done else None,
         **{f"noc_{target}": number_of_clicks(run, target / 100) if done else None for target in NOC_TARGETS},
-        "failed_90": int(not _reaches(run)) if done else None,
+        "nof_90": int(not _reaches_90(run)) if done else None,
         **{f"iou_at_{rank}": run[rank - 1] if done and rank <= clicks else None for rank in RANKS},
-        "marks": " ".join(row.pixel_prompts),
+        "pixel_prompts": " ".join(row.pixel_prompts),
         "ious": " ".join(map(repr, row.ious)),
         "encoder_seconds": row.encoder_seconds,
         "seconds": float(np.mean(row.seconds)) if done else None,
@@ -139,12 +148,12 @@ def _result(group: ClickGroup, clicks: int) -> dict[str, Any]:
     rows = group.done
     found = {name: interval._asdict() for name, interval in click_metrics(rows, clicks).items()} if rows else {}
     if rows:
-        found["failed_90"]["count"] = sum(not _reaches(row.ious) for row in rows)
+        found["nof_90"]["count"] = sum(not _reaches_90(row.ious) for row in rows)
     curve = [] if group.modality is not None else _curve(rows, clicks)
-    return _named(group) | {
+    return _group_key(group) | {
         "fingerprint": group.rows[0].fingerprint,
         "n": len(rows),
-        "pictures": len({row.image for row in rows}),
+        "images": len({row.image for row in rows}),
         "broken": len(group.rows) - len(rows),
         **found,
         "score_spearman": _spearman(rows),
@@ -152,17 +161,17 @@ def _result(group: ClickGroup, clicks: int) -> dict[str, Any]:
     }
 
 
-def _named(group: ClickGroup) -> dict[str, Any]:
+def _group_key(group: ClickGroup) -> dict[str, Any]:
     return {"segmenter": group.segmenter, "mode": group.mode, "modality": group.modality}
 
 
 def _curve(rows: Sequence[ClickRow], clicks: int) -> list[Interval]:
-    runs, pictures = [_sequence(row, clicks) for row in rows], [row.image for row in rows]
+    runs, pictures = [_padded_ious(row, clicks) for row in rows], [row.image for row in rows]
     return [mean_interval(values, pictures) for values in zip(*runs, strict=True)]
 
 
 def _spearman(rows: Sequence[ClickRow]) -> float | None:
-    """Rank the segmenter's own scores against the IoU, over all prompts; None without two different ones of each."""
+    """Return Spearman's correlation of score and IoU over all prompts; None without two different ones of each."""
     pairs = [(s, iou) for row in rows for s, iou in zip(row.scores, row.ious, strict=True) if s is not None]
     scores, ious = {score for score, _ in pairs}, {iou for _, iou in pairs}
     return float(stats.spearmanr(pairs).statistic) if len(scores) > 1 and len(ious) > 1 else None

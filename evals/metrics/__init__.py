@@ -1,6 +1,6 @@
-"""Segmentation figures: of one case from its masks, of many cases from what was kept of each.
+"""Segmentation metrics: of one case from its masks, of many cases from the metrics of each.
 
-An empty mask is an answer, the right one for an absent target:
+An empty mask is a valid prediction, the right one for an absent target:
 
 | mask, truth      | Dice, IoU, NSD | HD95      | relative area error |
 |------------------|----------------|-----------|---------------------|
@@ -8,22 +8,22 @@ An empty mask is an answer, the right one for an absent target:
 | only mask empty  | 0              | undefined | -1                  |
 | only truth empty | 0              | undefined | undefined           |
 
-Distances follow `ibisagent.evals.metrics.surfaces`; how cases are pooled stands at `group_metrics`.
+Distances follow `ibisagent.evals.metrics.surfaces`; `group_metrics` documents how cases are pooled.
 """
 
-from ibisagent.evals.metrics.calibration import CalibrationBin, Calibration, calibration
-from ibisagent.evals.metrics.case import CaseMetrics, case_metrics, dice, count_components
+from ibisagent.evals.metrics.calibration import Calibration, CalibrationBin, calibration
+from ibisagent.evals.metrics.case import CaseMetrics, case_metrics, count_components, dice
 from ibisagent.evals.metrics.group import group_metrics
 from ibisagent.evals.metrics.surfaces import hd95, nsd
 
 __all__ = [
-    "CalibrationBin",
     "Calibration",
+    "CalibrationBin",
     "CaseMetrics",
     "calibration",
     "case_metrics",
-    "dice",
     "count_components",
+    "dice",
     "group_metrics",
     "hd95",
     "nsd",

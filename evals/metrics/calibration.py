@@ -1,4 +1,4 @@
-"""How well a segmenter knows how good its masks are."""
+"""Calibration of a segmenter's own score against the true IoU."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["CalibrationBin", "Calibration", "calibration"]
+__all__ = ["Calibration", "CalibrationBin", "calibration"]
 
 Floats = NDArray[np.float64]
 
@@ -27,7 +27,7 @@ class CalibrationBin(NamedTuple):
 class Calibration(NamedTuple):
     """How far a segmenter's score is from the true IoU over ``n`` cases; ``missing`` ones had no score.
 
-    ``bias`` is score minus IoU, positive for a segmenter too sure of itself; ``ece`` is the expected calibration error,
+    ``bias`` is score minus IoU, positive for an overconfident segmenter; ``ece`` is the expected calibration error,
     |mean score - mean IoU| over bins weighted by their cases; ``spearman`` is None when scores or IoUs are all equal.
     """
 
@@ -41,9 +41,9 @@ class Calibration(NamedTuple):
 
 
 def calibration(scores: Sequence[float | None], ious: Sequence[float], bins: int = 10) -> Calibration:
-    """Hold a segmenter's scores against the true IoUs of the same masks; None and nan scores are missing.
+    """Compare a segmenter's scores with the true IoUs of the same masks; None and nan scores are missing.
 
-    ``bins`` of equal width from 0 to 1, of which the outer two take what lies beyond and empty ones are left out.
+    ``bins`` of equal width from 0 to 1, the outer two unbounded; empty ones are left out.
     """
     if len(scores) != len(ious):
         raise InputError(f"got {len(scores)} scores for {len(ious)} IoUs, expected one each; give None where unknown")

@@ -1,4 +1,4 @@
-"""The figures of one case."""
+"""The metrics of one case."""
 
 from typing import NamedTuple
 
@@ -10,15 +10,15 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.masks.measure import iou
 
-__all__ = ["CaseMetrics", "case_metrics", "dice", "count_components"]
+__all__ = ["CaseMetrics", "case_metrics", "count_components", "dice"]
 
 
 class CaseMetrics(NamedTuple):
-    """What is kept of a case: plain numbers, None where undefined; ``_asdict()`` is a row of JSON or CSV.
+    """Metrics of a case: plain numbers, None where undefined; ``_asdict()`` is a row of JSON or CSV.
 
     Distances are in the ``_mm`` columns when the spacing is known, else in the ``_px`` ones, never in both; so is
     ``tolerance``, that of NSD, and ``diagonal``, the picture's, which no HD95 exceeds. Errors are mask minus truth.
-    Fragments are pieces joined by sides or corners.
+    Components are 8-connected.
     """
 
     intersection_px: int
@@ -41,12 +41,12 @@ class CaseMetrics(NamedTuple):
 
     @property
     def present(self) -> bool:
-        """The target is there."""
+        """Whether the target is present."""
         return self.true_area_px > 0
 
     @property
     def predicted(self) -> bool:
-        """The mask claims that it is."""
+        """Whether the mask is not empty."""
         return self.area_px > 0
 
 
@@ -94,6 +94,6 @@ def dice(mask: Mask, truth: Mask) -> float:
 
 
 def count_components(mask: Mask, min_pixels: int = 1) -> int:
-    """Count the pieces of a mask of any shape with ``smallest`` pixels or more; corners join, as in `tools.measure`."""
+    """Count the fully connected components of a mask of any shape with ``min_pixels`` pixels or more."""
     pieces, _ = ndimage.label(mask, np.ones((3,) * mask.ndim))
     return int((np.bincount(pieces.ravel())[1:] >= min_pixels).sum())

@@ -1,4 +1,4 @@
-"""The figures of many cases, each with its interval."""
+"""The metrics of many cases, each with its interval."""
 
 from collections.abc import Sequence
 
@@ -14,27 +14,31 @@ _DEFAULT = Bootstrap()
 def group_metrics(
     cases: Sequence[CaseMetrics], groups: Groups = None, *, threshold: float = 0.5, bootstrap: Bootstrap = _DEFAULT
 ) -> dict[str, Interval]:
-    """Give every figure of a group of cases by name, each with its interval and the number of cases it rests on.
+    """Return every metric of a group of cases by name, each with its interval and its number of cases.
 
     * ``dice_per_case``, ``iou_per_case``: mean over cases (with the empty rule, the gIoU of referring segmentation).
     * ``dice_pooled``, ``iou_pooled``: over all pixels of the group at once (cIoU), where large targets dominate; 1 for
       a group without a pixel in any mask or truth.
-    * ``hd95_mm``, ``hd95_px``: mean over the cases where it is defined, the others ``missing``. Alone it flatters a
-      method that gives hard cases up: ``..._penalised`` counts those with the picture's diagonal.
+    * ``hd95_mm``, ``hd95_px``: mean over the cases where it is defined, the others ``missing``. Alone it favours a
+      method that leaves hard cases empty: ``..._penalised`` counts those with the picture's diagonal.
     * ``nsd_mm``, ``nsd_px``, ``area_error_mm2``, ``area_error_relative`` and ``..._absolute``: means over cases.
-    * ``fragments_excess``: mean of fragments minus true fragments.
-    * ``f1``, ``precision``, ``recall`` of the right entity: a hit is a present target with IoU > ``threshold``. Recall
-      is hits over present targets, precision hits over non-empty masks. So a wrong mask of a present target is a miss
-      and a false find, a mask of an absent one a false find, and a right refusal counts nowhere here.
+    * ``excess_components``: mean of components minus true components.
+    * ``f1``, ``precision``, ``recall`` of the right entity: a true positive is a present target with IoU >
+      ``threshold``. Recall is true positives over present targets, precision true positives over non-empty masks. So a
+      wrong mask of a present target is a false negative and a false positive, a mask of an absent one a false
+      positive, and an empty mask of an absent one does not count.
     * ``sensitivity``: present targets with a non-empty mask, right or wrong; ``specificity``: absent with an empty one.
 
-    Right refusals enter the means with 1 (HD95 with 0): give the cases with ``present`` alone for figures without them.
+    Empty masks of absent targets enter the means with 1 (HD95 with 0): pass the cases with ``present`` alone for
+    metrics without them.
     """
     if len({case.tolerance for case in cases}) > 1:
         raise InputError("got cases measured at several tolerances, expected one; measure them anew with one tolerance")
     found = {name: mean_interval(values, groups, bootstrap) for name, values in _means(cases).items()}
     found |= {name: ratio_interval(*sums, groups, bootstrap) for name, sums in _ratios(cases, threshold).items()}
-    return found | {name: proportion_interval(hits, groups, bootstrap) for name, hits in _shares(cases, threshold).items()}
+    return found | {
+        name: proportion_interval(hits, groups, bootstrap) for name, hits in _shares(cases, threshold).items()
+    }
 
 
 def _means(cases: Sequence[CaseMetrics]) -> dict[str, list[float | None]]:
@@ -51,7 +55,7 @@ def _means(cases: Sequence[CaseMetrics]) -> dict[str, list[float | None]]:
         "area_error_mm2": [case.area_error_mm2 for case in cases],
         "area_error_relative": relative,
         "area_error_relative_absolute": [None if error is None else abs(error) for error in relative],
-        "fragments_excess": [case.components - case.true_components for case in cases],
+        "excess_components": [case.components - case.true_components for case in cases],
     }
 
 
@@ -60,18 +64,18 @@ def _penalised(case: CaseMetrics, distance: float | None) -> float:
 
 
 def _ratios(cases: Sequence[CaseMetrics], threshold: float) -> dict[str, tuple[list[float], list[float]]]:
-    """Give parts and wholes; where no case has a pixel, each counts as one pixel of agreement."""
+    """Return parts and wholes; where no case has a pixel, each counts as one pixel of agreement."""
     blank = int(not any(case.union_px for case in cases))
     shared = [case.intersection_px + blank for case in cases]
     return {
         "dice_pooled": ([2 * part for part in shared], [c.area_px + c.true_area_px + 2 * blank for c in cases]),
         "iou_pooled": (list(shared), [case.union_px + blank for case in cases]),
-        "f1": ([2 * hit for hit in _hits(cases, threshold)], [case.present + case.predicted for case in cases]),
+        "f1": ([2 * hit for hit in _detections(cases, threshold)], [case.present + case.predicted for case in cases]),
     }
 
 
 def _shares(cases: Sequence[CaseMetrics], threshold: float) -> dict[str, list[bool | None]]:
-    hits = _hits(cases, threshold)
+    hits = _detections(cases, threshold)
     return {
         "precision": [hit if case.predicted else None for case, hit in zip(cases, hits, strict=True)],
         "recall": [hit if case.present else None for case, hit in zip(cases, hits, strict=True)],
@@ -80,5 +84,5 @@ def _shares(cases: Sequence[CaseMetrics], threshold: float) -> dict[str, list[bo
     }
 
 
-def _hits(cases: Sequence[CaseMetrics], threshold: float) -> list[bool]:
+def _detections(cases: Sequence[CaseMetrics], threshold: float) -> list[bool]:
     return [case.present and case.iou > threshold for case in cases]

@@ -33,13 +33,13 @@ class Distances(NamedTuple):
     to_mask: Floats
 
     def hd95(self) -> float:
-        """Give the 95 % Hausdorff distance, 0 for two empty masks, nan when only one is empty."""
+        """Return the 95 % Hausdorff distance, 0 for two empty masks, nan when only one is empty."""
         if not self.to_truth.size or not self.to_mask.size:
             return float("nan") if self.to_truth.size or self.to_mask.size else 0.0
         return max(float(np.percentile(self.to_truth, 95)), float(np.percentile(self.to_mask, 95)))
 
     def nsd(self, tolerance: float) -> float:
-        """Give the normalised surface Dice, 1 for two empty masks, 0 when only one is empty."""
+        """Return the normalised surface Dice, 1 for two empty masks, 0 when only one is empty."""
         if not tolerance >= 0:
             raise InputError(f"got a tolerance of {tolerance}, expected 0 or more; correct it")
         distances = np.concatenate(self)
@@ -69,7 +69,7 @@ def surface_distances(mask: Mask, truth: Mask, spacing: Axes = None) -> Distance
 
 
 def require_comparable(mask: Mask, truth: Mask) -> None:
-    """Refuse masks of unequal shapes or not of bool, with `InputError`."""
+    """Raise `InputError` for masks of unequal shapes or not of bool."""
     if mask.shape != truth.shape:
         raise InputError(f"got a mask of {mask.shape} and a truth of {truth.shape}, expected equal ones; resample one")
     if mask.dtype != np.bool_ or truth.dtype != np.bool_:

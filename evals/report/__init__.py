@@ -1,4 +1,4 @@
-"""An evaluation's results as one page of HTML that needs no network and no script."""
+"""The report of an evaluation: one page of HTML without network access and scripts."""
 
 from ibisagent.evals.report.page import write_report
 

@@ -1,4 +1,4 @@
-"""Which cases a report shows, and their step sheets."""
+"""The cases that a report shows, and their step sheets."""
 
 import base64
 import io
@@ -11,18 +11,18 @@ import numpy as np
 
 from ibisagent.agent.contact_sheet import contact_sheet_of
 from ibisagent.agent.trajectory import Trajectory, read_trajectories
-from ibisagent.evals.report.results import ResultRow, EvalResults
+from ibisagent.evals.report.results import EvalResults, ResultRow
 from ibisagent.tools.errors import IbisError, InputError
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 
-__all__ = ["SheetImage", "ReportedCase", "select_ranked", "draw_cases"]
+__all__ = ["ReportedCase", "SheetImage", "draw_cases", "select_ranked"]
 
 _LARGEST = (1400, 4000)  # pixels; about a seventh of a megabyte for twenty steps
 
 
 class SheetImage(NamedTuple):
-    """A step sheet as a data URL, its size in pixels, and what is to be known of it."""
+    """A step sheet as a data URL, its size in pixels, and a note on it."""
 
     url: str
     width: int
@@ -31,7 +31,7 @@ class SheetImage(NamedTuple):
 
 
 class ReportedCase(NamedTuple):
-    """A case, why it is shown, and its sheet, or why there is none."""
+    """A case, its rank, and its sheet, or why there is none."""
 
     rank: str
     row: ResultRow
@@ -40,27 +40,27 @@ class ReportedCase(NamedTuple):
 
 
 def select_ranked(values: Sequence[float], count: int) -> list[tuple[str, int]]:
-    """Choose the places of the worst, median and best values, ``count`` of each; all where there are no more.
+    """Select the indices of the worst, median and best values, ``count`` of each; all where there are no more.
 
     >>> picked([0.1, 0.9, 0.5, 0.7], 1)
     [('worst', 0), ('median', 2), ('best', 1)]
     """
-    order = sorted(range(len(values)), key=lambda place: values[place])
+    order = sorted(range(len(values)), key=lambda index: values[index])
     if len(order) <= 3 * count:
-        return [("", place) for place in order]
+        return [("", index) for index in order]
     middle = (len(order) - count) // 2
     chosen = {"worst": order[:count], "median": order[middle : middle + count], "best": order[: -count - 1 : -1]}
-    return [(rank, place) for rank, places in chosen.items() for place in places]
+    return [(rank, index) for rank, indices in chosen.items() for index in indices]
 
 
 def draw_cases(results: EvalResults, policy: str, segmenter: str, count: int) -> Iterator[ReportedCase]:
     """Draw a run's worst, median and best cases by IoU, one at a time."""
     done = results.done_rows(policy, segmenter)
-    for rank, place in select_ranked([row.iou for row in done], count):
-        yield _shown(results.folder, rank, done[place])
+    for rank, index in select_ranked([row.iou for row in done], count):
+        yield _draw_case(results.folder, rank, done[index])
 
 
-def _shown(folder: Path, rank: str, row: ResultRow) -> ReportedCase:
+def _draw_case(folder: Path, rank: str, row: ResultRow) -> ReportedCase:
     try:
         path = folder / row.trajectory
         record = next(read_trajectories(path))
@@ -71,17 +71,17 @@ def _shown(folder: Path, rank: str, row: ResultRow) -> ReportedCase:
 
 
 def _image(record: Trajectory, folder: Path) -> tuple[MedicalImage, str]:
-    """Open what a record was made on, or a grey picture of its size with a note."""
-    said = record.image
+    """Open the image of a record, or return a grey one of its size with a note."""
+    recorded = record.image
     try:
-        if said["uri"] is None:
+        if recorded["uri"] is None:
             raise InputError("it came without a file")
-        image = open_image(folder / said["uri"], slice=said.get("slice"), window=said.get("window"))
-        if image.sha == said["sha"]:
+        image = open_image(folder / recorded["uri"], slice=recorded.get("slice"), window=recorded.get("window"))
+        if image.sha == recorded["sha"]:
             return image, ""
-        note = "the picture has changed since, so that the masks stand on grey"
+        note = "the picture has changed since, the masks are drawn on grey"
     except IbisError:
-        note = "the picture cannot be opened, so that the masks stand on grey"
+        note = "the picture cannot be opened, the masks are drawn on grey"
     size = record.geometry["height"], record.geometry["width"]
     return open_image(np.full(size, 128, np.uint8)), note
 

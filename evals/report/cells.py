@@ -1,15 +1,26 @@
-"""Tables of figures: each figure as it is read, and as it stands in the results to the last digit."""
+"""Tables of the report: each value as formatted text, and unrounded as in the results."""
 
 from typing import Any, NamedTuple
 
-__all__ = ["ReportCell", "ReportColumn", "ReportRow", "ReportTable", "count_cell", "interval_cell", "number_cell", "drop_empty_columns", "mean_cell", "p_value_cell"]
+__all__ = [
+    "ReportCell",
+    "ReportColumn",
+    "ReportRow",
+    "ReportTable",
+    "count_cell",
+    "drop_empty_columns",
+    "interval_cell",
+    "mean_cell",
+    "number_cell",
+    "p_value_cell",
+]
 
 IntervalValues = dict[str, Any]
 """An interval of `ibisagent.evals.stats` as JSON."""
 
 
 class ReportCell(NamedTuple):
-    """``text`` to read, ``value`` in full with the ends of its interval; ``note``: what else is to be said of it.
+    """The formatted ``text``, the unrounded ``value`` with the ends of its interval, and a ``note``.
 
     ``share``, from 0 to 1: the length of a bar behind it.
     """
@@ -24,7 +35,7 @@ class ReportCell(NamedTuple):
 
 
 class ReportColumn(NamedTuple):
-    """A column: ``key`` names it in the page, ``policy`` is that of the column, whose look it gets."""
+    """A column: its ``key`` in the page, its header ``text``, and the ``policy`` in whose style the header is."""
 
     key: str
     text: str
@@ -32,7 +43,7 @@ class ReportColumn(NamedTuple):
 
 
 class ReportRow(NamedTuple):
-    """A row by its ``name``, and the ``segmenter`` where it is about one; a ``policy`` is written with its look."""
+    """A row by its ``name``, its ``segmenter`` if it has one; a ``policy`` is written in that policy's style."""
 
     name: str
     cells: tuple[ReportCell, ...]
@@ -41,7 +52,7 @@ class ReportRow(NamedTuple):
 
 
 class ReportTable(NamedTuple):
-    """``key`` is the table's id in the page, ``name`` says what its first column holds."""
+    """``key`` is the table's id in the page, ``name`` the header of its first column."""
 
     key: str
     name: str
@@ -50,22 +61,22 @@ class ReportTable(NamedTuple):
 
 
 def number_cell(value: float | None, digits: int = 3) -> ReportCell:
-    """Write a number, or that there is none."""
+    """Return the cell of a number, a dash for None."""
     return ReportCell("–") if value is None else ReportCell(_text(value, digits), value)
 
 
 def count_cell(value: int) -> ReportCell:
-    """Write how many."""
+    """Return the cell of a count."""
     return ReportCell(str(value), value)
 
 
 def p_value_cell(p: float) -> ReportCell:
-    """Write a p-value."""
+    """Return the cell of a p-value."""
     return ReportCell("<0.001" if p < 0.001 else f"{p:.3f}", p)
 
 
 def interval_cell(found: IntervalValues | None, digits: int = 3, cases: int | None = None) -> ReportCell:
-    """Write a figure with its interval, and on how many cases it rests when that is not ``cases``."""
+    """Return the cell of a value with its interval, and its number of cases when that is not ``cases``."""
     if not found or found["value"] is None:
         return ReportCell("–")
     low, high = found["low"], found["high"]
@@ -75,7 +86,7 @@ def interval_cell(found: IntervalValues | None, digits: int = 3, cases: int | No
 
 
 def mean_cell(spread: IntervalValues | None, digits: int = 1) -> ReportCell:
-    """Write a mean with the median and 95th percentile beside it."""
+    """Return the cell of a mean with the median and 95th percentile beside it."""
     if not spread:
         return ReportCell("–")
     half, most = _text(spread["p50"], digits), _text(spread["p95"], digits)
@@ -83,12 +94,12 @@ def mean_cell(spread: IntervalValues | None, digits: int = 1) -> ReportCell:
 
 
 def drop_empty_columns(table: ReportTable) -> ReportTable:
-    """Leave out the columns in which there is no number."""
+    """Return the table without the columns in which there is no number."""
     columns = range(len(table.columns))
-    kept = [column for column in columns if any(line.cells[column].value is not None for line in table.rows)]
+    kept = [column for column in columns if any(row.cells[column].value is not None for row in table.rows)]
     return table._replace(
-        heads=tuple(table.columns[column] for column in kept),
-        lines=tuple(line._replace(cells=tuple(line.cells[column] for column in kept)) for line in table.rows),
+        columns=tuple(table.columns[column] for column in kept),
+        rows=tuple(row._replace(cells=tuple(row.cells[column] for column in kept)) for row in table.rows),
     )
 
 

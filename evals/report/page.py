@@ -1,4 +1,4 @@
-"""The report as a whole: what is said in which order, and its writing."""
+"""The whole report: its content, in order, and its file."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ibisagent.evals.report import case_sheets, plots, tables
 from ibisagent.evals.report.cells import ReportTable
-from ibisagent.evals.report.results import ResultRow, EvalResults, read_results
+from ibisagent.evals.report.results import EvalResults, ResultRow, read_results
 from ibisagent.evals.trajectories import EPSILON
 from ibisagent.tools.errors import MissingExtra
 from ibisagent.tools.files import atomic_write
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["write_report"]
 
-_MANY = 12  # names that are still listed one by one
+_MAX_NAMES = 12  # names that are still listed one by one
 
 
 def write_report(out: Path, *, cases: int = 3) -> Path:
-    """Write ``report.html`` into an evaluation's folder, whole or not at all, and give its path.
+    """Write ``report.html`` into an evaluation's folder, whole or not at all, and return its path.
 
-    It shows ``cases`` worst, median and best step sheets a policy and segmenter. Equal results give equal bytes but for
-    the section ``timing``. Raises `InputError` for a folder without a finished evaluation, `MissingExtra` without
-    jinja2 or matplotlib.
+    It shows ``cases`` worst, median and best step sheets per policy and segmenter. Equal results give equal bytes
+    except for the section ``timing``. Raises `InputError` for a folder without a finished evaluation, `MissingExtra`
+    without jinja2 or matplotlib.
     """
     template, results = _template(), read_results(out)
     path = out / "report.html"
@@ -44,25 +44,25 @@ def _template() -> "Template":
 
 
 def _content(results: EvalResults, cases: int) -> dict[str, Any]:
-    """Give what the template asks for; step sheets are drawn when it comes to them, so that one at a time is held."""
+    """Return the template's variables; step sheets are drawn lazily, so that one at a time is in memory."""
     return {
         "settings": results.settings,
         "summary": results.summary,
         "policies": plots.policy_styles(results),
         "segmenters": results.segmenters,
-        "known": _known(results.rows),
+        "case_counts": _case_counts(results.rows),
         "tolerance": next((row.tolerance for row in results.rows if row.status == "done"), None),
         "epsilon": EPSILON,
         "tables": {table.key: table for table in _tables(results)},
         "plots": {
             "steps": plots.plot_iou_by_step(results),
-            "spreads": plots.plot_iou_distribution(results),
+            "distributions": plots.plot_iou_distribution(results),
             "modalities": plots.plot_iou_by_modality(results),
             "reliability": plots.plot_reliability(results),
             "costs": plots.plot_iou_by_cost(results),
         },
         "broken": _broken(results.rows),
-        "shown": [
+        "cases": [
             (run["policy"], run["segmenter"], case_sheets.draw_cases(results, run["policy"], run["segmenter"], cases))
             for run in results.summary["runs"]
         ],
@@ -83,19 +83,19 @@ def _tables(results: EvalResults) -> Iterator[ReportTable]:
     yield tables.timing_table(results)
 
 
-def _known(outcomes: tuple[ResultRow, ...]) -> dict[str, str]:
-    """Say how the cases spread over modalities, targets, sources and splits: by name while there are few."""
-    cases = {row.id: row for row in outcomes}.values()
-    said = {}
+def _case_counts(rows: tuple[ResultRow, ...]) -> dict[str, str]:
+    """Return the case counts by modality, target, source and split as text: by name while there are few."""
+    cases = {row.id: row for row in rows}.values()
+    counts_by = {}
     for by in (*tables.GROUPS, "split"):
         counts = Counter(getattr(row, by) or "none given" for row in cases)
         names = [f"{name} {count}" for name, count in sorted(counts.items())]
-        more = f", and {len(names) - _MANY} more" if len(names) > _MANY else ""
-        said[by] = ", ".join(names[:_MANY]) + more
-    return said
+        more = f", and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+        counts_by[by] = ", ".join(names[:_MAX_NAMES]) + more
+    return counts_by
 
 
-def _broken(outcomes: tuple[ResultRow, ...]) -> list[tuple[str, str, str, int]]:
-    """Give each broken case once a reason, with the number of runs that it broke."""
-    counts = Counter((row.id, row.target, row.reason) for row in outcomes if row.status == "broken")
-    return [(*said, count) for said, count in counts.items()]
+def _broken(rows: tuple[ResultRow, ...]) -> list[tuple[str, str, str, int]]:
+    """Return each broken case once per reason, with the number of broken runs."""
+    counts = Counter((row.id, row.target, row.reason) for row in rows if row.status == "broken")
+    return [(*broken, count) for broken, count in counts.items()]

@@ -1,4 +1,4 @@
-"""What an evaluation wrote, as the report reads it."""
+"""Read the results of an evaluation for the report."""
 
 import csv
 import json
@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import printable_text
 
-__all__ = ["ResultRow", "EvalResults", "read_results"]
+__all__ = ["EvalResults", "ResultRow", "read_results"]
 
 
 class ResultRow(NamedTuple):
-    """What the report needs of a row of ``results.csv``; its figures are nan for a broken one."""
+    """The columns of ``results.csv`` that the report needs; numbers are nan for a broken one."""
 
     id: str
     image: str
@@ -39,7 +39,7 @@ _NUMBERS = [name for name, kind in ResultRow.__annotations__.items() if kind is 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvalResults:
-    """An evaluation: its ``folder``, how it was set, its figures, and each case's outcomes in the order of the CSV."""
+    """An evaluation: its ``folder``, settings, summary, and rows in the order of the CSV."""
 
     folder: Path
     settings: dict[str, Any]
@@ -57,23 +57,23 @@ class EvalResults:
         return list(dict.fromkeys(run["segmenter"] for run in self.summary["runs"]))
 
     def runs(self, segmenter: str) -> list[dict[str, Any]]:
-        """Give the summary's runs of one segmenter, one a policy."""
+        """Return the summary's runs of one segmenter, one per policy."""
         return [run for run in self.summary["runs"] if run["segmenter"] == segmenter]
 
     def done_rows(self, policy: str, segmenter: str) -> list[ResultRow]:
-        """Give the outcomes of one run that are not broken."""
+        """Return the rows of one policy and segmenter that are not broken."""
         return [row for row in self.rows if (row.policy, row.segmenter, row.status) == (policy, segmenter, "done")]
 
 
 def read_results(folder: Path) -> EvalResults:
-    """Read an evaluation's folder; `InputError` names the file that is missing or is none of ours."""
+    """Read an evaluation's folder; `InputError` names a file that is missing or not an evaluation's."""
     settings = _json(folder / "settings.json", "version", "data", "max_steps", "start", "seed")
     summary = _json(folder / "summary.json", "cases", "images", "absent", "rules", "runs", "comparisons", "timing")
     path = folder / "results.csv"
     try:
-        return EvalResults(folder, settings, summary, tuple(_outcomes(path)))
+        return EvalResults(folder, settings, summary, tuple(_rows(path)))
     except (OSError, ValueError, csv.Error) as error:
-        raise _foreign(path, error) from error
+        raise _not_an_evaluation(path, error) from error
 
 
 def _json(path: Path, *names: str) -> dict[str, Any]:
@@ -81,15 +81,17 @@ def _json(path: Path, *names: str) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
         return {name: found[name] for name in names}
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
-        raise _foreign(path, error) from error
+        raise _not_an_evaluation(path, error) from error
 
 
-def _foreign(path: Path, error: Exception) -> InputError:
+def _not_an_evaluation(path: Path, error: Exception) -> InputError:
     said = f"{type(error).__name__}: {printable_text(error)}"
-    return InputError(f"{printable_text(path)}: not an evaluation's ({said}); name the folder of one that ran to its end")
+    return InputError(
+        f"{printable_text(path)}: not an evaluation's ({said}); name the folder of one that ran to its end"
+    )
 
 
-def _outcomes(path: Path) -> Iterator[ResultRow]:
+def _rows(path: Path) -> Iterator[ResultRow]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file)
         missing = set(ResultRow._fields) - set(rows.fieldnames or ())

@@ -1,4 +1,4 @@
-"""Plots as SVG that is part of the page: in its fonts, in its ink by day and night, equal bytes for equal data."""
+"""Plots as inline SVG: in the page's fonts and its light or dark text color, equal bytes for equal data."""
 
 import html
 import io
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["COLOURS", "FAINT", "GLYPHS", "INK", "MARKERS", "Plot", "render_plot", "shorten"]
 
-# Okabe and Ito's palette without yellow, which white paper swallows, those of the most contrast first.
+# Okabe and Ito's palette without yellow, which has too little contrast on white; the most contrast first.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS, GLYPHS = "osD^vPX", "●■◆▲▼✚✖"
-INK, FAINT = "#010101", "#020202"  # stand for the page's own, which differ in the dark
+INK, FAINT = "#010101", "#020202"  # placeholders of the page's own colors, which differ in dark mode
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
     "text.parse_math": False,
@@ -42,30 +42,30 @@ _STYLE: dict[Any, Any] = {
 
 
 class Plot(NamedTuple):
-    """A drawing of one segmenter, with what it is called and an SVG to stand in the page."""
+    """A plot of one segmenter: its title and its inline SVG."""
 
     title: str
     svg: str
 
 
 def render_plot(title: str, description: str, draw: Callable[["Axes"], None], height: float) -> Plot:
-    """Draw one pair of axes, 4.2 by ``height`` inches; ``said`` tells it to whoever cannot see it."""
-    with _quiet():
+    """Draw one pair of axes, 4.2 by ``height`` inches; ``description`` is its text for screen readers."""
+    with _plot_style():
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(4.2, height), layout="constrained")
         draw(figure.add_subplot())
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(_ABOUT))
-    return Plot(title, _at_home(buffer.getvalue(), f"{title}: {description}"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(_METADATA))
+    return Plot(title, _inline_svg(buffer.getvalue(), f"{title}: {description}"))
 
 
-_ABOUT = ("Creator", "Date", "Format", "Type")
+_METADATA = ("Creator", "Date", "Format", "Type")
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Set our style; a name in a script that the measuring font lacks is no fault of anybody's."""
+def _plot_style() -> Iterator[None]:
+    """Set our style; warnings about characters that the font lacks are suppressed."""
     MissingExtra.require("eval", "matplotlib")
     import matplotlib
 
@@ -74,14 +74,14 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-_OF_A_FILE = re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|<\?.*?\?>", re.DOTALL)
+_FILE_ONLY = re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|<\?.*?\?>", re.DOTALL)
 _UNUSED_ID = re.compile(r' id="(?:figure|axes|patch|text|line2d|matplotlib|xtick|ytick|\w+Collection)[\w.]*"')
 
 
-def _at_home(svg: str, said: str) -> str:
-    """Take off what only a file of its own needs, and the ids that nothing refers to: every drawing has the same."""
-    opening = f'role="img" aria-label="{html.escape(said)}">'
-    body = _UNUSED_ID.sub("", _OF_A_FILE.sub("", svg[svg.index("<svg") :]))
+def _inline_svg(svg: str, description: str) -> str:
+    """Remove what only a standalone file needs, and the ids that nothing refers to: every plot has the same ones."""
+    opening = f'role="img" aria-label="{html.escape(description)}">'
+    body = _UNUSED_ID.sub("", _FILE_ONLY.sub("", svg[svg.index("<svg") :]))
     body = re.sub(r'^<svg[^>]*?(viewBox="[^"]*")[^>]*>', lambda found: f"<svg {found[1]} {opening}", body)
     body = re.sub(r"font: (?:\w+ )?([\d.]+px) [^;\"]*|font-family: [^;\"]*; ", _size, body)
     return body.replace("xlink:href", "href").replace(INK, "currentColor").replace(FAINT, "var(--faint)")
@@ -92,6 +92,6 @@ def _size(font: re.Match[str]) -> str:
 
 
 def shorten(name: Any, longest: int = 22) -> str:
-    """Give a name that fits beside an axis."""
+    """Return a name shortened to fit beside an axis."""
     text = printable_text(name) or "none given"
     return text if len(text) <= longest else f"{text[: longest - 1]}…"

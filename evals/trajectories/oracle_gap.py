@@ -8,7 +8,7 @@ from ibisagent.agent.graph import build_graph
 from ibisagent.agent.policies import OraclePolicy, ScriptedPolicy
 from ibisagent.agent.state import Input
 from ibisagent.agent.trajectory import Trajectory
-from ibisagent.evals.trajectories.steps import TOOL_FAILURES, is_policy_step, indexed_prompts
+from ibisagent.evals.trajectories.steps import TOOL_FAILURES, indexed_prompts, is_policy_step
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.measure import iou
@@ -19,12 +19,12 @@ __all__ = ["oracle_gap"]
 
 
 def oracle_gap(record: Trajectory, segmenter: Segmenter | str, image: MedicalImage) -> float | None:
-    """Give what true clicks would have gained: an oracle's final IoU minus the record's.
+    """Return an oracle's final IoU minus the record's.
 
-    The oracle begins as the record's policy did (initial mask, a person's prompts, the guard) and makes as many
-    prompts as were made after that, at most: it also ends when no error is left or the mask no longer changes. It may
-    drop what marks an absent target at no cost. None without a truth or when a tool failed; `InputError` for another
-    segmenter or image than the record's.
+    The oracle begins as the record's policy did (initial mask, a person's prompts, the guard) and makes at most as
+    many prompts as were made after that: it also ends when no error is left or the mask no longer changes. Undoing
+    prompts on an absent target is free. None without a truth or when a tool failed; `InputError` for another segmenter
+    or image than the record's.
     """
     if record.truth is None:
         return None

@@ -1,4 +1,4 @@
-"""Whose a recorded step is and what it does, and the tools whose failure is nobody's action."""
+"""Predicates on recorded steps: the policy's own, by action, and the prompts among them."""
 
 from collections.abc import Iterator
 
@@ -6,24 +6,24 @@ from ibisagent.agent.components import as_prompt
 from ibisagent.agent.trajectory import Step, Trajectory
 from ibisagent.tools.clicks import Prompt
 
-__all__ = ["TOOL_FAILURES", "has_action", "is_policy_step", "indexed_prompts"]
+__all__ = ["TOOL_FAILURES", "has_action", "indexed_prompts", "is_policy_step"]
 
 TOOL_FAILURES = ("segmenter_error", "store_error")
-"""Stops for which the last action is not to blame."""
+"""Stop reasons by a failure that the last action did not cause."""
 
 
 def is_policy_step(step: Step) -> bool:
-    """Tell whether a step is the policy's: a guard's and a person's beside it carry no reply."""
+    """Whether a step is the policy's: steps of a guard, or of a person beside the policy, have no reply."""
     return step.reply is not None
 
 
 def has_action(step: Step, *kinds: str) -> bool:
-    """Tell whether a step did an action of one of these kinds; one that failed did nothing."""
+    """Whether a step did an action of one of these kinds; a failed step did none."""
     return step.error is None and step.action is not None and step.action.get("type") in kinds
 
 
 def indexed_prompts(record: Trajectory) -> Iterator[tuple[int, Prompt]]:
-    """Give every point and box that was made, with the index of its step; `InputError` for one that is none."""
+    """Yield every point and box that was made, with the index of its step; `InputError` for an invalid one."""
     for index, step in enumerate(record.steps):
         if has_action(step, "point", "box"):
             yield index, as_prompt(step.action)

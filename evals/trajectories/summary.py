@@ -1,4 +1,4 @@
-"""Many runs in figures, and the paper's data table."""
+"""Metrics of many runs, and the paper's data table."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from ibisagent.agent.trajectory import Trajectory
-from ibisagent.evals.trajectories.trajectory_metrics import TrajectoryMetrics, Reversal, trajectory_metrics
+from ibisagent.evals.trajectories.trajectory_metrics import Reversal, TrajectoryMetrics, trajectory_metrics
 from ibisagent.evals.trajectories.truth_fit import RANKS, ratio
 
-__all__ = ["TrajectoryTableRow", "summarize_metrics", "tabulate_records", "tabulate_metrics"]
+__all__ = ["TrajectoryTableRow", "summarize_metrics", "tabulate_metrics", "tabulate_records"]
 
 
 @dataclass(frozen=True, slots=True)
 class TrajectoryTableRow:
-    """A row of the data table; ``states``: single-step samples, one a reply; ``mean_length``: without the stops.
+    """A row of the data table; ``states``: single-step samples, one per reply; ``mean_length``: without the stops.
 
     IoU and Dice are final ones per case, over the samples with a true mask; the click-hit rate is pooled over clicks.
     """
@@ -34,11 +34,11 @@ class TrajectoryTableRow:
 
 
 def summarize_metrics(metrics: Iterable[TrajectoryMetrics]) -> dict[str, Any]:
-    """Put many runs in figures; every value is plain JSON, None where there is nothing to say.
+    """Return the metrics of many runs; every value is plain JSON, None where undefined.
 
-    A rate is given twice, ``pooled`` over all steps and as the mean ``per_run`` (runs that have none left out).
-    Percentiles are interpolated linearly. IoU and Dice are per case. Seconds and tokens a step are over the steps of
-    all runs that told them.
+    A rate has two values, ``pooled`` over all steps and the mean ``per_run`` (runs that have none left out).
+    Percentiles are interpolated linearly. IoU and Dice are per case. Seconds and tokens per step are over the steps of
+    all runs that recorded them.
     """
     runs = list(metrics)
     fits = [run.fit for run in runs if run.fit is not None]
@@ -47,27 +47,27 @@ def summarize_metrics(metrics: Iterable[TrajectoryMetrics]) -> dict[str, Any]:
         "runs": len(runs),
         "with_truth": len(fits),
         "stops": dict(sorted(Counter(run.stop or "unfinished" for run in runs).items())),
-        "turns": _spread([run.turns for run in runs]),
-        "length": _spread([run.length for run in runs]),
-        "start_iou": _middle([fit.start_iou for fit in fits]),
-        "final_iou": _middle([fit.final_iou for fit in fits]),
-        "final_dice": _middle([fit.final_dice for fit in fits]),
-        "best_iou": _middle([fit.best_iou for fit in fits]),
-        "overshoot": _middle([fit.regret for fit in fits]),
+        "turns": _distribution([run.turns for run in runs]),
+        "length": _distribution([run.length for run in runs]),
+        "start_iou": _mean_and_median([fit.start_iou for fit in fits]),
+        "final_iou": _mean_and_median([fit.final_iou for fit in fits]),
+        "final_dice": _mean_and_median([fit.final_dice for fit in fits]),
+        "best_iou": _mean_and_median([fit.best_iou for fit in fits]),
+        "regret": _mean_and_median([fit.regret for fit in fits]),
         "iou_at": {str(k): _mean([fit.iou_at_step[str(k)] for fit in fits]) for k in RANKS},
-        "wasted_clicks": _spread([fit.wasted_clicks for fit in fits]),
+        "wasted_clicks": _distribution([fit.wasted_clicks for fit in fits]),
         "click_hit_rate": _rate([(fit.hits, made) for fit, made in clicks]),
         "progress_rate": _rate([(fit.improving_clicks, made) for fit, made in clicks]),
         "wasted_rate": _rate([(fit.wasted_clicks, made) for fit, made in clicks]),
         "valid_action_rate": _rate([(run.valid_actions, run.turns) for run in runs]),
         "repair_rate": _rate([(run.repaired_replies, run.turns) for run in runs]),
-        "undos": _turned([undo for run in runs for undo in run.undos]),
-        "redos": _turned([redo for run in runs for redo in run.redos]),
+        "undos": _reversal_counts([undo for run in runs for undo in run.undos]),
+        "redos": _reversal_counts([redo for run in runs for redo in run.redos]),
         "person_steps": sum(run.person_steps for run in runs),
-        "seconds_a_run": _spread([run.seconds for run in runs]),
-        "policy_seconds_a_step": _spread([value for run in runs for value in run.policy_seconds]),
-        "segmenter_seconds_a_step": _spread([value for run in runs for value in run.segmenter_seconds]),
-        "tokens_a_step": _spread([value for run in runs for value in run.tokens]),
+        "seconds_per_run": _distribution([run.seconds for run in runs]),
+        "policy_seconds_per_step": _distribution([value for run in runs for value in run.policy_seconds]),
+        "segmenter_seconds_per_step": _distribution([value for run in runs for value in run.segmenter_seconds]),
+        "tokens_per_step": _distribution([value for run in runs for value in run.tokens]),
     }
 
 
@@ -79,11 +79,11 @@ def _median(values: list[float]) -> float | None:
     return float(median(values)) if values else None
 
 
-def _middle(values: list[float]) -> dict[str, float | None]:
+def _mean_and_median(values: list[float]) -> dict[str, float | None]:
     return {"mean": _mean(values), "median": _median(values)}
 
 
-def _spread(values: list[float] | list[int]) -> dict[str, float] | None:
+def _distribution(values: list[float] | list[int]) -> dict[str, float] | None:
     if not values:
         return None
     half, most = np.percentile(values, (50, 95))
@@ -95,27 +95,29 @@ def _rate(shares: list[tuple[int, int]]) -> dict[str, float | None]:
     return {"pooled": pooled, "per_run": _mean([part / whole for part, whole in shares if whole])}
 
 
-def _turned(reversals: list[Reversal]) -> dict[str, dict[str, Any]]:
-    """Count reversals by their author: how many, how many with a known gain raised the IoU, and the mean gain."""
-    told: dict[str, dict[str, Any]] = {}
+def _reversal_counts(reversals: list[Reversal]) -> dict[str, dict[str, Any]]:
+    """Count reversals by actor: how many, how many with a known gain raised the IoU, and the mean gain."""
+    counts: dict[str, dict[str, Any]] = {}
     for author in sorted({each.actor for each in reversals}):
-        his = [each for each in reversals if each.actor == author]
-        gains = [each.iou_gain for each in his if each.iou_gain is not None]
+        own = [each for each in reversals if each.actor == author]
+        gains = [each.iou_gain for each in own if each.iou_gain is not None]
         helped = sum(gain > 0 for gain in gains) if gains else None
-        told[author] = {"count": len(his), "helped": helped, "mean_gained": _mean(gains)}
-    return told
+        counts[author] = {"count": len(own), "helpful": helped, "mean_gain": _mean(gains)}
+    return counts
 
 
-def tabulate_records(records: Iterable[Trajectory], modality: Callable[[Trajectory], str] = lambda _: "all") -> list[TrajectoryTableRow]:
-    """Tabulate a data set of runs as the paper does, one row for each name that ``modality`` gives, by name.
+def tabulate_records(
+    records: Iterable[Trajectory], modality: Callable[[Trajectory], str] = lambda _: "all"
+) -> list[TrajectoryTableRow]:
+    """Tabulate a data set of runs as the paper does, one row for each value of ``modality``, sorted.
 
-    A record does not know its modality; ``lambda record: known[record.image["sha"]]`` takes it from a mapping.
+    A record does not hold its modality; ``lambda record: known[record.image["sha"]]`` takes it from a mapping.
     """
     return tabulate_metrics((modality(record), trajectory_metrics(record)) for record in records)
 
 
 def tabulate_metrics(named: Iterable[tuple[str, TrajectoryMetrics]]) -> list[TrajectoryTableRow]:
-    """Tabulate runs that are in figures already, one row for each name, by name."""
+    """Tabulate metrics of runs, one row for each name, sorted by name."""
     groups: dict[str, list[TrajectoryMetrics]] = {}
     for name, run in named:
         groups.setdefault(name, []).append(run)

@@ -1,20 +1,21 @@
-"""One run in figures: its turns, its undos, its seconds and tokens, and its fit."""
+"""Metrics of one run: its turns, its undos, its seconds and tokens, and its fit to the truth."""
 
 from dataclasses import dataclass
 
-from ibisagent.agent.policies.base import usage_total
+from ibisagent.agent.policies.base import total_tokens
 from ibisagent.agent.trajectory import Step, Trajectory
-from ibisagent.evals.trajectories.steps import TOOL_FAILURES, has_action, is_policy_step, indexed_prompts
+from ibisagent.evals.trajectories.steps import TOOL_FAILURES, has_action, indexed_prompts, is_policy_step
 from ibisagent.evals.trajectories.truth_fit import TruthFit, compute_truth_fit, ratio
 
-__all__ = ["TrajectoryMetrics", "Reversal", "trajectory_metrics"]
+__all__ = ["Reversal", "TrajectoryMetrics", "trajectory_metrics"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """An undo or a redo: step ``n``, ``by`` policy, guard or person, ``of`` which step; 0 is the initial mask.
+    """An undo or a redo.
 
-    ``gained``: the IoU after it minus that of the mask it left.
+    ``step_index``: its step; ``actor``: policy, guard or person; ``reversed_step``: the step that it undid or redid, 0
+    for the initial mask; ``iou_gain``: the IoU after it minus the IoU before it.
     """
 
     step_index: int
@@ -25,13 +26,13 @@ class Reversal:
 
 @dataclass(frozen=True, slots=True)
 class TrajectoryMetrics:
-    """One run in figures.
+    """Metrics of one run.
 
-    ``turns``: replies of the policy to the end; ``length``: those that are no stop; ``valid``: those that the loop
-    could act on (parsed, and no repetition; a tool's failure is not the policy's); ``repaired``: those read with
-    repairs. ``prompts``: points and boxes that the policy made; ``person_steps``: what a person did beside the policy,
-    but for accepting. ``undos``, ``redos``: everybody's, oldest first. ``seconds``: of the whole run;
-    ``policy_seconds`` a turn, ``segmenter_seconds`` a prompt, ``tokens`` a turn: only where they were told. ``stop``:
+    ``turns``: replies of the policy to the end; ``length``: those that are no stop; ``valid_actions``: those that the
+    loop could act on (parsed, and no repetition; a tool's failure is not the policy's); ``repaired_replies``: those
+    parsed with repairs. ``prompts``: points and boxes that the policy made; ``person_steps``: what a person did beside
+    the policy, except accepting. ``undos``, ``redos``: of every actor, oldest first. ``seconds``: of the whole run;
+    ``policy_seconds`` per turn, ``segmenter_seconds`` per prompt, ``tokens`` per turn: only where recorded. ``stop``:
     None for a run that has not ended.
     """
 
@@ -55,13 +56,13 @@ class TrajectoryMetrics:
 
 
 def trajectory_metrics(record: Trajectory) -> TrajectoryMetrics:
-    """Put a run in figures; `InputError` for masks of another size than the truth's and prompts that are none."""
+    """Compute the metrics of a run; `InputError` for masks of another size than the truth's and invalid prompts."""
     turns = [step for step in record.steps if is_policy_step(step)]
     stops = sum(has_action(step, "terminate", "decline") for step in turns)
     failed = record.stop in TOOL_FAILURES
     valid = sum(step.error is None or (failed and step is turns[-1]) for step in turns)
     repaired = sum(bool(step.repairs) and step.action is not None for step in turns)
-    made = [record.steps[index] for index, _ in indexed_prompts(record)]
+    prompt_steps = [record.steps[index] for index, _ in indexed_prompts(record)]
     fit = compute_truth_fit(record)
     return TrajectoryMetrics(
         kind=record.kind,
@@ -72,19 +73,19 @@ def trajectory_metrics(record: Trajectory) -> TrajectoryMetrics:
         repaired_replies=repaired,
         valid_action_rate=ratio(valid, len(turns)),
         repair_rate=ratio(repaired, len(turns)),
-        prompts=sum(map(is_policy_step, made)),
-        person_steps=sum(_corrects(step) for step in record.steps),
+        prompts=sum(map(is_policy_step, prompt_steps)),
+        person_steps=sum(_is_person_step(step) for step in record.steps),
         undos=_reversals(record, "reverts", fit),
         redos=_reversals(record, "restores", fit),
         seconds=record.seconds,
         policy_seconds=_seconds(turns, "policy"),
-        segmenter_seconds=_seconds(made, "segmenter"),
-        tokens=tuple(usage_total(usage) for step in turns if (usage := step.completion.get("usage"))),
+        segmenter_seconds=_seconds(prompt_steps, "segmenter"),
+        tokens=tuple(total_tokens(usage) for step in turns if (usage := step.completion.get("usage"))),
         fit=fit,
     )
 
 
-def _corrects(step: Step) -> bool:
+def _is_person_step(step: Step) -> bool:
     return step.actor == "person" and not is_policy_step(step) and not has_action(step, "terminate", "decline")
 
 
@@ -93,10 +94,10 @@ def _seconds(steps: list[Step], part: str) -> tuple[float, ...]:
 
 
 def _reversals(record: Trajectory, name: str, fit: TruthFit | None) -> tuple[Reversal, ...]:
-    """Read the steps whose field ``name`` says of which step they are."""
-    met = (fit.start_iou, *fit.ious) if fit else None
+    """Return the reversals whose field ``name`` holds the reversed step."""
+    ious = (fit.start_iou, *fit.ious) if fit else None
     return tuple(
-        Reversal(step.index, step.actor, of, met[index + 1] - met[index] if met else None)
+        Reversal(step.index, step.actor, of, ious[index + 1] - ious[index] if ious else None)
         for index, step in enumerate(record.steps)
         if (of := getattr(step, name)) is not None
     )

@@ -1,9 +1,9 @@
-"""A run against the true mask: how near each step came, and which clicks were right."""
+"""A run against the true mask: the IoU after each step, and which clicks were right."""
 
 from dataclasses import dataclass
 
 from ibisagent.agent.trajectory import Trajectory
-from ibisagent.evals.trajectories.steps import is_policy_step, indexed_prompts
+from ibisagent.evals.trajectories.steps import indexed_prompts, is_policy_step
 from ibisagent.tools.click_correctness import is_correct_prompt
 from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.errors import InputError
@@ -24,15 +24,15 @@ RANKS = (1, 3, 5, 10, 20)
 class TruthFit:
     """A run against the true mask; IoU of two empty masks is 1.
 
-    ``present``: the true mask is not empty. ``start``, ``final``: IoU of the mask begun and ended with; ``met``: of the
-    one that the policy met first, after what others did before; ``ious``: after each step, anybody's. ``at``: IoU after
-    the policy's k-th valid action, its stop and a guard's answer included, for k in `RANKS`, the last one carried on;
-    what a person does later shows from the next action on. ``overshoot``: the best IoU, the start's included, minus the
-    final one.
+    ``present``: the true mask is not empty. ``start_iou``, ``final_iou``: of the first and the last mask;
+    ``policy_start_iou``: of the first mask that the policy saw, after the steps of others before it; ``ious``: after
+    each step, of any actor. ``iou_at_step``: IoU after the policy's k-th valid action, its stop and a guard's answer
+    included, for k in `RANKS`, the last one carried on; what a person does later counts from the next action on.
+    ``regret``: the best IoU, the start's included, minus the final one.
 
-    Of the policy's points and boxes: ``hits`` are those that `ibisagent.tools.click_correctness.is_correct_prompt` says were right, by the
-    mask that they met, ``misses`` the rest; ``first`` tells whether the first one hit, None when there is none;
-    ``progressed`` raised the IoU; ``wasted`` raised it by no more than `EPSILON`.
+    Of the policy's points and boxes: ``hits`` are correct by `ibisagent.tools.click_correctness.is_correct_prompt`,
+    given the mask before them, ``misses`` the rest; ``first_click_hit``: whether the first one hit, None when there is
+    none; ``improving_clicks`` raised the IoU; ``wasted_clicks`` raised it by no more than `EPSILON`.
     """
 
     present: bool
@@ -54,7 +54,7 @@ class TruthFit:
 
 
 def compute_truth_fit(record: Trajectory) -> TruthFit | None:
-    """Judge a run by its true mask, None without one; `InputError` for masks of another size and prompts that are none.
+    """Compare a run with its true mask, None without one; `InputError` for masks of another size and invalid prompts.
 
     Each distinct mask is decoded once.
     """
@@ -62,10 +62,10 @@ def compute_truth_fit(record: Trajectory) -> TruthFit | None:
         return None
     truth = decode(record.truth)
     own = {index: prompt for index, prompt in indexed_prompts(record) if is_policy_step(record.steps[index])}
-    (*ious, final), right = _judged(record, truth, own)
+    (*ious, final), right = _compare_masks(record, truth, own)
     gains = [ious[index + 1] - ious[index] for index in own]
     progressed, best = sum(gain > 0 for gain in gains), max(*ious, final)
-    after = _after(record, ious)
+    after = _ious_at_steps(record, ious)
     return TruthFit(
         present=bool(truth.any()),
         start_iou=ious[0],
@@ -86,8 +86,8 @@ def compute_truth_fit(record: Trajectory) -> TruthFit | None:
     )
 
 
-def _judged(record: Trajectory, truth: Mask, own: dict[int, Prompt]) -> tuple[list[float], set[int]]:
-    """Give the IoU of the masks begun with, after each step and ended with, and which of ``own`` prompts hit."""
+def _compare_masks(record: Trajectory, truth: Mask, own: dict[int, Prompt]) -> tuple[list[float], set[int]]:
+    """Return the IoU of the first mask, after each step and of the last mask, and which of ``own`` prompts hit."""
     masks = (record.start, *(step.mask for step in record.steps), record.mask)  # the n-th is what step n meets
     places: dict[str, list[int]] = {}
     for index, rle in enumerate(masks):
@@ -106,8 +106,8 @@ def _judged(record: Trajectory, truth: Mask, own: dict[int, Prompt]) -> tuple[li
     return ious, right
 
 
-def _after(record: Trajectory, ious: list[float]) -> list[float]:
-    """Give the IoU that the policy met first, and after each of its valid actions."""
+def _ious_at_steps(record: Trajectory, ious: list[float]) -> list[float]:
+    """Return the IoU of the first mask that the policy saw, and after each of its valid actions."""
     after = [ious[0]]
     for step, value in zip(record.steps, ious[1:], strict=True):
         if is_policy_step(step) and step.error is None:
@@ -118,5 +118,5 @@ def _after(record: Trajectory, ious: list[float]) -> list[float]:
 
 
 def ratio(part: int, whole: int) -> float | None:
-    """Give a part of the whole, None of nothing."""
+    """Return part over whole, None where the whole is 0."""
     return part / whole if whole else None

@@ -12,9 +12,9 @@ from ibisagent.agent.actions import (
     Backtrack,
     Terminate,
     clean_target,
+    format_action,
     from_plain,
     kind_of,
-    format_action,
     to_plain,
     write_reply,
 )

@@ -5,14 +5,14 @@ import threading
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
-from support.fakes import STOP, UNDO, Counting, Watched, negative, positive, script
+from support.fakes import STOP, UNDO, CountingSegmenter, RecordingPolicy, negative, positive, script
 
 from ibisagent.agent import Backtrack, Click, ImageStore, LoopConfig, Redo, RunStore, Terminate, build_graph
 from ibisagent.agent.branches import abranches, afork, arequests, branches, fork, requests
 from ibisagent.agent.checkpoints import aopen_checkpointer, open_checkpointer
 from ibisagent.agent.replay import replay
 from ibisagent.agent.threads import intervene
-from ibisagent.agent.trajectory import read_trajectories, build_trajectory, write_trajectory
+from ibisagent.agent.trajectory import build_trajectory, read_trajectories, write_trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 
@@ -21,7 +21,7 @@ REPLIES = (positive(0.3, 0.5), positive(0.8, 0.8), UNDO, "hm", negative(0.4, 0.5
 
 
 def start_run(pixels, segmenter, policy=None, **given):
-    policy = policy or Watched(script(*REPLIES))
+    policy = policy or RecordingPolicy(script(*REPLIES))
     graph = build_graph(policy, segmenter, checkpointer=InMemorySaver())
     graph.invoke({"image": pixels, "request": "Segment.", **given}, THREAD)
     return graph, branches(graph, THREAD)[0].config, policy
@@ -32,7 +32,7 @@ def build_record(graph, config):
 
 
 def test_every_step_can_be_done_otherwise_at_no_cost_for_what_is_before(pixels, tmp_path):
-    segmenter = Counting()
+    segmenter = CountingSegmenter()
     given = [Click(0.1, 0.1), Click(0.9, 0.1)]
     graph, trunk, policy = start_run(pixels, segmenter, prompts=given)
     whole = build_record(graph, trunk)
@@ -47,14 +47,18 @@ def test_every_step_can_be_done_otherwise_at_no_cost_for_what_is_before(pixels, 
         record = build_record(graph, THREAD)
         assert [s.action for s in record.steps[: step - 1]] == [s.action for s in whole.steps[: step - 1]]
         assert [s.mask for s in record.steps[: step - 1]] == [s.mask for s in whole.steps[: step - 1]]
-        assert (record.fork_step, record.steps[step - 1].actor, record.steps[step - 1].action["x"]) == (step, "person", 0.5)
+        assert (record.fork_step, record.steps[step - 1].actor, record.steps[step - 1].action["x"]) == (
+            step,
+            "person",
+            0.5,
+        )
         assert record.stop is not None
         write_trajectory(tmp_path / f"{step}.json", record)
     assert build_record(graph, trunk) == whole
     for path in tmp_path.iterdir():
         (record,) = read_trajectories(path)
-        assert replay(record, Counting(), open_image(pixels)).differences == ()
-    assert replay(whole, Counting(), open_image(pixels)).differences == ()
+        assert replay(record, CountingSegmenter(), open_image(pixels)).differences == ()
+    assert replay(whole, CountingSegmenter(), open_image(pixels)).differences == ()
 
 
 def test_the_tree_is_listed(pixels):
@@ -78,15 +82,22 @@ def test_the_tree_is_listed(pixels):
 def test_another_policy_takes_a_recorded_run_over(pixels):
     graph, trunk, _ = start_run(pixels, "disk")
     other = build_graph(
-        script(*[""] * 2, positive(0.5, 0.1), STOP), "disk", checkpointer=graph.checkpointer, images=graph.components.images
+        script(*[""] * 2, positive(0.5, 0.1), STOP),
+        "disk",
+        checkpointer=graph.checkpointer,
+        images=graph.components.images,
     )
     ended = other.invoke(None, fork(other, trunk, step=3))
     assert [step["action"]["type"] for step in ended["steps"]] == ["point", "point", "point", "terminate"]
-    assert (ended["steps"][2]["actor"], ended["steps"][2]["action"]["y"], ended["run"]["fork_step"]) == ("policy", 0.1, 3)
+    assert (ended["steps"][2]["actor"], ended["steps"][2]["action"]["y"], ended["run"]["fork_step"]) == (
+        "policy",
+        0.1,
+        3,
+    )
 
 
 def test_other_words_from_a_step_on(pixels):
-    policy = Watched(script(positive(0.3, 0.5), positive(0.6, 0.5), STOP, STOP))
+    policy = RecordingPolicy(script(positive(0.3, 0.5), positive(0.6, 0.5), STOP, STOP))
     graph, trunk, _ = start_run(pixels, "disk", policy)
     ended = graph.invoke(None, fork(graph, trunk, step=3, request="And its left part?"))
     assert policy.seen[-1].request == "And its left part?"
@@ -101,7 +112,10 @@ def test_a_branch_may_undo_redo_or_stop(pixels):
     redone = graph.invoke(None, fork(graph, trunk, step=4, action=Redo()), interrupt_before=["reason"])
     assert redone["steps"][3]["restores"] == 2
     stopped = graph.invoke(None, fork(graph, trunk, step=2, action=Terminate()))
-    assert (stopped["stop"], stopped["mask"]) == ("terminated", graph.components.store.get_mask(stopped["steps"][0]["mask"]))
+    assert (stopped["stop"], stopped["mask"]) == (
+        "terminated",
+        graph.components.store.get_mask(stopped["steps"][0]["mask"]),
+    )
 
 
 def test_any_checkpoint_is_a_place_to_branch_from(pixels):

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ibisagent.agent.coordinates import PROFILES, UNIT, CoordinateFrame
-from ibisagent.tools.clicks import Click, Pixel, pixel_to_click, click_to_pixel
+from ibisagent.tools.clicks import Click, Pixel, click_to_pixel, pixel_to_click
 from ibisagent.tools.errors import InputError
 
 PIXELS = CoordinateFrame("pixels", 512, 384)
@@ -80,7 +80,11 @@ def test_five_percent_outside_is_clamped_and_listed(
         (UNIT, (0.5, -math.inf), "y=-inf is out of range: expected a number from 0 to 1"),
         (CoordinateFrame("thousand_yx"), (1051, 5), "y=1051 is out of range: expected a number from 0 to 1000"),
         (PIXELS, (5, 404), "y=404 is out of range: expected a number from 0 to 384"),
-        (CoordinateFrame("thousand"), (0.45, 0.5), "x=0.45, y=0.5 are decimals from 0 to 1: expected numbers from 0 to 1000"),
+        (
+            CoordinateFrame("thousand"),
+            (0.45, 0.5),
+            "x=0.45, y=0.5 are decimals from 0 to 1: expected numbers from 0 to 1000",
+        ),
     ],
 )
 def test_other_numbers_are_refused_with_what_was_expected(

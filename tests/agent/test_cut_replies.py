@@ -105,8 +105,8 @@ def test_half_a_word_or_object_is_none_however_the_reply_ended(text, cut):
     ],
 )
 def test_an_action_that_is_closed_counts_in_a_reply_that_was_cut(text, action):
-    assert parse_completion({"text": text, "finish": "length"}).action == action
-    assert parse_completion({"text": text, "finish": "stop"}).action == action
+    assert parse_completion({"text": text, "finish_reason": "length"}).action == action
+    assert parse_completion({"text": text, "finish_reason": "stop"}).action == action
 
 
 def test_a_thought_that_was_cut_decides_nothing():
@@ -303,6 +303,8 @@ def test_a_canonical_reply_cut_anywhere_acts_as_it_would_have_or_not_at_all(coun
             assert known.action in (whole.action, replace(whole.action, target=None))
         assert known.answer in (None, whole.answer)
         assert known.action is not None or "cut" in known.error
-        assert unknown.action is None or format_action(whole.action, frame).startswith(format_action(unknown.action, frame))
+        assert unknown.action is None or format_action(whole.action, frame).startswith(
+            format_action(unknown.action, frame)
+        )
         acted_on += known.action is not None
     assert 0.1 * count < acted_on < 0.5 * count

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
-from support.fakes import STOP, Watched, positive, script
+from support.fakes import STOP, RecordingPolicy, positive, script
 
 from ibisagent.agent import Click, Decline, LoopConfig, build_graph
 from ibisagent.agent.actions import KINDS, OPTIONAL, from_plain, to_plain, write_reply
 from ibisagent.agent.config import preset
 from ibisagent.agent.coordinates import CoordinateFrame
 from ibisagent.agent.grammar import reply_regex
-from ibisagent.agent.integrations import segmentation_tool, summarize_result, summarize
+from ibisagent.agent.integrations import segmentation_tool, summarize, summarize_result
 from ibisagent.agent.prompting import load_prompts
 from ibisagent.agent.replay import replay
 from ibisagent.agent.reply_parser import parse_reply
@@ -135,7 +135,7 @@ def test_a_prompt_file_of_before_offers_and_allows_it_not(tmp_path, pixels):
         prompts = prompt_file(tmp_path / f"{name}.toml", kinds)
         policy = chats.ChatPolicy(models.FakeListChatModel(responses=[UNSURE]), prompts=prompts)
         graph = build_graph(policy, "disk")
-        watched = Watched(policy)
+        watched = RecordingPolicy(policy)
         watched.actions = policy.actions
         ended = build_graph(watched, "disk").invoke({"image": pixels, "request": "Segment the tibia."})
         seen = watched.seen[0]
@@ -156,7 +156,7 @@ def test_what_is_told_is_neither_found_nor_absent(pixels, truth):
     assert f"Reason: {REASON}" in told.text
     left = summarize_result({"mask": encode(truth), "stop": "declined", "answer": REASON}, open_image(pixels))
     assert left.text.startswith("Not answered: ")
-    assert "The mask in force, which is not the policy's: " in left.text
+    assert "The current mask, which is not the policy's: " in left.text
     for each in (told, left):
         assert not each.found
         assert not re.search("Not found|no such target|Found:", each.text)
@@ -171,8 +171,10 @@ def test_the_tool_says_that_it_was_not_answered(pixels):
 
 
 def test_a_declined_run_is_no_refusal_in_the_figures():
-    row = {"first_hit": None, "length": 0, "turns": 1, "valid": 1, "iou": 1.0, "start": None, "image": 1}
+    row = {"first_click_hit": None, "length": 0, "turns": 1, "valid_actions": 1, "iou": 1.0, "start": None, "image": 1}
     stops = [(0, "declined"), (9, "declined"), (0, "target_absent"), (9, "terminated")]
     rows = [row | {"true_area_px": area, "stop": stop} for area, stop in stops]
-    found = {name: (share.value, share.n) for name, share in behavior_metrics(rows, 0.5, Bootstrap(resamples=0)).items()}
-    assert (found["refused"], found["wrongly_refused"], found["declined"]) == ((0.5, 2), (0.0, 2), (0.5, 4))
+    found = {
+        name: (share.value, share.n) for name, share in behavior_metrics(rows, 0.5, Bootstrap(resamples=0)).items()
+    }
+    assert (found["refusal_rate"], found["false_refusal_rate"], found["decline_rate"]) == ((0.5, 2), (0.0, 2), (0.5, 4))

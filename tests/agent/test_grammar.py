@@ -12,7 +12,12 @@ from ibisagent.agent.grammar import reply_regex
 from ibisagent.agent.reply_parser import parse_reply
 from ibisagent.tools.clicks import Box, Click
 
-FRAMES = [CoordinateFrame(), CoordinateFrame("thousand"), CoordinateFrame("thousand_yx"), CoordinateFrame("pixels", 672, 308)]
+FRAMES = [
+    CoordinateFrame(),
+    CoordinateFrame("thousand"),
+    CoordinateFrame("thousand_yx"),
+    CoordinateFrame("pixels", 672, 308),
+]
 
 
 @pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: frame.profile)

@@ -13,7 +13,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
 from PIL import Image
-from support.fakes import STOP, UNDO, Counting, positive, script
+from support.fakes import STOP, UNDO, CountingSegmenter, positive, script
 from typing_extensions import TypedDict
 
 from ibisagent.agent import Box, Click, ImageStore, LoopConfig, build_graph
@@ -235,7 +235,7 @@ def test_longest_runs_stay_under_the_graph_s_own_recursion_limit(pixels):
 
 
 def test_an_image_is_encoded_once_and_no_prediction_is_computed_twice(pixels):
-    segmenter = Counting()
+    segmenter = CountingSegmenter()
     graph = build_graph(script(positive(0.3, 0.5), positive(0.7, 0.5), UNDO, positive(0.6, 0.5), STOP), segmenter)
     ends = [graph.invoke({"image": pixels, "request": REQUEST}) for _ in range(3)]
     assert (segmenter.embeds, segmenter.predictions) == (1, 3)
@@ -256,7 +256,7 @@ def test_copies_keep_the_door_and_the_recursion_limit(pixels):
 
 
 def test_graphs_of_one_segmenter_share_what_it_computed(pixels):
-    segmenter = Counting()
+    segmenter = CountingSegmenter()
     for _ in range(2):
         graph = build_graph(script(positive(0.3, 0.5), STOP), segmenter)
         graph.invoke({"image": pixels, "request": REQUEST})

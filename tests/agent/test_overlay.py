@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import ellipse
 from PIL import Image
-from support.fakes import STOP, Watched, script
+from support.fakes import STOP, RecordingPolicy, script
 from typer.testing import CliRunner
 
 from ibisagent.agent import LoopConfig, build_graph
@@ -54,7 +54,7 @@ def test_large_pictures_are_shrunk_to_the_side(shape, shown):
 
 
 @pytest.mark.parametrize(
-    ("shape", "side", "resizing", "enlarge", "shown"),
+    ("shape", "side", "smart_resize", "enlarge", "shown"),
     [
         ((96, 128), 512, None, True, (384, 512)),
         ((1024, 1024), 512, None, True, (512, 512)),
@@ -67,9 +67,9 @@ def test_large_pictures_are_shrunk_to_the_side(shape, shown):
         ((96, 128), None, None, False, (96, 128)),
     ],
 )
-def test_a_picture_is_made_the_size_that_its_model_expects(shape, side, resizing, enlarge, shown):
+def test_a_picture_is_made_the_size_that_its_model_expects(shape, side, smart_resize, enlarge, shown):
     picture = np.zeros((*shape, 3), np.uint8)
-    assert fit_to_side(picture, side, resizing, enlarge=enlarge).shape == (*shown, 3)
+    assert fit_to_side(picture, side, smart_resize, enlarge=enlarge).shape == (*shown, 3)
 
 
 @pytest.mark.parametrize(
@@ -81,14 +81,14 @@ def test_a_picture_is_made_the_size_that_its_model_expects(shape, side, resizing
     ],
 )
 def test_the_loop_shows_a_picture_as_its_settings_say(config, shown, profile, pixels):
-    policy = Watched(script(STOP))
+    policy = RecordingPolicy(script(STOP))
     build_graph(policy, "disk", config).invoke({"image": pixels, "request": "Segment it."})
     (seen,) = policy.seen
     assert (seen.picture.shape[:2], seen.frame) == (shown, CoordinateFrame(profile, shown[1], shown[0]))
 
 
 def test_a_policy_s_own_coordinates_hold_unless_others_are_chosen(pixels):
-    policy = Watched(script(STOP))
+    policy = RecordingPolicy(script(STOP))
     policy.coordinates = "thousand"
     for config in (LoopConfig(), LoopConfig(coordinates="unit")):
         build_graph(policy, "disk", config).invoke({"image": pixels, "request": "Segment it."})

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from PIL import Image
-from support.fakes import STOP, By, Counting, positive
-from support.image_fixtures import dicom
+from support.fakes import STOP, CountingSegmenter, FunctionPolicy, positive
+from support.image_fixtures import write_dicom
 
 from ibisagent.agent import build_graph
 from ibisagent.agent.checkpoints import aopen_checkpointer, open_checkpointer
-from ibisagent.agent.integrations.fan_out import fan_out
+from ibisagent.agent.integrations.multi_target import fan_out
 from ibisagent.agent.policies import Completion
 from ibisagent.agent.threads import intervene
 from ibisagent.agent.trajectory import build_trajectory, write_trajectory
@@ -82,7 +82,9 @@ def of_numpy(_folder):
 
 READERS = {
     **{kind: picture_writer(kind) for kind in ("png", "jpg", "tif", "webp", "bmp")},
-    "dicom": lambda folder: dicom(folder / "a.dcm", GREY.astype(np.uint16), PixelSpacing=[0.5, 0.5], Modality="CT"),
+    "dicom": lambda folder: write_dicom(
+        folder / "a.dcm", GREY.astype(np.uint16), PixelSpacing=[0.5, 0.5], Modality="CT"
+    ),
     "nifti": nifti,
     "nrrd": nrrd,
     "metaimage": metaimage,
@@ -95,7 +97,7 @@ READERS = {
 }
 
 
-class NumpyScoredSegmenter(Counting):
+class NumpyScoredSegmenter(CountingSegmenter):
     """A segmenter whose score is a scalar of its library."""
 
     def predict(self, embedding, prompts, prior):
@@ -149,9 +151,9 @@ def start(source, **more):
 @pytest.mark.parametrize("keeper", [memory, sqlite])
 def test_a_run_is_kept_as_it_goes_without_a_checkpointer(name, keeper, tmp_path):
     source = READERS[name](tmp_path)
-    free = build_graph(By(script), NumpyScoredSegmenter()).invoke(start(source, initial_mask=MASK))
+    free = build_graph(FunctionPolicy(script), NumpyScoredSegmenter()).invoke(start(source, initial_mask=MASK))
     with keeper(tmp_path) as saver:
-        graph = build_graph(By(script), NumpyScoredSegmenter(), checkpointer=saver)
+        graph = build_graph(FunctionPolicy(script), NumpyScoredSegmenter(), checkpointer=saver)
         ended = graph.invoke(start(source, initial_mask=MASK), THREAD)
         kept = list(saver.list(THREAD))
         assert (ended["stop"], ended["mask"], len(ended["steps"])) == (free["stop"], free["mask"], len(free["steps"]))
@@ -170,7 +172,7 @@ def test_an_asynchronous_run_is_kept_as_well(name, tmp_path):
 
     async def run():
         async with asqlite(tmp_path) as saver:
-            graph = build_graph(By(script), NumpyScoredSegmenter(), checkpointer=saver)
+            graph = build_graph(FunctionPolicy(script), NumpyScoredSegmenter(), checkpointer=saver)
             ended = await graph.ainvoke(start(source, initial_mask=MASK), THREAD)
             return ended, [each async for each in saver.alist(THREAD)]
 
@@ -182,7 +184,7 @@ def test_an_asynchronous_run_is_kept_as_well(name, tmp_path):
 @pytest.mark.parametrize("name", ["nrrd", "array", "PIL picture", "data URL", "MedicalImage"])
 def test_targets_side_by_side_are_kept_as_well(name, tmp_path):
     saver = InMemorySaver()
-    fan = fan_out(build_graph(By(script), NumpyScoredSegmenter()), checkpointer=saver)
+    fan = fan_out(build_graph(FunctionPolicy(script), NumpyScoredSegmenter()), checkpointer=saver)
     asked = {"request": np.str_("It."), "initial_mask": Image.fromarray(MASK)}
     ended = fan.invoke({"image": READERS[name](tmp_path), "targets": {"cyst": asked, "liver": "That."}}, THREAD)
     assert list(ended["segmentations"]) == ["cyst", "liver"]

@@ -1,4 +1,4 @@
-"""Names, ids and dates planted in headers and file names: nothing of a run contains them but the path of its own file."""
+"""Names, ids and dates in headers and file names: no output of a run contains them but the path of its own file."""
 
 import io
 import json
@@ -12,9 +12,9 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from PIL import Image, PngImagePlugin
 from pydicom import dcmread
-from support.dicom_series_fixtures import VOLUME, enhanced, item, series
+from support.dicom_series_fixtures import VOLUME, build_item, write_enhanced, write_series
 from support.fakes import STOP, positive
-from support.image_fixtures import GREY, dicom, nifti
+from support.image_fixtures import GREY, write_dicom, write_nifti
 
 from ibisagent.agent import build_graph
 from ibisagent.agent.policies.chat import ChatPolicy
@@ -35,7 +35,7 @@ PLANTED = {
 
 
 def planted_dicom(folder):
-    return dicom(folder / f"{FILE}.dcm", GREY.astype(np.int16), **PLANTED)
+    return write_dicom(folder / f"{FILE}.dcm", GREY.astype(np.int16), **PLANTED)
 
 
 def planted_private(folder):
@@ -50,25 +50,25 @@ def planted_private(folder):
 
 
 def planted_series(folder):
-    series(folder / FILE, **PLANTED)
+    write_series(folder / FILE, **PLANTED)
     return folder / FILE
 
 
 def planted_zip(folder):
     with zipfile.ZipFile(folder / f"{FILE}.zip", "w") as archive:
         archive.comment = NAME.encode()
-        for path in series(folder / FILE, **PLANTED):
+        for path in write_series(folder / FILE, **PLANTED):
             archive.write(path, f"{FILE}/{path.name}")
     return folder / f"{FILE}.zip"
 
 
 def planted_frames(folder):
-    frames = [{"FrameContentSequence": item(FrameComments=NAME, FrameLabel=ID)}] * 5
-    return enhanced(folder / f"{FILE}.dcm", frames=frames, **PLANTED)
+    frames = [{"FrameContentSequence": build_item(FrameComments=NAME, FrameLabel=ID)}] * 5
+    return write_enhanced(folder / f"{FILE}.dcm", frames=frames, **PLANTED)
 
 
 def planted_nifti(folder):
-    image = nib.load(nifti(folder / "a.nii"))
+    image = nib.load(write_nifti(folder / "a.nii"))
     for key in ("descrip", "aux_file", "db_name", "intent_name"):
         image.header[key] = ID.encode()
     image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", NAME.encode()))
@@ -126,7 +126,9 @@ def test_nothing_of_a_patient_leaves_the_file(tmp_path, plant, caplog, capfd):
     contents = path.read_bytes() if path.is_file() else b"".join(file.read_bytes() for file in path.iterdir())
     assert zipfile.is_zipfile(path) or path.suffix == ".gz" or find_identifiers(contents)
     image = open_image(path)
-    model = RecordingChatModel(messages=iter([AIMessage(reply) for reply in (positive(0.5, 0.5), STOP)]), messages_seen=[])
+    model = RecordingChatModel(
+        messages=iter([AIMessage(reply) for reply in (positive(0.5, 0.5), STOP)]), messages_seen=[]
+    )
     graph = build_graph(ChatPolicy(model), "disk")
     events = list(graph.stream({"image": image, "request": "Segment it."}, stream_mode=["custom", "values"]))
     state = events[-1][1]

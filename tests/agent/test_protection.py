@@ -3,7 +3,7 @@
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
-from support.fakes import STOP, UNDO, Watched, negative, positive, script
+from support.fakes import STOP, UNDO, RecordingPolicy, negative, positive, script
 
 from ibisagent.agent import Click, LoopConfig, build_graph
 from ibisagent.agent.replay import replay
@@ -30,7 +30,7 @@ def mask_at(ended, click):
 
 
 def test_a_click_that_takes_his_out_is_undone_and_said(pixels):
-    policy = Watched(script(negative(0.55, 0.42), positive(0.7, 0.42), STOP))
+    policy = RecordingPolicy(script(negative(0.55, 0.42), positive(0.7, 0.42), STOP))
     _, ended = run(policy, pixels)
     assert step_summary(ended["steps"])[2:5] == [
         ("policy", "point", None),
@@ -50,7 +50,7 @@ def test_a_click_or_a_box_that_fills_his_negative_one_is_undone(pixels):
 
 
 def test_his_click_is_not_the_policy_s_to_undo(pixels):
-    policy = Watched(script(UNDO, positive(0.7, 0.42), UNDO, UNDO, STOP))
+    policy = RecordingPolicy(script(UNDO, positive(0.7, 0.42), UNDO, UNDO, STOP))
     _, ended = run(policy, pixels)
     assert step_summary(ended["steps"]) == [
         ("person", "point", None),

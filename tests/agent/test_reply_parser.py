@@ -73,7 +73,9 @@ LINES = {
     "Box (0.3000, 0.2000, 0.1000, 0.4000)": expected_reply(Box(0.1, 0.2, 0.3, 0.4), "box corners sorted"),
     "Positive Point (1.0300, 0.4200)": expected_reply(Click(1.0, 0.42), "x=1.03 clamped to 1"),
     "Positive Point (0.45, -0)": expected_reply(Click(0.45, 0.0), SPELLING),
-    "Positive Point (0.4500, 0.4200)\nNegative Point (0.1, 0.2)": expected_reply(CLICK, SPELLING, "further actions dropped"),
+    "Positive Point (0.4500, 0.4200)\nNegative Point (0.1, 0.2)": expected_reply(
+        CLICK, SPELLING, "further actions dropped"
+    ),
     "Positive Point (0.4500, 0.4200), (0.1, 0.2)": expected_reply(CLICK, SPELLING, "further numbers dropped"),
     '{"Target": "liver", "Attribute": "+1", "Coordinate 2d": [0.45, 0.42]}': expected_reply(
         Click(0.45, 0.42, True, "liver"), JSON
@@ -81,21 +83,27 @@ LINES = {
     '```json\n[{"target": null, "attribute": -1, "coordinate_2d": [0.45, 0.42]}]\n```': expected_reply(
         Click(0.45, 0.42, False), JSON
     ),
-    "{'Target': 'liver', 'Attribute': +1, 'Coordinate2D': (0.45, 0.42)}": expected_reply(Click(0.45, 0.42, True, "liver"), JSON),
+    "{'Target': 'liver', 'Attribute': +1, 'Coordinate2D': (0.45, 0.42)}": expected_reply(
+        Click(0.45, 0.42, True, "liver"), JSON
+    ),
     '{"ATTRIBUTE": "Negative", "coordinate": "(0.45, 0.42)"}': expected_reply(Click(0.45, 0.42, False), JSON),
     '{"bbox_2d": [0.1, 0.2, 0.3, 0.4], "label": "liver"}': expected_reply(Box(0.1, 0.2, 0.3, 0.4, "liver"), JSON),
     '{"point_2d": [0.45, 0.42], "label": "liver"}': expected_reply(Click(0.45, 0.42, True, "liver"), UNSIGNED, JSON),
     '{"type": "point", "x": 0.45, "y": 0.42, "positive": false}': expected_reply(Click(0.45, 0.42, False), JSON),
     '{"type": "box", "x0": 0.1, "y0": 0.2, "x1": 0.3, "y1": 0.4}': expected_reply(Box(0.1, 0.2, 0.3, 0.4), JSON),
     '{"action": "Terminate"}': expected_reply(Terminate(), NO_ANSWER, JSON),
-    '{"action": "Negative Point (0.45, 0.42)", "target": "liver"}': expected_reply(Click(0.45, 0.42, False, "liver"), JSON),
+    '{"action": "Negative Point (0.45, 0.42)", "target": "liver"}': expected_reply(
+        Click(0.45, 0.42, False, "liver"), JSON
+    ),
     "Positive Point (451, 423)": expected_error("x=451 is out of range: expected a number from 0 to 1", SPELLING),
     "Positive Point (nan, 0.42)": expected_error("x=nan is out of range: expected a number from 0 to 1", SPELLING),
     "Positive Point (0.45, -inf)": expected_error("y=-inf is out of range: expected a number from 0 to 1", SPELLING),
     "Positive Point (1e999, 0.42)": expected_error("x=inf is out of range: expected a number from 0 to 1", SPELLING),
     "Positive Point (45%, 42%)": expected_error(f"got 'Positive Point (45%, 42%)', {EXPECTED}"),
     "Positive Point (0.1, 0.2, 0.3)": expected_error(f"got 'Positive Point (0.1, 0.2, 0.3)', {EXPECTED}"),
-    "Positive Point (0.45)\n0.42 is its score": expected_error(f"got 'Positive Point (0.45) 0.42 is its score', {EXPECTED}"),
+    "Positive Point (0.45)\n0.42 is its score": expected_error(
+        f"got 'Positive Point (0.45) 0.42 is its score', {EXPECTED}"
+    ),
     "Positive Point (left, top)": expected_error(f"got 'Positive Point (left, top)', {EXPECTED}"),
     "I will not terminate yet": expected_error(f"got 'I will not terminate yet', {EXPECTED}"),
     "": expected_error(f"got no action, {EXPECTED}"),
@@ -103,7 +111,9 @@ LINES = {
     "Box (0.1000, 0.2000, 0.1000, 0.4000)": expected_error(
         "empty box (0.1, 0.2, 0.1, 0.4): expected (x0, y0, x1, y1) with x0 < x1 and y0 < y1"
     ),
-    '{"Attribute": "maybe", "Coordinate 2d": [0.45, 0.42]}': expected_error("got the attribute 'maybe': expected +1 or -1"),
+    '{"Attribute": "maybe", "Coordinate 2d": [0.45, 0.42]}': expected_error(
+        "got the attribute 'maybe': expected +1 or -1"
+    ),
     '{"Attribute": 1, "Coordinate 2d": [NaN, 0.42]}': expected_error(
         "x=nan is out of range: expected a number from 0 to 1", JSON
     ),
@@ -145,7 +155,9 @@ REPLIES = {
     f"<think>Not <action>{N}</action></think>\n<action>{P}</action>": expected_reply(
         CLICK, ORDER, thought=f"Not <action>{N}</action>"
     ),
-    f"<think>Not <action>{N}</action></think>\n{P}": expected_reply(CLICK, ORDER, OUTSIDE, thought=f"Not <action>{N}</action>"),
+    f"<think>Not <action>{N}</action></think>\n{P}": expected_reply(
+        CLICK, ORDER, OUTSIDE, thought=f"Not <action>{N}</action>"
+    ),
     f"<think>Left.\n{P}": expected_reply(
         CLICK, "missing </think> <action> </action>", "action taken from the end of the thought", thought=f"Left.\n{P}"
     ),
@@ -169,7 +181,9 @@ REPLIES = {
         f"got no action, {EXPECTED}", "missing </think> <action> </action>", thought="Left, so I terminate"
     ),
     "": expected_error(f"got an empty reply, {EXPECTED}", NO_TAGS, thought=""),
-    "The liver is on the left.": expected_error(f"got 'The liver is on the left.', {EXPECTED}", NO_TAGS, OUTSIDE, thought=""),
+    "The liver is on the left.": expected_error(
+        f"got 'The liver is on the left.', {EXPECTED}", NO_TAGS, OUTSIDE, thought=""
+    ),
 }
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.fakes import STOP, UNDO, Counting, positive, script
+from support.fakes import STOP, UNDO, CountingSegmenter, positive, script
 
 from ibisagent.agent import ImageStore, LoopConfig, build_graph
 from ibisagent.agent.limits import reached_limit
@@ -13,7 +13,7 @@ from ibisagent.tools.masks.rle import decode
 from ibisagent.tools.segmenters import Prediction
 
 
-class FallingScoreSegmenter(Counting):
+class FallingScoreSegmenter(CountingSegmenter):
     """Scores the first click best; ``calibrated``: whether its score is."""
 
     def __init__(self, calibrated):
@@ -38,7 +38,9 @@ def test_the_best_scored_mask_only_if_asked_and_calibrated(calibrated, pick_best
 
 def test_an_undone_step_is_never_the_best(pixels):
     graph = build_graph(
-        script(positive(0.2, 0.5), UNDO, positive(0.8, 0.5), STOP), FallingScoreSegmenter(True), LoopConfig(pick_best=True)
+        script(positive(0.2, 0.5), UNDO, positive(0.8, 0.5), STOP),
+        FallingScoreSegmenter(True),
+        LoopConfig(pick_best=True),
     )
     ended = graph.invoke({"image": pixels, "request": "Segment."})
     assert ended["mask"]["counts"] == graph.components.store.get_mask(ended["steps"][2]["mask"])["counts"]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from langgraph.graph import END, START, StateGraph
-from support.fakes import STOP, UNDO, By, Counting, negative, positive, script
+from support.fakes import STOP, UNDO, CountingSegmenter, FunctionPolicy, negative, positive, script
 from typing_extensions import TypedDict
 
 from ibisagent.agent import Guard, LoopConfig, build_graph
@@ -78,13 +78,15 @@ def test_alternating_clicks_that_cancel_each_other_are_a_loop(pixels):
 
 def test_a_mask_that_no_longer_changes_is_stalled(pixels):
     inside = [positive(0.5 + 0.001 * k, 0.5) for k in range(6)]
-    ended = run(script(positive(0.5, 0.5), *inside), pixels, segmenter=PaintingSegmenter(), config=LoopConfig(patience=3))
+    ended = run(
+        script(positive(0.5, 0.5), *inside), pixels, segmenter=PaintingSegmenter(), config=LoopConfig(patience=3)
+    )
     assert ended["stop"] == "stalled"
     assert len(ended["steps"]) == 4
     assert decode(ended["mask"]).all()
 
 
-class PaintingSegmenter(Counting):
+class PaintingSegmenter(CountingSegmenter):
     """Predicts the full mask whatever is clicked."""
 
     def predict(self, embedding, prompts, prior):
@@ -126,7 +128,9 @@ def test_a_mask_that_hardly_changes_and_is_trusted_is_settled(segmenter, check, 
 
 def test_what_a_person_clicked_is_not_settled_by_itself(pixels):
     config = LoopConfig(self_check=SelfCheck())
-    ended = run(script(STOP), pixels, segmenter=ConfidentSegmenter(), config=config, prompts=[Click(0.5, 0.5), Click(0.6, 0.5)])
+    ended = run(
+        script(STOP), pixels, segmenter=ConfidentSegmenter(), config=config, prompts=[Click(0.5, 0.5), Click(0.6, 0.5)]
+    )
     assert ended["stop"] == "terminated"
 
 
@@ -151,14 +155,14 @@ def test_one_unparseable_reply_comes_back_as_the_next_message(pixels):
         told.append(observation.feedback)
         return ["Positive Point (451, 424)", positive(0.5, 0.5), STOP][observation.step]
 
-    ended = run(By(policy), pixels)
+    ended = run(FunctionPolicy(policy), pixels)
     assert ended["stop"] == "terminated"
     assert "451" in told[1]
     assert told[2] is None
 
 
 def test_seconds_run_out(pixels):
-    slow = By(lambda _: Completion(positive(0.3, 0.5), seconds=5.0))
+    slow = FunctionPolicy(lambda _: Completion(positive(0.3, 0.5), seconds=5.0))
     ended = run(slow, pixels, config=LoopConfig(max_seconds=4.0))
     assert ended["stop"] == "budget"
     assert np.array_equal(decode(ended["mask"]), mask_after(pixels, positive(0.3, 0.5)))
@@ -166,7 +170,7 @@ def test_seconds_run_out(pixels):
 
 def test_tokens_run_out(pixels):
     usage = {"input_tokens": 300, "output_tokens": 50}
-    wordy = By(lambda seen: Completion(positive(0.1 + 0.1 * seen.step, 0.5), usage=usage))
+    wordy = FunctionPolicy(lambda seen: Completion(positive(0.1 + 0.1 * seen.step, 0.5), usage=usage))
     ended = run(wordy, pixels, config=LoopConfig(max_tokens=600))
     assert (ended["stop"], ended["run"]["tokens"]) == ("budget", 700)
 
@@ -209,18 +213,18 @@ def test_a_policy_that_fails_ends_with_the_mask_in_force(pixels, said):
             raise said
         return said
 
-    ended = run(By(policy), pixels)
+    ended = run(FunctionPolicy(policy), pixels)
     assert ended["stop"] == "policy_error"
     assert "\n" not in ended["error"].encode("utf-8").decode()
     assert np.array_equal(decode(ended["mask"]), mask_after(pixels, positive(0.5, 0.5)))
 
 
 def test_a_segmenter_that_fails_leaves_the_mask_of_the_step_before(pixels):
-    ended = run(script(positive(0.3, 0.5), positive(0.7, 0.5), STOP), pixels, segmenter=Counting(fails_at=2))
+    ended = run(script(positive(0.3, 0.5), positive(0.7, 0.5), STOP), pixels, segmenter=CountingSegmenter(fails_at=2))
     assert ended["stop"] == "segmenter_error"
     assert ended["error"] == "RuntimeError: out of memory"
     assert ended["steps"][-1]["error"] == "RuntimeError: out of memory"
-    with_one = run(script(positive(0.3, 0.5), STOP), pixels, segmenter=Counting())
+    with_one = run(script(positive(0.3, 0.5), STOP), pixels, segmenter=CountingSegmenter())
     assert ended["mask"] == with_one["mask"]
 
 
@@ -232,7 +236,7 @@ def test_cancelled_ends_with_the_mask_in_force(pixels):
             cancel.set()
         return positive(0.2 + 0.1 * observation.step, 0.5)
 
-    ended = run(By(policy), pixels, context={"cancel": cancel})
+    ended = run(FunctionPolicy(policy), pixels, context={"cancel": cancel})
     assert ended["stop"] == "cancelled"
     assert len(ended["steps"]) == 2
     assert np.array_equal(decode(ended["mask"]), mask_after(pixels, *[positive(0.2 + 0.1 * k, 0.5) for k in range(2)]))

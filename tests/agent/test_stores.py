@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
-from support.fakes import STOP, By, Counting, positive, script
+from support.fakes import STOP, CountingSegmenter, FunctionPolicy, positive, script
 
 from ibisagent.agent import ImageStore, LoopConfig, RunStore, build_graph
 from ibisagent.agent.checkpoints import open_checkpointer
@@ -49,7 +49,7 @@ def test_a_store_folder_that_vanishes_is_made_again(tmp_path, pixels):
         shutil.rmtree(tmp_path / "store", ignore_errors=True)
         return [positive(0.3, 0.5), positive(0.7, 0.5), STOP][observation.step]
 
-    graph = build_graph(By(policy), "disk", store=store)
+    graph = build_graph(FunctionPolicy(policy), "disk", store=store)
     ended = graph.invoke({"image": pixels, "request": "x"})
     assert ended["stop"] == "terminated"
     assert len(build_trajectory(graph, ended).steps) == 3
@@ -101,7 +101,7 @@ def test_a_full_disk_ends_the_run_with_the_mask_of_the_step_before(tmp_path):
     assert not [path for path in (tmp_path / "store").rglob("*") if path.is_file() and path.suffix != ".json"]
 
 
-class RaggedSegmenter(Counting):
+class RaggedSegmenter(CountingSegmenter):
     """Sixteen lobes with ragged edges: about 6 KB of RLE at 1024 x 1024, another mask for every prompt."""
 
     def predict(self, embedding, prompts, prior):

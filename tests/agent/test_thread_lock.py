@@ -57,7 +57,7 @@ def test_a_killed_process_leaves_the_thread_free(case, waiting):
     waiting.wait()
     ended = run(*ASK, "--thread", "t", "--out", "second", cwd=case, stdin="Terminate\n")
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "taken up after 1 steps" in ended.stdout
+    assert "resumed after 1 steps" in ended.stdout
 
 
 def test_a_claim_ends_with_its_block_also_by_an_error(tmp_path):

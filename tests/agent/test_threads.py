@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
-from support.fakes import STOP, UNDO, By, Counting, Watched, negative, positive, script
+from support.fakes import STOP, UNDO, CountingSegmenter, FunctionPolicy, RecordingPolicy, negative, positive, script
 
 from ibisagent.agent import Backtrack, Box, Click, ImageStore, LoopConfig, Redo, RunStore, Terminate, build_graph
 from ibisagent.agent.branches import requests
@@ -32,7 +32,7 @@ def step_kinds(ended):
 
 def test_a_person_s_story_is_told_truly(pixels, truth):
     """Run, click, undo, redo, a second request, accept."""
-    policy = Watched(script(positive(0.3, 0.5), STOP, STOP, positive(0.9, 0.9), STOP, STOP))
+    policy = RecordingPolicy(script(positive(0.3, 0.5), STOP, STOP, positive(0.9, 0.9), STOP, STOP))
     graph = build_graph(policy, "geodesic", LoopConfig(review=True), checkpointer=InMemorySaver())
     first = graph.invoke({"image": pixels, "request": "Segment the organ."}, THREAD)
     assert first["__interrupt__"][0].value["stop"] == "terminated"
@@ -72,7 +72,7 @@ def test_a_person_s_story_is_told_truly(pixels, truth):
 
 
 def test_undo_and_redo_walk_the_whole_history_without_a_call(pixels, truth):
-    segmenter = Counting()
+    segmenter = CountingSegmenter()
     graph = build_graph(script(positive(0.3, 0.5), positive(0.7, 0.5)), segmenter, checkpointer=InMemorySaver())
     graph.invoke({"image": pixels, "request": "x", "initial_mask": truth}, THREAD)
     calls, actions = segmenter.predictions, (*[Backtrack()] * 3, *[Redo()] * 3)
@@ -89,11 +89,11 @@ def test_undo_and_redo_walk_the_whole_history_without_a_call(pixels, truth):
     ]
     assert (len(state["prompts"]), state["undone"]) == (2, [])
     record = build_trajectory(graph, state)
-    assert replay(record, Counting(), open_image(pixels)).differences == ()
+    assert replay(record, CountingSegmenter(), open_image(pixels)).differences == ()
 
 
 def test_a_redo_takes_its_undo_notice_back(pixels):
-    policy = Watched(script(positive(0.3, 0.5), STOP, STOP, STOP))
+    policy = RecordingPolicy(script(positive(0.3, 0.5), STOP, STOP, STOP))
     graph = build_graph(policy, "disk", checkpointer=InMemorySaver())
     graph.invoke({"image": pixels, "request": "x"}, THREAD)
     intervene(graph, THREAD, "Backtrack")
@@ -158,7 +158,7 @@ def test_an_unknown_thread_cannot_be_corrected_or_gone_on_with(pixels):
 
 
 def test_the_same_request_is_done_once(pixels):
-    policy = Watched(script(positive(0.3, 0.5), STOP))
+    policy = RecordingPolicy(script(positive(0.3, 0.5), STOP))
     graph = build_graph(policy, "disk", checkpointer=InMemorySaver())
     start = {"image": pixels, "request": "x", "prompts": [Click(0.1, 0.1)]}
     ended = graph.invoke(*resume_or_start(graph, start, THREAD))
@@ -185,7 +185,9 @@ def test_a_run_that_stands_before_any_node_goes_on(node, pixels, tmp_path):
 
 
 def test_seconds_and_tokens_go_on_counting(pixels):
-    slow = By(lambda seen: Completion(positive(0.1 + 0.1 * seen.step, 0.5), seconds=10.0, usage={"total_tokens": 5}))
+    slow = FunctionPolicy(
+        lambda seen: Completion(positive(0.1 + 0.1 * seen.step, 0.5), seconds=10.0, usage={"total_tokens": 5})
+    )
     graph = build_graph(slow, "disk", LoopConfig(max_seconds=35.0), checkpointer=InMemorySaver())
     start = {"image": pixels, "request": "x"}
     graph.invoke(start, THREAD, interrupt_before=["parse"])
@@ -217,7 +219,7 @@ def test_another_segmenter_is_refused_at_once(pixels):
 
 
 def test_what_ended_from_outside_goes_on_after_it(pixels):
-    segmenter = Counting(fails_at=2)
+    segmenter = CountingSegmenter(fails_at=2)
     replies = (positive(0.3, 0.5), positive(0.7, 0.5), positive(0.6, 0.5), STOP)
     graph = build_graph(script(*replies), segmenter, checkpointer=InMemorySaver())
     start = {"image": pixels, "request": "x"}
@@ -226,7 +228,7 @@ def test_what_ended_from_outside_goes_on_after_it(pixels):
     assert (ended["stop"], ended["error"]) == ("terminated", None)
     assert [bool(step["error"]) for step in ended["steps"]] == [False, True, False, False]
     record = build_trajectory(graph, graph.get_state(THREAD).values)
-    assert replay(record, Counting(), open_image(pixels)).differences == ()
+    assert replay(record, CountingSegmenter(), open_image(pixels)).differences == ()
 
 
 def test_random_and_sampling_policies_resumed_equal_the_unbroken(pixels):
@@ -234,7 +236,7 @@ def test_random_and_sampling_policies_resumed_equal_the_unbroken(pixels):
         rng = np.random.default_rng([7, seen.step])
         return STOP if seen.step == 5 else positive(*rng.uniform(0, 1, 2))
 
-    for policy in ("random", By(sampling)):
+    for policy in ("random", FunctionPolicy(sampling)):
         whole = build_graph(policy, "geodesic").invoke({"image": pixels, "request": "x"})
         graph = build_graph(policy, "geodesic", checkpointer=InMemorySaver())
         graph.invoke({"image": pixels, "request": "x"}, THREAD, interrupt_before=["reason"])
@@ -254,4 +256,9 @@ def test_the_async_twins_do_the_same(pixels, tmp_path):
             return await aintervene(graph, THREAD, "Positive Point (0.7, 0.5)")
 
     ended = asyncio.run(story())
-    assert step_kinds(ended) == [("policy", "point"), ("policy", "terminate"), ("person", "point"), ("policy", "terminate")]
+    assert step_kinds(ended) == [
+        ("policy", "point"),
+        ("policy", "terminate"),
+        ("person", "point"),
+        ("policy", "terminate"),
+    ]

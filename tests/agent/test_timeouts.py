@@ -10,7 +10,7 @@ import time
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
-from support.fakes import STOP, By, Counting, positive
+from support.fakes import STOP, CountingSegmenter, FunctionPolicy, positive
 
 from ibisagent.agent import LoopConfig, build_graph
 from ibisagent.agent.policies import Completion, ScriptedPolicy
@@ -21,7 +21,7 @@ from ibisagent.tools.errors import InputError
 THREAD = {"configurable": {"thread_id": "1"}}
 
 
-class StuckPolicy(By):
+class StuckPolicy(FunctionPolicy):
     """Clicks once, then waits until it is released; ``entered`` is set while it waits."""
 
     def __init__(self):
@@ -121,13 +121,13 @@ def test_a_streamed_run_that_is_cancelled_anywhere_goes_on_to_the_same_end(pixel
 
 
 def test_no_model_is_called_once_the_run_is_cancelled(pixels):
-    cancel, segmenter = threading.Event(), Counting()
+    cancel, segmenter = threading.Event(), CountingSegmenter()
 
     def policy(observation):
         cancel.set()
         return positive(0.5, 0.5)
 
-    graph = build_graph(By(policy), segmenter, LoopConfig(review=True), checkpointer=InMemorySaver())
+    graph = build_graph(FunctionPolicy(policy), segmenter, LoopConfig(review=True), checkpointer=InMemorySaver())
     ended = graph.invoke({"image": pixels, "request": "x"}, THREAD, context={"cancel": cancel})
     assert (ended["stop"], segmenter.predictions) == ("cancelled", 0)
 
@@ -201,13 +201,13 @@ def test_a_policy_says_how_long_it_may_take(stuck, pixels):
     class Bare:
         name, act, aact = "bare", stuck.act, stuck.aact
 
-    stuck.seconds = 0.3
+    stuck.reply_timeout = 0.3
     ended = build_graph(stuck, "disk").invoke({"image": pixels, "request": "x"})
     assert (ended["stop"], build_graph(Bare(), "disk").components.reply_timeout) == ("policy_error", 600.0)
 
 
 def test_a_policy_that_is_quick_is_not_hindered(pixels):
-    quick = By(lambda seen: Completion(STOP, seconds=0.0))
+    quick = FunctionPolicy(lambda seen: Completion(STOP, seconds=0.0))
     assert build_graph(quick, "disk", LoopConfig(policy_seconds=0.5)).invoke({"image": pixels, "request": "x"})[
         "answer"
     ]

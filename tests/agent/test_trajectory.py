@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.fakes import STOP, UNDO, Counting, negative, positive, script
+from support.fakes import STOP, UNDO, CountingSegmenter, negative, positive, script
 
 from ibisagent.agent import Box, Click, Guard, ImageStore, LoopConfig, OraclePolicy, RunStore, build_graph
 from ibisagent.agent.replay import replay
-from ibisagent.agent.trajectory import Trajectory, read_trajectories, build_trajectory, write_trajectory
+from ibisagent.agent.trajectory import Trajectory, build_trajectory, read_trajectories, write_trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.rle import decode, encode
@@ -47,14 +47,14 @@ def test_every_mask_is_reproduced_after_the_way_through_a_file(replies, segmente
 def test_prompts_initial_mask_and_guard_are_replayed(pixels, truth):
     given = {"prompts": [Click(1 / 3, 2 / 7), Box(0.1, 0.1, 0.4, 0.4)], "initial_mask": truth}
     config = LoopConfig(guard=Guard(collapse=0.5), protect=False)
-    record = build_record(script(negative(0.5, 0.5), STOP), pixels, Counting(radius=1.0), config, **given)
+    record = build_record(script(negative(0.5, 0.5), STOP), pixels, CountingSegmenter(radius=1.0), config, **given)
     assert [step.actor for step in record.steps] == ["person", "person", "policy", "guard", "policy"]
-    assert replay(record, Counting(radius=1.0), open_image(pixels)).differences == ()
+    assert replay(record, CountingSegmenter(radius=1.0), open_image(pixels)).differences == ()
 
 
 def test_a_difference_is_told(pixels):
     record = build_record(script(positive(0.5, 0.5), STOP), pixels)
-    (first, *_) = replay(record, Counting(radius=0.3), open_image(pixels)).differences
+    (first, *_) = replay(record, CountingSegmenter(radius=0.3), open_image(pixels)).differences
     assert first.startswith("segmenter: ")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
-from support.fakes import STOP, UNDO, By, Counting, Watched, negative, positive, script
+from support.fakes import STOP, UNDO, CountingSegmenter, FunctionPolicy, RecordingPolicy, negative, positive, script
 
 from ibisagent.agent import Guard, LoopConfig, PersonPolicy, build_graph
 from ibisagent.agent.contact_sheet import contact_sheet_of
@@ -18,7 +18,7 @@ from ibisagent.tools.masks.rle import decode
 THREAD = {"configurable": {"thread_id": "1"}}
 
 
-class PriorRecordingSegmenter(Counting):
+class PriorRecordingSegmenter(CountingSegmenter):
     """Records the prior of each prediction."""
 
     def __init__(self):
@@ -61,24 +61,24 @@ def test_without_a_prompt_the_initial_mask_is_dropped(pixels, truth):
 
 
 def test_nothing_to_undo_is_told_to_the_policy(pixels):
-    policy = Watched(script(UNDO, positive(0.5, 0.5), STOP))
+    policy = RecordingPolicy(script(UNDO, positive(0.5, 0.5), STOP))
     ended = run(policy, pixels, "disk")
     assert ended["stop"] == "terminated"
     assert policy.seen[1].feedback == "Backtrack: there is nothing to undo"
 
 
 def test_the_policy_is_told_what_was_undone_at_this_mask_only(pixels):
-    policy = Watched(script(positive(0.2, 0.2), UNDO, positive(0.8, 0.8), STOP))
+    policy = RecordingPolicy(script(positive(0.2, 0.2), UNDO, positive(0.8, 0.8), STOP))
     run(policy, pixels, "disk")
     assert [seen.undone for seen in policy.seen] == [(), (), (Click(0.2, 0.2),), ()]
 
 
 def test_the_notice_holds_the_last_three_and_can_be_switched_off(pixels):
     replies = [text for k in range(5) for text in (positive(0.1 + 0.2 * k, 0.5), UNDO)]
-    policy = Watched(script(*replies, STOP))
+    policy = RecordingPolicy(script(*replies, STOP))
     run(policy, pixels, "disk")
     assert policy.seen[-1].undone == (Click(0.5, 0.5), Click(0.7, 0.5), Click(0.9, 0.5))
-    silent = Watched(script(positive(0.2, 0.2), UNDO, positive(0.8, 0.8), STOP))
+    silent = RecordingPolicy(script(positive(0.2, 0.2), UNDO, positive(0.8, 0.8), STOP))
     run(silent, pixels, "disk", LoopConfig(undo_notice=False))
     assert all(seen.undone == () for seen in silent.seen)
 
@@ -91,13 +91,15 @@ def test_a_greedy_stateless_policy_that_clicked_wrongly_need_not_end_in_a_loop(p
             return positive(0.55, 0.42) if seen.undone else positive(0.1, 0.9)
         return STOP if (seen.mask & truth).any() else UNDO
 
-    ended = run(By(greedy), pixels, "disk")
+    ended = run(FunctionPolicy(greedy), pixels, "disk")
     assert ended["stop"] == "terminated"
     assert [step["action"]["type"] for step in ended["steps"]] == ["point", "backtrack", "point", "terminate"]
 
 
 def test_the_guard_undoes_a_flood(pixels):
-    ended = run(script(positive(0.5, 0.5), STOP), pixels, Counting(radius=2.0), LoopConfig(guard=Guard(flood=0.5)))
+    ended = run(
+        script(positive(0.5, 0.5), STOP), pixels, CountingSegmenter(radius=2.0), LoopConfig(guard=Guard(flood=0.5))
+    )
     assert [step["actor"] for step in ended["steps"]] == ["policy", "guard", "policy"]
     assert ended["steps"][1]["reverts"] == 1
     assert not decode(ended["mask"]).any()
@@ -105,7 +107,7 @@ def test_the_guard_undoes_a_flood(pixels):
 
 def test_the_guard_undoes_a_collapse(pixels):
     config = LoopConfig(guard=Guard(collapse=0.5))
-    ended = run(script(positive(0.5, 0.5), negative(0.5, 0.5), STOP), pixels, Counting(), config)
+    ended = run(script(positive(0.5, 0.5), negative(0.5, 0.5), STOP), pixels, CountingSegmenter(), config)
     assert [step["actor"] for step in ended["steps"]] == ["policy", "policy", "guard", "policy"]
     assert ended["steps"][2]["mask"] == ended["steps"][0]["mask"]
 

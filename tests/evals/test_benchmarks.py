@@ -2,9 +2,9 @@
 
 import pytest
 
-from ibisagent.evals.benchmarks.loop_cost import measure_copy_cost, policy_table, sam_table, measure_step_costs
-from ibisagent.evals.benchmarks.policy_cost import LoopCosts, measure_loop_costs, build_random_qwen
-from ibisagent.evals.benchmarks.sam_cost import EpisodeCosts, measure_episode_costs, build_tiny_sam
+from ibisagent.evals.benchmarks.loop_cost import measure_copy_cost, measure_step_costs, policy_table, sam_table
+from ibisagent.evals.benchmarks.policy_cost import LoopCosts, build_random_qwen, measure_loop_costs
+from ibisagent.evals.benchmarks.sam_cost import EpisodeCosts, build_tiny_sam, measure_episode_costs
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -24,7 +24,9 @@ def test_an_episode_with_sam2_is_measured_beside_its_passes():
 
 
 def test_episodes_with_a_language_model_are_measured_beside_the_released_steps():
-    costs = measure_loop_costs(build_random_qwen(hidden=64, layers=1), build_tiny_sam(64), side=64, clicks=1, episodes=3, repeats=1)
+    costs = measure_loop_costs(
+        build_random_qwen(hidden=64, layers=1), build_tiny_sam(64), side=64, clicks=1, episodes=3, repeats=1
+    )
     assert (costs.episodes, costs.replies, costs.differing_replies) == (3, 6, ())
     assert min(costs.single, costs.official, costs.concurrent, costs.sequential, costs.official_sequential) > 0
     assert min(costs.reply_single, costs.reply_concurrent) > 0

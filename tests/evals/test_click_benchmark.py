@@ -16,10 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from support import killed_work
-from support.fakes import Counting
+from support.fakes import CountingSegmenter
 
-from ibisagent.evals.clicks import simulate_clicks_on_image, compute_click_ious, number_of_clicks, simulate_clicks, jittered_placement
-from ibisagent.evals.clicks.bench import list_unfinished_jobs, list_jobs, simulate_jobs, run_jobs
+from ibisagent.evals.clicks import (
+    compute_click_ious,
+    jittered_placement,
+    number_of_clicks,
+    simulate_clicks,
+    simulate_clicks_on_image,
+)
+from ibisagent.evals.clicks.bench import list_jobs, list_unfinished_jobs, run_jobs, simulate_jobs
 from ibisagent.evals.clicks.protocol import bounding_box_prompt
 from ibisagent.evals.clicks.rows import ClickRow, read_rows
 from ibisagent.evals.clicks.summary import click_metrics, summarize_clicks
@@ -151,7 +157,7 @@ def test_sequence_has_an_iou_for_every_click_and_rises_on_discs():
 
 
 def test_first_click_is_the_deepest_point_and_embed_runs_once():
-    segmenter = Counting(radius=1 / 60)
+    segmenter = CountingSegmenter(radius=1 / 60)
     truth = square(10, 10, 7)
     ious = compute_click_ious(segmenter, PIXELS, truth, clicks=3)
     assert ious[0] == pytest.approx(5 / 49)
@@ -177,7 +183,13 @@ def test_iou_of_two_empty_masks_is_one():
 
 
 def row(id, image, ious, modality="", **values):
-    sizes = {"height": 8, "width": 8, "area_px": 9, "marks": ("r1c1+",) * len(ious), "scores": (None,) * len(ious)}
+    sizes = {
+        "height": 8,
+        "width": 8,
+        "area_px": 9,
+        "pixel_prompts": ("r1c1+",) * len(ious),
+        "scores": (None,) * len(ious),
+    }
     known = sizes | {"ious": tuple(ious), "seconds": (0.1,) * len(ious), "encoder_seconds": 0.2} | values
     return ClickRow(id, image, "cyst", modality, "", "", "disk", "disk-1", "centre", **known)
 
@@ -190,7 +202,7 @@ def test_figures_follow_the_protocol():
             "noc_80": (3 + 2 + 5) / 3,
             "noc_85": (5 + 2 + 5) / 3,
             "noc_90": (5 + 2 + 5) / 3,
-            "failed_90": 1 / 3,
+            "nof_90": 1 / 3,
             "iou_at_1": (0.1 + 0.6 + 0.1) / 3,
             "iou_at_3": (0.82 + 0.95 + 0.3) / 3,
             "iou_at_5": (0.7 + 0.95 + 0.9) / 3,
@@ -311,9 +323,9 @@ def test_whole_sequences_equal_a_plain_implementation(dataset, unbroken):
     for line in lines_of(unbroken):
         if line["status"] == "done" and line["mode"] != "jitter":
             image = cases[line["id"]].open()
-            truth, segmenter = cases[line["id"]].truth(image), get_segmenter(line["segmenter"])
+            truth, segmenter = cases[line["id"]].read_truth(image), get_segmenter(line["segmenter"])
             marks, ious = plain_sequence(segmenter, image.pixels, truth, OPTIONS["clicks"], line["mode"] == "box")
-            assert line["marks"].split() == marks
+            assert line["pixel_prompts"].split() == marks
             assert [float(value) for value in line["ious"].split()] == ious
             checked += 1
     assert checked == 8 * 2 * 2
@@ -328,7 +340,7 @@ def test_a_broken_case_is_a_row_with_its_reason_and_an_absent_one_none(dataset, 
     for case in read_dataset(dataset):
         if case.id in BROKEN:
             with pytest.raises(InputError) as refused:
-                case.truth(case.open())
+                case.read_truth(case.open())
             assert {line["reason"] for line in lines if line["id"] == case.id} == {str(refused.value)}
     summary = json.loads((unbroken / "clicks.json").read_text())
     assert (summary["absent"], len(summary["broken"])) == (1, 6 * 6)
@@ -424,12 +436,12 @@ def test_a_file_of_another_kind_is_refused_and_left_alone(dataset, tmp_path):
 
 
 def test_a_full_disk_is_told_in_a_line():
-    with pytest.raises(InputError, match=r"^/dev/full: could not be written \(No space left on device\); make room"):
+    with pytest.raises(InputError, match=r"^/dev/full: could not be written \(No space left on device\); free space"):
         append_rows(Path("/dev/full"), [{"id": "a"}])
 
 
 def test_targets_of_one_picture_share_its_embedding(dataset):
-    segmenter = Counting()
+    segmenter = CountingSegmenter()
     jobs = list_jobs(read_dataset(dataset)[:3], dataset, ["disk"], ["centre", "jitter", "box"])
     rows = simulate_jobs(jobs, 4, 0, lambda _name: segmenter)
     assert [row.key for row in rows] == [job.key for job in jobs]
@@ -439,10 +451,10 @@ def test_targets_of_one_picture_share_its_embedding(dataset):
 
 def test_a_segmenter_that_fails_in_the_middle_breaks_its_row_alone(dataset):
     jobs = list_jobs(read_dataset(dataset)[:3], dataset, ["disk"], ["centre"])
-    rows = simulate_jobs(jobs, 4, 0, lambda _name: Counting(fails_at=3))
+    rows = simulate_jobs(jobs, 4, 0, lambda _name: CountingSegmenter(fails_at=3))
     assert [row.reason for row in rows] == ["RuntimeError: out of memory second line"] * 2
     assert rows[0].ious == ()
-    segmenter = Counting(fails_at=3)
+    segmenter = CountingSegmenter(fails_at=3)
     assert [row.reason for row in simulate_jobs(jobs, 4, 0, lambda _name: segmenter)] == [rows[0].reason, None]
 
 
@@ -468,7 +480,7 @@ class Stillborn:
 
 
 def test_processes_that_die_as_they_begin_are_told():
-    with pytest.raises(InputError, match="got processes that die as they begin, expected them to run"):
+    with pytest.raises(InputError, match="got processes that end as they start, expected them to run"):
         list(map_unordered(Stillborn(), [[0], [1]], 2, lambda *job: job))
 
 

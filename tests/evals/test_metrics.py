@@ -10,13 +10,13 @@ from scipy import ndimage
 from scipy.spatial.distance import cdist
 
 from ibisagent.evals.metrics import (
-    CalibrationBin,
     Calibration,
+    CalibrationBin,
     CaseMetrics,
     calibration,
     case_metrics,
-    dice,
     count_components,
+    dice,
     group_metrics,
     hd95,
     nsd,
@@ -294,7 +294,7 @@ def test_a_group_worked_by_hand():
             "area_error_mm2": None,
             "area_error_relative": (0 - 4 / 6 - 1 / 2 - 1 + 0) / 5,
             "area_error_relative_absolute": (0 + 4 / 6 + 1 / 2 + 1 + 0) / 5,
-            "fragments_excess": (0 + 0 + 0 - 1 + 1 + 2 + 0) / 7,
+            "excess_components": (0 + 0 + 0 - 1 + 1 + 2 + 0) / 7,
             "f1": 2 * 1 / (4 + 5),
             "precision": 1 / 5,
             "recall": 1 / 4,
@@ -338,7 +338,7 @@ def test_a_group_of_right_refusals():
         "nsd_px": 1.0,
         "area_error_relative": 0.0,
         "area_error_relative_absolute": 0.0,
-        "fragments_excess": 0.0,
+        "excess_components": 0.0,
         "specificity": 1.0,
     }
 
@@ -382,6 +382,8 @@ def test_calibration_worked_by_hand():
 
 def test_calibration_of_no_score_and_of_equal_ones():
     assert calibration([None], [0.5]) == Calibration(0, 1, None, None, None, None, ())
-    assert calibration([0.5, 0.5], [0.5, 0.5]) == Calibration(2, 0, 0.0, 0.0, 0.0, None, (CalibrationBin(0.5, 0.6, 2, 0.5, 0.5),))
+    assert calibration([0.5, 0.5], [0.5, 0.5]) == Calibration(
+        2, 0, 0.0, 0.0, 0.0, None, (CalibrationBin(0.5, 0.6, 2, 0.5, 0.5),)
+    )
     with pytest.raises(InputError, match="1 scores for 2 IoUs"):
         calibration([0.5], [0.5, 0.5])

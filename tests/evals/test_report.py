@@ -127,7 +127,7 @@ def ends(figure):
 def test_the_main_figures_are_those_of_the_summary_and_the_csv(out):
     rows, summary, quality = rows_of(out), summary_of(out), Page(out / "report.html").rows("quality")
     shown = ["iou_per_case", "dice_per_case", "dice_pooled", "f1", "hd95_px", "hd95_px_penalised", "nsd_px"]
-    shown += ["sensitivity", "specificity", "refused", "wrongly_refused"]
+    shown += ["sensitivity", "specificity", "refusal_rate", "false_refusal_rate"]
     for pair, run, cells in zip(PAIRS, summary["runs"], quality, strict=True):
         assert (run["policy"], run["segmenter"]) == pair
         assert list(cells) == ["done", "broken", *shown]
@@ -144,7 +144,7 @@ def test_the_other_tables_are_those_of_the_summary(out):
     for run, time, effort, trajectory_metrics, stops, score, times in zip(
         runs,
         timing,
-        *(page.rows(name) for name in ("effort", "journeys", "stops", "agreement", "timing-table")),
+        *(page.rows(name) for name in ("effort", "trajectory_metrics", "stops", "calibration", "timing-table")),
         strict=True,
     ):
         way = run["trajectories"]
@@ -152,10 +152,10 @@ def test_the_other_tables_are_those_of_the_summary(out):
             **{f"iou_at_{k}": run["overall"][f"iou_at_{k}"]["value"] for k in (1, 3, 5, 10)},
             "length": way["length"]["mean"],
             "click_hit_rate": way["click_hit_rate"]["pooled"],
-            "first_hit": run["overall"]["first_hit"]["value"],
+            "first_click_hit_rate": run["overall"]["first_click_hit_rate"]["value"],
         }
         assert trajectory_metrics["wasted_clicks"][0] == way["wasted_clicks"]["mean"]
-        assert trajectory_metrics["overshoot"][0] == way["overshoot"]["mean"]
+        assert trajectory_metrics["regret"][0] == way["regret"]["mean"]
         assert {name: int(cell[0]) for name, cell in stops.items() if cell[0]} == way["stops"]
         assert {name: cell[0] for name, cell in score.items()} == {name: run["calibration"][name] for name in score}
         names = ("seconds", "policy_seconds", "segmenter_seconds")
@@ -163,7 +163,7 @@ def test_the_other_tables_are_those_of_the_summary(out):
     for pair, cells in zip(summary["comparisons"], page.rows("comparisons"), strict=True):
         assert cells["difference"] == ends(pair["difference"])
         assert cells["holm_p"][0] == pair["holm_p"]
-    behind = [row["oracle_gap"] for row in page.rows("journeys")]
+    behind = [row["oracle_gap"] for row in page.rows("trajectory_metrics")]
     gaps = [ends(pair["difference"]) for pair in summary["comparisons"]]
     assert behind == [(None, None, None), gaps[0], (None, None, None), gaps[1]]
 
@@ -179,9 +179,9 @@ def test_each_group_has_a_line_with_every_run_s_figure(out, by):
 
 
 def test_a_line_a_source_and_run_tells_what_was_done_there(out):
-    runs, lines = summary_of(out)["runs"], Page(out / "report.html").rows("kinds")
+    runs, lines = summary_of(out)["runs"], Page(out / "report.html").rows("source_metrics")
     named = [(name, run) for name in sorted(runs[0]["source"]) for run in runs]
-    told = ("iou_per_case", "refused", "wrongly_refused", "first_hit", "length", "valid_action_rate")
+    told = ("iou_per_case", "refusal_rate", "false_refusal_rate", "first_click_hit_rate", "length", "valid_action_rate")
     assert lines == [{key: ends(run["source"][name][key]) for key in told} for name, run in named]
 
 
@@ -286,7 +286,7 @@ def test_a_picture_that_is_gone_leaves_masks_on_grey(copy):
     captions = [caption for caption in Page(write_report(copy, cases=1)).captions if "IoU" in caption]
     assert len(captions) == 12
     assert all(
-        caption.endswith("the picture cannot be opened, so that the masks stand on grey") for caption in captions
+        caption.endswith("the picture cannot be opened, the masks are drawn on grey") for caption in captions
     )
 
 

@@ -93,7 +93,7 @@ def written(out):
 def test_a_row_holds_the_case_and_the_figures_of_its_run(dataset, unbroken):
     case = next(case for case in read_dataset(dataset) if case.id == "a2")
     image = case.open()
-    truth = case.truth(image)
+    truth = case.read_truth(image)
     graph = build_graph(OraclePolicy(truth), "geodesic", LoopConfig(max_steps=STEPS))
     ended = graph.invoke({"image": image, "request": case.request})
     path = "trajectories/oracle/geodesic/a2.json"
@@ -107,14 +107,18 @@ def test_a_row_holds_the_case_and_the_figures_of_its_run(dataset, unbroken):
         **{"status": "done", "reason": None, "stop": ended["stop"]},
         **case_metrics(decode(ended["mask"]), truth)._asdict(),
         **{"start": None, "start_iou": None, "start_undone": None},
-        **{"turns": run.turns, "length": run.length, **{f"iou_at_{k}": run.fit.iou_at_step[str(k)] for k in (1, 3, 5, 10, 20)}},
-        **{"best_iou": run.fit.best_iou, "overshoot": run.fit.regret, "first_hit": run.fit.first_click_hit},
+        **{
+            "turns": run.turns,
+            "length": run.length,
+            **{f"iou_at_{k}": run.fit.iou_at_step[str(k)] for k in (1, 3, 5, 10, 20)},
+        },
+        **{"best_iou": run.fit.best_iou, "regret": run.fit.regret, "first_click_hit": run.fit.first_click_hit},
         **{"hits": run.fit.hits, "misses": run.fit.misses},
         **{"click_hit_rate": run.fit.click_hit_rate, "wasted_clicks": run.fit.wasted_clicks},
-        **{"valid": run.valid_actions, "valid_action_rate": run.valid_action_rate},
-        **{"repaired": run.repaired_replies, "repair_rate": run.repair_rate},
-        **{"progressed": run.fit.improving_clicks, "progress_rate": run.fit.progress_rate},
-        **{"undos": 0, "undos_helped": 0, "undo_gain": None, "score": ended["score"], "trajectory": path},
+        **{"valid_actions": run.valid_actions, "valid_action_rate": run.valid_action_rate},
+        **{"repaired_replies": run.repaired_replies, "repair_rate": run.repair_rate},
+        **{"improving_clicks": run.fit.improving_clicks, "progress_rate": run.fit.progress_rate},
+        **{"undos": 0, "helpful_undos": 0, "mean_undo_gain": None, "score": ended["score"], "trajectory": path},
     }
     cells = {name: "" if value is None else str(value) for name, value in expected.items()}
     assert rows_of(unbroken)["a2", "oracle", "geodesic"] == cells
@@ -284,7 +288,7 @@ def test_other_settings_than_those_of_the_rows_are_refused(dataset, unbroken):
     for change, said in (
         ({"max_steps": 5}, "max_steps 5 after 6"),
         ({"seed": 3}, "seed 3 after 0"),
-        ({"start": "click"}, "start 'click' after 'nothing'"),
+        ({"start": "distractor_click"}, "start 'distractor_click' after 'none'"),
     ):
         with pytest.raises(InputError, match=f"got {said}; .* choose another --out"):
             run_eval(cases, POLICIES, SEGMENTERS, unbroken, **fit | change)
@@ -296,7 +300,7 @@ def test_other_settings_than_those_of_the_rows_are_refused(dataset, unbroken):
 
 def test_a_folder_that_cannot_be_written_ends_the_run_and_costs_no_case(dataset, tmp_path):
     (tmp_path / "trajectories").write_text("a file")
-    with pytest.raises(InputError, match=r"cannot be made .*; make room or choose another --out"):
+    with pytest.raises(InputError, match=r"cannot be created .*; free disk space or choose another --out"):
         run_eval(read_dataset(dataset)[:1], ["centre"], ["disk"], tmp_path, workers=1)
     assert not (tmp_path / "rows.jsonl").exists()
 

@@ -12,10 +12,10 @@ from ibisagent.evals.stats import (
     Interval,
     compare,
     holm,
-    statistic_interval,
     mean_interval,
     proportion_interval,
     ratio_interval,
+    statistic_interval,
 )
 from ibisagent.tools.errors import InputError
 
@@ -63,7 +63,9 @@ def test_a_group_drawn_brings_all_its_cases():
 def test_groups_of_one_case_are_no_groups():
     values = np.random.default_rng(3).random(30)
     assert mean_interval(values, list("abcdefghijklmnopqrstuvwxyzABCD"), FAST) == mean_interval(values, bootstrap=FAST)
-    assert statistic_interval(np.median, values, range(30), FAST) == statistic_interval(np.median, values, bootstrap=FAST)
+    assert statistic_interval(np.median, values, range(30), FAST) == statistic_interval(
+        np.median, values, bootstrap=FAST
+    )
 
 
 def test_the_same_seed_gives_the_same_interval_and_scipy_s():
@@ -92,9 +94,9 @@ def test_above_a_thousand_units_the_interval_is_the_normal_one():
         ([0.0, 0.0], Interval(0.0, 0.0, 0.0, 2, 0, 2)),
     ],
 )
-@pytest.mark.parametrize("of", [mean_interval, lambda values, how: statistic_interval(np.mean, values, bootstrap=how)])
+@pytest.mark.parametrize("of", [mean_interval, lambda values, bootstrap: statistic_interval(np.mean, values, bootstrap=bootstrap)])
 def test_few_equal_and_missing_values(of, values, expected):
-    assert of(values, how=FAST) == expected
+    assert of(values, bootstrap=FAST) == expected
 
 
 def test_one_group_says_nothing_of_the_spread():
@@ -102,7 +104,9 @@ def test_one_group_says_nothing_of_the_spread():
 
 
 def test_a_case_with_nothing_to_count_is_missing():
-    assert ratio_interval([1, 0, 3], [2, 0, 4], bootstrap=Bootstrap(resamples=0)) == Interval(4 / 6, None, None, 2, 1, 2)
+    assert ratio_interval([1, 0, 3], [2, 0, 4], bootstrap=Bootstrap(resamples=0)) == Interval(
+        4 / 6, None, None, 2, 1, 2
+    )
 
 
 def test_any_statistic_of_cases_with_several_columns():

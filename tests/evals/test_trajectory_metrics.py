@@ -11,14 +11,23 @@ import numpy as np
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
-from support.fakes import STOP, UNDO, By, Counting, script
+from support.fakes import STOP, UNDO, CountingSegmenter, FunctionPolicy, script
 from support.fakes import negative as negative_at
 from support.fakes import positive as positive_at
 
 from ibisagent.agent import Box, Click, Completion, Guard, LoopConfig, OraclePolicy, PersonPolicy, build_graph
 from ibisagent.agent.actions import KINDS
 from ibisagent.agent.trajectory import Trajectory, build_trajectory
-from ibisagent.evals.trajectories import TruthFit, TrajectoryMetrics, Reversal, TrajectoryTableRow, oracle_gap, summarize_metrics, tabulate_records, trajectory_metrics
+from ibisagent.evals.trajectories import (
+    Reversal,
+    TrajectoryMetrics,
+    TrajectoryTableRow,
+    TruthFit,
+    oracle_gap,
+    summarize_metrics,
+    tabulate_records,
+    trajectory_metrics,
+)
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.rle import encode
@@ -108,21 +117,21 @@ def test_a_run_in_figures():
     assert list(asdict(run)) == [field.name for field in fields(run)]
     plain = json.loads(json.dumps(asdict(run), allow_nan=False))
     assert plain["fit"]["ious"] == list(run.fit.ious)
-    assert plain["undos"][0] == {"n": 4, "by": "policy", "of": 3, "gained": 0.8 - 80 / 105}
+    assert plain["undos"][0] == {"step_index": 4, "actor": "policy", "reversed_step": 3, "iou_gain": 0.8 - 80 / 105}
 
 
 def test_without_a_truth_only_what_needs_it_is_missing():
     record = record_of(script(*WALK), truth=None)
     known = trajectory_metrics(replace(record, truth=encode(TRUTH)))
-    unknown = tuple(replace(undo, gained=None) for undo in known.undos)
+    unknown = tuple(replace(undo, iou_gain=None) for undo in known.undos)
     assert trajectory_metrics(record) == replace(known, fit=None, undos=unknown)
     told = summarize_metrics([trajectory_metrics(record)])
     assert told["with_truth"] == 0
     nothing = {"mean": None, "median": None}
-    assert [told[name] for name in ("start_iou", "final_iou", "final_dice", "best_iou", "overshoot")] == [nothing] * 5
+    assert [told[name] for name in ("start_iou", "final_iou", "final_dice", "best_iou", "regret")] == [nothing] * 5
     assert told["click_hit_rate"] == {"pooled": None, "per_run": None}
     assert told["wasted_clicks"] is None
-    assert told["undos"] == {"policy": {"count": 3, "helped": None, "mean_gained": None}}
+    assert told["undos"] == {"policy": {"count": 3, "helpful": None, "mean_gain": None}}
     assert tabulate_records([record]) == [TrajectoryTableRow("all", 1, 9, 8.0, None, None, None, None, None)]
     assert oracle_gap(record, "disk", open_image(PIXELS)) is None
 
@@ -130,7 +139,12 @@ def test_without_a_truth_only_what_needs_it_is_missing():
 def test_unparseable_and_repaired_replies():
     bare = "Positive Point (0.3750, 0.3750)"
     run = trajectory_metrics(record_of(script("hm", bare, UNDO, UNDO, positive(7, 7), STOP)))
-    assert (run.turns, run.length, run.valid_actions, run.repaired_replies) == (6, 5, 4, 1)  # the second undo found nothing to undo
+    assert (run.turns, run.length, run.valid_actions, run.repaired_replies) == (
+        6,
+        5,
+        4,
+        1,
+    )  # the second undo found nothing to undo
     assert (run.valid_action_rate, run.repair_rate) == (4 / 6, 1 / 6)
     assert (run.fit.hits, run.fit.misses) == (2, 0)
     assert run.fit.ious == (0.0, 0.05, 0.0, 0.0, 0.05, 0.05)
@@ -145,7 +159,9 @@ def test_a_repetition_is_no_valid_action_and_no_click():
 
 
 def test_the_segmenter_s_failure_is_not_the_policy_s():
-    run = trajectory_metrics(record_of(script("hm", positive(7, 7), positive(9, 9)), Counting(radius=0.05, fails_at=2)))
+    run = trajectory_metrics(
+        record_of(script("hm", positive(7, 7), positive(9, 9)), CountingSegmenter(radius=0.05, fails_at=2))
+    )
     assert (run.stop, run.turns, run.valid_actions, run.prompts) == ("segmenter_error", 3, 2, 1)
     assert (run.fit.hits, run.fit.misses, run.fit.final_iou) == (1, 0, 0.05)
 
@@ -178,7 +194,9 @@ def test_a_gain_of_a_thousandth_is_wasted_though_it_is_progress():
     truth = np.zeros((80, 80), bool)
     truth[:50, :40] = True  # 2000 pixels
     pixels = np.zeros((80, 80), np.uint8)
-    graph = build_graph(script(positive_at(0.5 / 80, 0.5 / 80), positive_at(20.5 / 80, 20.5 / 80), STOP), Counting(0.0))
+    graph = build_graph(
+        script(positive_at(0.5 / 80, 0.5 / 80), positive_at(20.5 / 80, 20.5 / 80), STOP), CountingSegmenter(0.0)
+    )
     ended = graph.invoke({"image": pixels, "request": "Segment."})
     run = trajectory_metrics(build_trajectory(graph, ended, truth=truth))
     assert run.fit.ious == (1 / 2000, 2 / 2000, 2 / 2000)
@@ -231,8 +249,8 @@ def test_the_guard_s_undo_stands_apart_and_belongs_to_the_action_it_answers():
     assert run.fit.iou_at_step == {"1": 0.0, "3": 0.0, "5": 0.0, "10": 0.0, "20": 0.0}
     assert (run.turns, run.prompts, run.fit.hits, run.fit.misses, run.fit.regret) == (4, 2, 1, 1, 0.8)
     assert summarize_metrics([run])["undos"] == {
-        "guard": {"count": 1, "helped": 0, "mean_gained": -0.25},
-        "policy": {"count": 1, "helped": 0, "mean_gained": -0.8},
+        "guard": {"count": 1, "helpful": 0, "mean_gain": -0.25},
+        "policy": {"count": 1, "helpful": 0, "mean_gain": -0.8},
     }
 
 
@@ -283,11 +301,11 @@ def test_seconds_and_tokens_a_step():
         seconds, usage = next(spent)
         return Completion(STOP if seen.step == 2 else positive(7, 7 + 3 * seen.step), usage=usage, seconds=seconds)
 
-    run = trajectory_metrics(record_of(By(act)))
+    run = trajectory_metrics(record_of(FunctionPolicy(act)))
     assert (run.policy_seconds, run.tokens) == ((0.5, 1.5, 4.0), (100, 300))
     told = summarize_metrics([run])
-    assert told["policy_seconds_a_step"] == {"mean": 2.0, "p50": 1.5, "p95": pytest.approx(3.75)}
-    assert told["tokens_a_step"] == {"mean": 200.0, "p50": 200.0, "p95": pytest.approx(290.0)}
+    assert told["policy_seconds_per_step"] == {"mean": 2.0, "p50": 1.5, "p95": pytest.approx(3.75)}
+    assert told["tokens_per_step"] == {"mean": 200.0, "p50": 200.0, "p95": pytest.approx(290.0)}
 
 
 def test_a_record_without_the_newer_details_is_read():
@@ -300,7 +318,7 @@ def test_a_record_without_the_newer_details_is_read():
     bare = replace(trajectory_metrics(record), policy_seconds=(), segmenter_seconds=(), tokens=())
     assert trajectory_metrics(old) == bare
     told = summarize_metrics([bare])
-    assert (told["policy_seconds_a_step"], told["tokens_a_step"]) == (None, None)
+    assert (told["policy_seconds_per_step"], told["tokens_per_step"]) == (None, None)
 
 
 def test_a_redo_is_told_with_what_it_gained():
@@ -309,7 +327,7 @@ def test_a_redo_is_told_with_what_it_gained():
     assert run.undos == (Reversal(2, "policy", 1, -0.8),)
     assert run.redos == (Reversal(3, "policy", 1, 0.8),)
     assert (run.prompts, run.fit.hits, run.fit.iou_at_step["3"]) == (1, 1, 0.8)
-    assert summarize_metrics([run])["redos"] == {"policy": {"count": 1, "helped": 1, "mean_gained": 0.8}}
+    assert summarize_metrics([run])["redos"] == {"policy": {"count": 1, "helpful": 1, "mean_gain": 0.8}}
 
 
 def test_masks_of_another_size_and_odd_prompts_are_told():
@@ -339,7 +357,7 @@ def test_many_runs_in_figures():
     assert told["final_iou"] == {"mean": pytest.approx(0.85 / 3), "median": 0.05}
     assert told["final_dice"] == {"mean": pytest.approx((1.6 / 1.8 + 0.1 / 1.05) / 3), "median": 0.1 / 1.05}
     assert told["best_iou"] == {"mean": pytest.approx(0.89 / 3), "median": 0.05}
-    assert told["overshoot"] == {"mean": pytest.approx(0.04 / 3), "median": 0.0}
+    assert told["regret"] == {"mean": pytest.approx(0.04 / 3), "median": 0.0}
     assert told["iou_at"]["1"] == pytest.approx((0.05 + 0.05 + 0) / 3)
     assert told["iou_at"]["3"] == pytest.approx((80 / 105 + 0.05 + 0) / 3)
     assert told["wasted_clicks"] == {"mean": 1.0, "p50": 1.0, "p95": pytest.approx(1.9)}
@@ -349,13 +367,13 @@ def test_many_runs_in_figures():
     assert told["valid_action_rate"] == {"pooled": 15 / 16, "per_run": pytest.approx(0.95)}
     assert told["repair_rate"] == {"pooled": 0.0, "per_run": 0.0}
     gains = [0.8 - 80 / 105, 0.8 - 0.75, 0.8 - 0.84, 0.05 - 5 / 105]
-    assert told["undos"] == {"policy": {"count": 4, "helped": 3, "mean_gained": pytest.approx(sum(gains) / 4)}}
+    assert told["undos"] == {"policy": {"count": 4, "helpful": 3, "mean_gain": pytest.approx(sum(gains) / 4)}}
     assert told["redos"] == {}
 
 
 def test_nothing_at_all_is_no_zero():
     told = summarize_metrics([])
-    assert (told["runs"], told["stops"], told["turns"], told["seconds_a_run"]) == (0, {}, None, None)
+    assert (told["runs"], told["stops"], told["turns"], told["seconds_per_run"]) == (0, {}, None, None)
     assert told["iou_at"] == dict.fromkeys(("1", "3", "5", "10", "20"))
     assert tabulate_records([]) == []
 
@@ -397,13 +415,15 @@ def test_what_true_clicks_would_have_gained(replies, given, gap):
 
 
 def test_the_oracle_has_the_record_s_guard():
-    guarded = record_of(script(positive(7, 7), STOP), Counting(radius=1.5), LoopConfig(guard=Guard(flood=0.5)))
-    assert oracle_gap(guarded, Counting(radius=1.5), open_image(PIXELS)) == 0.0  # every click floods and is undone
+    guarded = record_of(script(positive(7, 7), STOP), CountingSegmenter(radius=1.5), LoopConfig(guard=Guard(flood=0.5)))
+    assert (
+        oracle_gap(guarded, CountingSegmenter(radius=1.5), open_image(PIXELS)) == 0.0
+    )  # every click floods and is undone
     free = replace(guarded, config=guarded.config | {"guard": None})
-    assert oracle_gap(free, Counting(radius=1.5), open_image(PIXELS)) == 0.25
+    assert oracle_gap(free, CountingSegmenter(radius=1.5), open_image(PIXELS)) == 0.25
 
 
-class Unprimed(Counting):
+class Unprimed(CountingSegmenter):
     def prior_from_mask(self, embedding, mask):
         raise AssertionError("nobody gave an initial mask")
 
@@ -414,14 +434,14 @@ def test_the_oracle_has_no_initial_mask_where_the_record_had_none():
 
 
 def test_the_oracle_s_failure_gives_no_gap():
-    record = record_of(script(positive(7, 7), STOP), Counting(radius=0.05))
-    assert oracle_gap(record, Counting(radius=0.05, fails_at=1), open_image(PIXELS)) is None
+    record = record_of(script(positive(7, 7), STOP), CountingSegmenter(radius=0.05))
+    assert oracle_gap(record, CountingSegmenter(radius=0.05, fails_at=1), open_image(PIXELS)) is None
 
 
 def test_another_segmenter_or_image_is_refused():
     record = record_of(script(positive(7, 7), STOP))
     with pytest.raises(InputError, match=r"segmenter: got 'disk-1 radius=0.2', expected the record's 'disk-1"):
-        oracle_gap(record, Counting(radius=0.2), open_image(PIXELS))
+        oracle_gap(record, CountingSegmenter(radius=0.2), open_image(PIXELS))
     with pytest.raises(InputError, match="image: got"):
         oracle_gap(record, "disk", open_image(PIXELS + 1))
 

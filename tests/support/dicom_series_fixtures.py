@@ -1,12 +1,19 @@
 """DICOM series and multi-frame files that the tests write: every voxel's place in the patient is known."""
 
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedCTImageStorage, generate_uid
-from support.image_fixtures import dicom
+from support.image_fixtures import write_dicom
 
-TURNS = {  # directions of the rows and of the columns, LPS
+from ibisagent.tools.imaging.medical_image import MedicalImage
+
+ORIENTATIONS = {  # directions of the rows and of the columns, LPS
     "axial": (1, 0, 0, 0, 1, 0),
     "coronal": (1, 0, 0, 0, 0, -1),
     "sagittal": (0, 1, 0, 0, 0, -1),
@@ -20,35 +27,51 @@ VOLUME = (np.arange(5 * 6 * 7, dtype=np.int16) * 3 - 100).reshape(5, 6, 7)  # pl
 SPACING, STEP, ORIGIN = (2.0, 3.0), 4.0, np.array([-20.0, 15.0, 30.0])
 
 
-def normal(turn):
-    return np.cross(turn[:3], turn[3:])
+def compute_normal(orientation: Sequence[float]) -> NDArray[Any]:
+    return np.cross(orientation[:3], orientation[3:])
 
 
-def lps(turn, plane, row, column):
+def compute_lps(orientation: Sequence[float], plane: float, row: float, column: float) -> NDArray[Any]:
     """Where a stored pixel lies, in mm (PS3.3 C.7.6.2.1.1)."""
-    turn = np.array(turn, float)
-    return ORIGIN + normal(turn) * STEP * plane + turn[:3] * SPACING[1] * column + turn[3:] * SPACING[0] * row
+    rows, columns = np.array(orientation, float).reshape(2, 3)
+    start = ORIGIN + compute_normal(orientation) * STEP * plane
+    return start + rows * SPACING[1] * column + columns * SPACING[0] * row
 
 
-def digits(numbers):
+def format_digits(numbers: Iterable[float]) -> list[str]:
     return [f"{number:.10f}".rstrip("0") for number in numbers]
 
 
-def series(folder, volume=VOLUME, turn=TURNS["axial"], planes=None, first=1, **elements):
-    """Write a file a plane, names and instance numbers in no order that means anything; give the paths by plane."""
+def write_series(
+    folder: Path,
+    volume: NDArray[Any] = VOLUME,
+    orientation: Sequence[float] = ORIENTATIONS["axial"],
+    planes: Iterable[float] | None = None,
+    first: int = 1,
+    **elements: Any,
+) -> list[Path]:
+    """Write a file a plane, names and instance numbers in no order that means anything; return the paths by plane."""
     folder.mkdir(exist_ok=True, parents=True)
-    shared = {"SeriesInstanceUID": generate_uid(), "SeriesNumber": 3, "SliceThickness": STEP, "Modality": "CT"}
+    shared: dict[str, Any] = {
+        "SeriesInstanceUID": generate_uid(),
+        "SeriesNumber": 3,
+        "SliceThickness": STEP,
+        "Modality": "CT",
+    }
     paths = []
     for count, plane in enumerate(planes if planes is not None else range(len(volume))):
         path = folder / f"{(count * 7 + first) % 101:03}.dcm"
         number = len(volume) - count + first * 100
-        here = {"ImagePositionPatient": digits(lps(turn, plane, 0, 0)), "ImageOrientationPatient": digits(turn)}
+        here: dict[str, Any] = {
+            "ImagePositionPatient": format_digits(compute_lps(orientation, plane, 0, 0)),
+            "ImageOrientationPatient": format_digits(orientation),
+        }
         here |= {"PixelSpacing": list(SPACING), "InstanceNumber": number}
-        paths.append(dicom(path, volume[count], **(shared | here | elements)))
+        paths.append(write_dicom(path, volume[count], **(shared | here | elements)))
     return paths
 
 
-def item(**elements):
+def build_item(**elements: Any) -> Dataset:
     dataset = Dataset()
     for keyword, value in elements.items():
         if isinstance(value, RawDataElement):
@@ -58,25 +81,33 @@ def item(**elements):
     return dataset
 
 
-def enhanced(path, volume=VOLUME, turn=TURNS["axial"], order=None, spacing=SPACING, frames=None, **elements):
+def write_enhanced(
+    path: Path,
+    volume: NDArray[Any] = VOLUME,
+    orientation: Sequence[float] = ORIENTATIONS["axial"],
+    order: Iterable[int] | None = None,
+    spacing: Sequence[float] = SPACING,
+    frames: Sequence[dict[str, Dataset]] | None = None,
+    **elements: Any,
+) -> Path:
     """Write the planes as frames in ``order``; ``frames``: further functional groups of each, by frame."""
     order = list(order if order is not None else range(len(volume)))
     own = []
     for number, plane in enumerate(order):
-        position = item(ImagePositionPatient=digits(lps(turn, plane, 0, 0)))
+        position = build_item(ImagePositionPatient=format_digits(compute_lps(orientation, plane, 0, 0)))
         more = {keyword: [value] for keyword, value in (frames[number] if frames else {}).items()}
-        own.append(item(PlanePositionSequence=[position], **more))
-    shared = item(
-        PixelMeasuresSequence=[item(PixelSpacing=list(spacing), SliceThickness=STEP)],
-        PlaneOrientationSequence=[item(ImageOrientationPatient=digits(turn))],
+        own.append(build_item(PlanePositionSequence=[position], **more))
+    shared = build_item(
+        PixelMeasuresSequence=[build_item(PixelSpacing=list(spacing), SliceThickness=STEP)],
+        PlaneOrientationSequence=[build_item(ImageOrientationPatient=format_digits(orientation))],
     )
-    groups = {"SharedFunctionalGroupsSequence": [shared], "PerFrameFunctionalGroupsSequence": own}
+    groups: dict[str, Any] = {"SharedFunctionalGroupsSequence": [shared], "PerFrameFunctionalGroupsSequence": own}
     stored = volume[[plane % len(volume) for plane in order]]
-    kind = {"SOPClassUID": EnhancedCTImageStorage, "NumberOfFrames": len(order), "Modality": "CT"}
-    return dicom(path, stored, **(kind | groups | elements))
+    kind: dict[str, Any] = {"SOPClassUID": EnhancedCTImageStorage, "NumberOfFrames": len(order), "Modality": "CT"}
+    return write_dicom(path, stored, **(kind | groups | elements))
 
 
-def place_of(image, row, column):
+def find_place(image: MedicalImage, row: int, column: int) -> tuple[NDArray[Any], list[int]]:
     """Where a displayed pixel lies by the image's own grid, in LPS mm, and its source index."""
     mask = np.zeros(image.shape, bool)
     mask[row, column] = True

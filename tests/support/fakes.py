@@ -1,4 +1,4 @@
-"""Policies and segmenters that misbehave on purpose, and a segmenter that counts its calls."""
+"""Fake policies and segmenters: recording, scripted by a function, failing on purpose, counting calls."""
 
 from ibisagent.agent.policies import Completion, SyncPolicy
 from ibisagent.agent.policies.simple import ScriptedPolicy
@@ -21,10 +21,10 @@ def script(*replies):
     return ScriptedPolicy(replies)
 
 
-class Watched(SyncPolicy):
-    """Keeps every observation and hands on to another policy."""
+class RecordingPolicy(SyncPolicy):
+    """Records every observation and delegates to another policy."""
 
-    name = "watched"
+    name = "recording"
 
     def __init__(self, policy):
         self.policy, self.seen = policy, []
@@ -34,10 +34,10 @@ class Watched(SyncPolicy):
         return self.policy.act(observation)
 
 
-class By(SyncPolicy):
-    """Replies with what a function of the observation gives."""
+class FunctionPolicy(SyncPolicy):
+    """Replies with what a function of the observation returns."""
 
-    name = "by"
+    name = "function"
 
     def __init__(self, function):
         self.function = function
@@ -47,8 +47,8 @@ class By(SyncPolicy):
         return said if not isinstance(said, str) else Completion(said)
 
 
-class Counting(DiskSegmenter):
-    """The disk fake, counting what it is asked; ``fails_at`` is the number of the prediction that raises."""
+class CountingSegmenter(DiskSegmenter):
+    """The disk fake, counting its calls; ``fails_at`` is the number of the prediction that raises."""
 
     def __init__(self, radius=0.1, fails_at=None):
         super().__init__(radius=radius)

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 from ibisagent.agent.coordinates import CoordinateFrame
-from ibisagent.agent.overlay import prepare_blend, draw_mask
+from ibisagent.agent.overlay import draw_mask, prepare_blend
 from ibisagent.agent.policies import Observation
 from ibisagent.agent.policies.local import open_named
 from ibisagent.tools.clicks import Box, Click
@@ -54,10 +54,10 @@ def states():
         yield _seen(pixels, mask, requests[1], prompts=(at,))
         yield _seen(pixels, mask, requests[2], prompts=(at, beside))
         yield _seen(pixels, nothing, requests[3], undone=(at,))
-        yield _seen(pixels, mask, requests[4], prompts=(Box(0.2, 0.2, 0.7, 0.8),), refining=True)
+        yield _seen(pixels, mask, requests[4], prompts=(Box(0.2, 0.2, 0.7, 0.8),), has_initial_mask=True)
 
 
-def _seen(pixels, mask, request, *, prompts=(), undone=(), refining=False):
+def _seen(pixels, mask, request, *, prompts=(), undone=(), has_initial_mask=False):
     return Observation(
         picture=draw_mask(prepare_blend(pixels), mask),
         frame=CoordinateFrame("unit", _SIDE, _SIDE),
@@ -68,7 +68,7 @@ def _seen(pixels, mask, request, *, prompts=(), undone=(), refining=False):
         step=len(prompts),
         prompts=prompts,
         undone=undone,
-        refining=refining,
+        has_initial_mask=refining,
         score=None,
         actions=("point", "backtrack", "terminate"),
     )

@@ -1,7 +1,11 @@
 """Volumes and DICOM images for the writers: small, and each voxel's place is known in mm."""
 
+from pathlib import Path
+from typing import Any
+
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
@@ -23,7 +27,7 @@ SHAPE = (4, 6, 5)
 AFFINE = np.array([[2.0, 0, 0, -10], [0, 3, 0, 20], [0, 0, 4, 30], [0, 0, 0, 1]])
 
 
-def volume(path, codes="RAS", affine=AFFINE, shape=SHAPE):
+def write_volume(path: Path, codes: str = "RAS", affine: NDArray[Any] = AFFINE, shape: tuple[int, ...] = SHAPE) -> Path:
     """Write a volume whose axes run along ``codes``; the world places of its voxels do not depend on them."""
     image = nib.Nifti1Image(np.arange(np.prod(shape), dtype=np.int16).reshape(shape), affine)
     if codes != "RAS":
@@ -60,35 +64,35 @@ PATIENT = {
 }
 
 
-def place_of(orientation, frame, row, column):
+def compute_place(orientation: str, frame: int, row: float, column: float) -> NDArray[Any]:
     """Where a stored pixel lies, LPS mm."""
     along, down = np.array(ORIENTATIONS[orientation]).reshape(2, 3)
     start = np.array([-20, 30, 40]) + frame * GAP * np.cross(along, down)
     return start + column * SPACING[1] * along + row * SPACING[0] * down
 
 
-def series(folder, orientation="axial", count=4, **elements):
-    """Write a CT series in a shuffled order of names and numbers; give its instances' UIDs by position."""
+def write_series(folder: Path, orientation: str = "axial", count: int = 4, **elements: Any) -> list[str]:
+    """Write a CT series in a shuffled order of names and numbers; return its instances' UIDs by position."""
     folder.mkdir()
     study, whole, frame_of_reference = generate_uid(), generate_uid(), generate_uid()
     uids = []
     for frame in range(count):
         dataset = _image(CTImageStorage, study, whole)
         dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = frame_of_reference, ""
-        dataset.ImagePositionPatient = place_of(orientation, frame, 0, 0).tolist()
+        dataset.ImagePositionPatient = compute_place(orientation, frame, 0, 0).tolist()
         dataset.ImageOrientationPatient = list(ORIENTATIONS[orientation])
         dataset.PixelSpacing, dataset.SliceThickness = list(SPACING), 2.0
         dataset.RescaleIntercept, dataset.RescaleSlope = -1024, 1
         dataset.InstanceNumber = (frame * 3) % count + 1
-        dataset.PixelData = stored(frame).tobytes()
+        dataset.PixelData = get_stored_pixels(frame).tobytes()
         _set(dataset, elements)
         dataset.save_as(folder / f"{(frame * 5) % 7}{frame}.dcm", enforce_file_format=True)
         uids.append(dataset.SOPInstanceUID)
     return uids
 
 
-def enhanced(path, orientation="axial", count=4, **elements):
-    """Write the same as one enhanced CT image, its frames from the last position to the first; give its UID."""
+def write_enhanced(path: Path, orientation: str = "axial", count: int = 4, **elements: Any) -> str:
+    """Write the same as one enhanced CT image, its frames from the last position to the first; return its UID."""
     dataset = _image(EnhancedCTImageStorage, generate_uid(), generate_uid())
     dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = generate_uid(), ""
     dataset.NumberOfFrames, dataset.InstanceNumber = count, 1
@@ -102,25 +106,25 @@ def enhanced(path, orientation="axial", count=4, **elements):
     dataset.SharedFunctionalGroupsSequence = [shared]
     dataset.PerFrameFunctionalGroupsSequence = [
         _item(
-            PlanePositionSequence=[_item(ImagePositionPatient=place_of(orientation, frame, 0, 0).tolist())],
+            PlanePositionSequence=[_item(ImagePositionPatient=compute_place(orientation, frame, 0, 0).tolist())],
             FrameContentSequence=[
                 _item(StackID="1", InStackPositionNumber=frame + 1, DimensionIndexValues=[frame + 1])
             ],
         )
         for frame in reversed(range(count))
     ]
-    dataset.PixelData = b"".join(stored(frame).tobytes() for frame in reversed(range(count)))
+    dataset.PixelData = b"".join(get_stored_pixels(frame).tobytes() for frame in reversed(range(count)))
     _set(dataset, elements)
     dataset.save_as(path, enforce_file_format=True)
     return dataset.SOPInstanceUID
 
 
-def stored(frame):
+def get_stored_pixels(frame: int) -> NDArray[np.uint16]:
     """The stored pixels of a frame; no two alike."""
     return (1024 + 100 * frame + np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS)).astype(np.uint16)
 
 
-def _image(sop_class, study, whole):
+def _image(sop_class: str, study: str, whole: str) -> Dataset:
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -134,12 +138,12 @@ def _image(sop_class, study, whole):
     return dataset
 
 
-def _set(dataset, elements):
+def _set(dataset: Dataset, elements: dict[str, Any]) -> None:
     for keyword, value in elements.items():
         setattr(dataset, keyword, value)
 
 
-def _item(**elements):
+def _item(**elements: Any) -> Dataset:
     item = Dataset()
     _set(item, elements)
     return item

@@ -1,7 +1,12 @@
 """Pictures, DICOM files and NIfTI files that the tests write and whose every pixel is known."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -17,12 +22,19 @@ COLOUR = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=-1)
 PATIENT = "Doe^Jane"
 
 
-def png(array, path, **options):
+def write_png(array: NDArray[Any], path: Path, **options: Any) -> Path:
     Image.fromarray(array).save(path, **options)
     return path
 
 
-def dicom(path, stored, *, syntax=ExplicitVRLittleEndian, preamble=b"\0" * 128, **elements):
+def write_dicom(
+    path: Path,
+    stored: NDArray[Any],
+    *,
+    syntax: str = ExplicitVRLittleEndian,
+    preamble: bytes = b"\0" * 128,
+    **elements: Any,
+) -> Path:
     """Write a file that holds ``stored`` (rows, columns[, 3]) unsigned or signed pixels."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
@@ -52,13 +64,13 @@ def dicom(path, stored, *, syntax=ExplicitVRLittleEndian, preamble=b"\0" * 128, 
     return path
 
 
-def raw(keyword, content, kind="DS"):
+def build_raw_element(keyword: str, content: bytes, kind: str = "DS") -> RawDataElement:
     """Write these bytes as an element, whether it may hold them or not."""
     content += b" " * (len(content) % 2)
     return RawDataElement(Tag(keyword), kind, len(content), content, 0, False, True)
 
 
-def lut(entries, first, bits):
+def build_lut(entries: Sequence[int], first: int, bits: int) -> list[Dataset]:
     item = Dataset()
     item.add_new(0x00283002, "US", [len(entries), first, bits])
     item.add_new(0x00283006, "US", list(entries))
@@ -70,7 +82,7 @@ RAS = np.fromfunction(lambda x, y, z: 100 * x + 10 * y + z, (4, 6, 5)).astype(np
 AFFINE = np.array([[2.0, 0, 0, -10], [0, 3, 0, 20], [0, 0, 4, 30], [0, 0, 0, 1]])
 
 
-def nifti(path, codes="RAS", volume=RAS, affine=AFFINE):
+def write_nifti(path: Path, codes: str = "RAS", volume: NDArray[Any] = RAS, affine: NDArray[Any] = AFFINE) -> Path:
     """Store the RAS volume with its axes along ``codes``; the world places of the voxels stay."""
     image = nib.Nifti1Image(volume, affine)
     if codes != "RAS":

@@ -1,4 +1,4 @@
-"""Work that kills its own process, in a module that such a process imports quickly."""
+"""Work that kills its own process, in a module that is quick to import."""
 
 import os
 import signal
@@ -7,14 +7,14 @@ from ibisagent.evals.clicks.bench import simulate_jobs
 
 
 def tenfold(numbers):
-    """Die at 3 and 5."""
+    """Return ten times each number; kill the process at 3 and 5."""
     if {3, 5} & set(numbers):
         os.kill(os.getpid(), signal.SIGKILL)
     return [number * 10 for number in numbers]
 
 
 def two_clicks(jobs):
-    """Die at the case ``a 2``."""
+    """Run jobs with two clicks; kill the process at the case ``a 2``."""
     if any(job.case.id == "a 2" for job in jobs):
         os.kill(os.getpid(), signal.SIGKILL)
     return simulate_jobs(jobs, 2, 0)

@@ -1,4 +1,4 @@
-"""Real servers in processes of their own, and the plain client that talks to them."""
+"""Real servers in processes of their own, and clients of them."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ MCP = ("-m", "ibisagent.ui", "mcp")
 
 
 def run(coroutine_function, *arguments):
-    """Run a coroutine to its end; what a client's task groups wrap around a failed assertion is taken off."""
+    """Run a coroutine to its end; a failed assertion is unwrapped from the exception groups of a client's tasks."""
     try:
         return asyncio.run(coroutine_function(*arguments))
     except* AssertionError as group:
@@ -30,7 +30,7 @@ def run(coroutine_function, *arguments):
 
 @asynccontextmanager
 async def over_stdio(*options, begin=MCP, program=sys.executable, env=None):
-    """Start a server and give a client of it; ``begin``: what the program, Python, is given first."""
+    """Start a server and yield a client of it; ``begin``: the first arguments of the program, Python."""
     parameters = StdioServerParameters(
         command=program, args=[*begin, *map(str, options)], env={**os.environ, **(env or {})}
     )
@@ -41,7 +41,7 @@ async def over_stdio(*options, begin=MCP, program=sys.executable, env=None):
 
 @contextmanager
 def http_server(*options, begin=MCP, program=sys.executable, env=None):
-    """Start a server at a free port and give its address."""
+    """Start a server at a free port and yield its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -63,7 +63,7 @@ def http_server(*options, begin=MCP, program=sys.executable, env=None):
 
 @asynccontextmanager
 async def over_http(url, headers=None):
-    """Give a client with a connection of its own."""
+    """Yield a client with a connection of its own."""
     async with (
         httpx.AsyncClient(headers=headers, timeout=60, trust_env=False) as transport,
         streamable_http_client(url, http_client=transport) as (read, write, _),
@@ -74,20 +74,20 @@ async def over_http(url, headers=None):
 
 
 async def call(client, tool, progress=None, **arguments):
-    """Call a tool that has to succeed and give its text and its values."""
+    """Call a tool that has to succeed and return its text and its values."""
     result = await client.call_tool(tool, arguments, progress_callback=progress)
     assert not result.isError, result.content[0].text
     return result.content[0].text, result.structuredContent
 
 
-async def refused(client, tool, **arguments):
-    """Call a tool that has to refuse and give its words."""
+async def call_refused(client, tool, **arguments):
+    """Call a tool that has to refuse and return its error."""
     result = await client.call_tool(tool, arguments)
     assert result.isError, result.content
     return result.content[0].text
 
 
-async def resource(client, uri):
+async def read_resource(client, uri):
     """Read a resource: text, or the bytes of a blob."""
     import base64
 

@@ -32,7 +32,7 @@ def observed(request, shown, **changes):
         step=0,
         prompts=(),
         undone=(),
-        refining=False,
+        has_initial_mask=False,
         score=None,
         actions=("point", "backtrack", "terminate"),
     )

@@ -1,4 +1,4 @@
-"""Whether a process, or any that it starts, reaches for another machine: a guard in Python, and strace where it is."""
+"""Detect connections of a process and its children to other machines: a guard in Python, and strace if installed."""
 
 import os
 import re
@@ -42,8 +42,8 @@ socket.getaddrinfo = _getaddrinfo
 _ADDRESS = re.compile(r'sin6?_port=htons\((\d+)\).*?(?:inet_addr\(|inet_pton\(AF_INET6, )"([^"]+)"')
 
 
-class Watch:
-    """Watches the processes that are started with its ``env`` and ``command``."""
+class NetworkWatch:
+    """Observes the processes that are started with its ``env`` and ``command``."""
 
     def __init__(self, folder: Path) -> None:
         (folder / "guard").mkdir(parents=True)
@@ -56,7 +56,7 @@ class Watch:
         self.command = [*((strace, *calls) if strace else ()), sys.executable]
 
     def outside(self) -> list[str]:
-        """Every address or name outside this machine that was reached for, and every question to a name server."""
+        """Return every address or name outside this machine that was contacted, and every query to a name server."""
         told = self.connects.read_text().splitlines() if self.connects.exists() else []
         lines = self.calls.read_text().splitlines() if self.calls.exists() else []
         found = [match.groups() for line in lines if (match := _ADDRESS.search(line))]

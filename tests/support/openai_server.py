@@ -19,7 +19,7 @@ from ibisagent.agent.policies.retries import Retries
 HANG = 1.5  # seconds of a server that hangs
 
 
-def said(text, finish="stop", prompt=10, written=5, **more):
+def completion_body(text, finish="stop", prompt=10, written=5, **more):
     """Give the body of an answer."""
     message = {"role": "assistant", "content": text, **more}
     usage = {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
@@ -27,14 +27,14 @@ def said(text, finish="stop", prompt=10, written=5, **more):
     return {"id": "c", "object": "chat.completion", "created": 0, "model": "tiny", "choices": [choice], "usage": usage}
 
 
-def pictures_of(messages):
+def images_in(messages):
     """Give the pictures of a conversation, in order."""
     blocks = [block for each in messages if isinstance(each["content"], list) for block in each["content"]]
     urls = [block["image_url"]["url"] for block in blocks if block["type"] == "image_url"]
     return [Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB") for url in urls]
 
 
-def from_model(folder):
+def answer_with_model(folder):
     """Answer with a Qwen-VL model, greedily, by transformers' own parts and none of ours."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     processor = Qwen2VLImageProcessorPil.from_pretrained(folder)
@@ -50,7 +50,7 @@ def from_model(folder):
         }
 
     def answer(body):
-        shown = processor(images=pictures_of(body["messages"]), return_tensors="pt")
+        shown = processor(images=images_in(body["messages"]), return_tensors="pt")
         conversation = [plain(message) for message in body["messages"]]
         text = tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
         for count in (shown["image_grid_thw"].prod(dim=1) // 4).tolist():
@@ -69,17 +69,17 @@ def from_model(folder):
         reply = out[0, ids.shape[1] :]
         ended = bool((reply == tokenizer.eos_token_id).any())
         text = tokenizer.decode(reply, skip_special_tokens=True)
-        return said(text, "stop" if ended else "length", ids.shape[1], len(reply) - ended)
+        return completion_body(text, "stop" if ended else "length", ids.shape[1], len(reply) - ended)
 
     return answer
 
 
-def scripted(*replies):
+def answer_with_script(*replies):
     """Answer with the reply of so many pictures' worth of turns: by how many prompts the words speak of."""
-    return lambda body: said(replies[min(len(replies) - 1, turn_of(body))])
+    return lambda body: completion_body(replies[min(len(replies) - 1, count_turns(body))])
 
 
-def turn_of(body):
+def count_turns(body):
     """Count the turns before this one: 0 where nothing is marked yet."""
     words = json.dumps(body["messages"][-1])
     return 0 if "Nothing is marked yet" in words else 1
@@ -145,7 +145,7 @@ def _status(status, **headers):
 
 def _reply(text, **more):
     def send(handler, body):
-        handler.raw(200, json.dumps(said(text, **more)).encode())
+        handler.raw(200, json.dumps(completion_body(text, **more)).encode())
         return True
 
     return send
@@ -169,8 +169,8 @@ FAULTS = {
     "401": _status(401),
     "hang": _hang,
     "drop": _drop,
-    "truncated": lambda handler, body: handler.raw(200, json.dumps(said("<think>a")).encode()[:-40]) or True,
-    "empty": lambda handler, body: handler.raw(200, json.dumps(said("") | {"choices": []}).encode()) or True,
+    "truncated": lambda handler, body: handler.raw(200, json.dumps(completion_body("<think>a")).encode()[:-40]) or True,
+    "empty": lambda handler, body: handler.raw(200, json.dumps(completion_body("") | {"choices": []}).encode()) or True,
     "huge": _reply("x" * 2_000_000),
     "language": _reply("Ich sehe hier nichts, was ich anklicken könnte. 我不知道。"),
     "tool": _reply(None, tool_calls=[CALL], finish="tool_calls"),
@@ -181,7 +181,7 @@ FAULTS = {
 
 
 @contextmanager
-def served(answer, fault=lambda body: None):
+def serve(answer, fault=lambda body: None):
     """Serve; ``fault`` names, for each request, one of `FAULTS` or none."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -197,10 +197,10 @@ def served(answer, fault=lambda body: None):
         thread.join()
 
 
-QUICK = Retries(most=2, first=0.01, longest=0.02)
+FAST_RETRIES = Retries(max_retries=2, initial_interval=0.01, max_interval=0.02)
 
 
-def through(server, retries=QUICK, timeout=0.5, **options):
+def make_chat_policy(server, retries=FAST_RETRIES, timeout=0.5, **options):
     """Give a policy over langchain-openai's client."""
     from langchain_openai import ChatOpenAI
 

@@ -14,7 +14,7 @@ from subgraph import parent
 from supervisor import supervisor
 
 from ibisagent.agent import build_graph
-from ibisagent.agent.integrations import ImageCatalog, fan_out, segmentation_node, segmentation_tool, shared_state
+from ibisagent.agent.integrations import ImageCatalog, fan_out, segmentation_node, segmentation_tool, shared_state_graph
 
 REQUEST = "Segment the organ."
 DOORS = ("function node", "shared state", "fan-out", "tool", "supervisor")
@@ -36,7 +36,7 @@ def door(kind, policy, segmenter="geocut", config=None, *, root, store=None, **o
     if kind == "function node":
         return Door(parent(segmentation_node(loop), **options), asked, lambda ended: ended["segmentation"]["rle"])
     if kind == "shared state":
-        return Door(parent(shared_state(loop), **options), asked, lambda ended: ended["mask"])
+        return Door(parent(shared_state_graph(loop), **options), asked, lambda ended: ended["mask"])
     if kind == "fan-out":
         start = {"image": "scan", "targets": {"organ": REQUEST}}
         return Door(parent(fan_out(loop), **options), start, lambda ended: ended["segmentations"]["organ"]["rle"])

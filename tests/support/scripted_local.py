@@ -10,7 +10,7 @@ from support import tiny_vlm
 from transformers import GenerationConfig
 
 from ibisagent.agent import LoopConfig, build_graph
-from ibisagent.agent.policies.local import PROFILE, Inputs, LocalPolicy, read_profile
+from ibisagent.agent.policies.local import PROFILE, LocalPolicy, QwenInputs, read_profile
 from ibisagent.agent.prompting import load_prompts
 from ibisagent.agent.threads import intervene
 from ibisagent.agent.trajectory import build_trajectory
@@ -37,7 +37,7 @@ class Coached:
 
 
 def inputs_of(folder):
-    return Inputs.of(folder, square=read_profile(folder).get("square"))
+    return QwenInputs.from_folder(folder, square_side=read_profile(folder).get("square_side"))
 
 
 def prompts_of(folder):

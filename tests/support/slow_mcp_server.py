@@ -1,4 +1,4 @@
-"""A server whose policy takes its time over every step and writes down when it is asked."""
+"""A server whose policy is slow and logs the time of every call."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from ibisagent.ui.mcp.command import ServerOptions, serve
 from ibisagent.ui.mcp.limits import Limits
 
 
-class Slow(SyncPolicy):
+class SlowPolicy(SyncPolicy):
     """Clicks along a row, a reply every ``pause`` seconds; each ``run``-th reply is the end."""
 
     name = "slow"
@@ -34,7 +34,7 @@ def main():
     serving = ServerOptions(
         segmenter="disk", max_steps=60, transport="http" if http else "stdio", port=port, limits=Limits(runs=1)
     )
-    serve(serving, Slow(os.environ["SLOW_LOG"], float(os.environ["SLOW_PAUSE"]), int(os.environ["SLOW_RUN"])))
+    serve(serving, SlowPolicy(os.environ["SLOW_LOG"], float(os.environ["SLOW_PAUSE"]), int(os.environ["SLOW_RUN"])))
 
 
 if __name__ == "__main__":

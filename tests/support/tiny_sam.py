@@ -5,13 +5,14 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import OmegaConf
 from transformers import Sam2Config, Sam2Model, Sam2VideoConfig, Sam2VideoModel, SamConfig, SamModel
 from transformers.utils.logging import disable_progress_bar
 
-from ibisagent.tools.segmenters import get_segmenter
+from ibisagent.tools.segmenters import Segmenter, get_segmenter
 from ibisagent.tools.segmenters.sam.sam2_package import build_model, get_published_config
 
 torch.set_num_threads(1)
@@ -21,41 +22,41 @@ FAMILIES = ("medsam2", "sam2", "sam", "medsam", "sam2hf")
 
 
 @cache
-def _place():
+def _make_folder() -> Path:
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder)
     return folder
 
 
-def name(family, side=256):
+def get_tiny_name(family: str, side: int = 256) -> str:
     """Return the name of a tiny network; MedSAM2's is SAM 2.1 at its own 512, SAM 2's is SAM 2.0."""
-    return _name(family, side)
+    return _make_name(family, side)
 
 
 @cache
-def _name(family, side):
-    folder = _place() / f"{family}{side}"
+def _make_name(family: str, side: int) -> str:
+    folder = _make_folder() / f"{family}{side}"
     folder.mkdir()
     if family in ("sam", "medsam"):
-        return f"{family}:{sam_folder(folder, side)}"
+        return f"{family}:{write_sam_folder(folder, side)}"
     if family == "sam2hf":
-        return f"{family}:{sam2_folder(folder, side)}"
-    config = nano_config(folder, "sam2" if family == "sam2" else "sam2.1")
+        return f"{family}:{write_sam2_folder(folder, side)}"
+    config = write_nano_config(folder, "sam2" if family == "sam2" else "sam2.1")
     size = f"&size={side}" if family == "sam2" else ""
-    return f"{family}:{checkpoint(folder, config)}?config={config}{size}"
+    return f"{family}:{write_checkpoint(folder, config)}?config={config}{size}"
 
 
-def opened(family, side=256):
+def open_tiny(family: str, side: int = 256) -> Segmenter:
     """Open a tiny network, once for all tests."""
-    return _opened(family, side)
+    return _open(family, side)
 
 
 @cache
-def _opened(family, side):
-    return get_segmenter(_name(family, side))
+def _open(family: str, side: int) -> Segmenter:
+    return get_segmenter(_make_name(family, side))
 
 
-def nano_config(folder, version="sam2.1"):
+def write_nano_config(folder: Path, version: str = "sam2.1") -> Path:
     """Write a config of the `sam2` package's with 1.5 M parameters instead of tiny's 39 M."""
     config = OmegaConf.load(get_published_config(version, "t"))
     attention = {"embedding_dim": 64}
@@ -89,7 +90,7 @@ def nano_config(folder, version="sam2.1"):
     return path
 
 
-def seeded(model, seed=0):
+def draw_weights(model: torch.nn.Module, seed: int = 0) -> Any:
     """Draw every weight anew, large enough that prompts show in the masks."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -99,14 +100,14 @@ def seeded(model, seed=0):
     return model
 
 
-def checkpoint(folder, config, side=512, seed=0):
+def write_checkpoint(folder: Path, config: Path, side: int = 512, seed: int = 0) -> Path:
     """Write a checkpoint as SAM 2 and MedSAM2 are published."""
     path = Path(folder) / f"{config.stem}_{seed}.pt"
-    torch.save({"model": seeded(build_model(config, side), seed).state_dict()}, path)
+    torch.save({"model": draw_weights(build_model(config, side), seed).state_dict()}, path)
     return path
 
 
-def sam_folder(folder, side=256):
+def write_sam_folder(folder: Path, side: int = 256) -> Path:
     """Write a SAM as transformers does."""
     vision = {
         "hidden_size": 32,
@@ -123,11 +124,11 @@ def sam_folder(folder, side=256):
     decoder = {"hidden_size": 32, "mlp_dim": 64, "num_attention_heads": 2, "iou_head_hidden_dim": 32}
     config = SamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
     path = Path(folder) / "sam"
-    seeded(SamModel(config)).save_pretrained(path)
+    draw_weights(SamModel(config)).save_pretrained(path)
     return path
 
 
-def _sam2_parts(side):
+def _sam2_parts(side: int) -> dict[str, Any]:
     backbone = {
         "hidden_size": 16,
         "blocks_per_stage": [1, 1, 2, 1],
@@ -148,16 +149,16 @@ def _sam2_parts(side):
     }
 
 
-def sam2_folder(folder, side=256):
+def write_sam2_folder(folder: Path, side: int = 256) -> Path:
     """Write a SAM 2 as transformers does."""
     path = Path(folder) / "sam2"
-    seeded(Sam2Model(Sam2Config(**_sam2_parts(side)))).save_pretrained(path)
+    draw_weights(Sam2Model(Sam2Config(**_sam2_parts(side)))).save_pretrained(path)
     return path
 
 
-def sam2_video_folder(folder, side=256):
+def write_sam2_video_folder(folder: Path, side: int = 256) -> Path:
     """Write a SAM 2 as its published repositories hold it: a video model."""
-    memory = {
+    memory: dict[str, Any] = {
         "memory_attention_hidden_size": 64,
         "memory_attention_num_layers": 1,
         "memory_attention_feed_forward_hidden_size": 64,
@@ -170,5 +171,5 @@ def sam2_video_folder(folder, side=256):
     }
     path = Path(folder) / "video"
     config = Sam2VideoConfig(image_size=side, **_sam2_parts(side), **memory)
-    seeded(Sam2VideoModel(config)).save_pretrained(path)
+    draw_weights(Sam2VideoModel(config)).save_pretrained(path)
     return path

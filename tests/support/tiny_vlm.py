@@ -26,17 +26,17 @@ from transformers import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.utils.logging import disable_progress_bar
 
-from ibisagent.training.from_scratch import CHAT_TEMPLATE, QwenSizes, PointerSizes, write_untrained_model
+from ibisagent.training.from_scratch import CHAT_TEMPLATE, PointerSizes, QwenSizes, write_untrained_model
 
 torch.set_num_threads(1)
 disable_progress_bar()
 
 PROFILE = """
-square = 64
-longest = 12
+square_side = 64
+max_tokens = 12
 system = ""
 first = "Look: $request"
-refine = "$request $made made, last $last."
+refine = "$request $count made, last $last."
 question = "$request"
 undone = "Undone: $undone."
 feedback = ""

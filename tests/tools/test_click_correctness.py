@@ -42,7 +42,9 @@ def test_where_the_mask_is_the_truth_no_click_hits(x, y):
 @given(UNITS, UNITS)
 def test_with_an_empty_truth_only_a_negative_click_on_the_mask_hits(x, y):
     assert not is_correct_prompt(Click(x, y), MASK, NOTHING)
-    assert is_correct_prompt(Click(x, y, positive=False), MASK, NOTHING) is bool(MASK[click_to_pixel(Click(x, y), MASK.shape)])
+    assert is_correct_prompt(Click(x, y, positive=False), MASK, NOTHING) is bool(
+        MASK[click_to_pixel(Click(x, y), MASK.shape)]
+    )
 
 
 @pytest.mark.parametrize(

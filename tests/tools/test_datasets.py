@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from support.image_fixtures import GREY, RAS, nifti, png
+from support.image_fixtures import GREY, RAS, write_nifti, write_png
 
 from ibisagent.tools.datasets import KINDS, Case, read_dataset, write_manifest
 from ibisagent.tools.datasets.manifest import COLUMNS
@@ -25,7 +25,7 @@ def pictures(folder, **arrays):
     """Write PNG files, named with spaces for two underscores and dots for none."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in arrays.items():
-        png(np.asarray(array, np.uint8) * (255 if array.dtype == bool else 1), folder / f"{name}.png")
+        write_png(np.asarray(array, np.uint8) * (255 if array.dtype == bool else 1), folder / f"{name}.png")
     return folder
 
 
@@ -36,8 +36,8 @@ def native(folder, *lines, encoding="utf-8", end="\n"):
     return folder
 
 
-def told(case):
-    """Say a row by what it is used for, with the folder left out."""
+def summarize(case):
+    """Summarize a row by what it is used for, with the folder left out."""
     return case.id, case.image.name, case.mask and case.mask.name, case.label, case.target, case.slice, case.present
 
 
@@ -48,7 +48,7 @@ def truths(cases):
 
 def outcome(case):
     try:
-        mask = case.truth(case.open())
+        mask = case.read_truth(case.open())
     except InputError as error:
         return str(error)
     assert (mask.dtype, mask.flags.writeable) == (np.bool_, False)
@@ -78,9 +78,9 @@ def test_truth_is_the_mask_on_the_displayed_picture(tmp_path):
     (case,) = read_dataset(native(tmp_path, "id,image,mask,target", "a,images/a.png,masks/a.png,cyst"))
     image = case.open()
     assert np.array_equal(image.pixels, GREY)
-    assert np.array_equal(case.truth(image), MASK)
+    assert np.array_equal(case.read_truth(image), MASK)
     with pytest.raises(InputError, match=r"got a mask of \(5, 7\), expected the image's \(7, 5\)"):
-        case.truth(open_image(GREY.T))
+        case.read_truth(open_image(GREY.T))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
@@ -88,7 +88,7 @@ def test_truth_is_the_mask_on_the_displayed_picture(tmp_path):
 def test_spreadsheets_ways_are_understood(tmp_path, encoding, end):
     lines = [" ID ,Target_Name,notes,Present,LABEL", 'a,"cyst, large",x y,1.0,255.0', "", ",,,,", "b , é ,,FALSE"]
     cases = read_dataset(native(tmp_path, *lines, encoding=encoding, end=end))
-    assert [told(case) for case in cases] == [
+    assert [summarize(case) for case in cases] == [
         ("a", "a.png", "a.png", 255, "cyst, large", None, True),
         ("b", "b.png", None, None, "é", None, False),
     ]
@@ -130,7 +130,7 @@ def test_broken_row_is_a_fault_of_its_own(tmp_path, name):
     sound, broken = read_dataset(folder)
     assert outcome(sound) == MASK.sum()
     with pytest.raises(InputError, match=says) as caught:
-        broken.truth(broken.open())
+        broken.read_truth(broken.open())
     assert str(caught.value).isprintable()
 
 
@@ -147,8 +147,8 @@ def test_broken_row_is_a_fault_of_its_own(tmp_path, name):
         (["id,target", "a:b,x"], "line 2: got id 'a:b'"),
         (["id,target", ".a,x"], "line 2: got id '.a'"),
         (["id,target", "a" * 300 + ",x"], "line 2: got id"),
-        (["id,target", "a,x", '"b,y'], "got no sound CSV after line 2"),
-        (["id,target", "a," + "x" * 200_000], "got no sound CSV after line 0"),
+        (["id,target", "a,x", '"b,y'], "got no valid CSV after line 2"),
+        (["id,target", "a," + "x" * 200_000], "got no valid CSV after line 0"),
         (["id,target"], "got no row"),
         ([""], "line 1: got no column id and target"),
     ],
@@ -191,9 +191,9 @@ def test_masks_of_every_file_kind(tmp_path):
         "volume,images/v.nii,masks/v.nii.gz,,x,coronal:1",
     )
     (folder / "masks/m.json").write_text(json.dumps(encode(MASK)))
-    png((GREY > 50).astype(np.uint8) + MASK, folder / "masks/l.png")
-    nifti(folder / "images/v.nii", "LPS")
-    nifti(folder / "masks/v.nii.gz", "LPS", volume=(RAS > 200).astype(np.uint8))
+    write_png((GREY > 50).astype(np.uint8) + MASK, folder / "masks/l.png")
+    write_nifti(folder / "images/v.nii", "LPS")
+    write_nifti(folder / "masks/v.nii.gz", "LPS", volume=(RAS > 200).astype(np.uint8))
     assert truths(read_dataset(folder)) == {
         "json": MASK.sum(),
         "labels": MASK.sum(),
@@ -296,7 +296,7 @@ LABELS = np.zeros((4, 6, 5), np.uint8)
 LABELS[1:3, 2, 1], LABELS[1:4, 2, 3], LABELS[0, 0, 3] = 1, 1, 2
 
 
-def nnunet(folder, ending=".nii.gz", write=nifti, channels=1, **description):
+def nnunet(folder, ending=".nii.gz", write=write_nifti, channels=1, **description):
     for kind in ("imagesTr", "labelsTr", "imagesTs"):
         (folder / kind).mkdir()
     described = {"channel_names": {"0": "CT", "1": "PET"}, "labels": {"background": 0, "liver": 1, "cyst_wall": 2}}
@@ -311,14 +311,14 @@ def nnunet(folder, ending=".nii.gz", write=nifti, channels=1, **description):
 
 def volumes(folder, **options):
     nnunet(folder, **options)
-    nifti(folder / "labelsTr/a.nii.gz", volume=LABELS)
-    nifti(folder / "labelsTr/b.nii.gz", volume=(LABELS == 1).astype(np.uint8))
+    write_nifti(folder / "labelsTr/a.nii.gz", volume=LABELS)
+    write_nifti(folder / "labelsTr/b.nii.gz", volume=(LABELS == 1).astype(np.uint8))
     return folder
 
 
 def test_volume_s_label_is_a_row_in_its_largest_slice(tmp_path):
     cases = read_dataset(volumes(tmp_path))
-    assert [told(case) for case in cases] == [
+    assert [summarize(case) for case in cases] == [
         ("a_cyst_wall", "a_0000.nii.gz", "a.nii.gz", 2, "cyst wall", "axial:3", True),
         ("a_liver", "a_0000.nii.gz", "a.nii.gz", 1, "liver", "axial:3", True),
         ("b_liver", "b_0000.nii.gz", "b.nii.gz", 1, "liver", "axial:3", True),
@@ -349,7 +349,7 @@ def test_regions_join_labels_and_channels_are_chosen(tmp_path):
     labels = {"background": 0, "whole": [1, 2], "core": [2], "ignore": 3}
     volumes(tmp_path, channels=2, labels=labels, regions_class_order=[1, 2])
     cases = read_dataset(tmp_path, channel=1, split="train")
-    assert [told(case) for case in cases] == [
+    assert [summarize(case) for case in cases] == [
         ("a_core", "a_0001.nii.gz", "a.nii.gz", 2, "core", "axial:3", True),
         ("a_whole", "a_0001.nii.gz", "a.nii.gz", (1, 2), "whole", "axial:3", True),
         ("b_whole", "b_0001.nii.gz", "b.nii.gz", (1, 2), "whole", "axial:3", True),
@@ -366,7 +366,7 @@ def test_decathlon_s_names_and_numbered_labels_are_read(tmp_path):
         path.rename(path.with_name(path.name.replace("_0000", "")))
     (tmp_path / "imagesTr/._a.nii.gz").write_text("a Macintosh's")
     cases = read_dataset(tmp_path)
-    assert [told(case)[:3] for case in cases] == [
+    assert [summarize(case)[:3] for case in cases] == [
         ("a_liver", "a.nii.gz", "a.nii.gz"),
         ("b_liver", "b.nii.gz", "b.nii.gz"),
         ("t_liver", "t.nii.gz", None),
@@ -375,11 +375,11 @@ def test_decathlon_s_names_and_numbered_labels_are_read(tmp_path):
 
 
 def test_flat_pictures_have_no_slice(tmp_path):
-    nnunet(tmp_path, ".png", lambda path: png(GREY, path))
-    png(MASK.astype(np.uint8) * 2, tmp_path / "labelsTr/a.png")
-    png(BLANK, tmp_path / "labelsTr/b.png")
+    nnunet(tmp_path, ".png", lambda path: write_png(GREY, path))
+    write_png(MASK.astype(np.uint8) * 2, tmp_path / "labelsTr/a.png")
+    write_png(BLANK, tmp_path / "labelsTr/b.png")
     cases = read_dataset(tmp_path, split="train", slices="all")
-    assert [told(case) for case in cases] == [("a_cyst_wall", "a_0000.png", "a.png", 2, "cyst wall", None, True)]
+    assert [summarize(case) for case in cases] == [("a_cyst_wall", "a_0000.png", "a.png", 2, "cyst wall", None, True)]
     assert outcome(cases[0]) == MASK.sum()
 
 
@@ -399,7 +399,7 @@ def test_broken_files_are_faults_of_their_own_rows(tmp_path):
     volumes(tmp_path)
     (tmp_path / "labelsTr/a.nii.gz").write_bytes(b"no volume")
     (tmp_path / "labelsTr/b.nii.gz").unlink()
-    nifti(tmp_path / "labelsTr/c.nii.gz", volume=LABELS)
+    write_nifti(tmp_path / "labelsTr/c.nii.gz", volume=LABELS)
     outcomes = truths(read_dataset(tmp_path, split="train"))
     assert {id: text.partition(", expected")[0] for id, text in outcomes.items()} == {
         **dict.fromkeys(["a_cyst_wall", "a_liver"], "a.nii.gz: got data that cannot be decoded (ImageFileError)"),
@@ -457,7 +457,7 @@ def test_instances_of_a_category_are_one_target(tmp_path, annotations, images, s
     coco(tmp_path / annotations)
     pictures(tmp_path / images, a=GREY, b=GREY)
     cases = read_dataset(tmp_path)
-    assert [told(case)[:5] for case in cases] == [
+    assert [summarize(case)[:5] for case in cases] == [
         ("a_lymph_node", "a.png", Path(annotations).name, 8, "lymph node"),
         ("a_polyp", "a.png", Path(annotations).name, 7, "polyp"),
         ("b_category-9", "b.png", Path(annotations).name, 9, "category 9"),
@@ -500,7 +500,7 @@ def test_label_of_an_npz_is_a_row(tmp_path):
     npz(tmp_path / "2D" / "X-Ray_lung.npz", imgs=np.dstack([GREY] * 3), gts=GTS[2])
     npz(tmp_path / "2D" / "plain.npz", imgs=np.dstack([GREY] * 3), gts=GTS[2] * 0)
     cases = read_dataset(tmp_path)
-    assert [(*told(case)[:6], case.modality, case.split) for case in cases] == [
+    assert [(*summarize(case)[:6], case.modality, case.split) for case in cases] == [
         ("CT_Abd_001_1", "CT_Abd_001.npz", "CT_Abd_001.npz", 1, "target 1", "1", "CT", "train"),
         ("CT_Abd_001_6", "CT_Abd_001.npz", "CT_Abd_001.npz", 6, "target 6", "2", "CT", "train"),
         ("X-Ray_lung_6", "X-Ray_lung.npz", "X-Ray_lung.npz", 6, "target 6", None, "X-Ray", ""),
@@ -531,7 +531,7 @@ def test_labels_of_instances_are_one_target(tmp_path):
     cells = np.stack([GTS[0], GTS[0] * 0, GTS[0] + GTS[2]])
     npz(tmp_path / "Microscopy_a.npz", imgs=FRAMES, gts=cells, text_prompts=said)
     (case,) = read_dataset(tmp_path)
-    assert told(case) == ("Microscopy_a_instances", *["Microscopy_a.npz"] * 2, None, "All cells", "0", True)
+    assert summarize(case) == ("Microscopy_a_instances", *["Microscopy_a.npz"] * 2, None, "All cells", "0", True)
     assert outcome(case) == MASK.sum()
 
 

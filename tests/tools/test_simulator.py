@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from ibisagent.tools.clicks import Click, Pixel, pixel_to_click, click_to_pixel
+from ibisagent.tools.clicks import Click, Pixel, click_to_pixel, pixel_to_click
 from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.simulator import find_deepest_pixel, next_click
 

@@ -102,7 +102,7 @@ def test_a_folder_holds_sound_records_in_the_order_of_the_cases(dataset, unbroke
     kept = [case for id, case in cases.items() if id not in left_out]
     assert len(made) == len(kept) >= 15
     for case, record in zip(kept, made, strict=True):
-        truth = case.truth(case.open())
+        truth = case.read_truth(case.open())
         assert (unbroken / record.image["uri"]).resolve() == case.image
         assert (decode(record.truth) == truth).all()
         assert record.policy == "noisy_expert"
@@ -258,7 +258,7 @@ def test_a_policy_s_own_runs_are_labelled_by_the_expert_at_every_reply(dataset, 
     }
     for case, record in zip(cases, records(tmp_path), strict=True):
         assert (record.policy, record.stop, len(record.steps)) == ("stubborn", "terminated", 4)
-        truth, met = case.truth(case.open()), decode(record.start)
+        truth, met = case.read_truth(case.open()), decode(record.start)
         assert [step.action and step.action["type"] for step in record.steps] == ["point", None, "point", "terminate"]
         right = [parse_reply(step.completion["label"], strict=True).action for step in record.steps]
         if case.present:
@@ -288,7 +288,7 @@ def test_the_command_lets_a_policy_drive_and_refuses_mistakes_beside_it(dataset,
     made = CliRunner().invoke(app, ["trajectories", "make", *options, "--limit", "3"], catch_exceptions=False)
     assert re.match(r"3 cases: 3 kept, 0 dropped, 0 broken; replies: \d+ by random$", made.stdout.splitlines()[0])
     with pytest.raises(InputError, match="got mistakes and a policy, expected one of them"):
-        CliRunner().invoke(app, ["trajectories", "make", *options, "--mistakes", "0.2"], catch_exceptions=False)
+        CliRunner().invoke(app, ["trajectories", "make", *options, "--mistake-rate", "0.2"], catch_exceptions=False)
 
 
 def test_the_command_makes_what_stats_and_show_read(dataset, tmp_path):

@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
 def test_every_picture_has_its_mask_and_the_data_set_reads(folder):
     for picture, truth in PICTURES.items():
         assert read_mask(folder / truth, open_image(folder / picture)).any()
-    there = {case.id: bool(case.truth(case.open()).any()) for case in read_dataset(folder / "dataset")}
+    there = {case.id: bool(case.read_truth(case.open()).any()) for case in read_dataset(folder / "dataset")}
     assert there == {"scan": True, "spleen": True, "polyp": False}
 
 

@@ -7,12 +7,12 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from support.fakes import STOP, Counting, positive, script
-from support.openai_server import scripted, served
+from support.fakes import STOP, CountingSegmenter, positive, script
+from support.openai_server import answer_with_script, serve
 
 from ibisagent.agent import build_graph
 from ibisagent.agent.contact_sheet import contact_sheet_of
-from ibisagent.agent.trajectory import read_trajectories, build_trajectory
+from ibisagent.agent.trajectory import build_trajectory, read_trajectories
 from ibisagent.tools.errors import RunFailed
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.ui.cli.evaluate import evaluate
@@ -52,7 +52,7 @@ def test_a_dead_server_is_told_and_the_click_so_far_is_kept(tmp_path, pixels):
 
 
 def test_a_segmenter_that_fails_is_told_with_the_mask_before(tmp_path, pixels):
-    graph = build_graph(script(positive(0.5, 0.5), positive(0.6, 0.5), STOP), Counting(fails_at=2))
+    graph = build_graph(script(positive(0.5, 0.5), positive(0.6, 0.5), STOP), CountingSegmenter(fails_at=2))
     case = RunOptions(tmp_path / "scan.png", "Segment it.", "disk", None, None, max_steps=5, out=tmp_path / "o")
     with pytest.raises(RunFailed, match="segmenter disk: got RuntimeError: out of memory, expected a mask; see that"):
         run_case(graph, {"image": open_image(pixels), "request": case.request}, case)
@@ -66,7 +66,9 @@ def test_the_sheet_of_a_policy_that_fails_ends_with_the_picture_and_the_reason(r
     sheet = "ibisagent.agent.contact_sheet.from_trajectory.contact_sheet"
     monkeypatch.setattr(sheet, lambda title, subtitle, panels, *rest, **more: shown.extend(panels))
     graph = build_graph(script(*replies), "disk")
-    contact_sheet_of(build_trajectory(graph, graph.invoke({"image": pixels, "request": "Segment it."})), open_image(pixels))
+    contact_sheet_of(
+        build_trajectory(graph, graph.invoke({"image": pixels, "request": "Segment it."})), open_image(pixels)
+    )
     assert len(shown) == len(replies) + 1
     assert (shown[-1].heading, shown[-1].overlay.any()) == ("policy_error", True)
     assert shown[-1].error.startswith("IndexError: the script has")
@@ -93,7 +95,7 @@ def dataset(tmp_path, pixels, truth):
 
 def test_a_policy_whose_every_run_failed_is_named_and_tried_again(dataset, tmp_path, capsys):
     faults = ["401"]
-    with served(scripted(positive(0.55, 0.42), STOP), lambda body: faults[0]) as server:
+    with serve(answer_with_script(positive(0.55, 0.42), STOP), lambda body: faults[0]) as server:
         policy, given = f"vllm:{server.url}#tiny", {"baselines": False, "workers": 1, "max_steps": 3}
         with pytest.raises(RunFailed, match=r"2 of 2 runs failed, 2 with .*401"):
             evaluate(dataset, [policy, "centre"], ["disk"], tmp_path / "out", **given)
@@ -114,6 +116,6 @@ def test_a_policy_whose_every_run_failed_is_named_and_tried_again(dataset, tmp_p
 
 
 def test_one_failed_run_of_several_is_told_and_ends_well(dataset, tmp_path, capsys):
-    with served(scripted(positive(0.55, 0.42), STOP), lambda body: "401" if len(server.heard) == 1 else None) as server:
+    with serve(answer_with_script(positive(0.55, 0.42), STOP), lambda body: "401" if len(server.heard) == 1 else None) as server:
         evaluate(dataset, [f"vllm:{server.url}#tiny"], ["disk"], tmp_path / "out", baselines=False, workers=1)
     assert "1 of 2 runs failed, 1 with" in capsys.readouterr().out

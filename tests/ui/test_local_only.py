@@ -8,7 +8,7 @@ import sys
 import pytest
 from PIL import Image
 from support.fakes import STOP, positive
-from support.openai_server import scripted, served
+from support.openai_server import answer_with_script, serve
 
 from ibisagent.agent import get_policy
 from ibisagent.agent.policies.chat import Price
@@ -74,7 +74,7 @@ def test_a_remote_model_is_refused_before_any_socket(tmp_path, pixels, policy, v
 @pytest.mark.parametrize("name", ["openai:tiny", "vllm:{url}"])
 def test_a_server_on_this_machine_is_all_that_is_reached(tmp_path, pixels, name):
     proxies = {"HTTP_PROXY": "http://192.0.2.9:3128", "http_proxy": "http://192.0.2.9:3128"}
-    with served(scripted(positive(0.55, 0.42), STOP)) as server:
+    with serve(answer_with_script(positive(0.55, 0.42), STOP)) as server:
         here = proxies | {"OPENAI_BASE_URL": server.url}
         done, reached = segment(tmp_path, pixels, name.format(url=server.url), "--local-only", **here)
     assert done.returncode == 0, done.stderr
@@ -85,7 +85,7 @@ def test_a_server_on_this_machine_is_all_that_is_reached(tmp_path, pixels, name)
 
 @pytest.mark.slow
 def test_the_watch_sees_what_tracing_would_send(tmp_path, pixels):
-    with served(scripted(positive(0.55, 0.42), STOP)) as server:
+    with serve(answer_with_script(positive(0.55, 0.42), STOP)) as server:
         here = {"OPENAI_BASE_URL": server.url, "LANGSMITH_ENDPOINT": "http://192.0.2.8:1"}
         _, reached = segment(tmp_path, pixels, "openai:tiny", **here)
     assert any("192.0.2.8" in address for address in reached)

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 from support.fakes import STOP, positive, script
-from support.image_fixtures import RAS, nifti
+from support.image_fixtures import RAS, write_nifti
 
 from ibisagent.agent import build_graph
 from ibisagent.agent.contact_sheet import contact_sheet_of
@@ -187,7 +187,7 @@ def test_a_file_named_twice_counts_once(runs, capsys):
         (["scan.png"], {}, "got no trajectory (0 JSON of another kind, 1 broken)"),
         (["empty"], {}, "empty: got no trajectory (0 JSON of another kind, 0 broken), expected .json or .jsonl"),
         (["runs"], {"by": "hospital"}, "got by='hospital', expected one of modality, policy, segmenter, stop, all"),
-        (["runs"], {"by": "modality"}, "give --dataset"),
+        (["runs"], {"by": "modality"}, "add --dataset"),
         (["runs"], {"dataset": Path("none")}, "none: got no folder, expected a data set's"),
         (["runs"], {"csv_file": Path("none/table.csv")}, "no such folder"),
     ],
@@ -296,7 +296,7 @@ def test_without_its_image_a_record_is_drawn_on_grey_and_that_is_told(runs, caps
 
 
 def test_a_slice_is_opened_as_it_was_recorded_and_without_it_the_spacing_stays(runs, capsys):
-    nifti(Path("volume.nii.gz"))
+    write_nifti(Path("volume.nii.gz"))
     image = open_image("volume.nii.gz", slice="axial:1", window="150,200")
     assert image.shape == RAS.shape[1::-1]
     record = record_of(INSIDE, STOP, image=image, truth=None, folder="runs")
@@ -328,5 +328,5 @@ def test_texts_of_a_record_are_shown_as_texts(runs, capsys):
 
 def test_a_sheet_s_folder_in_the_way_is_told(runs):
     Path("out").write_text("in the way")
-    with pytest.raises(InputError, match="out: cannot be made"):
+    with pytest.raises(InputError, match="out: cannot be created"):
         show_sheets(runs, Path("out"))

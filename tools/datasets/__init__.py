@@ -9,7 +9,7 @@ from ibisagent.tools.datasets.case import Case
 from ibisagent.tools.datasets.manifest import write_manifest
 from ibisagent.tools.datasets.names import assign_ids
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import printable_text, local_path, describe_os_error
+from ibisagent.tools.files import describe_os_error, local_path, printable_text
 from ibisagent.tools.masks.label_maps import SliceChoice
 
 __all__ = ["KINDS", "Case", "read_dataset", "write_manifest"]
@@ -42,9 +42,8 @@ def read_dataset(
     try:
         cases = sorted(_read(path, kind or _detect_kind(path), slices, channel), key=lambda case: case.id)
     except OSError as error:
-        raise InputError(
-            f"{printable_text(path)}: could not be read ({describe_os_error(error)}), expected a readable folder; check it"
-        ) from None
+        got = f"could not be read ({describe_os_error(error)})"
+        raise InputError(f"{printable_text(path)}: {got}, expected a readable folder; check it") from None
     chosen = [case for case in cases if split in (None, case.split)]
     if not chosen:
         splits = ", ".join(sorted({repr(case.split) for case in cases}))
@@ -57,7 +56,9 @@ def _detect_kind(folder: Path) -> str:
     found = next((kind for kind, module in _MODULES.items() if module.is_match(folder)), None)
     if found is None:
         looked_for = "; ".join(f"{files} ({kind})" for kind, files in KINDS.items())
-        raise InputError(f"{printable_text(folder)}: got a folder of no known kind, expected {looked_for}; check the path")
+        raise InputError(
+            f"{printable_text(folder)}: got a folder of no known kind, expected {looked_for}; check the path"
+        )
     return found
 
 

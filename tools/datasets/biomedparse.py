@@ -10,7 +10,7 @@ from ibisagent.tools.datasets.case import Case
 from ibisagent.tools.datasets.names import list_files, parse_split, strip_extension
 from ibisagent.tools.files import printable_text
 
-__all__ = ["LAYOUT", "read", "is_match"]
+__all__ = ["LAYOUT", "is_match", "read"]
 
 LAYOUT = "train/ and train_mask/, test/ and test_mask/, or images/ and masks/"
 _PAIRS = (("images", "masks"), *((name, f"{name}_mask") for name in ("test", "train", "val")))

@@ -19,11 +19,11 @@ __all__ = ["Case", "resolve_in_folder"]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One target in one picture, as a manifest's columns tell it; nothing is opened before it is asked for.
+    """One target in one picture, as a manifest's columns describe it; nothing is opened before it is needed.
 
-    ``id`` is unique in its data set and a sound file name. ``label`` is the target's value in ``mask``, or several
+    ``id`` is unique in its data set and a valid file name. ``label`` is the target's value in ``mask``, or several
     that are joined, or the category in a COCO file; None: its one value but 0. ``mask`` is None where the target is
-    absent, or where nobody knows its outline. ``fault`` says in one line why this row cannot be used.
+    absent, or where its outline is unknown. ``fault`` says in one line why this row cannot be used.
     """
 
     id: str
@@ -47,16 +47,16 @@ class Case:
 
     def open(self) -> MedicalImage:
         """Open the picture; `InputError` for a faulty row or whatever `open_image` refuses."""
-        self._require_sound()
+        self._require_valid()
         return open_image(self.image, slice=self.slice, window=self.window)
 
-    def truth(self, image: MedicalImage) -> Mask:
+    def read_truth(self, image: MedicalImage) -> Mask:
         """Read the target's mask, (H, W) bool, read-only, on the picture that `open` gave; empty when it is absent.
 
         `InputError` for a faulty row, a mask that is missing, unreadable or of another shape, and for an empty one of
         a target that is present.
         """
-        self._require_sound()
+        self._require_valid()
         if not self.present:
             return make_read_only(np.zeros(image.shape, dtype=np.bool_))
         if self.mask is None:
@@ -68,7 +68,7 @@ class Case:
             raise InputError(f"{where}: got {got}, expected the {shown(self.target)}; name another slice or present=0")
         return make_read_only(mask)
 
-    def _require_sound(self) -> None:
+    def _require_valid(self) -> None:
         if self.fault is not None:
             raise InputError(f"{self.id}: {self.fault}")
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from ibisagent.tools.datasets.case import Case, resolve_in_folder
 from ibisagent.tools.datasets.names import parse_split, strip_extension
-from ibisagent.tools.masks import coco
+from ibisagent.tools.masks import coco_annotations
 
-__all__ = ["LAYOUT", "read", "is_match"]
+__all__ = ["LAYOUT", "is_match", "read"]
 
 LAYOUT = "annotations/*.json, or *.json beside images/"
 _PLACES = ("annotations/*.json", "*.json", "*/_annotations.coco.json")
@@ -31,7 +31,7 @@ def read(folder: Path) -> Iterator[Case]:
     """
     source = folder.resolve().name
     for path in _find_annotation_files(folder):
-        found = coco.load_annotations(path)
+        found = coco_annotations.load_annotations(path)
         base = _find_base(folder, path, next(iter(found.images.values()), ""))
         split = parse_split(path.relative_to(folder).as_posix())
         for image, category in found.parts:

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ibisagent.tools.datasets.case import Case
-from ibisagent.tools.datasets.names import zero_pad_numbers, parse_split
+from ibisagent.tools.datasets.names import parse_split, zero_pad_numbers
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging import npz
-from ibisagent.tools.masks.label_maps import SliceChoice, count_label_areas, choose_label_slices
+from ibisagent.tools.masks.label_maps import SliceChoice, choose_label_slices, count_label_areas
 from ibisagent.tools.masks.label_values import Label
 
-__all__ = ["LAYOUT", "read", "is_match"]
+__all__ = ["LAYOUT", "is_match", "read"]
 
 LAYOUT = "**/*.npz with imgs and gts"
 _MODALITIES = "CT|MR|PET|US|OCT|X-?Ray|Mamm?o(?:graphy)?|Microscopy|Dermoscopy|Endoscopy|Fundus"

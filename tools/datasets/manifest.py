@@ -13,7 +13,7 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import atomic_write, printable_text, require_file
 from ibisagent.tools.masks.label_values import Label
 
-__all__ = ["COLUMNS", "LAYOUT", "read", "is_match", "write_manifest"]
+__all__ = ["COLUMNS", "LAYOUT", "is_match", "read", "write_manifest"]
 
 LAYOUT = "manifest.csv"
 COLUMNS = (
@@ -37,14 +37,19 @@ def read(folder: Path) -> Iterator[Case]:
     An empty ``image`` or ``mask`` is looked for in ``images/`` and ``masks/`` by the id. A row that is wrong in itself
     is a case with a fault; missing columns, and ids that are repeated or no file names, are an `InputError`.
     """
-    found = {kind: {strip_extension(name): name for name in reversed(list_files(folder / kind))} for kind in ("images", "masks")}
+    found = {
+        kind: {strip_extension(name): name for name in reversed(list_files(folder / kind))}
+        for kind in ("images", "masks")
+    }
     lines: dict[str, int] = {}
     for line, cells in _rows(folder / LAYOUT):
         id = cells["id"]
         if id in lines or not is_safe_id(id):
             again = f" again, after line {lines[id]}" if id in lines else ""
             remedy = "expected a unique one that can be a file's name; change it"
-            raise InputError(f"{printable_text(folder / LAYOUT)} line {line}: got id {printable_text(id)!r}{again}, {remedy}")
+            raise InputError(
+                f"{printable_text(folder / LAYOUT)} line {line}: got id {printable_text(id)!r}{again}, {remedy}"
+            )
         lines[id] = line
         yield _case(folder, cells, found)
 
@@ -66,8 +71,8 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     except UnicodeDecodeError:
         raise InputError(f"{printable_text(path)}: got text that is not UTF-8, expected UTF-8; save it so") from None
     except csv.Error as error:
-        got = f"got no sound CSV after line {line} ({printable_text(error)})"
-        raise InputError(f"{printable_text(path)}: {got}, expected commas and paired quotes; mend it") from None
+        got = f"got no valid CSV after line {line} ({printable_text(error)})"
+        raise InputError(f"{printable_text(path)}: {got}, expected commas and paired quotes; fix it") from None
 
 
 def _find_columns(names: list[str], manifest: str) -> dict[str, int]:
@@ -127,7 +132,7 @@ def _parse_label(text: str) -> tuple[Label | None, str | None]:
 
 
 def write_manifest(folder: str | os.PathLike[str], cases: Iterable[Case]) -> Path:
-    """Write ``manifest.csv`` for cases of any kind, whole or not at all, and give its path.
+    """Write ``manifest.csv`` for cases of any kind, whole or not at all, and return its path.
 
     Paths inside ``folder`` become relative to it, others absolute. A faulty case, a repeated id or one that is no
     file name is an `InputError`.
@@ -137,7 +142,7 @@ def write_manifest(folder: str | os.PathLike[str], cases: Iterable[Case]) -> Pat
     for case in rows:
         if case.fault is not None or not is_safe_id(case.id):
             fault = case.fault or "got an id that cannot be a file's name"
-            raise InputError(f"{printable_text(case.id)}: {fault}; mend it or leave this case out")
+            raise InputError(f"{printable_text(case.id)}: {fault}; fix it or leave this case out")
     if len(set(ids)) < len(ids):
         raise InputError(f"{printable_text(path)}: got an id twice, expected each once; name the cases anew")
     try:
@@ -146,7 +151,9 @@ def write_manifest(folder: str | os.PathLike[str], cases: Iterable[Case]) -> Pat
             writer.writerow(COLUMNS)
             writer.writerows(_cells(Path(os.path.abspath(folder)), case) for case in rows)
     except UnicodeEncodeError:
-        raise InputError(f"{printable_text(path)}: got a name that is not Unicode, expected UTF-8; rename the file") from None
+        raise InputError(
+            f"{printable_text(path)}: got a name that is not Unicode, expected UTF-8; rename the file"
+        ) from None
     return path
 
 

@@ -1,4 +1,4 @@
-"""What file names say: ids, stems and splits."""
+"""File names: ids, stems and splits read from them."""
 
 import hashlib
 import os
@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ibisagent.tools.datasets.case import Case
 
-__all__ = ["assign_ids", "is_safe_id", "list_files", "zero_pad_numbers", "parse_split", "strip_extension"]
+__all__ = ["assign_ids", "is_safe_id", "list_files", "parse_split", "strip_extension", "zero_pad_numbers"]
 
-_LONGEST = 150  # bytes; a file system takes 255, and a report adds endings of its own
+_MAX_LENGTH = 150  # bytes; a file system takes 255, and a report adds endings of its own
 _UNSAFE = re.compile(r"[^\w.+-]+")
 _FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]|^\.|[. ]$')
 _SPLIT = re.compile(r"(?<![a-z])(train|val|test)", re.IGNORECASE)
@@ -55,7 +55,7 @@ def list_files(folder: Path) -> list[str]:
 
 def is_safe_id(id: str) -> bool:
     """Whether an id can be a file's name on every system."""
-    return bool(id) and not _FORBIDDEN.search(id) and len(id.encode("utf-8", "surrogatepass")) <= _LONGEST + 50
+    return bool(id) and not _FORBIDDEN.search(id) and len(id.encode("utf-8", "surrogatepass")) <= _MAX_LENGTH + 50
 
 
 def assign_ids(cases: Iterable[Case]) -> Iterator[Case]:
@@ -73,6 +73,6 @@ def assign_ids(cases: Iterable[Case]) -> Iterator[Case]:
 def _make_safe(text: str) -> str:
     id = _UNSAFE.sub("-", text).strip(".") or "case"
     long = id.encode("utf-8", "replace")
-    if len(long) <= _LONGEST:
+    if len(long) <= _MAX_LENGTH:
         return id
-    return f"{long[: _LONGEST - 17].decode('utf-8', 'ignore')}-{hashlib.sha256(long).hexdigest()[:16]}"
+    return f"{long[: _MAX_LENGTH - 17].decode('utf-8', 'ignore')}-{hashlib.sha256(long).hexdigest()[:16]}"

@@ -15,10 +15,10 @@ from ibisagent.tools.datasets.names import list_files, zero_pad_numbers
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import printable_text, require_file
 from ibisagent.tools.imaging.decoding import decode_guard
-from ibisagent.tools.masks.label_maps import SliceChoice, count_label_areas, choose_label_slices
+from ibisagent.tools.masks.label_maps import SliceChoice, choose_label_slices, count_label_areas
 from ibisagent.tools.masks.label_values import Label
 
-__all__ = ["LAYOUT", "read", "is_match"]
+__all__ = ["LAYOUT", "is_match", "read"]
 
 LAYOUT = "dataset.json with imagesTr/"
 _EXPECTED = "nnU-Net's labels, as a name and its number or numbers"
@@ -95,7 +95,9 @@ def _picture(case: str, ending: str, channel: int, names: set[str]) -> str:
     return plain if channel == 0 and plain in names else f"{case}_{channel:04d}{ending}"
 
 
-def _targets(mask: Path | None, targets: dict[str, Label], slices: SliceChoice) -> Iterator[tuple[str, Label, str | None]]:
+def _targets(
+    mask: Path | None, targets: dict[str, Label], slices: SliceChoice
+) -> Iterator[tuple[str, Label, str | None]]:
     try:
         areas = count_label_areas(mask) if mask else None
     except InputError:

@@ -1,4 +1,4 @@
-"""Masks out, always on the source's own grid: a room for each format, one door."""
+"""Export of masks, always on the source's own grid: one module for each format, one entry point."""
 
 from ibisagent.tools.export.provenance import Provenance
 from ibisagent.tools.export.writer import EXTENSIONS, get_extension, require_savable, save_mask

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
 from ibisagent.tools.errors import InputError, MissingExtra
+from ibisagent.tools.export.dicom_views import build_views, set_references
 from ibisagent.tools.export.provenance import Provenance
-from ibisagent.tools.export.snomed import SegmentCode, Concept, find_code
+from ibisagent.tools.export.snomed import Concept, SegmentCode, find_code
 from ibisagent.tools.imaging.decoding import decode_guard
 from ibisagent.tools.imaging.dicom.elements import read_int
 from ibisagent.tools.imaging.grids import Grid, Mask, VolumeGrid
@@ -31,7 +32,7 @@ _LONGEST = 64  # characters of a name (LO)
 
 
 def require(name: str, image: MedicalImage) -> None:
-    """Refuse with `InputError` what is no DICOM image, or one that lacks what a segmentation needs of it."""
+    """Refuse with `InputError` what is not a DICOM image, or one that lacks what a segmentation needs."""
     if not image.grid.sources:
         raise InputError(f"{name}: got an image that is no DICOM, expected one for .dcm; save .png, .json or .nii.gz")
     MissingExtra.require("medical", "highdicom")
@@ -39,14 +40,14 @@ def require(name: str, image: MedicalImage) -> None:
     _build_segmentation(planes, _find_displayed_planes(image)[:1], image.grid, Provenance(), find_code(""), name)
 
 
-def write(path: Path, mask: Mask, image: MedicalImage, about: Provenance) -> None:
+def write(path: Path, mask: Mask, image: MedicalImage, provenance: Provenance) -> None:
     """Write the frames that hold something of the mask, or an empty one; warn when the target has no code."""
     planes = _source_planes(mask, image.grid)
     chosen = np.flatnonzero(planes.any(axis=(1, 2)))
     chosen = chosen if chosen.size else _find_displayed_planes(image)[:1]
-    coded = find_code(about.target)
-    _build_segmentation(planes[chosen], chosen, image.grid, about, coded, "the segmentation").save_as(path)
-    if not coded.known:
+    coded = find_code(provenance.target)
+    _build_segmentation(planes[chosen], chosen, image.grid, provenance, coded, "the segmentation").save_as(path)
+    if not coded.is_known:
         said = f"{coded.label!r} has no code here, so that the segmentation calls it any tissue"
         warnings.warn(f"{said}; name a usual target, such as 'liver' or 'lesion'", stacklevel=3)
 
@@ -63,11 +64,14 @@ def _find_displayed_planes(image: MedicalImage) -> NDArray[np.intp]:
 
 
 def _build_segmentation(
-    planes: NDArray[np.bool_], chosen: NDArray[np.intp], grid: Grid, about: Provenance, coded: SegmentCode, name: str
+    planes: NDArray[np.bool_],
+    chosen: NDArray[np.intp],
+    grid: Grid,
+    provenance: Provenance,
+    coded: SegmentCode,
+    name: str,
 ) -> "Segmentation":
     import highdicom as hd
-
-    from ibisagent.tools.export.dicom_views import set_references, build_views
 
     with decode_guard(name, _EXPECTED, _REMEDY):
         views = build_views(chosen.tolist(), grid, name)
@@ -76,7 +80,7 @@ def _build_segmentation(
             source_images=[view.header for view in views],
             pixel_array=planes,
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-            segment_descriptions=[_describe_segment(about, coded)],
+            segment_descriptions=[_describe_segment(provenance, coded)],
             series_instance_uid=hd.UID(),
             series_number=max(read_int(first, "SeriesNumber"), 0) + 100,
             sop_instance_uid=hd.UID(),
@@ -98,7 +102,7 @@ def _build_segmentation(
     return made
 
 
-def _describe_segment(about: Provenance, coded: SegmentCode) -> "SegmentDescription":
+def _describe_segment(provenance: Provenance, coded: SegmentCode) -> "SegmentDescription":
     import highdicom as hd
 
     identity = hd.UID()
@@ -108,9 +112,9 @@ def _describe_segment(about: Provenance, coded: SegmentCode) -> "SegmentDescript
         segment_label=coded.label,
         segmented_property_category=_to_code(coded.category),
         segmented_property_type=_to_code(coded.type),
-        algorithm_type=kind.SEMIAUTOMATIC if about.clicked else kind.AUTOMATIC,
+        algorithm_type=kind.SEMIAUTOMATIC if provenance.interactive else kind.AUTOMATIC,
         algorithm_identification=hd.AlgorithmIdentificationSequence(
-            name=_clean_name(about.algorithm), family=_FAMILY, version=_clean_name(about.version)
+            name=_clean_name(provenance.algorithm), family=_FAMILY, version=_clean_name(provenance.version)
         ),
         tracking_uid=identity,
         tracking_id=f"{coded.label} {identity[-8:]}",

@@ -1,4 +1,4 @@
-"""A segmentation's source frames, each as highdicom can take it, and the references to them put right afterwards.
+"""A segmentation's source frames, each as highdicom accepts it, and the references to them corrected afterwards.
 
 highdicom (0.28) takes single-frame images, or one multi-frame image whole and only if it has a place. So that any frame
 of any image can be segmented alone, each is shown to it as a single-frame image with an identity of its own.
@@ -14,10 +14,10 @@ from pydicom.valuerep import DA, TM, DSfloat
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.dicom import read_full_header
-from ibisagent.tools.imaging.dicom.elements import read_items, read_numbers, read_code, read_texts, read_int
+from ibisagent.tools.imaging.dicom.elements import read_code, read_int, read_items, read_numbers, read_texts
 from ibisagent.tools.imaging.grids import DicomSource, Grid, VolumeGrid
 
-__all__ = ["SingleFrameView", "set_references", "build_views"]
+__all__ = ["SingleFrameView", "build_views", "set_references"]
 
 _GROUPS = {
     "PlanePositionSequence": ("ImagePositionPatient",),
@@ -38,7 +38,7 @@ _CHECKED: dict[str, type[DA] | type[TM]] = {"PatientBirthDate": DA, "StudyDate":
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SingleFrameView:
-    """A frame as a single-frame image: ``header`` with a made-up identity; what it is in truth, ``frame`` from 1."""
+    """A frame as a single-frame image: ``header`` with a made-up identity; ``frame``: its true number, from 1."""
 
     header: Dataset
     sop_class: str
@@ -60,7 +60,7 @@ def build_views(planes: Iterable[int], grid: Grid, name: str) -> list[SingleFram
 
 
 def _read_header(source: DicomSource, name: str) -> tuple[Dataset, list[Any]]:
-    """Read a header; give it without its functional groups, and these."""
+    """Read a header; return it without its functional groups, and these."""
     dataset = read_full_header(source)
     missing = [keyword for keyword in _IDENTITY if not read_code(dataset, keyword)]
     if missing:
@@ -109,7 +109,7 @@ def _copy_frame_geometry(group: Dataset, header: Dataset) -> None:
 
 
 def _rewrite_numbers(header: Dataset, keyword: str) -> None:
-    """Let an element hold the numbers that are read from it, in the form it should have, or take it away."""
+    """Rewrite an element with the numbers that are read from it, in the form it should have, or remove it."""
     values = read_numbers(header, keyword)
     plain = keyword in header and header.get_item(keyword, keep_deferred=True).VR in (None, "DS")
     if values and not plain:
@@ -119,24 +119,24 @@ def _rewrite_numbers(header: Dataset, keyword: str) -> None:
 
 
 def _fill_required_elements(header: Dataset) -> None:
-    """Make empty what the standard lets be empty: elements that are not there, and values that are not valid."""
+    """Set to empty what the standard lets be empty: missing elements, and values that are not valid."""
     for keyword in _MAY_BE_EMPTY:
         if keyword not in header:
             setattr(header, keyword, None)
     for keyword, kind in _CHECKED.items():
-        told = next(iter(read_texts(header, keyword)), "")
-        told = told.replace(".", "") if kind is DA else told  # dates of before 1993 have points
+        value = next(iter(read_texts(header, keyword)), "")
+        value = value.replace(".", "") if kind is DA else value  # dates of before 1993 have points
         try:
-            kind(told)
+            kind(value)
         except ValueError:
-            told = ""
-        _set_elements(header, **{keyword: told})
+            value = ""
+        _set_elements(header, **{keyword: value})
     if read_code(header, "PatientSex") not in ("M", "F", "O"):
         _set_elements(header, PatientSex=None)
 
 
 def set_references(segmentation: Dataset, views: Sequence[SingleFrameView]) -> None:
-    """Let a segmentation made of views refer to the true instances and frames."""
+    """Make a segmentation that was built from views refer to the true instances and frames."""
     by_identity = {view.header.SOPInstanceUID: view for view in views}
     items = {view.instance: _build_reference(view) for view in views}
     segmentation.SourceImageSequence = list(items.values())

@@ -17,7 +17,7 @@ def require(name: str, image: MedicalImage) -> None:
     """Accept every image."""
 
 
-def write(path: Path, mask: Mask, _image: MedicalImage, _about: Provenance) -> None:
+def write(path: Path, mask: Mask, _image: MedicalImage, _provenance: Provenance) -> None:
     """Write ``.png`` or ``.json`` by the path's own extension."""
     if path.suffix.lower() == ".json":
         path.write_text(json.dumps(encode(mask)), "utf-8")

@@ -1,4 +1,4 @@
-"""What a file may say of how its mask came about."""
+"""What an exported file records of how its mask was made."""
 
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,6 +14,6 @@ class Provenance:
     """
 
     target: str = ""
-    clicked: bool = False
+    interactive: bool = False
     algorithm: str = "ibisagent"
     version: str = version("ibisagent")

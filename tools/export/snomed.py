@@ -1,6 +1,6 @@
 """SNOMED CT codes for what is segmented, found in the words of a target or of a request.
 
-`targets.csv` holds, a row each, a name, other words for it (``|`` between them), a category, and the code with the
+`targets.csv` holds, a row each, a name, synonyms of it (``|`` between them), a category, and the code with the
 meaning that DICOM gives it (PS3.16, context groups 7150 to 7199 and the anatomic regions) wherever it has one.
 """
 
@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-__all__ = ["CATEGORIES", "SegmentCode", "Concept", "SnomedEntry", "find_code", "read_entries"]
+__all__ = ["CATEGORIES", "Concept", "SegmentCode", "SnomedEntry", "find_code", "read_entries"]
 
 
 class Concept(NamedTuple):
@@ -41,7 +41,7 @@ class SegmentCode:
     type: Concept
     region: Concept | None = None
     side: Concept | None = None
-    known: bool = True
+    is_known: bool = True
 
 
 CATEGORIES = {
@@ -51,7 +51,7 @@ CATEGORIES = {
     "object": Concept("260787004", "Physical object"),
     "substance": Concept("91720002", "Body Substance"),
 }
-_PLACES = ("anatomy", "tissue")
+_PLACE_CATEGORIES = ("anatomy", "tissue")
 _SIDES = {"left": Concept("7771000", "Left"), "right": Concept("24028007", "Right")}
 _LONGEST = 64  # characters of a DICOM label (LO)
 
@@ -65,11 +65,11 @@ def find_code(words: str) -> SegmentCode:
     """
     plain = _normalize_words(words)
     named = [_entries_by_name()[match[1]] for match in _compile_name_pattern().finditer(plain)]
-    places = [entry for entry in named if entry.category in _PLACES]
-    things = [entry for entry in named if entry.category not in _PLACES]
+    places = [entry for entry in named if entry.category in _PLACE_CATEGORIES]
+    things = [entry for entry in named if entry.category not in _PLACE_CATEGORIES]
     if not named:
         label = "".join(letter for letter in words if letter.isprintable() and letter != "\\").strip()[:_LONGEST]
-        return SegmentCode(label or "segment", CATEGORIES["tissue"], CATEGORIES["tissue"], known=False)
+        return SegmentCode(label or "segment", CATEGORIES["tissue"], CATEGORIES["tissue"], is_known=False)
     main = (things or places)[0]
     place = places[0] if things and places else None
     sides = set(re.findall(r"\b(?:left|right)\b", _compile_name_pattern().sub(" ", plain)))
@@ -89,7 +89,9 @@ def read_entries() -> tuple[SnomedEntry, ...]:
     text = (files("ibisagent.tools.export") / "targets.csv").read_text("utf-8")
     return tuple(
         SnomedEntry(
-            (row["name"], *filter(None, row["also"].split("|"))), row["category"], Concept(row["code"], row["meaning"])
+            (row["name"], *filter(None, row["synonyms"].split("|"))),
+            row["category"],
+            Concept(row["code"], row["meaning"]),
         )
         for row in csv.DictReader(text.splitlines())
     )

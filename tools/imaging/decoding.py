@@ -32,7 +32,7 @@ def require_size(name: str, height: int, width: int) -> None:
 
 @contextmanager
 def decode_guard(name: str, expected: str, remedy: str = "check that it was copied whole") -> Iterator[None]:
-    """Turn whatever a decoder raises about file ``name`` into an `InputError`; our own errors pass through.
+    """Convert whatever a decoder raises about file ``name`` into an `InputError`; our own errors pass through.
 
     The decoder's text is left out on purpose: it can quote a patient header, a path, or run over several lines.
     """

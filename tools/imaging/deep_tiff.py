@@ -28,7 +28,7 @@ def is_misread(picture: Image.Image) -> bool:
 
 
 def read_page(file: BinaryIO, name: str, page: str | None) -> tuple[Image.Image, int, int]:
-    """Decode a page with its orientation in its EXIF block; give it with its number and the count of pages.
+    """Decode a page with its orientation in its EXIF block; return it with its number and the count of pages.
 
     Whole numbers and floats come in mode I or F, 8-bit colour in RGB. `InputError` for anything else.
     """

@@ -1,10 +1,11 @@
-"""How EXIF turns a stored picture into the upright one that every viewer shows."""
+"""EXIF orientation: how a stored picture is turned into the upright one that every viewer shows."""
 
 from pathlib import Path
 
 import numpy as np
 
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.imaging import raster
 from ibisagent.tools.imaging.decoding import decode_guard
 from ibisagent.tools.imaging.grids import Mask
 
@@ -21,8 +22,6 @@ _TAG = 0x0112
 
 def read_orientation(path: Path) -> int:
     """Return a file's EXIF orientation, 1 to 8; `UPRIGHT` for what has none that can be read."""
-    from ibisagent.tools.imaging import raster
-
     try:
         with decode_guard(path.name, "an EXIF block"), path.open("rb") as file:
             found = raster.read_exif(file).get(_TAG, UPRIGHT)

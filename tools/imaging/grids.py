@@ -1,4 +1,4 @@
-"""How a mask of the displayed picture goes back to the array it was cut from, and which way the patient lies in it."""
+"""Grids: the way from a mask of the displayed picture back to the source array, and the patient's axes in it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,7 +116,7 @@ class VolumeGrid(Grid):
 
     @property
     def is_sheared(self) -> bool:
-        """Whether the source's axes are off the right angle, as under a tilted gantry, so that no rotation says it.
+        """Whether the source's axes are not perpendicular, as under a tilted gantry, which no rotation describes.
 
         By more than a tenth of a voxel's edge, or 0.1 mm, at the far end of the volume.
         """
@@ -139,7 +139,7 @@ class VolumeGrid(Grid):
         code = (self.codes or ())[self.order[axis]]
         return code if self.flips[axis] else AXES[code]
 
-    def displayed(self, array: NDArray[Any]) -> NDArray[Any]:
+    def to_display(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return the plane of a source-shaped array as an (H, W) view.
 
         Rows run against the later of the two remaining display axes and columns against the earlier: the top is the

@@ -20,7 +20,7 @@ class MedicalImage:
     A plane of a volume is shown as radiologists look at it: an axial one from the feet with the patient's front at the
     top, a coronal one from the front, so on both the patient's right is at the viewer's left; a sagittal one with the
     front at the left; the head is at the top. A single DICOM file or a frame by its number is shown as it is stored,
-    as in every viewer, and a note says where that differs. ``axes`` and ``side_of`` tell where the patient's sides are.
+    as in every viewer, and a note says where that differs. ``axes`` and ``side_of`` give the patient's sides.
 
     ``pixels`` (H, W) or (H, W, 3) uint8, read-only. ``values`` (H, W) before windowing (HU on CT), float32 or, where
     that would round DICOM's rescaled values, float64; None for a picture that is stored as it is shown. ``spacing`` in

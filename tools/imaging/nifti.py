@@ -1,7 +1,6 @@
 """NIfTI files, whose header keeps qform, sform, their codes and the units for a mask that goes back.
 
-A file is told by its content: packed or not whatever its name says, and as one file or as a header (.hdr) with its
-voxels (.img) beside it.
+The content decides, not the name: packed or not, one file or a header (.hdr) with its voxels (.img) beside it.
 """
 
 import gzip
@@ -17,7 +16,7 @@ from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
 from numpy.typing import NDArray
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import printable_text, find_paired_file
+from ibisagent.tools.files import find_paired_file, printable_text
 from ibisagent.tools.imaging.volume import Volume, require_volume
 
 __all__ = ["load"]
@@ -31,7 +30,7 @@ _ANALYZE = (b"\x5c\x01\0\0", b"\0\0\x01\x5c")  # 348, the length of its header a
 
 
 def load(path: Path) -> Volume:
-    """Read a file's header and find it acceptable; a fourth axis, such as time, counts volumes."""
+    """Read and validate a file's header; a fourth axis, such as time, counts volumes."""
     header, data = _read_header(path)
     slope, intercept = header.get_slope_inter()
     shape = tuple(int(length) for length in header.get_data_shape())

@@ -1,7 +1,10 @@
 """The NPZ files of the CVPR MedSAM challenges (2024, 2025): picture, labels, spacing and prompts in one archive.
 
 ``imgs`` (H, W, 3), (D, H, W) or (D, H, W, 3) uint8; ``gts`` (H, W) or (D, H, W) whole numbers; ``spacing`` in mm as
-(x, y, z); ``text_prompts`` a pickled dictionary from a label to its words. Nothing is ever unpickled.
+(x, y, z); ``text_prompts`` a pickled dictionary from a label to its words.
+
+Why our own reader: `numpy.load` reads those words only with ``allow_pickle``, which runs code of the file's choice, and
+it believes the sizes that a header claims. Nothing is ever unpickled here.
 """
 
 import math
@@ -20,10 +23,10 @@ from ibisagent.tools.imaging.decoding import decode_guard, require_size
 from ibisagent.tools.imaging.grids import Grid, Mask, Spacing
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.slices import choose_frame, describe_choice
-from ibisagent.tools.imaging.window import parse_window, apply_window
+from ibisagent.tools.imaging.window import apply_window, parse_window
 from ibisagent.tools.masks.label_values import Label, select_labels
 
-__all__ = ["from_file", "list_arrays", "iterate_planes", "read_prompts", "read_mask"]
+__all__ = ["from_file", "iterate_planes", "list_arrays", "read_mask", "read_prompts"]
 
 _EXPECTED = "a whole NPZ archive of the CVPR MedSAM challenge"
 _MAX_BYTES = 4 * 2**30  # of one unpacked array
@@ -120,7 +123,9 @@ def _read_labels(path: Path) -> NDArray[Any]:
     gts = _read_array(path, "gts")
     if gts.dtype.kind not in "biu" or gts.ndim not in (2, 3):
         got = f"gts of {gts.dtype} {gts.shape}"
-        raise InputError(f"{printable_text(path.name)}: got {got}, expected whole numbers (H, W) or (D, H, W); save it so")
+        raise InputError(
+            f"{printable_text(path.name)}: got {got}, expected whole numbers (H, W) or (D, H, W); save it so"
+        )
     require_size(printable_text(path.name), *gts.shape[-2:])
     return gts
 

@@ -1,6 +1,6 @@
 """Open a medical image: pixels to show, values to measure, and the way back to the source's grid.
 
-Every reader gives a `MedicalImage`. Each reader's module, and the library behind it, is imported on its first use.
+Every reader gives a `MedicalImage`. pydicom and nibabel are imported on their first use.
 """
 
 import os
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import VOLUME_ENDINGS, printable_text, local_path, describe_os_error, require_file
+from ibisagent.tools.files import VOLUME_ENDINGS, describe_os_error, local_path, printable_text, require_file
+from ibisagent.tools.imaging import npz, raster, volumes
 from ibisagent.tools.imaging.medical_image import MedicalImage
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def open_image(
     """Open a path, ``file:`` URI, base64 data URL, PIL picture or array; a `MedicalImage` is returned as it is.
 
     PNG, JPEG, TIFF, BMP, GIF, WebP, DICOM (a file, or a folder or zip with a series), NIfTI, NRRD, MetaImage and NPZ
-    are told apart by their content. ``slice`` is a page or frame from 0, or ``middle``; of a volume also ``axial:12``,
+    are recognized by their content. ``slice`` is a page or frame from 0, or ``middle``; of a volume also ``axial:12``,
     ``coronal:middle``, ``axial:12@3`` with a fourth axis; ``4/axial:12`` in series 4 of a folder. ``window`` is a CT
     window's name, ``centre,width``, ``p0.5,p99.5``, or ``file:1`` or ``file:NAME`` for one of several that a DICOM file
     brings. Whatever cannot be opened is an `InputError` of one line; nothing is ever fetched from the network.
@@ -43,8 +44,6 @@ def open_image(
         return _require_unchanged(source, slice, window)
     if isinstance(source, str | os.PathLike):
         return _open_source(source, slice, window)
-    from ibisagent.tools.imaging import raster
-
     if isinstance(source, np.ndarray):
         return raster.from_array(source, slice, window)
     return raster.from_picture(source, slice, window)
@@ -58,8 +57,6 @@ def _require_unchanged(image: MedicalImage, wanted: str | None, window: str | No
 
 def _open_source(source: str | os.PathLike[str], wanted: str | None, window: str | None) -> MedicalImage:
     if isinstance(source, str) and source[:5].lower() == "data:":
-        from ibisagent.tools.imaging import raster
-
         return raster.from_data_url(source, wanted, window)
     path = local_path(source)
     if os.fspath(source) and os.path.isdir(path):  # false, without an error, for what cannot be looked up
@@ -71,20 +68,14 @@ def _open_source(source: str | os.PathLike[str], wanted: str | None, window: str
 
 
 def _read(path: Path, wanted: str | None, window: str | None) -> MedicalImage:
-    """Choose the reader by the first bytes, and by the name where these say nothing."""
-    from ibisagent.tools.imaging import raster
-
+    """Choose the reader by the first bytes, and by the name where these do not decide."""
     head, name = _read_head(path), path.name.lower()
     dicom_header = head[128:132] == b"DICM"
     if raster.is_raster(head) and not dicom_header:  # a DICOM preamble may hold a TIFF header (PS3.10 7.1)
         return raster.from_file(path, wanted, window)
     if name.endswith(VOLUME_ENDINGS) and not dicom_header:  # some scanners name their DICOM files .img
-        from ibisagent.tools.imaging import volumes
-
         return volumes.from_file(path, wanted, window)
     if name.endswith(".npz"):
-        from ibisagent.tools.imaging import npz
-
         return npz.from_file(path, wanted, window)
     if dicom_header or head.startswith(b"PK") or path.suffix.lower() in _DICOM_ENDINGS:
         from ibisagent.tools.imaging import dicom
@@ -92,7 +83,8 @@ def _read(path: Path, wanted: str | None, window: str | None) -> MedicalImage:
         zipped = head.startswith(b"PK") and not dicom_header
         return (dicom.from_zip if zipped else dicom.from_file)(path, wanted, window)
     formats = "PNG, JPEG, TIFF, BMP, GIF, WebP, DICOM, NIfTI, NRRD, MetaImage or NPZ"
-    raise InputError(f"{printable_text(path)}: got an unknown kind of file, expected {formats}; convert it to one of them")
+    got = "got an unknown kind of file"
+    raise InputError(f"{printable_text(path)}: {got}, expected {formats}; convert it to one of them")
 
 
 def _read_head(path: Path) -> bytes:
@@ -100,6 +92,5 @@ def _read_head(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(132)
     except OSError as error:
-        raise InputError(
-            f"{printable_text(path)}: could not be read ({describe_os_error(error)}), expected a readable file; check it"
-        ) from error
+        got = f"could not be read ({describe_os_error(error)})"
+        raise InputError(f"{printable_text(path)}: {got}, expected a readable file; check it") from error

@@ -25,17 +25,17 @@ from ibisagent.tools.imaging.decoding import decode_guard, require_size
 from ibisagent.tools.imaging.grids import Grid
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.slices import choose_frame
-from ibisagent.tools.imaging.window import DEFAULT_OTHER, parse_window, apply_window
+from ibisagent.tools.imaging.window import DEFAULT_OTHER, apply_window, parse_window
 
 __all__ = [
-    "read_exif",
+    "decode_data_url",
     "from_array",
     "from_data_url",
     "from_file",
     "from_picture",
-    "decode_data_url",
-    "read_picture",
     "is_raster",
+    "read_exif",
+    "read_picture",
     "turn_upright",
 ]
 
@@ -52,7 +52,7 @@ _WHITE_IS_ZERO, _SIGNED = 0, 2
 
 
 def is_raster(head: bytes) -> bool:
-    """Tell from a file's first bytes whether this module reads it."""
+    """Whether this module reads a file that begins with ``head``."""
     return _find_decoder(head) is not None
 
 
@@ -71,7 +71,7 @@ def from_file(path: Path, page: str | None, window: str | None) -> MedicalImage:
 
 
 def _add_page_note(image: MedicalImage, page: str | None) -> MedicalImage:
-    """Say which page was taken where there are several and the caller named none."""
+    """Add a note on which page was taken where there are several and the caller named none."""
     if page is not None or image.slice is None:
         return image
     return replace(image, notes=(f"page: took the first one, {image.slice}, of several; choose with slice (--slice)",))
@@ -91,7 +91,7 @@ def read_exif(file: BinaryIO) -> Image.Exif:
 
 
 def from_data_url(url: str, page: str | None, window: str | None) -> MedicalImage:
-    """Open ``data:image/png;base64,...``; the media type is not believed, the content is looked at."""
+    """Open ``data:image/png;base64,...``; the media type is ignored, the content decides."""
     picture, number = decode_data_url(url, page)
     return _add_page_note(_build_image(_to_array(picture, "data URL"), "data URL", window, slice=number), page)
 
@@ -163,7 +163,7 @@ def _load(file: BinaryIO, name: str, page: str | None) -> tuple[Image.Image, str
 def _decode_with_pillow(
     decoder: type[ImageFile.ImageFile], file: BinaryIO, name: str, page: str | None
 ) -> tuple[Image.Image, int, int]:
-    """Decode a page; give it with its number and the count of pages."""
+    """Decode a page; return it with its number and the count of pages."""
     picture = decoder(file)
     require_size(name, picture.height, picture.width)
     pages = getattr(picture, "n_frames", 1)
@@ -186,7 +186,7 @@ def _transpose_in_place(picture: Image.Image) -> None:
 
 
 def _is_inverted(picture: Image.Image) -> bool:
-    """Tell a deep TIFF whose white is zero; Pillow turns only those of 8 bits and fewer."""
+    """Whether a picture is a deep TIFF whose white is zero; Pillow inverts only those of 8 bits and fewer."""
     stored = isinstance(picture, Tiff.TiffImageFile) and picture.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
     return _is_deep(picture) and (stored or deep_tiff.WHITE_IS_ZERO in picture.info)
 

@@ -1,6 +1,6 @@
 """Arrays behind a text header (NRRD, MetaImage): in the same file or in one beside it, plain or packed.
 
-Nothing that a header claims is believed: memory is taken only for what the file can hold.
+No size in a header is trusted: memory is allocated only for what the file can hold.
 """
 
 import bz2
@@ -17,7 +17,7 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import printable_text, require_file
 from ibisagent.tools.imaging.decoding import decode_guard
 
-__all__ = ["RawData", "resolve_data_file", "read_text_header"]
+__all__ = ["RawData", "read_text_header", "resolve_data_file"]
 
 _LONGEST = 2**20
 _CHUNK = 2**20
@@ -31,7 +31,7 @@ class _Unpacker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RawData:
-    """Where an array lies: ``skip`` bytes into ``path`` (before unpacking; -1: at its end), first axis fastest.
+    """Where an array is stored: ``skip`` bytes into ``path`` (before unpacking; -1: at its end), first axis fastest.
 
     ``encoding`` is raw, gzip (or zlib), bzip2 or text; ``lines`` of a packed or plain file are skipped before ``skip``.
     """
@@ -60,7 +60,9 @@ class RawData:
         """Decode the array; `InputError` where it is cut short or not what the header says."""
         self.require_whole()
         with decode_guard(printable_text(self.path.name), _EXPECTED), self.path.open("rb") as file:
-            flat = self._text(file) if self.encoding == "text" else np.frombuffer(self._read_bytes(file), self.dtype)
+            flat = (
+                self._read_text(file) if self.encoding == "text" else np.frombuffer(self._read_bytes(file), self.dtype)
+            )
             return flat.reshape(self.shape, order="F")
 
     def _read_bytes(self, file: BinaryIO) -> bytes:
@@ -76,7 +78,7 @@ class RawData:
             file.readline(_LONGEST)
         file.seek(self.skip, 1)
 
-    def _text(self, file: BinaryIO) -> NDArray[np.generic]:
+    def _read_text(self, file: BinaryIO) -> NDArray[np.generic]:
         self._skip_to_start(file)
         return np.array(file.read().split(), dtype=np.float64).astype(self.dtype)
 
@@ -92,7 +94,9 @@ def resolve_data_file(header: Path, named: str) -> Path:
     """Return the one data file that a header names; nothing outside the header's own folder is opened."""
     if named != Path(named).name or named in ("", ".", "..", "LIST") or "%" in named:
         got = f"got a data file {printable_text(named)!r}"
-        raise InputError(f"{printable_text(header.name)}: {got}, expected one beside the header; put it there and name it so")
+        raise InputError(
+            f"{printable_text(header.name)}: {got}, expected one beside the header; put it there and name it so"
+        )
     return header.parent / named
 
 

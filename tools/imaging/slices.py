@@ -1,4 +1,4 @@
-"""Which picture of several: a frame or page by number, a plane of a volume by name and index."""
+"""The choice of one picture of several: a frame or page by number, a plane of a volume by name and index."""
 
 from dataclasses import dataclass
 
@@ -66,7 +66,7 @@ def choose_plane(
 
 
 def describe_choice(wanted: str | None, took: str, count: int) -> list[str]:
-    """Say, as a picture's note, which one of ``count`` was taken where the caller named none; nothing where one did.
+    """Return the note on which one of ``count`` was taken where the caller named none; empty where one was named.
 
     >>> describe_choice(None, "axial:12", 24)
     ['slice: took the middle one, axial:12 of 0..23; choose with slice (--slice)']

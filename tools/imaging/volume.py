@@ -1,4 +1,4 @@
-"""A volume that has a place in the patient: its header, its voxels, and which way its axes run."""
+"""A volume with a position in the patient: its header, its voxels, and the directions of its axes."""
 
 import math
 from collections.abc import Callable
@@ -14,19 +14,19 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import printable_text
 from ibisagent.tools.imaging.grids import Grid, VolumeGrid
 
-__all__ = ["EXPECTED", "MAX_BYTES", "Volume", "find_display_axes", "describe_shear", "require_volume"]
+__all__ = ["EXPECTED", "MAX_BYTES", "Volume", "describe_shear", "find_display_axes", "require_volume"]
 
 MAX_BYTES = 4 * 2**30
 """Largest volume that is decoded, in bytes of voxels as stored; a small packed file can claim any number of them."""
 
 EXPECTED = "a whole volume"
-_KEPT = 512 * 2**20
-_decoded: OnceCache[NDArray[Any]] = OnceCache(_KEPT, lambda voxels: voxels.nbytes)
+_MAX_CACHED_BYTES = 512 * 2**20
+_decoded: OnceCache[NDArray[Any]] = OnceCache(_MAX_CACHED_BYTES, lambda voxels: voxels.nbytes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Volume:
-    """A volume's file, its header read and found acceptable.
+    """A volume's file, its header read and validated.
 
     ``shape``: of the source's axes i, j, k, less or more when they have length 1. ``volumes``: the length of a fourth
     axis. ``affine`` (4, 4): source indices to RAS mm; ``oriented``: whether its directions are the patient's.
@@ -53,10 +53,10 @@ class Volume:
         return whole.reshape((*self.shape, 1, 1)[:3]) if volume is None else whole[..., volume]
 
     def _read_whole(self) -> NDArray[Any]:
-        if math.prod(self.shape) * self.volumes * self.dtype.itemsize > _KEPT // 2:
+        if math.prod(self.shape) * self.volumes * self.dtype.itemsize > _MAX_CACHED_BYTES // 2:
             return self.read()
-        told = self.path.stat()
-        return _decoded.get((self.path.absolute(), told.st_mtime_ns, told.st_size), self._read_frozen)
+        status = self.path.stat()
+        return _decoded.get((self.path.absolute(), status.st_mtime_ns, status.st_size), self._read_frozen)
 
     def _read_frozen(self) -> NDArray[Any]:
         voxels = np.asarray(self.read())
@@ -69,7 +69,9 @@ class Volume:
             return np.asarray(voxels.astype(np.float64) * self.slope + self.intercept, dtype=np.float32)
 
 
-def find_display_axes(affine: NDArray[np.float64]) -> tuple[tuple[int, int, int], tuple[bool, bool, bool], tuple[str, ...]]:
+def find_display_axes(
+    affine: NDArray[np.float64],
+) -> tuple[tuple[int, int, int], tuple[bool, bool, bool], tuple[str, ...]]:
     """Return ``order`` and ``flips`` of a `VolumeGrid` shown along the patient's nearest axes, and its ``codes``."""
     orientation = _find_orientation(affine)
     source_axis = [int(np.flatnonzero(orientation[:, 0] == axis)[0]) for axis in range(3)]
@@ -103,7 +105,7 @@ def require_volume(volume: Volume) -> None:
 
 
 def describe_shear(grid: Grid, endings: str) -> tuple[str, ...]:
-    """Say which ``endings`` suit a mask whose axes are at no right angle: in a NIfTI its sform alone holds that."""
+    """Return the note on which ``endings`` suit a mask with sheared axes: in a NIfTI the sform alone holds them."""
     if not isinstance(grid, VolumeGrid) or not grid.is_sheared:
         return ()
     return (f"axes at no right angle: ITK's tools refuse them in a NIfTI mask, so save {endings} for those",)

@@ -1,7 +1,7 @@
 """Volumes that have a place in the patient: NIfTI, NRRD and MetaImage files, one plane at a time.
 
 Viewed along the patient's axes as radiologists do (`VolumeGrid`), whatever order the file keeps. These files do not say
-their modality, so a named CT window is taken at the user's word.
+their modality, so a named CT window is accepted unchecked.
 """
 
 import math
@@ -15,31 +15,28 @@ from numpy.typing import NDArray
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import printable_text
+from ibisagent.tools.imaging import metaimage, nrrd
 from ibisagent.tools.imaging.decoding import decode_guard, require_size
 from ibisagent.tools.imaging.grids import Mask, Spacing, VolumeGrid
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.slices import Plane, choose_plane, describe_choice
-from ibisagent.tools.imaging.volume import EXPECTED, Volume, find_display_axes, describe_shear
-from ibisagent.tools.imaging.window import DEFAULT_OTHER, parse_window, apply_window
+from ibisagent.tools.imaging.volume import EXPECTED, Volume, describe_shear, find_display_axes
+from ibisagent.tools.imaging.window import DEFAULT_OTHER, apply_window, parse_window
 from ibisagent.tools.masks.conversion import select_foreground
 from ibisagent.tools.masks.label_values import Label, select_labels
 
-__all__ = ["from_file", "open_volume", "iterate_planes", "read_mask"]
+__all__ = ["from_file", "iterate_planes", "open_volume", "read_mask"]
 
 _SAMPLE = 2**22  # voxels that percentiles are taken of; a larger volume is thinned evenly
 
 
 def open_volume(path: Path) -> Volume:
-    """Read the header of a NIfTI, NRRD or MetaImage file, told apart by its name."""
+    """Read the header of a NIfTI, NRRD or MetaImage file, which its name distinguishes."""
     name = path.name.lower()
     with decode_guard(printable_text(path.name), EXPECTED):
         if name.endswith((".nrrd", ".nhdr")):
-            from ibisagent.tools.imaging import nrrd
-
             return nrrd.load(path)
         if name.endswith((".mha", ".mhd")):
-            from ibisagent.tools.imaging import metaimage
-
             return metaimage.load(path)
         from ibisagent.tools.imaging import nifti
 
@@ -54,7 +51,7 @@ def from_file(path: Path, wanted: str | None, window: str | None) -> MedicalImag
         volume = open_volume(path)
         grid, plane = _build_grid(volume, wanted)
         voxels = volume.read_voxels(grid.volume)
-        values = volume.apply_scale(grid.displayed(voxels))
+        values = volume.apply_scale(grid.to_display(voxels))
         flat = voxels.ravel(order="K")
         pixels = apply_window(values, chosen, volume.apply_scale(flat[:: -(-flat.size // _SAMPLE)]))
     unnamed = volume.volumes > 1 and "@" not in (wanted or "")
@@ -101,7 +98,7 @@ def iterate_planes(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
         grid, plane = _build_grid(volume, None)
         voxels = volume.read_voxels(grid.volume)
     for index in range(_pad_shape(volume.shape)[grid.order[grid.axis]]):
-        yield str(replace(plane, index=index)), volume.apply_scale(replace(grid, index=index).displayed(voxels))
+        yield str(replace(plane, index=index)), volume.apply_scale(replace(grid, index=index).to_display(voxels))
 
 
 def read_mask(path: Path, grid: VolumeGrid, values: Label | None = None) -> Mask:
@@ -113,7 +110,7 @@ def read_mask(path: Path, grid: VolumeGrid, values: Label | None = None) -> Mask
         volume = open_volume(path)
         _require_same_grid(volume, grid)
         voxels = volume.read_voxels((grid.volume or 0) if volume.volumes > 1 else None)
-        plane = volume.apply_scale(grid.displayed(_reorder(voxels, volume.affine, grid.affine)))
+        plane = volume.apply_scale(grid.to_display(_reorder(voxels, volume.affine, grid.affine)))
     finite = np.where(np.isfinite(plane), plane, 0)
     return select_foreground(finite, printable_text(path.name)) if values is None else select_labels(plane, values)
 

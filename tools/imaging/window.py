@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["DEFAULT_CT", "DEFAULT_OTHER", "WINDOWS", "Percentiles", "Window", "to_exact_float", "parse_window", "apply_window"]
+__all__ = [
+    "DEFAULT_CT",
+    "DEFAULT_OTHER",
+    "WINDOWS",
+    "Percentiles",
+    "Window",
+    "apply_window",
+    "parse_window",
+    "to_exact_float",
+]
 
 
 @dataclass(frozen=True, slots=True)

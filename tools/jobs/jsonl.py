@@ -1,6 +1,6 @@
-"""A file of rows: one JSON object a line, added as they come, sound after any death of the process.
+"""A JSON-lines file of rows, appended as they come, readable after the process was killed at any moment.
 
-Where a key stands twice, as that of a broken case that was tried again does, the later row counts.
+Where a key is repeated, as that of a failed case that was tried again is, the later row counts.
 """
 
 import json
@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import printable_text, describe_os_error
+from ibisagent.tools.files import describe_os_error, printable_text
 
-__all__ = ["append_rows", "truncate_partial_line", "read_rows_at", "scan_rows"]
+__all__ = ["append_rows", "read_rows_at", "scan_rows", "truncate_partial_line"]
 
 
 def append_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Add rows, of which a death of the process can tear the last alone."""
+    """Append rows; a killed process can leave only the last one incomplete."""
     text = "".join(f"{json.dumps(row, separators=(',', ':'))}\n" for row in rows)
     with _write_errors(path), path.open("ab") as file:
         file.write(text.encode())
 
 
 def truncate_partial_line(path: Path) -> None:
-    """Cut off a torn last line, if there is a file."""
+    """Cut off an incomplete last line, if there is a file."""
     if path.exists():
         with _write_errors(path), path.open("r+b") as file:
             file.truncate(sum(len(line) for line in file if line.endswith(b"\n")))
@@ -67,5 +67,5 @@ def _write_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"{printable_text(path)}: could not be written ({describe_os_error(error)}); make room and run it again"
+            f"{printable_text(path)}: could not be written ({describe_os_error(error)}); free space and run it again"
         ) from error

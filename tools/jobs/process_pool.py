@@ -1,4 +1,4 @@
-"""Work spread over processes: few wait, a job that kills its process costs its own row alone, and none outlives us.
+"""Work mapped over processes: a job that kills its process costs its own row alone, and no process outlives this one.
 
 Processes are spawned, not forked, as threads and native libraries demand, and each computes on one thread.
 """
@@ -25,9 +25,9 @@ Unit = Sequence[Job]
 Work = Callable[[Unit[Job]], list[Row]]
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-_DIED = "its process died (out of memory, or a crash in native code)"
+_CRASHED = "its process died (out of memory, or a crash in native code)"
 _CRASH_AT_START = (
-    "got processes that die as they begin, expected them to run; put your script's own code under "
+    "got processes that end as they start, expected them to run; put your script's own code under "
     '`if __name__ == "__main__":`, or free memory'
 )
 
@@ -35,19 +35,19 @@ _work: Callable[[Any], list[Any]]
 
 
 def map_unordered(
-    work: Work[Job, Row], units: Iterable[Unit[Job]], workers: int | None, dead: Callable[[Job, str], Row]
+    work: Work[Job, Row], units: Iterable[Unit[Job]], workers: int | None, on_crash: Callable[[Job, str], Row]
 ) -> Generator[list[Row], None, None]:
     """Yield each unit's rows as they come, in any order; closing the generator ends the processes at once.
 
-    Each of the ``workers``, by default one a core, gets its own copy of ``work`` once and keeps it. Of the units that
-    were under way when a process died, each job gets another try alone; of one that kills again ``dead`` makes the row,
-    given the reason. What ``work`` raises, this raises.
+    Each of the ``workers``, by default one per core, gets its own copy of ``work`` once and keeps it. Of the units that
+    were running when a process died, each job is tried again alone; for one that kills its process again ``on_crash``
+    makes the row, given the reason. What ``work`` raises, this raises.
     """
     queue, workers = iter(units), workers or _count_cores()
     while lost := (yield from _run_until_crash(work, queue, workers, ahead=2 * workers)):
         alone = ((job,) for unit in lost for job in unit)
         while fatal := (yield from _run_until_crash(work, alone, workers=1, ahead=1)):
-            yield [dead(job, _DIED) for unit in fatal for job in unit]
+            yield [on_crash(job, _CRASHED) for unit in fatal for job in unit]
 
 
 def _count_cores() -> int:
@@ -57,7 +57,7 @@ def _count_cores() -> int:
 def _run_until_crash(
     work: Work[Job, Row], units: Iterator[Unit[Job]], workers: int, ahead: int
 ) -> Generator[list[Row], None, list[Unit[Job]]]:
-    """Work off ``units``, up to ``ahead`` of them under way; returns those that a process took with it when it died."""
+    """Process ``units``, up to ``ahead`` of them at a time; returns those that were running when a process died."""
     next_ones, lost = list(islice(units, ahead)), list[Unit[Job]]()
     if not next_ones:
         return lost
@@ -80,7 +80,7 @@ def _run_until_crash(
 
 @contextmanager
 def _open_pool(work: Work[Job, Row], workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Yield a pool whose processes end when we leave, whatever they do, and when this process dies."""
+    """Yield a pool whose processes end when the context is left, whatever they do, and when this process is killed."""
     context = get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
@@ -108,7 +108,7 @@ def _submit(pool: ProcessPoolExecutor, unit: Unit[Job]) -> Future[list[Any]]:
 
 
 def _init_worker(work: Work[Any, Any], lifeline: Connection) -> None:
-    """Make this process ready; it ends when the other end of ``lifeline`` is closed, also by its parent's death."""
+    """Initialize this process; it ends when the other end of ``lifeline`` is closed, also when its parent is killed."""
     global _work
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
     threading.Thread(target=_exit_with, args=(lifeline,), name="ibisagent lifeline", daemon=True).start()

@@ -1,4 +1,4 @@
-"""What rows depend on, kept beside them so that none of other settings join them."""
+"""The settings that rows depend on, kept beside them so that rows of other settings are not mixed in."""
 
 import hashlib
 import json
@@ -13,18 +13,18 @@ from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import atomic_write, printable_text
 
-__all__ = ["case_seed", "hash_json", "record_settings", "find_common_folder", "to_relative_path"]
+__all__ = ["case_seed", "find_common_folder", "hash_json", "record_settings", "to_relative_path"]
 
 
-def record_settings(rows: Path, cases: Sequence[Case], root: Path, **told: Any) -> dict[str, Any]:
-    """Write ``settings.json`` beside the file ``rows``, or add to it, and give it; `InputError` names what differs.
+def record_settings(rows: Path, cases: Sequence[Case], root: Path, **settings: Any) -> dict[str, Any]:
+    """Write ``settings.json`` beside the file ``rows``, or add to it, and return it; `InputError` names what differs.
 
-    ``data``: hash of the cases' rows with paths from ``root``, as a data set that was moved is the same one;
-    ``told``: anything JSON-plain; of a dict, such as the segmenters' fingerprints, earlier and new keys stand together.
+    ``data``: hash of the cases' rows with paths from ``root``, so that a data set that was moved is the same one;
+    ``settings``: JSON values; of a dict, such as the segmenters' fingerprints, earlier and new keys are merged.
     """
     out, plain = rows.parent, [_case_row(case, root) for case in cases]
-    now: dict[str, Any] = {"version": version("ibisagent"), "data": hash_json(plain), **told}
-    growing = [name for name, value in told.items() if isinstance(value, dict)]
+    now: dict[str, Any] = {"version": version("ibisagent"), "data": hash_json(plain), **settings}
+    growing = [name for name, value in settings.items() if isinstance(value, dict)]
     before = _read_previous(rows, growing) or now
     differing = list(_list_differences(before, now))
     if differing:
@@ -37,12 +37,12 @@ def record_settings(rows: Path, cases: Sequence[Case], root: Path, **told: Any) 
 
 
 def hash_json(value: Any) -> str:
-    """Hash what is JSON-plain."""
+    """Hash a JSON value, 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def case_seed(seed: int, name: str) -> int:
-    """Return a case, or whatever else has a name of its own, its own seed of 64 bits."""
+    """Return a 64-bit seed for a case, or for whatever else has a unique name."""
     return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:8], "big")
 
 
@@ -53,12 +53,12 @@ def find_common_folder(cases: Sequence[Case]) -> Path:
 
 
 def to_relative_path(root: Path, path: Path) -> str:
-    """Name a file by its path from a folder."""
+    """Return a file's path relative to a folder, with forward slashes."""
     return Path(os.path.relpath(path, root)).as_posix()
 
 
 def _read_previous(rows: Path, growing: Sequence[str]) -> dict[str, Any] | None:
-    """Read what is there; None in a new folder, which is made."""
+    """Read the earlier settings; None in a new folder, which is made."""
     out, path = rows.parent, rows.with_name("settings.json")
     try:
         out.mkdir(parents=True, exist_ok=True)

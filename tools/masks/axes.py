@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ibisagent.tools.imaging.grids import Mask, Spacing
 
-__all__ = ["Axes", "measure_axes", "trace_outline", "measure_perimeter"]
+__all__ = ["Axes", "measure_axes", "measure_perimeter", "trace_outline"]
 
 Floats = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ def trace_outline(mask: Mask) -> Floats:
 
 
 def _code_corners(mask: Mask) -> NDArray[np.uint8]:
-    """Say for every 2 x 2 block, those across the border included, which of its corners are inside."""
+    """Return a code for every 2 x 2 block, those across the border included: which of its corners are inside."""
     padded = np.pad(mask, 1).view(np.uint8)
     top, bottom = padded[:-1], padded[1:]
     return np.asarray(top[:, :-1] | top[:, 1:] << 1 | bottom[:, 1:] << 2 | bottom[:, :-1] << 3, dtype=np.uint8)
@@ -82,11 +82,13 @@ def measure_axes(pieces: Floats, spacing: Spacing) -> Axes:
     first, last = np.unravel_index(distances.argmax(), distances.shape)
     along = (corners[last] - corners[first]) / distances[first, last]
     placed = pieces * scale
-    return Axes(float(distances[first, last]), _measure_max_width(placed @ along, placed @ np.array([-along[1], along[0]])))
+    return Axes(
+        float(distances[first, last]), _measure_max_width(placed @ along, placed @ np.array([-along[1], along[0]]))
+    )
 
 
 def _measure_max_width(along: Floats, across: Floats) -> float:
-    """Return the largest extent across, over all places along; each is (n, 2), one row a line piece."""
+    """Return the largest extent across, over all positions along; each is (n, 2), one row per line piece."""
     at = np.unique(along)
     at = at[:: 1 + at.size // _POSITIONS]
     first = np.searchsorted(at, along.min(axis=1), "left")
@@ -108,7 +110,7 @@ def measure_perimeter(mask: Mask, spacing: Spacing) -> float:
     """Return the length of all outlines of an (H, W) mask, holes included, in the spacing's unit.
 
     Crofton's formula over eight directions, each weighted by its share of the circle (Legland et al. 2007), since a sum
-    of pixel edges is up to a quarter too long when pixels are not square. A shape 30 pixels across comes out within
+    of pixel edges is up to a quarter too long when pixels are not square. A shape 30 pixels across is measured within
     3 %, one 6 pixels across within 10 % (too short, by its corners).
     """
     row, column = spacing
@@ -128,7 +130,7 @@ def measure_perimeter(mask: Mask, spacing: Spacing) -> float:
 
 
 def _choose_steps(spacing: Spacing) -> set[tuple[int, int]]:
-    """Return steps, as (rows down, columns right), that run in about eight directions and skip no pixel on their way."""
+    """Return steps, as (rows down, columns right), in about eight directions, that skip no pixel on their way."""
     reach = 2.2 * max(spacing)  # a knight's move where pixels are square
     found = set()
     for eighth in range(8):

@@ -1,4 +1,4 @@
-"""The one door for a mask by itself, in whatever form a caller has it; `ibisagent.tools.masks.reading` reads files as well."""
+"""Masks in any form but a file converted to arrays; `ibisagent.tools.masks.reading` reads files as well."""
 
 import os
 from collections.abc import Mapping
@@ -9,18 +9,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.imaging import raster
 from ibisagent.tools.imaging.decoding import decode_guard
 from ibisagent.tools.imaging.grids import Mask
-from ibisagent.tools.masks.label_values import Label, select_labels, get_stored_values
+from ibisagent.tools.masks.label_values import Label, get_stored_values, select_labels
 from ibisagent.tools.masks.rle import as_rle, decode
 
-__all__ = ["as_mask", "is_file_reference", "select_foreground", "picture_to_mask"]
+__all__ = ["as_mask", "is_file_reference", "picture_to_mask", "select_foreground"]
 
 _JPEG = ("JPEG", "MPO")
 _LOSSY = (*_JPEG, "WEBP")
-_SURE = (64, 192)  # levels of a lossy picture between which a pixel is on neither side
-_TWO = "expected two (0 and another)"
-_TO_DO = "threshold it, or name the label where the values are labels (label in a manifest, values= in Python)"
+_UNSURE_LEVELS = (64, 192)  # levels of a lossy picture between which a pixel is on neither side
+_EXPECTED_TWO = "expected two (0 and another)"
+_REMEDY = "threshold it, or name the label where the values are labels (label in a manifest, values= in Python)"
 
 
 def is_file_reference(given: Any) -> bool:
@@ -59,8 +60,6 @@ def _require_shape(got: tuple[int, ...], shape: tuple[int, ...] | None, name: st
 
 def _to_upright_picture(given: Image.Image | str, name: str) -> tuple[Image.Image, str | None]:
     """Return a picture in memory upright, and the format that it came in, which a copy of it has lost."""
-    from ibisagent.tools.imaging import raster
-
     if isinstance(given, Image.Image):
         return raster.turn_upright(given, name), given.format
     picture, _ = raster.decode_data_url(given)
@@ -89,13 +88,13 @@ def _to_array(given: Any, name: str) -> NDArray[Any]:
 
 
 def select_foreground(array: NDArray[Any], name: str) -> Mask:
-    """Tell where an array is neither 0 nor NaN; `InputError` where it has more than one such value."""
+    """Return where an array is neither 0 nor NaN; `InputError` where it has more than one such value."""
     mask = select_labels(array, None)
     found = array[mask]
     if found.size and (found != found[0]).any():
         count = np.unique(found).size + (found.size < array.size)
         got = f"{count} values{', none of them 0' if count == 2 else ''}"
-        raise InputError(f"{name}: got {got}, {_TWO}; {_TO_DO}")
+        raise InputError(f"{name}: got {got}, {_EXPECTED_TWO}; {_REMEDY}")
     return mask
 
 
@@ -128,8 +127,8 @@ def _colours_to_mask(colours: NDArray[np.uint8], name: str, *, lossy: bool) -> M
     if not lossy or np.unique(packed).size <= 2:
         return select_foreground(packed, name)
     mask = np.asarray((colours >= 128).any(axis=2))
-    unsure = np.count_nonzero(((colours >= _SURE[0]) & (colours < _SURE[1])).any(axis=2))
+    unsure = np.count_nonzero(((colours >= _UNSURE_LEVELS[0]) & (colours < _UNSURE_LEVELS[1])).any(axis=2))
     if unsure * 4 > np.count_nonzero(mask) or not mask.any():  # the edges of a mask are far fewer than its inside
         got = f"{np.unique(packed).size} values that are not near black and white"
-        raise InputError(f"{name}: got {got}, {_TWO}; threshold it and save it as PNG")
+        raise InputError(f"{name}: got {got}, {_EXPECTED_TWO}; threshold it and save it as PNG")
     return mask

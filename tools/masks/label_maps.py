@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.tools.files import VOLUME_ENDINGS, printable_text, require_file
+from ibisagent.tools.imaging import npz, raster, volumes
 from ibisagent.tools.imaging.decoding import decode_guard
 from ibisagent.tools.masks.label_values import Label, get_stored_values
 
-__all__ = ["LabelAreas", "SliceChoice", "count_label_areas", "choose_label_slices"]
+__all__ = ["LabelAreas", "SliceChoice", "choose_label_slices", "count_label_areas"]
 
 SliceChoice = Literal["largest", "all"]
 
@@ -36,19 +37,13 @@ def _count_values(plane: NDArray[Any]) -> dict[int, int]:
 def _iterate_planes(path: Path) -> Iterator[tuple[str | None, NDArray[Any]]]:
     name = path.name.lower()
     if name.endswith(VOLUME_ENDINGS):
-        from ibisagent.tools.imaging import volumes
-
         return volumes.iterate_planes(path)
     if name.endswith(".npz"):
-        from ibisagent.tools.imaging import npz
-
         return npz.iterate_planes(path)
     return _iterate_pages(path)
 
 
 def _iterate_pages(path: Path) -> Iterator[tuple[str | None, NDArray[Any]]]:
-    from ibisagent.tools.imaging import raster
-
     picture, page = raster.read_picture(path)
     for number in [None] if page is None else [str(index) for index in range(getattr(picture, "n_frames", 1))]:
         if number not in (None, page):

@@ -1,4 +1,4 @@
-"""Label values: what the numbers in a label map say of a pixel, 0 being the background."""
+"""Label values: the numbers in a label map, 0 being the background."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +10,14 @@ from ibisagent.tools.imaging.grids import Mask
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Label", "select_labels", "get_stored_values"]
+__all__ = ["Label", "get_stored_values", "select_labels"]
 
 Label = int | tuple[int, ...]
 """One value, or several that together are one target, such as a tumour and its core."""
 
 
 def select_labels(array: NDArray[Any], values: Label | None) -> Mask:
-    """Tell where an array holds one of ``values``; without any, where it is neither 0 nor NaN."""
+    """Return where an array holds one of ``values``; without any, where it is neither 0 nor NaN."""
     if values is not None:
         return np.asarray(np.isin(array, values), dtype=np.bool_)
     marked = array != 0

@@ -1,4 +1,4 @@
-"""What can be said of a mask in numbers."""
+"""Measurements of a mask: area, lengths, position, components, values."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from ibisagent.tools.clicks import PixelBox
 from ibisagent.tools.imaging.grids import Mask, Spacing
 from ibisagent.tools.imaging.medical_image import MedicalImage
-from ibisagent.tools.masks.axes import measure_axes, trace_outline, measure_perimeter
+from ibisagent.tools.masks.axes import measure_axes, measure_perimeter, trace_outline
 from ibisagent.tools.plain_values import to_builtin
 
 __all__ = ["bounding_box", "describe_measurements", "iou", "measure", "measure_on_image"]
 
 Values = NDArray[np.floating[Any]]
 SideOf = Callable[[float, float], str | None]
-_EIGHT = np.ones((3, 3), dtype=np.bool_)
-_PIXELS = Spacing(1.0, 1.0)
+_EIGHT_CONNECTED = np.ones((3, 3), dtype=np.bool_)
+_PIXEL_SPACING = Spacing(1.0, 1.0)
 _LENGTHS = ("long_axis", "short_axis", "perimeter")
 
 
@@ -45,7 +45,7 @@ def measure(
     box = bounding_box(mask)
     crop = _crop(mask, box)
     pixels = int(np.count_nonzero(crop))
-    labels, components = _label_components(crop, _EIGHT)
+    labels, components = _label_components(crop, _EIGHT_CONNECTED)
     pieces = trace_outline(_select_largest(labels, components)) if box else None
     inside = _crop(values, box)[crop] if values is not None else np.empty(0, np.float32)
     found = {
@@ -56,7 +56,7 @@ def measure(
         "centroid": _centroid(crop, box, mask.shape) if box else None,
         "components": components,
         "holes": _label_components(~np.pad(crop, 1))[1] - 1,
-        **_measure_lengths(crop, pieces, _PIXELS, "px"),
+        **_measure_lengths(crop, pieces, _PIXEL_SPACING, "px"),
         **_measure_lengths(crop, pieces, spacing, "mm"),
         **_summarize_values(inside, unit),
         "side": _find_side(crop, box, mask.shape, side_of) if box and side_of else None,
@@ -71,7 +71,7 @@ def measure_on_image(mask: Mask, image: MedicalImage) -> dict[str, Any]:
 
 
 def describe_measurements(measurements: dict[str, Any]) -> str:
-    """Say in one line what `measure` found; of several parts the lengths are those of the largest.
+    """Summarize in one line what `measure` found; of several parts the lengths are those of the largest.
 
     >>> describe_measurements(measure(np.ones((2, 3), bool), Spacing(20.0, 10.0), np.full((2, 3), 46), unit="HU"))
     'area 1,200 mm², 45 x 34 mm, 1 part, 46 ± 0 HU'
@@ -157,7 +157,7 @@ def _summarize_values(inside: Values, unit: str | None) -> dict[str, Any]:
 
 
 def _find_side(crop: Mask, box: PixelBox, shape: tuple[int, ...], side_of: SideOf) -> str | None:
-    """Ask for the sides of the mask's quartiles across the picture and down it; a side holds three quarters or none."""
+    """Look up the sides of the mask's quartiles across the picture and down it; a side holds three quarters or none."""
     (low, middle, high), (top, centre, bottom) = (
         (start + 0.5 + _quartiles(crop.sum(axis=axis))) / length
         for start, axis, length in ((box.left, 0, shape[1]), (box.top, 1, shape[0]))

@@ -1,4 +1,4 @@
-"""Masks: (H, W) bool of the displayed picture, everywhere in the project; as run lengths, from files and into files.
+"""Masks: (H, W) bool of the displayed picture, everywhere in the project, read from files.
 
 PNG and JSON files hold that same picture (the upright one where EXIF turns it, as every viewer does); volumes hold the
 whole source.
@@ -10,10 +10,12 @@ from typing import Any
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import get_extension
-from ibisagent.tools.files import VOLUME_ENDINGS, printable_text, local_path, require_file
+from ibisagent.tools.files import VOLUME_ENDINGS, local_path, printable_text, require_file
+from ibisagent.tools.imaging import npz, raster, volumes
 from ibisagent.tools.imaging.decoding import decode_guard
 from ibisagent.tools.imaging.grids import Mask, VolumeGrid
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.masks import coco_annotations
 from ibisagent.tools.masks.conversion import as_mask, is_file_reference, picture_to_mask
 from ibisagent.tools.masks.label_values import Label
 
@@ -41,21 +43,15 @@ def read_mask(source: Any, image: MedicalImage, *, values: Label | None = None) 
 
 def _read_displayed(path: Path, image: MedicalImage, values: Label | None) -> Mask:
     if get_extension(path) == ".npz":
-        from ibisagent.tools.imaging import npz
-
         return npz.read_mask(path, image.slice, values)
     if get_extension(path) != ".json":
         return _read_picture(path, image, values)
     if values is None:
         return _read_json(path)
-    from ibisagent.tools.masks import coco as annotations
-
-    return annotations.read_mask(path, image, values)
+    return coco_annotations.read_mask(path, image, values)
 
 
 def _read_picture(path: Path, image: MedicalImage, values: Label | None) -> Mask:
-    from ibisagent.tools.imaging import raster
-
     picture, number = raster.read_picture(path)
     if number is not None and image.slice not in (None, number):
         picture, _ = raster.read_picture(path, image.slice)
@@ -64,13 +60,13 @@ def _read_picture(path: Path, image: MedicalImage, values: Label | None) -> Mask
 
 def _read_json(path: Path) -> Mask:
     with decode_guard(printable_text(path.name), "a JSON object with COCO size and counts"):
-        return as_mask(json.loads(path.read_bytes()), name=printable_text(path.name))  # of bytes, also with any Unicode's mark
+        return as_mask(
+            json.loads(path.read_bytes()), name=printable_text(path.name)
+        )  # of bytes, also with any Unicode's mark
 
 
 def _read_volume(path: Path, image: MedicalImage, values: Label | None) -> Mask:
     if not isinstance(image.grid, VolumeGrid):
         got = f"got a volume ({get_extension(path)}) as the mask of an image without a place"
         raise InputError(f"{printable_text(path.name)}: {got}, expected a picture; give the mask as PNG or JSON")
-    from ibisagent.tools.imaging import volumes
-
     return volumes.read_mask(path, image.grid, values)

@@ -1,4 +1,4 @@
-"""Run lengths of masks as COCO has them: what state, files and messages hold."""
+"""COCO run lengths of masks, the form in which state, files and messages hold them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from ibisagent.tools.imaging.grids import Mask
 
 __all__ = ["Rle", "area", "as_rle", "decode", "encode", "rle_key"]
 
-_WRONG = "mask: got run lengths that do not fit, expected COCO {'size': [H, W], 'counts': ...}; encode the mask anew"
+_INVALID = "mask: got run lengths that do not fit, expected COCO {'size': [H, W], 'counts': ...}; encode the mask anew"
 
 
 class Rle(TypedDict):
@@ -50,7 +50,7 @@ def as_rle(given: Mapping[str, Any]) -> Rle:
             raise ValueError
         return encode(_fill(np.asarray(counts), height, width))
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
-        raise InputError(_WRONG) from None
+        raise InputError(_INVALID) from None
 
 
 def _fill(runs: NDArray[Any], height: int, width: int) -> Mask:
@@ -97,14 +97,14 @@ def _transpose(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _check(rle: Rle) -> tuple[int, int, NDArray[np.int64]]:
-    """Return height, width and run lengths of a sound RLE."""
+    """Return height, width and run lengths of a valid RLE."""
     try:
         height, width = (int(length) for length in rle["size"])
         runs = _decompress(rle["counts"])
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise InputError(_WRONG) from None
+        raise InputError(_INVALID) from None
     if min(height, width) < 1 or height * width > MAX_PIXELS or int(runs.sum()) != height * width:
-        raise InputError(_WRONG)
+        raise InputError(_INVALID)
     return height, width, runs
 
 

@@ -1,4 +1,4 @@
-"""Places where a click goes wrong: just outside a target, and on whatever else catches the eye."""
+"""Distractor clicks: positive ones just outside a target, or on something else that is bright or dark."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,11 @@ __all__ = ["compute_surrounding_band", "sample_distractor_click", "select_extrem
 
 _BAND_WIDTH = 0.08  # of the picture's longer side
 _EXTREME_PERCENT = 15  # percent of the pixels that are bright, and as many dark
-_NEAR_TARGET_SHARE = 0.5  # how often a misplaced click is beside its target
+_NEAR_TARGET_SHARE = 0.5  # how often a distractor click is beside its target
 
 
 def compute_surrounding_band(truth: Mask) -> Mask:
-    """Return what lies just outside a mask, (H, W) bool; nothing for an empty one."""
+    """Return the band just outside a mask, (H, W) bool; empty for an empty one."""
     if not truth.any():
         return np.zeros_like(truth)
     distance = ndimage.distance_transform_edt(~truth)
@@ -23,7 +23,7 @@ def compute_surrounding_band(truth: Mask) -> Mask:
 
 
 def select_extreme_intensities(picture: NDArray[np.uint8], allowed: Mask, rng: np.random.Generator) -> Mask:
-    """Return what is bright, or what is dark, within ``allowed``, (H, W) bool.
+    """Select what is bright, or what is dark, within ``allowed``, (H, W) bool.
 
     ``picture``: (h, w) or (h, w, 3), of any size.
     """
@@ -36,14 +36,17 @@ def select_extreme_intensities(picture: NDArray[np.uint8], allowed: Mask, rng: n
 
 
 def sample_distractor_click(truth: Mask, picture: NDArray[np.uint8], rng: np.random.Generator) -> Click | None:
-    """Click positively where the target is not; None when it is everywhere.
+    """Draw a positive click where the target is not; None when it is everywhere.
 
     Half of the clicks fall just outside the target, the others, and all where it is absent, on something bright or
     dark, where there is any. ``truth`` (H, W) bool, ``picture`` as in `select_extreme_intensities`.
     """
     beside = truth.any() and rng.random() < _NEAR_TARGET_SHARE
     region = compute_surrounding_band(truth) if beside else select_extreme_intensities(picture, ~truth, rng)
-    places = next((found for each in (region, compute_surrounding_band(truth), ~truth) if (found := np.flatnonzero(each)).size), None)
+    places = next(
+        (found for each in (region, compute_surrounding_band(truth), ~truth) if (found := np.flatnonzero(each)).size),
+        None,
+    )
     if places is None:
         return None
     row, column = divmod(int(rng.choice(places)), truth.shape[1])

@@ -1,4 +1,4 @@
-"""Masks to begin from: somebody's rough one to be refined, and one of something else to be dropped."""
+"""Initial masks for a run: a perturbed one of the target to be refined, and a foreign one to be dropped."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,25 +14,25 @@ __all__ = ["make_initial_mask"]
 
 _PERTURBED_IOU = (0.3, 0.8)  # IoU with the truth
 _MAX_FOREIGN_IOU = 0.1
-_MIN_PIXELS = 16  # pixels: of less, no rough mask can be made
+_MIN_PIXELS = 16  # pixels: of less, no perturbed mask can be made
 _TRIES = 20
-_OTHER_TARGET_SHARE = 0.7  # how often a wrong mask is another target's, where there is one
+_OTHER_TARGET_SHARE = 0.7  # how often a foreign mask is another target's, where there is one
 
 _Score = NDArray[np.float64]
 
 
 def make_initial_mask(kind: str, truth: Mask, others: Sequence[Mask], rng: np.random.Generator) -> Mask | None:
-    """Make an initial mask, (H, W) bool, for ``truth``; None for "nothing" and where there can be none of the kind.
+    """Make an initial mask, (H, W) bool, for ``truth``; None for "none" and where there can be none of the kind.
 
-    "rough": the truth eroded, dilated, cut or shifted, of an IoU from .3 to .8 with it. "wrong": one of ``others``,
-    masks of the same picture, or else a blob, of an IoU below .1.
+    "perturbed_mask": the truth eroded, dilated, cut or shifted, of an IoU from .3 to .8 with it. "foreign_mask": one of
+    ``others``, masks of the same picture, or else a disc, of an IoU below .1.
     """
-    if kind == "nothing":
+    if kind == "none":
         return None
-    if kind == "rough":
+    if kind == "perturbed_mask":
         return _perturb(truth, rng) if np.count_nonzero(truth) >= _MIN_PIXELS else None
-    if kind != "wrong":
-        raise InputError(f"got start {kind!r}, expected nothing, rough or wrong; choose one")
+    if kind != "foreign_mask":
+        raise InputError(f"got start {kind!r}, expected none, perturbed_mask or foreign_mask; choose one")
     unlike = [mask for mask in others if mask.any() and iou(mask, truth) < _MAX_FOREIGN_IOU]
     if unlike and rng.random() < _OTHER_TARGET_SHARE:
         return unlike[int(rng.integers(len(unlike)))]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Query, Segmenter, predict_one_by_one
-from ibisagent.tools.segmenters.sam.spec import FORMS, parse_spec
+from ibisagent.tools.segmenters.sam.sam_spec import FORMS, parse_spec
 
 __all__ = [
     "Mask",
@@ -53,7 +53,7 @@ def segmenter_forms() -> tuple[str, ...]:
 def get_segmenter(segmenter: Segmenter | str) -> Segmenter:
     """Return the segmenter that a string names, its weights loaded; a segmenter itself passes through.
 
-    Of the SAM family: ``medsam2:FILE?device=cuda&dtype=bfloat16``; `tools.segmenters.sam.spec.SamSpec` lists the options.
+    Of the SAM family: ``medsam2:FILE?device=cuda&dtype=bfloat16``; `tools.segmenters.sam.sam_spec.SamSpec` has the options.
 
     >>> get_segmenter("disk").calibrated
     False
@@ -70,7 +70,7 @@ def get_segmenter(segmenter: Segmenter | str) -> Segmenter:
 def _sam(name: str) -> Segmenter:
     spec = parse_spec(name)
     try:
-        from ibisagent.tools.segmenters.sam.loading import open_sam
+        from ibisagent.tools.segmenters.sam.open_sam import open_sam
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise

@@ -17,10 +17,10 @@ __all__ = ["Mask", "Pixels", "Prediction", "Query", "Segmenter", "predict_one_by
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """What one call of a segmenter gives.
+    """The result of one call of a segmenter.
 
     ``mask``: (H, W) bool on the grid of the displayed picture, read-only.
-    ``score``: the segmenter's own estimate of the IoU in [0, 1], or None when it has none worth telling.
+    ``score``: the segmenter's own estimate of the IoU in [0, 1], or None when it has none that is meaningful.
     ``prior``: what the next call takes as its prior (SAM family: low-res logits); opaque, never changed in place.
     """
 
@@ -47,7 +47,7 @@ class Segmenter(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Tell one segmenter from another in a line of text."""
+        """One line of text that identifies the segmenter."""
 
     @property
     def calibrated(self) -> bool:
@@ -66,7 +66,7 @@ class Segmenter(Protocol):
         """Answer several queries, batched where the model allows it."""
 
     def prior_from_mask(self, embedding: Any, mask: Mask) -> Any:
-        """Turn somebody's mask, (H, W) bool, into a prior for the next `predict`."""
+        """Convert an initial mask, (H, W) bool, to a prior for the next `predict`."""
 
 
 def predict_one_by_one(segmenter: Segmenter, queries: Sequence[Query]) -> list[Prediction]:

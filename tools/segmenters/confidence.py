@@ -1,4 +1,4 @@
-"""How good a mask probably is: a fixed linear rule over what can be seen without the truth.
+"""An estimate of a mask's IoU: a fixed linear rule over features that need no truth.
 
 The rule's weights were fitted to the IoU of masks along simulated click runs, centred and rough, on synthetic pictures
 and a few real slices. Edge strength and contrast say whether the mask is an object; the last correction's size says
@@ -15,7 +15,7 @@ from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.segmenters.base import Mask
 from ibisagent.tools.segmenters.features import Features
 
-__all__ = ["NAMES", "ScoreContext", "measure_mask", "estimate_iou"]
+__all__ = ["NAMES", "ScoreContext", "estimate_iou", "measure_mask"]
 
 NAMES = (
     "edge",
@@ -33,7 +33,7 @@ NAMES = (
 )
 WEIGHTS = np.array([-0.157, 0.33, 0.134, -0.636, -0.317, -0.064, -1.708, -1.605, -0.316, 0.712, 0.245, 0.275])
 BIAS = 1.651
-VISIBLE = 0.3  # contrast in spreads under which a mask is not told from its surroundings
+MIN_CONTRAST = 0.3  # contrast in spreads under which a mask is not distinguished from its surroundings
 
 
 class ScoreContext(NamedTuple):
@@ -102,5 +102,5 @@ def estimate_iou(features: Features, label: Mask, context: ScoreContext) -> floa
     if not label.any() or label.all():
         return 0.0
     numbers = measure_mask(features, label, context)
-    visible = min(1.0, float(numbers[NAMES.index("contrast")]) / VISIBLE)
+    visible = min(1.0, float(numbers[NAMES.index("contrast")]) / MIN_CONTRAST)
     return float(np.round(visible / (1 + np.exp(-(numbers @ WEIGHTS + BIAS))), 4))

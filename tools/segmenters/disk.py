@@ -1,4 +1,4 @@
-"""The segmenter fake: a disc for every click. It looks at no pixel, so a test can say what it will answer."""
+"""A fake segmenter: a disc for every click. It ignores the pixels, so that a test can predict its masks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

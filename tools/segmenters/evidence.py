@@ -17,11 +17,11 @@ from ibisagent.tools.segmenters.levels import Ranking, rank_levels
 from ibisagent.tools.segmenters.parameters import Parameters
 from ibisagent.tools.segmenters.working_grid import GridClick
 
-__all__ = ["Evidence", "measure_correction", "gather_evidence", "compute_geodesic_map", "draw_seeds"]
+__all__ = ["Evidence", "compute_geodesic_map", "draw_seeds", "gather_evidence", "measure_correction"]
 
 FAR = np.float32(9.0)  # a normalised distance that stands for "no such click"
-GIVEN = (np.float32(0.45), np.float32(3.0))  # that of a pixel inside and outside somebody's initial mask
-SEED = 2.0  # radius of the disc that a click settles, in working pixels
+INITIAL_MASK_DISTANCES = (np.float32(0.45), np.float32(3.0))  # that of a pixel inside and outside an initial mask
+SEED_RADIUS = 2.0  # radius of the disc that a click settles, in working pixels
 
 
 class Evidence(NamedTuple):
@@ -57,18 +57,18 @@ def compute_geodesic_map(features: Features, pixel: Pixel, parameters: Parameter
     return np.asarray(distances, dtype=np.float32)
 
 
-def measure_correction(mark: GridClick, mask: Mask) -> float:
+def measure_correction(click: GridClick, mask: Mask) -> float:
     """Distance from a click to the nearest pixel that the mask already labels as the click wants (0: no correction).
 
     A correction sits in the middle of what is wrong, so this tells, in working pixels, how much is wrong.
     """
-    if mask[mark.pixel] == mark.positive:
+    if mask[click.pixel] == click.positive:
         return 0.0
-    rows, columns = np.nonzero(mask == mark.positive)
+    rows, columns = np.nonzero(mask == click.positive)
     if rows.size == 0:  # all of the picture is wrong: its border is the contour
-        (row, column), (height, width) = mark.pixel, mask.shape
+        (row, column), (height, width) = click.pixel, mask.shape
         return float(1 + min(row, column, height - 1 - row, width - 1 - column))
-    return float(np.sqrt(((rows - mark.pixel.row) ** 2 + (columns - mark.pixel.column) ** 2).min()))
+    return float(np.sqrt(((rows - click.pixel.row) ** 2 + (columns - click.pixel.column) ** 2).min()))
 
 
 def _get_map(features: Features, pixel: Pixel, parameters: Parameters) -> Field:
@@ -77,17 +77,19 @@ def _get_map(features: Features, pixel: Pixel, parameters: Parameters) -> Field:
 
 
 def _choose_level(
-    features: Features, a_map: Field, mark: GridClick, marks: Sequence[GridClick], area: float, parameters: Parameters
+    features: Features, a_map: Field, click: GridClick, clicks: Sequence[GridClick], area: float, parameters: Parameters
 ) -> float:
     """Choose the end of a click's object: it should hold the clicks of its own sign and none of the other."""
-    key = (mark.pixel, parameters, "levels")
-    ranking: Ranking = features.memo.get(key, lambda: rank_levels(a_map, features, mark.pixel))
-    spread = max((_measure_distance(mark, other) for other in marks if mark.positive and other.positive), default=0.0)
+    key = (click.pixel, parameters, "levels")
+    ranking: Ranking = features.memo.get(key, lambda: rank_levels(a_map, features, click.pixel))
+    spread = max(
+        (_measure_distance(click, other) for other in clicks if click.positive and other.positive), default=0.0
+    )
     merits = ranking.merits + ranking.sprawl * max(0.0, 1 - spread / (parameters.wide * max(a_map.shape)))
-    for pixel, positive in marks:
-        merit = parameters.agree if positive == mark.positive else -parameters.clash
+    for pixel, positive in clicks:
+        merit = parameters.agree if positive == click.positive else -parameters.clash
         merits = merits + merit * (ranking.levels > a_map[pixel])
-    rivals = [_measure_distance(mark, other) for other in marks if other.positive != mark.positive]
+    rivals = [_measure_distance(click, other) for other in clicks if other.positive != click.positive]
     if rivals:
         excess = np.log(ranking.areas / (np.pi * parameters.ample * min(rivals) ** 2 + 1))
         merits = merits - parameters.close * np.maximum(0, excess) ** 2
@@ -96,9 +98,9 @@ def _choose_level(
     return float(ranking.levels[_choose_safest(merits / parameters.doubt, ranking.areas)])
 
 
-def _measure_distance(mark: GridClick, other: GridClick) -> float:
+def _measure_distance(click: GridClick, other: GridClick) -> float:
     """Distance of two clicks in working pixels."""
-    return float(np.hypot(mark.pixel.row - other.pixel.row, mark.pixel.column - other.pixel.column))
+    return float(np.hypot(click.pixel.row - other.pixel.row, click.pixel.column - other.pixel.column))
 
 
 def _choose_safest(merits: NDArray[np.float64], areas: NDArray[np.float64]) -> int:
@@ -111,51 +113,54 @@ def _choose_safest(merits: NDArray[np.float64], areas: NDArray[np.float64]) -> i
     return int(np.argmax(np.minimum(ratios, 1 / ratios) @ chances))
 
 
-def _limit_level(a_map: Field, mark: GridClick, old: Mask, parameters: Parameters) -> float:
+def _limit_level(a_map: Field, click: GridClick, old: Mask, parameters: Parameters) -> float:
     """Bound the level of a correction: no further than a share of the mask so far, or than what is seen to be wrong."""
-    wrong = np.pi * (parameters.widen * measure_correction(mark, old)) ** 2
+    wrong = np.pi * (parameters.widen * measure_correction(click, old)) ** 2
     share = (max(parameters.reach * float(old.sum()), wrong) + 40) / old.size
     return max(1e-3, float(np.quantile(a_map, min(0.9, share))))
 
 
 def gather_evidence(
-    features: Features, marks: Sequence[GridClick], old: Mask | None, given: bool, area: float, parameters: Parameters
+    features: Features, clicks: Sequence[GridClick], old: Mask | None, given: bool, area: float, parameters: Parameters
 ) -> Evidence:
     """Normalise each click's map by the level where its object ends, and take the nearest click of each sign.
 
-    ``old``: the mask so far, (h, w), which limits the reach of corrections; when ``given`` (somebody's initial mask),
+    ``old``: the mask so far, (h, w), which limits the reach of corrections; when ``given`` (an initial mask),
     it counts as a positive click too. ``area``: the object's likely size in working pixels, 0 when unknown.
     """
-    maps = [_get_map(features, mark.pixel, parameters) for mark in marks]
-    levels = [_choose_level(features, a_map, mark, marks, area, parameters) for mark, a_map in zip(marks, maps, strict=True)]
+    maps = [_get_map(features, click.pixel, parameters) for click in clicks]
+    levels = [
+        _choose_level(features, a_map, click, clicks, area, parameters)
+        for click, a_map in zip(clicks, maps, strict=True)
+    ]
     if old is not None and old.any():
-        for index in range(0 if given else 1, len(marks)):
-            levels[index] = min(levels[index], _limit_level(maps[index], marks[index], old, parameters))
+        for index in range(0 if given else 1, len(clicks)):
+            levels[index] = min(levels[index], _limit_level(maps[index], clicks[index], old, parameters))
     outside = np.full(features.grid.work, FAR)
-    inside = np.where(old, *GIVEN) if given and old is not None else outside
-    reaches = [level for level, mark in zip(levels, marks, strict=True) if mark.positive]
-    for mark, a_map, level in zip(marks, maps, levels, strict=True):
-        if mark.positive:
+    inside = np.where(old, *INITIAL_MASK_DISTANCES) if given and old is not None else outside
+    reaches = [level for level, click in zip(levels, clicks, strict=True) if click.positive]
+    for click, a_map, level in zip(clicks, maps, levels, strict=True):
+        if click.positive:
             inside = np.minimum(inside, a_map / level)
         else:
             outside = np.minimum(outside, a_map / (level if given else float(np.median(reaches))))
     return Evidence(inside, outside, maps[-1] / levels[-1])
 
 
-def draw_seeds(marks: Sequence[GridClick], old: Mask | None, shape: tuple[int, ...]) -> tuple[Mask, Mask]:
+def draw_seeds(clicks: Sequence[GridClick], old: Mask | None, shape: tuple[int, ...]) -> tuple[Mask, Mask]:
     """Discs around the clicks, positive and negative; a clicked pixel itself belongs to its own click.
 
     The latest disc is no larger than half of what is seen to be wrong; older ones do not overrule the mask since then.
     """
     inside, outside = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
     rows, columns = np.ogrid[: shape[0], : shape[1]]
-    for mark in marks:
-        latest = mark is marks[-1]
-        radius = min(SEED, 0.5 * measure_correction(mark, old)) if old is not None and latest else SEED
-        disc = (rows - mark.pixel.row) ** 2 + (columns - mark.pixel.column) ** 2 <= radius * radius
+    for click in clicks:
+        latest = click is clicks[-1]
+        radius = min(SEED_RADIUS, 0.5 * measure_correction(click, old)) if old is not None and latest else SEED_RADIUS
+        disc = (rows - click.pixel.row) ** 2 + (columns - click.pixel.column) ** 2 <= radius * radius
         if old is not None and not latest:
-            disc &= old == mark.positive
-        inside[disc], outside[disc] = mark.positive, not mark.positive
-    for pixel, positive in marks:
+            disc &= old == click.positive
+        inside[disc], outside[disc] = click.positive, not click.positive
+    for pixel, positive in clicks:
         inside[pixel], outside[pixel] = positive, not positive
     return inside, outside

@@ -17,7 +17,7 @@ Field = NDArray[np.float32]
 
 __all__ = ["Features", "Field", "WorkingGrid", "extract_features"]
 
-_MAPS = 48  # geodesic maps and rankings kept for an image
+_MAX_MAPS = 48  # geodesic maps and rankings kept for an image
 _LAB_RANGE = np.array([100.0, 60.0, 60.0], np.float32)  # L*, a*, b* to about [0, 1] and [-1, 1]
 
 
@@ -34,20 +34,20 @@ class WorkingGrid(NamedTuple):
         scale = min(1.0, side / max(height, width))
         return cls((height, width), (max(1, round(height * scale)), max(1, round(width * scale))))
 
-    def shrunk(self, pixel: Pixel) -> Pixel:
+    def to_working_pixel(self, pixel: Pixel) -> Pixel:
         """Return the working pixel that a displayed pixel falls into."""
         return Pixel(pixel.row * self.work[0] // self.full[0], pixel.column * self.work[1] // self.full[1])
 
     def coverage(self, mask: Mask) -> Field:
         """Share of each working pixel, (h, w) in [0, 1], that a mask (H, W) covers."""
-        return self._resized(mask.astype(np.float32), self.work, Image.Resampling.BOX)
+        return self._resize(mask.astype(np.float32), self.work, Image.Resampling.BOX)
 
-    def enlarged(self, values: Field) -> Field:
+    def to_full_size(self, values: Field) -> Field:
         """Bring a field from the working size to the displayed size, bilinear."""
-        return self._resized(values, self.full, Image.Resampling.BILINEAR)
+        return self._resize(values, self.full, Image.Resampling.BILINEAR)
 
     @staticmethod
-    def _resized(values: Field, size: tuple[int, int], how: Image.Resampling) -> Field:
+    def _resize(values: Field, size: tuple[int, int], how: Image.Resampling) -> Field:
         if values.shape == size:
             return values
         return np.asarray(Image.fromarray(values).resize(size[::-1], how), dtype=np.float32)
@@ -64,7 +64,7 @@ class Features:
     grid: WorkingGrid
     colours: Field
     gradient: Field
-    memo: OnceCache[Any] = field(default_factory=lambda: OnceCache(_MAPS))
+    memo: OnceCache[Any] = field(default_factory=lambda: OnceCache(_MAX_MAPS))
 
 
 def extract_features(pixels: Pixels, side: int) -> Features:
@@ -98,7 +98,9 @@ def _denoise(channels: Field, side: int) -> Field:
     """Median, then bilateral filter with a range that follows the noise (speckle, film grain) of each channel."""
     size = 5 if side > 160 else 3
     out = [
-        _filter_bilateral(ndimage.median_filter(channel, size), max(0.03, 2 * _estimate_noise(channel)), max(0.5, 2.0 * side / 256))
+        _filter_bilateral(
+            ndimage.median_filter(channel, size), max(0.03, 2 * _estimate_noise(channel)), max(0.5, 2.0 * side / 256)
+        )
         for channel in np.moveaxis(channels, 2, 0)
     ]
     return np.stack(out, axis=2)

@@ -1,4 +1,4 @@
-"""The embedded segmenter of choice: geodesic evidence and colour, settled by an exact minimum cut."""
+"""The default embedded segmenter: geodesic evidence and colour, combined by an exact minimum cut."""
 
 from dataclasses import dataclass
 
@@ -22,17 +22,17 @@ class GeocutSegmenter(GeodesicSegmenter):
 
     def _label(self, embedding: Features, unary: Field) -> Mask:
         key = ("pairs", self.parameters)
-        right, down = embedding.memo.get(key, lambda: self._pairs(embedding.colours))
+        right, down = embedding.memo.get(key, lambda: self._weigh_pairs(embedding.colours))
         return min_cut(unary, right, down)
 
-    def _pairs(self, colours: Field) -> tuple[Field, Field]:
+    def _weigh_pairs(self, colours: Field) -> tuple[Field, Field]:
         """Weight of each pair, (h, w - 1) and (h - 1, w): cheap to cut where colours differ (Boykov and Jolly 2001)."""
         across, along = ((np.diff(colours, axis=axis) ** 2).sum(axis=2) for axis in (1, 0))
         scale = 2 * max(sum(float(part.mean()) for part in (across, along) if part.size), 1e-5)
         p = self.parameters
         return p.smoothness * np.exp(-across / scale) + p.floor, p.smoothness * np.exp(-along / scale) + p.floor
 
-    def _colours(self, embedding: Features, inside: Mask, outside: Mask) -> Field | float:
+    def _compare_colours(self, embedding: Features, inside: Mask, outside: Mask) -> Field | float:
         if inside.sum() <= 8 or outside.sum() <= 8:
             return 0.0
         a, b = _estimate_likelihood(embedding.colours, inside), _estimate_likelihood(embedding.colours, outside)

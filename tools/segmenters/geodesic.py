@@ -1,4 +1,4 @@
-"""The embedded segmenters' common course, and the plain one: geodesic distance from each click, no cut."""
+"""The procedure that the embedded segmenters share, and the simple one: geodesic distance per click, no cut."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field, fields
@@ -9,15 +9,23 @@ from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.imaging.grids import make_read_only
 from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Query, predict_one_by_one
 from ibisagent.tools.segmenters.confidence import ScoreContext, estimate_iou
-from ibisagent.tools.segmenters.evidence import Evidence, measure_correction, gather_evidence, draw_seeds
+from ibisagent.tools.segmenters.evidence import Evidence, draw_seeds, gather_evidence, measure_correction
 from ibisagent.tools.segmenters.features import Features, Field, extract_features
 from ibisagent.tools.segmenters.parameters import Parameters
-from ibisagent.tools.segmenters.working_grid import GridPrompts, fill_box, enlarge_mask, enforce_prompts, to_grid_prompts, compute_ellipse_prior, clean_components
+from ibisagent.tools.segmenters.working_grid import (
+    GridPrompts,
+    clean_components,
+    compute_ellipse_prior,
+    enforce_prompts,
+    enlarge_mask,
+    fill_box,
+    to_grid_prompts,
+)
 
 __all__ = ["GeodesicSegmenter", "MaskPrior"]
 
-CERTAIN = 60.0  # the unary energy of a clicked pixel: more than any sum of pair weights around it
-LIMIT = 6.0  # that of any other pixel
+CERTAIN_ENERGY = 60.0  # the unary energy of a clicked pixel: more than any sum of pair weights around it
+MAX_ENERGY = 6.0  # that of any other pixel
 BOX_FILL = 0.7  # the share of its box that an object fills
 
 
@@ -25,12 +33,12 @@ BOX_FILL = 0.7  # the share of its box that an object fills
 class MaskPrior:
     """The mask so far, (H, W) and (h, w) bool, both read-only, and the number of prompts behind it.
 
-    ``given``: it began with somebody's mask, of which only the neighbourhood of clicks may change.
+    ``has_initial_mask``: it began with a given mask, of which only the neighbourhood of clicks may change.
     """
 
     full: Mask
     work: Mask
-    given: bool
+    has_initial_mask: bool
     prompts: int = 0
 
 
@@ -60,60 +68,72 @@ class GeodesicSegmenter:
         """Take a mask as the state so far."""
         if mask.shape != embedding.grid.full:
             raise ValueError(f"mask of shape {mask.shape}: expected {embedding.grid.full}, the picture's")
-        return MaskPrior(make_read_only(mask.copy()), make_read_only(embedding.grid.coverage(mask) >= 0.5), given=True)
+        return MaskPrior(
+            make_read_only(mask.copy()), make_read_only(embedding.grid.coverage(mask) >= 0.5), has_initial_mask=True
+        )
 
     def predict(self, embedding: Features, prompts: Sequence[Prompt], prior: MaskPrior | None) -> Prediction:
         """Segment from all prompts; see `Segmenter.predict`. No prompts: the mask so far."""
-        grid, marks = embedding.grid, to_grid_prompts(prompts, embedding.grid)
-        given = prior is not None and prior.given
-        if not marks.clicks or not (given or any(mark.positive for mark in marks.clicks)):
-            empty = MaskPrior(make_read_only(np.zeros(grid.full, np.bool_)), make_read_only(np.zeros(grid.work, np.bool_)), given=given)
+        grid, grid_prompts = embedding.grid, to_grid_prompts(prompts, embedding.grid)
+        given = prior is not None and prior.has_initial_mask
+        if not grid_prompts.clicks or not (given or any(click.positive for click in grid_prompts.clicks)):
+            empty = MaskPrior(
+                make_read_only(np.zeros(grid.full, np.bool_)),
+                make_read_only(np.zeros(grid.work, np.bool_)),
+                has_initial_mask=given,
+            )
             state = prior if prior is not None and not prompts else empty
             return Prediction(state.full, None, state)
-        unary = self._unary(embedding, marks, prior)
-        label = clean_components(self._label(embedding, unary), marks.clicks, prior.work if prior is not None and given else None)
+        unary = self._unary(embedding, grid_prompts, prior)
+        label = clean_components(
+            self._label(embedding, unary), grid_prompts.clicks, prior.work if prior is not None and given else None
+        )
         full = enlarge_mask(grid, label, (prior.full, prior.work) if prior is not None and given else None)
         mask = make_read_only(enforce_prompts(full, prompts))
         state = MaskPrior(mask, make_read_only(label), given, len(prompts))
-        return Prediction(mask, estimate_iou(embedding, label, _build_context(marks, prior, unary)), state)
+        return Prediction(mask, estimate_iou(embedding, label, _build_context(grid_prompts, prior, unary)), state)
 
-    def _unary(self, embedding: Features, marks: GridPrompts, prior: MaskPrior | None) -> Field:
+    def _unary(self, embedding: Features, grid_prompts: GridPrompts, prior: MaskPrior | None) -> Field:
         """Energy of calling each pixel inside, (h, w), in log odds."""
-        shape, box = embedding.grid.work, marks.box
+        shape, box = embedding.grid.work, grid_prompts.box
         old = prior.work if prior is not None else None
         area = 0.0 if box is None else BOX_FILL * float(fill_box(box, shape).sum())
-        evidence = gather_evidence(embedding, marks.clicks, old, prior is not None and prior.given, area, self.parameters)
+        evidence = gather_evidence(
+            embedding, grid_prompts.clicks, old, prior is not None and prior.has_initial_mask, area, self.parameters
+        )
         chance = evidence.chance
-        inside, outside = draw_seeds(marks.clicks, old if old is not None and old.any() else None, shape)
-        colour = self._colours(embedding, (chance > 0.75) | inside, ((chance < 0.12) & ~inside) | outside)
+        inside, outside = draw_seeds(grid_prompts.clicks, old if old is not None and old.any() else None, shape)
+        colour = self._compare_colours(embedding, (chance > 0.75) | inside, ((chance < 0.12) & ~inside) | outside)
         unary = np.asarray(np.log((chance + 0.02) / (1.02 - chance)) + colour, np.float32)
-        if prior is not None and prior.work.any() and (prior.given or not marks.fresh):
-            unary = self._local(unary, marks, evidence, prior)
-        unary = np.clip(unary, -LIMIT, LIMIT)
+        if prior is not None and prior.work.any() and (prior.has_initial_mask or not grid_prompts.box_is_latest):
+            unary = self._weigh_locally(unary, grid_prompts, evidence, prior)
+        unary = np.clip(unary, -MAX_ENERGY, MAX_ENERGY)
         if box is not None:
-            unary = np.where(fill_box(box, shape), unary + compute_ellipse_prior(box, shape), np.float32(-CERTAIN))
-        unary[inside], unary[outside] = CERTAIN, -CERTAIN
+            unary = np.where(
+                fill_box(box, shape), unary + compute_ellipse_prior(box, shape), np.float32(-CERTAIN_ENERGY)
+            )
+        unary[inside], unary[outside] = CERTAIN_ENERGY, -CERTAIN_ENERGY
         return unary
 
-    def _local(self, unary: Field, marks: GridPrompts, evidence: Evidence, prior: MaskPrior) -> Field:
-        """Let the latest click rule near itself and the mask so far elsewhere.
+    def _weigh_locally(self, unary: Field, grid_prompts: GridPrompts, evidence: Evidence, prior: MaskPrior) -> Field:
+        """Let the latest click decide near itself and the mask so far elsewhere.
 
         The larger a correction is beside the mask so far, the less that mask is trusted.
         """
-        p, old, mark = self.parameters, prior.work, marks.clicks[-1]
+        p, old, click = self.parameters, prior.work, grid_prompts.clicks[-1]
         rows, columns = np.ogrid[: old.shape[0], : old.shape[1]]
-        distance = np.hypot(rows - mark.pixel.row, columns - mark.pixel.column)
-        gap, size = measure_correction(mark, old), float(np.sqrt(old.sum()))
+        distance = np.hypot(rows - click.pixel.row, columns - click.pixel.column)
+        gap, size = measure_correction(click, old), float(np.sqrt(old.sum()))
         reach = max(p.least, min(p.near * gap, p.local * size, 0.3 * max(old.shape)))
         far = np.clip(distance / reach, 0, 1) ** 1.5
-        if not prior.given:
+        if not prior.has_initial_mask:
             doubt = gap / (p.trust * (1 + p.grow * max(0, prior.prompts - 1)) * size / np.sqrt(np.pi))
             far = np.minimum(far, np.clip(evidence.latest / p.along, 0, 1) ** 1.5) / (1 + doubt**2)
-        disc = np.clip(1.5 - distance / (p.disc * gap + 1e-6), 0, 1) * (1 if mark.positive else -1)
+        disc = np.clip(1.5 - distance / (p.disc * gap + 1e-6), 0, 1) * (1 if click.positive else -1)
         held = p.weight_old * np.where(old, 1, -1) * far
         return np.asarray(unary * (1 - p.fade * far) + held + p.weight_disc * disc, np.float32)
 
-    def _colours(self, embedding: Features, inside: Mask, outside: Mask) -> Field | float:
+    def _compare_colours(self, embedding: Features, inside: Mask, outside: Mask) -> Field | float:
         """Evidence from colours seen in two samples, masks (h, w); none here."""
         del embedding, inside, outside
         return 0.0
@@ -124,7 +144,7 @@ class GeodesicSegmenter:
         return unary > 0
 
 
-def _build_context(marks: GridPrompts, prior: MaskPrior | None, unary: Field) -> ScoreContext:
+def _build_context(grid_prompts: GridPrompts, prior: MaskPrior | None, unary: Field) -> ScoreContext:
     before = None if prior is None else prior.work
-    gap = measure_correction(marks.clicks[-1], before) if before is not None else 0.0
-    return ScoreContext(len(marks.clicks), gap, before, unary)
+    gap = measure_correction(grid_prompts.clicks[-1], before) if before is not None else 0.0
+    return ScoreContext(len(grid_prompts.clicks), gap, before, unary)

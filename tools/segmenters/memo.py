@@ -1,8 +1,8 @@
 """One memo layer over any segmenter: an image is encoded once, a list of prompts is predicted once.
 
 A prediction is a function of (segmenter fingerprint, image, initial mask, ordered prompts in force), and that is the
-key. Undo, resume, fork, replay and rollouts that share a prefix therefore cost no second call of the model; after the
-death of a process the priors are rebuilt by walking the prompts again.
+key. Undo, resume, fork, replay and rollouts that share a prefix therefore cost no second call of the model; after a
+process was killed the priors are rebuilt by predicting the prompts again.
 """
 
 import threading
@@ -20,10 +20,10 @@ from ibisagent.tools.masks.rle import Rle, decode, encode, rle_key
 from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.tools.segmenters.base import Pixels, Prediction, Segmenter
 
-__all__ = ["Memo", "MemoEntry", "HashedImage", "get_memo"]
+__all__ = ["HashedImage", "Memo", "MemoEntry", "get_memo"]
 
-_EMBEDDINGS = 32
-_BYTES = 512 * 2**20
+_MAX_EMBEDDINGS = 32
+_MAX_BYTES = 512 * 2**20
 
 
 class HashedImage(Protocol):
@@ -60,9 +60,9 @@ class MemoEntry:
 
 
 class Memo:
-    """Answers for one segmenter, shared by every run and thread of a graph."""
+    """Predictions of one segmenter, shared by every run and thread of a graph."""
 
-    def __init__(self, segmenter: Segmenter, *, embeddings: int = _EMBEDDINGS, max_bytes: int = _BYTES) -> None:
+    def __init__(self, segmenter: Segmenter, *, embeddings: int = _MAX_EMBEDDINGS, max_bytes: int = _MAX_BYTES) -> None:
         """Keep the last ``embeddings`` images and predictions of up to ``max_bytes``."""
         self.segmenter = segmenter
         self._embeddings: OnceCache[Any] = OnceCache(embeddings)

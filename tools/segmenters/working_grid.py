@@ -10,7 +10,16 @@ from ibisagent.tools.clicks import Box, Pixel, PixelBox, Prompt, box_to_pixel_bo
 from ibisagent.tools.segmenters.base import Mask
 from ibisagent.tools.segmenters.features import Field, WorkingGrid
 
-__all__ = ["GridClick", "GridPrompts", "fill_box", "enlarge_mask", "enforce_prompts", "to_grid_prompts", "compute_ellipse_prior", "clean_components"]
+__all__ = [
+    "GridClick",
+    "GridPrompts",
+    "clean_components",
+    "compute_ellipse_prior",
+    "enforce_prompts",
+    "enlarge_mask",
+    "fill_box",
+    "to_grid_prompts",
+]
 
 
 class GridClick(NamedTuple):
@@ -23,12 +32,12 @@ class GridClick(NamedTuple):
 class GridPrompts(NamedTuple):
     """Prompts on the working grid: at most one click a pixel, oldest first; the latest box, if any.
 
-    ``fresh``: the latest prompt is a box, so no click is a correction of the mask so far.
+    ``box_is_latest``: the latest prompt is a box, so no click is a correction of the mask so far.
     """
 
     clicks: list[GridClick]
     box: PixelBox | None
-    fresh: bool
+    box_is_latest: bool
 
 
 def to_grid_prompts(prompts: Sequence[Prompt], grid: WorkingGrid) -> GridPrompts:
@@ -39,14 +48,14 @@ def to_grid_prompts(prompts: Sequence[Prompt], grid: WorkingGrid) -> GridPrompts
         if isinstance(prompt, Box):
             box = box_to_pixel_box(prompt, grid.work)
             continue
-        pixel = grid.shrunk(click_to_pixel(prompt, grid.full))
+        pixel = grid.to_working_pixel(click_to_pixel(prompt, grid.full))
         clicks.pop(pixel, None)
         clicks[pixel] = GridClick(pixel, prompt.positive)
-    marks = list(clicks.values())
-    if box is not None and not any(mark.positive for mark in marks):
+    ordered = list(clicks.values())
+    if box is not None and not any(click.positive for click in ordered):
         centre = _find_centre(box)
-        marks = [GridClick(centre, True), *(mark for mark in marks if mark.pixel != centre)]
-    return GridPrompts(marks, box, bool(prompts) and isinstance(prompts[-1], Box))
+        ordered = [GridClick(centre, True), *(click for click in ordered if click.pixel != centre)]
+    return GridPrompts(ordered, box, bool(prompts) and isinstance(prompts[-1], Box))
 
 
 def _find_centre(box: PixelBox) -> Pixel:
@@ -61,7 +70,7 @@ def fill_box(box: PixelBox, shape: tuple[int, ...]) -> Mask:
 
 
 def compute_ellipse_prior(box: PixelBox, shape: tuple[int, ...]) -> Field:
-    """Tell what a box alone says of pixels: 1 in the middle, 0 on the ellipse that fills it, below 0 in the corners."""
+    """Return a box's evidence for each pixel: 1 in the middle, 0 on the inscribed ellipse, below 0 in the corners."""
     rows, columns = np.ogrid[: shape[0], : shape[1]]
     down = (2 * rows - box.top - box.bottom) / (box.bottom - box.top + 1)
     across = (2 * columns - box.left - box.right) / (box.right - box.left + 1)
@@ -73,7 +82,7 @@ def clean_components(label: Mask, clicks: Sequence[GridClick], given: Mask | Non
     parts, count = ndimage.label(label)
     if count == 0:
         return label
-    wanted = {int(parts[mark.pixel]) for mark in clicks if mark.positive}
+    wanted = {int(parts[click.pixel]) for click in clicks if click.positive}
     if given is not None:
         wanted |= set(np.unique(parts[given]).tolist())
     wanted -= {0}
@@ -82,7 +91,7 @@ def clean_components(label: Mask, clicks: Sequence[GridClick], given: Mask | Non
     holes, count = ndimage.label(~label)
     if count > 1:
         small = np.bincount(holes.ravel()) < 0.02 * label.sum() + 9
-        small[[0, *(int(holes[mark.pixel]) for mark in clicks if not mark.positive)]] = False
+        small[[0, *(int(holes[click.pixel]) for click in clicks if not click.positive)]] = False
         label = label | small[holes]
     return label
 
@@ -90,7 +99,7 @@ def clean_components(label: Mask, clicks: Sequence[GridClick], given: Mask | Non
 def enlarge_mask(grid: WorkingGrid, label: Mask, before: tuple[Mask, Mask] | None) -> Mask:
     """Bring a working mask to the displayed size, (H, W), its contour smoothed.
 
-    ``before``: somebody's mask at the displayed and the working size; only what has changed of it is redrawn.
+    ``before``: the given mask at the displayed and the working size; only what has changed of it is redrawn.
     """
     if before is None:
         return _smooth(grid, label)
@@ -99,11 +108,11 @@ def enlarge_mask(grid: WorkingGrid, label: Mask, before: tuple[Mask, Mask] | Non
 
 
 def _smooth(grid: WorkingGrid, label: Mask) -> Mask:
-    return np.asarray(grid.enlarged(ndimage.gaussian_filter(label.astype(np.float32), 0.8)) > 0.5)
+    return np.asarray(grid.to_full_size(ndimage.gaussian_filter(label.astype(np.float32), 0.8)) > 0.5)
 
 
 def enforce_prompts(mask: Mask, prompts: Sequence[Prompt]) -> Mask:
-    """Make a mask (H, W), in place, say at every clicked pixel what the latest click there said, and obey boxes."""
+    """Set a mask (H, W), in place, at every clicked pixel to the latest click's sign there, and cut it to boxes."""
     for prompt in prompts:
         if not isinstance(prompt, Box):
             mask[click_to_pixel(prompt, mask.shape)] = prompt.positive

@@ -52,7 +52,7 @@ class ExpertConfig:
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing with `InputError`."""
-        for name in ("stop_iou", "give_up", "depth"):
+        for name in ("stop_iou", "stop_iou_decay", "depth"):
             if not 0 <= (value := getattr(self, name)) <= 1:
                 raise InputError(f"{name}={value!r}: expected a number from 0 to 1")
         if self.snap is not None and not 0.0001 <= self.snap <= 0.1:
@@ -127,7 +127,7 @@ class Expert(SyncPolicy):
                 observation.prompts[-1], self.truth
             )
             return "undo" if absent or harmful else None
-        return "drop" if observation.refining and (absent or current_iou < _UNRELATED_IOU) else None
+        return "drop" if observation.has_initial_mask and (absent or current_iou < _UNRELATED_IOU) else None
 
     def _sample_click(self, observation: Observation) -> Click | None:
         rng = np.random.default_rng([self._seed, observation.step])
@@ -135,9 +135,8 @@ class Expert(SyncPolicy):
         click = sample_error_click(observation.mask, self.truth, pixels, depth, self.config.snap, rng)
         if click is not None or observation.mask.any():
             return click
-        return sample_error_click(
-            observation.mask, self.truth, pixels, depth, None, rng
-        )  # a target that lies between all bins
+        # The target lies between all bins.
+        return sample_error_click(observation.mask, self.truth, pixels, depth, None, rng)
 
 
 def _is_wrong(prompt: Prompt, truth: Mask) -> bool:
@@ -166,8 +165,8 @@ class RelabeledPolicy:
     def __init__(self, policy: Policy, expert: Policy) -> None:
         """Take the policy that acts and the expert that labels."""
         self._policy, self._expert, self.name = policy, expert, policy.name
-        if hasattr(policy, "seconds"):
-            self.seconds = policy.seconds
+        if hasattr(policy, "reply_timeout"):
+            self.reply_timeout = policy.reply_timeout
 
     def act(self, observation: Observation) -> Completion:
         """Return the policy's reply with the expert's as its label."""

@@ -13,7 +13,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from numpy.typing import NDArray
 
 from ibisagent.agent.actions import TAG, format_action, write_reply
-from ibisagent.agent.contact_sheet.tiles import MISS, SPILL
+from ibisagent.agent.contact_sheet.tiles import FALSE_NEGATIVE, FALSE_POSITIVE
 from ibisagent.agent.overlay import GREEN
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.agent.policies.chat import image_block
@@ -56,8 +56,8 @@ class LLMRationaleExpert(SyncPolicy):
             self.fallbacks += 1
             return plain
         rng = np.random.default_rng([len(thought), observation.step])
-        said = write_answer(decision.kind, self.target, self.config.style, rng)
-        return Completion(write_reply(thought, decision.action, said, observation.frame), model=self.name)
+        written_answer = write_answer(decision.kind, self.target, self.config.style, rng)
+        return Completion(write_reply(thought, decision.action, written_answer, observation.frame), model=self.name)
 
     def _generate_thought(self, observation: Observation, decision: Decision) -> str | None:
         try:
@@ -93,7 +93,7 @@ def oracle_view(observation: Observation, truth: Mask) -> NDArray[np.uint8]:
     at = np.ix_(np.arange(height) * truth.shape[0] // height, np.arange(width) * truth.shape[1] // width)
     truth, mask = truth[at], observation.mask[at]
     drawn = observation.picture.astype(np.float32)
-    for region, colour in ((truth & mask, GREEN), (truth & ~mask, MISS), (mask & ~truth, SPILL)):
+    for region, colour in ((truth & mask, GREEN), (truth & ~mask, FALSE_NEGATIVE), (mask & ~truth, FALSE_POSITIVE)):
         drawn[region] = (1 - _OPACITY) * drawn[region] + _OPACITY * np.array(colour, np.float32)
     return drawn.round().astype(np.uint8)
 

@@ -13,9 +13,9 @@ __all__ = ["AuxiliaryHeads", "PositionTokens"]
 
 _LAYERS = slice(-3, -1)
 _HEADS = 2
-_NEAR = 2.5  # deviation, in coordinate tokens, of the target around a picture token's own position
-_INSIDE = 0.25  # share of the fullest picture token from which on another counts as inside a region
-_SMALL = 1e-4
+_POSITION_SIGMA = 2.5  # deviation, in coordinate tokens, of the target around a picture token's own position
+_INSIDE_SHARE = 0.25  # share of the fullest picture token from which on another counts as inside a region
+_EPSILON = 1e-4
 
 
 class PositionTokens:
@@ -25,14 +25,14 @@ class PositionTokens:
     ``pictures``: positions of the picture tokens, the same in every row.
     """
 
-    def __init__(self, inputs: dict[str, Any], chosen: torch.Tensor, names: torch.Tensor, image_id: int) -> None:
+    def __init__(self, inputs: dict[str, Any], is_labeled: torch.Tensor, names: torch.Tensor, image_id: int) -> None:
         """Take a packed batch, where its labels are, (B, L - 1) bool, and which of those name a position."""
-        rows, positions = torch.nonzero(chosen, as_tuple=True)
-        regions = inputs["region_index"][:, 1:][chosen]
+        rows, positions = torch.nonzero(is_labeled, as_tuple=True)
+        regions = inputs["region_index"][:, 1:][is_labeled]
         picked = names & (regions >= 0)
         self.rows, self.positions = rows[picked], positions[picked]
         share = inputs["regions"][regions[picked]] if picked.any() else torch.zeros(0, 1)
-        self.inside = (share > _INSIDE * share.amax(dim=1, keepdim=True)).float()
+        self.inside = (share > _INSIDE_SHARE * share.amax(dim=1, keepdim=True)).float()
         self.pictures = (inputs["input_ids"][0] == image_id).nonzero()[:, 0]
 
 
@@ -65,7 +65,7 @@ class AuxiliaryHeads(nn.Module):
         each = []
         for attention in self._attentions:
             share = attention[tokens.rows, :_HEADS, tokens.positions][:, :, tokens.pictures].float()
-            each.append(-torch.log((share * tokens.inside[:, None]).sum(dim=2) + _SMALL).mean())
+            each.append(-torch.log((share * tokens.inside[:, None]).sum(dim=2) + _EPSILON).mean())
         return torch.stack(each).mean()
 
     def position_loss(self, table: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
@@ -81,7 +81,7 @@ class AuxiliaryHeads(nn.Module):
         for head, own in zip(
             self.position_heads, ((token % columns + 0.5) / columns, (token // columns + 0.5) / rows), strict=True
         ):
-            target = torch.softmax(-((bins - own[:, None] * count) ** 2) / (2 * _NEAR**2), dim=1)
+            target = torch.softmax(-((bins - own[:, None] * count) ** 2) / (2 * _POSITION_SIGMA**2), dim=1)
             logits = head(image_tokens).view(-1, rows * columns, table.shape[1]) @ table.float().T
             each.append(-(target * functional.log_softmax(logits, dim=-1)).sum(dim=-1).mean())
         return torch.stack(each).mean()

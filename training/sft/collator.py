@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ibisagent.agent.coordinates import CoordinateFrame
-from ibisagent.agent.policies.local import Encoded, Inputs
-from ibisagent.agent.policies.local.qwen_inputs import plain
+from ibisagent.agent.policies.local import EncodedConversation, QwenInputs
+from ibisagent.agent.policies.local.qwen_inputs import escape_control_tokens
 from ibisagent.tools.errors import InputError
 from ibisagent.training.sft.samples import Sample, Samples
 
@@ -30,13 +30,13 @@ class TokenizedSample:
     ``reply_start``: where the reply begins.
     """
 
-    encoded: Encoded
+    encoded: EncodedConversation
     ids: list[int]
     labels: list[int]
     reply_start: int
 
 
-def tokenize_sample(sample: Sample, inputs: Inputs) -> TokenizedSample:
+def tokenize_sample(sample: Sample, inputs: QwenInputs) -> TokenizedSample:
     """Encode a sample; its prompt carries no loss, nor does the action of a mistake.
 
     `InputError` where its numbers are pixels of a picture that the model sees at another size.
@@ -51,9 +51,9 @@ def tokenize_sample(sample: Sample, inputs: Inputs) -> TokenizedSample:
     return TokenizedSample(encoded, [*encoded.ids, *reply], [IGNORED] * len(encoded.ids) + labels, len(encoded.ids))
 
 
-def _require_same_size(frame: CoordinateFrame, inputs: Inputs) -> None:
+def _require_same_size(frame: CoordinateFrame, inputs: QwenInputs) -> None:
     size = (frame.height or 1, frame.width or 1)
-    seen = inputs.resizing.resized_size(*size)
+    seen = inputs.smart_resize.resized_size(*size)
     if frame.profile == "pixels" and seen != size:
         raise InputError(
             f"got clicks in pixels of pictures of {size[1]} x {size[0]}, which this model sees at "
@@ -61,10 +61,12 @@ def _require_same_size(frame: CoordinateFrame, inputs: Inputs) -> None:
         )
 
 
-def _count_thought_tokens(reply: str, inputs: Inputs) -> int:
+def _count_thought_tokens(reply: str, inputs: QwenInputs) -> int:
     """Count the tokens that begin before a reply's action; where it has none that is marked as one, none."""
-    spans = inputs.tokenizer(plain(reply), add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    action = plain(reply).find("<action>")
+    spans = inputs.tokenizer(escape_control_tokens(reply), add_special_tokens=False, return_offsets_mapping=True)[
+        "offset_mapping"
+    ]
+    action = escape_control_tokens(reply).find("<action>")
     return sum(start < action for start, _ in spans)
 
 
@@ -74,7 +76,7 @@ class Collator:
     def __init__(
         self,
         samples: Samples,
-        inputs: Inputs,
+        inputs: QwenInputs,
         groups: Sequence[Sequence[int]],
         *,
         rope: Rope | None = None,
@@ -108,7 +110,7 @@ class Collator:
             "input_ids": ids,
             "attention_mask": real,
             "labels": labels,
-            "mm_token_type_ids": (ids == self._inputs.image_id).int(),
+            "mm_token_type_ids": (ids == self._inputs.image_token_id).int(),
             "pixel_values": torch.from_numpy(np.concatenate([each.encoded.patches for each in several])),
             "image_grid_thw": torch.from_numpy(np.concatenate([each.encoded.grid for each in several])),
         }
@@ -116,7 +118,7 @@ class Collator:
     def _pack(self, groups: Sequence[Sequence[Sample]], rope: Rope) -> dict[str, torch.Tensor]:
         """Put a group behind its picture: ``segments`` 0 is what they share, each sample sees that and itself."""
         several = [[tokenize_sample(sample, self._inputs) for sample in group] for group in groups]
-        shared = [_count_shared_tokens(group, self._inputs.image_id) for group in several]
+        shared = [_count_shared_tokens(group, self._inputs.image_token_id) for group in several]
         totals = [
             head + sum(len(each.ids) - head for each in group) for head, group in zip(shared, several, strict=True)
         ]
@@ -165,7 +167,7 @@ class Collator:
     def _positions_of(self, ids: list[int], grid: NDArray[np.int64], rope: Rope) -> torch.Tensor:
         """Return the positions of the tokens that a group shares, (3, length)."""
         row = torch.tensor([ids])
-        return rope(row, (row == self._inputs.image_id).int(), torch.from_numpy(grid))[:, 0]
+        return rope(row, (row == self._inputs.image_token_id).int(), torch.from_numpy(grid))[:, 0]
 
     def _region(self, click_region: NDArray[np.bool_], grid: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the share of a region that each picture token holds, (tokens,), summing to 1."""

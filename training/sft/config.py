@@ -93,9 +93,9 @@ def read_training_config(source: str | os.PathLike[str], changes: Sequence[str] 
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        said = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
         remedy = f"check the path and its syntax, or name one that ships: {', '.join(list_shipped_configs())}"
-        raise InputError(f"{printable_text(file)}: not a readable TOML file ({said}); {remedy}") from error
+        raise InputError(f"{printable_text(file)}: not a readable TOML file ({reason}); {remedy}") from error
     for change in changes:
         _apply_change(data, change)
     _require_sound(data, printable_text(file))
@@ -151,5 +151,5 @@ def build_settings(kind: type[_Settings], table: Mapping[str, Any], name: str, *
     try:
         return kind(**defaults | dict(table))
     except (TypeError, ValueError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise InputError(f"[{name}]: got settings that {kind.__name__} refuses ({said}); correct them") from error
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"[{name}]: got settings that {kind.__name__} refuses ({reason}); correct them") from error

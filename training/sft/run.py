@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import PrinterCallback, TrainerCallback
 
-from ibisagent.agent.policies.local import PROFILE, Inputs, folder_of, open_model, read_profile
+from ibisagent.agent.policies.local import PROFILE, QwenInputs, find_model_folder, open_model, read_profile
 from ibisagent.agent.prompting import load_prompts
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import describe_os_error, hash_files, printable_text
@@ -126,7 +126,7 @@ def _find_start_folder(config: TrainingConfig, base: str | None, out: Path) -> P
     if named is None:
         return out / "untrained"
     beside = config.resolve_path(named)
-    return beside if base is None and beside.is_dir() else folder_of(named)
+    return beside if base is None and beside.is_dir() else find_model_folder(named)
 
 
 def _find_prompt_file(config: TrainingConfig, profile: Path) -> Path:
@@ -144,12 +144,12 @@ def _sample_texts(samples: Samples) -> Any:
     return islice(texts, 4 * _TEXTS)
 
 
-def _open_model(config: TrainingConfig, start: Path) -> tuple[Any, Inputs]:
+def _open_model(config: TrainingConfig, start: Path) -> tuple[Any, QwenInputs]:
     attention = {"attn_implementation": config.attn_implementation} if config.attn_implementation else {}
-    square = read_profile(start).get("square")
-    model, inputs = open_model(start, square=square, dtype=getattr(torch, config.dtype), **attention)
+    square = read_profile(start).get("square_side")
+    model, inputs = open_model(start, square_side=square, dtype=getattr(torch, config.dtype), **attention)
     if config.max_pixels:
-        inputs.limit(config.max_pixels)
+        inputs.limit_pixels(config.max_pixels)
     if config.freeze_vision:
         model.model.visual.requires_grad_(False)
     return model, inputs
@@ -159,12 +159,12 @@ def _compose_profile(prompt_file: Path, base_profile: dict[str, Any]) -> str:
     """Return the text of the new model's profile: its prompts, and its base's picture sizes."""
     text = prompt_file.read_text(encoding="utf-8")
     own = tomllib.loads(text)
-    kept = [key for key in ("square", "longest") if key in base_profile and key not in own]
+    kept = [key for key in ("square_side", "max_tokens") if key in base_profile and key not in own]
     return "".join(f"{key} = {base_profile[key]}\n" for key in kept) + text
 
 
 def _write_model(
-    trainer: ResumableTrainer, inputs: Inputs, origin: str, profile: str, folder: Path, *, save_fp16: bool
+    trainer: ResumableTrainer, inputs: QwenInputs, origin: str, profile: str, folder: Path, *, save_fp16: bool
 ) -> None:
     """Write weights, tokenizer, picture processor and profile; adapters are written as such, and name their base."""
     model: Any = trainer.model

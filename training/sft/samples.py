@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ibisagent.agent.components import Components
 from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.coordinates import CoordinateFrame
-from ibisagent.agent.prompting import PromptSet, Message
+from ibisagent.agent.prompting import Message, PromptSet
 from ibisagent.agent.replay import replay_config
 from ibisagent.agent.stores import RunStore
 from ibisagent.agent.trajectory import Trajectory
@@ -24,7 +24,12 @@ from ibisagent.training.recorded_states import RecordedState, build_components, 
 
 __all__ = ["MistakeHandling", "Sample", "SampleRef", "Samples"]
 
-_SIZE_SETTINGS = ("picture_side", "enlarge", "coordinates", "resizing")  # settings that a picture's size follows from
+_SIZE_SETTINGS = (
+    "picture_side",
+    "enlarge",
+    "coordinates",
+    "smart_resize",
+)  # settings that a picture's size follows from
 MistakeHandling = Literal["mask", "correct"]
 """What is learned of a reply that the expert relabeled: its own thought without the action, or the expert's reply."""
 
@@ -113,7 +118,7 @@ class Samples:
     def texts_of(self, index: int) -> Iterator[str]:
         """Yield a sample's prompt and reply as text, from which a tokenizer is trained."""
         sample = self[index]
-        yield from (said.text for said in sample.conversation)
+        yield from (message.text for message in sample.conversation)
         yield sample.reply
 
     def groups(self, max_size: int) -> list[list[int]]:
@@ -191,5 +196,5 @@ def _view_keys(record: Trajectory, mistakes: MistakeHandling) -> Iterable[str | 
 
 
 def _reply_text(recorded: RecordedState, mistakes: MistakeHandling) -> str:
-    said = recorded.step.completion.get("label")
-    return str(said if said is not None and mistakes == "correct" else recorded.step.reply)
+    relabel = recorded.step.completion.get("label")
+    return str(relabel if relabel is not None and mistakes == "correct" else recorded.step.reply)

@@ -15,8 +15,8 @@ from ibisagent.training.sft.config import Loss
 
 __all__ = ["PackedTrainer", "PointerTrainer", "ResumableTrainer"]
 
-_HIDDEN = -1e4
-_CROSS, _SHOWN = 4.0, 2.0  # weights of cross entropies beside a Dice loss of 1
+_MASKED_SCORE = -1e4
+_TARGET_BCE_WEIGHT, _MASK_BCE_WEIGHT = 4.0, 2.0  # weights of cross entropies beside a Dice loss of 1
 
 
 class ResumableTrainer(SFTTrainer):
@@ -78,21 +78,21 @@ class PackedTrainer(ResumableTrainer):
         core = self.accelerator.unwrap_model(model)
         # The state before a token predicts it; no token is predicted across the border of two samples, whose first
         # tokens belong to the prompt and carry no label.
-        chosen = inputs["labels"][:, 1:] != IGNORED
-        wanted = inputs["labels"][:, 1:][chosen]
+        is_labeled = inputs["labels"][:, 1:] != IGNORED
+        target_ids = inputs["labels"][:, 1:][is_labeled]
         with self.accelerator.autocast():  # the wrapped model would do it by itself, its parts do not
-            logits, out = self._forward(core, inputs, chosen)
-        each, nll = self._token_loss(logits, wanted)
-        each = torch.where(inputs["is_refusal"][:, 1:][chosen], each * self._loss.refusals, each)
-        total = each.mean() + self._auxiliary_loss(core, out, inputs, chosen, wanted)
+            logits, out = self._forward(core, inputs, is_labeled)
+        each, nll = self._token_loss(logits, target_ids)
+        each = torch.where(inputs["is_refusal"][:, 1:][is_labeled], each * self._loss.refusals, each)
+        total = each.mean() + self._auxiliary_loss(core, out, inputs, is_labeled, target_ids)
         self._log_metric("nll", nll.mean())
-        self._log_metric("mean_token_accuracy", (logits.argmax(dim=-1) == wanted).float().mean())
-        point = self._is_coordinate(wanted)
+        self._log_metric("mean_token_accuracy", (logits.argmax(dim=-1) == target_ids).float().mean())
+        point = self._is_coordinate(target_ids)
         if point.any():
             self._log_metric("coordinate_nll", nll[point].mean())
         return (total, out) if return_outputs else total
 
-    def _forward(self, core: Any, inputs: dict[str, Any], chosen: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    def _forward(self, core: Any, inputs: dict[str, Any], is_labeled: torch.Tensor) -> tuple[torch.Tensor, Any]:
         """Return the logits of the tokens that are learned, (n, vocabulary), and the model's whole output."""
         out = core.model(
             input_ids=inputs["input_ids"],
@@ -102,15 +102,15 @@ class PackedTrainer(ResumableTrainer):
             attention_mask=_attention_bias(inputs["segments"]),
             use_cache=False,
         )
-        return core.lm_head(out.last_hidden_state[:, :-1][chosen]).float(), out
+        return core.lm_head(out.last_hidden_state[:, :-1][is_labeled]).float(), out
 
     def _auxiliary_loss(
-        self, core: Any, out: Any, inputs: dict[str, Any], chosen: torch.Tensor, wanted: torch.Tensor
+        self, core: Any, out: Any, inputs: dict[str, Any], is_labeled: torch.Tensor, target_ids: torch.Tensor
     ) -> torch.Tensor | float:
         """Return the weighted losses beside that of the tokens: here those of the auxiliary heads, if there are any."""
         del out
         return (
-            self._compute_head_losses(self._auxiliary_heads, core, inputs, chosen, wanted)
+            self._compute_head_losses(self._auxiliary_heads, core, inputs, is_labeled, target_ids)
             if self._auxiliary_heads is not None
             else 0.0
         )
@@ -122,15 +122,17 @@ class PackedTrainer(ResumableTrainer):
     def _is_coordinate(self, ids: torch.Tensor) -> torch.Tensor:
         return (ids >= self._first) & (ids < self._first + self._count)
 
-    def _token_loss(self, logits: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _token_loss(self, logits: torch.Tensor, target_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return each token's loss, and its negative log-likelihood."""
         likely = functional.log_softmax(logits, dim=-1)
-        nll = -likely.gather(1, wanted[:, None])[:, 0]
-        point = self._is_coordinate(wanted)
+        nll = -likely.gather(1, target_ids[:, None])[:, 0]
+        point = self._is_coordinate(target_ids)
         each = nll
         if point.any():
             among = likely[point][:, self._first : self._first + self._count]
-            target = self._near.to(among.device)[wanted[point] - self._first] if self._loss.coordinate_sigma else None
+            target = (
+                self._near.to(among.device)[target_ids[point] - self._first] if self._loss.coordinate_sigma else None
+            )
             near = nll[point] if target is None else -(target * among).sum(dim=1)
             each = nll.clone()
             each[point] = near * self._loss.coordinates
@@ -141,12 +143,12 @@ class PackedTrainer(ResumableTrainer):
         auxiliary_heads: AuxiliaryHeads,
         core: Any,
         inputs: dict[str, Any],
-        chosen: torch.Tensor,
-        wanted: torch.Tensor,
+        is_labeled: torch.Tensor,
+        target_ids: torch.Tensor,
     ) -> torch.Tensor:
         """Return the weighted losses of the auxiliary heads."""
-        names = self._is_coordinate(wanted) | torch.isin(wanted, self._position_words.to(wanted.device))
-        attention_loss = auxiliary_heads.attention_loss(PositionTokens(inputs, chosen, names, self._image_id))
+        names = self._is_coordinate(target_ids) | torch.isin(target_ids, self._position_words.to(target_ids.device))
+        attention_loss = auxiliary_heads.attention_loss(PositionTokens(inputs, is_labeled, names, self._image_id))
         table = core.lm_head.weight[self._first : self._first + self._count]
         position_loss = auxiliary_heads.position_loss(table, inputs["image_grid_thw"])
         auxiliary_heads.clear()
@@ -158,22 +160,22 @@ class PackedTrainer(ResumableTrainer):
 class PointerTrainer(PackedTrainer):
     """Trains a pointer model: its maps are compared with the target's mask and with the mask that is shown."""
 
-    def _forward(self, core: Any, inputs: dict[str, Any], chosen: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    def _forward(self, core: Any, inputs: dict[str, Any], is_labeled: torch.Tensor) -> tuple[torch.Tensor, Any]:
         out = core(
             input_ids=inputs["input_ids"],
             pixel_values=inputs["pixel_values"],
             position_ids=inputs["position_ids"],
             attention_mask=_attention_bias(inputs["segments"]),
             segments=inputs["segments"],
-            keep=functional.pad(chosen, (0, 1)),
+            keep=functional.pad(is_labeled, (0, 1)),
             use_cache=False,
         )
         return out.logits, out
 
     def _auxiliary_loss(
-        self, core: Any, out: Any, inputs: dict[str, Any], chosen: torch.Tensor, wanted: torch.Tensor
+        self, core: Any, out: Any, inputs: dict[str, Any], is_labeled: torch.Tensor, target_ids: torch.Tensor
     ) -> torch.Tensor | float:
-        del core, chosen, wanted
+        del core, is_labeled, target_ids
         truths, masks = inputs["masks"].unbind(dim=1)
         known = ~torch.isnan(truths[:, 0, 0])
         target, truth = out.pointer_state.maps.target_logits[known], truths[known]
@@ -186,8 +188,8 @@ class PointerTrainer(PackedTrainer):
         hard, real = target[there] > 0, truth[there] > 0.5
         overlap = (hard & real).sum(sums) / (hard | real).sum(sums).clamp(min=1)
         self._log_metric("mask_iou", overlap.mean() if there.any() else overlap.sum())
-        beside: torch.Tensor = self._loss.mask * (_CROSS * bce.mean() + dice + _SHOWN * covered)
-        return beside
+        weighted: torch.Tensor = self._loss.mask * (_TARGET_BCE_WEIGHT * bce.mean() + dice + _MASK_BCE_WEIGHT * covered)
+        return weighted
 
 
 def _attention_bias(segments: torch.Tensor) -> torch.Tensor:
@@ -195,4 +197,4 @@ def _attention_bias(segments: torch.Tensor) -> torch.Tensor:
     length = segments.shape[1]
     same = (segments[:, :, None] == segments[:, None]) | (segments[:, None] == 0)
     causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
-    return torch.zeros(same.shape, device=segments.device).masked_fill_(~(same & causal), _HIDDEN)[:, None]
+    return torch.zeros(same.shape, device=segments.device).masked_fill_(~(same & causal), _MASKED_SCORE)[:, None]

@@ -8,7 +8,7 @@ import torch
 from datasets import Dataset
 from trl.trainer.sft_config import SFTConfig
 
-from ibisagent.agent.policies.local import Inputs
+from ibisagent.agent.policies.local import QwenInputs
 from ibisagent.agent.policies.pointer import PointerForConditionalGeneration
 from ibisagent.tools.errors import InputError
 from ibisagent.training.from_scratch import COORDINATES
@@ -43,11 +43,11 @@ def build_sft_config(config: TrainingConfig, checkpoints: Path) -> SFTConfig:
 
 
 def build_trainer(
-    config: TrainingConfig, model: Any, inputs: Inputs, samples: Samples, settings: SFTConfig
+    config: TrainingConfig, model: Any, inputs: QwenInputs, samples: Samples, settings: SFTConfig
 ) -> ResumableTrainer:
     """Return the trainer: TRL's own, with adapters where the file has some, or the one of packed rows."""
     groups = samples.groups(max(config.pack, 1))
-    given: dict[str, Any] = {
+    trainer_kwargs: dict[str, Any] = {
         "model": model,
         "args": settings,
         "train_dataset": Dataset.from_dict({"group": list(range(len(groups)))}),
@@ -57,21 +57,27 @@ def build_trainer(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # what peft asks
             if config.pack:
-                return _build_packed_trainer(config, inputs, samples, groups, given)
+                return _build_packed_trainer(config, inputs, samples, groups, trainer_kwargs)
             return ResumableTrainer(
-                data_collator=Collator(samples, inputs, groups), peft_config=_build_lora_config(config), **given
+                data_collator=Collator(samples, inputs, groups),
+                peft_config=_build_lora_config(config),
+                **trainer_kwargs,
             )
     except InputError:
         raise
     except ValueError as error:
-        said = " ".join(str(error).split())[:200]
-        raise InputError(f"got settings that the trainer refuses ({said}); correct [train] or [lora]") from error
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"got settings that the trainer refuses ({reason}); correct [train] or [lora]") from error
 
 
 def _build_packed_trainer(
-    config: TrainingConfig, inputs: Inputs, samples: Samples, groups: list[list[int]], given: dict[str, Any]
+    config: TrainingConfig,
+    inputs: QwenInputs,
+    samples: Samples,
+    groups: list[list[int]],
+    trainer_kwargs: dict[str, Any],
 ) -> PackedTrainer:
-    model, settings = given["model"], given["args"]
+    model, settings = trainer_kwargs["model"], trainer_kwargs["args"]
     coordinates = inputs.tokenizer.convert_tokens_to_ids(list(COORDINATES))
     if None in coordinates or coordinates != list(range(coordinates[0], coordinates[0] + len(coordinates))):
         raise InputError(
@@ -100,7 +106,7 @@ def _build_packed_trainer(
         position_words=[
             id for word in _POSITION_WORDS for id in inputs.tokenizer(word, add_special_tokens=False)["input_ids"]
         ],
-        image_id=inputs.image_id,
+        image_id=inputs.image_token_id,
         data_collator=Collator(
             samples,
             inputs,
@@ -108,7 +114,7 @@ def _build_packed_trainer(
             rope=lambda ids, kinds, grid: rope(ids, kinds, image_grid_thw=grid)[0],
             map_side=model.config.image_size // 4 if pointer else None,
         ),
-        **given,
+        **trainer_kwargs,
     )
 
 

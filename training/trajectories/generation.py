@@ -99,9 +99,9 @@ def _require_work(cases: Sequence[Case], settings: GenerationSettings, workers: 
     if not cases or len({case.id for case in cases}) < len(cases):
         raise InputError(f"got {len(cases)} cases, expected one or more, each id once; rename them")
     if settings.rationale_model is not None:
-        from ibisagent.agent.policies.chat import chat_model
+        from ibisagent.agent.policies.chat import build_chat_model
 
-        chat_model(settings.rationale_model)
+        build_chat_model(settings.rationale_model)
     if settings.policy is not None:
         _require_policy(settings, settings.policy)
 

@@ -57,11 +57,11 @@ class GenerationWorker:
     def _build_memo(self) -> Memo:
         return Memo(get_segmenter(self.settings.segmenter), embeddings=_EMBEDDINGS, max_bytes=_BYTES)
 
-    def image(self, case: Case) -> MedicalImage:
+    def open_image(self, case: Case) -> MedicalImage:
         """Open a case's picture, unless it is still open."""
         return self._pictures.get((case.image, case.slice, case.window), case.open)
 
-    def policy(self, case: Case, truth: Mask, seed: int) -> Policy:
+    def build_policy(self, case: Case, truth: Mask, seed: int) -> Policy:
         """Return the policy of a run: an expert, a noisy one if mistakes are configured, or a relabeled policy."""
         expert: ExpertPolicy = Expert(truth, case.target, self.settings.expert, seed)
         if self.settings.rationale_model is not None:
@@ -77,10 +77,10 @@ class GenerationWorker:
         return made
 
     def _with_llm_rationales(self, expert: ExpertPolicy, name: str) -> ExpertPolicy:
-        from ibisagent.agent.policies.chat import chat_model
+        from ibisagent.agent.policies.chat import build_chat_model
         from ibisagent.training.experts.llm_rationales import LLMRationaleExpert
 
-        return LLMRationaleExpert(expert, self._cache.get("chat", lambda: chat_model(name)), name)
+        return LLMRationaleExpert(expert, self._cache.get("chat", lambda: build_chat_model(name)), name)
 
 
 def run_jobs(worker: GenerationWorker, jobs: Sequence[GenerationJob]) -> list[Row]:
@@ -118,12 +118,12 @@ def _run_case(
     worker: GenerationWorker, job: GenerationJob, graph: SegmentationGraph, switch: _SwitchablePolicy
 ) -> Trajectory:
     settings, case = worker.settings, job.case
-    image = worker.image(case)
-    truth = case.truth(image)
+    image = worker.open_image(case)
+    truth = case.read_truth(image)
     seed = case_seed(settings.seed, case.id)
     rng = np.random.default_rng(seed)
     initial_mask = _draw_initial_mask(settings, job, image, truth, rng)
-    switch.switch_to(worker.policy(case, truth, seed))
+    switch.switch_to(worker.build_policy(case, truth, seed))
     given = Input(image=image, request=_request(settings, case, initial_mask is not None, rng))
     if initial_mask is not None:
         given["initial_mask"] = initial_mask
@@ -142,11 +142,13 @@ def _draw_initial_mask(
 ) -> Mask | None:
     draw = rng.random()
     kind = (
-        "rough"
+        "perturbed_mask"
         if draw < settings.initial_masks.perturbed
-        else "wrong"
+        else "foreign_mask"
         if draw < settings.initial_masks.perturbed + settings.initial_masks.foreign
-        else "nothing"
+        else "none"
     )
-    others = [case.truth(image) for case in job.picture if case.id != job.case.id] if kind == "wrong" else []
+    others = (
+        [case.read_truth(image) for case in job.picture if case.id != job.case.id] if kind == "foreign_mask" else []
+    )
     return make_initial_mask(kind, truth, others, rng)

@@ -1,4 +1,4 @@
-"""The command line. It parses and hands on; every heavy import waits until its command runs."""
+"""The command line's options and help; every heavy import is deferred until its command runs."""
 
 import sys
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import typer
 
 from ibisagent.tools.errors import IbisError
 
-__all__ = ["app", "run_with_exit_code", "main"]
+__all__ = ["app", "main", "run_with_exit_code"]
 
 app = typer.Typer(
     name="ibisagent",
@@ -31,21 +31,21 @@ Segmenters = Annotated[list[str], typer.Option(help=f"{_SEGMENTERS} Repeatable."
 Slice = Annotated[str | None, typer.Option("--slice", help="Slice or page, such as 12 or coronal:middle.")]
 Window = Annotated[str | None, typer.Option(help="CT window by name, 'centre,width', or percentiles 'p1,p99'.")]
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: a new one in runs/.")]
-MaxSteps = Annotated[int, typer.Option(min=1, help="Most actions of the policy.")]
+MaxSteps = Annotated[int, typer.Option(min=1, help="Maximum number of the policy's actions.")]
 DataSet = Annotated[
     Path, typer.Argument(help="Data-set folder: manifest.csv, nnU-Net raw, BiomedParse naming, COCO or CVPR NPZ.")
 ]
-Kind = Annotated[str | None, typer.Option(help="native, nnunet, biomedparse, coco or cvpr; default: looked for.")]
+Kind = Annotated[str | None, typer.Option(help="native, nnunet, biomedparse, coco or cvpr; default: detected.")]
 Split = Annotated[str | None, typer.Option(help="Only the rows of this split.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one a core.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of a policy that draws at random.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 Preset = Annotated[
-    str, typer.Option(help="Settings of the loop: default, self-check, or ibis for the paper's released weights.")
+    str, typer.Option(help="Loop settings: default, self-check, or ibis for the paper's released weights.")
 ]
 
 
-def _tell_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         typer.echo(f"ibisagent {version('ibisagent')}")
@@ -55,7 +55,7 @@ def _tell_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None: ...
 
@@ -68,8 +68,10 @@ def segment(
         str | None, typer.Option(help=f"{_POLICIES} Default: nano; with --click or --box: none.", show_default=False)
     ] = None,
     segmenter: Segmenter = "geocut",
-    click: Annotated[list[str] | None, typer.Option(help="A click of yours, '+x,y' or '-x,y', 0 to 1.")] = None,
-    box: Annotated[str | None, typer.Option(help="A box of yours, 'x0,y0,x1,y1', 0 to 1.")] = None,
+    click: Annotated[
+        list[str] | None, typer.Option(help="Your click, '+x,y' (target) or '-x,y' (background), 0 to 1; repeatable.")
+    ] = None,
+    box: Annotated[str | None, typer.Option(help="Your box, 'x0,y0,x1,y1', 0 to 1.")] = None,
     mask: Annotated[Path | None, typer.Option(help="An initial mask to refine.")] = None,
     slice_: Slice = None,
     window: Window = None,
@@ -82,10 +84,10 @@ def segment(
     local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
     prompts: Annotated[Path | None, typer.Option(help="Prompt file in place of ours.")] = None,
     preset: Preset = "default",
-    thread: Annotated[str | None, typer.Option(help="Name of the run in --db: begin it there, or take it up.")] = None,
+    thread: Annotated[str | None, typer.Option(help="Name of the run in --db, started or resumed.")] = None,
     db: Annotated[Path | None, typer.Option(help="SQLite file that keeps every step of --thread.")] = None,
 ) -> None:
-    """Segment what REQUEST names in IMAGE."""
+    """Segment the target that REQUEST names in IMAGE."""
     from ibisagent.ui.cli.run_commands import RunOptions, run_segment
 
     case = RunOptions(image, request, segmenter, slice_, window, max_steps, out, tuple(save or ()), seed, thread, db)
@@ -104,7 +106,7 @@ def simulate(
     max_steps: MaxSteps = 20,
     out: Out = None,
 ) -> None:
-    """Let the oracle, which knows the true MASK, click on IMAGE: what the segmenter can reach."""
+    """Run the oracle policy, which knows the true MASK, on IMAGE: an upper bound for the segmenter."""
     from ibisagent.ui.cli.run_commands import RunOptions, run_simulate
 
     run_simulate(RunOptions(image, request, segmenter, slice_, window, max_steps, out), mask, target_iou)
@@ -113,10 +115,10 @@ def simulate(
 @app.command()
 def replay(
     trajectory: Annotated[Path, typer.Argument(help="A trajectory.json of an earlier run.")],
-    image: Annotated[Path | None, typer.Option(help="The image, if it is no longer where it was.")] = None,
-    segmenter: Annotated[str | None, typer.Option(help="Another segmenter than the recorded one.")] = None,
+    image: Annotated[Path | None, typer.Option(help="The image, if it has moved.")] = None,
+    segmenter: Annotated[str | None, typer.Option(help="Segmenter, if not the recorded one.")] = None,
 ) -> None:
-    """Run a recorded trajectory again and compare every mask, bit for bit."""
+    """Replay a recorded trajectory and compare every mask, bit for bit."""
     from ibisagent.ui.cli.run_commands import run_replay
 
     run_replay(trajectory, image, segmenter)
@@ -127,7 +129,7 @@ def clicks(
     dataset: DataSet,
     segmenter: Segmenters = ["geocut"],  # noqa: B006
     mode: Annotated[list[str] | None, typer.Option(help="centre, jitter or box (first); default: all.")] = None,
-    number: Annotated[int, typer.Option("--clicks", min=1, help="Most prompts a target.")] = 20,
+    number: Annotated[int, typer.Option("--clicks", min=1, help="Maximum number of prompts per target.")] = 20,
     seed: Seed = 0,
     out: Out = None,
     kind: Kind = None,
@@ -146,14 +148,14 @@ def clicks(
 @app.command("eval")
 def evaluate(
     dataset: DataSet,
-    policy: Annotated[list[str] | None, typer.Option(help="A policy to measure, as in segment; repeatable.")] = None,
+    policy: Annotated[list[str] | None, typer.Option(help="A policy to evaluate, as in segment; repeatable.")] = None,
     segmenter: Segmenters = ["geocut"],  # noqa: B006
     out: Out = None,
     baselines: Annotated[bool, typer.Option(help="Also run oracle, centre and random.")] = True,
     max_steps: MaxSteps = 20,
     start: Annotated[
-        str, typer.Option(help="What runs begin from: nothing, a rough or wrong mask, or a wrong click.")
-    ] = "nothing",
+        str, typer.Option(help="Initial condition of runs: none, perturbed_mask, foreign_mask or distractor_click.")
+    ] = "none",
     preset: Preset = "default",
     seed: Seed = 0,
     kind: Kind = None,
@@ -163,7 +165,7 @@ def evaluate(
     local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
     prompts: Annotated[Path | None, typer.Option(help="Prompt file in place of ours.")] = None,
 ) -> None:
-    """Run policies with segmenters over DATASET; write figures and a report. The same command goes on after a death."""
+    """Evaluate policies with segmenters on DATASET; write a report. The same command resumes a killed run."""
     import time
 
     from ibisagent.ui.cli import evaluate as evaluation
@@ -189,19 +191,19 @@ def evaluate(
 
 @app.command()
 def phantoms(
-    number: Annotated[int, typer.Option("--n", min=1, help="How many pictures, the modalities in turn.")],
-    out: Annotated[Path, typer.Option(help="Folder for the data set; one that was begun goes on.")],
+    number: Annotated[int, typer.Option("--n", min=1, help="Number of pictures, the modalities in turn.")],
+    out: Annotated[Path, typer.Option(help="Folder for the data set; an unfinished one is resumed.")],
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first picture; the next has the next.")] = 0,
     size: Annotated[str, typer.Option(help="Side in pixels, or a range to draw each from, such as 112-176.")] = "256",
     difficulty: Annotated[str, typer.Option(help="0 to 1, or a range to draw each from, such as 0.1-0.7.")] = "0.5",
-    modality: Annotated[list[str] | None, typer.Option(help="Such as ct_abdomen; repeatable; default: all.")] = None,
-    ask: Annotated[
+    modality: Annotated[list[str] | None, typer.Option(help="Modality, such as ct_abdomen; repeatable; default: all.")] = None,
+    request_kind: Annotated[
         list[str] | None,
-        typer.Option(help="Rows: present, absent, foreign, reasoning, comparison; repeatable; default: all."),
+        typer.Option(help="Request kinds: present, absent, foreign, reasoning, comparison; repeatable; default: all."),
     ] = None,
-    one: Annotated[bool, typer.Option("--one", help="One row a picture, drawn at random.")] = False,
+    single_row: Annotated[bool, typer.Option("--single-row", help="One row per picture, drawn at random.")] = False,
     workers: Workers = None,
-    sheet: Annotated[Path | None, typer.Option(help="PNG to draw the first pictures on, masks tinted.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="PNG contact sheet of the first pictures, masks tinted.")] = None,
 ) -> None:
     """Draw a data set of phantoms: medical-looking pictures with exact masks, for training and tests."""
     from ibisagent.training.phantoms import MODALITIES
@@ -215,8 +217,8 @@ def phantoms(
             size=parse_range("--size", size, int),
             difficulty=parse_range("--difficulty", difficulty, float),
             modalities=tuple(modality or MODALITIES),
-            request_kinds=tuple(ask or REQUEST_KINDS),
-            single_row=one,
+            request_kinds=tuple(request_kind or REQUEST_KINDS),
+            single_row=single_row,
         ),
         out,
         workers=workers,
@@ -224,40 +226,46 @@ def phantoms(
     )
 
 
-trajectories = typer.Typer(help="Recorded runs: made for training, in figures and in pictures.", no_args_is_help=True)
+trajectories = typer.Typer(help="Recorded runs: generate, tabulate and draw them.", no_args_is_help=True)
 app.add_typer(trajectories, name="trajectories")
 
 
 @trajectories.command("make")
 def make_trajectories(
     dataset: DataSet,
-    out: Annotated[Path, typer.Option(help="Folder for the records; one that was begun goes on.")],
+    out: Annotated[Path, typer.Option(help="Folder for the records; an unfinished one is resumed.")],
     segmenter: Segmenter = "geocut",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     workers: Workers = None,
     max_steps: MaxSteps = 6,
     policy: Annotated[
-        str | None, typer.Option(help="Drives the loop, as in segment, its replies labelled by the teacher.")
+        str | None, typer.Option(help="Policy that acts, as in segment; the expert labels its replies.")
     ] = None,
-    mistakes: Annotated[
+    mistake_rate: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of clicks that are wrong, then undone; default: 0.3.")
     ] = None,
-    rough: Annotated[float, typer.Option(min=0, max=1, help="Share of runs that refine a rough mask.")] = 0.1,
-    wrong: Annotated[float, typer.Option(min=0, max=1, help="Share of runs that begin with a wrong mask.")] = 0.1,
-    style: Annotated[str, typer.Option(help="Thoughts: short (fixed sentences) or full (varied).")] = "short",
-    stop_iou: Annotated[float, typer.Option(min=0, max=1, help="The teacher stops at this IoU.")] = 0.85,
+    perturbed_mask: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of runs that refine a perturbed mask of the target.")
+    ] = 0.1,
+    foreign_mask: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of runs that begin with a mask of something else.")
+    ] = 0.1,
+    style: Annotated[str, typer.Option(help="Rationales: short (fixed sentences) or full (varied).")] = "short",
+    stop_iou: Annotated[float, typer.Option(min=0, max=1, help="The expert stops at this IoU.")] = 0.85,
     snap: Annotated[float, typer.Option(min=0, max=0.1, help="Bin width of written coordinates; 0: exact.")] = 0.01,
-    reword: Annotated[bool, typer.Option(help="Word the requests anew, where the data set has no own words.")] = True,
+    reword: Annotated[bool, typer.Option(help="Reword requests, where the data set has none of its own.")] = True,
     min_dice: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Drop runs that end below this; default: 0.5, with --policy none."),
     ] = None,
-    teacher: Annotated[str | None, typer.Option(help="Chat model, provider:model, that writes the thoughts.")] = None,
+    rationale_model: Annotated[
+        str | None, typer.Option(help="Chat model, provider:model, that writes the rationales.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many cases, spread over the data set.")] = None,
     kind: Kind = None,
     split: Split = None,
 ) -> None:
-    """Let a teacher that knows the masks of DATASET, and errs now and then, or a policy, make trajectories."""
+    """Generate trajectories on DATASET with a noisy expert that knows the masks, or with a policy that it labels."""
     from ibisagent.training import trajectories as made
     from ibisagent.training.experts import expert
     from ibisagent.training.experts import noisy_expert as errors
@@ -271,12 +279,14 @@ def make_trajectories(
         workers=workers,
         max_steps=max_steps,
         policy=policy,
-        mistakes=errors.MistakeRates.from_total((0.3 if policy is None else 0.0) if mistakes is None else mistakes),
-        initial_masks=made.InitialMaskRates(rough, wrong),
+        mistakes=errors.MistakeRates.from_total(
+            (0.3 if policy is None else 0.0) if mistake_rate is None else mistake_rate
+        ),
+        initial_masks=made.InitialMaskRates(perturbed_mask, foreign_mask),
         filters=made.Filters(min_dice=min_dice) if min_dice is not None else None,
         expert=expert.ExpertConfig(stop_iou=stop_iou, snap=snap or None, style=expert.parse_style(style)),
         reword=reword,
-        rationale_model=teacher,
+        rationale_model=rationale_model,
         limit=limit,
         kind=kind,
         split=split,
@@ -285,10 +295,10 @@ def make_trajectories(
 
 @trajectories.command()
 def stats(
-    paths: Annotated[list[Path], typer.Argument(help="Trajectory files, and folders that hold some.")],
+    paths: Annotated[list[Path], typer.Argument(help="Trajectory files or folders.")],
     by: Annotated[str | None, typer.Option(help="modality, policy, segmenter, stop or all.")] = None,
-    dataset: Annotated[Path | None, typer.Option(help="Data set that tells each record's modality by its id.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Also write the table here.")] = None,
+    dataset: Annotated[Path | None, typer.Option(help="Data set with each record's modality by its id.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write the table to this CSV file.")] = None,
 ) -> None:
     """Tabulate recorded runs: samples, states, length, IoU, Dice, click-hit rate."""
     from ibisagent.ui.cli.show_trajectories import show_stats
@@ -298,10 +308,10 @@ def stats(
 
 @trajectories.command()
 def show(
-    path: Annotated[Path, typer.Argument(help="A trajectory file, or a folder that holds some.")],
+    path: Annotated[Path, typer.Argument(help="A trajectory file or folder.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: beside each record.")] = None,
 ) -> None:
-    """Draw every recorded run as a step sheet."""
+    """Draw every recorded run as a contact sheet."""
     from ibisagent.ui.cli import show_trajectories as pictures
 
     pictures.show_sheets(path, out)
@@ -313,40 +323,44 @@ app.add_typer(training, name="train")
 
 @training.command("sft")
 def train_sft(
-    config: Annotated[str, typer.Option(help="Training file, or one that ships: nano, nano-qwen, qwen2_5vl-7b.")],
-    data: Annotated[list[Path], typer.Option(help="Folder of trajectories (.jsonl) to learn; repeatable.")],
-    out: Annotated[Path, typer.Option(help="Folder for model, checkpoints, figures; one that was begun goes on.")],
-    base: Annotated[str | None, typer.Option(help="Model folder or hub id to go on from, in the file's place.")] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Setting in the file's place, train.max_steps=100; repeatable.")
+    config: Annotated[str, typer.Option(help="Training config: a file, or nano, nano-qwen or qwen2_5vl-7b.")],
+    data: Annotated[list[Path], typer.Option(help="Folder of training trajectories (.jsonl); repeatable.")],
+    out: Annotated[Path, typer.Option(help="Folder for model, checkpoints, logs; an unfinished run is resumed.")],
+    base: Annotated[str | None, typer.Option(help="Base model folder or hub id, overrides the config.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="Config override, such as train.max_steps=100; repeatable.")
     ] = None,
 ) -> None:
-    """Fine-tune a model on recorded trajectories (TRL). The same command goes on after a death."""
+    """Fine-tune a model on recorded trajectories (TRL). The same command resumes a killed run."""
     from ibisagent.ui.cli.train import run_sft
 
-    run_sft(config, data, out, base=base, overrides=changes or ())
+    run_sft(config, data, out, base=base, overrides=overrides or ())
 
 
 @app.command()
 def mcp(
     root: Annotated[
-        list[Path] | None, typer.Option(help="Folder that images may be read from; repeatable; default: none.")
+        list[Path] | None, typer.Option(help="Folder from which images may be read; repeatable; default: none.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for exported files; default: resources alone.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for exported files; default: resources only.")] = None,
     policy: Annotated[str, typer.Option(help=_POLICIES)] = "nano",
     segmenter: Segmenter = "geocut",
     preset: Preset = "default",
     max_steps: MaxSteps = 20,
     seed: Seed = 0,
     prompts: Annotated[Path | None, typer.Option(help="Prompt file in place of ours.")] = None,
-    http: Annotated[bool, typer.Option(help="Streamable HTTP at /mcp, in place of stdio.")] = False,
-    host: Annotated[str, typer.Option(help="Address to listen at; any but loopback lets others in.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
-    sessions: Annotated[int, typer.Option(min=1, help="Most sessions kept; the oldest goes first.")] = 32,
-    file_mib: Annotated[int, typer.Option(min=1, help="Largest file or folder that is opened, in MiB.")] = 512,
+    http: Annotated[bool, typer.Option(help="Streamable HTTP at /mcp instead of stdio.")] = False,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but loopback lets other machines connect.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    sessions: Annotated[
+        int, typer.Option(min=1, help="Maximum number of sessions; the least recently used ends first.")
+    ] = 32,
+    file_mib: Annotated[int, typer.Option(min=1, help="Maximum size of a file or folder, in MiB.")] = 512,
     local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
 ) -> None:
-    """Serve segmentation to other agents (MCP): tools segment, refine, measure, export, over stdio or HTTP."""
+    """Serve segmentation over MCP (stdio or HTTP): tools segment, refine, measure, export."""
     from ibisagent.ui.mcp.command import ServerOptions, run_mcp
     from ibisagent.ui.mcp.limits import Limits
 
@@ -371,9 +385,9 @@ def mcp(
 
 @app.command()
 def example(
-    folder: Annotated[Path, typer.Argument(help="Folder for the files; made if it is not there.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for the files; created if missing.")],
 ) -> None:
-    """Write the pictures that the documentation speaks of, their true masks and a small data set, into FOLDER."""
+    """Write the pictures of the documentation, their true masks and a small data set into FOLDER."""
     from rich.console import Console
 
     from ibisagent.ui.example_folder import write_example
@@ -383,19 +397,19 @@ def example(
 
 @app.command()
 def doctor() -> None:
-    """Tell what is installed, what each missing extra would bring, and whether the loop runs here."""
+    """Report what is installed, what missing extras are for, and whether the loop runs here."""
     from ibisagent.ui.cli.doctor import run_doctor
 
     run_doctor()
 
 
 def main() -> None:
-    """Run the command line; exit codes: 0 done, 2 the user's input is at fault, 3 a run failed, 1 a bug."""
+    """Run the command line; exit codes: 0 done, 2 wrong input, 3 a run failed, 1 a bug."""
     run_with_exit_code(app)
 
 
 def run_with_exit_code(run: Callable[[], None]) -> None:
-    """Run anything as the command line does: a fault that is known is one line on stderr and an exit code."""
+    """Run a function; an `IbisError` becomes one line on stderr and its exit code."""
     try:
         run()
     except IbisError as error:

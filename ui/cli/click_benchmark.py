@@ -13,11 +13,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ibisagent.evals.clicks.bench import ClickJob, JobRunner, list_unfinished_jobs, list_jobs, simulate_jobs, run_jobs
+from ibisagent.evals.clicks.bench import ClickJob, JobRunner, list_jobs, list_unfinished_jobs, run_jobs, simulate_jobs
 from ibisagent.evals.clicks.plot import write_plot
 from ibisagent.evals.clicks.protocol import MODES
 from ibisagent.evals.clicks.rows import ClickRow, read_rows
-from ibisagent.evals.clicks.summary import RANKS, NOC_TARGETS, summarize_clicks, write_csv, write_json
+from ibisagent.evals.clicks.summary import NOC_TARGETS, RANKS, summarize_clicks, write_csv, write_json
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.jobs.run_settings import record_settings
@@ -25,8 +25,8 @@ from ibisagent.ui.run_folder import make_folder
 
 __all__ = ["run_clicks"]
 
-_WIDE = 120  # columns that the tables take where no terminal says how many there are
-_TOLD = 3  # broken cases
+_WIDE = 120  # columns of the tables when the output is not a terminal
+_MAX_BROKEN_SHOWN = 3
 
 
 def run_clicks(
@@ -41,11 +41,11 @@ def run_clicks(
     split: str | None = None,
     workers: int | None = None,
 ) -> None:
-    """Click on every target of a data set with every segmenter in every mode, one of `MODES`.
+    """Simulate clicks on every target of a data set with every segmenter in every mode of `MODES`.
 
-    Writes ``clicks.jsonl`` (as it goes; the same call with the same ``out`` goes on from there), ``settings.json``,
+    Writes ``clicks.jsonl`` (incrementally; the same call with the same ``out`` resumes), ``settings.json``,
     ``clicks.csv``, ``clicks.json`` and ``clicks.png``, and prints the tables. ``out`` is by default a new folder in
-    runs/, ``workers`` as many as there are cores.
+    runs/, ``workers`` the number of cores.
     """
     if clicks < 1 or seed < 0 or (workers is not None and workers < 1):
         got = f"clicks={clicks}, seed={seed}, workers={workers}"
@@ -58,15 +58,15 @@ def run_clicks(
     kept = folder / "clicks.jsonl"
     models = {job.segmenter: job.fingerprint for job in jobs}
     settings = record_settings(kept, cases, dataset, clicks=clicks, seed=seed, segmenters=models)
-    _play(jobs, kept, partial(simulate_jobs, clicks=clicks, seed=seed), workers)
+    _run_jobs(jobs, kept, partial(simulate_jobs, clicks=clicks, seed=seed), workers)
     done = read_rows(kept)
     rows = [done[job.key] for job in jobs]
     summary = summarize_clicks(rows, settings, sum(not case.present for case in cases))
     _write(folder, rows, summary)
-    _show(summary, rows, folder)
+    _print_summary(summary, rows, folder)
 
 
-def _play(jobs: Sequence[ClickJob], kept: Path, work: JobRunner, workers: int | None) -> None:
+def _run_jobs(jobs: Sequence[ClickJob], kept: Path, work: JobRunner, workers: int | None) -> None:
     console, left = Console(stderr=True), list_unfinished_jobs(jobs, kept)
     columns = TextColumn("clicking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True)
     try:
@@ -76,7 +76,7 @@ def _play(jobs: Sequence[ClickJob], kept: Path, work: JobRunner, workers: int | 
                 progress.advance(task, len(rows))
     except KeyboardInterrupt:
         console.print(
-            f"stopped; the same command with --out {escape(str(kept.parent))} goes on from here", soft_wrap=True
+            f"stopped; the same command with --out {escape(str(kept.parent))} resumes from here", soft_wrap=True
         )
         raise
 
@@ -87,15 +87,17 @@ def _write(folder: Path, rows: Sequence[ClickRow], summary: dict[str, Any]) -> N
     write_plot(folder / "clicks.png", summary)
 
 
-def _show(summary: dict[str, Any], rows: Sequence[ClickRow], folder: Path) -> None:
+def _print_summary(summary: dict[str, Any], rows: Sequence[ClickRow], folder: Path) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=max(_WIDE, console.width))
     clicks = summary["settings"]["clicks"]
     console.print(_clicks_table(summary, clicks), _quality_table(summary, clicks), _speed_table(summary))
-    for line in _foot(summary, rows, clicks):
+    for line in _footnotes(summary, rows, clicks):
         console.print(line, style="dim", markup=False, highlight=False)
-    for id, reason in list(dict.fromkeys((item["id"], item["reason"]) for item in summary["broken"]))[:_TOLD]:
+    for id, reason in list(dict.fromkeys((item["id"], item["reason"]) for item in summary["broken"]))[
+        :_MAX_BROKEN_SHOWN
+    ]:
         console.print(f"broken: {id}: {reason}", markup=False, highlight=False, soft_wrap=True)
     names = ("clicks.csv", "clicks.json", "clicks.png")
     console.print("wrote", ", ".join(str(folder / name) for name in names), markup=False, soft_wrap=True)
@@ -105,7 +107,7 @@ def _clicks_table(summary: dict[str, Any], clicks: int) -> Table:
     names = [f"noc_{target}" for target in NOC_TARGETS]
     table = _table("Clicks to an IoU", "cases", *(f"NoC@{target}" for target in NOC_TARGETS), f">={clicks}@90")
     for result in _sections(table, summary):
-        failed = result.get("failed_90")
+        failed = result.get("nof_90")
         share = f"{failed['count']}, {_cell(failed, '{:.0%}')}" if failed else "-"
         noc = (_cell(result.get(name), "{:.1f}") for name in names)
         table.add_row(*_names(result), str(result["n"]), *noc, share)
@@ -121,7 +123,7 @@ def _quality_table(summary: dict[str, Any], clicks: int) -> Table:
 
 
 def _speed_table(summary: dict[str, Any]) -> Table:
-    table = _table("Milliseconds (medians), and the rank correlation of score and IoU", "a click", "a picture", "rho")
+    table = _table("Milliseconds (medians), and the rank correlation of score and IoU", "per click", "per image", "rho")
     for result, timing in zip(summary["results"], summary["timing"], strict=True):
         if result["modality"] is None:
             times = (timing[f"{name}_median"] for name in ("seconds", "encoder_seconds"))
@@ -142,7 +144,7 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _sections(table: Table, summary: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give each result: all cases first, then each modality, with a line between."""
+    """Yield each result: all cases first, then each modality, with a line between."""
     results = summary["results"]
     for modality in dict.fromkeys(result["modality"] for result in results):
         yield from (result for result in results if result["modality"] == modality)
@@ -150,12 +152,12 @@ def _sections(table: Table, summary: dict[str, Any]) -> Iterator[dict[str, Any]]
 
 
 def _names(result: dict[str, Any]) -> tuple[str, str, str]:
-    modality = "all" if result["modality"] is None else escape(result["modality"] or "not said")
+    modality = "all" if result["modality"] is None else escape(result["modality"] or "unknown")
     return modality, escape(result["segmenter"]), result["mode"]
 
 
 def _cell(interval: dict[str, Any] | None, form: str, scale: int = 1) -> str:
-    """Write a figure and its interval."""
+    """Return a value with its interval as text."""
     if interval is None:
         return "-"
     ends = [interval[end] for end in ("value", "low", "high")]
@@ -163,7 +165,7 @@ def _cell(interval: dict[str, Any] | None, form: str, scale: int = 1) -> str:
     return f"{value} [dim]{low}-{high}[/dim]" if low else value
 
 
-def _foot(summary: dict[str, Any], rows: Sequence[ClickRow], clicks: int) -> list[str]:
+def _footnotes(summary: dict[str, Any], rows: Sequence[ClickRow], clicks: int) -> list[str]:
     broken = len(summary["broken"])
     reasons = "; reasons in clicks.csv" if broken else ""
     return [
@@ -171,6 +173,6 @@ def _foot(summary: dict[str, Any], rows: Sequence[ClickRow], clicks: int) -> lis
         f"{summary['absent']} absent targets, on which nothing can be clicked, and {broken} broken rows{reasons}.",
         f"NoC@t: clicks until the IoU is t %, {clicks} when never. >={clicks}@90: cases that never reach 90 %.",
         "IoU@k: the last one of a run that ended early, with no error pixel left.",
-        "Ranges: 95 % bootstrap, whole pictures drawn.",
+        "Ranges: 95 % bootstrap over pictures.",
         *(f"{mode}: {MODES[mode]}." for mode in dict.fromkeys(result["mode"] for result in summary["results"])),
     ]

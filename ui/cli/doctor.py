@@ -1,4 +1,4 @@
-"""`ibisagent doctor`: what is here, what each missing extra would bring, whether the loop and its own policy run."""
+"""`ibisagent doctor`: installed versions, missing extras, and whether the loop and the shipped policy run."""
 
 import platform
 import time
@@ -24,7 +24,7 @@ from ibisagent.ui.cli.failures import failure_line
 __all__ = ["run_doctor"]
 
 _CORE = ("langgraph", "langchain-core", "numpy", "pillow", "scipy", "scikit-image", "pydicom", "nibabel", "pycocotools")
-# What each extra brings, by the module that shows it is there.
+# A module of each extra, and what the extra is for.
 _EXTRAS = {
     "models": ("torch", "local neural segmenters and vision-language models"),
     "train": ("trl", "SFT and GRPO over the graph"),
@@ -38,18 +38,20 @@ _EXTRAS = {
 }
 
 
-_UNSEEN, _TARGET = 10_000_003, "skin lesion"  # training draws its phantoms by lower seeds
+_UNSEEN_SEED, _TARGET = 10_000_003, "skin lesion"  # training uses lower seeds
 
 
 def run_doctor() -> None:
-    """Print the report; `RunFailed` when a run failed, or found less than it should have."""
+    """Print the report; `RunFailed` when a run failed or reached less than the expected IoU."""
     console = Console()
     console.print(f"ibisagent {version('ibisagent')}, Python {platform.python_version()}, {platform.platform()}")
     console.print(_packages())
     console.print(_extras())
     pixels, truth = _ellipse()
-    faults = [_tried(console, OraclePolicy(truth), name, pixels, truth, "ellipse", 0.7) for name in segmenter_names()]
-    faults.append(_nano(console))
+    faults = [
+        _test_policy(console, OraclePolicy(truth), name, pixels, truth, "ellipse", 0.7) for name in segmenter_names()
+    ]
+    faults.append(_test_nano(console))
     if any(faults):
         raise RunFailed("; ".join(filter(None, faults)))
 
@@ -76,21 +78,21 @@ def _extras() -> Table:
     return table
 
 
-def _nano(console: Console) -> str | None:
-    """Run the policy that ships on a drawn picture of a kind that it knows, or say what it lacks here."""
-    phantom = draw("dermoscopy", _UNSEEN)
+def _test_nano(console: Console) -> str | None:
+    """Test the shipped policy on a phantom of a modality that it knows, or print why it cannot run."""
+    phantom = draw("dermoscopy", _UNSEEN_SEED)
     try:
         policy = get_policy("nano", local_only=True)
     except IbisError as error:
         console.print(escape(f"nano cannot run here: {error}"), soft_wrap=True)
         return None
-    return _tried(console, policy, "geocut", phantom.image, phantom.masks[_TARGET], _TARGET, 0.5)
+    return _test_policy(console, policy, "geocut", phantom.image, phantom.masks[_TARGET], _TARGET, 0.5)
 
 
-def _tried(
+def _test_policy(
     console: Console, policy: Policy, segmenter: str, pixels: Pixels, truth: Mask, target: str, enough: float
 ) -> str | None:
-    """Run the loop and print what came of it; return what is wrong with that, None where nothing is."""
+    """Run the loop and print the result; return the error as a line, None without one."""
     begun = time.perf_counter()
     ended = build_graph(policy, segmenter).invoke({"image": pixels, "request": f"Segment the {target}."})
     reached, seconds = iou(decode(ended["mask"]), truth), time.perf_counter() - begun
@@ -103,7 +105,7 @@ def _tried(
 
 
 def _ellipse() -> tuple[Pixels, Mask]:
-    """Draw a bright ellipse in noise; give the picture and the truth, (H, W)."""
+    """Draw a bright ellipse in noise; return the picture and the truth, (H, W)."""
     y, x = np.mgrid[:128, :160]
     truth = ((y - 60) / 30) ** 2 + ((x - 90) / 45) ** 2 < 1
     noise = np.random.default_rng(0).normal(0, 8, truth.shape)

@@ -1,4 +1,4 @@
-"""`ibisagent eval`: a data set through the loop, with a bar while it lasts, a table and a report at its end."""
+"""`ibisagent eval`: an evaluation with a progress bar, a table and a report."""
 
 import json
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ from ibisagent.ui.cli.progress import progress_bar, sample_evenly
 __all__ = ["BASELINES", "evaluate"]
 
 BASELINES = ("oracle", "centre", "random")
-"""What a segmenter can reach, and what every policy has to beat."""
+"""An upper bound for a segmenter (oracle), and lower bounds for policies."""
 
-_WIDE = 120  # columns that the table takes where no terminal says how many there are
-_FIGURES = ("iou_per_case", "dice_per_case", "f1", "first_hit", "valid_action_rate")
+_WIDE = 120  # columns of the table when the output is not a terminal
+_FIGURES = ("iou_per_case", "dice_per_case", "f1", "first_click_hit_rate", "valid_action_rate")
 
 
 def evaluate(
@@ -34,7 +34,7 @@ def evaluate(
     *,
     baselines: bool = True,
     max_steps: int = 20,
-    start: str = "nothing",
+    start: str = "none",
     preset: str = "default",
     seed: int = 0,
     workers: int | None = None,
@@ -44,10 +44,10 @@ def evaluate(
     prompts: Path | None = None,
     limit: int | None = None,
 ) -> None:
-    """Run policies, and unless told otherwise the `BASELINES`, with every segmenter; write tables and a report.
+    """Run policies, and by default the `BASELINES`, with every segmenter; write tables and a report.
 
-    ``limit``: so many cases, spread evenly over the data set. The same command goes on where an earlier one ended, and
-    tries again what failed. `RunFailed`: every run of a policy failed.
+    ``limit``: number of cases, sampled evenly from the data set. The same call resumes an earlier one and retries
+    failed runs. `RunFailed`: every run of a policy failed.
     """
     MissingExtra.require("eval", "jinja2", "matplotlib")
     names = [*policies, *(name for name in BASELINES if baselines and name not in policies)]
@@ -74,30 +74,30 @@ def evaluate(
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     console.print(_table(summary))
     for run in summary["runs"]:
-        console.print(escape(_ends_of(run)), soft_wrap=True)
+        console.print(escape(_stops_line(run)), soft_wrap=True)
         if run["failed"]:
-            console.print(escape(_failures_of(run)), style="red", soft_wrap=True)
+            console.print(escape(_failures_line(run)), style="red", soft_wrap=True)
     console.print(f"wrote results.csv, summary.json and trajectories/ in {escape(str(out))}", soft_wrap=True)
     from ibisagent.evals.report import write_report
 
     console.print(f"wrote {escape(str(write_report(out)))}", soft_wrap=True)
     dead = [run for run in summary["runs"] if run["failed"] == run["done"] + run["broken"]]
     if dead:
-        raise RunFailed(f"{'; '.join(map(_failures_of, dead))}; mend that, and the same command tries them again")
+        raise RunFailed(f"{'; '.join(map(_failures_line, dead))}; fix that, and the same command retries them")
 
 
-def _ends_of(run: dict[str, Any]) -> str:
-    """Say how the runs of a policy ended, and what it refused and declined."""
+def _stops_line(run: dict[str, Any]) -> str:
+    """Return a line on how the runs of a policy ended, with its refusal and decline rates."""
     stops = ", ".join(f"{name} {count}" for name, count in run["trajectories"]["stops"].items()) or "none ended"
-    refused = ((name, run["overall"][name]) for name in ("refused", "wrongly_refused"))
-    told = [f"{name.replace('_', ' ')} {_shown(share)} of {share['n']}" for name, share in refused if share["n"]]
-    declined = run["overall"]["declined"]
-    told += [f"declined {_shown(declined)} of {declined['n']}"] if declined["value"] else []
-    return "; ".join([f"{run['policy']} with {run['segmenter']}: {stops}", *told])
+    refused = ((name, run["overall"][name]) for name in ("refusal_rate", "false_refusal_rate"))
+    parts = [f"{name.replace('_', ' ')} {_value_text(share)} of {share['n']}" for name, share in refused if share["n"]]
+    declined = run["overall"]["decline_rate"]
+    parts += [f"decline rate {_value_text(declined)} of {declined['n']}"] if declined["value"] else []
+    return "; ".join([f"{run['policy']} with {run['segmenter']}: {stops}", *parts])
 
 
-def _failures_of(run: dict[str, Any]) -> str:
-    """Name a policy whose runs failed, with the commonest reason."""
+def _failures_line(run: dict[str, Any]) -> str:
+    """Return a line on a policy whose runs failed, with the commonest reason."""
     reason, count = next(iter(run["errors"].items()))
     total = run["done"] + run["broken"]
     return f"{run['policy']} with {run['segmenter']}: {run['failed']} of {total} runs failed, {count} with {reason}"
@@ -105,8 +105,8 @@ def _failures_of(run: dict[str, Any]) -> str:
 
 def _table(summary: dict[str, Any]) -> Table:
     seconds = {(each["policy"], each["segmenter"]): each["seconds"] for each in summary["timing"]}
-    said = f"{summary['cases']} cases, {summary['images']} pictures; means per case, intervals of 95 %"
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=said, caption_justify="left")
+    caption = f"{summary['cases']} cases, {summary['images']} pictures; means per case, intervals of 95 %"
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
     for name in ("policy", "segmenter"):
         table.add_column(name)
     for name in ("done", "broken", "IoU", "", "Dice", "F1", "first hit", "valid", "clicks", "s"):
@@ -117,15 +117,15 @@ def _table(summary: dict[str, Any]) -> Table:
         table.add_row(
             *(escape(run[name]) for name in ("policy", "segmenter")),
             *(str(run[name]) for name in ("done", "broken")),
-            *(_shown(iou), _ends(iou), *map(_shown, others)),
+            *(_value_text(iou), _interval_text(iou), *map(_value_text, others)),
             *(f"{each['mean']:.2f}" if each else "-" for each in spent),
         )
     return table
 
 
-def _shown(interval: dict[str, Any]) -> str:
+def _value_text(interval: dict[str, Any]) -> str:
     return "-" if interval["value"] is None else f"{interval['value']:.3f}"
 
 
-def _ends(interval: dict[str, Any]) -> str:
+def _interval_text(interval: dict[str, Any]) -> str:
     return "" if interval["low"] is None else f"{interval['low']:.2f}-{interval['high']:.2f}"

@@ -1,4 +1,4 @@
-"""Runs that failed, told in a line: what failed, what it said, and what can be done."""
+"""One-line errors of failed runs: what failed, why, and the remedy."""
 
 from ibisagent.agent.state import FAILURES
 from ibisagent.tools.errors import RunFailed
@@ -6,9 +6,9 @@ from ibisagent.tools.errors import RunFailed
 __all__ = ["failure_line", "require_success"]
 
 _REMEDIES = {
-    "policy_error": "expected a reply; see that its model or its server runs, or name another --policy",
-    "segmenter_error": "expected a mask; see that its weights are whole and fit in memory, or name another --segmenter",
-    "store_error": "expected room to write; make some, then give the same command again",
+    "policy_error": "expected a reply; check that its model or server runs, or name another --policy",
+    "segmenter_error": "expected a mask; check that its weights are whole and fit memory, or name another --segmenter",
+    "store_error": "expected free disk space; free some, then run the same command again",
 }
 
 

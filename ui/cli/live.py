@@ -1,4 +1,4 @@
-"""The live table of a run: one row a step, as it happens."""
+"""The live table of a run: one row per step, as it happens."""
 
 import signal
 import sys
@@ -25,7 +25,7 @@ __all__ = ["LiveResult", "run_live"]
 
 
 class LiveResult(NamedTuple):
-    """The last state of a run, None if it never began, and the bug that ended it, if one did."""
+    """The last state of a run, None if it never began, and the bug that ended it, if any."""
 
     state: State | None
     bug: Exception | None
@@ -62,7 +62,7 @@ def _states(
         earlier = cast(State, graph.get_state(thread).values)
         for step in steps_of_request(earlier):
             table.add_row(*_row(graph, step, truth))
-        console.print(f"taken up after {len(steps_of_request(earlier))} steps")
+        console.print(f"resumed after {len(steps_of_request(earlier))} steps")
         yield earlier
     with (
         _cancel_at_ctrl_c() as cancel,
@@ -74,19 +74,19 @@ def _states(
             options: dict[str, Any] = {"context": RunContext(cancel=cancel), "stream_mode": ["custom", "values"]}
             for mode, chunk in graph.stream(given, thread, **options, **durable):
                 if mode == "values" and "__interrupt__" in chunk:
-                    given, going = Command(resume=_ask(chunk["__interrupt__"][0].value, live, console)), True
+                    given, going = Command(resume=_ask_person(chunk["__interrupt__"][0].value, live, console)), True
                 elif mode == "values" and "run" in chunk:
                     yield chunk
                 elif mode == "custom" and chunk["event"] == "step":
                     table.add_row(*_row(graph, chunk, truth))
                     live.refresh()
     if not console.is_terminal:
-        console.print()  # a Live table that cannot move the cursor leaves its last line open
+        console.print()  # a Live table outside a terminal does not end its last line
 
 
 @contextmanager
 def _cancel_at_ctrl_c() -> Iterator[threading.Event]:
-    """Give an event that the first Ctrl-C sets; the second one interrupts as usual."""
+    """Yield an event that the first Ctrl-C sets; the second one interrupts as usual."""
     cancel = threading.Event()
     before = signal.getsignal(signal.SIGINT)
 
@@ -109,8 +109,8 @@ def _row(graph: SegmentationGraph, step: StepRecord, truth: Any) -> list[str]:
     return step_row(step, thought, mask, known)
 
 
-def _ask(question: dict[str, Any], live: Live, console: Console) -> str:
-    """Ask the person at the terminal; the end of the input accepts what there is."""
+def _ask_person(question: dict[str, Any], live: Live, console: Console) -> str:
+    """Ask the person at the terminal; the end of the input accepts the current mask."""
     live.refresh()
     if question.get("feedback"):
         console.print(f"[red]{escape(question['feedback'])}[/red]")

@@ -1,4 +1,4 @@
-"""`ibisagent trajectories make`: cold-start data from a data set."""
+"""`ibisagent trajectories make`: training trajectories from a data set."""
 
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ def run_make_trajectories(
     limit: int | None = None,
     **settings: Any,
 ) -> None:
-    """Make trajectories of a data set's cases with the ``settings`` of `make_trajectories`, and count them.
+    """Generate trajectories of a data set's cases with the ``settings`` of `make_trajectories`, and print counts.
 
-    ``limit``: so many cases, spread evenly over the data set. The same command goes on where an earlier one ended.
+    ``limit``: number of cases, sampled evenly from the data set. The same call resumes an earlier one.
     """
     cases = sample_evenly(read_dataset(dataset, kind=kind, split=split), limit)
     with progress_bar(out, "writing") as tell:

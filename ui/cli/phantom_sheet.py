@@ -1,9 +1,9 @@
-"""The contact sheet of a spec's first phantoms: their masks tinted, and named in the colours of the tints."""
+"""The contact sheet of a spec's first phantoms: masks tinted, and their names in the same colors."""
 
 import numpy as np
 from PIL import Image
 
-from ibisagent.agent.contact_sheet.text import Ink, Line, line_height, text_width, write
+from ibisagent.agent.contact_sheet.text import Color, TextLine, draw_line, line_height, text_width
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.training.phantoms import Phantom
 from ibisagent.training.phantoms.spec import PhantomDatasetSpec
@@ -12,9 +12,9 @@ __all__ = ["draw_phantom_sheet"]
 
 _SHOWN, _COLUMNS = 18, 6
 _SIDE, _GAP, _TEXT, _LINES = 224, 6, 13, 4
-_PAPER: Ink = (28, 28, 28)
-_PLAIN: Ink = (235, 235, 235)
-_TINTS: tuple[Ink, ...] = (
+_PAPER: Color = (28, 28, 28)
+_PLAIN: Color = (235, 235, 235)
+_TINTS: tuple[Color, ...] = (
     *((86, 180, 233), (230, 159, 0), (0, 190, 130), (240, 228, 66), (225, 130, 185)),
     *((255, 95, 60), (120, 150, 255), (180, 230, 120), (200, 170, 140)),
 )
@@ -22,7 +22,7 @@ _OPACITY = 0.4
 
 
 def draw_phantom_sheet(spec: PhantomDatasetSpec) -> Image.Image:
-    """Draw the first 18 phantoms of a spec, six a row, RGB; each under its modality and seed."""
+    """Draw the first 18 phantoms of a spec, six per row, RGB; each with its modality and seed below."""
     tiles = [_tile(spec.draw_phantom(index)[0]) for index in range(min(spec.count, _SHOWN))]
     columns, (width, height) = min(_COLUMNS, len(tiles)), tiles[0].size
     sheet = Image.new("RGB", (columns * width + _GAP, -(-len(tiles) // columns) * height + _GAP), _PAPER)
@@ -41,12 +41,12 @@ def _tile(phantom: Phantom) -> Image.Image:
         wide = text_width(text, _TEXT)
         if x + wide > _SIDE:
             x, y = 0.0, y + line_height(_TEXT)
-        write(tile, (round(x), y), Line(text, _TEXT, ink))
+        draw_line(tile, (round(x), y), TextLine(text, _TEXT, ink))
         x += wide + _GAP
     return tile
 
 
-def _tinted(phantom: Phantom, inks: dict[str, Ink]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _tinted(phantom: Phantom, inks: dict[str, Color]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """Tint the picture, (H, W, 3) uint8; where masks overlap the smallest shows."""
     grey = phantom.image.ndim == 2
     picture = np.repeat(phantom.image[..., None], 3, axis=2) if grey else phantom.image

@@ -1,4 +1,4 @@
-"""`ibisagent phantoms`: a data set of drawn pictures, with a bar while it lasts, a count of its rows, and a sheet."""
+"""`ibisagent phantoms`: a synthetic data set, with a progress bar, a count of its rows, and a contact sheet."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -23,7 +23,7 @@ Number = TypeVar("Number", int, float)
 
 
 def parse_range(option: str, text: str, number: Callable[[str], Number]) -> Number | tuple[Number, Number]:
-    """Read ``5`` or a range such as ``5-7``; ``number`` is `int` or `float`. `InputError` for anything else.
+    """Parse ``5`` or a range such as ``5-7``; ``number`` is `int` or `float`. `InputError` for anything else.
 
     >>> between("--size", "112-176", int), between("--difficulty", ".5", float)
     ((112, 176), 0.5)
@@ -41,9 +41,9 @@ def parse_range(option: str, text: str, number: Callable[[str], Number]) -> Numb
 
 
 def run_phantoms(spec: PhantomDatasetSpec, out: Path, *, workers: int | None = None, sheet: Path | None = None) -> None:
-    """Write the folder of phantoms ``out``, or go on with it, and count its rows; ``sheet``: a PNG of the first ones.
+    """Write or resume the folder of phantoms ``out``, and print a count of its rows; ``sheet``: PNG of the first ones.
 
-    What cannot be written is refused before anything is drawn.
+    `InputError`, before anything is drawn, when a file cannot be written.
     """
     if sheet is not None:
         _require_sheet(sheet, out)
@@ -76,5 +76,7 @@ def _table(cases: list[Case], spec: PhantomDatasetSpec) -> Table:
     for modality in dict.fromkeys(spec.modalities):
         table.add_row(modality, *(str(found[modality, ask]) for ask in spec.request_kinds))
     table.add_section()
-    table.add_row("all", *(str(sum(found[modality, ask] for modality in {*spec.modalities})) for ask in spec.request_kinds))
+    table.add_row(
+        "all", *(str(sum(found[modality, ask] for modality in {*spec.modalities})) for ask in spec.request_kinds)
+    )
     return table

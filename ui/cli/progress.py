@@ -1,4 +1,4 @@
-"""What the commands over a data set share: which cases are taken, and a bar while they are worked on."""
+"""Case sampling and the progress bar of the commands over a data set."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ __all__ = ["progress_bar", "sample_evenly"]
 
 
 def sample_evenly(cases: list[Case], limit: int | None) -> list[Case]:
-    """Take ``limit`` cases, spread evenly over all."""
+    """Return ``limit`` cases, evenly spaced over all."""
     if limit is None or limit >= len(cases):
         return cases
     if limit < 1:
@@ -26,9 +26,9 @@ def sample_evenly(cases: list[Case], limit: int | None) -> list[Case]:
 
 @contextmanager
 def progress_bar(out: Path, at_the_end: str) -> Iterator[Callable[[dict[str, Any], int, int], None]]:
-    """Give what is told of each new row, how many are done, and of how many; Ctrl-C leaves a line on how to go on.
+    """Yield a callback of each new row, the number of finished rows and the total; Ctrl-C prints how to resume.
 
-    ``at_the_end``: what follows when all rows are there.
+    ``at_the_end``: the description once all rows are finished.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
@@ -44,5 +44,5 @@ def progress_bar(out: Path, at_the_end: str) -> Iterator[Callable[[dict[str, Any
         with progress:
             yield tell
     except KeyboardInterrupt:
-        console.print(f"what is finished is kept in {escape(str(out))}; the same command goes on from there")
+        console.print(f"finished work is kept in {escape(str(out))}; the same command resumes from there")
         raise

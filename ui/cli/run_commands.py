@@ -52,7 +52,7 @@ __all__ = ["RunOptions", "load_policy", "run_case", "run_replay", "run_segment",
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """One image and what is to be done with it, as given on the command line."""
+    """Options of a run, from the command line."""
 
     image: Path
     request: str
@@ -79,7 +79,7 @@ def run_segment(
 ) -> None:
     """Segment with a policy, a person's own prompts, or both; the policy ``none`` adds nothing to the prompts.
 
-    Where no policy is named it is ``nano``, but beside clicks or a box ``none``: these are right until somebody asks.
+    The default policy is ``nano``, with clicks or a box ``none``.
     """
     given: list[Click | Box] = [] if box is None else [read_box(box)]
     given += [read_click(text) for text in clicks]
@@ -87,18 +87,18 @@ def run_segment(
         policy = "none" if given else "nano"
     with restrict_to_local(local_only):
         chosen = load_policy(policy, bool(given) or mask is not None, options.seed, local_only, prompts)
-        image = _prepare(options)
+        image = _open_image(options)
         start: dict[str, Any] = {"image": image, "request": options.request, "prompts": given}
         if mask is not None:
             start["initial_mask"] = read_mask(mask, image)
-        with _kept(options) as kept:
+        with _persistence(options) as persistence:
             config = loop_settings(preset, max_steps=options.max_steps)
-            run_case(build_graph(chosen, options.segmenter, config, **kept), start, options)
+            run_case(build_graph(chosen, options.segmenter, config, **persistence), start, options)
 
 
 def run_simulate(options: RunOptions, mask: Path, target_iou: float) -> None:
-    """Let the oracle click, and show its errors beside every step."""
-    image = _prepare(options)
+    """Run the oracle, and show the IoU of every step."""
+    image = _open_image(options)
     truth = read_mask(mask, image)
     graph = build_graph(OraclePolicy(truth, target_iou=target_iou), options.segmenter, LoopConfig(options.max_steps))
     run_case(graph, {"image": image, "request": options.request}, options, truth)
@@ -124,9 +124,9 @@ def _recorded_segmenter(record: Trajectory) -> str:
 
 
 def load_policy(name: str, has_prompts: bool, seed: int, local_only: bool, prompts: Path | None) -> Policy:
-    """Give the policy of a name on the command line; ``none``, which only stops, needs that prompts are ``given``."""
+    """Load the policy of a name on the command line; ``none``, which only stops, requires prompts."""
     if name == "none" and not has_prompts:
-        raise InputError("got --policy none and no prompts, expected a --click, a --box or a --mask with it; give one")
+        raise InputError("got --policy none and no prompts, expected a --click, a --box or a --mask with it; add one")
     if name == "none":
         return ScriptedPolicy([write_reply("The prompts were given.", Terminate(), "Segmented as prompted.")])
     from ibisagent.agent.prompting import load_prompts
@@ -135,33 +135,33 @@ def load_policy(name: str, has_prompts: bool, seed: int, local_only: bool, promp
     return get_policy(name, seed=seed, prompts=words, local_only=local_only)
 
 
-def _prepare(case: RunOptions) -> MedicalImage:
-    """Open the image and find fault with everything else before anything is run or written."""
-    require_request(case.request)
-    get_memo(case.segmenter)
-    if (case.thread is None) != (case.db is None):
+def _open_image(options: RunOptions) -> MedicalImage:
+    """Open the image and validate all other options before anything is run or written."""
+    require_request(options.request)
+    get_memo(options.segmenter)
+    if (options.thread is None) != (options.db is None):
         raise InputError("got one of --thread and --db: expected both, or neither; name the run and its file")
-    path = case.image if case.db is None else case.image.absolute()  # it may be taken up from another folder
-    image = open_image(path, slice=case.slice, window=case.window)
-    for target in case.saves:
+    path = options.image if options.db is None else options.image.absolute()  # it may be resumed from another folder
+    image = open_image(path, slice=options.slice, window=options.window)
+    for target in options.saves:
         require_savable(target, image)
     return image
 
 
 @contextlib.contextmanager
-def _kept(case: RunOptions) -> Iterator[dict[str, Any]]:
-    """Give the parts of the graph that keep a run: checkpoints in --db, replies and masks in a folder beside it."""
-    if case.db is None:
+def _persistence(options: RunOptions) -> Iterator[dict[str, Any]]:
+    """Yield the graph's checkpointer and stores: checkpoints in --db, replies and masks in a folder beside it."""
+    if options.db is None:
         yield {"checkpointer": InMemorySaver()}
         return
-    folder = Path(f"{case.db}.store")
-    threads = Path(f"{case.db.resolve()}.store") / "threads"  # the same one, whatever the file is called by
-    with open_checkpointer(case.db) as saver, lock_thread(case.db, case.thread or "", threads):
+    folder = Path(f"{options.db}.store")
+    threads = Path(f"{options.db.resolve()}.store") / "threads"  # the same folder for every path of the file
+    with open_checkpointer(options.db) as saver, lock_thread(options.db, options.thread or "", threads):
         yield {"checkpointer": saver, "store": RunStore(folder), "images": ImageStore(folder / "images")}
 
 
 def run_case(graph: SegmentationGraph, start: dict[str, Any], options: RunOptions, truth: Any = None) -> None:
-    """Run the graph before the user's eyes and write the run folder, also when a bug or a failure ended the run.
+    """Run the graph with live output and write the run folder, also when a bug or a failure ended the run.
 
     `RunFailed`: the policy, the segmenter or the store failed.
     ``start``: the graph's input, its image a `MedicalImage`; ``truth``: the true mask, (H, W) bool, where it is known.
@@ -176,13 +176,15 @@ def run_case(graph: SegmentationGraph, start: dict[str, Any], options: RunOption
     make_folder(folder)
     state, bug = run_live(graph, given, thread, console, truth)
     written: list[Path] = []
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         if state is not None:
             written = write_run(folder, graph, state, start["image"], truth=truth, saves=options.saves)
-    for warning in told:
+    for warning in caught:
         console.print(escape(str(warning.message)), style="yellow")
     if isinstance(bug, sqlite3.Error):
-        raise InputError(f"{options.db}: {bug}; make room and run the same command again, it goes on from there") from bug
+        raise InputError(
+            f"{options.db}: {bug}; free disk space and run the same command again, which resumes the run"
+        ) from bug
     if bug is not None:
         raise bug
     console.print(f"{time.perf_counter() - begun:.1f} s; wrote {', '.join(str(path) for path in written)}")
@@ -191,7 +193,7 @@ def run_case(graph: SegmentationGraph, start: dict[str, Any], options: RunOption
 
 
 def read_click(text: str) -> Click:
-    """Read ``+x,y`` or ``-x,y``.
+    """Parse ``+x,y`` or ``-x,y``.
 
     >>> read_click("-0.25,0.5")
     Click(x=0.25, y=0.5, positive=False, target=None)
@@ -203,7 +205,7 @@ def read_click(text: str) -> Click:
 
 
 def read_box(text: str) -> Box:
-    """Read ``x0,y0,x1,y1``.
+    """Parse ``x0,y0,x1,y1``.
 
     >>> read_box("0.1,0.2,0.5,0.6")
     Box(x0=0.1, y0=0.2, x1=0.5, y1=0.6, target=None)

@@ -1,4 +1,4 @@
-"""`ibisagent trajectories`: recorded runs as the paper's data table, and a step sheet of each."""
+"""`ibisagent trajectories`: recorded runs as the paper's data table, and a contact sheet of each."""
 
 import csv
 from collections.abc import Callable
@@ -24,13 +24,19 @@ from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.rle import decode
 from ibisagent.ui.cli.step_table import build_step_table
-from ibisagent.ui.cli.trajectory_files import RecordLocation, to_printable_line, open_recorded_image, print_line, map_records
+from ibisagent.ui.cli.trajectory_files import (
+    RecordLocation,
+    map_records,
+    open_recorded_image,
+    print_line,
+    to_printable_line,
+)
 from ibisagent.ui.run_folder import make_folder
 
 __all__ = ["BY", "show_sheets", "show_stats"]
 
 BY = ("modality", "policy", "segmenter", "stop", "all")
-"""What the table can have a row for."""
+"""Groupings of the table's rows."""
 
 _GREY = 128
 _HEADS = (
@@ -42,26 +48,28 @@ _HEADS = (
 def show_stats(
     paths: list[Path], by: str | None = None, *, dataset: Path | None = None, csv_file: Path | None = None
 ) -> None:
-    """Print the data table of all records in files and folders, one row for each of ``by`` and a last one for all.
+    """Print the data table of all records in files and folders, one row per value of ``by`` and a last one for all.
 
     ``by``: one of `BY`. A modality is looked up in ``dataset``, where a record's id is the name of its file, or of its
     folder when the file is a run folder's ``trajectory.json``. Without ``by`` it is the modality where a data set is
     given, else all.
     """
     by = by or ("all" if dataset is None else "modality")
-    name = _naming(by, dataset)
+    name = _row_namer(by, dataset)
     if csv_file is not None:
         require_writable_folder(csv_file.parent)
     console = Console(stderr=True)
-    made = map_records(paths, lambda place, record: (name(place, record), trajectory_metrics(record)), console, "Reading")
+    made = map_records(
+        paths, lambda place, record: (name(place, record), trajectory_metrics(record)), console, "Reading"
+    )
     rows = _rows(by, [run for _, run in made])
     Console().print(_table(by, rows))
     if csv_file is not None:
         _write(csv_file, by, rows)
 
 
-def _naming(by: str, dataset: Path | None) -> Callable[[RecordLocation, Trajectory], str]:
-    """Give what names the row of a record."""
+def _row_namer(by: str, dataset: Path | None) -> Callable[[RecordLocation, Trajectory], str]:
+    """Return a function that maps a record to the name of its row."""
     if by not in BY:
         raise InputError(f"got by={by[:40]!r}, expected one of {', '.join(BY)}; choose one")
     if by == "all":
@@ -69,7 +77,7 @@ def _naming(by: str, dataset: Path | None) -> Callable[[RecordLocation, Trajecto
     if by != "modality":
         return lambda _, record: to_printable_line(str(getattr(record, by) or "unfinished"))
     if dataset is None:
-        raise InputError("got by='modality' alone, expected the data set that tells it; give --dataset or another --by")
+        raise InputError("got by='modality' alone, expected a data set with modalities; add --dataset or another --by")
     known = {case.id: case.modality for case in read_dataset(dataset)}
     return lambda place, _: known.get(_id(place.path), "") or "unknown"
 
@@ -105,19 +113,19 @@ def _write(path: Path, by: str, rows: list[TrajectoryTableRow]) -> None:
         writer.writerows(map(astuple, rows))
 
 
-class _Drawn(NamedTuple):
-    """A record's sheet, the table of its steps, and why it is not drawn on its image, where it is not."""
+class _RecordSheet(NamedTuple):
+    """A record's contact sheet, the table of its steps, and why it is drawn on grey, None if it is not."""
 
     sheet: Image.Image
     steps: Table
-    lack: str | None
+    missing_reason: str | None
 
 
 def show_sheets(path: Path, out: Path | None = None) -> None:
-    """Draw the step sheet of every record of a file or folder, ``NAME.steps.png``, beside it or in ``out``.
+    """Draw the contact sheet of every record of a file or folder, ``NAME.steps.png``, beside it or in ``out``.
 
-    In ``out`` the sheets lie as the records do in their folder. A record whose image is gone or has changed is drawn on
-    grey, and a line says so. The steps of a single record are printed as well.
+    Below ``out`` the sheets have the records' subfolders. A record whose image is missing or has changed is drawn on
+    grey, with a printed line. The steps of a single record are printed as well.
     """
     console, written = Console(stderr=True), list[Path]()
     drawn = None
@@ -126,8 +134,8 @@ def show_sheets(path: Path, out: Path | None = None) -> None:
         with atomic_write(target) as temporary:
             drawn.sheet.save(temporary, format="PNG")
         written.append(target)
-        if drawn.lack is not None:
-            print_line(console, f"{place}: drawn on grey: {drawn.lack}")
+        if drawn.missing_reason is not None:
+            print_line(console, f"{place}: drawn on grey: {drawn.missing_reason}")
     if drawn is not None and len(written) == 1:
         Console().print(drawn.steps)
     where = written[0] if len(written) == 1 else f"{len(written)} step sheets in {out or path}"
@@ -143,12 +151,12 @@ def _target(place: RecordLocation, path: Path, out: Path | None) -> Path:
     return folder / f"{place.path.stem}{number}.steps.png"
 
 
-def _draw(place: RecordLocation, record: Trajectory) -> _Drawn:
+def _draw(place: RecordLocation, record: Trajectory) -> _RecordSheet:
     try:
-        image, lack = open_recorded_image(place.path, record), None
+        image, missing_reason = open_recorded_image(place.path, record), None
     except InputError as error:
-        image, lack = _grey(record), str(error)
-    return _Drawn(contact_sheet_of(record, image), build_step_table(record), lack)
+        image, missing_reason = _grey(record), str(error)
+    return _RecordSheet(contact_sheet_of(record, image), build_step_table(record), missing_reason)
 
 
 def _grey(record: Trajectory) -> MedicalImage:

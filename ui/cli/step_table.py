@@ -7,18 +7,18 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from ibisagent.agent.actions import from_plain, format_action
+from ibisagent.agent.actions import format_action, from_plain
 from ibisagent.agent.state import StepRecord
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.evals.trajectories import trajectory_metrics
 from ibisagent.tools.masks.rle import Rle, area
 from ibisagent.ui.cli.trajectory_files import to_printable_line
 
-__all__ = ["empty_table", "step_row", "build_step_table"]
+__all__ = ["build_step_table", "empty_table", "step_row"]
 
 
 def build_step_table(record: Trajectory) -> Table:
-    """Give a row for each step; a column for the IoU where the true mask is known."""
+    """Return a table with a row for each step, and a column for the IoU where the true mask is known."""
     fit = trajectory_metrics(record).fit
     table = empty_table(fit is not None)
     for index, step in enumerate(record.steps):
@@ -28,7 +28,7 @@ def build_step_table(record: Trajectory) -> Table:
 
 
 def empty_table(with_iou: bool) -> Table:
-    """Begin a table; with a column for the IoU where the true mask is known."""
+    """Return a table without rows, with a column for the IoU if ``with_iou``."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", justify="right", style="dim")
     table.add_column("action")
@@ -39,7 +39,7 @@ def empty_table(with_iou: bool) -> Table:
 
 
 def step_row(step: StepRecord, thought: str, mask: Rle, iou: float | None) -> list[str]:
-    """Give a step's cells; ``mask``: in force after it, ``iou``: None leaves its cell out."""
+    """Return a step's cells; ``mask``: in force after it, ``iou``: None leaves its cell out."""
     score = "" if step["score"] is None else f"{step['score']:.2f}"
     known = [] if iou is None else [f"{iou:.3f}"]
     figures = (score, *known, f"{area(mask):,}", f"{sum(step['seconds'].values()):.2f}")
@@ -47,7 +47,7 @@ def step_row(step: StepRecord, thought: str, mask: Rle, iou: float | None) -> li
 
 
 def _action(step: StepRecord) -> str:
-    """Spell what a step did, by whom unless by the policy, and what went wrong."""
+    """Return a step's action, its actor unless it is the policy, and its error as text."""
     notes = [format_action(from_plain(step["action"])) if step["action"] else "unreadable"]
     notes += [f"by {step['actor']}"] if step["actor"] != "policy" else []
     notes += [step["error"]] if step["error"] else []

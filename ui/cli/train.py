@@ -1,4 +1,4 @@
-"""`ibisagent train sft`: supervised fine-tuning, with a bar while it runs."""
+"""`ibisagent train sft`: supervised fine-tuning with a progress bar."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ _FIGURES = {"loss": "loss", "coordinate_nll": "coordinates"}
 
 
 def run_sft(config: str, data: Sequence[Path], out: Path, *, base: str | None, overrides: Sequence[str]) -> None:
-    """Train as a training file tells, with ``changes`` to it; the same call goes on where an earlier one ended."""
+    """Train by a training config with ``overrides``; the same call resumes an earlier one."""
     from ibisagent.training.sft.config import read_training_config
     from ibisagent.training.sft.run import train_sft
 
@@ -30,13 +30,13 @@ def run_sft(config: str, data: Sequence[Path], out: Path, *, base: str | None, o
     loud: Any = logging
     loud.set_verbosity_error()
     loud.disable_progress_bar()
-    with _bar(out) as bar:
+    with _training_bar(out) as bar:
         folder = train_sft(plan, data, out, base=base, callbacks=[bar])
     Console().print(f"wrote {escape(str(folder))}; try it: --policy hf:{escape(str(folder))}", soft_wrap=True)
 
 
 @contextmanager
-def _bar(out: Path) -> Iterator["_Bar"]:
+def _training_bar(out: Path) -> Iterator["_ProgressCallback"]:
     console = Console(stderr=True)
     progress = Progress(
         TextColumn("{task.description}"),
@@ -51,14 +51,14 @@ def _bar(out: Path) -> Iterator["_Bar"]:
     )
     try:
         with progress:
-            yield _Bar(progress)
+            yield _ProgressCallback(progress)
     except KeyboardInterrupt:
-        console.print(f"what is finished is kept in {escape(str(out))}; the same command goes on from there")
+        console.print(f"finished work is kept in {escape(str(out))}; the same command resumes from there")
         raise
 
 
-class _Bar(TrainerCallback):
-    """Shows the steps done, the last figures and the time left."""
+class _ProgressCallback(TrainerCallback):
+    """Shows the finished steps, the last losses and the remaining time."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

@@ -1,4 +1,4 @@
-"""The records of many files, one in memory at a time; what is no sound record is told in a line and left out."""
+"""The records of many files, one in memory at a time; an invalid record is reported in a line and skipped."""
 
 import json
 import os
@@ -16,29 +16,29 @@ from ibisagent.tools.imaging.decoding import decode_guard
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 
-__all__ = ["RecordLocation", "to_printable_line", "open_recorded_image", "print_line", "map_records"]
+__all__ = ["RecordLocation", "map_records", "open_recorded_image", "print_line", "to_printable_line"]
 
 Value = TypeVar("Value")
 
 
 class RecordLocation(NamedTuple):
-    """Where a record lies: its file, and in a ``.jsonl`` its number there, from 1."""
+    """The location of a record: its file, and its number in a ``.jsonl``, from 1."""
 
     path: Path
     number: int | None
 
     def __str__(self) -> str:
-        """Name it in one line."""
+        """Return the location in one line."""
         return printable_text(self.path) + (f", record {self.number}" if self.number else "")
 
 
 def map_records(
     paths: list[Path], work: Callable[[RecordLocation, Trajectory], Value], console: Console, doing: str
 ) -> Iterator[tuple[RecordLocation, Value]]:
-    """Give what ``work`` makes of every record in files and folders, in the order of their paths.
+    """Yield the result of ``work`` for every record in files and folders, in the order of their paths.
 
-    ``console``, that of stderr, gets a bar and a line for each file or record that cannot be read or worked on.
-    `InputError` for a path with nothing there, and at the end when no record was sound.
+    ``console``, that of stderr, gets a progress bar and a line for each file or record that cannot be read or
+    processed. `InputError` for a path that does not exist, and at the end when no record was valid.
     """
     others, sound, broken = set[Path](), 0, 0
     for path in track(_files(paths), doing, console=console, disable=not console.is_terminal):
@@ -63,9 +63,9 @@ def map_records(
 
 
 def open_recorded_image(path: Path, record: Trajectory, image: Path | None = None, remedy: str = "") -> MedicalImage:
-    """Open the image of a record that lies at ``path``, or ``image`` in its place, as it was recorded.
+    """Open the image of a record in the file ``path``, or ``image`` in its place, as it was recorded.
 
-    `InputError` for one that is gone or has other pixels; ``remedy`` says what to do then.
+    `InputError` for a missing image or other pixels; ``remedy`` ends its text.
     """
     uri = record.image.get("uri")
     if image is None and uri is None:
@@ -78,17 +78,17 @@ def open_recorded_image(path: Path, record: Trajectory, image: Path | None = Non
 
 
 def print_line(console: Console, line: str) -> None:
-    """Print a line as it is, however long."""
+    """Print a text as one line without wrapping."""
     console.print(to_printable_line(line), soft_wrap=True, markup=False, highlight=False)
 
 
 def to_printable_line(text: str) -> str:
-    """Put a text of a file's on one line that any terminal and file takes: no escape codes, no lone surrogates."""
+    """Return a text on one printable line: no escape codes, no lone surrogates."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def _files(paths: list[Path]) -> list[Path]:
-    """List the files that are named and those in the folders that are, each once."""
+    """List the given files and those in the given folders, each once."""
     found: dict[Path, Path] = {}
     for path in paths:
         if os.path.isdir(path):
@@ -106,7 +106,7 @@ def _may_hold(file: Path) -> bool:
 
 
 def _read(path: Path) -> Iterator[tuple[RecordLocation, Trajectory | InputError | None]]:
-    """Read a file object by object: a record, what is wrong with it, or None for JSON of another kind."""
+    """Read a file object by object: a record, its error, or None for JSON of another kind."""
     lines, number = path.suffix.lower() == ".jsonl", 0
     try:
         with path.open(encoding="utf-8") as file:
@@ -128,7 +128,9 @@ def _record(text: str) -> Trajectory | InputError | None:
         return InputError(f"got no JSON ({error}), expected a whole trajectory; record it anew")
 
 
-def _attempt(work: Callable[[RecordLocation, Trajectory], Value], place: RecordLocation, read: Trajectory | InputError) -> Value:
+def _attempt(
+    work: Callable[[RecordLocation, Trajectory], Value], place: RecordLocation, read: Trajectory | InputError
+) -> Value:
     if isinstance(read, InputError):
         raise read
     with decode_guard("record", "a sound trajectory", "record it anew"):

@@ -27,7 +27,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """What a server is started with, as given on the command line."""
+    """Options of a server, from the command line."""
 
     policy: str = "nano"
     segmenter: str = "geocut"
@@ -45,25 +45,25 @@ class ServerOptions:
 
 
 def run_mcp(options: ServerOptions) -> None:
-    """Serve until the client or Ctrl-C ends it; nothing but the protocol is written to the standard output."""
+    """Serve until the client or Ctrl-C ends it; only protocol messages are written to the standard output."""
     MissingExtra.require("serve", "mcp")
     if options.transport == "http" and options.host not in LOOPBACK:
-        _warn(options)
+        _warn_about_host(options)
     with restrict_to_local(options.local_only):
         serve(options, _policy(options))
 
 
-def _policy(serving: ServerOptions) -> Policy:
-    if serving.policy == "person":
-        raise InputError("got --policy person, expected one that acts by itself; clients are the persons: try none")
-    if serving.policy == "none":
+def _policy(options: ServerOptions) -> Policy:
+    if options.policy == "person":
+        raise InputError("got --policy person, expected one that acts by itself; use none: the client clicks")
+    if options.policy == "none":
         stop = write_reply("The prompts were given.", Terminate(), "Segmented as prompted.")
-        return ScriptedPolicy([stop] * serving.limits.steps)
-    return load_policy(serving.policy, True, serving.seed, serving.local_only, serving.prompts)
+        return ScriptedPolicy([stop] * options.limits.steps)
+    return load_policy(options.policy, True, options.seed, options.local_only, options.prompts)
 
 
 def serve(options: ServerOptions, policy: Policy) -> None:
-    """Serve with ``policy``, whatever the name of another says."""
+    """Serve with ``policy`` in place of the one that the options name."""
     from ibisagent.ui.mcp.files import require_roots
     from ibisagent.ui.mcp.server import make_server
     from ibisagent.ui.mcp.service import SegmentationService
@@ -71,7 +71,7 @@ def serve(options: ServerOptions, policy: Policy) -> None:
 
     if options.out is not None:
         make_folder(options.out)
-    desk = SegmentationService(
+    service = SegmentationService(
         policy=policy,
         policy_clicks=options.policy != "none",
         memo=get_memo(options.segmenter),
@@ -82,15 +82,15 @@ def serve(options: ServerOptions, policy: Policy) -> None:
         sessions=Sessions(options.limits),
     )
     stdio = options.transport == "stdio"
-    server = make_server(desk, stdio=stdio, host=options.host)
+    server = make_server(service, stdio=stdio, host=options.host)
     if stdio:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a thread that waits for the next line would hold the process
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # the thread that reads the next line would keep the process alive
         server.run("stdio")
         return
     import uvicorn
 
     _require_free(options.host, options.port)
-    logging.getLogger("mcp.server.streamable_http").addFilter(_no_farewell)
+    logging.getLogger("mcp.server.streamable_http").addFilter(_keeps_log_record)
     sys.stderr.write(f"ibisagent: MCP at http://{options.host}:{options.port}/mcp, Ctrl-C to end\n")
     app = server.streamable_http_app()
     uvicorn.run(app, host=options.host, port=options.port, log_level="error", timeout_graceful_shutdown=2)
@@ -101,18 +101,18 @@ def _require_free(host: str, port: int) -> None:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         socket.create_server((host, port), family=found[0][0]).close()
     except OSError as error:
-        got = f"got --host {host} --port {port}, which cannot be listened at"
+        got = f"got --host {host} --port {port}, which cannot be listened on"
         raise InputError(f"{got} ({describe_os_error(error)}); choose another") from None
 
 
-def _no_farewell(record: logging.LogRecord) -> bool:
-    """Drop the traceback that mcp 1.30 logs when a client ends its connection with a stream still open."""
+def _keeps_log_record(record: logging.LogRecord) -> bool:
+    """Whether to keep a log record: not the traceback of mcp 1.30 when a client disconnects with an open stream."""
     return record.exc_info is None or type(record.exc_info[1]).__name__ != "ClosedResourceError"
 
 
-def _warn(serving: ServerOptions) -> None:
-    if serving.local_only:
-        raise InputError(f"got --local-only with --host {serving.host}, expected this machine alone; drop one of them")
+def _warn_about_host(options: ServerOptions) -> None:
+    if options.local_only:
+        raise InputError(f"got --local-only with --host {options.host}, expected this machine alone; drop one of them")
     sys.stderr.write(
-        f"ibisagent: --host {serving.host} lets other machines in, without a password; put a proxy with one before it\n"
+        f"ibisagent: --host {options.host} lets other machines in, without a password; put a proxy with one before it\n"
     )

@@ -1,4 +1,4 @@
-"""A session's files, made when they are asked for."""
+"""The files of a session, rendered on request."""
 
 import io
 import json
@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from PIL import Image
 
-from ibisagent.agent.integrations.user_message import redact_error
+from ibisagent.agent.integrations.error_messages import redact_error
 from ibisagent.agent.overlay import overlay
 from ibisagent.agent.state import State
 from ibisagent.agent.trajectory import build_trajectory
@@ -19,7 +19,7 @@ from ibisagent.tools.export import EXTENSIONS, require_savable, save_mask
 from ibisagent.tools.files import atomic_write
 from ibisagent.tools.masks.rle import decode
 from ibisagent.ui.mcp.sessions import Session
-from ibisagent.ui.run_folder import mask_provenance, make_folder
+from ibisagent.ui.run_folder import make_folder, mask_provenance
 
 __all__ = ["FORMATS", "MEDIA_TYPES", "render_file", "require_format", "write_file"]
 
@@ -33,7 +33,7 @@ FORMATS = {
     "dicom-seg": "mask.dcm",
     **{ending: f"mask{ending}" for ending in EXTENSIONS},
 }
-"""What a session's mask can be had as, by a word or by a file's ending, and the file's name."""
+"""File names by export format: a format's name or a file ending."""
 
 MEDIA_TYPES = {
     "mask.png": "image/png",
@@ -48,14 +48,14 @@ MEDIA_TYPES = {
 
 
 def require_format(session: Session, name: str) -> None:
-    """Refuse with `InputError` a format that the session's image has no place for."""
+    """Raise `InputError` for a format in which the session's mask cannot be written."""
     if name not in ("overlay.png", "trajectory.json"):
-        with TemporaryDirectory() as folder, _named(name):
+        with TemporaryDirectory() as folder, _rename_errors(name):
             require_savable(Path(folder) / name, session.image)
 
 
 def render_file(session: Session, state: State, name: str, roots: Sequence[Path]) -> bytes:
-    """Make one of the files; the image's path in a trajectory is told from its root."""
+    """Render one of the files; the image's path in a trajectory is relative to its root."""
     mask = decode(state["mask"])
     if name == "overlay.png":
         buffer = io.BytesIO()
@@ -66,14 +66,14 @@ def render_file(session: Session, state: State, name: str, roots: Sequence[Path]
     if name == "trajectory.json":
         return json.dumps(record.to_json(), indent=1).encode()
     with TemporaryDirectory() as folder:
-        with _named(name):
+        with _rename_errors(name):
             save_mask(Path(folder) / name, mask, session.image, mask_provenance(record))
         return (Path(folder) / name).read_bytes()
 
 
 @contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Say what goes wrong of the file by its own name, not by that of the folder where it is made."""
+def _rename_errors(name: str) -> Iterator[None]:
+    """Replace the temporary path in an `InputError` by the file's name."""
     try:
         yield
     except InputError as error:
@@ -81,7 +81,7 @@ def _named(name: str) -> Iterator[None]:
 
 
 def write_file(out: Path, session: Session, name: str, made: bytes) -> str:
-    """Write a file into the session's own folder under ``out``, whole or not at all, and give its path from there."""
+    """Write a file into the session's folder under ``out``, whole or not at all; return its relative path."""
     make_folder(out / session.folder)
     with atomic_write(out / session.folder / name) as temporary:
         temporary.write_bytes(made)

@@ -1,34 +1,34 @@
-"""Files that a client may name: those below the allowed roots, and no larger than the limits."""
+"""Access to the files that clients name: below the allowed roots, and within the limits."""
 
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ibisagent.tools.allowed_paths import resolve, list_files
+from ibisagent.tools.allowed_paths import list_files, resolve
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import require_file
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.ui.mcp.limits import Limits
 
-__all__ = ["resolve_allowed", "open_allowed", "require_roots"]
+__all__ = ["open_allowed", "require_roots", "resolve_allowed"]
 
 _MIB = 2**20
 
 
 def require_roots(folders: Iterable[Path]) -> tuple[Path, ...]:
-    """Resolve the folders that clients may read from; `InputError` for one that is no folder."""
+    """Resolve the folders from which clients may read; `InputError` for one that is not a folder."""
     roots = tuple(folder.resolve() for folder in folders)
     for root in roots:
         if not root.is_dir():
-            raise InputError(f"--root {root}: got no folder, expected one that is there; create it or name another")
+            raise InputError(f"--root {root}: got no folder, expected an existing one; create it or name another")
     return roots
 
 
 def open_allowed(
     given: str, roots: Sequence[Path], limits: Limits, *, slice: str | None = None, window: str | None = None
 ) -> MedicalImage:
-    """Open a data URL, or a file or folder under the roots; `InputError` for any other and for one over the limits."""
+    """Open a data URL, or a file or folder under the roots; `InputError` for any other, and over the limits."""
     if given[:5].lower() == "data:":
         _require_bytes(len(given) * 3 // 4, limits.file_bytes)
         image = open_image(given, slice=slice, window=window)
@@ -42,11 +42,11 @@ def open_allowed(
 
 
 def resolve_allowed(given: str, roots: Sequence[Path], most: int) -> Path:
-    """Resolve a path, from a root if it is relative, and give it where it may be opened; ``most``: bytes."""
+    """Resolve a path, from a root if it is relative; `InputError` where it may not be opened; ``most``: bytes."""
     if not roots:
         raise InputError("path: this server reads no files; give a data URL, or start it with --root")
     found = resolve(given, roots)
-    if not os.path.isdir(found):  # which a name too long does not upset
+    if not os.path.isdir(found):  # False for names too long, which raise elsewhere
         require_file(found)
     _require_bytes(sum(file.stat().st_size for file in list_files(found) if file.is_file()), most)
     return found

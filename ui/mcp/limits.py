@@ -1,4 +1,4 @@
-"""What one server gives to its clients at most."""
+"""Limits of one server."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ __all__ = ["Limits"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Past any of these a call is refused in a line.
+    """Limits of one server; a call beyond them is refused with one line, unless stated otherwise.
 
     ``file_bytes``: of a file, of a folder's files together, or of a data URL. ``message_bytes``: of an HTTP request.
-    ``pixels``: of the displayed picture. ``sessions``: the one that was used least recently ends for a new one.
-    ``seconds``: a session that was not used for so long ends. ``steps``: of a session. ``runs``: at the same time; more
-    of them wait. ``connections``: open at a time over HTTP.
+    ``pixels``: of the displayed picture. ``sessions``: the least recently used one ends for a new one. ``seconds``:
+    a session unused for this long ends. ``steps``: of a session. ``runs``: concurrent ones; further ones wait.
+    ``connections``: open at a time over HTTP.
     """
 
     file_bytes: int = 512 * 2**20

@@ -1,4 +1,4 @@
-"""The server's face: four tools, and a session's files as resources."""
+"""The MCP interface: four tools, and a session's files as resources."""
 
 import hashlib
 import logging
@@ -14,24 +14,24 @@ from pydantic import BaseModel, Field
 
 from ibisagent.agent import Action, Backtrack, Box, Click
 from ibisagent.agent.integrations.summary import RunSummary
-from ibisagent.agent.integrations.user_message import user_message
+from ibisagent.agent.integrations.error_messages import user_message
 from ibisagent.tools.errors import IbisError, InputError
 from ibisagent.tools.masks.measure import describe_measurements
 from ibisagent.ui.mcp.exports import FORMATS, MEDIA_TYPES
 from ibisagent.ui.mcp.runs import ReportStep
-from ibisagent.ui.mcp.service import SegmentRequest, SegmentationService
+from ibisagent.ui.mcp.service import SegmentationService, SegmentRequest
 from ibisagent.ui.mcp.sessions import Session
 from ibisagent.ui.mcp.strict_server import StrictServer
 from ibisagent.ui.mcp.tool_arguments import (
     Clicks,
     Formats,
     Handle,
+    ImageSource,
     Mask,
-    Picture,
+    Point,
     Region,
     Request,
     Slice,
-    Spot,
     Window,
 )
 
@@ -43,7 +43,7 @@ _INSTRUCTIONS = """Segment medical images by reasoning and clicking. `segment` g
 _log = logging.getLogger(__name__)
 
 
-class Segmented(BaseModel):
+class SegmentResult(BaseModel):
     """A session's mask in plain values; see `ibisagent.agent.integrations.summary.Told`."""
 
     session: str
@@ -56,95 +56,97 @@ class Segmented(BaseModel):
     resources: dict[str, str]
 
 
-class Exported(BaseModel):
-    """Where a session's files are: resources, and paths under the server's output folder, if it has one."""
+class ExportResult(BaseModel):
+    """The locations of a session's files: resources, and paths under the server's output folder, if it has one."""
 
     session: str
     resources: dict[str, str]
     files: dict[str, str]
 
 
-def make_server(desk: SegmentationService, *, stdio: bool, host: str = "127.0.0.1") -> FastMCP[Any]:
-    """Put the tools and resources of a desk on a server.
+def make_server(service: SegmentationService, *, stdio: bool, host: str = "127.0.0.1") -> FastMCP[Any]:
+    """Build a server with the tools and resources of a service.
 
-    ``stdio``: its standard output carries the messages. ``host``: where it will listen, else; at a loopback address
-    only requests that name one are answered, so that no web page can lead a browser to it.
+    ``stdio``: its standard output carries the messages. ``host``: the address to listen on otherwise; at a loopback
+    address only requests to a loopback host name are answered, against DNS rebinding.
     """
     server = StrictServer(
         "ibisagent",
         instructions=_INSTRUCTIONS,
         host=host,
         log_level="ERROR",
-        max_request_body_size=desk.limits.message_bytes,
-        max_sessions=desk.limits.connections,
-        lifespan=_nothing_else_on_stdout if stdio else None,
+        max_request_body_size=service.limits.message_bytes,
+        max_sessions=service.limits.connections,
+        lifespan=_redirect_stdout if stdio else None,
     )
-    _add_segment(server, desk)
-    _add_refine(server, desk)
-    _add_measure(server, desk)
-    _add_export(server, desk)
+    _add_segment(server, service)
+    _add_refine(server, service)
+    _add_measure(server, service)
+    _add_export(server, service)
     for name, media in MEDIA_TYPES.items():
-        _add_resource(server, desk, name, media)
+        _add_resource(server, service, name, media)
     return server
 
 
-def _add_segment(server: FastMCP[Any], desk: SegmentationService) -> None:
+def _add_segment(server: FastMCP[Any], service: SegmentationService) -> None:
     @server.tool(annotations=ToolAnnotations(title="Segment a medical image", readOnlyHint=True, openWorldHint=False))
     async def segment(
         context: Context[Any, Any, Any],
-        image: Picture,
+        image: ImageSource,
         request: Request | None = None,
         region: Region | None = None,
         clicks: Clicks | None = None,
         mask: Mask | None = None,
         slice: Slice | None = None,
         window: Window | None = None,
-    ) -> Annotated[CallToolResult, Segmented]:
-        """Segment what the request names, or a box and clicks mark; begins a session and tells what was found where."""
-        with _in_words(image):
-            asked = SegmentRequest(image, request, region, clicks or (), mask, slice, window)
-            session, told = await desk.segment(asked, _owner(context), _progress(context))
-        return _segmented(session, told)
+    ) -> Annotated[CallToolResult, SegmentResult]:
+        """Segment what the request names, or a box and clicks mark; begins a session and returns what was found."""
+        with _tool_errors(image):
+            request_data = SegmentRequest(image, request, region, clicks or (), mask, slice, window)
+            session, summary = await service.segment(request_data, _owner(context), _progress(context))
+        return _segment_result(session, summary)
 
 
-def _add_refine(server: FastMCP[Any], desk: SegmentationService) -> None:
+def _add_refine(server: FastMCP[Any], service: SegmentationService) -> None:
     @server.tool(annotations=ToolAnnotations(title="Correct a mask", destructiveHint=False, openWorldHint=False))
     async def refine(
         context: Context[Any, Any, Any],
         session: Handle,
-        click: Spot | None = None,
+        click: Point | None = None,
         positive: Annotated[bool, Field(description="True for a click on the target, false for one beside it.")] = True,
         box: Region | None = None,
         undo: Annotated[bool, Field(description="True or false: undo what was done last.")] = False,
-        go_on: Annotated[bool, Field(description="True or false: let the clicking model go on after it.")] = False,
-    ) -> Annotated[CallToolResult, Segmented]:
+        continue_policy: Annotated[
+            bool, Field(description="True or false: let the clicking model continue after it.")
+        ] = False,
+    ) -> Annotated[CallToolResult, SegmentResult]:
         """Correct a session's mask with one click, one box, or by undoing what was done last."""
-        with _in_words():
+        with _tool_errors():
             action = _action(click, positive, box, undo)
-            held, told = await desk.refine(session, action, _owner(context), _progress(context), go_on=go_on)
-        return _segmented(held, told)
+            held, summary = await service.refine(session, action, _owner(context), _progress(context), continue_policy=continue_policy)
+        return _segment_result(held, summary)
 
 
-def _add_measure(server: FastMCP[Any], desk: SegmentationService) -> None:
+def _add_measure(server: FastMCP[Any], service: SegmentationService) -> None:
     @server.tool(annotations=ToolAnnotations(title="Measure a mask", readOnlyHint=True, openWorldHint=False))
-    async def measure(context: Context[Any, Any, Any], session: Handle) -> Annotated[CallToolResult, Segmented]:
-        """Tell a session's mask in numbers: area, axes, side, intensities; in mm where the image's spacing is known."""
-        with _in_words():
-            held, told = await desk.measure(session, _owner(context))
-        return _segmented(held, told, f"Measured: {describe_measurements(told.measurements)}.")
+    async def measure(context: Context[Any, Any, Any], session: Handle) -> Annotated[CallToolResult, SegmentResult]:
+        """Measure a session's mask: area, axes, side, intensities; in mm where the image's spacing is known."""
+        with _tool_errors():
+            held, summary = await service.measure(session, _owner(context))
+        return _segment_result(held, summary, f"Measured: {describe_measurements(summary.measurements)}.")
 
 
-def _add_export(server: FastMCP[Any], desk: SegmentationService) -> None:
+def _add_export(server: FastMCP[Any], service: SegmentationService) -> None:
     @server.tool(annotations=ToolAnnotations(title="Export a mask", destructiveHint=False, openWorldHint=False))
     async def export(
         context: Context[Any, Any, Any],
         session: Handle,
         formats: Formats,
-    ) -> Annotated[CallToolResult, Exported]:
-        """Give a session's mask, overlay and trajectory as resources, and as files where the server has a folder."""
-        with _in_words():
-            files = await desk.export(session, [FORMATS[each] for each in formats], _owner(context))
-        exported = Exported(
+    ) -> Annotated[CallToolResult, ExportResult]:
+        """Export a session's mask, overlay and trajectory as resources, and as files where the server has a folder."""
+        with _tool_errors():
+            files = await service.export(session, [FORMATS[each] for each in formats], _owner(context))
+        exported = ExportResult(
             session=session,
             resources={name: _uri(session, name) for name in files},
             files={name: path for name, path in files.items() if path is not None},
@@ -155,14 +157,14 @@ def _add_export(server: FastMCP[Any], desk: SegmentationService) -> None:
         return _result("\n".join(places), exported)
 
 
-def _add_resource(server: FastMCP[Any], desk: SegmentationService, name: str, media: str) -> None:
+def _add_resource(server: FastMCP[Any], service: SegmentationService, name: str, media: str) -> None:
     @server.resource(f"{SCHEME}/{{session}}/{name}", name=name, mime_type=media)
     async def resource(session: str) -> str | bytes:
-        """Give a file of a session."""
+        """Return a file of a session."""
         try:
-            made = await desk.content(session, name, _owner(server.get_context()))
+            made = await service.content(session, name, _owner(server.get_context()))
         except Exception as error:
-            raise ResourceError(_words(error)) from None
+            raise ResourceError(_error_text(error)) from None
         return made.decode() if media == "application/json" else made
 
 
@@ -182,44 +184,44 @@ def _action(click: list[float] | None, positive: bool, box: list[float] | None, 
 
 
 def _progress(context: Context[Any, Any, Any]) -> ReportStep:
-    async def tell(number: int, words: str) -> None:
+    async def report(number: int, words: str) -> None:
         await context.report_progress(number, message=f"step {number}: {words}")
 
-    return tell
+    return report
 
 
 def _owner(context: Context[Any, Any, Any]) -> str | None:
-    """Name whoever calls by a hash of the credentials that came with the call, if any came."""
+    """Return a hash of the caller's credentials, None without any."""
     request = context.request_context.request
     sent = request.headers.get("authorization") if request is not None else None
     return hashlib.sha256(sent.encode()).hexdigest() if sent else None
 
 
 @contextmanager
-def _in_words(given: str | None = None) -> Iterator[None]:
-    """Turn whatever fails into words on which a model can act; ``given``: the image's name as the client gave it."""
+def _tool_errors(given: str | None = None) -> Iterator[None]:
+    """Turn any exception into a `ToolError` on which a model can act; ``given``: the image as the client named it."""
     try:
         yield
     except Exception as error:
-        raise ToolError(_words(error, given)) from None
+        raise ToolError(_error_text(error, given)) from None
 
 
-def _words(error: Exception, given: str | None = None) -> str:
+def _error_text(error: Exception, given: str | None = None) -> str:
     if not isinstance(error, IbisError):
-        _log.error("a bug, or a failure from outside", exc_info=error)
+        _log.error("a bug, or an external failure", exc_info=error)
     return user_message(error, given).removeprefix("Error: ")
 
 
-def _segmented(session: Session, told: RunSummary, text: str | None = None) -> CallToolResult:
-    said = told.text.partition(" Mask reference:")[0] if text is None else text  # here the handle is the reference
-    plain = Segmented(
+def _segment_result(session: Session, summary: RunSummary, text: str | None = None) -> CallToolResult:
+    said = summary.text.partition(" Mask reference:")[0] if text is None else text  # the handle takes its place
+    plain = SegmentResult(
         session=session.handle,
-        found=told.found,
-        stop=told.stop,
-        answer=told.answer,
-        box=told.box,
-        confidence=told.confidence,
-        measurements=told.measurements,
+        found=summary.found,
+        stop=summary.stop,
+        answer=summary.answer,
+        box=summary.box,
+        confidence=summary.confidence,
+        measurements=summary.measurements,
         resources={name: _uri(session.handle, name) for name in ("mask.png", "overlay.png", "trajectory.json")},
     )
     return _result(f"{said} Session: {session.handle}", plain)
@@ -234,7 +236,7 @@ def _uri(handle: str, name: str) -> str:
 
 
 @asynccontextmanager
-async def _nothing_else_on_stdout(_server: FastMCP[Any]) -> AsyncIterator[None]:
-    """Send to stderr whatever a library prints, once the messages have their stream."""
+async def _redirect_stdout(_server: FastMCP[Any]) -> AsyncIterator[None]:
+    """Redirect what libraries print to stderr, once the messages have their stream."""
     with redirect_stdout(stderr):
         yield

@@ -1,8 +1,8 @@
-"""Sessions: what a client has segmented, under a handle that nobody can guess.
+"""Sessions: the segmentations of clients, each under an unguessable handle.
 
-Whoever holds a handle holds the session; there is no list of them. Clients may open a new connection for every call, so
-that a handle is not bound to its connection; it is bound to the ``Authorization`` that came with its first call, where
-a proxy or a client sent one.
+A handle gives access to its session; handles cannot be listed. Clients may open a new connection for every call, so a
+handle is not bound to its connection, but to the ``Authorization`` header of its first call, where a proxy or a client
+sent one.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from ibisagent.ui.mcp.limits import Limits
 
 __all__ = ["ENDED", "HANDLE", "THREAD", "Session", "Sessions"]
 
-ENDED = "this handle opens none of yours, or it has ended"
+ENDED = "got an unknown handle, or one whose session has ended"
 HANDLE = re.compile(r"[\w-]{32}")
-"""What a handle looks like."""
+"""The format of a handle."""
 
 THREAD = RunnableConfig(configurable={"thread_id": "session"})
 """The one thread of each session's own graph."""
@@ -33,7 +33,7 @@ THREAD = RunnableConfig(configurable={"thread_id": "session"})
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """A graph with checkpoints and stores of its own, which go when the session goes; one call at a time has it."""
+    """A graph with checkpoints and stores of its own, which are freed with the session; the lock serializes calls."""
 
     graph: SegmentationGraph
     image: MedicalImage
@@ -42,7 +42,7 @@ class Session:
 
     @property
     def folder(self) -> str:
-        """A name for files on disk that does not give the handle away."""
+        """A folder name from which the handle cannot be derived."""
         return f"session-{hashlib.sha256(self.handle.encode()).hexdigest()[:12]}"
 
 
@@ -50,31 +50,31 @@ class Sessions:
     """The sessions of one server, bounded in number and age; for one event loop."""
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin with none; ``clock`` gives seconds."""
+        """Start without sessions; ``clock`` returns seconds."""
         self._limits, self._clock = limits, clock
         self._held: OrderedDict[tuple[str, str | None], tuple[Session, float]] = OrderedDict()
 
     def __len__(self) -> int:
-        """Count those that have not ended."""
+        """Return the number of sessions that have not ended."""
         self._end_old()
         return len(self._held)
 
     def keep(self, session: Session, owner: str | None) -> None:
-        """Keep a session of ``owner``; the one used least recently ends where there are too many."""
+        """Store a session of ``owner``; the least recently used one ends when there are too many."""
         self._held[session.handle, owner] = session, self._clock()
         self._end_old()
         while len(self._held) > self._limits.sessions:
             self._held.popitem(last=False)
 
     def get(self, handle: str, owner: str | None) -> Session:
-        """Give the session of ``owner`` under a handle; `InputError` in the same words for all that is none."""
+        """Return the session of ``owner`` with a handle; the same `InputError` for an unknown, ended or foreign one."""
         session = self.find(handle, owner)
         if session is None:
             raise InputError(f"session: {ENDED}; begin one with segment")
         return session
 
     def find(self, handle: str, owner: str | None) -> Session | None:
-        """Do what `get` does; None where there is none."""
+        """Return the session as `get` does, or None."""
         self._end_old()
         found, _ = self._held.get((handle, owner), (None, None))
         if found is not None:

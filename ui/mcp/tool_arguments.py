@@ -1,4 +1,4 @@
-"""The arguments of the server's tools; each description also says what was expected where another value came."""
+"""Types of the tools' arguments; each description is also the expected value in error messages."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,14 +6,26 @@ from pydantic import Field
 
 from ibisagent.ui.mcp.exports import FORMATS
 
-__all__ = ["Clicks", "Format", "Formats", "Handle", "Mask", "Picture", "Region", "Request", "Slice", "Spot", "Window"]
+__all__ = [
+    "Clicks",
+    "Format",
+    "Formats",
+    "Handle",
+    "ImageSource",
+    "Mask",
+    "Point",
+    "Region",
+    "Request",
+    "Slice",
+    "Window",
+]
 
-Picture = Annotated[str, Field(description="A file under the server's roots, or a base64 data: URL.")]
+ImageSource = Annotated[str, Field(description="A file under the server's roots, or a base64 data: URL.")]
 Request = Annotated[
     str,
     Field(
         max_length=2000,
-        description="At most 2000 characters that say what to segment, or none with clicks or a region.",
+        description="At most 2000 characters that name what to segment, or none with clicks or a region.",
     ),
 ]
 Mask = Annotated[
@@ -23,7 +35,7 @@ Mask = Annotated[
 Slice = Annotated[str, Field(max_length=100, description="A slice, such as 12, axial:12 or coronal:middle.")]
 Window = Annotated[str, Field(max_length=100, description="A CT window: liver, or 40,400.")]
 Unit = Annotated[float, Field(ge=0, le=1)]
-Spot = Annotated[
+Point = Annotated[
     list[Unit], Field(min_length=2, max_length=2, description="[x, y] in [0, 1] of the displayed picture.")
 ]
 Region = Annotated[
@@ -33,10 +45,10 @@ Clicks = Annotated[
     list[Annotated[list[Unit], Field(min_length=2, max_length=3)]],
     Field(
         max_length=64,
-        description="A list of [x, y] in [0, 1] of the displayed picture; [x, y, 0] for a click beside the target.",
+        description="A list of [x, y] in [0, 1] of the displayed picture; [x, y, 0] for a click off the target.",
     ),
 ]
-Handle = Annotated[str, Field(max_length=100, description="The session's handle, as segment gave it.")]
+Handle = Annotated[str, Field(max_length=100, description="The session's handle, as returned by segment.")]
 Format = Literal[
     "png",
     "overlay",

@@ -1,7 +1,7 @@
-"""A model that knows its limits: what is named and was never learned is declined, and no other name is told."""
+"""Abstention: a policy declines a target that its model never learned, and replies with the requested name."""
 
-from ibisagent.agent.policies.abstention.known_targets import TARGETS, Targets, read_targets
-from ibisagent.agent.policies.abstention.policy import KnowingPolicy
-from ibisagent.agent.policies.abstention.requested_target import Asked, understand
+from ibisagent.agent.policies.abstention.known_targets import TARGETS_FILE, KnownTargets, read_targets
+from ibisagent.agent.policies.abstention.policy import AbstainingPolicy
+from ibisagent.agent.policies.abstention.requested_target import ParsedRequest, parse_request
 
-__all__ = ["TARGETS", "Asked", "KnowingPolicy", "Targets", "read_targets", "understand"]
+__all__ = ["TARGETS_FILE", "AbstainingPolicy", "KnownTargets", "ParsedRequest", "parse_request", "read_targets"]

@@ -1,69 +1,69 @@
-"""Telling in the asker's words what a model says in those that it learned."""
+"""Names in requests and replies: the user's words in place of the model's learned names, and the other way round."""
 
 import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from ibisagent.agent.policies.abstention.known_targets import Targets
-from ibisagent.agent.policies.abstention.requested_target import Asked
+from ibisagent.agent.policies.abstention.known_targets import KnownTargets
+from ibisagent.agent.policies.abstention.requested_target import ParsedRequest
 
-__all__ = ["heard", "renamed"]
+__all__ = ["canonicalize_request", "restore_names"]
 
 _UNNAMED, _ABNORMAL = "target", "abnormality"
 _ACTION = re.compile(r"(<action>.*?</action>)", re.DOTALL)
 _SINGULAR = ("ss", "us", "is")
 
 
-def heard(request: str, asked: Asked) -> str:
-    """Give the request with the names that the model learned in place of others, of slips and of capitals."""
+def canonicalize_request(request: str, parsed: ParsedRequest) -> str:
+    """Return the request with the learned names in place of synonyms, misspellings and capitals."""
     if request.isupper() and len(request.lower()) == len(request):
         request = request[0] + request[1:].lower()
-    for found in sorted(asked.known, key=lambda found: found.start, reverse=True):
-        if found.said is not None or not request[found.start : found.end].islower():
-            said = found.said or request[found.start : found.end].lower()
+    for found in sorted(parsed.known, key=lambda found: found.start, reverse=True):
+        if found.canonical_name is not None or not request[found.start : found.end].islower():
+            said = found.canonical_name or request[found.start : found.end].lower()
             request = request[: found.start] + said + request[found.end :]
     return request
 
 
-def renamed(reply: str, request: str, asked: Asked, targets: Targets) -> str:
-    """Put the asker's words in place of every target's name outside the action.
+def restore_names(reply: str, request: str, parsed: ParsedRequest, targets: KnownTargets) -> str:
+    """Return the reply with the user's words in place of every target's name outside the action.
 
-    A request that names none is answered without a name, one that describes its target with that one's alone.
+    A request without a name gets a reply without one; one that describes its target gets that target's name alone.
     """
-    words = {found.target: request[found.start : found.end] for found in asked.known}
-    default = next(iter(words.values()), _ABNORMAL if asked.abnormal else _UNNAMED)
+    words = {found.target: request[found.start : found.end] for found in parsed.known}
+    default = next(iter(words.values()), _ABNORMAL if parsed.abnormal else _UNNAMED)
     names = _names(targets)
 
-    def told(match: re.Match[str]) -> str:
+    def replacement(match: re.Match[str]) -> str:
         target = names.get(match[1].lower())
-        said = match[1] if target in asked.described else words.get(target, default)
-        return said + _verb(said, match[2])
+        name = match[1] if target in parsed.described else words.get(target, default)
+        return name + _verb(name, match[2])
 
     pieces = _ACTION.split(reply)
     pattern = _pattern(targets, bool(words))
-    return "".join(piece if number % 2 else pattern.sub(told, piece) for number, piece in enumerate(pieces))
+    return "".join(piece if number % 2 else pattern.sub(replacement, piece) for number, piece in enumerate(pieces))
 
 
-def _verb(said: str, verb: str | None) -> str:
+def _verb(name: str, verb: str | None) -> str:
     if verb is None:
         return ""
-    last = said.split()[-1].lower()
+    last = name.split()[-1].lower()
     plural = (last.endswith("s") and not last.endswith(_SINGULAR)) or last.endswith(("ei", "vi", "ae"))
     return " are" if plural else " is"
 
 
 @lru_cache(maxsize=16)
-def _names(targets: Targets) -> dict[str, str | None]:
+def _names(targets: KnownTargets) -> dict[str, str | None]:
     return {" ".join(name.words): name.target for name in reversed(targets.names)}
 
 
 @lru_cache(maxsize=16)
-def _pattern(targets: Targets, named: bool) -> re.Pattern[str]:
+def _pattern(targets: KnownTargets, named: bool) -> re.Pattern[str]:
     """Match any name, the longest first; where a target was named, "abnormality" as well."""
     names = [re.escape(name) for name in _by_length(targets)] + (["abnormality"] if named else [])
     return re.compile(rf"\b({'|'.join(names)})\b( is| are)?", re.IGNORECASE)
 
 
-def _by_length(targets: Targets) -> Iterator[str]:
+def _by_length(targets: KnownTargets) -> Iterator[str]:
     learned = {" ".join(name.words) for name in targets.names if name.target is not None}
     yield from sorted(learned, key=lambda name: (-len(name), name))

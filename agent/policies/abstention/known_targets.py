@@ -11,85 +11,86 @@ from typing import Any, NamedTuple
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import printable_text
 
-__all__ = ["TARGETS", "Name", "Targets", "read_targets"]
+__all__ = ["TARGETS_FILE", "KnownTargets", "TargetName", "read_targets"]
 
-TARGETS = "targets.toml"
+TARGETS_FILE = "targets.toml"
 """In a model folder: the targets that the model learned, and how they are named; see that of nano for every key."""
 
-_LISTS = ("loose", "other", "elsewhere", "around")
+_LISTS = ("ambiguous", "unknown", "site_specific", "surroundings")
 _PLACE = re.compile(r"(?:upper|lower) (?:left|right) |largest ")
 
 
-class Name(NamedTuple):
+class TargetName(NamedTuple):
     """A name by its words; ``target``: what it names, None for something that was not learned.
 
-    ``said``: how the model is asked for it; ``loose``: it may be one of several targets.
+    ``canonical``: the name by which the model is asked for it; ``ambiguous``: it may be one of several targets.
     """
 
     words: tuple[str, ...]
     target: str | None
-    said: str
-    loose: bool = False
+    canonical: str
+    ambiguous: bool = False
 
 
 @dataclass(frozen=True)
-class Targets:
+class KnownTargets:
     """What a model learned, and how it is named.
 
-    ``learned``: each target with all names that it was trained on; ``also``: further names of it; ``loose``: names that
-    fit several; ``other``: names of other things that read alike; ``alike``: words that are no slip of a name;
-    ``elsewhere``: targets that have their like in other places; ``around``: where the others lie; ``described``:
-    by target, phrases that stand for it without its name.
+    ``learned``: each target with all names that it was trained on; ``synonyms``: further names of it; ``ambiguous``:
+    names that fit several; ``unknown``: names of other things that read like a target's; ``similar_words``: words that
+    are not misspellings of a name; ``site_specific``: targets that were learned at one place of the body only;
+    ``surroundings``: the places that do not make them another target; ``descriptions``: by target, phrases that
+    describe it without its name.
     """
 
     learned: tuple[tuple[str, tuple[str, ...]], ...]
-    also: tuple[tuple[str, tuple[str, ...]], ...]
-    loose: tuple[str, ...]
-    other: tuple[str, ...]
-    alike: frozenset[str]
-    elsewhere: frozenset[str]
-    around: frozenset[str]
-    described: tuple[tuple[str, tuple[str, ...]], ...]
+    synonyms: tuple[tuple[str, tuple[str, ...]], ...]
+    ambiguous: tuple[str, ...]
+    unknown: tuple[str, ...]
+    similar_words: frozenset[str]
+    site_specific: frozenset[str]
+    surroundings: frozenset[str]
+    descriptions: tuple[tuple[str, tuple[str, ...]], ...]
 
     @cached_property
-    def names(self) -> tuple[Name, ...]:
-        """Every name that a request may hold; the learned ones come first."""
+    def names(self) -> tuple[TargetName, ...]:
+        """Every name that a request may contain; the learned ones come first."""
         return tuple(self._names())
 
-    def _names(self) -> Iterator[Name]:
+    def _names(self) -> Iterator[TargetName]:
         for target, others in self.learned:
             for name in (target, *others):
-                yield Name(tuple(name.split()), target, name)
-        for target, others in self.also:
-            yield from (Name(tuple(name.split()), target, target) for name in others)
-        yield from (Name((word,), word, word, loose=True) for word in self.loose)
-        yield from (Name(tuple(name.split()), None, name) for name in self.other)
+                yield TargetName(tuple(name.split()), target, name)
+        for target, others in self.synonyms:
+            yield from (TargetName(tuple(name.split()), target, target) for name in others)
+        yield from (TargetName((word,), word, word, ambiguous=True) for word in self.ambiguous)
+        yield from (TargetName(tuple(name.split()), None, name) for name in self.unknown)
 
     @cached_property
-    def runs(self) -> dict[str, Name]:
+    def joined_names(self) -> dict[str, TargetName]:
         """Each name of a target by its letters without spaces."""
         return {"".join(name.words): name for name in reversed(self.names) if name.target is not None}
 
-    def of_length(self, count: int) -> Sequence[Name]:
-        """Give the names of so many words."""
+    def names_of_length(self, count: int) -> Sequence[TargetName]:
+        """Return the names that have this number of words."""
         return self._by_length.get(count, ())
 
     @cached_property
-    def _by_length(self) -> dict[int, list[Name]]:
-        found: dict[int, list[Name]] = {}
+    def _by_length(self) -> dict[int, list[TargetName]]:
+        found: dict[int, list[TargetName]] = {}
         for name in self.names:
             found.setdefault(len(name.words), []).append(name)
         return found
 
     @property
-    def told(self) -> str:
-        """What a person is told of the list: every target but those that differ by their place alone."""
+    def listing(self) -> str:
+        """The targets as one line of text, without those that differ only by their place."""
         return ", ".join(name for name, _ in self.learned if not _PLACE.match(name))
 
 
-def read_targets(folder: Path) -> Targets | None:
-    """Read the list in a model's folder, None where there is none; `InputError` names what is wrong with it."""
-    path = folder / TARGETS
+def read_targets(folder: Path) -> KnownTargets | None:
+    """Read the list in a model's folder, None if there is none; `InputError` for a file that is not such a list."""
+    path = folder / TARGETS_FILE
     if not path.is_file():
         return None
     try:
@@ -104,17 +105,17 @@ def read_targets(folder: Path) -> Targets | None:
         ) from error
 
 
-def _targets(data: dict[str, Any]) -> Targets:
+def _targets(data: dict[str, Any]) -> KnownTargets:
     lists = {name: tuple(_text(word) for word in data.get(name, {}).get("words", ())) for name in _LISTS}
-    return Targets(
+    return KnownTargets(
         learned=_table(data["learned"]),
-        also=_table(data.get("also", {})),
-        loose=lists["loose"],
-        other=lists["other"],
-        alike=frozenset(_text(data.get("other", {}).get("alike", "")).split()),
-        elsewhere=frozenset(lists["elsewhere"]),
-        around=frozenset(lists["around"]),
-        described=_table(data.get("described", {})),
+        synonyms=_table(data.get("synonyms", {})),
+        ambiguous=lists["ambiguous"],
+        unknown=lists["unknown"],
+        similar_words=frozenset(_text(data.get("unknown", {}).get("similar_words", "")).split()),
+        site_specific=frozenset(lists["site_specific"]),
+        surroundings=frozenset(lists["surroundings"]),
+        descriptions=_table(data.get("descriptions", {})),
     )
 
 

@@ -1,4 +1,4 @@
-"""The words of requests, by what they do in them."""
+"""The lexicon of requests: words by their function, and the tokenizer."""
 
 import re
 import tomllib
@@ -6,19 +6,19 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-__all__ = ["BETWEEN", "Token", "reserved", "tokens", "words"]
+__all__ = ["FUNCTION_KINDS", "Token", "reserved_words", "tokenize", "words_of_kind"]
 
-BETWEEN = ("ask", "joining", "denying", "clause", "before", "determiner", "other")
-"""Kinds of word that are no part of what is asked for; one in several lists is of the first."""
+FUNCTION_KINDS = ("request_verb", "conjunction", "negation", "relative_pronoun", "preposition", "determiner", "filler")
+"""Kinds of function word, which are no part of a target's name; a word in several lists is of the first kind."""
 
 _SHORTEST_ADVERB = 4  # letters that a longer word has more
 _TOKEN = re.compile(r"&|\+|[^\W_]+(?:['\-][^\W_]+)*")
 
 
 class Token(NamedTuple):
-    """A word in lower case, where it stands in the request, and the signs between it and the one before.
+    """A word in lower case, its character span in the request, and the characters between it and the word before.
 
-    ``kind``: one of `BETWEEN`, "" for a word that may be part of what is asked for.
+    ``kind``: one of `FUNCTION_KINDS`, "" for a content word, which may be part of a target's name.
     """
 
     text: str
@@ -28,20 +28,20 @@ class Token(NamedTuple):
     kind: str
 
     @property
-    def breaks(self) -> bool:
-        """A sentence ends before it."""
+    def starts_sentence(self) -> bool:
+        """Whether a sentence ends before it."""
         return any(sign in self.gap for sign in ".?!;:\n")
 
 
 @cache
-def words(kind: str) -> frozenset[str]:
-    """Give the words of a kind."""
+def words_of_kind(kind: str) -> frozenset[str]:
+    """Return the words of a kind."""
     return _lists()[kind]
 
 
 @cache
-def reserved() -> frozenset[str]:
-    """Give all words that are typed as they are meant, as they have a part in requests."""
+def reserved_words() -> frozenset[str]:
+    """Return all words of the lexicon, which are never read as misspellings."""
     return frozenset().union(*_lists().values())
 
 
@@ -51,8 +51,8 @@ def _lists() -> dict[str, frozenset[str]]:
     return {kind: frozenset(listed.split()) for kind, listed in tomllib.loads(text).items()}
 
 
-def tokens(request: str) -> list[Token]:
-    """Split a request into its words."""
+def tokenize(request: str) -> list[Token]:
+    """Split a request into tokens."""
     found, last = [], 0
     for match in _TOKEN.finditer(request.lower() if len(request.lower()) == len(request) else request):
         found.append(Token(match[0], match.start(), match.end(), request[last : match.start()], _kind(match[0])))
@@ -61,6 +61,6 @@ def tokens(request: str) -> list[Token]:
 
 
 def _kind(text: str) -> str:
-    kind = next((kind for kind in BETWEEN if text in words(kind)), "")
-    adverb = text.endswith("ly") and len(text) > _SHORTEST_ADVERB and text not in reserved()
-    return kind or ("other" if adverb else "")
+    kind = next((kind for kind in FUNCTION_KINDS if text in words_of_kind(kind)), "")
+    adverb = text.endswith("ly") and len(text) > _SHORTEST_ADVERB and text not in reserved_words()
+    return kind or ("filler" if adverb else "")

@@ -1,24 +1,24 @@
-"""Finding a target's names among the words of a request."""
+"""Matching of target names among the tokens of a request."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ibisagent.agent.policies.abstention.known_targets import Name, Targets
-from ibisagent.agent.policies.abstention.lexicon import Token, reserved
-from ibisagent.agent.policies.abstention.spelling import FORM, SAME, SLIP, cost, is_slip
+from ibisagent.agent.policies.abstention.known_targets import KnownTargets, TargetName
+from ibisagent.agent.policies.abstention.lexicon import Token, reserved_words
+from ibisagent.agent.policies.abstention.spelling import EXACT, MISSPELLING, VARIANT, is_misspelling, spelling_distance
 
-__all__ = ["Item", "itemised", "named"]
+__all__ = ["Chunk", "chunk_tokens", "match_name"]
 
-_LONGEST = 6  # words of a name
-_RUN_TOGETHER = 7  # letters from which two names' words in one may hold a slip
+_MAX_WORDS = 6  # of a name
+_MIN_JOINED = 7  # letters of a name typed as one word from which it may be misspelled
 
 
-class Item(NamedTuple):
-    """A word of a request, or several that are one name; ``far``: how far they are typed from it, 0 for the same."""
+class Chunk(NamedTuple):
+    """One token, or several that are one name; ``distance``: of the typed words from that name (`spelling`)."""
 
     tokens: tuple[Token, ...]
-    name: Name | None = None
-    far: int = SAME
+    name: TargetName | None = None
+    distance: int = EXACT
 
     @property
     def text(self) -> str:
@@ -26,54 +26,58 @@ class Item(NamedTuple):
         return " ".join(token.text for token in self.tokens)
 
 
-def itemised(found: Sequence[Token], targets: Targets) -> Iterator[Item]:
-    """Join the words that are a name, the longest first; every other word is by itself."""
+def chunk_tokens(found: Sequence[Token], targets: KnownTargets) -> Iterator[Chunk]:
+    """Yield chunks: the tokens of a name together, the longest name first, every other token by itself."""
     at = 0
     while at < len(found):
-        item = _longest(found, at, targets)
-        yield item
-        at += len(item.tokens)
+        chunk = _longest_chunk(found, at, targets)
+        yield chunk
+        at += len(chunk.tokens)
 
 
-def _longest(found: Sequence[Token], at: int, targets: Targets) -> Item:
-    for count in range(min(_LONGEST, len(found) - at), 0, -1):
+def _longest_chunk(found: Sequence[Token], at: int, targets: KnownTargets) -> Chunk:
+    for count in range(min(_MAX_WORDS, len(found) - at), 0, -1):
         some = tuple(found[at : at + count])
-        if any(token.breaks or "," in token.gap for token in some[1:]):
+        if any(token.starts_sentence or "," in token.gap for token in some[1:]):
             continue
-        near = named([token.text for token in some], targets)
+        near = match_name([token.text for token in some], targets)
         if near is not None:
-            return Item(some, *near)
-    return Item((found[at],))
+            return Chunk(some, *near)
+    return Chunk((found[at],))
 
 
-def named(typed: Sequence[str], targets: Targets) -> tuple[Name, int] | None:
-    """Give the name that the words are nearest to, with how far they are from it; None where they are no name."""
-    same = ((_distance(typed, name, targets), name) for name in targets.of_length(len(typed)))
-    far = [(distance, name) for distance, name in (*same, *_run_together(typed, targets)) if distance is not None]
+def match_name(typed: Sequence[str], targets: KnownTargets) -> tuple[TargetName, int] | None:
+    """Return the name nearest to the words, with its distance; None if they are no name."""
+    same = ((_distance(typed, name, targets), name) for name in targets.names_of_length(len(typed)))
+    far = [(distance, name) for distance, name in (*same, *_match_joined(typed, targets)) if distance is not None]
     nearest = min(far, key=lambda pair: pair[0], default=None)
     return (nearest[1], nearest[0]) if nearest is not None else None
 
 
-def _distance(typed: Sequence[str], name: Name, targets: Targets) -> int | None:
+def _distance(typed: Sequence[str], name: TargetName, targets: KnownTargets) -> int | None:
     total = 0
     for one, word in zip(typed, name.words, strict=True):
-        far = cost(one, word, slips=name.target is not None and _may_slip(one, targets))
+        far = spelling_distance(
+            one, word, allow_misspelling=name.target is not None and _may_be_misspelled(one, targets)
+        )
         if far is None:
             return None
         total += far
     return total
 
 
-def _run_together(typed: Sequence[str], targets: Targets) -> Iterator[tuple[int, Name]]:
-    """Compare without spaces and hyphens: a name may be typed in one word, or in one more than it has."""
+def _match_joined(typed: Sequence[str], targets: KnownTargets) -> Iterator[tuple[int, TargetName]]:
+    """Match without spaces and hyphens: a name may be typed as one word, or as one word more than it has."""
     run = "".join(typed).replace("-", "")
-    name = targets.runs.get(run) or targets.runs.get(run.removesuffix("s"))
+    name = targets.joined_names.get(run) or targets.joined_names.get(run.removesuffix("s"))
     if name is not None and len(name.words) != len(typed) <= len(name.words) + 1:
-        yield FORM, name
-    if len(typed) == 1 and len(run) >= _RUN_TOGETHER and _may_slip(run, targets):
-        near = (name for whole, name in targets.runs.items() if len(name.words) > 1 and is_slip(run, whole))
-        yield from ((SLIP + 1, name) for name in near)
+        yield VARIANT, name
+    if len(typed) == 1 and len(run) >= _MIN_JOINED and _may_be_misspelled(run, targets):
+        near = (
+            name for whole, name in targets.joined_names.chunks() if len(name.words) > 1 and is_misspelling(run, whole)
+        )
+        yield from ((MISSPELLING + 1, name) for name in near)
 
 
-def _may_slip(typed: str, targets: Targets) -> bool:
-    return typed not in targets.alike and typed not in reserved()
+def _may_be_misspelled(typed: str, targets: KnownTargets) -> bool:
+    return typed not in targets.similar_words and typed not in reserved_words()

@@ -1,87 +1,91 @@
-"""The noun phrases of a request: what stands together, what hangs on it, and what is asked for."""
+"""A noun-phrase chunker for requests: phrases, their prepositional attachment, and which of them are requested."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from ibisagent.agent.policies.abstention.lexicon import words
-from ibisagent.agent.policies.abstention.name_matching import Item
+from ibisagent.agent.policies.abstention.lexicon import words_of_kind
+from ibisagent.agent.policies.abstention.name_matching import Chunk
 
-__all__ = ["Phrase", "phrases"]
+__all__ = ["NounPhrase", "find_noun_phrases"]
 
 
 @dataclass(slots=True)
-class Phrase:
-    """Words that stand together, without articles.
+class NounPhrase:
+    """A noun phrase without articles.
 
-    ``by``: the preposition by which it hangs on the phrase before, "" where it stands by itself; ``asked``: something
-    is to be done with it; ``denied``: it is what is not meant; ``described``: a clause about it follows.
+    ``preposition``: attaches it to the phrase before, "" if it stands alone; ``requested``: it is the object of a
+    request verb; ``negated``: it follows a negation; ``has_clause``: a relative clause about it follows.
     """
 
-    items: list[Item] = field(default_factory=list)
-    by: str = ""
-    asked: bool = False
-    denied: bool = False
-    described: bool = False
+    chunks: list[Chunk] = field(default_factory=list)
+    preposition: str = ""
+    requested: bool = False
+    negated: bool = False
+    has_clause: bool = False
 
 
-def phrases(items: Iterable[Item]) -> list[Phrase]:
-    """Give the noun phrases in order; the words of a clause that describes one are left out."""
-    found: list[Phrase] = []
-    between: list[Item] = []
+def find_noun_phrases(chunks: Iterable[Chunk]) -> list[NounPhrase]:
+    """Return the noun phrases in order, without the words of their relative clauses."""
+    found: list[NounPhrase] = []
+    between: list[Chunk] = []
     parts = False  # a sentence has ended since the last phrase
-    for item in _undescribed(items, found, between):
-        token = item.tokens[0]
-        if _kind(item):
-            parts = parts or token.breaks
-            between.append(item)
+    for chunk in _drop_clauses(chunks, found, between):
+        token = chunk.tokens[0]
+        if _kind(chunk):
+            parts = parts or token.starts_sentence
+            between.append(chunk)
             continue
-        parts = parts or token.breaks
+        parts = parts or token.starts_sentence
         if found and not between and not parts and "," not in token.gap and "/" not in token.gap:
-            found[-1].items.append(item)
+            found[-1].chunks.append(chunk)
             continue
         if found and not parts and between and {_kind(each) for each in between} == {"determiner"}:
             _drop_verb(found)
-        found.append(_begun(item, between, None if parts or not found else found[-1]))
+        found.append(_start_phrase(chunk, between, None if parts or not found else found[-1]))
         between.clear()
         parts = False
     return found
 
 
-def _drop_verb(found: list[Phrase]) -> None:
-    """Drop what stands right before the article of the next phrase: a verb that no list has."""
+def _drop_verb(found: list[NounPhrase]) -> None:
+    """Drop the chunk right before the next phrase's article: a verb that is not in the lexicon."""
     last = found[-1]
-    if last.items[-1].name is None and not last.asked and not last.by:
-        last.items.pop()
-    if not last.items:
+    if last.chunks[-1].name is None and not last.requested and not last.preposition:
+        last.chunks.pop()
+    if not last.chunks:
         found.pop()
 
 
-def _kind(item: Item) -> str:
-    return item.tokens[0].kind if item.name is None else ""
+def _kind(chunk: Chunk) -> str:
+    return chunk.tokens[0].kind if chunk.name is None else ""
 
 
-def _begun(item: Item, between: list[Item], before: Phrase | None) -> Phrase:
+def _start_phrase(chunk: Chunk, between: list[Chunk], before: NounPhrase | None) -> NounPhrase:
     kinds = [_kind(each) for each in between]
     plain = [kind for kind in kinds if kind != "determiner"]
-    denied = plain[-1:] == ["denying"]
-    if before is not None and set(plain) == {"before"}:
-        return Phrase([item], by=next(each.text for each in between if _kind(each) == "before"))
-    goes_on = before is not None and set(plain) <= {"joining"}
-    return Phrase([item], asked="ask" in kinds or (goes_on and before is not None and before.asked), denied=denied)
+    denied = plain[-1:] == ["negation"]
+    if before is not None and set(plain) == {"preposition"}:
+        return NounPhrase([chunk], preposition=next(each.text for each in between if _kind(each) == "preposition"))
+    goes_on = before is not None and set(plain) <= {"conjunction"}
+    return NounPhrase(
+        [chunk],
+        requested="request_verb" in kinds or (goes_on and before is not None and before.requested),
+        negated=denied,
+    )
 
 
-def _undescribed(items: Iterable[Item], found: list[Phrase], between: list[Item]) -> Iterator[Item]:
-    """Drop the clauses that say something about the phrase before them, and mark that phrase."""
-    every = list(items)
+def _drop_clauses(chunks: Iterable[Chunk], found: list[NounPhrase], between: list[Chunk]) -> Iterator[Chunk]:
+    """Yield the chunks outside of relative clauses, and mark the phrases that have one."""
+    every = list(chunks)
     skipping = False
-    for number, item in enumerate(every):
-        if skipping and not item.tokens[0].breaks:
+    for number, chunk in enumerate(every):
+        if skipping and not chunk.tokens[0].starts_sentence:
             continue
         skipping = False
-        after = found and all(_kind(each) == "before" for each in between) and not item.tokens[0].breaks
-        if _kind(item) == "clause" and after:
+        after = found and all(_kind(each) == "preposition" for each in between) and not chunk.tokens[0].starts_sentence
+        if _kind(chunk) == "relative_pronoun" and after:
             following = every[number + 1].text if number + 1 < len(every) else ""
-            if following not in words("showing"):
-                found[-1].described = skipping = True
+            if following not in words_of_kind("depicting_verb"):
+                found[-1].has_clause = skipping = True
                 continue
-        yield item
+        yield chunk

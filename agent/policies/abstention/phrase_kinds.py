@@ -1,112 +1,116 @@
-"""What a noun phrase of a request is: a target that was learned, another thing, or nothing that is asked for."""
+"""Classification of a request's noun phrases: a learned target, another thing, or no target."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from ibisagent.agent.policies.abstention.known_targets import Name, Targets
-from ibisagent.agent.policies.abstention.lexicon import words
-from ibisagent.agent.policies.abstention.name_matching import Item, named
-from ibisagent.agent.policies.abstention.noun_phrases import Phrase
+from ibisagent.agent.policies.abstention.known_targets import KnownTargets, TargetName
+from ibisagent.agent.policies.abstention.lexicon import words_of_kind
+from ibisagent.agent.policies.abstention.name_matching import Chunk, match_name
+from ibisagent.agent.policies.abstention.noun_phrases import NounPhrase
 
-__all__ = ["Kind", "Worth", "alone", "worth_of"]
+__all__ = ["PhraseKind", "PhraseReading", "classify_chain", "classify_phrase"]
 
-Kind = Literal["known", "unknown", "wrong", "vague", "person", "about", "none"]
-"""A target that was learned; another one; something abnormal; a thing without a name; whom the picture shows; what is
-about a target; nothing."""
-
-
-class Worth(NamedTuple):
-    """What a phrase is; ``item`` says it, ``name`` is the learned one, which ends with ``last`` where that is there."""
-
-    kind: Kind
-    item: Item | None = None
-    name: Name | None = None
-    last: Item | None = None
+PhraseKind = Literal["known", "unknown", "abnormal", "vague", "person", "attribute", "none"]
+"""A learned target; another thing; something abnormal; a thing without a name; the patient; an attribute of a target,
+as its outline; no target."""
 
 
-def worth_of(chain: Sequence[Phrase], targets: Targets) -> Worth:
-    """Tell what a phrase with all that hangs on it is."""
-    head, rest = alone(chain[0], targets), chain[1:]
+class PhraseReading(NamedTuple):
+    """The kind of a phrase; ``chunk``: its deciding chunk; ``name``: the learned name, up to ``last_chunk`` if any."""
+
+    kind: PhraseKind
+    chunk: Chunk | None = None
+    name: TargetName | None = None
+    last_chunk: Chunk | None = None
+
+
+def classify_chain(chain: Sequence[NounPhrase], targets: KnownTargets) -> PhraseReading:
+    """Classify a phrase with the phrases attached to it."""
+    head, rest = classify_phrase(chain[0], targets), chain[1:]
     if head.kind in ("known", "unknown") or not rest:
-        return _placed(head, rest, targets) if head.kind == "known" else head
-    of = rest[0].by == "of"
-    if head.kind == "about" or (head.kind in ("vague", "none") and of and not _is_picture(chain[0])):
-        inner = worth_of(rest, targets)
+        return _classify_with_place(head, rest, targets) if head.kind == "known" else head
+    of = rest[0].preposition == "of"
+    if head.kind == "attribute" or (head.kind in ("vague", "none") and of and not _is_image(chain[0])):
+        inner = classify_chain(rest, targets)
         return inner if inner.kind in ("known", "unknown") else head
     return head
 
 
-def _placed(head: Worth, rest: Sequence[Phrase], targets: Targets) -> Worth:
-    """Tell whether a learned target is still that with where it is said to lie."""
-    assert head.item is not None
+def _classify_with_place(head: PhraseReading, rest: Sequence[NounPhrase], targets: KnownTargets) -> PhraseReading:
+    """Classify a learned target with the place it is said to lie at, which can make it another target."""
+    assert head.chunk is not None
     assert head.name is not None
     for phrase in rest:
-        where = alone(phrase, targets)
-        if phrase.by not in words("belonging") or where.kind not in ("known", "unknown"):
+        where = classify_phrase(phrase, targets)
+        if phrase.preposition not in words_of_kind("belonging_preposition") or where.kind not in ("known", "unknown"):
             continue
-        typed = _words_of(phrase.items)
-        if joined := _with_place(typed, head.name, targets):
-            return Worth("known", head.item, joined, phrase.items[-1])
-        strange = phrase.by == "of" and where.kind == "unknown" and not targets.around & set(typed)
-        if strange or head.name.target in targets.elsewhere:
-            return Worth("unknown", head.item)
+        typed = _words_of(phrase.chunks)
+        if joined := _name_with_place(typed, head.name, targets):
+            return PhraseReading("known", head.chunk, joined, phrase.chunks[-1])
+        strange = phrase.preposition == "of" and where.kind == "unknown" and not targets.surroundings & set(typed)
+        if strange or head.name.target in targets.site_specific:
+            return PhraseReading("unknown", head.chunk)
     return head
 
 
-def _with_place(typed: Sequence[str], name: Name, targets: Targets) -> Name | None:
+def _name_with_place(typed: Sequence[str], name: TargetName, targets: KnownTargets) -> TargetName | None:
     """Find the name that a place makes with a target: the lesion in the liver is the liver lesion."""
     same = [each.words for each in targets.names if each.target == name.target] if name.target else []
     for ending in (name.words, *same):
-        near = named([*typed, *ending], targets)
+        near = match_name([*typed, *ending], targets)
         if near is not None and near[0].target is not None:
             return near[0]
     return None
 
 
-def _kept(phrase: Phrase) -> list[Item]:
-    return [item for item in phrase.items if item.name is not None or item.text not in words("look")]
+def _content_chunks(phrase: NounPhrase) -> list[Chunk]:
+    return [chunk for chunk in phrase.chunks if chunk.name is not None or chunk.text not in words_of_kind("modifier")]
 
 
-def _is_picture(phrase: Phrase) -> bool:
-    return any(item.name is None and item.text in words("neutral") for item in phrase.items)
+def _is_image(phrase: NounPhrase) -> bool:
+    return any(chunk.name is None and chunk.text in words_of_kind("context_noun") for chunk in phrase.chunks)
 
 
-def alone(phrase: Phrase, targets: Targets) -> Worth:
-    """Tell what a phrase is without what hangs on it."""
-    kept = _kept(phrase)
-    if not kept or (kept[-1].name is None and kept[-1].text in words("neutral")):
-        return Worth("wrong" if any(item.text in words("wrong") for item in phrase.items) else "none")
-    bare = _stripped(kept)
+def classify_phrase(phrase: NounPhrase, targets: KnownTargets) -> PhraseReading:
+    """Classify a phrase without the phrases attached to it."""
+    kept = _content_chunks(phrase)
+    if not kept or (kept[-1].name is None and kept[-1].text in words_of_kind("context_noun")):
+        return PhraseReading(
+            "abnormal" if any(chunk.text in words_of_kind("abnormal") for chunk in phrase.chunks) else "none"
+        )
+    bare = _strip_modifiers(kept)
     if not bare:
-        return Worth("about")
-    if bare[-1].text in words("person"):
-        return Worth("person", bare[0])
+        return PhraseReading("attribute")
+    if bare[-1].text in words_of_kind("person"):
+        return PhraseReading("person", bare[0])
     if len(bare) == 1 and bare[0].name is not None:
         name = bare[0].name
-        return Worth("known", bare[0], name) if name.target is not None else Worth("unknown", bare[0])
-    texts = {item.text for item in bare if item.name is None}
-    if len(texts) == len(bare) and texts <= words("vague") | words("wrong"):
-        return Worth("wrong" if texts & words("wrong") else "vague")
-    if phrase.described and bare[-1].text in words("described"):
-        return Worth("vague")
-    together = named(_words_of(bare), targets) if len(bare) > 1 else None
+        return PhraseReading("known", bare[0], name) if name.target is not None else PhraseReading("unknown", bare[0])
+    texts = {chunk.text for chunk in bare if chunk.name is None}
+    if len(texts) == len(bare) and texts <= words_of_kind("vague") | words_of_kind("abnormal"):
+        return PhraseReading("abnormal" if texts & words_of_kind("abnormal") else "vague")
+    if phrase.has_clause and bare[-1].text in words_of_kind("described_noun"):
+        return PhraseReading("vague")
+    together = match_name(_words_of(bare), targets) if len(bare) > 1 else None
     if together is not None and together[0].target is not None:
-        return Worth("known", bare[0], together[0], bare[-1])
-    return Worth("unknown", bare[0])
+        return PhraseReading("known", bare[0], together[0], bare[-1])
+    return PhraseReading("unknown", bare[0])
 
 
-def _words_of(items: Sequence[Item]) -> list[str]:
-    """Give the words that say what it is: of the right lung nodule the last two."""
-    return [word for item in items for word in item.text.split() if word not in words("look")]
+def _words_of(chunks: Sequence[Chunk]) -> list[str]:
+    """Return the words without modifiers: of the right lung nodule the last two."""
+    return [word for chunk in chunks for word in chunk.text.split() if word not in words_of_kind("modifier")]
 
 
-def _stripped(kept: Sequence[Item]) -> list[Item]:
-    """Drop the words before and after a target that are about it."""
+def _strip_modifiers(kept: Sequence[Chunk]) -> list[Chunk]:
+    """Return the chunks without the attributes before and after a target."""
     bare = list(kept)
-    while bare and bare[0].name is None and bare[0].text in words("about") | words("neutral"):
+    while bare and bare[0].name is None and bare[0].text in words_of_kind("attribute") | words_of_kind("context_noun"):
         bare.pop(0)
-    while bare and bare[-1].name is None and bare[-1].text in words("about") | words("after"):
-        if len(bare) == 1 and bare[0].text in words("vague"):
+    while (
+        bare and bare[-1].name is None and bare[-1].text in words_of_kind("attribute") | words_of_kind("trailing_noun")
+    ):
+        if len(bare) == 1 and bare[0].text in words_of_kind("vague"):
             break
         bare.pop()
     return bare

@@ -1,77 +1,77 @@
-"""A policy over a model that declines what the model never learned."""
+"""A policy that asks its model for learned targets, and declines the others."""
 
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ibisagent.agent.actions import KINDS, Decline, write_reply
-from ibisagent.agent.policies.abstention.answer_names import heard, renamed
-from ibisagent.agent.policies.abstention.known_targets import Targets
-from ibisagent.agent.policies.abstention.requested_target import Asked, Found, understand
+from ibisagent.agent.policies.abstention.answer_names import canonicalize_request, restore_names
+from ibisagent.agent.policies.abstention.known_targets import KnownTargets
+from ibisagent.agent.policies.abstention.requested_target import ParsedRequest, TargetMention, parse_request
 from ibisagent.agent.policies.base import Completion, Observation, Policy
 
-__all__ = ["KnowingPolicy"]
+__all__ = ["AbstainingPolicy"]
 
 _LONGEST = 80  # characters of a name
 
 
 @dataclass(frozen=True)
-class KnowingPolicy:
-    """Asks ``model`` for what it learned and tells its replies in the asker's words; declines whatever else is named.
+class AbstainingPolicy:
+    """Asks ``model`` for learned targets and puts the user's words into its replies; declines whatever else is named.
 
-    The model is asked by the name that it learned, also where the request has another, its plural or a slip of the
-    hand. Where the loop does not allow `Decline`, the model is asked for everything.
+    The model is asked by the learned name, also where the request has a synonym, a plural or a misspelling. Where the
+    loop does not allow `Decline`, the model is asked for everything.
     """
 
     model: Policy
-    targets: Targets
+    targets: KnownTargets
 
     @property
     def name(self) -> str:
-        """The model's."""
+        """The model's name."""
         return self.model.name
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """What the model is offered, and `Decline`."""
+        """The model's kinds of action, and `Decline`."""
         offered = getattr(self.model, "actions", KINDS)
         return tuple(kind for kind in KINDS if kind in offered or kind == "decline")
 
     def __getattr__(self, name: str) -> Any:
-        """Give what else a loop reads of a policy, ``coordinates`` or ``seconds``, as the model has it."""
+        """Return the model's other attributes, such as ``coordinates`` or ``reply_timeout``."""
         if name.startswith("_") or "model" not in self.__dict__:
             raise AttributeError(name)
         return getattr(self.model, name)
 
     def act(self, observation: Observation) -> Completion:
         """Decline, or ask the model."""
-        asked = understand(observation.request, self.targets)
-        if (declined := self._declined(observation, asked)) is not None:
+        parsed = parse_request(observation.request, self.targets)
+        if (declined := self._decline(observation, parsed)) is not None:
             return declined
-        return self._told(self.model.act(self._shown(observation, asked)), observation, asked)
+        return self._restore_names(self.model.act(self._canonicalize(observation, parsed)), observation, parsed)
 
     async def aact(self, observation: Observation) -> Completion:
         """Do what `act` does without blocking the event loop."""
-        asked = understand(observation.request, self.targets)
-        if (declined := self._declined(observation, asked)) is not None:
+        parsed = parse_request(observation.request, self.targets)
+        if (declined := self._decline(observation, parsed)) is not None:
             return declined
-        return self._told(await self.model.aact(self._shown(observation, asked)), observation, asked)
+        return self._restore_names(await self.model.aact(self._canonicalize(observation, parsed)), observation, parsed)
 
-    def _declined(self, observation: Observation, asked: Asked) -> Completion | None:
-        if asked.unknown is None or "decline" not in observation.actions:
+    def _decline(self, observation: Observation, parsed: ParsedRequest) -> Completion | None:
+        if parsed.unknown is None or "decline" not in observation.actions:
             return None
-        named = _words(observation.request, asked.unknown)
-        answer = f'I never learned "{named}" and cannot tell whether it is there. I know: {self.targets.told}.'
+        named = _words(observation.request, parsed.unknown)
+        answer = f'I never learned "{named}" and cannot tell whether it is there. I know: {self.targets.listing}.'
         text = write_reply("I do not know what I am asked for.", Decline(), answer, observation.frame)
         return Completion(text, seconds=0.0, model=self.name)
 
-    def _shown(self, observation: Observation, asked: Asked) -> Observation:
-        return replace(observation, request=heard(observation.request, asked))
+    def _canonicalize(self, observation: Observation, parsed: ParsedRequest) -> Observation:
+        return replace(observation, request=canonicalize_request(observation.request, parsed))
 
-    def _told(self, completion: Completion, observation: Observation, asked: Asked) -> Completion:
-        if asked.unknown is not None:  # declining was not allowed
-            asked = Asked(known=(asked.unknown,))
-        return replace(completion, text=renamed(completion.text, observation.request, asked, self.targets))
+    def _restore_names(self, completion: Completion, observation: Observation, parsed: ParsedRequest) -> Completion:
+        if parsed.unknown is not None:  # declining was not allowed
+            parsed = ParsedRequest(known=(parsed.unknown,))
+        return replace(completion, text=restore_names(completion.text, observation.request, parsed, self.targets))
 
 
-def _words(request: str, found: Found) -> str:
+def _words(request: str, found: TargetMention) -> str:
     return " ".join(request[found.start : found.end].split())[:_LONGEST]

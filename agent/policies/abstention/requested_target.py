@@ -1,111 +1,119 @@
-"""What a request asks for: a target that was learned, one that was not, or none by name."""
+"""The target that a request names: a learned one, an unknown one, or none."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ibisagent.agent.policies.abstention.known_targets import Targets
-from ibisagent.agent.policies.abstention.lexicon import tokens, words
-from ibisagent.agent.policies.abstention.name_matching import itemised
-from ibisagent.agent.policies.abstention.noun_phrases import Phrase, phrases
-from ibisagent.agent.policies.abstention.phrase_kinds import Kind, Worth, alone, worth_of
-from ibisagent.agent.policies.abstention.spelling import FORM
+from ibisagent.agent.policies.abstention.known_targets import KnownTargets
+from ibisagent.agent.policies.abstention.lexicon import tokenize, words_of_kind
+from ibisagent.agent.policies.abstention.name_matching import chunk_tokens
+from ibisagent.agent.policies.abstention.noun_phrases import NounPhrase, find_noun_phrases
+from ibisagent.agent.policies.abstention.phrase_kinds import PhraseKind, PhraseReading, classify_chain, classify_phrase
+from ibisagent.agent.policies.abstention.spelling import VARIANT
 
-__all__ = ["Asked", "Found", "understand"]
+__all__ = ["ParsedRequest", "TargetMention", "parse_request"]
 
-_ORDER: tuple[Kind, ...] = ("known", "wrong", "unknown")
-_ASKED: tuple[Kind, ...] = ("known", "unknown", "person", "wrong", "vague")
+_ORDER: tuple[PhraseKind, ...] = ("known", "abnormal", "unknown")
+_REQUESTED: tuple[PhraseKind, ...] = ("known", "unknown", "person", "abnormal", "vague")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A target in a request: what it is, None where it was not learned, and where it stands in characters.
+class TargetMention:
+    """A mention of a target in a request: the target, None if it was not learned, and its span in characters.
 
-    ``said``: how the model is asked for it, None where it is typed as it was learned.
+    ``canonical_name``: the name by which the model is asked for it, None if it is typed so.
     """
 
     target: str | None
     start: int
     end: int
-    said: str | None = None
+    canonical_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a request names: targets that were ``known``, or one that is ``unknown``; neither where it names none.
+class ParsedRequest:
+    """The mentions in a request: ``known`` targets, or one ``unknown``; neither if it names none.
 
-    ``described``: the targets that its description stands for; ``abnormal``: whatever is wrong is asked for.
+    ``described``: the targets that a description in it fits; ``abnormal``: any abnormality is requested.
     """
 
-    known: tuple[Found, ...] = ()
-    unknown: Found | None = None
+    known: tuple[TargetMention, ...] = ()
+    unknown: TargetMention | None = None
     described: tuple[str, ...] = ()
     abnormal: bool = False
 
 
 @lru_cache(maxsize=1024)
-def understand(request: str, targets: Targets) -> Asked:
-    """Read a request; see `Asked`."""
+def parse_request(request: str, targets: KnownTargets) -> ParsedRequest:
+    """Parse a request into a `ParsedRequest`."""
     plain = request.replace("\u2019", "'")
-    split = tokens(plain)
-    if described := tuple(_described([token.text for token in split], targets)):
-        return Asked(described=described)
-    chains = _chains(phrases(itemised(split, targets)))
-    worths = [(chain, worth_of(chain, targets)) for chain in chains if not chain[0].denied]
-    asked = [pair for pair in worths if (_is_asked(pair[0], targets) or len(chains) == 1) and pair[1].kind in _ASKED]
-    return _chosen(asked, _ASKED, targets) or _chosen(worths, _ORDER, targets) or Asked()
+    split = tokenize(plain)
+    if described := tuple(_described_targets([token.text for token in split], targets)):
+        return ParsedRequest(described=described)
+    chains = _chain_phrases(find_noun_phrases(chunk_tokens(split, targets)))
+    readings = [(chain, classify_chain(chain, targets)) for chain in chains if not chain[0].negated]
+    asked = [
+        pair
+        for pair in readings
+        if (_is_requested(pair[0], targets) or len(chains) == 1) and pair[1].kind in _REQUESTED
+    ]
+    return _choose(asked, _REQUESTED, targets) or _choose(readings, _ORDER, targets) or ParsedRequest()
 
 
-def _is_asked(chain: Sequence[Phrase], targets: Targets) -> bool:
-    """Tell whether something is to be done with it, or it has a mask already."""
-    return chain[0].asked or (len(chain) > 1 and alone(chain[0], targets).kind == "about")
+def _is_requested(chain: Sequence[NounPhrase], targets: KnownTargets) -> bool:
+    """Whether the phrase is the object of a request verb, or of an attribute such as its mask."""
+    return chain[0].requested or (len(chain) > 1 and classify_phrase(chain[0], targets).kind == "attribute")
 
 
-def _described(typed: Sequence[str], targets: Targets) -> Iterator[str]:
+def _described_targets(typed: Sequence[str], targets: KnownTargets) -> Iterator[str]:
     spaced = f" {' '.join(typed)} "
-    for target, said in targets.described:
-        if any(f" {' '.join(token.text for token in tokens(phrase))} " in spaced for phrase in said):
+    for target, said in targets.descriptions:
+        if any(f" {' '.join(token.text for token in tokenize(phrase))} " in spaced for phrase in said):
             yield target
 
 
-def _chains(found: Sequence[Phrase]) -> list[list[Phrase]]:
-    """Put every phrase behind the one on which it hangs."""
-    chains: list[list[Phrase]] = []
+def _chain_phrases(found: Sequence[NounPhrase]) -> list[list[NounPhrase]]:
+    """Group every phrase with the one that it is attached to."""
+    chains: list[list[NounPhrase]] = []
     for phrase in found:
-        if phrase.by:
+        if phrase.preposition:
             chains[-1].append(phrase)
         else:
             chains.append([phrase])
     return chains
 
 
-def _chosen(worths: Sequence[tuple[list[Phrase], Worth]], order: Sequence[Kind], targets: Targets) -> Asked | None:
+def _choose(
+    readings: Sequence[tuple[list[NounPhrase], PhraseReading]], order: Sequence[PhraseKind], targets: KnownTargets
+) -> ParsedRequest | None:
     for kind in order:
-        same = [(chain, worth) for chain, worth in worths if worth.kind == kind]
+        same = [(chain, reading) for chain, reading in readings if reading.kind == kind]
         if same and kind == "known":
-            return Asked(known=tuple(_found(worth) for _, worth in same))
+            return ParsedRequest(known=tuple(_known_mention(reading) for _, reading in same))
         if same and kind in ("unknown", "person"):
-            return Asked(unknown=_span(*same[0], targets))
+            return ParsedRequest(unknown=_unknown_mention(*same[0], targets))
         if same:
-            return Asked(abnormal=kind == "wrong")
+            return ParsedRequest(abnormal=kind == "abnormal")
     return None
 
 
-def _found(worth: Worth) -> Found:
-    assert worth.item is not None
-    assert worth.name is not None
-    start, end = worth.item.tokens[0].start, (worth.last or worth.item).tokens[-1].end
-    typed = worth.name.loose and worth.item.far <= FORM
-    learned = worth.last is None and (typed or worth.item.text == worth.name.said)
-    return Found(worth.name.target, start, end, None if learned else worth.name.said)
+def _known_mention(reading: PhraseReading) -> TargetMention:
+    assert reading.chunk is not None
+    assert reading.name is not None
+    start, end = reading.chunk.tokens[0].start, (reading.last_chunk or reading.chunk).tokens[-1].end
+    typed = reading.name.ambiguous and reading.chunk.distance <= VARIANT
+    learned = reading.last_chunk is None and (typed or reading.chunk.text == reading.name.canonical)
+    return TargetMention(reading.name.target, start, end, None if learned else reading.name.canonical)
 
 
-def _span(chain: list[Phrase], worth: Worth, targets: Targets) -> Found:
-    """Give where something unknown stands, with what hangs on it but the picture and the person."""
-    at = next(number for number, phrase in enumerate(chain) if worth.item in phrase.items)
+def _unknown_mention(chain: list[NounPhrase], reading: PhraseReading, targets: KnownTargets) -> TargetMention:
+    """Return the mention of an unknown target with its attached phrases, but not those of the picture or the person."""
+    at = next(number for number, phrase in enumerate(chain) if reading.chunk in phrase.chunks)
     first = last = chain[at]
     for phrase in chain[at + 1 :]:
-        if phrase.by not in words("belonging") or alone(phrase, targets).kind not in ("known", "unknown"):
+        if phrase.preposition not in words_of_kind("belonging_preposition") or classify_phrase(
+            phrase, targets
+        ).kind not in ("known", "unknown"):
             break
         last = phrase
-    return Found(None, first.items[0].tokens[0].start, last.items[-1].tokens[-1].end)
+    return TargetMention(None, first.chunks[0].tokens[0].start, last.chunks[-1].tokens[-1].end)

@@ -1,22 +1,20 @@
-"""Whether a typed word is one of a name: the same, another form of it, or a slip of the hand away."""
+"""The distance between a typed word and a word of a name: equal, a variant, or a misspelling."""
 
 import re
 from functools import cache, lru_cache
 
-__all__ = ["FORM", "SAME", "SLIP", "american", "cost", "is_slip"]
+__all__ = ["EXACT", "MISSPELLING", "VARIANT", "is_misspelling", "spelling_distance", "to_american"]
 
-SAME, FORM, SLIP = 0, 1, 2
-"""How far a typed word is from the one that is meant: a plural and the other spelling are forms of it."""
+EXACT, VARIANT, MISSPELLING = 0, 1, 2
+"""Distances of a typed word from the intended one; plurals and the other English spelling are variants."""
 
-_SHORT, _LONG = (
-    4,
-    9,
-)  # letters: shorter words are typed right, those of four keep their first letter, long ones have two
+# Letters: shorter words are taken as typed, those of four keep their first letter, long ones may have two edits.
+_SHORT, _LONG = 4, 9
 _BRITISH = re.compile(r"(?<=\w\w)our|(?<=h)ae(?=m)|(?<=f)oe(?=t)|(?<=n)ae(?=v)|(?<=dis)k\b")
 
 
 @cache
-def american(word: str) -> str:
+def to_american(word: str) -> str:
     """Spell a British word the American way.
 
     >>> american("tumour"), american("haemorrhage"), american("disk")
@@ -27,25 +25,25 @@ def american(word: str) -> str:
 
 @cache
 def _plurals(word: str) -> frozenset[str]:
-    """Give what the plural of a word may be, and its possessive."""
+    """Return the possible plurals of a word, and its possessives."""
     stem = word[:-1] if word.endswith("y") else word
     return frozenset((f"{word}s", f"{word}es", f"{stem}ies", f"{word}'s", f"{word}'"))
 
 
 @lru_cache(maxsize=65536)
-def cost(typed: str, word: str, *, slips: bool = True) -> int | None:
-    """Tell how far a typed word is from one of a name, None for another word; ``slips``: it may be misspelt."""
+def spelling_distance(typed: str, word: str, *, allow_misspelling: bool = True) -> int | None:
+    """Return the distance of a typed word from a word of a name, None for another word."""
     if typed == word:
-        return SAME
-    plain, meant = american(typed), american(word)
+        return EXACT
+    plain, meant = to_american(typed), to_american(word)
     if plain == meant or plain in _plurals(meant):
-        return FORM
+        return VARIANT
     near = (meant, f"{meant}s") if len(meant) > _SHORT or plain[0] == meant[0] else ()
-    return SLIP if slips and any(is_slip(plain, form) for form in near) else None
+    return MISSPELLING if allow_misspelling and any(is_misspelling(plain, form) for form in near) else None
 
 
-def is_slip(typed: str, word: str) -> bool:
-    """Tell whether one letter is too many, missing, wrong, or two have changed places; in a long word twice.
+def is_misspelling(typed: str, word: str) -> bool:
+    """Whether one letter is inserted, missing or wrong, or two neighbors are swapped; in a long word twice.
 
     >>> is_slip("liverr", "liver"), is_slip("kindey", "kidney"), is_slip("leaver", "liver")
     (True, True, False)
@@ -57,7 +55,7 @@ def is_slip(typed: str, word: str) -> bool:
 
 
 def _edits(one: str, other: str) -> int:
-    """Count the edits of a letter, or of two neighbours that change places, between two words."""
+    """Return the Damerau-Levenshtein distance (optimal string alignment) of two words."""
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, letter in enumerate(one, 1):

@@ -2,16 +2,16 @@
 
 from ibisagent.agent.policies.local.loading import PROFILE, open_local, open_model, read_profile
 from ibisagent.agent.policies.local.policy import LocalPolicy
-from ibisagent.agent.policies.local.qwen_inputs import Encoded, Inputs
-from ibisagent.agent.policies.local.registry import NANO, folder_of, open_named
+from ibisagent.agent.policies.local.qwen_inputs import EncodedConversation, QwenInputs
+from ibisagent.agent.policies.local.registry import NANO, find_model_folder, open_named
 
 __all__ = [
     "NANO",
     "PROFILE",
-    "Encoded",
-    "Inputs",
+    "EncodedConversation",
     "LocalPolicy",
-    "folder_of",
+    "QwenInputs",
+    "find_model_folder",
     "open_local",
     "open_model",
     "open_named",

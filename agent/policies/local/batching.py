@@ -1,4 +1,4 @@
-"""Calls of several threads made as one: whoever comes first, while a call runs, takes all that wait with it."""
+"""Batching of concurrent calls: calls that arrive while one runs are made together by the first of them."""
 
 import threading
 import time
@@ -8,68 +8,68 @@ from typing import Generic, TypeVar
 
 __all__ = ["Batcher"]
 
-Asked = TypeVar("Asked")
+Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
 _SHARE = 0.25  # of the last call's seconds that one waits for others to join, at most
-_LOOK = 0.001  # seconds between two looks at who has come
+_POLL_INTERVAL = 0.001  # seconds between two looks at the pending requests
 
 
-class _Waiting(Generic[Asked, Answer]):
-    """One that asks: it is woken when it is answered, or when it is to make the next call for all that wait."""
+class _PendingCall(Generic[Request, Answer]):
+    """A caller's request; ``event``: set when it is answered, or when its caller is to run the next batch."""
 
-    def __init__(self, asked: Asked) -> None:
-        self.asked, self.answer = asked, Future[Answer]()
-        self.woken = threading.Event()
+    def __init__(self, request: Request) -> None:
+        self.request, self.answer = request, Future[Answer]()
+        self.event = threading.Event()
 
 
-class Batcher(Generic[Asked, Answer]):
-    """Gathers what threads ask at the same time; there is no thread of its own, so that nothing is left behind.
+class Batcher(Generic[Request, Answer]):
+    """Batches the requests of several threads; it has no thread of its own, so nothing is left running.
 
-    A caller that is alone never waits: for company it waits only as long as fewer have come than were here lately.
+    A single caller never waits: it waits for others only while fewer requests are pending than the last batch had.
     """
 
-    def __init__(self, answer: Callable[[Sequence[Asked]], Sequence[Answer]], *, most: int = 64) -> None:
-        """Take what answers several at once, at most ``most`` of them; where it fails, each is asked alone."""
-        self._answer, self._most = answer, most
-        self._waiting: list[_Waiting[Asked, Answer]] = []
-        self._guard, self._busy = threading.Lock(), False
-        self._company, self._seconds = 1, 0.0
+    def __init__(self, answer: Callable[[Sequence[Request]], Sequence[Answer]], *, max_batch_size: int = 64) -> None:
+        """Take the function that answers several requests at once; if it fails, each is answered alone."""
+        self._answer, self._max_batch_size = answer, max_batch_size
+        self._pending: list[_PendingCall[Request, Answer]] = []
+        self._lock, self._busy = threading.Lock(), False
+        self._expected, self._seconds = 1, 0.0
 
-    def __call__(self, asked: Asked) -> Answer:
-        """Answer one, together with all that wait."""
-        mine = _Waiting[Asked, Answer](asked)
-        with self._guard:
-            self._waiting.append(mine)
+    def __call__(self, request: Request) -> Answer:
+        """Answer one request, in a batch with all that are pending."""
+        mine = _PendingCall[Request, Answer](request)
+        with self._lock:
+            self._pending.append(mine)
             leads, self._busy = not self._busy, True
         if not leads:
-            mine.woken.wait()
+            mine.event.wait()
         if not mine.answer.done():
-            self._lead()
+            self._run_batch()
         return mine.answer.result()
 
-    def _lead(self) -> None:
-        """Answer those that wait, oneself among them, and hand on to the first that came meanwhile."""
+    def _run_batch(self) -> None:
+        """Answer the pending requests, this caller's among them, then wake the first caller that came meanwhile."""
         until = time.monotonic() + _SHARE * self._seconds
-        while len(self._waiting) < self._company and time.monotonic() < until:
-            time.sleep(_LOOK)
-        with self._guard:
-            batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+        while len(self._pending) < self._expected and time.monotonic() < until:
+            time.sleep(_POLL_INTERVAL)
+        with self._lock:
+            batch, self._pending = self._pending[: self._max_batch_size], self._pending[self._max_batch_size :]
         begun = time.monotonic()
         try:
-            self._settle(batch)
+            self._resolve(batch)
         finally:
             self._seconds = time.monotonic() - begun
-            with self._guard:
-                self._company = min(self._most, len(batch) + len(self._waiting))
-                self._busy = bool(self._waiting)
-                following = self._waiting[:1]
+            with self._lock:
+                self._expected = min(self._max_batch_size, len(batch) + len(self._pending))
+                self._busy = bool(self._pending)
+                following = self._pending[:1]
             for each in (*batch, *following):
-                each.woken.set()
+                each.event.set()
 
-    def _settle(self, batch: Sequence[_Waiting[Asked, Answer]]) -> None:
+    def _resolve(self, batch: Sequence[_PendingCall[Request, Answer]]) -> None:
         try:
-            answers = list(self._answer([each.asked for each in batch]))
+            answers = list(self._answer([each.request for each in batch]))
             for each, answer in zip(batch, answers, strict=True):
                 each.answer.set_result(answer)
         except BaseException as error:
@@ -78,4 +78,4 @@ class Batcher(Generic[Asked, Answer]):
                     each.answer.set_exception(error)
                 return
             for each in batch:
-                self._settle([each])
+                self._resolve([each])

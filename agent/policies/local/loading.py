@@ -14,10 +14,10 @@ import transformers
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from ibisagent.agent.coordinates import model_profile
-from ibisagent.agent.policies.abstention.known_targets import TARGETS, read_targets
-from ibisagent.agent.policies.local.policy import LONGEST, LocalPolicy
+from ibisagent.agent.policies.abstention.known_targets import TARGETS_FILE, read_targets
+from ibisagent.agent.policies.local.policy import MAX_TOKENS, LocalPolicy
 from ibisagent.agent.policies.local.processor_inputs import ProcessorInputs
-from ibisagent.agent.policies.local.qwen_inputs import Inputs
+from ibisagent.agent.policies.local.qwen_inputs import QwenInputs
 from ibisagent.agent.policies.pointer import PointerConfig
 from ibisagent.agent.prompting import PromptSet, load_prompts
 from ibisagent.tools.errors import InputError, MissingExtra
@@ -25,13 +25,13 @@ from ibisagent.tools.files import printable_text
 from ibisagent.tools.quiet_loading import suppress_load_output
 from ibisagent.tools.segmenters.sam.weights import describe_differing_keys, describe_error
 
-__all__ = ["PROFILE", "fetched", "open_local", "open_model", "read_profile"]
+__all__ = ["PROFILE", "download_folder", "open_local", "open_model", "read_profile"]
 
 PROFILE = "ibisagent.toml"
-"""In a model folder: the prompts that the model was trained on, and how its pictures are made ready."""
+"""In a model folder: the prompts that the model was trained on, and how its pictures are resized."""
 
 _ADAPTER = "adapter_config.json"
-_WANTED = ("*.json", "*.safetensors", "*.jinja", "*.txt", PROFILE, TARGETS)
+_DOWNLOADED = ("*.json", "*.safetensors", "*.jinja", "*.txt", PROFILE, TARGETS_FILE)
 _TYPES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", PointerConfig.model_type)
 
 
@@ -45,30 +45,30 @@ def open_local(
     max_pixels: int | None = None,
     **options: Any,
 ) -> LocalPolicy:
-    """Open a model folder as a policy; a `PROFILE` in it says how the model is addressed.
+    """Open a model folder as a policy; a `PROFILE` in it has the model's prompts and settings.
 
-    A list of `TARGETS` in it is kept as what it learned.
-    An adapter's folder opens with its base, where that is here. ``dtype``: by default float32 on the CPU,
-    elsewhere that of the weights; ``max_pixels``: of a picture, before the folder's own limit. ``prompts`` go before
-    those of the profile; ``options`` as in `LocalPolicy`. `InputError` for anything but a whole vision-language model:
-    of the Qwen-VL family, a pointer model, or another that transformers' `AutoModelForImageTextToText` knows.
+    A `TARGETS_FILE` in it lists the targets that the model learned. An adapter's folder opens with its base, if that is
+    cached. ``dtype``: by default float32 on the CPU, elsewhere that of the weights; ``max_pixels``: of a picture, before
+    the folder's own limit. ``prompts`` override those of the profile; ``options`` as in `LocalPolicy`. `InputError` for
+    anything but a complete vision-language model: of the Qwen-VL family, a pointer model, or another that transformers'
+    `AutoModelForImageTextToText` supports.
     """
     folder = Path(folder)
     profile = read_profile(folder)
     wanted = dtype or (torch.float32 if device == "cpu" else "auto")
-    inputs: Inputs | ProcessorInputs
-    if _type_of(folder) in _TYPES:
-        model, inputs = open_model(folder, square=profile.get("square"), dtype=wanted)
+    inputs: QwenInputs | ProcessorInputs
+    if _read_model_type(folder) in _TYPES:
+        model, inputs = open_model(folder, square_side=profile.get("square_side"), dtype=wanted)
     else:
         model, inputs = _open_other(folder, dtype=wanted)
     if max_pixels is not None:
-        inputs.limit(max_pixels)
+        inputs.limit_pixels(max_pixels)
     if prompts is None and "first" in profile:
         prompts = load_prompts(folder / PROFILE)
     family = "unit" if profile else model_profile(f"{name or folder.name} {model.config.model_type}")
-    given = {"longest": profile.get("longest", LONGEST), "coordinates": family} | options
-    told = {"prompts": prompts, "name": name or f"hf:{folder}", "targets": read_targets(folder)}
-    return LocalPolicy(model.to(device), inputs, **told | given)
+    settings = {"max_tokens": profile.get("max_tokens", MAX_TOKENS), "coordinates": family} | options
+    fixed = {"prompts": prompts, "name": name or f"hf:{folder}", "targets": read_targets(folder)}
+    return LocalPolicy(model.to(device), inputs, **fixed | settings)
 
 
 def read_profile(folder: Path) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def read_profile(folder: Path) -> dict[str, Any]:
         profile = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{printable_text(path)}: not a readable TOML file ({str(error).splitlines()[0]})") from error
-    for key in ("square", "longest"):
+    for key in ("square_side", "max_tokens"):
         if key in profile and (type(profile[key]) is not int or profile[key] < 1):
             raise InputError(
                 f"{printable_text(path)}: got {key}={profile[key]!r}, expected a whole number from 1 up; correct it"
@@ -88,49 +88,49 @@ def read_profile(folder: Path) -> dict[str, Any]:
     return profile
 
 
-def open_model(folder: Path, *, square: int | None = None, **options: Any) -> tuple[Any, Inputs]:
+def open_model(folder: Path, *, square_side: int | None = None, **options: Any) -> tuple[Any, QwenInputs]:
     """Open a Qwen-VL or pointer model on the CPU, with ``options`` of `from_pretrained`; adapters are merged."""
-    found = _type_of(folder)
+    found = _read_model_type(folder)
     if found not in _TYPES:
-        raise _refused(folder, f"a model of type {found!r}", "a Qwen-VL model")
-    with _faults_told(folder):
-        model, inputs = _whole(folder, options), Inputs.of(folder, square=square)
-    if inputs.image_id != model.config.image_token_id:
-        raise _refused(folder, "another model's tokenizer")
+        raise _load_error(folder, f"a model of type {found!r}", "a Qwen-VL model")
+    with _loading_errors(folder):
+        model, inputs = _load(folder, options), QwenInputs.from_folder(folder, square_side=square_side)
+    if inputs.image_token_id != model.config.image_token_id:
+        raise _load_error(folder, "another model's tokenizer")
     if inputs.tokenizer.chat_template is None:
-        raise _refused(folder, "no chat template")
+        raise _load_error(folder, "no chat template")
     return model, inputs
 
 
 def _open_other(folder: Path, **options: Any) -> tuple[Any, ProcessorInputs]:
     """Open any other vision-language model that transformers has, with the processor of its folder."""
-    found = _type_of(folder)
+    found = _read_model_type(folder)
     if found not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
-        raise _refused(folder, f"a model of type {found!r}")
-    with _faults_told(folder):
-        model, inputs = _whole(folder, options), ProcessorInputs.of(folder)
+        raise _load_error(folder, f"a model of type {found!r}")
+    with _loading_errors(folder):
+        model, inputs = _load(folder, options), ProcessorInputs.from_folder(folder)
     if inputs.processor.chat_template is None:
-        raise _refused(folder, "no chat template")
+        raise _load_error(folder, "no chat template")
     return model, inputs
 
 
 @contextmanager
-def _faults_told(folder: Path) -> Iterator[None]:
-    """Make whatever a broken config or file makes of itself one line."""
+def _loading_errors(folder: Path) -> Iterator[None]:
+    """Turn any error of a broken config or file into one line."""
     try:
         with suppress_load_output(transformers.utils.logging):
             yield
     except (ImportError, InputError):
         raise
     except Exception as error:
-        raise _refused(folder, describe_error(error)) from error
+        raise _load_error(folder, describe_error(error)) from error
 
 
-def _whole(folder: Path, options: dict[str, Any]) -> Any:
-    return _merged(folder, options) if (folder / _ADAPTER).is_file() else _model(folder, options)
+def _load(folder: Path, options: dict[str, Any]) -> Any:
+    return _load_merged(folder, options) if (folder / _ADAPTER).is_file() else _load_model(folder, options)
 
 
-def _model(folder: Path, options: dict[str, Any]) -> Any:
+def _load_model(folder: Path, options: dict[str, Any]) -> Any:
     loader: Any = transformers.AutoModelForImageTextToText
     model, info = loader.from_pretrained(
         folder,
@@ -140,58 +140,60 @@ def _model(folder: Path, options: dict[str, Any]) -> Any:
         output_loading_info=True,
         **options,
     )
-    wrong = describe_differing_keys(info["missing_keys"], info["unexpected_keys"], [key[0] for key in info["mismatched_keys"]])
+    wrong = describe_differing_keys(
+        info["missing_keys"], info["unexpected_keys"], [key[0] for key in info["mismatched_keys"]]
+    )
     if wrong is not None:
-        raise _refused(folder, wrong)
+        raise _load_error(folder, wrong)
     return model
 
 
-def _merged(folder: Path, options: dict[str, Any]) -> Any:
-    """Give the base with the adapter's weights added to its own."""
+def _load_merged(folder: Path, options: dict[str, Any]) -> Any:
+    """Return the base model with the adapter's weights merged into it."""
     MissingExtra.require("train", "peft")
     from peft import PeftModel
 
-    model = _whole(_base_of(folder), options)
+    model = _load(_find_base(folder), options)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "Found missing adapter keys")
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # what peft asks
         return PeftModel.from_pretrained(model, folder).merge_and_unload()
 
 
-def fetched(source: str, **options: Any) -> Path:
-    """Give the folder of a hub's ``owner/model`` or ``owner/model/folder``; options of `snapshot_download`."""
+def download_folder(source: str, **options: Any) -> Path:
+    """Return the folder of a hub's ``owner/model`` or ``owner/model/folder``; options of `snapshot_download`."""
     from huggingface_hub import snapshot_download
 
     owner, _, rest = source.partition("/")
     model, _, inner = rest.partition("/")
-    wanted = [f"{inner}/{each}" if inner else each for each in _WANTED]
+    wanted = [f"{inner}/{each}" if inner else each for each in _DOWNLOADED]
     return Path(snapshot_download(f"{owner}/{model}", allow_patterns=wanted, **options)) / inner
 
 
-def _base_of(folder: Path) -> Path:
-    """Give the folder of the model that an adapter belongs to."""
+def _find_base(folder: Path) -> Path:
+    """Return the folder of an adapter's base model."""
     try:
-        told = str(json.loads((folder / _ADAPTER).read_text(encoding="utf-8"))["base_model_name_or_path"])
+        base = str(json.loads((folder / _ADAPTER).read_text(encoding="utf-8"))["base_model_name_or_path"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _refused(folder, f"no readable {_ADAPTER}") from error
+        raise _load_error(folder, f"no readable {_ADAPTER}") from error
     try:
-        return Path(told) if os.path.isdir(told) else fetched(told, local_files_only=True)
+        return Path(base) if os.path.isdir(base) else download_folder(base, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise _refused(folder, f"an adapter of {printable_text(told)!r}, which is not here") from error
+        raise _load_error(folder, f"an adapter of {printable_text(base)!r}, which is not here") from error
 
 
-def _type_of(folder: Path) -> str:
-    """Give the model's type; of an adapter that of its base."""
+def _read_model_type(folder: Path) -> str:
+    """Return the model's type; of an adapter that of its base."""
     if (folder / _ADAPTER).is_file():
-        return _type_of(_base_of(folder))
+        return _read_model_type(_find_base(folder))
     try:
         found = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _refused(folder, "no readable config.json with a model_type") from error
+        raise _load_error(folder, "no readable config.json with a model_type") from error
     return str(found)[:40]
 
 
-def _refused(folder: Path, got: str, wanted: str = "a vision-language model") -> InputError:
+def _load_error(folder: Path, got: str, wanted: str = "a vision-language model") -> InputError:
     return InputError(
         f"{printable_text(folder)}: got {got}, expected a whole transformers folder of {wanted}; check it"
     )

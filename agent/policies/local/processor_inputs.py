@@ -12,10 +12,10 @@ from ibisagent.agent.model_resize import SmartResize
 from ibisagent.agent.prompting import Message
 from ibisagent.tools.errors import InputError
 
-__all__ = ["ProcessorInputs", "Rendered"]
+__all__ = ["ProcessorInputs", "RenderedConversation"]
 
 
-class Rendered(NamedTuple):
+class RenderedConversation(NamedTuple):
     """One conversation: its text, with a mark for each picture, up to where the model replies, and its pictures."""
 
     text: str
@@ -37,11 +37,11 @@ class ProcessorInputs:
         self.tokenizer.padding_side = "left"
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
-        self._marks = [mark for mark in self.tokenizer.all_special_tokens if len(mark) > 1]
-        self._most: int | None = None
+        self._control_tokens = [mark for mark in self.tokenizer.all_special_tokens if len(mark) > 1]
+        self._max_pixels: int | None = None
 
     @classmethod
-    def of(cls, folder: str | os.PathLike[str]) -> "ProcessorInputs":
+    def from_folder(cls, folder: str | os.PathLike[str]) -> "ProcessorInputs":
         """Open the processor of a model folder."""
         from transformers import AutoProcessor
 
@@ -49,32 +49,32 @@ class ProcessorInputs:
         return cls(opener.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
 
     @property
-    def resizing(self) -> SmartResize:
-        """Tell the sizes at which pictures are seen; `InputError` where the processor does not tell them."""
+    def smart_resize(self) -> SmartResize:
+        """The sizes at which pictures are seen; `InputError` if the processor does not state them."""
         held, size = self._pictures, dict(self._pictures.size)
         if type(held).__name__.startswith("Qwen2VL"):
-            most = min(size["longest_edge"], self._most or size["longest_edge"])
+            most = min(size["longest_edge"], self._max_pixels or size["longest_edge"])
             return SmartResize(held.patch_size * held.merge_size, min(size["shortest_edge"], most), most)
         if size.get("height") and size["height"] == size.get("width"):
             return SmartResize(factor=1, min_pixels=1, max_pixels=size["height"] ** 2, square_side=size["height"])
         raise InputError(
-            f"coordinates 'pixels': got {type(held).__name__}, which does not tell the size that its model sees; "
+            f"coordinates 'pixels': got {type(held).__name__}, which does not state the size that its model sees; "
             "choose coordinates=unit or thousand"
         )
 
-    def limit(self, most: int) -> None:
-        """Let no picture have more than ``most`` pixels; larger ones are shrunk."""
-        self._most = most
+    def limit_pixels(self, max_pixels: int) -> None:
+        """Limit pictures to ``max_pixels``; larger ones are shrunk."""
+        self._max_pixels = max_pixels
 
-    def encode(self, conversation: Sequence[Message]) -> Rendered:
-        """Render what was said and shown, up to where the assistant replies."""
-        pictures = tuple(self._fitted(said.picture) for said in conversation if said.picture is not None)
-        messages = [self._message(said) for said in conversation]
+    def encode(self, conversation: Sequence[Message]) -> RenderedConversation:
+        """Render a conversation, up to where the assistant replies."""
+        pictures = tuple(self._shrink(message.picture) for message in conversation if message.picture is not None)
+        messages = [self._message(message) for message in conversation]
         text = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return Rendered(text, pictures)
+        return RenderedConversation(text, pictures)
 
-    def batch(self, several: Sequence[Rendered]) -> dict[str, Any]:
-        """Give the arguments of `generate` for conversations of any length."""
+    def batch(self, several: Sequence[RenderedConversation]) -> dict[str, Any]:
+        """Return the arguments of `generate` for conversations of any length."""
         shown = [list(each.pictures) for each in several]
         given: dict[str, Any] = {"images": shown} if any(shown) else {}
         texts = [each.text for each in several]
@@ -84,21 +84,21 @@ class ProcessorInputs:
             self.processor(text=texts, padding=True, add_special_tokens=not begun, return_tensors="pt", **given)
         )
 
-    def _fitted(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _shrink(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         height, width = picture.shape[:2]
-        if self._most is None or height * width <= self._most:
+        if self._max_pixels is None or height * width <= self._max_pixels:
             return picture
-        scale = (self._most / (height * width)) ** 0.5
+        scale = (self._max_pixels / (height * width)) ** 0.5
         size = (max(1, int(width * scale)), max(1, int(height * scale)))
         return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
 
-    def _message(self, said: Message) -> dict[str, Any]:
-        picture = [{"type": "image"}] if said.picture is not None else []
-        words = [{"type": "text", "text": self._plain(said.text)}] if said.text else []
-        return {"role": said.role, "content": [*picture, *words]}
+    def _message(self, message: Message) -> dict[str, Any]:
+        picture = [{"type": "image"}] if message.picture is not None else []
+        words = [{"type": "text", "text": self._escape_control_tokens(message.text)}] if message.text else []
+        return {"role": message.role, "content": [*picture, *words]}
 
-    def _plain(self, text: str) -> str:
-        """Write a text such that it cannot speak in the model's control tokens."""
-        for mark in self._marks:
+    def _escape_control_tokens(self, text: str) -> str:
+        """Return the text with the model's control tokens broken up, so that it cannot contain any."""
+        for mark in self._control_tokens:
             text = text.replace(mark, f"{mark[0]} {mark[1:]}")
         return text

@@ -1,4 +1,4 @@
-"""From a name to a local model that every graph of this process shares."""
+"""Local models by name, shared by all graphs of this process."""
 
 import os
 import threading
@@ -8,25 +8,25 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from ibisagent.agent.policies.local.loading import fetched, open_local
+from ibisagent.agent.policies.local.loading import download_folder, open_local
 from ibisagent.agent.policies.local.policy import LocalPolicy
-from ibisagent.agent.policies.options import COUNT, PROFILE_NAME, one_of, split
+from ibisagent.agent.policies.options import COUNT, PROFILE_NAME, one_of, parse_policy_name
 from ibisagent.agent.prompting import PromptSet
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import printable_text
 from ibisagent.tools.segmenters.sam.weights import describe_error
 
-__all__ = ["NANO", "folder_of", "open_named"]
+__all__ = ["NANO", "find_model_folder", "open_named"]
 
 NANO = Path(str(files("ibisagent.agent.policies") / "nano"))
-"""The model that ships."""
+"""The folder of the model that is part of the package."""
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _OPTIONS = {
     "dtype": one_of(**_DTYPES),
     "device": ("cpu|cuda|cuda:N", lambda value: str(torch.device(value))),
     "max_pixels": COUNT,
-    "longest": COUNT,
+    "max_tokens": COUNT,
     "coordinates": PROFILE_NAME,
 }
 
@@ -37,9 +37,9 @@ _lock = threading.Lock()
 def open_named(
     name: str, *, prompts: PromptSet | None = None, local_only: bool = False, nano: Path = NANO
 ) -> LocalPolicy:
-    """Give the policy ``nano``, or ``hf:FOLDER_OR_ID``, the same one while it is in use and its files are unchanged.
+    """Return the policy ``nano``, or ``hf:FOLDER_OR_ID``, the same one while it is in use and its files are unchanged.
 
-    ``hf:`` takes options at its end, ``?dtype=bf16&device=cuda:1&max_pixels=262144&longest=256``. ``local_only``: the
+    ``hf:`` takes options at its end, ``?dtype=bf16&device=cuda:1&max_pixels=262144&max_tokens=256``. ``local_only``: the
     hub is not asked; ``nano``: a folder in place of the shipped one. The shipped model runs on the CPU, where it is the
     same everywhere, any other on CUDA where there is some.
     """
@@ -47,23 +47,23 @@ def open_named(
         raise InputError(
             "policy 'nano': got a build without its model, expected the released one; install that, or name hf:FOLDER"
         )
-    bare, told = split(name, _OPTIONS)
+    bare, options = parse_policy_name(name, _OPTIONS)
     source = bare.partition(":")[2]
-    folder = nano if name == "nano" else folder_of(source, local_only=local_only)
-    key = (name, repr(prompts), folder.resolve(), _written(folder))
+    folder = nano if name == "nano" else find_model_folder(source, local_only=local_only)
+    key = (name, repr(prompts), folder.resolve(), _modification_times(folder))
     with _lock:
         policy = _shared.get(key)
         if policy is None:
             cuda = name != "nano" and torch.cuda.is_available()
             policy = open_local(
-                folder, **{"name": name, "prompts": prompts, "device": "cuda" if cuda else "cpu"} | told
+                folder, **{"name": name, "prompts": prompts, "device": "cuda" if cuda else "cpu"} | options
             )
             _shared[key] = policy
         return policy
 
 
-def folder_of(source: str, *, local_only: bool = False) -> Path:
-    """Give a local folder, or fetch a hub's ``owner/model`` or ``owner/model/folder`` unless it is cached."""
+def find_model_folder(source: str, *, local_only: bool = False) -> Path:
+    """Return a local folder, or download a hub's ``owner/model`` or ``owner/model/folder`` unless it is cached."""
     folder = Path(source)
     if source and os.path.isdir(folder):
         return folder
@@ -71,13 +71,15 @@ def folder_of(source: str, *, local_only: bool = False) -> Path:
     if local_only:
         raise InputError(f"{named}: got no folder here, and --local-only forbids to ask the hub; give a folder")
     try:
-        return fetched(source)
+        return download_folder(source)
     except (OSError, ValueError) as error:
-        raise InputError(f"{named}: got no folder here and no hub id that can be had ({describe_error(error)})") from error
+        raise InputError(
+            f"{named}: got no folder here and no hub id that can be downloaded ({describe_error(error)})"
+        ) from error
 
 
-def _written(folder: Path) -> tuple[tuple[str, int], ...]:
-    """Tell when each file of a folder was written; none where there is no folder."""
+def _modification_times(folder: Path) -> tuple[tuple[str, int], ...]:
+    """Return each file of a folder with its time of modification; empty if there is no folder."""
     try:
         return tuple(sorted((each.name, each.stat().st_mtime_ns) for each in folder.iterdir() if each.is_file()))
     except OSError:

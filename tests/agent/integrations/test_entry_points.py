@@ -7,11 +7,11 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from subgraph import Parent
-from support.fakes import STOP, By, positive, script
+from support.fakes import STOP, FunctionPolicy, positive, script
 from support.parents import DOORS, REQUEST, door
 
 from ibisagent.agent import LoopConfig, build_graph
-from ibisagent.agent.integrations import ImageCatalog, segmentation_node, shared_state
+from ibisagent.agent.integrations import ImageCatalog, segmentation_node, shared_state_graph
 from ibisagent.tools.masks.rle import area
 
 THREAD = {"configurable": {"thread_id": "1"}}
@@ -54,7 +54,7 @@ def test_a_parent_s_recursion_limit_does_not_cut_a_run_short(kind, limit, pixels
 
 
 def test_the_bare_graph_as_a_node_ends_typed_under_a_limit_of_25(pixels):
-    """It counts in the parent's limit; `shared_state` does not."""
+    """It counts in the parent's limit; `shared_state_graph` does not."""
     parent = StateGraph(Parent)
     parent.add_node("segment", build_graph(LONG, "disk", images=ImageCatalog({"scan": pixels})))
     parent.add_edge(START, "segment")
@@ -89,7 +89,7 @@ class Clinic:
     user: str
 
 
-@pytest.mark.parametrize("make", [segmentation_node, shared_state])
+@pytest.mark.parametrize("make", [segmentation_node, shared_state_graph])
 @pytest.mark.parametrize("context", [Clinic("a"), {"user": "a"}, None])
 def test_a_parent_may_have_any_context(make, context, pixels):
     parent = StateGraph(Parent, context_schema=type(context) if context is not None else None)
@@ -135,7 +135,7 @@ def test_events_of_what_is_a_graph_itself_come_with_the_subgraphs(kind, pixels):
 @pytest.mark.parametrize("kind", DOORS)
 def test_a_second_request_on_a_parent_s_thread_is_a_run_of_its_own(kind, pixels):
     seen = []
-    policy = By(lambda look: seen.append(look.step) or (STOP if look.step else positive(0.5, 0.5)))
+    policy = FunctionPolicy(lambda look: seen.append(look.step) or (STOP if look.step else positive(0.5, 0.5)))
     graph, start, read = door(kind, policy, "disk", root={"scan": pixels}, checkpointer=InMemorySaver())
     first = read(graph.invoke(start, THREAD))
     if "image" in start:

@@ -13,7 +13,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from PIL import Image
 from pydicom.uid import generate_uid
-from support.dicom_series_fixtures import series
+from support.dicom_series_fixtures import write_series
 from support.fakes import STOP, script
 from support.parents import Scripted
 
@@ -30,7 +30,7 @@ QUESTION = "Is the liver enlarged?"
 def study(tmp_path, pixels):
     """A folder of studies: a DICOM series of a patient's and a NIfTI volume, the same three slices."""
     slices = np.stack([pixels.astype(np.int16) - 100 + level for level in range(3)])
-    series(tmp_path / "studies" / "DOE JANE", slices, StudyInstanceUID=generate_uid())
+    write_series(tmp_path / "studies" / "DOE JANE", slices, StudyInstanceUID=generate_uid())
     volume = nib.Nifti1Image(slices.transpose(2, 1, 0), np.diag([1.5, 1.5, 5.0, 1.0]))
     nib.save(volume, tmp_path / "studies" / "head.nii.gz")
     (tmp_path / "out").mkdir()

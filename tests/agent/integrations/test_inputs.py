@@ -14,7 +14,7 @@ from support.parents import REQUEST, Scripted, calls
 from typing_extensions import TypedDict
 
 from ibisagent.agent import build_graph
-from ibisagent.agent.integrations import ImageCatalog, segmentation_node, shared_state
+from ibisagent.agent.integrations import ImageCatalog, segmentation_node, shared_state_graph
 from ibisagent.agent.state import Input
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks.rle import encode
@@ -58,7 +58,7 @@ def deep_agent(loop, asynchronous):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda loop: loop, shared_state, segmentation_node], ids=["bare", "shared", "function"]
+    "make", [lambda loop: loop, shared_state_graph, segmentation_node], ids=["bare", "shared", "function"]
 )
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_parent_with_messages_alone_is_told_what_the_loop_needs(make, asynchronous, loop):
@@ -140,7 +140,7 @@ class Fields:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda loop: loop, shared_state, segmentation_node], ids=["bare", "shared", "function"]
+    "make", [lambda loop: loop, shared_state_graph, segmentation_node], ids=["bare", "shared", "function"]
 )
 @pytest.mark.parametrize("schema", [Fuller, Fields])
 def test_a_parent_s_own_keys_pass(make, schema, loop, pixels):

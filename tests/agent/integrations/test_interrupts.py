@@ -12,7 +12,7 @@ from langgraph.prebuilt import ToolNode
 from langgraph.types import Command
 from scripted import Scripted, calls
 from subgraph import parent
-from support.fakes import STOP, By, Counting, Watched, negative, positive, script
+from support.fakes import STOP, CountingSegmenter, FunctionPolicy, RecordingPolicy, negative, positive, script
 from support.parents import DOORS, REQUEST, door
 
 from ibisagent.agent import LoopConfig, RunStore, build_graph
@@ -30,7 +30,7 @@ def waiting(graph):
 
 @pytest.mark.parametrize("kind", DOORS)
 def test_a_review_inside_surfaces_and_goes_on_with_a_person_s_click(kind, pixels):
-    policy = Watched(script(*REPLIES))
+    policy = RecordingPolicy(script(*REPLIES))
     graph, start, read = door(kind, policy, "disk", REVIEW, root={"scan": pixels}, checkpointer=InMemorySaver())
     graph.invoke(start, THREAD)
     (question,) = waiting(graph)
@@ -122,7 +122,9 @@ class Uneven(ImageCatalog):
 def test_calls_that_share_a_node_s_task_find_their_own_runs_again(asynchronous, pixels):
     """A bare `ToolNode` runs all calls of a message in one task, whichever of them begins first."""
     pictures = Uneven(dict.fromkeys("abc", pixels))
-    by_name = By(lambda look: STOP if look.step else positive(0.2 + 0.3 * "abc".index(look.request[-1]), 0.5))
+    by_name = FunctionPolicy(
+        lambda look: STOP if look.step else positive(0.2 + 0.3 * "abc".index(look.request[-1]), 0.5)
+    )
     tool = segmentation_tool(by_name, "disk", REVIEW, images=pictures)
     graph = StateGraph(MessagesState).add_node("tools", ToolNode([tool])).add_edge(START, "tools")
     graph = graph.compile(checkpointer=InMemorySaver())
@@ -148,7 +150,7 @@ def test_a_mask_of_an_earlier_turn_is_found_in_the_parent_s_messages(pixels):
     saver, pictures = InMemorySaver(), ImageCatalog({"scan": pixels})
 
     def turn(*said, policy):
-        tool = segmentation_tool(policy, Counting(0.1), images=pictures, store=RunStore())
+        tool = segmentation_tool(policy, CountingSegmenter(0.1), images=pictures, store=RunStore())
         agent = create_agent(Scripted(replies=list(said)), [tool], checkpointer=saver)
         return agent.invoke({"messages": [("user", "go on")]}, THREAD)["messages"][-2].artifact
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
-from support.fakes import STOP, By, positive
+from support.fakes import STOP, FunctionPolicy, positive
 
 from ibisagent.agent import Box, Click, build_graph
-from ibisagent.agent.integrations import ImageCatalog, FanOutState, fan_out, merge_labels, render_label_map
-from ibisagent.agent.integrations.fan_out import merge_by_target
+from ibisagent.agent.integrations import FanOutState, ImageCatalog, fan_out, merge_labels, render_label_map
+from ibisagent.agent.integrations.multi_target import merge_by_target
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks.rle import decode, encode
 
@@ -43,7 +43,7 @@ def test_a_label_map_is_the_same_in_any_order_and_a_partition_of_the_union(masks
         owned = painted == labels["values"][name]
         assert np.array_equal(owned, decode(labels["rles"][name]))
         assert not (owned & ~mask).any()
-        assert labels["given_up"][name] == (mask & ~owned).sum()
+        assert labels["lost_pixels"][name] == (mask & ~owned).sum()
 
 
 def test_the_rule_for_overlaps():
@@ -51,7 +51,7 @@ def test_the_rule_for_overlaps():
     lesion[1, 1] = True
     inside = merge_labels({"liver": one(organ, 0.99), "lesion": one(lesion, 0.1)})
     assert render_label_map(inside)[1, 1] == inside["values"]["lesion"] == 1
-    assert inside["given_up"] == {"lesion": 0, "liver": 1}
+    assert inside["lost_pixels"] == {"lesion": 0, "liver": 1}
     same_size = merge_labels({"a": one(lesion, 0.1), "b": one(lesion, 0.9)})
     assert render_label_map(same_size)[1, 1] == same_size["values"]["b"]
     no_confidence = merge_labels({"b": one(lesion), "a": one(lesion)})
@@ -81,7 +81,7 @@ def test_the_reducer_joins_in_any_order_and_begins_anew():
 
 
 PLACES = {"liver": (0.3, 0.3), "spleen": (0.7, 0.6), "vessel": (0.72, 0.62)}
-BY_NAME = By(
+BY_NAME = FunctionPolicy(
     lambda look: STOP if look.prompts else positive(*next(at for name, at in PLACES.items() if name in look.request))
 )
 
@@ -98,7 +98,7 @@ def test_targets_are_runs_of_their_own_in_one_map(fan):
     painted = render_label_map(ended["labels"])
     assert sorted(ended["segmentations"]) == list(ended["labels"]["values"]) == sorted(PLACES)
     assert painted[28, 38] == ended["labels"]["values"]["liver"]
-    assert ended["labels"]["given_up"]["vessel"] + ended["labels"]["given_up"]["spleen"] > 0
+    assert ended["labels"]["lost_pixels"]["vessel"] + ended["labels"]["lost_pixels"]["spleen"] > 0
 
 
 def test_a_second_fan_out_on_a_thread_takes_the_place_of_the_first(pixels):

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from scripted import Scripted, calls
-from support.fakes import STOP, By, positive
+from support.fakes import STOP, FunctionPolicy, positive
 from support.parents import REQUEST
 
 from ibisagent.agent import LoopConfig, build_graph
@@ -36,7 +36,9 @@ def test_ten_large_scans_leave_a_parent_s_state_small(picture, tmp_path):
         for part in (calls(("segment_image", {"image": name, "request": REQUEST})), AIMessage("."))
     ]
     config = LoopConfig(max_steps=5)
-    tool = segmentation_tool("random", "geocut", config, root=scans, trajectory_folder=tmp_path, include_overlay=picture)
+    tool = segmentation_tool(
+        "random", "geocut", config, root=scans, trajectory_folder=tmp_path, include_overlay=picture
+    )
     sizes = [0]
     with open_checkpointer(tmp_path / "parent.db") as saver:
         agent = create_agent(Scripted(replies=told), [tool], checkpointer=saver)
@@ -58,7 +60,7 @@ def own(request):
     return [(0.05 + 0.05 * number, 0.3), (0.05 + 0.05 * number, 0.7)]
 
 
-OWN = By(lambda look: positive(*own(look.request)[look.step]) if look.step < 2 else STOP)
+OWN = FunctionPolicy(lambda look: positive(*own(look.request)[look.step]) if look.step < 2 else STOP)
 
 
 @pytest.mark.parametrize("segmenter", ["disk", "geocut"])

@@ -19,7 +19,7 @@ from langchain_openai.chat_models.base import _convert_dict_to_message
 from PIL import Image
 
 from ibisagent.agent import build_graph
-from ibisagent.agent.integrations import move_images_to_user_message, user_message_images_middleware, segmentation_tool
+from ibisagent.agent.integrations import move_images_to_user_message, segmentation_tool, user_message_images_middleware
 
 ASK = {"image": "scan", "request": "Segment the organ."}
 WORDS = "Let me look."

@@ -10,7 +10,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from PIL import Image
-from support.fakes import STOP, Watched, positive, script
+from support.fakes import STOP, RecordingPolicy, positive, script
 
 from ibisagent.agent import ImageStore, build_graph
 from ibisagent.agent.integrations import ImageCatalog
@@ -74,13 +74,13 @@ def test_the_state_gains_no_picture(loop):
 
 
 def test_a_later_message_goes_on_from_the_mask_in_force(png, pixels):
-    policy = Watched(script(positive(0.5, 0.4), STOP))
+    policy = RecordingPolicy(script(positive(0.5, 0.4), STOP))
     loop = build_graph(policy, "disk")
     chat = chat_graph(lambda: loop)
     chat.checkpointer = InMemorySaver()
     more = {"messages": [HumanMessage("Now the rest.")]}
     state = asyncio.run(said(chat, asked(forms(png)[0]), more, config=THREAD))
-    assert [(seen.request, seen.refining) for seen in policy.seen] == [
+    assert [(seen.request, seen.has_initial_mask) for seen in policy.seen] == [
         (REQUEST, False),
         (REQUEST, False),
         ("Now the rest.", True),
@@ -88,8 +88,8 @@ def test_a_later_message_goes_on_from_the_mask_in_force(png, pixels):
     ]
     assert state["segmentation"]["request"] == "Now the rest."
     anew = asyncio.run(said(chat, asked(forms(png)[3], "Another."), config=THREAD))
-    assert not policy.seen[-1].refining
-    assert anew["segmentation"]["shown"] != state["segmentation"]["shown"]
+    assert not policy.seen[-1].has_initial_mask
+    assert anew["segmentation"]["image_message_id"] != state["segmentation"]["image_message_id"]
 
 
 @pytest.mark.parametrize(

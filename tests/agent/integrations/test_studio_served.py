@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from PIL import Image
-from support.offline import Watch
+from support.offline import NetworkWatch
 
 from ibisagent.agent import build_graph
 from ibisagent.tools.masks.rle import area
@@ -39,7 +39,7 @@ def served(tmp_path_factory, pixels):
     shutil.copy(ROOT / "langgraph.json", folder)
     (folder / "pictures").mkdir()
     Image.fromarray(pixels).save(folder / "pictures/scan.png")
-    watch = Watch(folder / "watch")
+    watch = NetworkWatch(folder / "watch")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -105,7 +105,7 @@ def test_a_thread_of_the_http_api_goes_on(served):
     first = ran(client, {"type": "image", "url": "scan.png"}, f"/threads/{thread}/runs/wait")
     then = ran(client, None, f"/threads/{thread}/runs/wait", "Once more.")
     assert len(then["messages"]) == 4
-    assert then["segmentation"]["shown"] == first["segmentation"]["shown"]
+    assert then["segmentation"]["image_message_id"] == first["segmentation"]["image_message_id"]
     assert then["segmentation"]["request"] == "Once more."
 
 

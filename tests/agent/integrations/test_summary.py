@@ -14,7 +14,7 @@ from support.fakes import STOP, positive, script
 
 import ibisagent.agent.integrations as embedding
 from ibisagent.agent import Click, build_graph
-from ibisagent.agent.integrations import user_message, summarize_result, summarize
+from ibisagent.agent.integrations import summarize, summarize_result, user_message
 from ibisagent.agent.threads import intervene
 from ibisagent.tools.errors import InputError, MissingExtra, StoreError
 from ibisagent.tools.imaging.open_image import open_image
@@ -38,7 +38,9 @@ def ct(tmp_path, truth):
 
 
 def told_of(mask, image, **known):
-    return summarize_result({"mask": encode(mask), "stop": "terminated", "score": 0.75, **known}, image, calibrated=True)
+    return summarize_result(
+        {"mask": encode(mask), "stop": "terminated", "score": 0.75, **known}, image, calibrated=True
+    )
 
 
 def test_spacing_gives_mm_and_geometry_the_patient_s_side(ct, truth):
@@ -139,7 +141,9 @@ def test_an_apology_is_a_line_without_names(error, words):
 
 def test_what_the_caller_named_stands_for_the_file():
     fault = InputError("/data/DOE.png: got an empty file, expected a readable file; check the path")
-    assert user_message(fault, "scan 1") == "Error: scan 1: got an empty file, expected a readable file; check the path."
+    assert (
+        user_message(fault, "scan 1") == "Error: scan 1: got an empty file, expected a readable file; check the path."
+    )
 
 
 @pytest.mark.parametrize("given", ["scan 1", "/pictures/a b: c, (2).png", r"C:\\scans\\a b.dcm"])
@@ -159,7 +163,9 @@ def test_an_argument_s_fault_is_not_told_of_a_file():
     heads = set(faults())
     assert {"image", "request", "targets", "label map"} <= heads
     for head in heads - {"path"}:
-        assert user_message(InputError(f"{head}: got x, expected y"), "scan.png") == f"Error: {head}: got x, expected y."
+        assert (
+            user_message(InputError(f"{head}: got x, expected y"), "scan.png") == f"Error: {head}: got x, expected y."
+        )
 
 
 def test_every_public_name_can_be_had_and_others_cannot():

@@ -9,7 +9,7 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 from langgraph.types import Command
 from PIL import Image
-from support.fakes import STOP, By, Counting, Watched, positive, script
+from support.fakes import STOP, CountingSegmenter, FunctionPolicy, RecordingPolicy, positive, script
 from support.parents import Scripted, calls
 
 from ibisagent.agent import LoopConfig, RunStore, build_graph
@@ -70,7 +70,11 @@ def test_nothing_of_a_place_or_a_name_reaches_the_parent(root):
     ("policy", "config", "words"),
     [
         (script(STOP), None, "Not found. The run ended by itself: there is no such target in this picture."),
-        (By(lambda _: 1 / 0), None, "There is no mask. The clicking model failed (ZeroDivisionError); try again later"),
+        (
+            FunctionPolicy(lambda _: 1 / 0),
+            None,
+            "There is no mask. The clicking model failed (ZeroDivisionError); try again later",
+        ),
         ("random", LoopConfig(max_seconds=1e-9), "budget of time, tokens or steps is spent; refine the mask, or allow"),
         ("random", LoopConfig(max_steps=1), "used up its steps; refine the mask, or give a region. The mask may be"),
         (script("?", "?", "?"), None, "There is no mask. The run ended because the clicking model's replies could not"),
@@ -85,7 +89,9 @@ def test_an_end_without_success_is_told_so_that_a_model_can_act(policy, config, 
 
 
 def test_a_failing_segmenter_leaves_the_mask_before(root):
-    message = told(segmentation_tool(script(positive(0.3, 0.5), positive(0.7, 0.5)), Counting(fails_at=2), root=root))
+    message = told(
+        segmentation_tool(script(positive(0.3, 0.5), positive(0.7, 0.5)), CountingSegmenter(fails_at=2), root=root)
+    )
     assert "The segmenter failed (RuntimeError)" in message.content
     assert message.artifact["measurements"]["area_px"] == 509
 
@@ -156,7 +162,7 @@ def test_no_exception_gets_out_of_the_tool(error, words, pixels, monkeypatch):
 
 
 def test_a_region_is_a_person_s_box_before_the_policy(root):
-    policy = Watched(script(STOP))
+    policy = RecordingPolicy(script(STOP))
     message = told(segmentation_tool(policy, "geocut", root=root), region=[0.3, 0.2, 0.8, 0.65])
     assert [type(prompt).__name__ for prompt in policy.seen[0].prompts] == ["Box"]
     assert message.artifact["measurements"]["area_px"] > 1500

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.fakes import Watched, positive, script
+from support.fakes import RecordingPolicy, positive, script
 from support.fixed_states import states
 
 from ibisagent.agent import LoopConfig, build_graph
 from ibisagent.agent.policies import get_policy
-from ibisagent.agent.policies.abstention import TARGETS as FILE
-from ibisagent.agent.policies.abstention import KnowingPolicy, read_targets, understand
-from ibisagent.agent.policies.abstention.answer_names import heard, renamed
+from ibisagent.agent.policies.abstention import TARGETS_FILE as FILE
+from ibisagent.agent.policies.abstention import AbstainingPolicy, parse_request, read_targets
+from ibisagent.agent.policies.abstention.answer_names import canonicalize_request, restore_names
 from ibisagent.agent.policies.local import NANO, open_named
 from ibisagent.agent.reply_parser import parse_reply
 from ibisagent.tools.errors import InputError
@@ -109,9 +109,9 @@ def test_the_list_is_what_the_phantoms_have():
 
 def test_the_names_are_those_of_the_request_library():
     assert {name: others for name, others in NANOS.learned if others} == dict(VOCABULARY.synonyms)
-    described = {phrase for _, phrases in NANOS.described for phrase in phrases}
-    assert described >= {phrase for phrases in VOCABULARY.described.values() for phrase in phrases}
-    assert dict(NANOS.described)["heart"] == VOCABULARY.described["heart"]
+    described = {phrase for _, phrases in NANOS.descriptions for phrase in phrases}
+    assert described >= {phrase for phrases in VOCABULARY.descriptions.values() for phrase in phrases}
+    assert dict(NANOS.descriptions)["heart"] == VOCABULARY.descriptions["heart"]
 
 
 @pytest.mark.parametrize("stage", ["initial", "refining"])
@@ -120,22 +120,25 @@ def test_every_wording_of_the_library_is_asked_for_as_it_is(stage):
     rng = np.random.default_rng(0)
     for target in LEARNED:
         for request in {word(target, rng) for _ in range(5)}:
-            asked = understand(request, NANOS)
-            assert ([found.target for found in asked.known], heard(request, asked)) == ([target], request)
+            asked = parse_request(request, NANOS)
+            assert ([found.target for found in asked.known], canonicalize_request(request, asked)) == (
+                [target],
+                request,
+            )
 
 
 @pytest.mark.parametrize("request_", UNDERSTOOD)
 def test_what_was_learned_is_understood_however_it_is_typed(request_):
-    asked = understand(request_, NANOS)
+    asked = parse_request(request_, NANOS)
     assert (asked.unknown, asked.known[0].target) == (None, UNDERSTOOD[request_])
-    said = heard(request_, asked)
-    known = understand(said, NANOS).known[0]
-    assert (known.target, known.said) == (UNDERSTOOD[request_], None)
+    said = canonicalize_request(request_, asked)
+    known = parse_request(said, NANOS).known[0]
+    assert (known.target, known.canonical_name) == (UNDERSTOOD[request_], None)
 
 
 @pytest.mark.parametrize("request_", UNKNOWN)
 def test_what_was_never_learned_is_unknown(request_):
-    asked = understand(request_, NANOS)
+    asked = parse_request(request_, NANOS)
     assert asked.unknown is not None
     assert asked.known == ()
 
@@ -145,42 +148,46 @@ def test_what_is_unknown_is_so_in_every_wording():
         for template in templates:
             for target in ("duodenum", "spleen hilum"):
                 request = template.replace("$target", target).replace("$is", "is")
-                found = understand(request, NANOS).unknown
+                found = parse_request(request, NANOS).unknown
                 assert found is not None, request
                 assert request[found.start : found.end] == target
 
 
 @pytest.mark.parametrize("request_", NAMELESS)
 def test_what_names_no_target_is_asked_for_as_it_is(request_):
-    asked = understand(request_, NANOS)
-    assert (asked.known, asked.unknown, heard(request_, asked)) == ((), None, request_)
+    asked = parse_request(request_, NANOS)
+    assert (asked.known, asked.unknown, canonicalize_request(request_, asked)) == ((), None, request_)
 
 
 def test_every_question_of_the_library_is_asked_for_as_it_is():
     requests = [
         template.replace("$what", f"the {phrase}").replace("$is", "is")
-        for template in VOCABULARY.asking["described"]
-        for phrases in VOCABULARY.described.values()
+        for template in VOCABULARY.templates["described"]
+        for phrases in VOCABULARY.descriptions.values()
         for phrase in phrases
     ]
-    requests += [t.replace("$picture", name) for t in VOCABULARY.asking["abnormal"] for name in VOCABULARY.pictures.values()]
+    requests += [
+        t.replace("$picture", name)
+        for t in VOCABULARY.templates["abnormal"]
+        for name in VOCABULARY.image_names.values()
+    ]
     assert len(requests) > 100
     for request in requests:
-        asked = understand(request, NANOS)
-        assert (asked.unknown, heard(request, asked)) == (None, request)
+        asked = parse_request(request, NANOS)
+        assert (asked.unknown, canonicalize_request(request, asked)) == (None, request)
         assert {found.target for found in asked.known} <= {"lesion"}
 
 
 @given(st.text(max_size=60) | st.lists(st.sampled_from([*UNKNOWN, *UNDERSTOOD, "of the", "which", "!"])).map(" ".join))
 def test_any_text_is_read(text):
-    asked = understand(text, NANOS)
-    renamed("The spleen is not visible.", text, asked, NANOS)
-    heard(text, asked)
+    asked = parse_request(text, NANOS)
+    restore_names("The spleen is not visible.", text, asked, NANOS)
+    canonicalize_request(text, asked)
 
 
 def told(request, said):
     reply = f"<think>{said}</think>\n<action>Positive Point (0.5, 0.5)</action>\n<answer>{said}</answer>"
-    read = parse_reply(renamed(reply, request, understand(request, NANOS), NANOS))
+    read = parse_reply(restore_names(reply, request, parse_request(request, NANOS), NANOS))
     return read.thought
 
 
@@ -206,13 +213,13 @@ def test_the_asked_target_is_told_and_no_other(request_, said, expected):
 
 def test_an_action_is_left_alone():
     reply = "<think>a</think>\n<action>Positive Point (0.5000, 0.5000) for spleen</action>"
-    asked = understand("Segment the liver.", NANOS)
-    assert renamed(reply, "Segment the liver.", asked, NANOS) == reply
+    asked = parse_request("Segment the liver.", NANOS)
+    assert restore_names(reply, "Segment the liver.", asked, NANOS) == reply
 
 
 def test_the_model_is_not_asked_for_what_it_never_learned(pixels):
-    model = Watched(script())
-    policy = KnowingPolicy(model, NANOS)
+    model = RecordingPolicy(script())
+    policy = AbstainingPolicy(model, NANOS)
     graph = build_graph(policy, "disk")
     for request in ("Please mark the  pancreatic duct in this MRI.", "Segment the liver vein."):
         ended = graph.invoke({"image": pixels, "request": request})
@@ -226,8 +233,8 @@ def test_the_model_is_not_asked_for_what_it_never_learned(pixels):
 
 def test_the_model_is_asked_by_the_name_that_it_learned(pixels):
     stop = "<think>I see no polyp here.</think>\n<action>Terminate</action>\n<answer>The polyp is not visible.</answer>"
-    model = Watched(script(positive(0.5, 0.5), stop))
-    ended = build_graph(KnowingPolicy(model, NANOS), "disk").invoke({"image": pixels, "request": "Mark the NEVI."})
+    model = RecordingPolicy(script(positive(0.5, 0.5), stop))
+    ended = build_graph(AbstainingPolicy(model, NANOS), "disk").invoke({"image": pixels, "request": "Mark the NEVI."})
     assert [seen.request for seen in model.seen] == ["Mark the skin lesion."] * 2
     assert (ended["stop"], ended["answer"]) == ("terminated", "The NEVI are not visible.")
 
@@ -235,7 +242,7 @@ def test_the_model_is_asked_by_the_name_that_it_learned(pixels):
 def test_where_declining_is_switched_off_the_model_is_asked(pixels):
     stop = "<think>Gone.</think>\n<action>Terminate</action>\n<answer>The spleen is not visible.</answer>"
     config = LoopConfig(actions=("point", "terminate"))
-    graph = build_graph(KnowingPolicy(script(stop), NANOS), "disk", config)
+    graph = build_graph(AbstainingPolicy(script(stop), NANOS), "disk", config)
     ended = graph.invoke({"image": pixels, "request": "Segment the tibia."})
     assert (ended["stop"], ended["answer"]) == ("target_absent", "The tibia is not visible.")
 
@@ -260,12 +267,12 @@ def test_nano_tells_of_what_was_asked_alone():
     replies = [policy.act(state).text for state in some]
     assert len({re.sub("[^A-Z]", "", reply) for reply in replies}) > 1
     for state, reply in zip(some, replies, strict=True):
-        asked = {state.request[found.start : found.end] for found in understand(state.request, NANOS).known}
+        asked = {state.request[found.start : found.end] for found in parse_request(state.request, NANOS).known}
         said = set(re.findall(rf"\b({'|'.join(names)})\b", re.sub("<action>.*?</action>", "", reply, flags=re.DOTALL)))
         assert said <= asked
 
 
 def test_the_list_reads_as_toml_and_is_told_in_a_line():
-    assert set(tomllib.loads((NANO / FILE).read_text())["also"]) <= set(LEARNED)
-    assert NANOS.told.startswith("aorta, blood vessel, ")
-    assert "upper" not in NANOS.told
+    assert set(tomllib.loads((NANO / FILE).read_text())["synonyms"]) <= set(LEARNED)
+    assert NANOS.listing.startswith("aorta, blood vessel, ")
+    assert "upper" not in NANOS.listing

@@ -50,7 +50,7 @@ def test_threads_share_calls_and_each_has_its_own_answer():
 
 def test_no_call_is_larger_than_allowed():
     answer, sizes = counting()
-    together = Batcher(answer, most=3)
+    together = Batcher(answer, max_batch_size=3)
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(together, range(64))) == list(range(0, 128, 2))
     assert max(sizes) == 3
@@ -75,7 +75,7 @@ def test_one_that_fails_does_not_take_the_others_along():
     "folder", [tiny_vlm.qwen25, tiny_vlm.qwen3, tiny_vlm.pointer], ids=["qwen2.5", "qwen3", "pointer"]
 )
 def test_concurrent_episodes_reply_as_alone(folder):
-    policy = open_local(folder(), longest=12)
+    policy = open_local(folder(), max_tokens=12)
     shown = [observed(f"Segment number {seed}{' please' * (seed % 5)}.", picture(64, 96, seed)) for seed in range(16)]
     alone = [policy.act(each) for each in shown]
     calls, generate = [], policy.model.generate
@@ -100,7 +100,7 @@ def test_a_graph_s_batch_shares_the_model_s_calls(pixels):
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
 def test_log_probabilities_are_those_of_the_tokens_drawn(temperature):
-    policy = open_local(tiny_vlm.qwen25(), longest=8, temperature=temperature, logprobs=True)
+    policy = open_local(tiny_vlm.qwen25(), max_tokens=8, temperature=temperature, logprobs=True)
     torch.manual_seed(3)
     shown = [observed("Segment the liver.", picture(64, 96)), observed("Segment it.", picture(64, 96, 1))]
     for asked, said in zip(shown, policy.act_many(shown), strict=True):
@@ -108,7 +108,7 @@ def test_log_probabilities_are_those_of_the_tokens_drawn(temperature):
         batch = policy.inputs.batch([encoded])
         ids = torch.tensor([encoded.ids + said.token_ids])
         batch |= {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        batch["mm_token_type_ids"] = (ids == policy.inputs.image_id).int()
+        batch["mm_token_type_ids"] = (ids == policy.inputs.image_token_id).int()
         with torch.inference_mode():
             logits = policy.model(**batch).logits[0, len(encoded.ids) - 1 : -1] / (temperature or 1.0)
         expected = torch.log_softmax(logits, dim=1).gather(1, torch.tensor(said.token_ids)[:, None])[:, 0]

@@ -8,13 +8,13 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
-from support.fakes import STOP, By, positive
-from support.openai_server import said, served, through
+from support.fakes import STOP, FunctionPolicy, positive
+from support.openai_server import completion_body, serve, make_chat_policy
 
 from ibisagent.agent import build_graph
 from ibisagent.agent.policies import Completion
 from ibisagent.agent.policies.chat import ChatPolicy
-from ibisagent.agent.policies.finish_reason import finish_of
+from ibisagent.agent.policies.finish_reason import read_finish_reason
 from ibisagent.agent.policies.retries import Retries
 from ibisagent.agent.replay import replay
 from ibisagent.agent.trajectory import Trajectory, build_trajectory
@@ -42,18 +42,18 @@ REFUSED = "I can't help with medical images."
     ],
 )
 def test_every_provider_s_word_for_a_cut_is_length(told, finish):
-    assert finish_of(told) == finish
+    assert read_finish_reason(told) == finish
     message = AIMessage("a", response_metadata=told)
-    assert ChatPolicy(GenericFakeChatModel(messages=iter([])))._completion(message, 0.0).finish == finish
+    assert ChatPolicy(GenericFakeChatModel(messages=iter([])))._completion(message, 0.0).finish_reason == finish
 
 
 def by(*replies):
     """Reply with texts and completions in their order."""
-    return By(lambda observation: replies[observation.step])
+    return FunctionPolicy(lambda observation: replies[observation.step])
 
 
 def cut(text):
-    return Completion(text, finish="length")
+    return Completion(text, finish_reason="length")
 
 
 def test_a_cut_reply_is_asked_again_and_told(pixels):
@@ -121,7 +121,7 @@ def test_what_a_person_types_is_whole_whatever_it_ends_with(pixels):
 )
 def test_a_refusal_is_told_and_is_no_absence(message, told, way, pixels):
     model = GenericFakeChatModel(messages=iter([message]))
-    graph = build_graph(ChatPolicy(model, retries=Retries(most=0)), "disk")
+    graph = build_graph(ChatPolicy(model, retries=Retries(max_retries=0)), "disk")
     start = {"image": pixels, "request": REQUEST}
     ended = graph.invoke(start) if way == "invoke" else asyncio.run(graph.ainvoke(start))
     assert (ended["stop"], ended["answer"], ended["steps"]) == ("policy_error", None, [])
@@ -131,18 +131,18 @@ def test_a_refusal_is_told_and_is_no_absence(message, told, way, pixels):
 
 def test_a_server_s_refusal_is_told_at_once_and_an_empty_reply_is_asked_again(pixels):
     start = {"image": pixels, "request": REQUEST}
-    with served(lambda body: said(None, refusal=REFUSED)) as server:
-        ended = build_graph(through(server), "disk").invoke(start)
+    with serve(lambda body: completion_body(None, refusal=REFUSED)) as server:
+        ended = build_graph(make_chat_policy(server), "disk").invoke(start)
         assert (ended["stop"], len(server.heard)) == ("policy_error", 1)
     assert REFUSED in ended["error"]
-    with served(lambda body: said("" if len(server.heard) == 1 else STOP)) as server:
-        ended = build_graph(through(server), "disk").invoke(start)
+    with serve(lambda body: completion_body("" if len(server.heard) == 1 else STOP)) as server:
+        ended = build_graph(make_chat_policy(server), "disk").invoke(start)
         assert (ended["stop"], len(server.heard)) == ("target_absent", 2)
 
 
 def test_a_server_s_cut_reply_is_asked_again(pixels):
-    with served(lambda body: said(CUT, "length") if len(server.heard) == 1 else said(STOP)) as server:
-        ended = build_graph(through(server), "disk").invoke({"image": pixels, "request": REQUEST})
+    with serve(lambda body: completion_body(CUT, "length") if len(server.heard) == 1 else completion_body(STOP)) as server:
+        ended = build_graph(make_chat_policy(server), "disk").invoke({"image": pixels, "request": REQUEST})
         words = json.dumps(server.heard[1]["messages"][-1])
     assert "could not be used: got a reply that was cut at" in words
     assert ended["steps"][0]["action"] is None

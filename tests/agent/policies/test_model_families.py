@@ -39,7 +39,7 @@ def published(folder, conversation):
 
 @FOLDERS
 def test_replies_are_those_of_the_published_parts(folder):
-    policy = open_local(folder(), longest=LONGEST)
+    policy = open_local(folder(), max_tokens=LONGEST)
     for observation in several():
         expected, before = published(folder(), load_prompts().conversation(observation))
         completion = policy.act(observation)
@@ -49,7 +49,7 @@ def test_replies_are_those_of_the_published_parts(folder):
 
 @FOLDERS
 def test_several_are_answered_as_each_alone(folder):
-    policy = open_local(folder(), longest=LONGEST, logprobs=True)
+    policy = open_local(folder(), max_tokens=LONGEST, logprobs=True)
     together, alone = policy.act_many(several()), [policy.act(each) for each in several()]
     assert [each.token_ids for each in together] == [each.token_ids for each in alone]
     assert len({each.text for each in alone}) > 1
@@ -60,20 +60,20 @@ def test_several_are_answered_as_each_alone(folder):
 
 @FOLDERS
 def test_the_reply_depends_on_the_picture(folder):
-    policy = open_local(folder(), longest=LONGEST, logprobs=True)
+    policy = open_local(folder(), max_tokens=LONGEST, logprobs=True)
     one, other = (policy.act(observed("Segment it.", picture(60, 60, seed))).logprobs[0] for seed in (1, 2))
     assert one != other
 
 
 def test_any_of_a_model_s_ends_ends_a_reply():
-    policy = open_local(tiny_vlm.gemma3(), longest=LONGEST)
+    policy = open_local(tiny_vlm.gemma3(), max_tokens=LONGEST)
     end = policy.inputs.tokenizer.convert_tokens_to_ids("<end>")
     with torch.no_grad():  # tied to the embedding: every state now says that the turn is over
         policy.model.lm_head.weight = torch.nn.Parameter(torch.zeros_like(policy.model.lm_head.weight))
         policy.model.lm_head.bias = torch.nn.Parameter(torch.zeros(len(policy.model.lm_head.weight)))
         policy.model.lm_head.bias[end] = 9.0
     completion = policy.act(observed("Segment it.", picture(60, 60)))
-    assert (completion.text, completion.finish, completion.usage["output_tokens"]) == ("", "stop", 0)
+    assert (completion.text, completion.finish_reason, completion.usage["output_tokens"]) == ("", "stop", 0)
 
 
 @FOLDERS
@@ -96,7 +96,7 @@ def test_pictures_are_shrunk_to_what_is_allowed():
 
 @FOLDERS
 def test_the_loop_runs_on_it(folder, pixels):
-    policy = get_policy(f"hf:{folder()}?longest=8")
+    policy = get_policy(f"hf:{folder()}?max_tokens=8")
     state = build_graph(policy, "disk").invoke({"image": pixels, "request": "Segment it."})
     assert state["stop"] == "parse_failures"  # random weights talk no sense
     assert policy.coordinates == "unit"
@@ -109,5 +109,9 @@ def test_it_cannot_be_trained_and_says_so():
 
 def test_a_reply_of_an_earlier_turn_stays_as_it_was():
     inputs = open_local(tiny_vlm.gemma3()).inputs
-    said = [Message("user", "", picture(40, 40)), Message("assistant", positive(0.2, 0.3)), Message("user", "", picture(40, 40))]
+    said = [
+        Message("user", "", picture(40, 40)),
+        Message("assistant", positive(0.2, 0.3)),
+        Message("user", "", picture(40, 40)),
+    ]
     assert positive(0.2, 0.3) in inputs.encode(said).text

@@ -8,16 +8,16 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support import scripted_local, tiny_vlm
-from support.fakes import STOP, UNDO, Watched
+from support.fakes import STOP, UNDO, RecordingPolicy
 from support.observations import picture
-from support.openai_server import pictures_of, scripted, served
+from support.openai_server import images_in, answer_with_script, serve
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
 
 from ibisagent.agent import LoopConfig, build_graph, get_policy
 from ibisagent.agent.model_resize import SmartResize
 from ibisagent.agent.policies.local import LocalPolicy, open_local
 from ibisagent.agent.prompting import Message, load_prompts
-from ibisagent.agent.replay import replay_config, replay
+from ibisagent.agent.replay import replay, replay_config
 from ibisagent.agent.trajectory import Trajectory, build_trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
@@ -68,9 +68,9 @@ def test_a_click_lies_where_the_model_saw_it(shape, limit):
 
 @pytest.mark.parametrize("limit", LIMITS)
 def test_the_frame_is_the_grid_of_the_processor(limit):
-    policy = open_local(tiny_vlm.qwen25_published(), longest=1, **({"max_pixels": limit} if limit else {}))
-    watched = Watched(policy)
-    watched.coordinates, watched.resizing = policy.coordinates, policy.resizing
+    policy = open_local(tiny_vlm.qwen25_published(), max_tokens=1, **({"max_pixels": limit} if limit else {}))
+    watched = RecordingPolicy(policy)
+    watched.coordinates, watched.smart_resize = policy.coordinates, policy.smart_resize
     assert watched.coordinates == "pixels"
     for shape in SHAPES:
         build_graph(watched, "disk", LoopConfig(max_parse_failures=1)).invoke(
@@ -103,9 +103,9 @@ def test_sizes_are_those_of_the_family_s_own_code(limit, height, width):
 )
 @settings(database=None, deadline=None)
 def test_limits_that_no_size_meets_end_with_one_size_all_the_same(height, width, least, most, step):
-    resizing = SmartResize(step, min(least, most), most)
-    shown = resizing.resized_size(height, width)
-    assert resizing.resized_size(*shown) == shown
+    smart_resize = SmartResize(step, min(least, most), most)
+    shown = smart_resize.resized_size(height, width)
+    assert smart_resize.resized_size(*shown) == shown
     assert min(shown) >= step
     assert shown[0] % step == shown[1] % step == 0
 
@@ -116,8 +116,8 @@ def test_a_folder_whose_limits_no_size_meets_sees_what_the_frame_says(tmp_path):
         tiny_vlm.altered(tiny_vlm.qwen25_published(), tmp_path / "narrow", "preprocessor_config.json", size=narrow)
     ).inputs
     for shape in ((28, 56), (56, 56), (84, 56), (300, 40)):
-        _, grid = inputs.patchified(picture(*shape))
-        assert (grid[0, 1] * 14, grid[0, 2] * 14) == inputs.resizing.resized_size(*shape)
+        _, grid = inputs.patchify(picture(*shape))
+        assert (grid[0, 1] * 14, grid[0, 2] * 14) == inputs.smart_resize.resized_size(*shape)
 
 
 def test_what_was_clicked_is_repeated_in_the_same_pixels():
@@ -136,11 +136,11 @@ def test_what_was_clicked_is_repeated_in_the_same_pixels():
 def test_a_server_is_sent_what_it_does_not_resize(shape, told):
     limit = {"longest_edge": 262144} if told else {}
     processor = Qwen2VLImageProcessorPil(size=tiny_vlm.PUBLISHED | limit)
-    with served(scripted(STOP)) as server:
-        policy = get_policy(f"vllm:{server.url}#Qwen2.5-VL-7B?longest=64{told}")
+    with serve(answer_with_script(STOP)) as server:
+        policy = get_policy(f"vllm:{server.url}#Qwen2.5-VL-7B?max_tokens=64{told}")
         build_graph(policy, "disk").invoke({"image": picture(*shape)[..., 0], "request": "Segment it."})
         messages = server.heard[-1]["messages"]
-    (sent,) = pictures_of(messages)
+    (sent,) = images_in(messages)
     grid = processor(images=[sent], return_tensors="np")["image_grid_thw"]
     assert (grid * 14).tolist() == [[14, sent.height, sent.width]]
     assert f"{sent.width} wide and {sent.height} high" in str(messages[0]["content"])
@@ -156,8 +156,8 @@ def test_a_record_holds_the_sizes_for_replay_and_training(tmp_path):
         graph, graph.invoke({"image": tmp_path / "scan.png", "request": "Segment it."}), folder=tmp_path
     )
     record = Trajectory.from_json(record.to_json())
-    assert record.config["resizing"] == asdict(SmartResize(max_pixels=262144))
-    assert replay_config(record).smart_resize == policy.resizing
+    assert record.config["smart_resize"] == asdict(SmartResize(max_pixels=262144))
+    assert replay_config(record).smart_resize == policy.smart_resize
     assert replay(record, "disk", open_image(tmp_path / "scan.png")).differences == ()
     samples = Samples([scripted_local.written(tmp_path, record)], load_prompts())
     for index, (ids, patches, grid) in enumerate(policy.model.given):
@@ -173,7 +173,7 @@ def test_other_families_that_cannot_tell_the_size_are_refused(tmp_path):
         policy = open_local(each(), coordinates="pixels")
         assert LoopConfig().for_policy(policy).smart_resize.resized_size(90, 70) == told
     policy.inputs._pictures.size = {"longest_edge": 64}
-    with pytest.raises(InputError, match="does not tell the size that its model sees; choose coordinates=unit"):
+    with pytest.raises(InputError, match="does not state the size that its model sees; choose coordinates=unit"):
         build_graph(policy, "disk")
     policy.coordinates = "unit"
     build_graph(policy, "disk")
@@ -184,5 +184,7 @@ def test_llava_sees_the_margins_too():
     blank = np.zeros((60, 200, 3), np.uint8)
     marked = blank.copy()
     marked[:, :20] = 255
-    one, other = (inputs.batch([inputs.encode([Message("user", "", each)])])["pixel_values"] for each in (blank, marked))
+    one, other = (
+        inputs.batch([inputs.encode([Message("user", "", each)])])["pixel_values"] for each in (blank, marked)
+    )
     assert not torch.equal(one, other)

@@ -26,7 +26,7 @@ CLICKED = "Segment it. Made: Positive Point (0.2550, 0.7550); Negative Point (0.
 @pytest.fixture(scope="module")
 def opened():
     """The tiny model, whose heat is as random as the rest."""
-    model, inputs = open_model(tiny_vlm.pointer(), square=64, dtype=torch.float32)
+    model, inputs = open_model(tiny_vlm.pointer(), square_side=64, dtype=torch.float32)
     torch.nn.init.normal_(model.pointer_head.heatmap.weight, std=3.0)
     return model.eval(), inputs
 
@@ -57,7 +57,7 @@ def held_to_a_click(inputs, begun):
 
 def test_it_puts_the_processors_patches_together_again(opened):
     model, inputs = opened
-    shown = torch.from_numpy(np.concatenate([inputs.patchified(picture(seed))[0] for seed in (0, 1)]))
+    shown = torch.from_numpy(np.concatenate([inputs.patchify(picture(seed))[0] for seed in (0, 1)]))
     whole = model.visual._unpatchify(shown) * 0.25 + 0.5
     for seed in (0, 1):
         np.testing.assert_allclose(whole[seed].permute(1, 2, 0) * 255, picture(seed), atol=0.01)
@@ -88,7 +88,8 @@ def test_a_click_that_was_made_is_not_made_again(opened, monkeypatch):
     monkeypatch.setattr(model.pointer_head, "forward", lambda *given: drawer(*given)._replace(click_logprobs=heat))
     with torch.inference_mode():
         drawn = [
-            model(**inputs.batch(encoded(inputs, text))).pointer_state.maps.click_logprobs[0] for text in ("Segment it.", CLICKED)
+            model(**inputs.batch(encoded(inputs, text))).pointer_state.maps.click_logprobs[0]
+            for text in ("Segment it.", CLICKED)
         ]
     best = [[divmod(int(each.argmax()), 100) == (75, 25) for each in signs] for signs in drawn]
     assert best == [[True, True], [False, True]]
@@ -165,7 +166,7 @@ def test_a_reply_is_drawn_on_the_last_picture_before_it(opened):
         drawing = model(**both).pointer_state.maps
         expected = model.visual(inputs.batch([inputs.encode([last])])["pixel_values"])[0]
         seen = model._image_of_turn(
-            both["input_ids"] == inputs.image_id, torch.nonzero(both["input_ids"] == id_of(inputs, "assistant\n"))
+            both["input_ids"] == inputs.image_token_id, torch.nonzero(both["input_ids"] == id_of(inputs, "assistant\n"))
         )
     assert seen.tolist() == [0, 1]
     assert drawing.target_logits.shape == (2, SIDE, SIDE)
@@ -177,10 +178,10 @@ def test_a_row_without_a_picture_is_refused(opened):
     ids = torch.tensor([inputs.encode([Message("user", "Segment it.")]).ids])
     with pytest.raises(ValueError, match="got no picture, expected one before each reply"):
         model(ids)
-    shown = torch.from_numpy(inputs.patchified(picture(0))[0])
+    shown = torch.from_numpy(inputs.patchify(picture(0))[0])
     with pytest.raises(ValueError, match="got 0 picture tokens and 1 pictures, expected 4 tokens for each"):
         model(ids, pixel_values=shown)
-    behind = torch.cat([ids, torch.full((1, 4), inputs.image_id)], dim=1)
+    behind = torch.cat([ids, torch.full((1, 4), inputs.image_token_id)], dim=1)
     with pytest.raises(ValueError, match="without a picture before its reply"):
         model(behind, pixel_values=shown)
 
@@ -197,7 +198,7 @@ def test_saved_it_is_opened_by_transformers_own_classes(opened, tmp_path):
 def test_labels_give_the_loss_of_a_language_model(opened):
     model, inputs = opened
     batch = inputs.batch(encoded(inputs, "Segment it."))
-    labels = batch["input_ids"].masked_fill(batch["input_ids"] == inputs.image_id, -100)
+    labels = batch["input_ids"].masked_fill(batch["input_ids"] == inputs.image_token_id, -100)
     with torch.inference_mode():
         out = model(**batch, labels=labels)
     expected = torch.nn.functional.cross_entropy(out.logits[0, :-1], labels[0, 1:])
@@ -211,7 +212,7 @@ def test_a_side_that_does_not_divide_is_refused():
 
 def test_beams_and_samples_keep_their_own_pictures_and_words():
     """Rows are repeated, and the cache is reordered at every token: the same as without a cache, and as alone."""
-    model, inputs = open_model(tiny_vlm.pointer(), square=64, dtype=torch.float32)
+    model, inputs = open_model(tiny_vlm.pointer(), square_side=64, dtype=torch.float32)
     torch.manual_seed(0)
     for weight, spread in (
         (model.pointer_head.heatmap.weight, 0.1),
@@ -245,11 +246,15 @@ def test_a_cache_is_repeated_selected_and_cut_without_losing_what_was_drawn(open
         cache = first[CACHE]
         begun = cache.get_seq_length()
         cache.batch_repeat_interleave(2)
-        both = first.pointer_state._replace(reply_of=first.pointer_state.reply_of.repeat(2), last_tokens=first.pointer_state.last_tokens.repeat(2, 1))
+        both = first.pointer_state._replace(
+            reply_of=first.pointer_state.reply_of.repeat(2), last_tokens=first.pointer_state.last_tokens.repeat(2, 1)
+        )
         together = model(torch.tensor(words), pointer_state=both, use_cache=True, **{CACHE: cache}).logits
         cache.batch_select_indices(torch.tensor([1]))
         cache.crop(begun - cache.get_seq_length())
-        again = model(torch.tensor(words[:1]), pointer_state=first.pointer_state, use_cache=True, **{CACHE: cache}).logits
+        again = model(
+            torch.tensor(words[:1]), pointer_state=first.pointer_state, use_cache=True, **{CACHE: cache}
+        ).logits
         for reply, logits in zip([*words, words[0]], [*together, *again], strict=True):
             ids = torch.cat([batch["input_ids"], torch.tensor([reply])], dim=1)
             whole = model(ids, pixel_values=batch["pixel_values"]).logits[0, -len(reply) :]

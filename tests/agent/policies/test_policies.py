@@ -10,7 +10,7 @@ import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from PIL import Image
-from support.fakes import STOP, UNDO, Watched, positive, script
+from support.fakes import STOP, UNDO, RecordingPolicy, positive, script
 
 from ibisagent.agent import LoopConfig, OraclePolicy, RandomPolicy, build_graph, get_policy
 from ibisagent.agent.overlay import overlay
@@ -34,7 +34,7 @@ def test_the_oracle_reaches_its_target_and_stops(pixels, truth):
 
 
 def test_the_oracle_never_clicks_a_pixel_twice(pixels, truth):
-    policy = Watched(OraclePolicy(truth, target_iou=1.0))
+    policy = RecordingPolicy(OraclePolicy(truth, target_iou=1.0))
     run(policy, pixels, "disk", LoopConfig(patience=20))
     clicked = [click_to_pixel(click, truth.shape) for click in policy.seen[-1].prompts]
     assert len(clicked) == len(set(clicked)) > 5

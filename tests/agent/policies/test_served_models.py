@@ -16,7 +16,7 @@ import pytest
 from support import tiny_vlm
 from support.fakes import STOP, UNDO, positive
 from support.observations import observed, picture
-from support.openai_server import FAULTS, HANG, QUICK, from_model, pictures_of, said, scripted, served, through
+from support.openai_server import FAULTS, HANG, FAST_RETRIES, answer_with_model, images_in, completion_body, answer_with_script, serve, make_chat_policy
 
 from ibisagent.agent import LoopConfig, build_graph, get_policy
 from ibisagent.agent.actions import KINDS
@@ -42,21 +42,21 @@ def test_a_server_s_tokens_are_those_of_the_same_weights_in_this_process(tmp_pat
     folder = tmp_path / "qwen25"
     shutil.copytree(tiny_vlm.qwen25(), folder)
     (folder / PROFILE).unlink()
-    local = get_policy(f"hf:{folder}?longest=12&coordinates=unit")
+    local = get_policy(f"hf:{folder}?max_tokens=12&coordinates=unit")
     cut = False
-    with served(from_model(folder)) as server:
-        remote = get_policy(f"vllm:{server.url}#tiny?longest=12&coordinates=unit")
+    with serve(answer_with_model(folder)) as server:
+        remote = get_policy(f"vllm:{server.url}#tiny?max_tokens=12&coordinates=unit")
         for seed in range(20):
             shown = observed("Segment the liver.", picture(56 + 28 * (seed % 3), 84, seed))
             here, there = local.act(shown), remote.act(shown)
-            assert (here.text, here.finish) == (there.text, there.finish)
+            assert (here.text, here.finish_reason) == (there.text, there.finish_reason)
             assert here.usage == {key: there.usage[key] for key in here.usage}
-            cut = cut or here.finish == "length"
+            cut = cut or here.finish_reason == "length"
     assert cut
 
 
 def test_both_ways_to_name_a_server_say_the_same(pixels, monkeypatch):
-    with served(scripted(*WORDS)) as server:
+    with serve(answer_with_script(*WORDS)) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         monkeypatch.setenv("OPENAI_API_KEY", "none")
         ends = [
@@ -70,7 +70,7 @@ def test_both_ways_to_name_a_server_say_the_same(pixels, monkeypatch):
 
 
 def test_the_clean_picture_and_the_system_message_come_first(pixels):
-    with served(scripted(*WORDS)) as server:
+    with serve(answer_with_script(*WORDS)) as server:
         build_graph(f"vllm:{server.url}", "disk").invoke({"image": pixels, "request": "Segment it."})
         first = server.heard[0]["messages"]
     assert [each["role"] for each in first] == ["system", "user"]
@@ -94,8 +94,8 @@ ENDS = {
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
 @pytest.mark.parametrize("fault", ENDS)
 def test_a_fault_that_lasts_ends_typed_with_the_mask_in_force(fault, way, pixels):
-    with served(scripted(*WORDS), lambda body: None if "Nothing is marked" in json.dumps(body) else fault) as server:
-        graph = build_graph(through(server), "disk")
+    with serve(answer_with_script(*WORDS), lambda body: None if "Nothing is marked" in json.dumps(body) else fault) as server:
+        graph = build_graph(make_chat_policy(server), "disk")
         start = {"image": pixels, "request": "Segment it."}
         ended = graph.invoke(start) if way == "invoke" else asyncio.run(closing(graph, graph.ainvoke(start)))
         tries = len(server.heard) - 1
@@ -108,22 +108,22 @@ def test_a_fault_that_lasts_ends_typed_with_the_mask_in_force(fault, way, pixels
 @pytest.mark.parametrize("fault", ["500", "429", "drop", "truncated", "empty"])
 def test_a_fault_that_passes_costs_nothing_but_time(fault, pixels):
     faults = iter([fault, None, fault, fault, None])
-    with served(scripted(*WORDS), lambda body: next(faults)) as server:
-        ended = build_graph(through(server), "disk").invoke({"image": pixels, "request": "Segment it."})
+    with serve(answer_with_script(*WORDS), lambda body: next(faults)) as server:
+        ended = build_graph(make_chat_policy(server), "disk").invoke({"image": pixels, "request": "Segment it."})
     assert (ended["stop"], len(ended["steps"])) == ("terminated", 2)
 
 
 @pytest.mark.parametrize(("fault", "place"), [("two", 0.6), ("unclosed", 0.55)])
 def test_a_sloppy_reply_is_read(fault, place, pixels):
     faults = iter([fault, None])
-    with served(scripted(*WORDS), lambda body: next(faults)) as server:
-        ended = build_graph(through(server), "disk").invoke({"image": pixels, "request": "Segment it."})
+    with serve(answer_with_script(*WORDS), lambda body: next(faults)) as server:
+        ended = build_graph(make_chat_policy(server), "disk").invoke({"image": pixels, "request": "Segment it."})
     assert ended["steps"][0]["action"]["x"] == place
 
 
 def test_nobody_listens(pixels):
-    with served(scripted(*WORDS)) as server:
-        policy = through(server)
+    with serve(answer_with_script(*WORDS)) as server:
+        policy = make_chat_policy(server)
     ended = build_graph(policy, "disk").invoke({"image": pixels, "request": "Segment it."})
     assert (ended["stop"], area(ended["mask"])) == ("policy_error", 0)
     assert "Connection" in ended["error"]
@@ -134,29 +134,29 @@ def test_a_server_s_wish_to_be_left_alone_is_heeded(pixels, monkeypatch):
     monkeypatch.setattr("ibisagent.agent.policies.retries.time.sleep", waited.append)
     monkeypatch.setitem(FAULTS, "later", lambda handler, body: handler.raw(429, b"{}", Retry_After=7) or True)
     faults = iter(["later", None, None])
-    with served(scripted(*WORDS), lambda body: next(faults)) as server:
-        ended = build_graph(through(server), "disk").invoke({"image": pixels, "request": "Segment it."})
+    with serve(answer_with_script(*WORDS), lambda body: next(faults)) as server:
+        ended = build_graph(make_chat_policy(server), "disk").invoke({"image": pixels, "request": "Segment it."})
     assert (ended["stop"], waited) == ("terminated", [7.0])
 
 
 def test_a_wait_past_the_time_for_tries_is_not_begun(pixels, monkeypatch):
     monkeypatch.setitem(FAULTS, "later", lambda handler, body: handler.raw(429, b"{}", Retry_After=900) or True)
-    with served(scripted(*WORDS), lambda body: "later") as server:
-        ended = build_graph(through(server), "disk").invoke({"image": pixels, "request": "Segment it."})
+    with serve(answer_with_script(*WORDS), lambda body: "later") as server:
+        ended = build_graph(make_chat_policy(server), "disk").invoke({"image": pixels, "request": "Segment it."})
     assert (ended["stop"], len(server.heard)) == ("policy_error", 1)
 
 
 def test_another_model_steps_in(pixels):
-    with served(scripted(*WORDS), lambda body: "500") as broken, served(scripted(*WORDS)) as sound:
-        first, second = (through(each)._model for each in (broken, sound))
-        policy = ChatPolicy(first.with_fallbacks([second]), retries=QUICK)
+    with serve(answer_with_script(*WORDS), lambda body: "500") as broken, serve(answer_with_script(*WORDS)) as sound:
+        first, second = (make_chat_policy(each)._model for each in (broken, sound))
+        policy = ChatPolicy(first.with_fallbacks([second]), retries=FAST_RETRIES)
         ended = build_graph(policy, "disk").invoke({"image": pixels, "request": "Segment it."})
     assert (policy.name, ended["stop"]) == ("chat:tiny", "terminated")
 
 
 def test_tokens_and_their_price_lie_on_every_step(pixels):
-    with served(lambda body: scripted(*WORDS)(body) | said(WORDS[0], prompt=2000, written=100)) as server:
-        graph = build_graph(through(server, price=Price(2.0, 10.0)), "disk", LoopConfig(max_steps=1))
+    with serve(lambda body: answer_with_script(*WORDS)(body) | completion_body(WORDS[0], prompt=2000, written=100)) as server:
+        graph = build_graph(make_chat_policy(server, price=Price(2.0, 10.0)), "disk", LoopConfig(max_steps=1))
         ended = graph.invoke({"image": pixels, "request": "Segment it."})
     kept = graph.components.store.get(ended["steps"][0]["reply"])
     assert (kept["usage"]["input_tokens"], kept["usage"]["output_tokens"]) == (2000, 100)
@@ -169,8 +169,8 @@ def test_tokens_stream_through_the_graph(way, pixels):
     async def listen(graph, start):
         return [each async for each in graph.astream(start, stream_mode="messages")]
 
-    with served(scripted(*WORDS)) as server:
-        graph = build_graph(through(server), "disk")
+    with serve(answer_with_script(*WORDS)) as server:
+        graph = build_graph(make_chat_policy(server), "disk")
         start = {"image": pixels, "request": "Segment it."}
         if way == "stream":
             told = list(graph.stream(start, stream_mode="messages"))
@@ -182,7 +182,7 @@ def test_tokens_stream_through_the_graph(way, pixels):
 
 
 def test_the_grammar_is_sent_where_it_is_asked_for(pixels):
-    with served(scripted(*WORDS)) as server:
+    with serve(answer_with_script(*WORDS)) as server:
         for name in (f"vllm:{server.url}?grammar=1", f"vllm:{server.url}"):
             build_graph(name, "disk").invoke({"image": pixels, "request": "Segment it."})
         sent = [body.get("structured_outputs") for body in server.heard]
@@ -190,7 +190,7 @@ def test_the_grammar_is_sent_where_it_is_asked_for(pixels):
 
 
 @pytest.mark.parametrize(
-    "name", ["vllm:", "vllm:example", "vllm:http://127.0.0.1:9/v1", "vllm:http://127.0.0.1:9/v1#m?longest=0"]
+    "name", ["vllm:", "vllm:example", "vllm:http://127.0.0.1:9/v1", "vllm:http://127.0.0.1:9/v1#m?max_tokens=0"]
 )
 def test_a_wrong_name_is_a_line(name):
     with pytest.raises(InputError, match=r"expected|start it"):
@@ -200,16 +200,16 @@ def test_a_wrong_name_is_a_line(name):
 def test_another_machine_is_refused_locally():
     with pytest.raises(InputError, match="--local-only"):
         get_policy("vllm:http://192.0.2.7:8000/v1#m", local_only=True)
-    with served(scripted(*WORDS)) as server:
+    with serve(answer_with_script(*WORDS)) as server:
         assert get_policy(f"vllm:{server.url}", local_only=True).name.startswith("vllm:")
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 8])
 def test_the_pictures_of_a_history_stay_within_their_number(most, pixels):
     points = [positive(x, 0.3 + 0.02 * number) for number, x in enumerate(np.linspace(0.2, 0.8, 19))]
-    with served(lambda body: said(points[min(18, len(body["messages"]) // 2 - 1)])) as server:
+    with serve(lambda body: completion_body(points[min(18, len(body["messages"]) // 2 - 1)])) as server:
         config = LoopConfig(context="history", pictures=most, patience=99)
-        build_graph(through(server), "disk", config).invoke({"image": pixels, "request": "Segment it."})
+        build_graph(make_chat_policy(server), "disk", config).invoke({"image": pixels, "request": "Segment it."})
         bodies = [body["messages"] for body in server.heard]
     counts = [json.dumps(body).count('"image_url":') for body in bodies]
     assert counts == [min(most, turn + 1) for turn in range(len(bodies))]
@@ -233,8 +233,8 @@ def test_the_messages_are_exactly_those_of_the_snapshot(name, config, pixels):
     """After a change that is meant: write what the assertion shows into the snapshot, and read it once."""
     replies = (positive(0.2, 0.2), UNDO, "I click here.", positive(0.55, 0.42), STOP)
     turns = itertools.count()
-    with served(lambda body: said(replies[next(turns)])) as server:
-        build_graph(through(server), "disk", config).invoke({"image": pixels, "request": "Segment the liver."})
+    with serve(lambda body: completion_body(replies[next(turns)])) as server:
+        build_graph(make_chat_policy(server), "disk", config).invoke({"image": pixels, "request": "Segment the liver."})
         sent = [_outlined(body["messages"]) for body in server.heard]
     assert sent == json.loads(SNAPSHOT.read_text())[name]
 
@@ -247,7 +247,7 @@ def _outlined(messages):
 def _said(content):
     if isinstance(content, str):
         return " ".join(content.split())
-    shown = iter(pictures_of([{"content": content}]))
+    shown = iter(images_in([{"content": content}]))
     return " ".join(
         f"[picture {_green(next(shown)):.3f}]" if block["type"] == "image_url" else " ".join(block["text"].split())
         for block in content
@@ -264,8 +264,8 @@ def test_a_thousand_episodes_with_faults_end_typed_and_leave_nothing(pixels):
     draws = random.Random(0)
     kinds = [name for name in FAULTS if name != "later"]
     threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
-    with served(scripted(*WORDS), lambda body: draws.choice(kinds) if draws.random() < 0.1 else None) as server:
-        graph = build_graph(through(server, timeout=0.2), "disk")
+    with serve(answer_with_script(*WORDS), lambda body: draws.choice(kinds) if draws.random() < 0.1 else None) as server:
+        graph = build_graph(make_chat_policy(server, timeout=0.2), "disk")
         with ThreadPoolExecutor(8) as pool:
             start = {"image": pixels, "request": "Segment it."}
             ends = list(pool.map(lambda _: graph.invoke(start)["stop"], range(1000)))

@@ -13,8 +13,16 @@ from pydicom.data import get_charset_files, get_testdata_file
 from pydicom.sr.codedict import codes
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 from support.fakes import STOP, positive, script
-from support.geometry_fixtures import ORIENTATIONS, PATIENT, PICTURE, enhanced, place_of, series, volume
-from support.image_fixtures import dicom
+from support.geometry_fixtures import (
+    ORIENTATIONS,
+    PATIENT,
+    PICTURE,
+    compute_place,
+    write_enhanced,
+    write_series,
+    write_volume,
+)
+from support.image_fixtures import write_dicom
 
 from ibisagent.agent import Click, build_graph
 from ibisagent.tools.errors import InputError
@@ -52,7 +60,7 @@ def references(saved):
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_a_slice_of_a_series_refers_to_its_own_instance_and_lies_there(tmp_path, orientation):
-    uids = series(tmp_path / "scan", orientation)
+    uids = write_series(tmp_path / "scan", orientation)
     image = open_image(tmp_path / "scan", slice="2")
     saved = segment(tmp_path / "m.dcm", image)
     assert np.array_equal(saved.get_pixels_by_source_instance([uids[2]])[0, ..., 0] == 1, some(image))
@@ -76,7 +84,7 @@ def test_a_slice_of_a_series_refers_to_its_own_instance_and_lies_there(tmp_path,
 
 @pytest.mark.parametrize("source", ["folder", "zip"])
 def test_a_plane_across_a_series_refers_to_every_instance_it_cuts(tmp_path, source):
-    uids = series(tmp_path / "scan", "axial")
+    uids = write_series(tmp_path / "scan", "axial")
     path = tmp_path / "scan"
     if source == "zip":
         path = tmp_path / "scan.zip"
@@ -93,14 +101,14 @@ def test_a_plane_across_a_series_refers_to_every_instance_it_cuts(tmp_path, sour
     places = [
         list(frame.PlanePositionSequence[0].ImagePositionPatient) for frame in saved.PerFrameFunctionalGroupsSequence
     ]
-    assert places == [place_of("axial", index, 0, 0).tolist() for index in (3, 1)]
+    assert places == [compute_place("axial", index, 0, 0).tolist() for index in (3, 1)]
     referred = saved.ReferencedSeriesSequence[0].ReferencedInstanceSequence
     assert [item.ReferencedSOPInstanceUID for item in referred] == [uids[1], uids[3]]
 
 
 @pytest.mark.parametrize("wanted", ["0", "3", "sagittal:2"])
 def test_frames_of_an_enhanced_image_are_referred_to_by_number(tmp_path, wanted):
-    uid = enhanced(tmp_path / "a.dcm", "axial")
+    uid = write_enhanced(tmp_path / "a.dcm", "axial")
     image = open_image(tmp_path / "a.dcm", slice=wanted)
     saved = segment(tmp_path / "m.dcm", image, np.ones(image.shape, bool))
     numbers = [int(wanted) + 1] if wanted.isdecimal() else [1, 2, 3, 4]
@@ -108,7 +116,7 @@ def test_frames_of_an_enhanced_image_are_referred_to_by_number(tmp_path, wanted)
     places = [
         list(frame.PlanePositionSequence[0].ImagePositionPatient) for frame in saved.PerFrameFunctionalGroupsSequence
     ]
-    assert places == [place_of("axial", 4 - number, 0, 0).tolist() for number in numbers]
+    assert places == [compute_place("axial", 4 - number, 0, 0).tolist() for number in numbers]
     (item,) = saved.SourceImageSequence
     assert (item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID) == (pydicom.uid.EnhancedCTImageStorage, uid)
     assert "PixelMeasuresSequence" in saved.SharedFunctionalGroupsSequence[0]
@@ -117,7 +125,7 @@ def test_frames_of_an_enhanced_image_are_referred_to_by_number(tmp_path, wanted)
 def test_a_frame_of_a_film_without_a_place_is_referred_to_by_number(tmp_path):
     film = np.arange(90, dtype=np.uint8).reshape(3, 5, 6)
     ids = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.4", "Modality": "US", "NumberOfFrames": 3}
-    path = dicom(tmp_path / "a.dcm", film, SOPClassUID=UltrasoundMultiFrameImageStorage, **ids)
+    path = write_dicom(tmp_path / "a.dcm", film, SOPClassUID=UltrasoundMultiFrameImageStorage, **ids)
     saved = segment(tmp_path / "m.dcm", open_image(path, slice="1"))
     assert references(saved) == [(pydicom.dcmread(path).SOPInstanceUID, 2)]
     assert "FrameOfReferenceUID" not in saved
@@ -125,7 +133,7 @@ def test_a_frame_of_a_film_without_a_place_is_referred_to_by_number(tmp_path):
 
 
 def test_an_empty_mask_is_one_empty_frame_of_what_was_shown(tmp_path):
-    uids = series(tmp_path / "scan")
+    uids = write_series(tmp_path / "scan")
     image = open_image(tmp_path / "scan", slice="1")
     saved = segment(tmp_path / "m.dcm", image, np.zeros(image.shape, bool))
     assert saved.NumberOfFrames == 1
@@ -137,7 +145,7 @@ def test_an_empty_mask_is_one_empty_frame_of_what_was_shown(tmp_path):
 
 
 def test_patient_and_study_are_the_source_s_and_every_save_is_an_object_of_its_own(tmp_path):
-    series(tmp_path / "scan")
+    write_series(tmp_path / "scan")
     source = pydicom.dcmread(next(iter((tmp_path / "scan").iterdir())))
     image = open_image(tmp_path / "scan")
     saved, again = (segment(tmp_path / name, image) for name in ("m.dcm", "n.dcm"))
@@ -154,7 +162,7 @@ def test_names_in_other_scripts_survive(tmp_path):
         elements = pydicom.dcmread(path, stop_before_pixels=True)
         picture = np.arange(30, dtype=np.uint8).reshape(5, 6)
         whose = {"PatientName": elements.PatientName, "SpecificCharacterSet": elements.SpecificCharacterSet}
-        source = dicom(tmp_path / name, picture, StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.4", **whose)
+        source = write_dicom(tmp_path / name, picture, StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.4", **whose)
         saved = segment(tmp_path / f"m{name}", open_image(source))
         assert str(saved.PatientName) == str(pydicom.dcmread(source).PatientName) == str(elements.PatientName)
         assert saved.SpecificCharacterSet == "ISO_IR 192"
@@ -164,7 +172,7 @@ def test_invalid_dates_and_sexes_are_left_empty(tmp_path):
     odd = {"PatientBirthDate": "1970.01.02", "StudyDate": "20209999", "PatientSex": "W", "StudyTime": "late"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom says that these are invalid
-        series(tmp_path / "scan", count=1, **odd)
+        write_series(tmp_path / "scan", count=1, **odd)
         saved = segment(tmp_path / "m.dcm", open_image(tmp_path / "scan"))
         assert {key: saved[key].value or "" for key in odd} == {
             "PatientBirthDate": "19700102",
@@ -176,7 +184,7 @@ def test_invalid_dates_and_sexes_are_left_empty(tmp_path):
 
 @pytest.mark.parametrize(("clicked", "kind"), [(False, "AUTOMATIC"), (True, "SEMIAUTOMATIC")])
 def test_the_algorithm_is_named_and_says_whether_a_person_clicked(tmp_path, clicked, kind):
-    series(tmp_path / "scan", count=1)
+    write_series(tmp_path / "scan", count=1)
     about = Provenance("Segment the lesion in the left kidney.", clicked, "nano with geocut-3 " + "x" * 80, "1.2.3")
     (segment_of,) = segment(tmp_path / "m.dcm", open_image(tmp_path / "scan"), about=about).SegmentSequence
     (algorithm,) = segment_of.SegmentationAlgorithmIdentificationSequence
@@ -194,7 +202,7 @@ def test_the_algorithm_is_named_and_says_whether_a_person_clicked(tmp_path, clic
 
 
 def test_a_side_of_anatomy_modifies_its_type(tmp_path):
-    series(tmp_path / "scan", count=1)
+    write_series(tmp_path / "scan", count=1)
     saved = segment(tmp_path / "m.dcm", open_image(tmp_path / "scan"), about=Provenance("right lung"))
     (kind,) = saved.SegmentSequence[0].SegmentedPropertyTypeCodeSequence
     assert kind == codes.SCT.Lung
@@ -203,7 +211,7 @@ def test_a_side_of_anatomy_modifies_its_type(tmp_path):
 
 @pytest.mark.parametrize("words", ["", "Segment the thingamajig.", "\n\\\0"])
 def test_a_target_without_a_code_is_any_tissue_and_said_so(tmp_path, words):
-    series(tmp_path / "scan", count=1)
+    write_series(tmp_path / "scan", count=1)
     image = open_image(tmp_path / "scan")
     with pytest.warns(UserWarning, match="has no code here"):
         save_mask(tmp_path / "m.dcm", some(image), image, Provenance(words))
@@ -214,7 +222,7 @@ def test_a_target_without_a_code_is_any_tissue_and_said_so(tmp_path, words):
 
 @pytest.mark.parametrize(("given", "kind"), [([], "AUTOMATIC"), ([Click(0.6, 0.4)], "SEMIAUTOMATIC")])
 def test_a_run_s_segmentation_says_what_was_asked_and_who_clicked(tmp_path, given, kind):
-    series(tmp_path / "scan")
+    write_series(tmp_path / "scan")
     image = open_image(tmp_path / "scan", slice="2")
     graph = build_graph(script(positive(0.5, 0.5), STOP), "disk")
     state = graph.invoke({"image": image, "request": "Segment the liver lesion.", "prompts": given})
@@ -222,13 +230,16 @@ def test_a_run_s_segmentation_says_what_was_asked_and_who_clicked(tmp_path, give
     write_run(tmp_path / "run", graph, state, image, saves=(tmp_path / "m.dcm",))
     (found,) = hd.seg.segread(tmp_path / "m.dcm").SegmentSequence
     assert (found.SegmentLabel, found.SegmentAlgorithmType) == ("liver lesion", kind)
-    assert found.SegmentAlgorithmName == f"{graph.components.policy.name} with {graph.components.memo.fingerprint.split()[0]}"
+    assert (
+        found.SegmentAlgorithmName
+        == f"{graph.components.policy.name} with {graph.components.memo.fingerprint.split()[0]}"
+    )
 
 
 @pytest.mark.filterwarnings("default")
 def test_the_command_line_tells_the_measures_and_a_target_without_a_code(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    series(tmp_path / "scan", count=1)
+    write_series(tmp_path / "scan", count=1)
     (path,) = (tmp_path / "scan").iterdir()
     case = RunOptions(path, "Segment the thingamajig.", "disk", None, None, 3, tmp_path / "run", (tmp_path / "m.dcm",))
     run_segment(case, "none", ("+0.5,0.5",), None, None, False, None)
@@ -286,13 +297,13 @@ def test_every_code_is_dicom_s_with_its_meaning():
 )
 def test_words_find_their_codes(words, label, type_, region, side):
     found = find_code(words)
-    assert (found.label, found.type.meaning, found.known) == (label, type_, True)
+    assert (found.label, found.type.meaning, found.is_known) == (label, type_, True)
     assert [part.meaning if part else None for part in (found.region, found.side)] == [region, side]
 
 
 def test_words_within_words_are_not_found():
     for words in ("delivery", "liverpool", "gasoline", "earring"):
-        assert find_code(words).known is False
+        assert find_code(words).is_known is False
 
 
 # What cannot be
@@ -300,17 +311,17 @@ def test_words_within_words_are_not_found():
 
 def test_only_a_dicom_image_with_an_identity_can_be_referred_to(tmp_path):
     with pytest.raises(InputError, match="no DICOM"):
-        require_savable(tmp_path / "m.dcm", open_image(volume(tmp_path / "a.nii")))
+        require_savable(tmp_path / "m.dcm", open_image(write_volume(tmp_path / "a.nii")))
     with pytest.raises(InputError, match="no DICOM"):
         require_savable(tmp_path / "m.dcm", PICTURE)
-    nameless = dicom(tmp_path / "a.dcm", np.arange(30, dtype=np.uint8).reshape(5, 6))
+    nameless = write_dicom(tmp_path / "a.dcm", np.arange(30, dtype=np.uint8).reshape(5, 6))
     with pytest.raises(InputError, match="without StudyInstanceUID"):
         require_savable(tmp_path / "m.dcm", open_image(nameless))
     assert not (tmp_path / "m.dcm").exists()
 
 
 def test_a_source_that_is_gone_is_one_line(tmp_path):
-    series(tmp_path / "scan", count=1)
+    write_series(tmp_path / "scan", count=1)
     image = open_image(tmp_path / "scan")
     shutil.rmtree(tmp_path / "scan")
     with pytest.raises(InputError) as caught:
@@ -341,14 +352,14 @@ def complaints(path):
 
 @pytest.mark.slow
 def test_dciodvfy_finds_no_error_in_segmentations_of_a_series(tmp_path):
-    series(tmp_path / "scan", "oblique")
-    enhanced(tmp_path / "a.dcm", "sagittal")
+    write_series(tmp_path / "scan", "oblique")
+    write_enhanced(tmp_path / "a.dcm", "sagittal")
     wanted = [("scan", "1"), ("scan", "coronal:middle"), ("a.dcm", "2"), ("a.dcm", "axial:middle")]
     targets = ["left kidney", "liver lesion", "right lung nodule", "catheter"]
     for (source, where), target in zip(wanted, targets, strict=True):
         image = open_image(tmp_path / source, slice=where)
         for name, mask in (("m.dcm", some(image)), ("n.dcm", np.zeros(image.shape, bool))):
-            save_mask(tmp_path / name, mask, image, Provenance(target, clicked=True))
+            save_mask(tmp_path / name, mask, image, Provenance(target, interactive=True))
             assert complaints(tmp_path / name) == []
 
 

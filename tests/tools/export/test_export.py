@@ -19,10 +19,10 @@ from support.geometry_fixtures import (
     ROWS,
     SHAPE,
     SPACING,
-    enhanced,
-    place_of,
-    series,
-    volume,
+    compute_place,
+    write_enhanced,
+    write_series,
+    write_volume,
 )
 
 from ibisagent.tools.errors import InputError
@@ -69,7 +69,7 @@ def test_mask_of_a_turned_photograph_is_upright(tmp_path):
 @pytest.mark.parametrize("codes", ["RAS", "LAS", "LPS", "PIR", "SAL", "IPL"])
 @pytest.mark.parametrize("wanted", ["axial:1", "coronal:4", "sagittal:3"])
 def test_volume_mask_lands_at_its_world_place(tmp_path, codes, wanted):
-    image = open_image(volume(tmp_path / "a.nii.gz", codes), slice=wanted)
+    image = open_image(write_volume(tmp_path / "a.nii.gz", codes), slice=wanted)
     mask = np.zeros(image.shape, bool)
     mask[0, 1] = mask[1, 0] = mask[-1, 2] = True
     save_mask(tmp_path / "m.nii.gz", mask, image)
@@ -93,7 +93,7 @@ def world(wanted, row, column):
 
 
 def test_volume_mask_keeps_both_forms_and_codes(tmp_path):
-    path = volume(tmp_path / "a.nii", "LPS")
+    path = write_volume(tmp_path / "a.nii", "LPS")
     oblique = nib.load(path)
     turn = nib.eulerangles.euler2mat(0.1, 0.2, 0.3)
     oblique.set_qform(nib.affines.from_matvec(turn, [1, 2, 3]) @ oblique.affine, 2)
@@ -131,14 +131,14 @@ def test_scaled_and_second_version_sources_get_plain_masks(tmp_path):
 
 
 def test_volume_masks_of_one_content_are_one_file(tmp_path):
-    image = open_image(volume(tmp_path / "a.nii"))
+    image = open_image(write_volume(tmp_path / "a.nii"))
     for name in ("m.nii.gz", "n.nii.gz"):
         save_mask(tmp_path / name, np.ones(image.shape, bool), image)
     assert (tmp_path / "m.nii.gz").read_bytes() == (tmp_path / "n.nii.gz").read_bytes()
 
 
 def test_volume_also_saves_the_displayed_picture(tmp_path):
-    image = open_image(volume(tmp_path / "a.nii", "PIR"))
+    image = open_image(write_volume(tmp_path / "a.nii", "PIR"))
     mask = np.zeros(image.shape, bool)
     mask[0, 1] = True
     save_mask(tmp_path / "m.png", mask, image)
@@ -146,7 +146,7 @@ def test_volume_also_saves_the_displayed_picture(tmp_path):
 
 
 def test_flat_volume_round_trip(tmp_path):
-    image = open_image(volume(tmp_path / "a.nii", shape=(4, 6)))
+    image = open_image(write_volume(tmp_path / "a.nii", shape=(4, 6)))
     mask = np.zeros(image.shape, bool)
     mask[0, 1] = True
     save_mask(tmp_path / "m.nii", mask, image)
@@ -191,7 +191,7 @@ def three_pixels(image):
 @pytest.mark.parametrize("ending", [".nii.gz", ".nrrd"])
 @pytest.mark.parametrize("codes", CODES)
 def test_simpleitk_sees_a_volume_s_mask_in_its_physical_place(tmp_path, codes, ending):
-    image = open_image(volume(tmp_path / "a.nii.gz", codes), slice="coronal:4")
+    image = open_image(write_volume(tmp_path / "a.nii.gz", codes), slice="coronal:4")
     mask = three_pixels(image)
     save_mask(tmp_path / f"m{ending}", mask, image)
     expected = [world("coronal:4", row, column) for row, column in np.argwhere(mask)]
@@ -223,7 +223,7 @@ def test_nrrd_keeps_space_directions_and_origin_of_its_source(tmp_path, space):
 
 
 def test_nrrd_masks_of_one_content_are_one_file_without_a_name(tmp_path):
-    image = open_image(volume(tmp_path / "a.nii"))
+    image = open_image(write_volume(tmp_path / "a.nii"))
     for name in ("m.nrrd", "n.nrrd"):
         save_mask(tmp_path / name, three_pixels(image), image)
     assert (tmp_path / "m.nrrd").read_bytes() == (tmp_path / "n.nrrd").read_bytes()
@@ -247,12 +247,12 @@ def test_one_volume_of_several_gives_a_mask_of_three_axes(tmp_path, ending):
 @pytest.mark.parametrize("ending", [".nii.gz", ".nrrd"])
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_mask_of_a_dicom_series_lies_where_its_pixels_do(tmp_path, orientation, ending):
-    series(tmp_path / "scan", orientation)
+    write_series(tmp_path / "scan", orientation)
     image = open_image(tmp_path / "scan", slice="2")
     assert image.shape == (ROWS, COLUMNS)
     mask = three_pixels(image)
     save_mask(tmp_path / f"m{ending}", mask, image)
-    expected = sorted(tuple(np.round(place_of(orientation, 2, *pixel), 3)) for pixel in np.argwhere(mask))
+    expected = sorted(tuple(np.round(compute_place(orientation, 2, *pixel), 3)) for pixel in np.argwhere(mask))
     assert np.allclose(places_in(tmp_path / f"m{ending}"), expected, atol=1e-3)
     assert SimpleITK.ReadImage(str(tmp_path / f"m{ending}")).GetSize() == (COLUMNS, ROWS, 4)
     content = (tmp_path / f"m{ending}").read_bytes()
@@ -262,16 +262,16 @@ def test_mask_of_a_dicom_series_lies_where_its_pixels_do(tmp_path, orientation, 
 
 @pytest.mark.parametrize("ending", [".nii.gz", ".nrrd"])
 def test_mask_of_an_enhanced_image_lies_where_its_frame_does(tmp_path, ending):
-    enhanced(tmp_path / "a.dcm", "oblique")
+    write_enhanced(tmp_path / "a.dcm", "oblique")
     image = open_image(tmp_path / "a.dcm", slice="0")  # the last position
     mask = three_pixels(image)
     save_mask(tmp_path / f"m{ending}", mask, image)
-    expected = sorted(tuple(np.round(place_of("oblique", 3, *pixel), 3)) for pixel in np.argwhere(mask))
+    expected = sorted(tuple(np.round(compute_place("oblique", 3, *pixel), 3)) for pixel in np.argwhere(mask))
     assert np.allclose(places_in(tmp_path / f"m{ending}"), expected, atol=1e-3)
 
 
 def test_volume_of_a_dicom_series_has_its_spacing(tmp_path):
-    series(tmp_path / "scan", "sagittal")
+    write_series(tmp_path / "scan", "sagittal")
     image = open_image(tmp_path / "scan", slice="1")
     save_mask(tmp_path / "m.nii", three_pixels(image), image)
     saved = nib.load(tmp_path / "m.nii")

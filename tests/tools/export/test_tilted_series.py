@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK
 from pydicom.uid import generate_uid
-from support.dicom_series_fixtures import SPACING, STEP, TURNS, digits, lps, series
+from support.dicom_series_fixtures import ORIENTATIONS, SPACING, STEP, compute_lps, format_digits, write_series
 
 from ibisagent.tools.export import Provenance, save_mask
 from ibisagent.tools.imaging.open_image import open_image
@@ -18,15 +18,15 @@ VOLUME = np.arange(PLANES * 24 * 28, dtype=np.int16).reshape(PLANES, 24, 28)
 
 
 def place(plane, row, column):
-    return lps(TURNS["axial"], plane, row, column) + np.array([0, plane * STEP * TILT, 0])
+    return compute_lps(ORIENTATIONS["axial"], plane, row, column) + np.array([0, plane * STEP * TILT, 0])
 
 
 @pytest.fixture
 def tilted(tmp_path):
     same = {"SeriesInstanceUID": "1.2.3", "StudyInstanceUID": "1.2", "FrameOfReferenceUID": generate_uid()}
     for plane in range(PLANES):
-        here = {"ImagePositionPatient": digits(place(plane, 0, 0)), **same}
-        series(tmp_path / "scan", VOLUME[plane : plane + 1], first=plane, **here)
+        here = {"ImagePositionPatient": format_digits(place(plane, 0, 0)), **same}
+        write_series(tmp_path / "scan", VOLUME[plane : plane + 1], first=plane, **here)
     return tmp_path
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.command_line import run
-from support.dicom_series_fixtures import VOLUME, enhanced, series
+from support.dicom_series_fixtures import VOLUME, write_enhanced, write_series
 from support.fakes import STOP, positive, script
-from support.image_fixtures import GREY, dicom, nifti, png
+from support.image_fixtures import GREY, write_dicom, write_nifti, write_png
 
 from ibisagent.agent.integrations import segmentation_tool
 from ibisagent.tools.imaging.open_image import open_image
@@ -16,7 +16,7 @@ from ibisagent.tools.imaging.open_image import open_image
 
 def tiff(folder):
     pages = [Image.fromarray(GREY + number) for number in range(3)]
-    return png(GREY, folder / "a.tif", save_all=True, append_images=pages[1:])
+    return write_png(GREY, folder / "a.tif", save_all=True, append_images=pages[1:])
 
 
 def npz(folder):
@@ -26,21 +26,21 @@ def npz(folder):
 
 def loose(folder):
     for number in range(3):
-        dicom(folder / f"{number}.dcm", GREY.astype(np.int16), InstanceNumber=number, SeriesInstanceUID="1.2")
+        write_dicom(folder / f"{number}.dcm", GREY.astype(np.int16), InstanceNumber=number, SeriesInstanceUID="1.2")
     return folder
 
 
 def stack(folder):
-    series(folder)
+    write_series(folder)
     return folder
 
 
 SOURCES = {
-    "nifti": (lambda folder: nifti(folder / "a.nii.gz"), "slice: took the middle one, axial:2 of 0..4"),
+    "nifti": (lambda folder: write_nifti(folder / "a.nii.gz"), "slice: took the middle one, axial:2 of 0..4"),
     "npz": (npz, "slice: took the middle one, 2 of 0..4"),
     "dicom series": (stack, "slice: took the middle one, axial:2 of 0..4"),
     "dicom without places": (loose, "slice: took the middle one, 1 of 0..2"),
-    "enhanced dicom": (lambda folder: enhanced(folder / "a.dcm"), "slice: took the middle one, axial:2 of 0..4"),
+    "enhanced dicom": (lambda folder: write_enhanced(folder / "a.dcm"), "slice: took the middle one, axial:2 of 0..4"),
     "tiff": (tiff, "page: took the first one, 0, of several"),
 }
 
@@ -57,28 +57,28 @@ def test_what_was_taken_is_said_unless_it_was_named(kind, tmp_path):
 
 
 def test_of_one_there_is_nothing_to_choose(tmp_path):
-    nifti(tmp_path / "thin.nii.gz", volume=np.ones((5, 6, 1), np.int16))
+    write_nifti(tmp_path / "thin.nii.gz", volume=np.ones((5, 6, 1), np.int16))
     np.savez(tmp_path / "one.npz", imgs=GREY[None])
     (tmp_path / "one").mkdir()
-    series(tmp_path / "one", VOLUME[:1])
+    write_series(tmp_path / "one", VOLUME[:1])
     for name in ("thin.nii.gz", "one.npz", "one"):
         assert not [note for note in open_image(tmp_path / name).notes if "took" in note]
-    assert open_image(png(GREY, tmp_path / "a.png")).notes == ()
+    assert open_image(write_png(GREY, tmp_path / "a.png")).notes == ()
 
 
 def test_a_picture_of_a_data_url_and_a_series_among_others(tmp_path):
     url = f"data:image/tiff;base64,{base64.b64encode(tiff(tmp_path).read_bytes()).decode()}"
     assert open_image(url).notes == ("page: took the first one, 0, of several; choose with slice (--slice)",)
     assert open_image(url, slice="1").notes == ()
-    series(tmp_path / "a", SeriesNumber=4)
-    series(tmp_path / "b", SeriesNumber=5, Modality="SEG")
+    write_series(tmp_path / "a", SeriesNumber=4)
+    write_series(tmp_path / "b", SeriesNumber=5, Modality="SEG")
     said = "series: took 4 (CT, 5 pictures of 6 x 7), the only one of pictures among 2; choose with slice=NUMBER/..."
     assert said in open_image(tmp_path).notes
     assert not [note for note in open_image(tmp_path, slice="4/axial:1").notes if "took" in note]
 
 
 def test_the_command_line_and_the_tool_say_it(tmp_path):
-    nifti(tmp_path / "a.nii.gz", volume=np.full((16, 18, 9), 7, np.int16))
+    write_nifti(tmp_path / "a.nii.gz", volume=np.full((16, 18, 9), 7, np.int16))
     said = "slice: took the middle one, axial:4 of 0..8; choose with slice (--slice)"
     command = ["segment", "a.nii.gz", "Segment it.", "--policy", "centre", "--segmenter", "disk", "--out", "o"]
     assert said in run(*command, cwd=tmp_path).stdout

@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 import SimpleITK
 from pydicom import Dataset
-from support.dicom_series_fixtures import TURNS, VOLUME, enhanced, item, lps, place_of, series
-from support.image_fixtures import GREY, dicom, lut, raw
+from support.dicom_series_fixtures import (
+    ORIENTATIONS,
+    VOLUME,
+    build_item,
+    compute_lps,
+    find_place,
+    write_enhanced,
+    write_series,
+)
+from support.image_fixtures import GREY, build_lut, build_raw_element, write_dicom
 
 from ibisagent.tools.imaging.grids import Spacing
 from ibisagent.tools.imaging.open_image import open_image
@@ -25,8 +33,10 @@ JUNK = {"empty": b"", "comma": b"1,5", "letters": b"x", "unit": b"0.5mm", "nan":
 def test_a_junk_element_counts_as_missing_and_is_told(tmp_path, keyword, content, kind):
     plain = {"Modality": "CT", "RescaleSlope": 2, "RescaleIntercept": -9, "WindowCenter": 40, "WindowWidth": 300}
     without = {name: value for name, value in plain.items() if name != keyword}
-    image = open_image(dicom(tmp_path / "a.dcm", STORED, **(plain | {keyword: raw(keyword, content, kind)})))
-    expected = open_image(dicom(tmp_path / "b.dcm", STORED, **without))
+    image = open_image(
+        write_dicom(tmp_path / "a.dcm", STORED, **(plain | {keyword: build_raw_element(keyword, content, kind)}))
+    )
+    expected = open_image(write_dicom(tmp_path / "b.dcm", STORED, **without))
     assert image.notes == (f"empty or unreadable in the file, and taken as missing: {keyword}",)
     assert (image.sha, image.spacing) == (expected.sha, None)
     assert np.array_equal(image.values, expected.values)
@@ -34,24 +44,28 @@ def test_a_junk_element_counts_as_missing_and_is_told(tmp_path, keyword, content
 
 @pytest.mark.parametrize("elements", [{"RescaleIntercept": -1024}, {"RescaleSlope": 3}], ids=["intercept", "slope"])
 def test_either_of_rescale_slope_and_intercept_counts_alone(tmp_path, elements):
-    path = dicom(tmp_path / "a.dcm", STORED, Modality="CT", **elements)
+    path = write_dicom(tmp_path / "a.dcm", STORED, Modality="CT", **elements)
     values = STORED * float(elements.get("RescaleSlope", 1)) + elements.get("RescaleIntercept", 0)
     assert np.array_equal(open_image(path).values, values)
     assert np.array_equal(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))[0], values)
 
 
 def test_numbers_written_as_text_are_read_and_told_and_a_comma_list_is_not(tmp_path):
-    text = open_image(dicom(tmp_path / "a", STORED, PixelSpacing=raw("PixelSpacing", b"2.5\\1.5", "UT")))
+    text = open_image(
+        write_dicom(tmp_path / "a", STORED, PixelSpacing=build_raw_element("PixelSpacing", b"2.5\\1.5", "UT"))
+    )
     assert (text.spacing, len(text.notes)) == (Spacing(2.5, 1.5), 1)
     assert "PixelSpacing" in text.notes[0]
-    comma = open_image(dicom(tmp_path / "b", STORED, PixelSpacing=raw("PixelSpacing", b"0.0058,0.0019")))
+    comma = open_image(
+        write_dicom(tmp_path / "b", STORED, PixelSpacing=build_raw_element("PixelSpacing", b"0.0058,0.0019"))
+    )
     assert comma.spacing is None
     assert "missing: PixelSpacing" in comma.notes[0]
 
 
 def test_a_table_of_twelve_bits_gives_the_values(tmp_path):
     table = list(range(4095, -1, -1))
-    image = open_image(dicom(tmp_path / "a", GREY.astype(np.uint16), ModalityLUTSequence=lut(table, 0, 12)))
+    image = open_image(write_dicom(tmp_path / "a", GREY.astype(np.uint16), ModalityLUTSequence=build_lut(table, 0, 12)))
     assert np.array_equal(image.values, 4095 - GREY.astype(int))
 
 
@@ -60,26 +74,30 @@ def test_a_null_table_leaves_the_window_beside_it(tmp_path):
     null.add_new(0x00283002, "SS", None)
     null.add_new(0x00283006, "OW", None)
     window = {"WindowCenter": 90, "WindowWidth": 80}
-    image = open_image(dicom(tmp_path / "a", STORED, VOILUTSequence=[null], **window))
+    image = open_image(write_dicom(tmp_path / "a", STORED, VOILUTSequence=[null], **window))
     assert np.array_equal(image.pixels, apply_window(STORED * 1.0, Window(90, 80)))
     assert image.notes == ("empty or unreadable in the file, and taken as missing: VOILUTSequence",)
 
 
 def test_functional_groups_are_read_as_tolerantly(tmp_path):
     frames = [
-        {"PixelValueTransformationSequence": item(RescaleSlope=raw("RescaleSlope", b"1,5"), RescaleIntercept=7)}
+        {
+            "PixelValueTransformationSequence": build_item(
+                RescaleSlope=build_raw_element("RescaleSlope", b"1,5"), RescaleIntercept=7
+            )
+        }
     ] * 5
-    image = open_image(enhanced(tmp_path / "a.dcm", frames=frames), slice="1")
+    image = open_image(write_enhanced(tmp_path / "a.dcm", frames=frames), slice="1")
     assert np.array_equal(image.values, VOLUME[1] + 7.0)
     assert image.notes == ("empty or unreadable in the file, and taken as missing: RescaleSlope",)
 
 
 def test_directions_are_brought_to_length_one(tmp_path):
-    long = [part * 0.98 for part in TURNS["axial"]]
-    series(tmp_path / "scan", ImageOrientationPatient=long)
+    long = [part * 0.98 for part in ORIENTATIONS["axial"]]
+    write_series(tmp_path / "scan", ImageOrientationPatient=long)
     image = open_image(tmp_path / "scan", slice="axial:3")
     assert image.notes == ()
-    assert place_of(image, 0, 0)[0] == pytest.approx(lps(TURNS["axial"], 3, 0, 0))
+    assert find_place(image, 0, 0)[0] == pytest.approx(compute_lps(ORIENTATIONS["axial"], 3, 0, 0))
 
 
 SCOUT = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
@@ -89,16 +107,16 @@ SCOUT = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
     ("planes", "picture", "elements"),
     [
         (5, VOLUME[0], SCOUT),
-        (5, VOLUME[0], {"ImageOrientationPatient": list(TURNS["coronal"])}),
-        (5, VOLUME[0, :4], {"ImageOrientationPatient": list(TURNS["sagittal"])}),
+        (5, VOLUME[0], {"ImageOrientationPatient": list(ORIENTATIONS["coronal"])}),
+        (5, VOLUME[0, :4], {"ImageOrientationPatient": list(ORIENTATIONS["sagittal"])}),
         (12, VOLUME[0, :4], {}),
     ],
     ids=["by its type", "by its orientation", "by both", "by its size"],
 )
 def test_a_localizer_is_set_aside_and_told(tmp_path, planes, picture, elements):
     uid = {"SeriesInstanceUID": "1.2.3"}
-    series(tmp_path, np.resize(VOLUME, (planes, 6, 7)), **uid)
-    series(tmp_path, picture[None], planes=[40], first=99, **uid, **elements)
+    write_series(tmp_path, np.resize(VOLUME, (planes, 6, 7)), **uid)
+    write_series(tmp_path, picture[None], planes=[40], first=99, **uid, **elements)
     image = open_image(tmp_path, slice="axial:3")
     assert image.grid.shape == (7, 6, planes)
     (note,) = image.notes

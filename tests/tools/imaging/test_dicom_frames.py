@@ -6,8 +6,8 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.uid import EncapsulatedPDFStorage, RLELossless
-from support.dicom_series_fixtures import TURNS, VOLUME, enhanced, item, lps, place_of
-from support.image_fixtures import COLOUR, GREY, dicom, lut
+from support.dicom_series_fixtures import ORIENTATIONS, VOLUME, build_item, compute_lps, find_place, write_enhanced
+from support.image_fixtures import COLOUR, GREY, build_lut, write_dicom
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.dicom import read_full_header
@@ -18,26 +18,26 @@ from ibisagent.tools.imaging.window import Window, apply_window
 ORDER = [3, 0, 4, 1, 2]
 
 
-@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("turn", ORIENTATIONS)
 def test_frames_of_an_enhanced_file_lie_where_their_groups_say(tmp_path, turn):
-    path = enhanced(tmp_path / "a.dcm", turn=TURNS[turn], order=ORDER)
+    path = write_enhanced(tmp_path / "a.dcm", orientation=ORIENTATIONS[turn], order=ORDER)
     for frame, plane in enumerate(ORDER):
         image = open_image(path, slice=str(frame))
         assert np.array_equal(image.values, VOLUME[plane])
-        place, index = place_of(image, 4, 1)
+        place, index = find_place(image, 4, 1)
         assert index == [1, 4, plane]
-        assert place == pytest.approx(lps(TURNS[turn], plane, 4, 1), abs=1e-6)
+        assert place == pytest.approx(compute_lps(ORIENTATIONS[turn], plane, 4, 1), abs=1e-6)
         assert image.grid.sources == tuple(DicomSource(path, ORDER.index(number)) for number in range(5))
     for name in ("axial", "coronal", "sagittal"):
         image = open_image(path, slice=f"{name}:middle")
         for row, column in ((0, 0), (1, 2), (-1, -1)):
-            place, (i, j, k) = place_of(image, row, column)
+            place, (i, j, k) = find_place(image, row, column)
             assert VOLUME[k, j, i] == image.values[row, column]
-            assert place == pytest.approx(lps(TURNS[turn], k, j, i), abs=1e-6)
+            assert place == pytest.approx(compute_lps(ORIENTATIONS[turn], k, j, i), abs=1e-6)
 
 
 def test_middle_plane_of_an_enhanced_file_is_shown_by_default(tmp_path):
-    path = enhanced(tmp_path / "a.dcm", turn=TURNS["prone"], order=ORDER)
+    path = write_enhanced(tmp_path / "a.dcm", orientation=ORIENTATIONS["prone"], order=ORDER)
     image = open_image(path)
     assert (image.slice, image.axes, image.spacing) == ("axial:2", ("P", "L"), Spacing(2, 3))
     assert np.array_equal(image.values, VOLUME[2][::-1, ::-1])
@@ -48,12 +48,14 @@ def test_middle_plane_of_an_enhanced_file_is_shown_by_default(tmp_path):
 def test_each_frame_has_its_own_rescale_and_window_and_the_shared_ones_else(tmp_path):
     frames = [
         {
-            "PixelValueTransformationSequence": item(RescaleSlope=frame + 1, RescaleIntercept=-frame),
-            "FrameVOILUTSequence": item(WindowCenter=[frame * 10, 0], WindowWidth=[50, 9], VOILUTFunction="SIGMOID"),
+            "PixelValueTransformationSequence": build_item(RescaleSlope=frame + 1, RescaleIntercept=-frame),
+            "FrameVOILUTSequence": build_item(
+                WindowCenter=[frame * 10, 0], WindowWidth=[50, 9], VOILUTFunction="SIGMOID"
+            ),
         }
         for frame in range(5)
     ]
-    path = enhanced(tmp_path / "a.dcm", frames=frames, RescaleSlope=99, RescaleIntercept=99)
+    path = write_enhanced(tmp_path / "a.dcm", frames=frames, RescaleSlope=99, RescaleIntercept=99)
     values = np.stack([VOLUME[frame] * (frame + 1.0) - frame for frame in range(5)])
     for frame in range(5):
         image = open_image(path, slice=str(frame))
@@ -64,14 +66,14 @@ def test_each_frame_has_its_own_rescale_and_window_and_the_shared_ones_else(tmp_
 
 
 def test_laterality_of_a_frame_counts_before_the_half_of_the_scan(tmp_path):
-    frames = [{"FrameAnatomySequence": item(FrameLaterality="L")}] * 5
-    image = open_image(enhanced(tmp_path / "a.dcm", frames=frames))
+    frames = [{"FrameAnatomySequence": build_item(FrameLaterality="L")}] * 5
+    image = open_image(write_enhanced(tmp_path / "a.dcm", frames=frames))
     assert {image.side_of(x, 0.5) for x in (0.1, 0.9)} == {"left"}
 
 
 def test_enhanced_file_with_several_volumes(tmp_path):
-    contents = [{"FrameContentSequence": item(TemporalPositionIndex=number // 5 + 1)} for number in range(10)]
-    path = enhanced(tmp_path / "a.dcm", order=[*ORDER, *(plane for plane in ORDER)], frames=contents)
+    contents = [{"FrameContentSequence": build_item(TemporalPositionIndex=number // 5 + 1)} for number in range(10)]
+    path = write_enhanced(tmp_path / "a.dcm", order=[*ORDER, *(plane for plane in ORDER)], frames=contents)
     image = open_image(path)
     assert image.slice == "axial:2@0"
     assert image.notes == (
@@ -83,11 +85,11 @@ def test_enhanced_file_with_several_volumes(tmp_path):
 
 
 def test_uneven_frames_have_a_place_each_and_no_planes_across(tmp_path):
-    path = enhanced(tmp_path / "a.dcm", order=[0, 1, 2, 4])
+    path = write_enhanced(tmp_path / "a.dcm", order=[0, 1, 2, 4])
     with pytest.raises(InputError, match="got 4 frames, expected one picture"):
         open_image(path)
     image = open_image(path, slice="3")
-    assert place_of(image, 0, 0)[0] == pytest.approx(lps(TURNS["axial"], 4, 0, 0))
+    assert find_place(image, 0, 0)[0] == pytest.approx(compute_lps(ORIENTATIONS["axial"], 4, 0, 0))
     assert image.notes == ("planes missing between the others, which are 4 mm apart: 1",)
     with pytest.raises(InputError, match="no evenly spaced stack"):
         open_image(path, slice="coronal:0")
@@ -99,13 +101,13 @@ def test_dose_grid_is_a_volume():
     image = open_image(path, slice="axial:0")
     lowest = int(np.argmin(head.GridFrameOffsetVector))
     assert image.grid.sources[0].frame == lowest
-    place = place_of(image, 0, 0)[0]
+    place = find_place(image, 0, 0)[0]
     assert place[2] == pytest.approx(head.ImagePositionPatient[2] + head.GridFrameOffsetVector[lowest])
 
 
 def test_cine_without_a_place_opens_by_number_or_middle(tmp_path):
     frames = np.stack([GREY, GREY[::-1], 255 - GREY])[:, :, :6]
-    path = dicom(tmp_path / "a.dcm", frames, NumberOfFrames=3)
+    path = write_dicom(tmp_path / "a.dcm", frames, NumberOfFrames=3)
     assert [open_image(path, slice=wanted).slice for wanted in ("middle", "2")] == ["1", "2"]
     assert np.array_equal(open_image(path, slice="middle").pixels, frames[1])
     with pytest.raises(InputError, match="no evenly spaced stack"):
@@ -113,7 +115,7 @@ def test_cine_without_a_place_opens_by_number_or_middle(tmp_path):
 
 
 def test_compressed_frames_are_decoded_one_by_one(tmp_path):
-    path = enhanced(tmp_path / "a.dcm", order=ORDER)
+    path = write_enhanced(tmp_path / "a.dcm", order=ORDER)
     dataset = dcmread(path)
     dataset.compress(RLELossless)
     dataset.save_as(tmp_path / "rle.dcm")
@@ -123,7 +125,7 @@ def test_compressed_frames_are_decoded_one_by_one(tmp_path):
 
 
 def test_truncated_file_still_gives_its_first_frames(tmp_path):
-    path = enhanced(tmp_path / "a.dcm")
+    path = write_enhanced(tmp_path / "a.dcm")
     path.write_bytes(path.read_bytes()[:-10])
     assert np.array_equal(open_image(path, slice="0").values, VOLUME[0])
     with pytest.raises(InputError, match="decoded"):
@@ -134,7 +136,7 @@ def test_truncated_file_still_gives_its_first_frames(tmp_path):
 
 
 def many_windows(path):
-    return dicom(
+    return write_dicom(
         path, GREY.astype(np.int16), WindowCenter=[100, 40, 90], WindowWidth=[200, 400, 10],
         WindowCenterWidthExplanation=["WIDE", "Soft Tissue ", "LUNG"],
     )  # fmt: skip
@@ -163,14 +165,14 @@ def test_wrong_window_of_the_file_says_how_many_there_are(tmp_path, wanted):
     with pytest.raises(InputError, match=r"expected file:0\.\.2 or a name that it gives"):
         open_image(many_windows(tmp_path / "a"), window=wanted)
     with pytest.raises(InputError, match="brings no window"):
-        open_image(dicom(tmp_path / "b", GREY.astype(np.int16)), window=wanted)
+        open_image(write_dicom(tmp_path / "b", GREY.astype(np.int16)), window=wanted)
 
 
 def test_tables_come_before_windows_and_count_on(tmp_path):
-    tables = lut(range(256), 0, 8) + lut(range(255, -1, -1), 0, 8)
+    tables = build_lut(range(256), 0, 8) + build_lut(range(255, -1, -1), 0, 8)
     tables[1].LUTExplanation = "NEGATIVE"
     elements = {"VOILUTSequence": tables, "WindowCenter": 100, "WindowWidth": 50}
-    path = dicom(tmp_path / "a", GREY.astype(np.uint16), **elements)
+    path = write_dicom(tmp_path / "a", GREY.astype(np.uint16), **elements)
     expected = {"file": GREY, "file:1": 255 - GREY, "file:negative": 255 - GREY, None: GREY}
     for wanted, pixels in expected.items():
         assert np.array_equal(open_image(path, window=wanted).pixels, pixels)
@@ -179,7 +181,7 @@ def test_tables_come_before_windows_and_count_on(tmp_path):
 
 def test_values_beyond_a_table_take_its_ends(tmp_path):
     stored = np.array([[-32768, -1, 0, 3], [4, 100, 32767, 2]], np.int16)
-    path = dicom(tmp_path / "a", stored, VOILUTSequence=lut([10, 20, 30, 255], 0, 8))
+    path = write_dicom(tmp_path / "a", stored, VOILUTSequence=build_lut([10, 20, 30, 255], 0, 8))
     assert open_image(path).pixels.tolist() == [[10, 10, 10, 255], [255, 255, 255, 30]]
 
 
@@ -196,7 +198,7 @@ def test_values_beyond_a_table_take_its_ends(tmp_path):
     ],
 )
 def test_values_and_picture_are_exactly_pydicom_s(tmp_path, stored, elements):
-    path = dicom(tmp_path / "a", stored, **elements)
+    path = write_dicom(tmp_path / "a", stored, **elements)
     head, image = dcmread(path), open_image(path)
     values = apply_modality_lut(head.pixel_array, head)
     assert np.array_equal(image.values, values)
@@ -209,7 +211,7 @@ def test_values_and_picture_are_exactly_pydicom_s(tmp_path, stored, elements):
 def test_studio_range_colours(tmp_path):
     levels = np.array([[16, 16, 128, 128], [235, 235, 128, 128], [81, 81, 90, 240]], np.uint8)  # black, white, red
     elements = {"PhotometricInterpretation": "YBR_PARTIAL_422", "Rows": 3, "Columns": 2, "SamplesPerPixel": 3}
-    path = dicom(tmp_path / "a", levels, PixelData=levels.tobytes(), PlanarConfiguration=0, **elements)
+    path = write_dicom(tmp_path / "a", levels, PixelData=levels.tobytes(), PlanarConfiguration=0, **elements)
     pixels = open_image(path).pixels
     assert pixels.shape == (3, 2, 3)
     assert np.abs(pixels.astype(int) - np.array([[[0] * 3], [[255] * 3], [[255, 0, 0]]])).max() <= 1
@@ -218,7 +220,7 @@ def test_studio_range_colours(tmp_path):
 @pytest.mark.parametrize("photometric", ["HSV", "CMYK", "YBR_PARTIAL_420", "DOE JANE"])
 def test_retired_colour_models_are_refused(tmp_path, photometric):
     with pytest.raises(InputError) as caught:
-        open_image(dicom(tmp_path / "a.dcm", COLOUR[:, :6], PhotometricInterpretation=photometric))
+        open_image(write_dicom(tmp_path / "a.dcm", COLOUR[:, :6], PhotometricInterpretation=photometric))
     assert "a.dcm: got" in str(caught.value)
     assert photometric not in str(caught.value)
 
@@ -261,12 +263,12 @@ def test_retired_colour_models_are_refused(tmp_path, photometric):
     ],
 )
 def test_spacing_says_what_it_is_true_of(tmp_path, elements, spacing, notes):
-    image = open_image(dicom(tmp_path / "a", GREY.astype(np.int16), **elements))
+    image = open_image(write_dicom(tmp_path / "a", GREY.astype(np.int16), **elements))
     assert (image.spacing, image.notes) == (spacing, notes)
 
 
 def region(units=3, spatial=1, delta=0.02):
-    return item(
+    return build_item(
         RegionSpatialFormat=spatial, PhysicalUnitsXDirection=units, PhysicalUnitsYDirection=units,
         PhysicalDeltaX=delta, PhysicalDeltaY=-delta * 2,
     )  # fmt: skip
@@ -284,12 +286,15 @@ def region(units=3, spatial=1, delta=0.02):
     ids=["one", "two alike and a trace", "two scales", "seconds", "none"],
 )
 def test_calibrated_ultrasound_has_a_spacing(tmp_path, regions, spacing):
-    image = open_image(dicom(tmp_path / "a", GREY.astype(np.int16), SequenceOfUltrasoundRegions=regions))
+    image = open_image(write_dicom(tmp_path / "a", GREY.astype(np.int16), SequenceOfUltrasoundRegions=regions))
     assert image.spacing == (pytest.approx(spacing) if spacing else None)
 
 
 def test_overlay_planes_are_told_and_not_drawn(tmp_path):
-    plain, overlaid = dicom(tmp_path / "a", GREY.astype(np.int16)), dicom(tmp_path / "b", GREY.astype(np.int16))
+    plain, overlaid = (
+        write_dicom(tmp_path / "a", GREY.astype(np.int16)),
+        write_dicom(tmp_path / "b", GREY.astype(np.int16)),
+    )
     dataset = dcmread(overlaid)
     dataset.add_new(0x60000010, "US", 5)
     dataset.add_new(0x60000011, "US", 7)
@@ -301,7 +306,7 @@ def test_overlay_planes_are_told_and_not_drawn(tmp_path):
 
 def test_bits_outside_the_stored_ones_are_not_shown(tmp_path):
     stored = GREY.astype(np.uint16) + 0xF000  # embedded overlays used to lie there
-    image = open_image(dicom(tmp_path / "a", stored, BitsStored=12, HighBit=11))
+    image = open_image(write_dicom(tmp_path / "a", stored, BitsStored=12, HighBit=11))
     assert np.array_equal(image.values, GREY)
 
 
@@ -316,7 +321,7 @@ def test_headers_that_lie_are_refused(tmp_path):
         "kind": {"SOPClassUID": EncapsulatedPDFStorage, "PixelData": None},
     }
     for name, elements in wrong.items():
-        path = dicom(tmp_path / f"{name}.dcm", GREY[:, :6].astype(np.int16), **elements)
+        path = write_dicom(tmp_path / f"{name}.dcm", GREY[:, :6].astype(np.int16), **elements)
         with pytest.raises(InputError) as caught:
             open_image(path, slice="8" if "more" in name else None)
         assert str(caught.value).startswith(f"{name}.dcm: got")

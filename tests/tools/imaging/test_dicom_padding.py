@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.uid import RLELossless
-from support.dicom_series_fixtures import VOLUME, enhanced, item, series
-from support.image_fixtures import COLOUR, dicom, raw
+from support.dicom_series_fixtures import VOLUME, build_item, write_enhanced, write_series
+from support.image_fixtures import COLOUR, build_raw_element, write_dicom
 
 from ibisagent.tools.clicks import Click
 from ibisagent.tools.imaging.open_image import open_image
@@ -22,7 +22,7 @@ SHOWN = SMALL != 5
 
 
 def padded(path, value, **elements):
-    return dicom(path, np.where(OUTSIDE, np.int16(value), TISSUE), PixelPaddingValue=value, **elements)
+    return write_dicom(path, np.where(OUTSIDE, np.int16(value), TISSUE), PixelPaddingValue=value, **elements)
 
 
 def clicked(image):
@@ -45,13 +45,13 @@ def test_a_click_finds_the_same_mask_whatever_the_padding_is(tmp_path):
         {"PixelPaddingValue": 5},
         {"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 7},
         {"PixelPaddingValue": 9, "PixelPaddingRangeLimit": 2},
-        {"PixelPaddingValue": raw("PixelPaddingValue", b"\5\0", "US")},
+        {"PixelPaddingValue": build_raw_element("PixelPaddingValue", b"\5\0", "US")},
         {"PixelPaddingValue": 5, "RescaleIntercept": -1024},
     ],
     ids=["one", "range", "range downwards", "unsigned", "before the rescale"],
 )
 def test_padding_is_told_by_its_stored_value(tmp_path, elements):
-    image = open_image(dicom(tmp_path / "a.dcm", SMALL, **elements))
+    image = open_image(write_dicom(tmp_path / "a.dcm", SMALL, **elements))
     assert np.array_equal(np.isfinite(image.values), SHOWN)
     values = SMALL + float(elements.get("RescaleIntercept", 0))
     expected = apply_window(values, Percentiles(0.5, 99.5), values[SHOWN])
@@ -60,26 +60,28 @@ def test_padding_is_told_by_its_stored_value(tmp_path, elements):
 
 def test_a_sign_that_the_writer_mistook_is_put_right(tmp_path):
     stored = np.where(SHOWN, SMALL, np.int16(-2000))
-    element = raw("PixelPaddingValue", (63536).to_bytes(2, "little"), "US")
+    element = build_raw_element("PixelPaddingValue", (63536).to_bytes(2, "little"), "US")
     assert np.array_equal(
-        np.isfinite(open_image(dicom(tmp_path / "a", stored, PixelPaddingValue=element)).values), SHOWN
+        np.isfinite(open_image(write_dicom(tmp_path / "a", stored, PixelPaddingValue=element)).values), SHOWN
     )
     eight = SMALL.clip(0, 255).astype(np.uint8)
-    image = open_image(dicom(tmp_path / "b", eight, PixelPaddingValue=raw("PixelPaddingValue", b"\x30\xf8", "SS")))
+    image = open_image(
+        write_dicom(tmp_path / "b", eight, PixelPaddingValue=build_raw_element("PixelPaddingValue", b"\x30\xf8", "SS"))
+    )
     assert np.array_equal(image.pixels, eight)  # no pixel of 8 bits is -2000
 
 
 def test_padding_is_black_under_every_rule_of_display(tmp_path):
     padding = {"PixelPaddingValue": 5}
-    windowed = dicom(tmp_path / "a", SMALL, WindowCenter=100, WindowWidth=400, **padding)
+    windowed = write_dicom(tmp_path / "a", SMALL, WindowCenter=100, WindowWidth=400, **padding)
     assert np.array_equal(open_image(windowed).pixels, np.where(SHOWN, apply_window(SMALL * 1.0, Window(100, 400)), 0))
-    inverse = open_image(dicom(tmp_path / "b", SMALL, PhotometricInterpretation="MONOCHROME1", **padding))
-    plain = open_image(dicom(tmp_path / "c", SMALL, **padding))
+    inverse = open_image(write_dicom(tmp_path / "b", SMALL, PhotometricInterpretation="MONOCHROME1", **padding))
+    plain = open_image(write_dicom(tmp_path / "c", SMALL, **padding))
     assert np.array_equal(inverse.pixels, np.where(SHOWN, 255 - plain.pixels, 0))
     eight = SMALL.clip(0, 255).astype(np.uint8)
-    assert np.array_equal(open_image(dicom(tmp_path / "d", eight, **padding)).pixels, np.where(SHOWN, eight, 0))
+    assert np.array_equal(open_image(write_dicom(tmp_path / "d", eight, **padding)).pixels, np.where(SHOWN, eight, 0))
     colour = COLOUR[:, :6]
-    assert np.array_equal(open_image(dicom(tmp_path / "e", colour, PixelPaddingValue=0)).pixels, colour)
+    assert np.array_equal(open_image(write_dicom(tmp_path / "e", colour, PixelPaddingValue=0)).pixels, colour)
 
 
 def test_padding_of_compressed_pixels_frames_and_planes_across(tmp_path):
@@ -88,8 +90,10 @@ def test_padding_of_compressed_pixels_frames_and_planes_across(tmp_path):
     dataset.save_as(tmp_path / "rle.dcm")
     assert open_image(tmp_path / "rle.dcm").sha == open_image(tmp_path / "plain.dcm").sha
     value = int(VOLUME[2, 3, 4])
-    series(tmp_path / "scan", PixelPaddingValue=value)
-    many = enhanced(tmp_path / "many.dcm", PixelPaddingValue=value, frames=[{"FrameContentSequence": item()}] * 5)
+    write_series(tmp_path / "scan", PixelPaddingValue=value)
+    many = write_enhanced(
+        tmp_path / "many.dcm", PixelPaddingValue=value, frames=[{"FrameContentSequence": build_item()}] * 5
+    )
     for source in (tmp_path / "scan", many):
         for wanted, holes in (("2", 1), ("1", 0), ("coronal:2", 1), ("sagittal:4", 0)):
             assert np.isnan(open_image(source, slice=wanted).values).sum() == holes

@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.uid import generate_uid
-from support.dicom_series_fixtures import ORIGIN, SPACING, STEP, TURNS, VOLUME, digits, lps, place_of, series
-from support.image_fixtures import GREY, dicom
+from support.dicom_series_fixtures import (
+    ORIENTATIONS,
+    ORIGIN,
+    SPACING,
+    STEP,
+    VOLUME,
+    compute_lps,
+    find_place,
+    format_digits,
+    write_series,
+)
+from support.image_fixtures import GREY, write_dicom
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import save_mask
@@ -24,9 +34,9 @@ TOWARDS = {  # the patient's directions (LPS) towards the picture's right side a
 }
 
 
-@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("turn", ORIENTATIONS)
 def test_every_plane_of_every_order_is_shown_radiologically_and_leads_back_to_its_voxels(tmp_path, turn):
-    paths = series(tmp_path, turn=TURNS[turn])
+    paths = write_series(tmp_path, orientation=ORIENTATIONS[turn])
     for plane, (right, down) in TOWARDS.items():
         seen = set()
         for index in range(9):
@@ -34,13 +44,13 @@ def test_every_plane_of_every_order_is_shown_radiologically_and_leads_back_to_it
                 image = open_image(tmp_path, slice=f"{plane}:{index}")
             except InputError:
                 break
-            corner, beside, below = (place_of(image, *pixel)[0] for pixel in ((0, 0), (0, 1), (1, 0)))
+            corner, beside, below = (find_place(image, *pixel)[0] for pixel in ((0, 0), (0, 1), (1, 0)))
             for direction, step in ((right, beside - corner), (down, below - corner)):
                 assert step @ direction == pytest.approx(np.abs(step).max())
             for row, column in np.ndindex(image.shape):
-                place, (i, j, k) = place_of(image, row, column)
+                place, (i, j, k) = find_place(image, row, column)
                 assert VOLUME[k, j, i] == image.values[row, column]
-                assert place == pytest.approx(lps(TURNS[turn], k, j, i), abs=1e-6)
+                assert place == pytest.approx(compute_lps(ORIENTATIONS[turn], k, j, i), abs=1e-6)
                 assert image.grid.sources[k] == DicomSource(paths[k])
                 seen.add((k, j, i))
             assert image.spacing.row == pytest.approx(np.linalg.norm(below - corner))
@@ -48,9 +58,9 @@ def test_every_plane_of_every_order_is_shown_radiologically_and_leads_back_to_it
         assert len(seen) == VOLUME.size
 
 
-@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("turn", ORIENTATIONS)
 def test_numbers_count_along_the_normal_and_show_the_file_as_it_is_stored(tmp_path, turn):
-    paths = series(tmp_path, turn=TURNS[turn])
+    paths = write_series(tmp_path, orientation=ORIENTATIONS[turn])
     for number, path in enumerate(paths):
         image, alone = open_image(tmp_path, slice=str(number)), open_image(path)
         assert np.array_equal(image.values, VOLUME[number])
@@ -58,16 +68,16 @@ def test_numbers_count_along_the_normal_and_show_the_file_as_it_is_stored(tmp_pa
         assert image.slice == str(number)
         assert image.spacing == alone.spacing == Spacing(*SPACING)
         for opened, plane in ((image, number), (alone, 0)):
-            place, index = place_of(opened, 2, 5)
+            place, index = find_place(opened, 2, 5)
             assert index == [5, 2, plane]
-            assert place == pytest.approx(lps(TURNS[turn], number, 2, 5), abs=1e-6)
+            assert place == pytest.approx(compute_lps(ORIENTATIONS[turn], number, 2, 5), abs=1e-6)
             assert opened.grid.sources[plane] == DicomSource(path)
 
 
 def test_default_is_the_middle_of_the_planes_that_were_taken(tmp_path):
     opened = {}
     for turn in ("axial", "coronal", "sagittal", "prone"):
-        series(tmp_path / turn, turn=TURNS[turn])
+        write_series(tmp_path / turn, orientation=ORIENTATIONS[turn])
         image = open_image(tmp_path / turn)
         opened[turn] = image.slice
         assert (
@@ -80,25 +90,25 @@ def test_default_is_the_middle_of_the_planes_that_were_taken(tmp_path):
 
 
 def test_side_of_the_patient_is_known_in_every_picture(tmp_path):
-    series(tmp_path)
+    write_series(tmp_path)
     axial, sagittal = (open_image(tmp_path, slice=f"{plane}:0") for plane in ("axial", "sagittal"))
     assert [axial.side_of(x, 0.5) for x in (0.01, 0.5, 0.99)] == ["right", None, "left"]
     assert (sagittal.side_of(0.5, 0.5), sagittal.axes) == ("left", ("F", "P"))
     assert open_image(tmp_path, slice="sagittal:6").side_of(0.5, 0.5) == "right"
-    prone = series(tmp_path / "prone", turn=TURNS["prone"])[0]
+    prone = write_series(tmp_path / "prone", orientation=ORIENTATIONS["prone"])[0]
     image = open_image(prone)
     assert [image.side_of(x, 0.5) for x in (0.01, 0.99)] == ["left", "right"]
     assert image.notes == ("shown as stored, not as radiologists look: down is A, right is R",)
-    knee = open_image(dicom(tmp_path / "knee", GREY.astype(np.int16), Laterality="R"))
+    knee = open_image(write_dicom(tmp_path / "knee", GREY.astype(np.int16), Laterality="R"))
     assert knee.side_of(0.9, 0.5) == "right"
-    chest = open_image(dicom(tmp_path / "chest", GREY.astype(np.int16), PatientOrientation=["L", "F"]))
+    chest = open_image(write_dicom(tmp_path / "chest", GREY.astype(np.int16), PatientOrientation=["L", "F"]))
     assert (chest.axes, chest.side_of(0.1, 0.5), chest.side_of(0.9, 0.5)) == (("F", "L"), "right", "left")
-    unknown = open_image(dicom(tmp_path / "unknown", GREY.astype(np.int16)))
+    unknown = open_image(write_dicom(tmp_path / "unknown", GREY.astype(np.int16)))
     assert (unknown.axes, unknown.side_of(0.1, 0.5)) == (None, None)
 
 
 def test_zip_is_read_as_the_folder_is(tmp_path):
-    paths = series(tmp_path / "a", RescaleSlope=2, RescaleIntercept=-7)
+    paths = write_series(tmp_path / "a", RescaleSlope=2, RescaleIntercept=-7)
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("README", "no picture")
         for path in paths:
@@ -116,7 +126,9 @@ def test_zip_is_read_as_the_folder_is(tmp_path):
 def test_each_file_keeps_its_own_rescale_and_window(tmp_path):
     for plane in range(3):
         rescale = {"RescaleSlope": plane + 1, "RescaleIntercept": -plane, "WindowCenter": plane * 10, "WindowWidth": 99}
-        series(tmp_path, VOLUME[plane : plane + 1], planes=[plane], first=plane, SeriesInstanceUID="1.2.3", **rescale)
+        write_series(
+            tmp_path, VOLUME[plane : plane + 1], planes=[plane], first=plane, SeriesInstanceUID="1.2.3", **rescale
+        )
     values = np.stack([VOLUME[plane] * (plane + 1.0) - plane for plane in range(3)])
     for plane in range(3):
         image = open_image(tmp_path, slice=f"axial:{plane}")
@@ -128,37 +140,37 @@ def test_each_file_keeps_its_own_rescale_and_window(tmp_path):
 
 
 def test_nearly_even_planes_are_a_volume_and_a_missing_one_is_told(tmp_path):
-    series(tmp_path / "even", planes=[0, 1.04, 2, 2.97, 4])
+    write_series(tmp_path / "even", planes=[0, 1.04, 2, 2.97, 4])
     assert open_image(tmp_path / "even", slice="middle").notes == ()
-    series(tmp_path / "gap", planes=[0, 1, 2, 4, 5])
+    write_series(tmp_path / "gap", planes=[0, 1, 2, 4, 5])
     image = open_image(tmp_path / "gap")
     assert image.slice == "2"
     assert image.notes == (
         "slice: took the middle one, 2 of 0..4; choose with slice (--slice)",
         "planes missing between the others, which are 4 mm apart: 1",
     )
-    assert place_of(image, 1, 2)[1] == [2, 1, 0]
+    assert find_place(image, 1, 2)[1] == [2, 1, 0]
     with pytest.raises(InputError, match=r"no evenly spaced stack, expected a number from 0 to 4"):
         open_image(tmp_path / "gap", slice="coronal:1")
 
 
 def test_tilted_gantry_is_told_and_keeps_its_place(tmp_path):
     for plane in range(5):
-        x, y, z = lps(TURNS["axial"], plane, 0, 0)
-        here = {"SeriesInstanceUID": "1.2.3", "ImagePositionPatient": digits((x, y + plane, z))}
-        series(tmp_path, VOLUME[plane : plane + 1], first=plane, **here)
+        x, y, z = compute_lps(ORIENTATIONS["axial"], plane, 0, 0)
+        here = {"SeriesInstanceUID": "1.2.3", "ImagePositionPatient": format_digits((x, y + plane, z))}
+        write_series(tmp_path, VOLUME[plane : plane + 1], first=plane, **here)
     image = open_image(tmp_path, slice="axial:3")
     tilted, advice = image.notes
     assert tilted == "the planes are tilted by 14.0 degrees against their row"
     assert {".nrrd", ".dcm"} <= set(advice.split())
-    assert place_of(image, 0, 0)[0] == pytest.approx(ORIGIN + np.array([0, 3, 3 * STEP]))
+    assert find_place(image, 0, 0)[0] == pytest.approx(ORIGIN + np.array([0, 3, 3 * STEP]))
 
 
 def test_copies_and_repeated_positions_are_left_out_and_told(tmp_path):
-    paths = series(tmp_path)
+    paths = write_series(tmp_path)
     (tmp_path / "copy.dcm").write_bytes(paths[1].read_bytes())
     uid = dcmread(paths[0]).SeriesInstanceUID
-    series(tmp_path, VOLUME[:1] + 1, planes=[3], first=50, SeriesInstanceUID=uid, InstanceNumber=9999)
+    write_series(tmp_path, VOLUME[:1] + 1, planes=[3], first=50, SeriesInstanceUID=uid, InstanceNumber=9999)
     image = open_image(tmp_path, slice="3")
     assert image.notes == (
         "files left out as copies of others: 1",
@@ -171,7 +183,7 @@ def test_copies_and_repeated_positions_are_left_out_and_told(tmp_path):
 def test_every_position_several_times_is_a_fourth_axis(tmp_path):
     for time_point in range(3):
         uid = {"SeriesInstanceUID": "1.2.3", "AcquisitionNumber": time_point + 1}
-        series(tmp_path, VOLUME + time_point, first=time_point * 20, **uid)
+        write_series(tmp_path, VOLUME + time_point, first=time_point * 20, **uid)
     first = open_image(tmp_path)
     assert first.slice == "axial:2@0"
     assert first.notes == (
@@ -188,7 +200,7 @@ def test_every_position_several_times_is_a_fourth_axis(tmp_path):
 
 def test_pictures_without_a_place_are_in_the_order_of_their_numbers(tmp_path):
     for number in (12, 3, 7):
-        dicom(
+        write_dicom(
             tmp_path / f"{number % 7}.dcm",
             GREY.astype(np.int16) + number,
             InstanceNumber=number,
@@ -203,8 +215,8 @@ def test_pictures_without_a_place_are_in_the_order_of_their_numbers(tmp_path):
 
 
 def test_several_series_are_listed_without_their_description_and_chosen_by_number(tmp_path):
-    series(tmp_path / "a", SeriesNumber=4, SeriesDescription="Doe^Jane")
-    series(tmp_path / "b", VOLUME[:2] + 1, SeriesNumber=11, Modality="PT")
+    write_series(tmp_path / "a", SeriesNumber=4, SeriesDescription="Doe^Jane")
+    write_series(tmp_path / "b", VOLUME[:2] + 1, SeriesNumber=11, Modality="PT")
     with pytest.raises(InputError) as caught:
         open_image(tmp_path)
     assert "4 (CT, 5 pictures of 6 x 7); 11 (PT, 2 pictures of 6 x 7)" in str(caught.value)
@@ -218,8 +230,8 @@ def test_several_series_are_listed_without_their_description_and_chosen_by_numbe
 
 
 def test_a_segmentation_beside_the_pictures_does_not_need_to_be_told_apart(tmp_path):
-    series(tmp_path / "a", SeriesNumber=4)
-    series(tmp_path / "b", SeriesNumber=5, Modality="SEG")
+    write_series(tmp_path / "a", SeriesNumber=4)
+    write_series(tmp_path / "b", SeriesNumber=5, Modality="SEG")
     image = open_image(tmp_path)
     assert (image.slice, image.modality) == ("4/axial:2", "CT")
     assert open_image(image.uri, slice=image.slice).sha == image.sha
@@ -227,14 +239,14 @@ def test_a_segmentation_beside_the_pictures_does_not_need_to_be_told_apart(tmp_p
 
 def test_mixed_sizes_in_a_series_are_refused(tmp_path):
     uid = generate_uid()
-    series(tmp_path, SeriesInstanceUID=uid)
-    series(tmp_path, VOLUME[:1, :4], planes=[9], first=50, SeriesInstanceUID=uid)
+    write_series(tmp_path, SeriesInstanceUID=uid)
+    write_series(tmp_path, VOLUME[:1, :4], planes=[9], first=50, SeriesInstanceUID=uid)
     with pytest.raises(InputError, match="pictures of 4 x 7 and 6 x 7 in one series"):
         open_image(tmp_path)
 
 
 def test_broken_file_does_not_hide_the_others(tmp_path):
-    paths = series(tmp_path)
+    paths = write_series(tmp_path)
     broken = paths[0].read_bytes().replace(b"-20.\\", b"-20x\\")
     assert len(broken) == paths[0].stat().st_size
     (tmp_path / "broken.dcm").write_bytes(broken)
@@ -248,14 +260,14 @@ def test_broken_file_does_not_hide_the_others(tmp_path):
 
 
 def test_folder_that_changes_is_scanned_again(tmp_path):
-    paths = series(tmp_path)
+    paths = write_series(tmp_path)
     assert len(open_image(tmp_path).grid.sources) == 5
     paths[-1].unlink()
     assert len(open_image(tmp_path).grid.sources) == 4
 
 
 def test_mask_of_a_series_comes_back_through_nifti(tmp_path):
-    series(tmp_path / "a", turn=TURNS["slightly oblique"])
+    write_series(tmp_path / "a", orientation=ORIENTATIONS["slightly oblique"])
     for wanted in ("2", "axial:1", "sagittal:4", None):
         image = open_image(tmp_path / "a", slice=wanted)
         mask = np.zeros(image.shape, bool)
@@ -265,7 +277,7 @@ def test_mask_of_a_series_comes_back_through_nifti(tmp_path):
 
 
 def test_only_the_shown_file_s_pixels_are_read(tmp_path):
-    paths = series(tmp_path)
+    paths = write_series(tmp_path)
     for path in (paths[0], paths[1], paths[3], paths[4]):
         path.write_bytes(path.read_bytes()[: -VOLUME[0].nbytes])
     assert np.array_equal(open_image(tmp_path).values, VOLUME[2])

@@ -22,7 +22,7 @@ from pydicom.uid import (
     JPEGLSLossless,
     RTStructureSetStorage,
 )
-from support.image_fixtures import AFFINE, GREY, dicom, nifti, png
+from support.image_fixtures import AFFINE, GREY, write_dicom, write_nifti, write_png
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.decoding import MAX_PIXELS, decode_guard
@@ -77,7 +77,7 @@ def claiming(content):
 
 def deflated(folder, blocks):
     """Begin a deflated DICOM file that inflates to ``blocks`` MiB."""
-    plain = saved(dicom, folder, "b", GREY[:, :6])
+    plain = saved(write_dicom, folder, "b", GREY[:, :6])
     head = plain[: 144 + struct.unpack_from("<I", plain, 140)[0]]
     syntax, wanted = (uid.encode() + b"\0" for uid in (ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian))
     more = len(wanted) - len(syntax)
@@ -106,45 +106,45 @@ HOSTILE = {
     "half.bmp": lambda folder: half(encoded(NOISE, "BMP")),
     "half.tif": lambda folder: half(encoded(NOISE, "TIFF")),
     "half_lzw.tif": lambda folder: half(encoded(NOISE, "TIFF", compression="tiff_lzw")),
-    "half.dcm": lambda folder: half(saved(dicom, folder, "b", NOISE.astype(np.int16))),
-    "half.nii": lambda folder: half(saved(nifti, folder, "b.nii")),
-    "half.nii.gz": lambda folder: half(saved(nifti, folder, "b.nii.gz")),
-    "head.nii": lambda folder: saved(nifti, folder, "b.nii")[:100],
+    "half.dcm": lambda folder: half(saved(write_dicom, folder, "b", NOISE.astype(np.int16))),
+    "half.nii": lambda folder: half(saved(write_nifti, folder, "b.nii")),
+    "half.nii.gz": lambda folder: half(saved(write_nifti, folder, "b.nii.gz")),
+    "head.nii": lambda folder: saved(write_nifti, folder, "b.nii")[:100],
     "rubbish.png": lambda folder: b"\x89PNG\r\n\x1a\n" + bytes(range(256)),
     "rubbish.jpg": lambda folder: b"\xff\xd8\xff" + bytes(range(256)),
     "rubbish.tif": lambda folder: b"II*\0" + bytes(range(256)),
     "huge.png": lambda folder: png_header(60_000, 60_000),
     "large.png": lambda folder: png_header(10_000, 10_000),
     "zero.png": lambda folder: png_header(0, 10),
-    "huge.dcm": lambda folder: saved(dicom, folder, "b", GREY[:, :6], Rows=60_000, Columns=60_000),
-    "zero.dcm": lambda folder: saved(dicom, folder, "b", GREY[:, :6], Rows=0),
+    "huge.dcm": lambda folder: saved(write_dicom, folder, "b", GREY[:, :6], Rows=60_000, Columns=60_000),
+    "zero.dcm": lambda folder: saved(write_dicom, folder, "b", GREY[:, :6], Rows=0),
     "no_pixels.dcm": lambda folder: saved(
-        dicom, folder, "b", GREY[:, :6], PixelData=None, SOPClassUID=RTStructureSetStorage
+        write_dicom, folder, "b", GREY[:, :6], PixelData=None, SOPClassUID=RTStructureSetStorage
     ),
-    "no_rows.dcm": lambda folder: saved(dicom, folder, "b", GREY[:, :6], Rows=None),
-    "jpegls.dcm": lambda folder: saved(dicom, folder, "b", GREY[:, :6]).replace(
+    "no_rows.dcm": lambda folder: saved(write_dicom, folder, "b", GREY[:, :6], Rows=None),
+    "jpegls.dcm": lambda folder: saved(write_dicom, folder, "b", GREY[:, :6]).replace(
         ExplicitVRLittleEndian.encode() + b"\0", JPEGLSLossless.encode()[: len(ExplicitVRLittleEndian) + 1]
     ),
     "huge.nii.gz": lambda folder: gzip.compress(nifti_header((30_000, 30_000, 30_000))),
     "claims.nii.gz": lambda folder: gzip.compress(nifti_header((1000, 1000, 1000))),
     "claims.nii": lambda folder: nifti_header((1000, 1000, 1000)),
     "flat.nii.gz": lambda folder: gzip.compress(nifti_header((30_000, 30_000, 1), np.uint8)),
-    "5d.nii": lambda folder: saved(nifti, folder, "b.nii", volume=np.zeros((2, 2, 2, 1, 3), np.int16)),
+    "5d.nii": lambda folder: saved(write_nifti, folder, "b.nii", volume=np.zeros((2, 2, 2, 1, 3), np.int16)),
     "half.webp": lambda folder: half(encoded(NOISE, "WEBP", lossless=True)),
     "rubbish.webp": lambda folder: b"RIFF\xff\0\0\0WEBPVP8 " + bytes(range(256)),
-    "half.zip": lambda folder: half(zipped(saved(dicom, folder, "b", NOISE.astype(np.int16)))),
+    "half.zip": lambda folder: half(zipped(saved(write_dicom, folder, "b", NOISE.astype(np.int16)))),
     "empty.zip": lambda folder: zipped(),
     "text.zip": lambda folder: zipped(b"Dear colleague"),
     "rubbish.zip": lambda folder: b"PK\3\4" + bytes(range(256)),
-    "claims.zip": lambda folder: claiming(saved(dicom, folder, "b", GREY[:, :6])),
-    "halves.zip": lambda folder: zipped(half(saved(dicom, folder, "b", NOISE.astype(np.int16)))),
+    "claims.zip": lambda folder: claiming(saved(write_dicom, folder, "b", GREY[:, :6])),
+    "halves.zip": lambda folder: zipped(half(saved(write_dicom, folder, "b", NOISE.astype(np.int16)))),
     "inflated.dcm": lambda folder: deflated(folder, 300),
     "cut_inflated.dcm": lambda folder: deflated(folder, 1),
-    "complex.nii": lambda folder: saved(nifti, folder, "b.nii", volume=np.zeros((2, 2, 2), np.complex64)),
+    "complex.nii": lambda folder: saved(write_nifti, folder, "b.nii", volume=np.zeros((2, 2, 2), np.complex64)),
     "colour.nii": lambda folder: saved(
-        nifti, folder, "b.nii", volume=np.zeros((2, 2, 2), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+        write_nifti, folder, "b.nii", volume=np.zeros((2, 2, 2), [("R", "u1"), ("G", "u1"), ("B", "u1")])
     ),
-    "singular.nii": lambda folder: saved(nifti, folder, "b.nii")[:280] + b"\0" * 48 + b"\0" * 1000,
+    "singular.nii": lambda folder: saved(write_nifti, folder, "b.nii")[:280] + b"\0" * 48 + b"\0" * 1000,
 }
 
 
@@ -228,7 +228,7 @@ def test_wrong_kind_of_source_is_refused(source):
 
 def test_folder_and_forbidden_file_are_refused(tmp_path):
     assert "folder" in refusal(tmp_path)
-    path = png(GREY, tmp_path / "a.png")
+    path = write_png(GREY, tmp_path / "a.png")
     path.chmod(0)
     try:
         path.open("rb").close()
@@ -284,7 +284,7 @@ def test_our_own_log_lines_pass_while_another_thread_decodes(caplog):
 def test_image_survives_pickling(tmp_path):
     import pickle
 
-    image = open_image(nifti(tmp_path / "a.nii"))
+    image = open_image(write_nifti(tmp_path / "a.nii"))
     again = pickle.loads(pickle.dumps(image))
     assert isinstance(again, MedicalImage)
     assert again.sha == image.sha
@@ -294,11 +294,13 @@ def test_image_survives_pickling(tmp_path):
 @pytest.mark.parametrize("name", ["a.dcm", "b.nii", "c.tif", "d.webp", "e.zip"])
 def test_random_damage_is_read_or_refused(tmp_path, name):
     whole = {
-        "a.dcm": lambda: saved(dicom, tmp_path, "x", NOISE.astype(np.int16), WindowCenter=[1, 2], PixelSpacing=[1, 1]),
-        "b.nii": lambda: saved(nifti, tmp_path, "x.nii"),
+        "a.dcm": lambda: saved(
+            write_dicom, tmp_path, "x", NOISE.astype(np.int16), WindowCenter=[1, 2], PixelSpacing=[1, 1]
+        ),
+        "b.nii": lambda: saved(write_nifti, tmp_path, "x.nii"),
         "c.tif": lambda: encoded(NOISE, "TIFF", compression="tiff_lzw"),
         "d.webp": lambda: encoded(NOISE, "WEBP"),
-        "e.zip": lambda: zipped(saved(dicom, tmp_path, "x", NOISE.astype(np.int16))),
+        "e.zip": lambda: zipped(saved(write_dicom, tmp_path, "x", NOISE.astype(np.int16))),
     }[name]()
     random, refused = np.random.default_rng(3), 0
     for _ in range(60):

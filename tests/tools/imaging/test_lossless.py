@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGLossless, JPEGLosslessSV1
-from support.image_fixtures import COLOUR, GREY, dicom
+from support.image_fixtures import COLOUR, GREY, write_dicom
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.dicom.lossless import decode
@@ -106,14 +106,14 @@ def test_signed_pixels_of_a_file(tmp_path, syntax):
     stored = (GREY.astype(np.int16) - 100) * 7
     content = encapsulate([jpeg((stored % 4096)[..., None], 1, 12)])
     elements = {"PixelData": content, "BitsStored": 12, "HighBit": 11, "RescaleSlope": 1, "RescaleIntercept": 5}
-    image = open_image(dicom(tmp_path / "a", stored, syntax=syntax, **elements))
+    image = open_image(write_dicom(tmp_path / "a", stored, syntax=syntax, **elements))
     assert np.array_equal(image.values, stored + 5)
 
 
 def test_frames_of_a_file(tmp_path):
     frames = np.stack([GREY, GREY[::-1], 255 - GREY])
     content = encapsulate([jpeg(frame[..., None], 1, 8) for frame in frames])
-    path = dicom(tmp_path / "a", frames, syntax=JPEGLosslessSV1, PixelData=content, NumberOfFrames=3)
+    path = write_dicom(tmp_path / "a", frames, syntax=JPEGLosslessSV1, PixelData=content, NumberOfFrames=3)
     assert [np.array_equal(open_image(path, slice=str(n)).pixels, frames[n]) for n in range(3)] == [True] * 3
 
 
@@ -135,7 +135,9 @@ def test_broken_streams_are_refused_in_one_line(tmp_path, capfd):
         broken.append(bytes(content))
     refused = 0
     for content in broken:
-        path = dicom(tmp_path / "a.dcm", GREY, syntax=JPEGLosslessSV1, PixelData=encapsulate([content or b"\0\0"]))
+        path = write_dicom(
+            tmp_path / "a.dcm", GREY, syntax=JPEGLosslessSV1, PixelData=encapsulate([content or b"\0\0"])
+        )
         told = refusal(path)
         refused += told is not None
         assert told is None or told.startswith("a.dcm: got data that cannot be decoded")

@@ -6,7 +6,7 @@ import struct
 import nibabel as nib
 import numpy as np
 import pytest
-from support.image_fixtures import AFFINE, RAS, dicom, nifti
+from support.image_fixtures import AFFINE, RAS, write_dicom, write_nifti
 
 from ibisagent.tools.allowed_paths import resolve
 from ibisagent.tools.errors import InputError
@@ -20,7 +20,7 @@ from ibisagent.tools.masks.reading import read_mask
 @pytest.mark.parametrize("codes", ["RAS", "LAS", "LPS", "PIR", "SAL", "IPL"])
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
 def test_every_storage_order_shows_the_same_picture(tmp_path, codes, ending):
-    path = nifti(tmp_path / f"a{ending}", codes)
+    path = write_nifti(tmp_path / f"a{ending}", codes)
     axial, coronal, sagittal = (open_image(path, slice=f"{name}:1") for name in ("axial", "coronal", "sagittal"))
     # Rows from front (or head) to back (or feet); columns from the patient's right, or from the front.
     assert np.array_equal(axial.values, RAS[::-1, ::-1, 1].T)
@@ -34,7 +34,7 @@ def test_oblique_volume_is_shown_along_its_nearest_axes(tmp_path):
     angle = np.deg2rad(20)
     turn = np.eye(4)
     turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    path = nifti(tmp_path / "a.nii", "PIR", affine=turn @ AFFINE)
+    path = write_nifti(tmp_path / "a.nii", "PIR", affine=turn @ AFFINE)
     assert np.array_equal(open_image(path, slice="2").values, RAS[::-1, ::-1, 2].T)
 
 
@@ -49,7 +49,7 @@ def test_oblique_volume_is_shown_along_its_nearest_axes(tmp_path):
     ],
 )
 def test_slice_is_named_by_plane_and_index(tmp_path, wanted, opened):
-    image = open_image(nifti(tmp_path / "a.nii"), slice=wanted)
+    image = open_image(write_nifti(tmp_path / "a.nii"), slice=wanted)
     assert image.slice == opened
     assert open_image(image.uri, slice=image.slice, window=image.window).sha == image.sha
 
@@ -57,11 +57,11 @@ def test_slice_is_named_by_plane_and_index(tmp_path, wanted, opened):
 @pytest.mark.parametrize("wanted", ["5", "-1", "axial:5", "oblique:1", "axial:", "axial:x", "a:b:c", "axial:²"])
 def test_wrong_slice_lists_the_ranges(tmp_path, wanted):
     with pytest.raises(InputError, match=r"axial:0\.\.4, coronal:0\.\.5, sagittal:0\.\.3"):
-        open_image(nifti(tmp_path / "a.nii"), slice=wanted)
+        open_image(write_nifti(tmp_path / "a.nii"), slice=wanted)
 
 
 def test_undefined_unit_counts_as_millimetres(tmp_path):
-    content = bytearray(nifti(tmp_path / "a.nii").read_bytes())
+    content = bytearray(write_nifti(tmp_path / "a.nii").read_bytes())
     content[123] = 4  # xyzt_units
     (tmp_path / "a.nii").write_bytes(content)
     assert open_image(tmp_path / "a.nii").spacing == Spacing(3, 2)
@@ -82,21 +82,21 @@ def test_scaled_values_units_and_named_window(tmp_path):
 
 
 def test_flat_and_single_slice_files_open(tmp_path):
-    flat = open_image(nifti(tmp_path / "a.nii", volume=RAS[:, :, 1]))
+    flat = open_image(write_nifti(tmp_path / "a.nii", volume=RAS[:, :, 1]))
     assert np.array_equal(flat.values, RAS[::-1, ::-1, 1].T)
-    trailing = open_image(nifti(tmp_path / "b.nii", volume=RAS[..., None, None]), slice="1")
+    trailing = open_image(write_nifti(tmp_path / "b.nii", volume=RAS[..., None, None]), slice="1")
     assert np.array_equal(trailing.values, flat.values)
-    thin = open_image(nifti(tmp_path / "c.nii", volume=RAS[1:2]))
+    thin = open_image(write_nifti(tmp_path / "c.nii", volume=RAS[1:2]))
     assert thin.slice == "sagittal:0"
 
 
 def test_not_finite_voxels_are_black(tmp_path):
     volume = RAS.astype(np.float32)
     volume[0, 0, 2], volume[1, 0, 2], volume[2, 0, 2] = np.nan, np.inf, -np.inf
-    image = open_image(nifti(tmp_path / "a.nii", volume=volume))
+    image = open_image(write_nifti(tmp_path / "a.nii", volume=volume))
     assert image.pixels[-1].tolist()[1:] == [0, 0, 0]
     assert image.pixels.max() > 200
-    empty = open_image(nifti(tmp_path / "b.nii", volume=volume * np.nan))
+    empty = open_image(write_nifti(tmp_path / "b.nii", volume=volume * np.nan))
     assert not empty.pixels.any()
 
 
@@ -169,7 +169,7 @@ def test_half_of_a_pair_and_what_only_looks_like_one_name_the_remedy(tmp_path):
 
 
 def test_dicom_under_a_pair_s_name_is_dicom(tmp_path):
-    assert open_image(dicom(tmp_path / "a.img", np.arange(12, dtype=np.uint16).reshape(3, 4))).shape == (3, 4)
+    assert open_image(write_dicom(tmp_path / "a.img", np.arange(12, dtype=np.uint16).reshape(3, 4))).shape == (3, 4)
 
 
 def test_the_other_half_of_a_pair_lies_under_the_roots_as_well(tmp_path):

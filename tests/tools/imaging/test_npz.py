@@ -13,7 +13,7 @@ from ibisagent.tools.export import save_mask
 from ibisagent.tools.imaging.grids import Spacing
 from ibisagent.tools.imaging.npz import read_prompts
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.tools.imaging.window import parse_window, apply_window
+from ibisagent.tools.imaging.window import apply_window, parse_window
 from ibisagent.tools.masks.label_maps import count_label_areas
 from ibisagent.tools.masks.reading import read_mask
 
@@ -55,7 +55,9 @@ def test_colour_picture_and_colour_frames(tmp_path):
 def test_window_of_a_grey_frame(tmp_path):
     path = volume(tmp_path / "a.npz")
     shown = open_image(path, slice="0", window="100,50")
-    assert np.array_equal(shown.pixels, apply_window(GREY.astype(np.float32), parse_window("100,50", "", hounsfield=False)))
+    assert np.array_equal(
+        shown.pixels, apply_window(GREY.astype(np.float32), parse_window("100,50", "", hounsfield=False))
+    )
     for target, window in ((path, "liver"), (archive(tmp_path / "b.npz", imgs=COLOUR), "100,50")):
         with pytest.raises(InputError, match="window"):
             open_image(target, window=window)

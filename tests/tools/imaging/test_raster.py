@@ -5,14 +5,14 @@ import base64
 import numpy as np
 import pytest
 from PIL import Image
-from support.image_fixtures import COLOUR, GREY, UPRIGHT, png
+from support.image_fixtures import COLOUR, GREY, UPRIGHT, write_png
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 
 
 def test_webp_opens_by_its_content(tmp_path):
-    path = png(COLOUR, tmp_path / "a.jpg", format="WEBP", lossless=True)
+    path = write_png(COLOUR, tmp_path / "a.jpg", format="WEBP", lossless=True)
     assert np.array_equal(open_image(path).pixels, COLOUR)
     second = Image.fromarray(COLOUR[::-1].copy())
     Image.fromarray(COLOUR).save(tmp_path / "b.webp", save_all=True, append_images=[second], lossless=True)
@@ -22,14 +22,14 @@ def test_webp_opens_by_its_content(tmp_path):
 @pytest.mark.parametrize("ending", ["png", "tif", "bmp"])
 @pytest.mark.parametrize("array", [GREY, COLOUR], ids=["grey", "colour"])
 def test_lossless_picture_comes_as_it_is_stored(tmp_path, ending, array):
-    image = open_image(png(array, tmp_path / f"a.{ending}"))
+    image = open_image(write_png(array, tmp_path / f"a.{ending}"))
     assert np.array_equal(image.pixels, array)
     assert image.pixels.dtype == np.uint8
     assert (image.values, image.spacing, image.modality, image.slice) == (None, None, None, None)
 
 
 def test_content_counts_not_the_name(tmp_path):
-    assert np.array_equal(open_image(png(GREY, tmp_path / "a.jpg", format="PNG")).pixels, GREY)
+    assert np.array_equal(open_image(write_png(GREY, tmp_path / "a.jpg", format="PNG")).pixels, GREY)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -52,7 +52,7 @@ def test_alpha_is_composited_on_black(tmp_path):
     alpha = np.full(GREY.shape, 255, np.uint8)
     alpha[0], alpha[1, 0] = 0, 128
     rgba = np.dstack([np.full((*GREY.shape, 3), 200, np.uint8), alpha])
-    pixels = open_image(png(rgba, tmp_path / "a.png")).pixels
+    pixels = open_image(write_png(rgba, tmp_path / "a.png")).pixels
     assert (pixels[0] == 0).all()
     assert (pixels[2:] == 200).all()
     assert (pixels[1, 0] == 100).all()
@@ -76,7 +76,7 @@ def test_other_modes_become_grey_or_colour(mode):
 
 def test_sixteen_bits_are_kept_until_windowing(tmp_path):
     deep = (np.arange(35, dtype=np.uint16) * 1000).reshape(5, 7)
-    image = open_image(png(deep, tmp_path / "a.png"), window="p0,p100")
+    image = open_image(write_png(deep, tmp_path / "a.png"), window="p0,p100")
     assert np.array_equal(image.values, deep)
     assert np.array_equal(image.pixels, np.floor(deep / 34000 * 255 + 0.5))
     assert np.array_equal(open_image(deep, window="p0,p100").pixels, image.pixels)
@@ -84,13 +84,13 @@ def test_sixteen_bits_are_kept_until_windowing(tmp_path):
 
 def test_float_tiff_keeps_its_values(tmp_path):
     values = GREY.astype(np.float32) / 100 - 1
-    image = open_image(png(values, tmp_path / "a.tif"), window="0,1")
+    image = open_image(write_png(values, tmp_path / "a.tif"), window="0,1")
     assert np.array_equal(image.values, values)
     assert np.array_equal(image.pixels, np.floor(np.clip(values.astype(np.float64) + 0.5, 0, 1) * 255 + 0.5))
 
 
 def test_deep_tiff_whose_white_is_zero_is_shown_so(tmp_path):
-    path = png(GREY.astype(np.uint16) * 9, tmp_path / "a.tif")
+    path = write_png(GREY.astype(np.uint16) * 9, tmp_path / "a.tif")
     with Image.open(path) as picture:
         picture.save(tmp_path / "b.tif", tiffinfo={262: 0})
     plain, inverted = (open_image(tmp_path / name, window="p0,p100") for name in ("a.tif", "b.tif"))
@@ -118,7 +118,7 @@ def test_slice_chooses_a_page(tmp_path):
 
 
 def test_every_way_of_naming_a_picture_gives_the_same(tmp_path):
-    path = png(COLOUR, tmp_path / "a b.png")
+    path = write_png(COLOUR, tmp_path / "a b.png")
     data = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
     sources = [path, str(path), path.as_uri(), data, Image.open(path), COLOUR]
     images = [open_image(source) for source in sources]

@@ -9,8 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from support.dicom_series_fixtures import TURNS, VOLUME, normal, place_of
-from support.image_fixtures import AFFINE, RAS, nifti
+from support.dicom_series_fixtures import ORIENTATIONS, VOLUME, compute_normal, find_place
+from support.image_fixtures import AFFINE, RAS, write_nifti
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Spacing
@@ -27,7 +27,7 @@ ORDERS = [
 
 @pytest.mark.parametrize("codes", ORDERS)
 def test_voxel_comes_back_in_all_48_orders_with_the_affine_bit_for_bit(tmp_path, codes):
-    path = nifti(tmp_path / "a.nii", codes)
+    path = write_nifti(tmp_path / "a.nii", codes)
     source = nib.load(path)
     for plane, expected in (
         ("axial:1", RAS[::-1, ::-1, 1].T),
@@ -50,27 +50,27 @@ def test_voxel_comes_back_in_all_48_orders_with_the_affine_bit_for_bit(tmp_path,
 def itk_image(turn, array=VOLUME):
     """Make an image of (k, j, i) voxels whose axes i and j run along ``turn``."""
     image = sitk.GetImageFromArray(array)
-    directions = np.array([turn[:3], turn[3:], normal(turn)], float).T
+    directions = np.array([turn[:3], turn[3:], compute_normal(turn)], float).T
     image.SetDirection(directions.ravel().tolist())
     image.SetSpacing((1.5, 2.5, 4.0))
     image.SetOrigin((-7.25, 11.5, 3.125))
     return image
 
 
-@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("turn", ORIENTATIONS)
 @pytest.mark.parametrize("ending", ["nrrd", "nhdr", "mha", "mhd"])
 @pytest.mark.parametrize("packed", [True, False])
 def test_volume_lies_where_simpleitk_puts_it(tmp_path, turn, ending, packed):
-    source = itk_image(TURNS[turn])
+    source = itk_image(ORIENTATIONS[turn])
     path = tmp_path / f"a.{ending}"
     sitk.WriteImage(source, path, useCompression=packed)
     for plane in ("axial", "coronal", "sagittal"):
         image = open_image(path, slice=f"{plane}:1")
         for pixel in ((0, 0), (1, 2), (-1, -1), (-1, 0)):
-            place, index = place_of(image, *pixel)
+            place, index = find_place(image, *pixel)
             assert source.TransformIndexToPhysicalPoint(index) == pytest.approx(place, abs=1e-5)
             assert source[index] == image.values[pixel]
-        corner, beside, below = (place_of(image, *pixel)[0] for pixel in ((0, 0), (0, 1), (1, 0)))
+        corner, beside, below = (find_place(image, *pixel)[0] for pixel in ((0, 0), (0, 1), (1, 0)))
         assert image.spacing == pytest.approx([np.linalg.norm(below - corner), np.linalg.norm(beside - corner)])
         assert beside[1 if plane == "sagittal" else 0] > corner[1 if plane == "sagittal" else 0]
         assert image.grid.space == "LPS"
@@ -166,7 +166,7 @@ def test_fourth_axis_is_chosen_by_at(tmp_path):
         with pytest.raises(InputError, match=r"PLANE:middle with @0\.\.2"):
             open_image(path, slice="axial:3@3")
     with pytest.raises(InputError, match="PLANE:middle; change"):
-        open_image(nifti(tmp_path / "b.nii"), slice="axial:1@0")
+        open_image(write_nifti(tmp_path / "b.nii"), slice="axial:1@0")
 
 
 def test_flat_pictures_have_no_side(tmp_path):
@@ -187,7 +187,7 @@ def test_nifti_without_codes_tells_no_side(tmp_path):
 
 
 def test_opening_a_slice_keeps_no_large_volume(tmp_path):
-    image = open_image(nifti(tmp_path / "a.nii.gz"), slice="axial:1")
+    image = open_image(write_nifti(tmp_path / "a.nii.gz"), slice="axial:1")
     assert image.values.base is None or image.values.base.size == image.values.size
     changed = RAS + 1
     nib.save(nib.Nifti1Image(changed, AFFINE), tmp_path / "a.nii.gz")
@@ -201,10 +201,10 @@ def test_opening_a_slice_keeps_no_large_volume(tmp_path):
 @pytest.mark.parametrize("ending", [".nii.gz", ".nrrd", ".mha"])
 def test_mask_in_another_order_is_read_on_the_image_s_grid(tmp_path, codes, ending):
     marked = (RAS % 7 == 0).astype(np.int16) * 3
-    nifti(tmp_path / "m.nii", codes, volume=marked)
+    write_nifti(tmp_path / "m.nii", codes, volume=marked)
     itk = sitk.ReadImage(tmp_path / "m.nii")
     sitk.WriteImage(itk, tmp_path / f"m{ending}")
-    path = nifti(tmp_path / "a.nii", "PIR")
+    path = write_nifti(tmp_path / "a.nii", "PIR")
     for plane in ("axial:1", "coronal:4", "sagittal:3"):
         image = open_image(path, slice=plane)
         expected = np.isin(image.values, RAS[marked > 0])
@@ -217,7 +217,7 @@ def test_masks_of_a_4d_image_have_three_axes_or_four(tmp_path):
     series = np.stack([RAS, RAS + 1], axis=-1)
     nib.save(nib.Nifti1Image(series, AFFINE), tmp_path / "a.nii")
     nib.save(nib.Nifti1Image((series > 250).astype(np.uint8), AFFINE), tmp_path / "four.nii")
-    nifti(tmp_path / "three.nii", volume=(RAS > 250).astype(np.uint8))
+    write_nifti(tmp_path / "three.nii", volume=(RAS > 250).astype(np.uint8))
     image = open_image(tmp_path / "a.nii", slice="axial:1@1")
     assert encode(read_mask(tmp_path / "four.nii", image.grid)) == encode(image.values > 250)
     assert encode(read_mask(tmp_path / "three.nii", image.grid)) == encode(image.values - 1 > 250)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_windowing
-from support.image_fixtures import COLOUR, GREY, dicom
+from support.image_fixtures import COLOUR, GREY, write_dicom
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.tools.imaging.window import WINDOWS, Percentiles, Window, parse_window, apply_window
+from ibisagent.tools.imaging.window import WINDOWS, Percentiles, Window, apply_window, parse_window
 
 
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
@@ -45,8 +45,10 @@ def test_bad_window_lists_the_names(text):
 
 def test_window_names_need_hounsfield_units(tmp_path):
     hounsfield = (GREY.astype(np.int16) - 100) * 5
-    mr, ct = dicom(tmp_path / "mr", hounsfield), dicom(tmp_path / "ct", hounsfield, Modality="CT")
-    assert np.array_equal(open_image(ct, window="Lung ").pixels, apply_window(hounsfield.astype(float), Window(-600, 1500)))
+    mr, ct = write_dicom(tmp_path / "mr", hounsfield), write_dicom(tmp_path / "ct", hounsfield, Modality="CT")
+    assert np.array_equal(
+        open_image(ct, window="Lung ").pixels, apply_window(hounsfield.astype(float), Window(-600, 1500))
+    )
     assert np.array_equal(open_image(hounsfield, window="lung").pixels, open_image(ct, window="lung").pixels)
     for source in (mr, GREY, GREY.astype(np.uint16)):
         with pytest.raises(InputError, match="HU"):

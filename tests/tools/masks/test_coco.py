@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as coco
-from support.image_fixtures import UPRIGHT, png
+from support.image_fixtures import UPRIGHT, write_png
 
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError
@@ -32,7 +32,7 @@ def folder(path, orientation=1, size=(HEIGHT, WIDTH), segmentation=None, kind="J
     stored = Image.fromarray(MASK.astype(np.uint8) * 200)
     exif = stored.getexif()
     exif[0x0112] = orientation
-    png(np.asarray(stored), path / "images/a.jpg", format=kind, exif=exif)
+    write_png(np.asarray(stored), path / "images/a.jpg", format=kind, exif=exif)
     return path
 
 
@@ -59,7 +59,7 @@ def counts(mask, form):
 def test_annotations_of_the_stored_picture_are_turned_with_it(tmp_path, orientation, kind, form):
     given = None if form == "polygon" else counts(MASK, form)
     image, case = opened(folder(tmp_path, orientation, segmentation=given, kind=kind))
-    truth = case.truth(image)
+    truth = case.read_truth(image)
     assert np.array_equal(truth, turned(MASK, orientation))
     assert (image.pixels[truth] > 150).mean() > 0.95
 
@@ -68,7 +68,7 @@ def test_annotations_of_the_stored_picture_are_turned_with_it(tmp_path, orientat
 def test_annotations_of_the_upright_picture_stay(tmp_path, orientation):
     upright = turned(MASK, orientation)
     image, case = opened(folder(tmp_path, orientation, upright.shape, counts(upright, "text")))
-    assert np.array_equal(case.truth(image), upright)
+    assert np.array_equal(case.read_truth(image), upright)
 
 
 @pytest.mark.parametrize(
@@ -86,13 +86,13 @@ def test_annotations_of_the_upright_picture_stay(tmp_path, orientation):
 def test_another_picture_s_annotations_and_those_that_nobody_can_place_are_refused(tmp_path, orientation, size, says):
     image, case = opened(folder(tmp_path, orientation, size))
     with pytest.raises(InputError, match=says) as caught:
-        case.truth(image)
+        case.read_truth(image)
     assert str(caught.value).isprintable()
 
 
 def test_an_entry_without_a_size_is_believed_where_nothing_is_turned(tmp_path):
     image, case = opened(folder(tmp_path, size=None))
-    assert np.array_equal(case.truth(image), MASK)
+    assert np.array_equal(case.read_truth(image), MASK)
 
 
 @pytest.mark.parametrize("shift", [(70, 0), (0, 50), (-61, 0), (0, -21)])
@@ -107,7 +107,7 @@ def test_a_polygon_beside_the_picture_is_refused(tmp_path, shift):
 def test_run_lengths_that_do_not_fill_the_picture_are_refused(tmp_path, wrong):
     image, case = opened(folder(tmp_path, segmentation={"size": [HEIGHT, WIDTH], "counts": wrong}))
     with pytest.raises(InputError, match="run lengths"):
-        case.truth(image)
+        case.read_truth(image)
 
 
 def test_a_broken_exif_block_turns_neither_picture_nor_annotations(tmp_path):

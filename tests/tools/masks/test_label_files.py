@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from support.image_fixtures import nifti, png
+from support.image_fixtures import write_nifti, write_png
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.tools.masks.label_maps import count_label_areas, choose_label_slices
+from ibisagent.tools.masks.label_maps import choose_label_slices, count_label_areas
 from ibisagent.tools.masks.reading import read_mask
 from ibisagent.tools.masks.rle import encode
 
@@ -31,10 +31,10 @@ def palette(path):
 @pytest.mark.parametrize("values", [1, 2, 7, (1, 2), (3, 9)])
 def test_value_of_a_label_picture_is_its_mask(tmp_path, values):
     files = {
-        "grey": png(LABELS, tmp_path / "grey.png"),
-        "deep": png(LABELS.astype(np.uint16), tmp_path / "deep.png"),
-        "colour": png(np.dstack([LABELS] * 3), tmp_path / "colour.png"),
-        "alpha": png(np.dstack([LABELS, LABELS * 0]), tmp_path / "alpha.png"),
+        "grey": write_png(LABELS, tmp_path / "grey.png"),
+        "deep": write_png(LABELS.astype(np.uint16), tmp_path / "deep.png"),
+        "colour": write_png(np.dstack([LABELS] * 3), tmp_path / "colour.png"),
+        "alpha": write_png(np.dstack([LABELS, LABELS * 0]), tmp_path / "alpha.png"),
         "palette": palette(tmp_path / "palette.png"),
     }
     assert {name: is_label(path, values) for name, path in files.items()} == dict.fromkeys(files, True)
@@ -44,7 +44,7 @@ def test_value_of_a_label_picture_is_its_mask(tmp_path, values):
 def test_true_colour_is_no_label(tmp_path):
     colours = np.dstack([LABELS, LABELS, LABELS])
     colours[0, 1] = (1, 1, 2)
-    path = png(colours, tmp_path / "a.png")
+    path = write_png(colours, tmp_path / "a.png")
     assert count_label_areas(path) == {None: {1: 1, 2: 3, 3: 1, 7: 1}}
     assert np.argwhere(read_mask(path, PICTURE, values=1)).tolist() == [[0, 2]]
 
@@ -75,7 +75,7 @@ def test_mask_of_several_pages_is_read_at_the_image_s_page(tmp_path):
     assert [int(read_mask(mask, image, values=2).sum()) for image in images] == [0, 3, 12]
     assert [int(read_mask(mask, image).sum()) for image in images[::2]] == [0, 12]
     assert count_label_areas(mask) == {"0": {}, "1": {1: 2, 2: 3, 3: 1, 7: 1}, "2": {2: 12}}
-    one = png(LABELS, tmp_path / "one.png")
+    one = write_png(LABELS, tmp_path / "one.png")
     assert np.array_equal(read_mask(one, images[2], values=(1, 2, 3, 7)), LABELS > 0)
     for several in (mask, one):
         with pytest.raises(InputError, match=r"got 5 values, expected two .* name the label"):
@@ -89,21 +89,21 @@ VOLUME[1:3, 2, 1], VOLUME[1:4, 2, 3], VOLUME[0, 0, 3] = 1, 1, 2
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "SAL"])
 @pytest.mark.parametrize("ending", ["nii", "nii.gz"])
 def test_volume_s_planes_are_axial_whatever_the_storage_order(tmp_path, codes, ending):
-    path = nifti(tmp_path / f"m.{ending}", codes, volume=VOLUME)
+    path = write_nifti(tmp_path / f"m.{ending}", codes, volume=VOLUME)
     areas = count_label_areas(path)
     assert areas == {"axial:0": {}, "axial:1": {1: 2}, "axial:2": {}, "axial:3": {1: 3, 2: 1}, "axial:4": {}}
-    image = open_image(nifti(tmp_path / f"i.{ending}", codes), slice="axial:3")
+    image = open_image(write_nifti(tmp_path / f"i.{ending}", codes), slice="axial:3")
     assert [int(read_mask(path, image, values=values).sum()) for values in (1, 2, (1, 2), 3)] == [3, 1, 4, 0]
 
 
 def test_thin_volume_s_only_plane_is_counted(tmp_path):
-    assert count_label_areas(nifti(tmp_path / "m.nii", volume=VOLUME[2:3])) == {"sagittal:0": {1: 2}}
+    assert count_label_areas(write_nifti(tmp_path / "m.nii", volume=VOLUME[2:3])) == {"sagittal:0": {1: 2}}
 
 
 def test_scaled_and_broken_values_are_no_labels_but_whole_ones(tmp_path):
     volume = VOLUME.astype(np.float32)
     volume[3, 5, 1], volume[3, 5, 2] = 1.5, np.nan
-    assert count_label_areas(nifti(tmp_path / "m.nii", volume=volume))["axial:1"] == {1: 2}
+    assert count_label_areas(write_nifti(tmp_path / "m.nii", volume=volume))["axial:1"] == {1: 2}
 
 
 AREAS = {"0": {}, "1": {1: 5, 2: 1}, "2": {1: 5}, "3": {2: 9}}
@@ -134,7 +134,7 @@ def annotations(path, *parts, name="scan.png", **more):
 
 def scan(tmp_path, name="scan.png"):
     (tmp_path / name).parent.mkdir(exist_ok=True)
-    return open_image(png(np.zeros_like(LABELS), tmp_path / name))
+    return open_image(write_png(np.zeros_like(LABELS), tmp_path / name))
 
 
 def test_segmentations_of_every_kind_are_joined(tmp_path):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 from pycocotools import mask as coco
-from support.geometry_fixtures import AFFINE, LETTER, PICTURE, volume
+from support.geometry_fixtures import AFFINE, LETTER, PICTURE, write_volume
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import save_mask
@@ -157,7 +157,7 @@ def test_other_shape_is_refused_naming_both(source):
 )
 def test_hostile_mask_is_refused_in_one_line(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    image = open_image(volume(tmp_path / "image.nii"))
+    image = open_image(write_volume(tmp_path / "image.nii"))
     for target in (PICTURE, image):
         with pytest.raises(InputError) as caught:
             read_mask(tmp_path / name, target)
@@ -171,20 +171,20 @@ def test_wrong_mask_path_is_refused(source):
 
 
 def test_mask_on_another_grid_is_refused(tmp_path):
-    image = open_image(volume(tmp_path / "a.nii"))
+    image = open_image(write_volume(tmp_path / "a.nii"))
     moved = AFFINE.copy()
     moved[0, 3] += 1
     with pytest.raises(InputError, match="another affine"):
-        read_mask(volume(tmp_path / "b.nii", affine=moved), image)
+        read_mask(write_volume(tmp_path / "b.nii", affine=moved), image)
     with pytest.raises(InputError, match="another affine"):
-        read_mask(volume(tmp_path / "c.nii", affine=AFFINE * [[1.1], [1], [1], [1]]), image)
+        read_mask(write_volume(tmp_path / "c.nii", affine=AFFINE * [[1.1], [1], [1], [1]]), image)
     with pytest.raises(InputError, match=r"\(4, 6, 4\), expected the image's \(4, 6, 5\)"):
-        read_mask(volume(tmp_path / "d.nii", shape=(4, 6, 4)), image)
+        read_mask(write_volume(tmp_path / "d.nii", shape=(4, 6, 4)), image)
     with pytest.raises(InputError, match="an image without a place"):
         read_mask(tmp_path / "a.nii", PICTURE)
     rounded = AFFINE.copy()
     rounded[0, 3] += 1e-4
-    assert read_mask(volume(tmp_path / "e.nii", affine=rounded), image, values=57).sum() == 1
+    assert read_mask(write_volume(tmp_path / "e.nii", affine=rounded), image, values=57).sum() == 1
 
 
 # Files
@@ -209,7 +209,7 @@ def test_atomic_write_replaces_or_leaves_the_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_failing_write_is_the_users_to_mend(tmp_path):
+def test_failing_write_is_the_users_to_fix(tmp_path):
     with pytest.raises(InputError, match="No space left"):
         write_half(tmp_path / "a", OSError(28, "No space left on device"))
     assert not list(tmp_path.iterdir())

@@ -10,12 +10,12 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.spatial.distance import pdist
 from scipy.special import ellipe
 from skimage.measure import euler_number, find_contours, label, regionprops
-from support.geometry_fixtures import volume
+from support.geometry_fixtures import write_volume
 
 from ibisagent.tools.imaging.grids import Grid, Spacing
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.tools.masks.axes import measure_axes, trace_outline, measure_perimeter
+from ibisagent.tools.masks.axes import measure_axes, measure_perimeter, trace_outline
 from ibisagent.tools.masks.measure import describe_measurements, measure, measure_on_image
 
 SPACINGS = [Spacing(1, 1), Spacing(0.5, 2), Spacing(3, 0.8)]
@@ -310,7 +310,7 @@ def test_an_image_gives_its_spacing_and_values():
 
 @pytest.mark.parametrize(("columns", "side"), [(slice(0, 2), "right"), (slice(2, 4), "left"), (slice(1, 3), "both")])
 def test_an_axial_slice_shows_the_patient_s_right_on_its_left(tmp_path, columns, side):
-    image = open_image(volume(tmp_path / "a.nii", "LPS"), slice="axial:2")
+    image = open_image(write_volume(tmp_path / "a.nii", "LPS"), slice="axial:2")
     mask = np.zeros(image.shape, bool)
     mask[:, columns] = True
     assert measure_on_image(mask, image)["side"] == side

@@ -1,11 +1,15 @@
-"""Wrong places: beside the target, on what is bright or dark, and never on the target."""
+"""Distractor clicks: beside the target, on what is bright or dark, and never on the target."""
 
 import numpy as np
 import pytest
 from conftest import ellipse
 
 from ibisagent.tools.clicks import click_to_pixel
-from ibisagent.tools.perturbations.distractor_clicks import compute_surrounding_band, sample_distractor_click, select_extreme_intensities
+from ibisagent.tools.perturbations.distractor_clicks import (
+    compute_surrounding_band,
+    sample_distractor_click,
+    select_extreme_intensities,
+)
 
 EMPTY = np.zeros((96, 128), bool)
 
@@ -16,7 +20,7 @@ def clicks(truth, picture, count=40):
     return [click_to_pixel(click, truth.shape) for click in made]
 
 
-def test_a_misplaced_click_is_beside_the_target_or_on_something_bright_or_dark(pixels, truth):
+def test_a_distractor_click_is_beside_the_target_or_on_something_bright_or_dark(pixels, truth):
     picture = pixels.copy()
     picture[:, 108:] = 250
     places = clicks(truth, picture)
@@ -40,7 +44,7 @@ def test_a_target_everywhere_leaves_no_wrong_place(pixels):
     assert sample_distractor_click(~EMPTY, pixels, np.random.default_rng(0)) is None
 
 
-def test_around_is_a_ring_and_nothing_for_nothing():
+def test_the_band_is_a_ring_and_empty_for_an_empty_mask():
     truth = ellipse()
     ring = compute_surrounding_band(truth)
     assert not (ring & truth).any()
@@ -55,7 +59,10 @@ def test_a_picture_of_another_size_or_in_colour_is_looked_up_pixel_by_pixel(scal
     picture[:, : picture.shape[1] // 2] = 200
     allowed = np.indices((96, 128))[0] < 10
     halves = [select_extreme_intensities(picture, allowed, np.random.default_rng(seed)) for seed in range(8)]
-    coloured = [select_extreme_intensities(np.stack([picture] * 3, -1), allowed, np.random.default_rng(seed)) for seed in range(8)]
+    coloured = [
+        select_extreme_intensities(np.stack([picture] * 3, -1), allowed, np.random.default_rng(seed))
+        for seed in range(8)
+    ]
     left = allowed & (np.indices((96, 128))[1] < 64)
     assert {half.tobytes() for half in halves} == {left.tobytes(), (allowed & ~left).tobytes()}
     assert [half.tobytes() for half in halves] == [half.tobytes() for half in coloured]

@@ -1,4 +1,4 @@
-"""Initial masks: rough ones within their range, wrong ones of something else, equal for equal seeds."""
+"""Initial masks: perturbed ones within their range, foreign ones of something else, equal for equal seeds."""
 
 import numpy as np
 import pytest
@@ -16,9 +16,9 @@ def made(kind, truth, others=(), seed=0):
 
 
 @pytest.mark.parametrize("radii", [(3, 4), (20, 30), (44, 60)])
-def test_a_rough_mask_fits_by_thirty_to_eighty_percent(radii):
+def test_a_perturbed_mask_fits_by_thirty_to_eighty_percent(radii):
     truth = ellipse(radii=radii)
-    masks = [made("rough", truth, seed=seed) for seed in range(40)]
+    masks = [made("perturbed_mask", truth, seed=seed) for seed in range(40)]
     reached = [iou(mask, truth) for mask in masks]
     assert (min(reached) >= 0.3, max(reached) <= 0.8) == (True, True)
     assert np.ptp(reached) > 0.2
@@ -26,9 +26,9 @@ def test_a_rough_mask_fits_by_thirty_to_eighty_percent(radii):
     assert {*larger} == {True, False}
 
 
-def test_a_wrong_mask_is_another_target_or_a_blob_elsewhere():
+def test_a_foreign_mask_is_another_target_or_a_disc_elsewhere():
     truth, other = ellipse(centre=(30, 40)), ellipse(centre=(75, 100), radii=(12, 15))
-    masks = [made("wrong", truth, [other, truth, EMPTY], seed) for seed in range(40)]
+    masks = [made("foreign_mask", truth, [other, truth, EMPTY], seed) for seed in range(40)]
     assert max(iou(mask, truth) for mask in masks) < 0.1
     same = [bool((mask == other).all()) for mask in masks]
     assert {*same} == {True, False}
@@ -36,18 +36,18 @@ def test_a_wrong_mask_is_another_target_or_a_blob_elsewhere():
 
 
 def test_where_none_of_the_kind_can_be_there_is_none():
-    assert made("wrong", ~EMPTY) is None
-    assert made("rough", EMPTY) is None
-    assert made("nothing", ellipse()) is None
+    assert made("foreign_mask", ~EMPTY) is None
+    assert made("perturbed_mask", EMPTY) is None
+    assert made("none", ellipse()) is None
 
 
-def test_an_absent_target_can_have_a_wrong_mask():
+def test_an_absent_target_can_have_a_foreign_mask():
     other = ellipse()
-    masks = [made("wrong", EMPTY, [other], seed) for seed in range(20)]
+    masks = [made("foreign_mask", EMPTY, [other], seed) for seed in range(20)]
     assert all(mask.any() for mask in masks)
 
 
-@pytest.mark.parametrize("kind", ["rough", "wrong"])
+@pytest.mark.parametrize("kind", ["perturbed_mask", "foreign_mask"])
 def test_equal_seeds_give_equal_masks(kind):
     truth = ellipse()
     assert (made(kind, truth, seed=3) == made(kind, truth, seed=3)).all()
@@ -55,5 +55,5 @@ def test_equal_seeds_give_equal_masks(kind):
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(InputError, match="got start 'odd', expected nothing, rough or wrong"):
+    with pytest.raises(InputError, match="got start 'odd', expected none, perturbed_mask or foreign_mask"):
         made("odd", ellipse())

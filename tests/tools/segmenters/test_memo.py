@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from conftest import ellipse
-from support.fakes import Counting
+from support.fakes import CountingSegmenter
 
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.clicks import Click
@@ -23,7 +23,7 @@ def image(pixels):
 
 
 def test_a_prefix_is_shared_and_order_matters(image):
-    segmenter = Counting()
+    segmenter = CountingSegmenter()
     memo = Memo(segmenter)
     memo.predict(image, None, (A, B))
     assert segmenter.predictions == 2
@@ -34,7 +34,7 @@ def test_a_prefix_is_shared_and_order_matters(image):
 
 
 def test_initial_mask_and_image_are_part_of_the_key(image):
-    segmenter = Counting()
+    segmenter = CountingSegmenter()
     memo = Memo(segmenter)
     initial = encode(ellipse())
     assert memo.predict(image, initial, ()).rle == initial
@@ -45,14 +45,14 @@ def test_initial_mask_and_image_are_part_of_the_key(image):
 
 
 def test_what_was_evicted_is_rebuilt_the_same(image):
-    small = Memo(Counting(), max_bytes=1)
+    small = Memo(CountingSegmenter(), max_bytes=1)
     first = small.predict(image, None, (A, B, A))
     small.predict(open_image(255 - image.pixels), None, (B,))
     assert small.predict(image, None, (A, B, A)).rle == first.rle
 
 
 def test_targets_do_not_split_the_key(image):
-    segmenter = Counting()
+    segmenter = CountingSegmenter()
     memo = Memo(segmenter)
     memo.predict(image, None, (Click(0.2, 0.2, target="liver"),))
     memo.predict(image, None, (A,))
@@ -60,7 +60,7 @@ def test_targets_do_not_split_the_key(image):
 
 
 def test_threads_that_ask_at_once_cost_one_call(image):
-    segmenter = Counting()
+    segmenter = CountingSegmenter()
     memo = Memo(segmenter)
     gate = threading.Barrier(8)
 
@@ -74,7 +74,7 @@ def test_threads_that_ask_at_once_cost_one_call(image):
 
 
 def test_a_failure_is_not_kept(image):
-    memo = Memo(Counting(fails_at=1))
+    memo = Memo(CountingSegmenter(fails_at=1))
     with pytest.raises(RuntimeError):
         memo.predict(image, None, (A,))
     assert memo.predict(image, None, (A,)).prediction.mask.any()
@@ -91,5 +91,5 @@ def test_the_cache_drops_the_least_recently_used():
 
 def test_predictions_cannot_be_changed(image):
     with pytest.raises(ValueError, match="read-only"):
-        Memo(Counting()).predict(image, None, (A,)).prediction.mask[0, 0] = True
-    assert not np.shares_memory(image.pixels, Memo(Counting()).predict(image, None, (A,)).prediction.mask)
+        Memo(CountingSegmenter()).predict(image, None, (A,)).prediction.mask[0, 0] = True
+    assert not np.shares_memory(image.pixels, Memo(CountingSegmenter()).predict(image, None, (A,)).prediction.mask)

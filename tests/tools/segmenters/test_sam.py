@@ -17,7 +17,12 @@ from ibisagent.evals.benchmarks.sam_cost import circle_clicks, official_episode,
 from ibisagent.tools.clicks import Box, Click
 from ibisagent.tools.masks.rle import decode
 from ibisagent.tools.segmenters import get_segmenter
-from ibisagent.tools.segmenters.sam.frame import InputFrame, LogitsPrior, build_decoder_prompt, compute_signed_distance_prior
+from ibisagent.tools.segmenters.sam.frame import (
+    InputFrame,
+    LogitsPrior,
+    build_decoder_prompt,
+    compute_signed_distance_prior,
+)
 
 CLICKS = (Click(0.4, 0.4), Click(0.8, 0.2, positive=False), Click(0.5, 0.6))
 BOX = Box(0.2, 0.3, 0.7, 0.8)
@@ -75,7 +80,7 @@ def predicted(predictor, clicks, box, logits, several):
 
 @pytest.mark.parametrize(("family", "side"), [("medsam2", 512), ("sam2", 1024)])
 def test_sam2_equals_the_official_predictor_bit_for_bit(predictor_class, family, side):
-    segmenter = tiny_sam.opened(family, side)
+    segmenter = tiny_sam.open_tiny(family, side)
     official = predictor_class(segmenter.model._model)
     official._bb_feat_sizes = [(side // stride,) * 2 for stride in (4, 8, 16)]  # the class itself knows 1024 only
     official.set_image(PICTURE)
@@ -95,8 +100,10 @@ def test_sam2_equals_the_official_predictor_bit_for_bit(predictor_class, family,
 
 
 def test_the_benchmark_s_official_calls_give_our_masks():
-    model = tiny_sam.opened("medsam2").model._model
-    masks = zip(our_episode(model, PICTURE, circle_clicks(4)), official_episode(model, PICTURE, circle_clicks(4)), strict=True)
+    model = tiny_sam.open_tiny("medsam2").model._model
+    masks = zip(
+        our_episode(model, PICTURE, circle_clicks(4)), official_episode(model, PICTURE, circle_clicks(4)), strict=True
+    )
     assert all(np.array_equal(ours, official) for ours, official in masks)
 
 
@@ -111,7 +118,7 @@ def one_click(model, pixels, x, y):
 
 @pytest.mark.parametrize("shape", [(150, 210, 3), (300, 99, 3), (256, 256, 3), (64, 40, 3)])
 def test_sam_equals_transformers_own_processing(shape):
-    segmenter = tiny_sam.opened("sam")
+    segmenter = tiny_sam.open_tiny("sam")
     pixels = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
     square = {"height": 256, "width": 256}
     processor = SamImageProcessorPil(size={"longest_edge": 256}, pad_size=square)
@@ -126,7 +133,7 @@ def test_sam_equals_transformers_own_processing(shape):
 
 
 def test_medsam_equals_its_published_inference():
-    segmenter = tiny_sam.opened("medsam")
+    segmenter = tiny_sam.open_tiny("medsam")
     small = transform.resize(PICTURE, (256, 256), order=3, preserve_range=True, anti_aliasing=True).astype(np.uint8)
     unit = (small - small.min()) / np.clip(small.max() - small.min(), 1e-8, None)
     low = one_click(segmenter.model._model, torch.tensor(unit).float().permute(2, 0, 1)[None], 76.3, 101.9)
@@ -135,16 +142,16 @@ def test_medsam_equals_its_published_inference():
     assert np.array_equal(prediction.mask, (chances[0, 0] > 0.5).numpy())
 
 
-@pytest.mark.parametrize("folder", [tiny_sam.sam2_folder, tiny_sam.sam2_video_folder])
+@pytest.mark.parametrize("folder", [tiny_sam.write_sam2_folder, tiny_sam.write_sam2_video_folder])
 def test_sam2hf_equals_transformers_own_forward_also_from_a_video_model(tmp_path, folder):
     segmenter = get_segmenter(f"sam2hf:{folder(tmp_path)}")
     embedding = segmenter.embed(PICTURE)
-    low = one_click(segmenter.model._model, segmenter.view.prepare(PICTURE, embedding.frame), 76.3, 101.9)
+    low = one_click(segmenter.model._model, segmenter.transform.prepare(PICTURE, embedding.frame), 76.3, 101.9)
     prediction = segmenter.predict(embedding, (Click(76.8 / 256, 102.4 / 256),), None)
     assert np.array_equal(prediction.prior.logits, low[0, 0].clamp(-32, 32).numpy())
 
 
-SQUARE = InputFrame.squashed((100, 200), 512)
+SQUARE = InputFrame.stretched((100, 200), 512)
 PRIOR = LogitsPrior(np.zeros((128, 128), np.float32), None)
 
 
@@ -159,11 +166,13 @@ PRIOR = LogitsPrior(np.zeros((128, 128), np.float32), None)
     ],
 )
 def test_three_masks_are_asked_for_after_one_click_alone(prompts, prior, several):
-    assert build_decoder_prompt(SQUARE, prompts, prior).several is several
+    assert build_decoder_prompt(SQUARE, prompts, prior).multimask is several
 
 
 def test_places_are_stretched_to_the_square_or_kept_in_proportion():
-    asked = build_decoder_prompt(SQUARE, (Click(0.25, 0.5), Click(1.0, 1.0, positive=False), Box(0.0, 0.25, 0.5, 1.0)), None)
+    asked = build_decoder_prompt(
+        SQUARE, (Click(0.25, 0.5), Click(1.0, 1.0, positive=False), Box(0.0, 0.25, 0.5, 1.0)), None
+    )
     assert asked.points.tolist() == [[127.5, 255.5], [511.5, 511.5]]
     assert (asked.labels.tolist(), asked.box.tolist()) == ([1, 0], [-0.5, 127.5, 255.5, 511.5])
     padded = InputFrame.padded((100, 200), 512)
@@ -184,11 +193,14 @@ def test_an_initial_mask_s_box_stands_until_a_positive_click_leaves_it():
     assert build_decoder_prompt(SQUARE, (), prior).box.tolist() == [127.5, 127.5, 255.5, 383.5]
     assert build_decoder_prompt(SQUARE, (inside, Click(0.9, 0.9, positive=False)), prior).box is not None
     assert build_decoder_prompt(SQUARE, (inside, outside), prior).box is None
-    assert build_decoder_prompt(SQUARE, (outside, BOX), prior).box.tolist() == build_decoder_prompt(SQUARE, (BOX,), None).box.tolist()
+    assert (
+        build_decoder_prompt(SQUARE, (outside, BOX), prior).box.tolist()
+        == build_decoder_prompt(SQUARE, (BOX,), None).box.tolist()
+    )
 
 
 def test_an_initial_mask_s_box_stays_with_the_logits_that_follow():
-    segmenter = tiny_sam.opened("medsam2")
+    segmenter = tiny_sam.open_tiny("medsam2")
     embedding, mask = segmenter.embed(PICTURE), np.zeros(PICTURE.shape[:2], np.bool_)
     mask[30:60, 50:100] = True
     prior = segmenter.prior_from_mask(embedding, mask)
@@ -197,7 +209,7 @@ def test_an_initial_mask_s_box_stays_with_the_logits_that_follow():
 
 @pytest.mark.parametrize("family", tiny_sam.FAMILIES)
 def test_logits_alone_are_a_question_too(family):
-    segmenter = tiny_sam.opened(family)
+    segmenter = tiny_sam.open_tiny(family)
     embedding = segmenter.embed(PICTURE)
     before = segmenter.predict(embedding, CLICKS, None)
     after = segmenter.predict(embedding, (), before.prior)
@@ -208,10 +220,10 @@ def test_logits_alone_are_a_question_too(family):
 def test_an_initial_mask_s_logits_are_its_distance_in_low_resolution_pixels():
     mask = np.zeros((512, 512), np.bool_)
     mask[:, :256] = True
-    row = compute_signed_distance_prior(InputFrame.squashed(mask.shape, 512), mask).logits[5]
+    row = compute_signed_distance_prior(InputFrame.stretched(mask.shape, 512), mask).logits[5]
     assert row[60:68].tolist() == [10, 10, 6, 2, -2, -6, -10, -10]
     mask[:, 256:259] = True  # three quarters of the next pixel
-    row = compute_signed_distance_prior(InputFrame.squashed(mask.shape, 512), mask).logits[5]
+    row = compute_signed_distance_prior(InputFrame.stretched(mask.shape, 512), mask).logits[5]
     assert row[62:68].tolist() == [10, 6, 1, -2, -6, -10]
 
 
@@ -225,12 +237,12 @@ def test_an_empty_initial_mask_says_nothing_and_a_tiny_one_survives():
 
 def test_features_have_the_sizes_of_the_input_whatever_its_side():
     for family, side in (("medsam2", 512), ("sam2", 256), ("sam2hf", 256)):
-        maps = tiny_sam.opened(family).embed(PICTURE).features
+        maps = tiny_sam.open_tiny(family).embed(PICTURE).features
         assert [tuple(level.shape[2:]) for level in maps] == [(side // stride,) * 2 for stride in (4, 8, 16)]
 
 
 def test_a_config_of_another_size_does_not_scramble_transformers_features(tmp_path):
-    folder = tiny_sam.sam2_folder(tmp_path)
+    folder = tiny_sam.write_sam2_folder(tmp_path)
     told = (folder / "config.json").read_text()
     embedding = get_segmenter(f"sam2hf:{folder}").embed(PICTURE)
     (folder / "config.json").write_text(told.replace("64,\n        64", "128,\n        32"))
@@ -240,9 +252,9 @@ def test_a_config_of_another_size_does_not_scramble_transformers_features(tmp_pa
 
 
 def test_half_precision_is_the_encoder_s_alone():
-    name = tiny_sam.name("medsam2")
+    name = tiny_sam.get_tiny_name("medsam2")
     half = get_segmenter(f"{name}&dtype=bfloat16&device=cpu")
-    full, embedding = tiny_sam.opened("medsam2"), half.embed(PICTURE)
+    full, embedding = tiny_sam.open_tiny("medsam2"), half.embed(PICTURE)
     assert not torch.equal(embedding.features[-1], full.embed(PICTURE).features[-1])
     assert {level.dtype for level in embedding.features} == {torch.float32}
     expected = full.predict(embedding, CLICKS, None)
@@ -250,7 +262,7 @@ def test_half_precision_is_the_encoder_s_alone():
 
 
 def test_loaded_twice_a_checkpoint_gives_the_same_bits():
-    first, second = tiny_sam.opened("medsam2"), get_segmenter(tiny_sam.name("medsam2"))
+    first, second = tiny_sam.open_tiny("medsam2"), get_segmenter(tiny_sam.get_tiny_name("medsam2"))
     one, other = (each.predict(each.embed(PICTURE), CLICKS, None) for each in (first, second))
     assert np.array_equal(one.prior.logits, other.prior.logits)
     assert first.fingerprint == second.fingerprint
@@ -259,7 +271,9 @@ def test_loaded_twice_a_checkpoint_gives_the_same_bits():
 @pytest.mark.parametrize("family", tiny_sam.FAMILIES)
 def test_the_loop_runs_with_it_and_undo_gives_the_mask_back(family):
     replies = script(positive(0.4, 0.4), negative(0.8, 0.2), UNDO, STOP)
-    result = build_graph(replies, tiny_sam.opened(family)).invoke({"image": PICTURE, "request": "Segment the lesion."})
-    alone = tiny_sam.opened(family)
+    result = build_graph(replies, tiny_sam.open_tiny(family)).invoke(
+        {"image": PICTURE, "request": "Segment the lesion."}
+    )
+    alone = tiny_sam.open_tiny(family)
     assert (result["stop"], result["steps"][2]["reverts"]) == ("terminated", 2)
     assert np.array_equal(decode(result["mask"]), alone.predict(alone.embed(PICTURE), (Click(0.4, 0.4),), None).mask)

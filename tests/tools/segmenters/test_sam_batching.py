@@ -10,7 +10,7 @@ from support import tiny_sam
 
 from ibisagent.tools.clicks import Click
 from ibisagent.tools.segmenters import get_segmenter
-from ibisagent.tools.segmenters.sam.batching import CallBatcher
+from ibisagent.tools.segmenters.sam.call_batcher import CallBatcher
 
 
 class Doubler:
@@ -31,18 +31,18 @@ class Doubler:
 def test_a_lone_thread_is_answered_without_waiting_for_others():
     double = Doubler()
     double.go.set()
-    gatherer = CallBatcher(double, limit=4, wait=60)
-    assert [gatherer.ask(number) for number in (1, 2)] == [2, 4]
+    batcher = CallBatcher(double, limit=4, wait=60)
+    assert [batcher.submit(number) for number in (1, 2)] == [2, 4]
     assert double.batches == [[1], [2]]
 
 
-def crowd(gatherer, double, questions):
+def crowd(batcher, double, questions):
     """Let one thread begin alone and the others gather behind it."""
     with ThreadPoolExecutor(len(questions) + 1) as pool:
-        first = pool.submit(gatherer.ask, 0)
+        first = pool.submit(batcher.submit, 0)
         assert double.begun.wait(10)
-        others = [pool.submit(gatherer.ask, question) for question in questions]
-        while len(gatherer._queue) < len(questions):
+        others = [pool.submit(batcher.submit, question) for question in questions]
+        while len(batcher._queue) < len(questions):
             time.sleep(0.001)
         double.go.set()
         assert first.result(10) == 0
@@ -65,12 +65,12 @@ def test_a_batch_is_never_larger_than_the_limit():
 
 def test_an_error_reaches_every_thread_of_its_batch_and_the_next_one_works():
     double = Doubler()
-    gatherer = CallBatcher(double, limit=8)
-    others = crowd(gatherer, double, [1, "wrong"])
+    batcher = CallBatcher(double, limit=8)
+    others = crowd(batcher, double, [1, "wrong"])
     for other in others:
         with pytest.raises(ValueError, match="wrong"):
             other.result(10)
-    assert gatherer.ask(3) == 6
+    assert batcher.submit(3) == 6
 
 
 def test_no_thread_stays_behind():
@@ -81,8 +81,8 @@ def test_no_thread_stays_behind():
 
 
 def test_a_segmenter_gathers_the_calls_of_its_threads_within_the_tolerance():
-    segmenter = get_segmenter(f"{tiny_sam.name('sam')}?batch=1")
-    alone = tiny_sam.opened("sam")
+    segmenter = get_segmenter(f"{tiny_sam.get_tiny_name('sam')}?batch=1")
+    alone = tiny_sam.open_tiny("sam")
     pictures = [np.random.default_rng(seed).integers(0, 256, (90, 120), dtype=np.uint8) for seed in (0, 1)]
     jobs = [(segmenter.embed(picture), (Click(x, 0.5),)) for picture in pictures for x in (0.1, 0.3, 0.5, 0.7, 0.9)]
     with ThreadPoolExecutor(len(jobs)) as pool:

@@ -12,13 +12,13 @@ from support import tiny_sam
 
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.segmenters import get_segmenter, segmenter_forms, segmenter_names
-from ibisagent.tools.segmenters.sam.sam2_package import build_model, infer_config, get_published_config
-from ibisagent.tools.segmenters.sam.spec import SamSpec, parse_spec
+from ibisagent.tools.segmenters.sam.sam2_package import build_model, get_published_config, infer_config
+from ibisagent.tools.segmenters.sam.sam_spec import SamSpec, parse_spec
 
 
 @pytest.fixture
 def config(tmp_path):
-    return tiny_sam.nano_config(tmp_path)
+    return tiny_sam.write_nano_config(tmp_path)
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_a_wrong_config_is_refused_and_calls_nothing_foreign(tmp_path, state, te
 
 @pytest.fixture
 def folder(tmp_path):
-    return tiny_sam.sam_folder(tmp_path)
+    return tiny_sam.write_sam_folder(tmp_path)
 
 
 def test_a_folder_of_another_model_or_without_weights_is_refused(folder):
@@ -193,13 +193,13 @@ def test_loading_is_quiet(folder, capfd):
 
 
 def test_the_fingerprint_holds_all_that_the_masks_depend_on(tmp_path, config):
-    path = tiny_sam.checkpoint(tmp_path, config)
+    path = tiny_sam.write_checkpoint(tmp_path, config)
     digest = hashlib.sha256(path.read_bytes() + config.read_bytes()).hexdigest()[:12]
     base = f"medsam2:{path}?config={config}&device=cpu"
     line = f"medsam2-1 weights={digest} size=512 device=cpu dtype=float32 threshold=0"
     assert get_segmenter(base).fingerprint == line
     assert get_segmenter(f"{base}&batch=1").fingerprint == f"{line} batch=1"
-    other = tiny_sam.checkpoint(tmp_path, config, seed=1)
+    other = tiny_sam.write_checkpoint(tmp_path, config, seed=1)
     lines = {get_segmenter(f"{base}{more}").fingerprint for more in ("&size=256", "&dtype=float16")}
     lines |= {get_segmenter(f"medsam2:{other}?config={config}").fingerprint, line}
     assert len(lines) == 4
@@ -212,8 +212,8 @@ def test_a_checkpoint_s_hash_is_that_of_its_file(tmp_path):
 
 
 def test_a_missing_package_names_what_to_install(tmp_path, monkeypatch, config):
-    path = tiny_sam.checkpoint(tmp_path, config)
-    folder = tiny_sam.sam_folder(tmp_path)
+    path = tiny_sam.write_checkpoint(tmp_path, config)
+    folder = tiny_sam.write_sam_folder(tmp_path)
     for absent, name, remedy in (
         ("sam2", f"medsam2:{path}", "sam2==1.1.0"),
         ("omegaconf", f"sam2:{path}?config={config}", "hydra-core iopath"),

@@ -11,7 +11,7 @@ from scipy import ndimage
 from support import tiny_sam
 
 from ibisagent.evals.clicks import compute_click_ious
-from ibisagent.tools.clicks import Box, Click, Pixel, Prompt, pixel_to_click, box_to_pixel_box, click_to_pixel
+from ibisagent.tools.clicks import Box, Click, Pixel, Prompt, box_to_pixel_box, click_to_pixel, pixel_to_click
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Query, Segmenter
 from ibisagent.tools.segmenters.disk import DiskSegmenter
@@ -32,7 +32,7 @@ networks = pytest.mark.parametrize("make", tiny_sam.FAMILIES, indirect=True)
 @pytest.fixture
 def make(request):
     """Return what makes a segmenter: a class, or the one tiny random network of a family."""
-    return (lambda: tiny_sam.opened(request.param)) if isinstance(request.param, str) else request.param
+    return (lambda: tiny_sam.open_tiny(request.param)) if isinstance(request.param, str) else request.param
 
 
 CLICKS = (Click(0.5, 0.5), Click(0.9, 0.1, positive=False), Click(0.6, 0.45), Click(0.05, 0.9, positive=False))
@@ -234,7 +234,7 @@ def test_initial_mask_comes_back_out_of_its_logits(make, factor, record_property
     segmenter = make()
     embedding = segmenter.embed(pixels)
     prior = segmenter.prior_from_mask(embedding, truth)
-    carried = segmenter.view.mask(torch.tensor(prior.logits)[None, None], embedding.frame)
+    carried = segmenter.transform.mask(torch.tensor(prior.logits)[None, None], embedding.frame)
     answered = segmenter.predict(embedding, (), prior).mask  # random weights: it only has to be there
     fidelity = f"{overlap(carried, truth):.4f} carried, {overlap(answered, truth):.4f} answered"
     record_property("prior_from_mask fidelity, IoU", fidelity)
@@ -297,7 +297,9 @@ def test_box_finds_the_object_and_takes_clicks(make):
     pixels, truth = scene()
     rows, columns = np.nonzero(truth)
     box = Box(columns.min() / 240, rows.min() / 180, (columns.max() + 1) / 240, (rows.max() + 1) / 180)
-    alone, corrected = chain(make(), pixels, (box, pixel_to_click(Pixel(int(rows[0]) + 1, int(columns[0])), truth.shape)))
+    alone, corrected = chain(
+        make(), pixels, (box, pixel_to_click(Pixel(int(rows[0]) + 1, int(columns[0])), truth.shape))
+    )
     assert overlap(alone.mask, truth) > 0.8
     assert not corrected.mask[: rows.min()].any()
 

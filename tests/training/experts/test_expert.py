@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import ellipse
 from support.expert_runs import action_of, kinds, observation, run
-from support.fakes import STOP, UNDO, By, positive, script
+from support.fakes import STOP, UNDO, FunctionPolicy, positive, script
 
 from ibisagent.agent import LoopConfig, build_graph
 from ibisagent.agent.actions import Backtrack, Terminate
@@ -136,17 +136,17 @@ def test_faulty_configs_are_refused(pixels, truth):
 def test_a_relabeled_policy_acts_and_the_expert_s_reply_is_the_label(pixels, truth):
     expert = Expert(truth, "spleen")
     record, _ = run(RelabeledPolicy(script(positive(0.05, 0.05), UNDO, STOP), expert), pixels, "disk")
-    assert (record.policy, kinds(record)) == ("watched", ["point", "backtrack", "terminate"])
+    assert (record.policy, kinds(record)) == ("recording", ["point", "backtrack", "terminate"])
     labels = [parse_reply(step.completion["label"], strict=True).action for step in record.steps]
     assert (labels[1], [type(label) for label in labels[::2]]) == (Backtrack(), [Click, Click])
     assert click_to_pixel(labels[2], truth.shape) != click_to_pixel(labels[0], truth.shape) or labels[0] != labels[2]
 
 
 def test_a_relabeled_policy_keeps_its_name_its_patience_and_its_async_twin(pixels, truth):
-    policy = By(lambda _: STOP)
-    policy.seconds = 3.0
-    watched = RelabeledPolicy(policy, Expert(truth, "spleen"))
-    assert (watched.name, watched.seconds) == ("by", 3.0)
+    policy = FunctionPolicy(lambda _: STOP)
+    policy.reply_timeout = 3.0
+    relabeled = RelabeledPolicy(policy, Expert(truth, "spleen"))
+    assert (relabeled.name, relabeled.reply_timeout) == ("function", 3.0)
     shown = observation(pixels)
-    assert asyncio.run(watched.aact(shown)) == watched.act(shown)
-    assert watched.act(shown).text == STOP
+    assert asyncio.run(relabeled.aact(shown)) == relabeled.act(shown)
+    assert relabeled.act(shown).text == STOP

@@ -40,7 +40,7 @@ def seen(mask=None, undone=(), pixels=None):
         step=0,
         prompts=(),
         undone=undone,
-        refining=False,
+        has_initial_mask=False,
         score=None,
         actions=("point", "box", "backtrack", "terminate"),
     )

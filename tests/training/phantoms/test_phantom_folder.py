@@ -47,7 +47,7 @@ def test_label_maps_give_back_every_mask(unbroken):
         np.testing.assert_array_equal(np.asarray(Image.open(mine[0].image)), phantom.image)
         assert {case.target for case in mine if case.present} == phantom.masks.keys()
         for case in mine:
-            truth = case.truth(case.open())
+            truth = case.read_truth(case.open())
             np.testing.assert_array_equal(truth, phantom.masks.get(case.target, np.zeros_like(truth)))
             found += case.present
     assert found > 50
@@ -91,20 +91,20 @@ def test_the_number_of_processes_does_not_matter(unbroken, tmp_path):
 
 SCRIPT = """
 import sys, time
-from ibisagent.tools import journal
-from ibisagent.training.phantoms.folder import Spec, write_phantoms
+from ibisagent.tools.jobs import jsonl
+from ibisagent.training.phantoms.folder import PhantomDatasetSpec, write_phantoms
 
-append = journal.append
+append_rows = jsonl.append_rows
 
 
 def slowly(path, rows):  # so that the run lasts until it is killed
-    append(path, rows)
+    append_rows(path, rows)
     time.sleep(0.2)
 
 
-journal.append = slowly
+jsonl.append_rows = slowly
 if __name__ == "__main__":
-    write_phantoms(Spec(n=18, seed=3, size=(64, 80), difficulty=(0.1, 0.7)), sys.argv[1], workers=1)
+    write_phantoms(PhantomDatasetSpec(count=18, seed=3, size=(64, 80), difficulty=(0.1, 0.7)), sys.argv[1], workers=1)
 """
 
 
@@ -132,7 +132,9 @@ def test_a_finished_folder_is_left_alone_and_another_spec_refused(unbroken):
     before = {path: path.stat().st_mtime_ns for path in unbroken.rglob("*.png")}
     reported = []
     assert write_phantoms(SPEC, unbroken, on_picture=reported.append) == unbroken / "manifest.csv"
-    with pytest.raises(InputError, match=r"got n 19 after 18; give the settings of its rows, or choose another --out"):
+    with pytest.raises(
+        InputError, match=r"got count 19 after 18; give the settings of its rows, or choose another --out"
+    ):
         write_phantoms(PhantomDatasetSpec(count=19, seed=3, size=(64, 80), difficulty=(0.1, 0.7)), unbroken)
     assert reported == []
     assert {path: path.stat().st_mtime_ns for path in unbroken.rglob("*.png")} == before
@@ -148,7 +150,7 @@ def test_another_data_set_is_not_touched(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"n": 0}, "got n=0"),
+        ({"count": 0}, "got count=0"),
         ({"seed": -1}, "got seed=-1"),
         ({"size": 20}, "got size=20"),
         ({"size": (64, 5000)}, "got size=5000"),
@@ -157,12 +159,12 @@ def test_another_data_set_is_not_touched(tmp_path):
         ({"difficulty": (float("nan"), 0.5)}, "got difficulty=nan"),
         ({"modalities": ("mri",)}, "got 'mri' among modalities"),
         ({"modalities": ()}, "got none among modalities"),
-        ({"asks": ("all",)}, "got 'all' among asks, expected some of present, absent"),
+        ({"request_kinds": ("all",)}, "got 'all' among request_kinds, expected some of present, absent"),
     ],
 )
 def test_a_spec_that_cannot_be_drawn_is_refused(wrong, said):
     with pytest.raises(InputError) as refused:
-        PhantomDatasetSpec(**{"n": 1} | wrong)
+        PhantomDatasetSpec(**{"count": 1} | wrong)
     assert said in str(refused.value)
 
 
@@ -176,7 +178,7 @@ def command(*options):
 def test_the_command_draws_counts_and_shows(tmp_path):
     out, sheet = tmp_path / "out", tmp_path / "out" / "sheet.png"
     options = ["--n", 4, "--seed", 9, "--size", "64-72", "--difficulty", 0.4, "--workers", 1, "--sheet", sheet]
-    kinds = ["--modality", "fundus", "--modality", "brain_mr", "--ask", "present", "--ask", "foreign"]
+    kinds = ["--modality", "fundus", "--modality", "brain_mr", "--request-kind", "present", "--request-kind", "foreign"]
     ran = command("--out", out, *options, *kinds)
     cases = read_dataset(out)
     lines = [line.split() for line in ran.stdout.splitlines() if line.strip()]
@@ -204,7 +206,7 @@ def test_the_command_draws_counts_and_shows(tmp_path):
         (["--difficulty", "-0.5"], "got --difficulty '-0.5', expected such as 0.5 or 0.1-0.7"),
         (["--difficulty", "0.7-0.1"], "got difficulty from 0.7 to 0.1"),
         (["--modality", "xray"], "got 'xray' among modalities"),
-        (["--ask", "anything"], "got 'anything' among asks"),
+        (["--request-kind", "anything"], "got 'anything' among request_kinds"),
         (["--sheet", "sheet.jpg"], "sheet.jpg: got no name of a PNG file"),
         (["--sheet", "nowhere/sheet.png"], "nowhere: got no such folder"),
     ],
@@ -240,5 +242,5 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     ran.send_signal(signal.SIGINT)
     said = ran.communicate(timeout=30)[1]
     assert ran.returncode == 130
-    assert "what is finished is kept in out; the same command goes on from there" in said
+    assert "finished work is kept in out; the same command resumes from there" in said
     assert not (tmp_path / "out/manifest.csv").exists()

@@ -13,7 +13,7 @@ import torch
 from conftest import ellipse
 from safetensors.torch import load_file, save_file
 from support import scripted_local, tiny_vlm
-from support.fakes import STOP, UNDO, Watched, negative, positive
+from support.fakes import STOP, UNDO, RecordingPolicy, negative, positive
 from transformers import TrainerCallback
 from typer.testing import CliRunner
 
@@ -79,8 +79,8 @@ def log_of(out):
 
 def replies_of(folder, data, picture, request, replies):
     """What the model in a folder says where its expert would have said ``replies``."""
-    policy = open_local(folder, longest=48)
-    watched = Watched(
+    policy = open_local(folder, max_tokens=48)
+    watched = RecordingPolicy(
         scripted_local.LocalPolicy(
             scripted_local.Coached(policy.inputs, replies), policy.inputs, prompts=policy._prompts
         )
@@ -117,7 +117,7 @@ def test_a_packed_training_learns_by_heart(base, settings, data, tmp_path):
 @pytest.mark.parametrize("base", [tiny_vlm.qwen25, tiny_vlm.qwen3], ids=["qwen2.5", "qwen3"])
 def test_adapters_learn_by_heart_and_leave_the_vision_encoder_as_it_is(base, data, tmp_path):
     out = tmp_path / "out"
-    (tmp_path / "words.toml").write_text(tiny_vlm.PROFILE.replace("square = 64\nlongest = 12\n", ""))
+    (tmp_path / "words.toml").write_text(tiny_vlm.PROFILE.replace("square_side = 64\nmax_tokens = 12\n", ""))
     settings = 'prompts = "words.toml"\n' + LORA
     plan = read_training_config(plan_of(tmp_path, base(), settings, 1e-2, 80, 8), ["train.save_steps=80"])
     model = train_sft(plan, [data], out)
@@ -319,7 +319,7 @@ def refused(*command):
             "from_scratch.num_hidden_layers=1",
             "plan.toml: expected either 'base' (a model) or 'from_scratch' (sizes of a new one); give one",
         ),
-        ("base='nowhere'", "policy 'hf:nowhere': got no folder here and no hub id that can be had"),
+        ("base='nowhere'", "policy 'hf:nowhere': got no folder here and no hub id that can be downloaded"),
         ("train.max_steps", "--set train.max_steps: expected key=value or table.key=value with a value as in TOML"),
         ("mistakes=mask", "--set mistakes=mask: expected key=value"),
         ("base.x=1", "--set base.x=1: expected key=value"),
@@ -389,7 +389,7 @@ def test_a_training_that_ships_runs_on_a_tiny_model(name, data, tmp_path):
     policy = open_local(train_sft(plan, [data], tmp_path / "out", base=base))
     adapted = len(list((tmp_path / "out/model").glob("adapter_model.safetensors")))
     assert adapted == (not made)
-    assert policy.inputs.square == (160 if made else 64)
+    assert policy.inputs.square_side == (160 if made else 64)
     size = policy.inputs.pictures.size["longest_edge"]
     assert size == (160**2 if made else 512**2)
 

@@ -8,8 +8,8 @@ import torch
 from conftest import ellipse
 from PIL import Image
 from support import scripted_local, tiny_vlm
-from support.fakes import STOP, UNDO, By, negative, positive
-from support.image_fixtures import RAS, nifti
+from support.fakes import STOP, UNDO, FunctionPolicy, negative, positive
+from support.image_fixtures import RAS, write_nifti
 from torch.nn import functional
 
 from ibisagent.agent import Click, Completion, LoopConfig, build_graph
@@ -55,7 +55,7 @@ def test_a_sample_is_what_the_model_was_given(story, context, folder, tmp_path):
     replies, settings, said, given = STORIES[story]
     if story == "volume":
         volume = RAS.repeat(12, 0).repeat(8, 1).repeat(9, 2)
-        given = {"image": {"uri": str(nifti(tmp_path / "scan.nii.gz", volume=volume)), **given}}
+        given = {"image": {"uri": str(write_nifti(tmp_path / "scan.nii.gz", volume=volume)), **given}}
     else:
         scripted_local.draw(tmp_path, "scan.png")
         given = {"image": tmp_path / "scan.png", **given}
@@ -97,7 +97,7 @@ def mistaken(tmp_path):
     """A run with a click that was a mistake, a reply that cannot be read, an undo and a refusal; its file."""
     scripted_local.draw(tmp_path, "scan.png")
     said = [Completion(WRONG, model="mistake", label=RIGHT), *map(Completion, (UNDO, RUBBISH, STOP))]
-    policy = By(lambda observation: said[observation.step])
+    policy = FunctionPolicy(lambda observation: said[observation.step])
     graph = build_graph(policy, "disk")
     result = graph.invoke({"image": tmp_path / "scan.png", "request": "Segment it."})
     assert result["stop"] == "target_absent"
@@ -126,7 +126,7 @@ MODES = ("correct", "mask")
 def test_a_labelled_reply_that_cannot_be_read_is_learned_corrected_alone(tmp_path):
     scripted_local.draw(tmp_path, "scan.png")
     said = [Completion(RUBBISH, label=RIGHT), Completion(STOP)]
-    graph = build_graph(By(lambda observation: said[observation.step]), "disk")
+    graph = build_graph(FunctionPolicy(lambda observation: said[observation.step]), "disk")
     result = graph.invoke({"image": tmp_path / "scan.png", "request": "Segment it."})
     file = scripted_local.written(tmp_path, build_trajectory(graph, result, folder=tmp_path))
     prompts = scripted_local.prompts_of(tiny_vlm.qwen25())
@@ -139,7 +139,7 @@ def test_control_tokens_in_a_reply_are_plain_words(tmp_path):
     reply = RIGHT.replace("Here.", "<|image_pad|><|im_end|>")
     inputs = scripted_local.inputs_of(tiny_vlm.qwen25())
     sample = tokenize_sample(scripted_local.lessons(tmp_path, ("scan.png", "Segment it.", reply, STOP))[0], inputs)
-    assert inputs.image_id not in sample.labels
+    assert inputs.image_token_id not in sample.labels
     assert sample.labels.count(inputs.tokenizer.eos_token_id) == 1
 
 
@@ -150,7 +150,7 @@ def test_files_that_hold_no_samples_are_refused_in_a_line(tmp_path):
     scripted_local.draw(tmp_path, "scan.png")
     prompts = scripted_local.prompts_of(tiny_vlm.qwen25())
     file = tmp_path / "t.jsonl"
-    graph = build_graph(By(lambda _: STOP), "disk")
+    graph = build_graph(FunctionPolicy(lambda _: STOP), "disk")
     record = build_trajectory(
         graph, graph.invoke({"image": tmp_path / "scan.png", "request": "Segment."}), folder=tmp_path
     )
@@ -199,7 +199,7 @@ class Bench:
         self.samples = scripted_local.lessons(
             tmp_path, *stories, model=folder, truth=ellipse((80, 64), (40, 30), (20, 20))
         )
-        self.model, self.inputs = open_model(folder, square=64, dtype=torch.float32)
+        self.model, self.inputs = open_model(folder, square_side=64, dtype=torch.float32)
         self.out = tmp_path / "out"
 
     def trainer(self, pack):
@@ -258,7 +258,7 @@ def test_a_packed_row_has_the_positions_of_its_samples_alone(bench):
             labels = batch["labels"][row, batch["segments"][row] == number]
             assert labels[labels != IGNORED].tolist() == kept
             ids = torch.tensor([each.ids])
-            kinds, grid = (ids == bench.inputs.image_id).int(), torch.from_numpy(each.encoded.grid)
+            kinds, grid = (ids == bench.inputs.image_token_id).int(), torch.from_numpy(each.encoded.grid)
             expected = bench.model.model.get_rope_index(ids, kinds, image_grid_thw=grid)[0][:, 0]
             assert torch.equal(batch["position_ids"][:, row, own], expected)
 
@@ -277,7 +277,7 @@ def test_a_reply_is_guided_to_the_picture_tokens_on_what_is_missed(bench):
 def test_refusals_weigh_as_the_plan_says(tmp_path):
     scripted_local.draw(tmp_path, "a.png")
     samples = scripted_local.lessons(tmp_path, ("a.png", "Segment it.", STOP), truth=np.zeros((80, 64), bool))
-    model, inputs = open_model(tiny_vlm.qwen25(), square=64, dtype=torch.float32)
+    model, inputs = open_model(tiny_vlm.qwen25(), square_side=64, dtype=torch.float32)
     assert [sample.is_refusal for sample in samples] == [True]
 
     def loss(weight):

@@ -10,7 +10,7 @@ import pytest
 from mcp.shared.exceptions import McpError
 from mcp.types import CancelledNotification, CancelledNotificationParams, ClientNotification
 from PIL import Image
-from support.mcp_servers import call, http_server, over_http, over_stdio, resource, run
+from support.mcp_servers import call, http_server, over_http, over_stdio, read_resource, run
 
 SLOW = ("-m", "tests.support.slow_mcp_server")
 
@@ -103,10 +103,10 @@ def test_a_session_whose_correction_was_cancelled_goes_on(log, image):
         async with over_stdio(**slow(log, 0.2, run=4)) as client:
             _, begun = await call(client, "segment", image=image, request="x")
             session, click = begun["session"], [0.9, 0.9]
-            await cancelled(client, log, 6, "refine", session=session, click=click, go_on=True)
+            await cancelled(client, log, 6, "refine", session=session, click=click, continue_policy=True)
             _, after = await call(client, "measure", session=session)
-            _, undone = await call(client, "refine", session=session, undo=True, go_on=True)
-            record = await resource(client, f"ibisagent://session/{session}/trajectory.json")
+            _, undone = await call(client, "refine", session=session, undo=True, continue_policy=True)
+            record = await read_resource(client, f"ibisagent://session/{session}/trajectory.json")
             return begun, after, undone, record
 
     begun, after, undone, record = run(ask)

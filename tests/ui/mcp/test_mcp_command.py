@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from conftest import ellipse
 from PIL import Image
-from support.mcp_servers import MCP, call, http_server, over_http, over_stdio, refused, resource, run
+from support.mcp_servers import MCP, call, call_refused, http_server, over_http, over_stdio, read_resource, run
 
 from ibisagent.agent import build_graph
 from ibisagent.tools.errors import InputError
@@ -91,7 +91,7 @@ def test_calls_at_once_do_not_mix(url):
         async with over_http(url) as client:
             _, told = await call(client, "segment", image=url_of(pixels), request="x")
             _, later = await call(client, "measure", session=told["session"])
-            mask = json.loads(await resource(client, f"ibisagent://session/{told['session']}/mask.json"))
+            mask = json.loads(await read_resource(client, f"ibisagent://session/{told['session']}/mask.json"))
             return told["session"], later["measurements"]["area_px"], mask
 
     async def all_at_once():
@@ -107,10 +107,10 @@ def test_calls_at_once_do_not_mix(url):
 def test_without_a_policy_the_client_is_the_one_who_clicks(pixels):
     async def ask():
         async with over_stdio("--policy", "none") as client:
-            words = await refused(client, "segment", image=url_of(pixels), request="x")
+            words = await call_refused(client, "segment", image=url_of(pixels), request="x")
             _, begun = await call(client, "segment", image=url_of(pixels), request="x", region=[0.2, 0.1, 0.9, 0.7])
             click = [0.55, 0.42]
-            _, refined = await call(client, "refine", session=begun["session"], click=click, go_on=True)
+            _, refined = await call(client, "refine", session=begun["session"], click=click, continue_policy=True)
             return words, begun, refined
 
     words, begun, refined = run(ask)

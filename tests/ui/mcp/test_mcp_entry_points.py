@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 from PIL import Image
-from support.mcp_servers import call, http_server, over_http, over_stdio, refused, resource, run
+from support.mcp_servers import call, call_refused, http_server, over_http, over_stdio, read_resource, run
 
 from ibisagent.agent import Box, build_graph
 from ibisagent.agent.overlay import overlay
@@ -45,8 +45,8 @@ def direct(root, **given):
 
 async def mask_of(client, session):
     """The mask by both of its resources, which agree."""
-    png = np.asarray(Image.open(io.BytesIO(await resource(client, f"ibisagent://session/{session}/mask.png"))))
-    rle = json.loads(await resource(client, f"ibisagent://session/{session}/mask.json"))
+    png = np.asarray(Image.open(io.BytesIO(await read_resource(client, f"ibisagent://session/{session}/mask.png"))))
+    rle = json.loads(await read_resource(client, f"ibisagent://session/{session}/mask.json"))
     assert np.array_equal(png, decode(rle) * np.uint8(255))
     return rle
 
@@ -153,10 +153,10 @@ def test_a_session_is_corrected_measured_and_undone(root, url):
             after = await mask_of(client, session)
             undone = await call(client, "refine", progress, session=session, undo=True)
             again = await mask_of(client, session)
-            accepted = await call(client, "refine", progress, session=session, box=[0.3, 0.2, 0.8, 0.65], go_on=True)
+            accepted = await call(client, "refine", progress, session=session, box=[0.3, 0.2, 0.8, 0.65], continue_policy=True)
             measured = await call(client, "measure", session=session)
-            record = json.loads(await resource(client, f"ibisagent://session/{session}/trajectory.json"))
-            shown = await resource(client, f"ibisagent://session/{session}/overlay.png")
+            record = json.loads(await read_resource(client, f"ibisagent://session/{session}/trajectory.json"))
+            shown = await read_resource(client, f"ibisagent://session/{session}/overlay.png")
             return said, steps, before, after, again, corrected, undone, accepted, measured, record, shown
 
     said, steps, before, after, again, corrected, undone, accepted, measured, record, shown = run(ask)
@@ -178,7 +178,7 @@ def test_no_path_and_no_base64_is_told_unless_asked_for(root, url):
     async def ask():
         async with over_http(url) as client:
             said, told = await call(client, "segment", image=str(root / "scan.png"), request=REQUEST)
-            record = await resource(client, f"ibisagent://session/{told['session']}/trajectory.json")
+            record = await read_resource(client, f"ibisagent://session/{told['session']}/trajectory.json")
             return said + json.dumps(told), record
 
     told, record = run(ask)
@@ -194,7 +194,7 @@ def test_files_are_exported_under_the_output_folder_alone(root, tmp_path):
             _, told = await call(client, "segment", image="scan.png", request=REQUEST)
             session = told["session"]
             written = await call(client, "export", session=session, formats=["png", "json", "overlay", "trajectory"])
-            words = await refused(client, "export", session=session, formats=["png", "dicom-seg"])
+            words = await call_refused(client, "export", session=session, formats=["png", "dicom-seg"])
             return session, written[1]["files"], words
 
     session, files, words = run(ask)
@@ -215,7 +215,7 @@ def test_a_slice_s_mask_comes_back_on_the_grid_of_its_volume(root, url, tmp_path
         async with over_http(url) as client:
             _, told = await call(client, "segment", image="volume.nii.gz", request=REQUEST, slice="axial:1")
             _, exported = await call(client, "export", session=told["session"], formats=["nifti"])
-            return told, await resource(client, exported["resources"]["mask.nii.gz"])
+            return told, await read_resource(client, exported["resources"]["mask.nii.gz"])
 
     told, made = run(ask)
     image = open_image(root / "volume.nii.gz", slice="axial:1")
@@ -231,7 +231,7 @@ def test_without_an_output_folder_an_export_is_resources(root, url):
         async with over_http(url) as client:
             _, told = await call(client, "segment", image="scan.png", request=REQUEST)
             _, exported = await call(client, "export", session=told["session"], formats=["png"])
-            return exported, await resource(client, exported["resources"]["mask.png"])
+            return exported, await read_resource(client, exported["resources"]["mask.png"])
 
     exported, png = run(ask)
     assert exported["files"] == {}

@@ -7,10 +7,10 @@ import os
 import numpy as np
 import pytest
 from PIL import Image
-from support.mcp_servers import call, over_stdio, refused, run
+from support.mcp_servers import call, call_refused, over_stdio, run
 
 from ibisagent.tools.errors import InputError
-from ibisagent.ui.mcp.files import resolve_allowed, open_allowed, require_roots
+from ibisagent.ui.mcp.files import open_allowed, require_roots, resolve_allowed
 from ibisagent.ui.mcp.limits import Limits
 
 GIB = 2**30
@@ -149,9 +149,9 @@ def test_a_client_is_told_so(root, tmp_path):
 
     async def ask():
         async with over_stdio("--policy", "centre", "--root", root) as client:
-            told = {name: await refused(client, "segment", image=name, request="x") for name in wrong}
+            told = {name: await call_refused(client, "segment", image=name, request="x") for name in wrong}
             masks = [
-                await refused(client, "segment", image="scan.png", request="x", mask=mask)
+                await call_refused(client, "segment", image="scan.png", request="x", mask=mask)
                 for mask in ("../secret.png", "link.png", "huge.png", {"size": [90000, 90000], "counts": "0"})
             ]
             await call(client, "segment", image="scan.png", request="x")

@@ -84,7 +84,7 @@ def fitted(rng, tool, arguments):
         corner = [round(rng.random(), 2), round(rng.random(), 2)]
         kept = {"click": corner, "box": [*corner, 1, 1], "undo": True}
         name = rng.choice(list(kept))
-        arguments = {"session": arguments.get("session"), name: kept[name], "go_on": rng.random() < 0.3}
+        arguments = {"session": arguments.get("session"), name: kept[name], "continue_policy": rng.random() < 0.3}
     if isinstance(arguments, dict) and tool == "export" and rng.random() < 0.7:
         arguments["formats"] = rng.sample(["png", "json", "overlay", "trajectory"], 2)
     return arguments if isinstance(arguments, dict) else {"image": arguments}

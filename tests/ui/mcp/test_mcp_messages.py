@@ -11,7 +11,7 @@ from mcp.shared.exceptions import McpError
 from mcp.shared.memory import create_connected_server_and_client_session as connect
 from PIL import Image
 from support.fakes import STOP, script
-from support.mcp_servers import call, refused, resource, run
+from support.mcp_servers import call, call_refused, read_resource, run
 
 from ibisagent.agent import Box, Click, build_graph
 from ibisagent.agent.config import preset
@@ -68,7 +68,7 @@ async def said(root, *calls, **options):
         lines = []
         for tool, arguments in calls:
             known = {"session": told["session"]} if arguments.get("session", "") is None else {}
-            lines.append(await refused(client, tool, **arguments | known))
+            lines.append(await call_refused(client, tool, **arguments | known))
         return lines
 
 
@@ -181,7 +181,9 @@ def test_a_file_too_large_is_named(root):
     async def ask():
         async with connect(server(root, limits=Limits(file_bytes=9))) as client:
             data = "data:image/png;base64," + base64.b64encode(bytes(99)).decode()
-            return [await refused(client, "segment", image=each, region=[0, 0, 1, 1]) for each in ("scan.png", data)]
+            return [
+                await call_refused(client, "segment", image=each, region=[0, 0, 1, 1]) for each in ("scan.png", data)
+            ]
 
     lines = run(ask)
     assert [line.partition(": ")[0] for line in lines] == ["scan.png", "the data URL"]
@@ -215,10 +217,10 @@ def test_a_session_may_begin_with_clicks_and_a_box_and_no_words(request_, root, 
                 **words,
             )
             place = f"ibisagent://session/{told['session']}"
-            record = json.loads(await resource(client, f"{place}/trajectory.json"))
-            mask = json.loads(await resource(client, f"{place}/mask.json"))
+            record = json.loads(await read_resource(client, f"{place}/trajectory.json"))
+            mask = json.loads(await read_resource(client, f"{place}/mask.json"))
             await call(client, "refine", session=told["session"], undo=True)
-            return mask, record, json.loads(await resource(client, f"{place}/mask.json"))
+            return mask, record, json.loads(await read_resource(client, f"{place}/mask.json"))
 
     mask, record, undone = run(ask)
     prompts = [Box(0.2, 0.2, 0.9, 0.9), Click(0.5, 0.4, True), Click(0.8, 0.8, False), Click(0.05, 0.1, True)]

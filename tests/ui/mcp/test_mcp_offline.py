@@ -3,8 +3,8 @@
 import subprocess
 
 import pytest
-from support.mcp_servers import MCP, call, http_server, over_http, over_stdio, resource, run
-from support.offline import Watch
+from support.mcp_servers import MCP, call, http_server, over_http, over_stdio, read_resource, run
+from support.offline import NetworkWatch
 
 from ibisagent.ui.example_image import draw_example_image
 
@@ -34,13 +34,13 @@ def root(tmp_path):
 
 
 def test_the_guard_tells_of_names_and_addresses(tmp_path):
-    watch = Watch(tmp_path)
+    watch = NetworkWatch(tmp_path)
     subprocess.run([watch.command[-1], "-c", REACH], env=watch.env, check=True)
     assert watch.outside() == ["192.0.2.1", "host.invalid"]
 
 
 def test_strace_tells_of_what_goes_past_python(tmp_path):
-    watch = Watch(tmp_path)
+    watch = NetworkWatch(tmp_path)
     if len(watch.command) == 1:
         pytest.skip("no strace here")
     subprocess.run([*watch.command, "-c", BELOW], env=watch.env, check=False, capture_output=True)
@@ -51,16 +51,16 @@ async def everything(client):
     """Use every tool and some resources."""
     _, told = await call(client, "segment", image="scan.png", request="Segment the liver lesion.")
     session = told["session"]
-    await call(client, "refine", session=session, click=[0.3, 0.4], go_on=True)
+    await call(client, "refine", session=session, click=[0.3, 0.4], continue_policy=True)
     await call(client, "measure", session=session)
     _, exported = await call(client, "export", session=session, formats=["png", "overlay", "json", "trajectory"])
     for uri in exported["resources"].values():
-        await resource(client, uri)
+        await read_resource(client, uri)
 
 
 @pytest.mark.slow
 def test_the_server_over_stdio_stays_on_this_machine(root, tmp_path):
-    watch = Watch(tmp_path / "watch")
+    watch = NetworkWatch(tmp_path / "watch")
 
     async def ask():
         begin = (*watch.command[1:], *MCP) if len(watch.command) > 1 else MCP
@@ -73,7 +73,7 @@ def test_the_server_over_stdio_stays_on_this_machine(root, tmp_path):
 
 @pytest.mark.slow
 def test_the_server_over_http_stays_on_this_machine(root, tmp_path):
-    watch = Watch(tmp_path / "watch")
+    watch = NetworkWatch(tmp_path / "watch")
 
     async def ask(url):
         async with over_http(url) as client:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from support.mcp_servers import call, http_server, over_http, over_stdio, refused, resource, run
+from support.mcp_servers import call, call_refused, http_server, over_http, over_stdio, read_resource, run
 
 from ibisagent.tools.errors import InputError
 from ibisagent.ui.mcp.limits import Limits
@@ -81,13 +81,13 @@ def test_a_name_on_disk_does_not_give_the_handle_away():
 async def refusals(client, handle):
     """The words of every tool and resource about a handle that is not the client's."""
     said = [
-        await refused(client, "refine", session=handle, undo=True),
-        await refused(client, "measure", session=handle),
-        await refused(client, "export", session=handle, formats=["png"]),
-        await refused(client, "segment", image="scan.png", request="x", mask=handle),
+        await call_refused(client, "refine", session=handle, undo=True),
+        await call_refused(client, "measure", session=handle),
+        await call_refused(client, "export", session=handle, formats=["png"]),
+        await call_refused(client, "segment", image="scan.png", request="x", mask=handle),
     ]
     try:
-        await resource(client, URI.format(handle))
+        await read_resource(client, URI.format(handle))
     except Exception as error:
         said.append(str(error))
     return said
@@ -133,7 +133,9 @@ def test_the_oldest_session_ends_for_a_new_one_over_the_wire(root):
     async def ask():
         async with over_stdio("--policy", "centre", "--root", root, "--sessions", 2) as client:
             told = [(await call(client, "segment", image="scan.png", request="x"))[1]["session"] for _ in range(3)]
-            return await refused(client, "measure", session=told[0]), await call(client, "measure", session=told[2])
+            return await call_refused(client, "measure", session=told[0]), await call(
+                client, "measure", session=told[2]
+            )
 
     words, _ = run(ask)
     assert "ended" in words

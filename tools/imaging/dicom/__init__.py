@@ -12,15 +12,28 @@ from pydicom import Dataset
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import printable_text
 from ibisagent.tools.imaging.decoding import decode_guard, require_size
-from ibisagent.tools.imaging.dicom.files import EXPECTED, SourceFiles, read_full_header, read_header, describe_uid
 from ibisagent.tools.imaging.dicom.rendering import RenderRequest, render_frame, render_plane
-from ibisagent.tools.imaging.dicom.series import Series, choose_series, count_frames, scan_folder, scan_zip, describe_series_choice
-from ibisagent.tools.imaging.dicom.stacks import Stack, read_frames, build_stack
+from ibisagent.tools.imaging.dicom.series import (
+    Series,
+    choose_series,
+    count_frames,
+    describe_series_choice,
+    scan_folder,
+    scan_zip,
+)
+from ibisagent.tools.imaging.dicom.source_files import (
+    EXPECTED,
+    SourceFiles,
+    describe_uid,
+    read_full_header,
+    read_header,
+)
+from ibisagent.tools.imaging.dicom.stacks import Stack, build_stack, read_frames
 from ibisagent.tools.imaging.grids import DicomSource
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.slices import choose_frame, describe_choice
 
-__all__ = ["read_full_header", "from_file", "from_folder", "from_zip"]
+__all__ = ["from_file", "from_folder", "from_zip", "read_full_header"]
 
 
 def from_file(path: Path, wanted: str | None, window: str | None) -> MedicalImage:
@@ -63,7 +76,7 @@ def _require_pixels(dataset: Dataset, pixels: bool, name: str) -> None:
 
 
 def _is_plane(stack: Stack, wanted: str | None) -> bool:
-    """Tell a plane of a volume from a frame; of several planes the middle one is shown as a plane."""
+    """Whether a plane of a volume is meant, not a frame; of several planes the middle one is shown as a plane."""
     named = (wanted or "middle").strip().lower()
     several = bool(stack.volumes) and len(stack.volumes[0]) > 1
     return ":" in named or "@" in named or (named == "middle" and several)

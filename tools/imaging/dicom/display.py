@@ -1,6 +1,6 @@
 """A frame's picture, as its own display rules say (PS3.3 C.7.6.3, C.11.2).
 
-Order: modality LUT or rescale, VOI LUT or window, MONOCHROME1 inverted, and last what pads the picture out made black.
+Order: modality LUT or rescale, VOI LUT or window, MONOCHROME1 inverted, and last padding made black.
 Without a window in the file a CT gets the abdominal one, an 8-bit picture is shown as stored, anything else its 0.5 to
 99.5 percentiles, of what is no padding.
 """
@@ -13,20 +13,28 @@ from pydicom import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.imaging.dicom.elements import read_items, read_numbers, read_code, read_texts, read_int
+from ibisagent.tools.imaging.dicom.elements import read_code, read_int, read_items, read_numbers, read_texts
 from ibisagent.tools.imaging.dicom.header_facts import read_modality
 from ibisagent.tools.imaging.dicom.lookup_tables import LookupTable, read_table
 from ibisagent.tools.imaging.grids import Mask
-from ibisagent.tools.imaging.window import DEFAULT_CT, DEFAULT_OTHER, Percentiles, Window, to_exact_float, parse_window, apply_window
+from ibisagent.tools.imaging.window import (
+    DEFAULT_CT,
+    DEFAULT_OTHER,
+    Percentiles,
+    Window,
+    apply_window,
+    parse_window,
+    to_exact_float,
+)
 
-__all__ = ["render_colour", "render_grey", "is_colour"]
+__all__ = ["is_colour", "render_colour", "render_grey"]
 
 _COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_ICT", "YBR_RCT"}
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 
 def is_colour(stored: NDArray[Any], head: Dataset) -> bool:
-    """Tell a colour picture, also one that a palette makes, from a grey one."""
+    """Whether a picture is in colour, also by a palette."""
     return stored.ndim == 3 or read_code(head, "PhotometricInterpretation") == "PALETTE COLOR"
 
 
@@ -55,7 +63,9 @@ def render_grey(values: NDArray[Any], padding: Mask, head: Dataset, name: str, w
     return np.where(padding, np.uint8(0), inverted)
 
 
-def _apply_display(values: NDArray[Any], padding: Mask, head: Dataset, name: str, window: str | None) -> NDArray[np.uint8]:
+def _apply_display(
+    values: NDArray[Any], padding: Mask, head: Dataset, name: str, window: str | None
+) -> NDArray[np.uint8]:
     ct = read_modality(head) == "CT"
     if window is not None and not window.strip().lower().startswith("file"):
         return _apply_window(values, padding, parse_window(window, name, hounsfield=ct))
@@ -75,7 +85,9 @@ def _apply_window(values: NDArray[Any], padding: Mask, window: Window | Percenti
 
 def _list_views(head: Dataset) -> list[tuple[str, LookupTable | Window]]:
     """List the file's own ways to be shown, each with its name: VOI LUTs, then windows, as far as they make sense."""
-    tables = [(read_texts(item, "LUTExplanation"), read_table(item, head)) for item in read_items(head, "VOILUTSequence")]
+    tables = [
+        (read_texts(item, "LUTExplanation"), read_table(item, head)) for item in read_items(head, "VOILUTSequence")
+    ]
     function = read_code(head, "VOILUTFunction")
     function = function if function in _FUNCTIONS else "LINEAR"
     pairs = zip(read_numbers(head, "WindowCenter"), read_numbers(head, "WindowWidth"), strict=False)
@@ -86,7 +98,7 @@ def _list_views(head: Dataset) -> list[tuple[str, LookupTable | Window]]:
         for index, (centre, width) in enumerate(pairs)
         if width >= least
     ]
-    return [((*told, "")[0], table) for told, table in tables if table is not None] + windows
+    return [((*explanations, "")[0], table) for explanations, table in tables if table is not None] + windows
 
 
 def _choose_view(window: str | None, views: list[tuple[str, LookupTable | Window]], name: str) -> LookupTable | Window:
@@ -94,7 +106,7 @@ def _choose_view(window: str | None, views: list[tuple[str, LookupTable | Window
     wanted = (window or "file:0").strip().lower().removeprefix("file").removeprefix(":").strip() or "0"
     if wanted.isascii() and wanted.isdecimal() and len(wanted) < 6 and int(wanted) < len(views):
         return views[int(wanted)][1]
-    named = [view for told, view in views if told.strip().lower() == wanted]
+    named = [view for title, view in views if title.strip().lower() == wanted]
     if named:
         return named[0]
     expected = f"expected file:0..{len(views) - 1} or a name that it gives" if views else "but it brings no window"

@@ -1,4 +1,4 @@
-"""The elements with numbers that are read: how many each holds, and which of them make sense (PS3.6)."""
+"""The elements with numbers that are read: how many values each has, and which are valid (PS3.6)."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,9 +13,9 @@ _SKEW = 0.01  # the cosine between rows and columns
 
 
 class Rule(NamedTuple):
-    """How many values an element has, None for any number, and which of them make sense."""
+    """``value_count``: how many values an element has, None for any number; ``is_valid``: whether they make sense."""
 
-    count: int | None = 1
+    value_count: int | None = 1
     is_valid: Callable[[Values], bool] = lambda _: True
 
 
@@ -74,7 +74,7 @@ RULES: dict[str, Rule] = {
     "PhysicalDeltaY": _ONE,
     "LUTDescriptor": Rule(3),
 }
-# Empty in many sound files: of type 2 or 3, and nothing that a picture needs.
+# Empty in many valid files: of type 2 or 3, and nothing that a picture needs.
 OFTEN_EMPTY = {
     *("EstimatedRadiographicMagnificationFactor", "DistanceSourceToDetector", "DistanceSourceToPatient"),
     *("SeriesNumber", "AcquisitionNumber", "TemporalPositionIdentifier", "EchoNumbers", "SpacingBetweenSlices"),

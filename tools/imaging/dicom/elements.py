@@ -1,7 +1,7 @@
-"""Header elements as a file may hold them: whatever is empty, no number or makes no sense reads as missing.
+"""Header elements as a file may hold them: whatever is empty, not a number or invalid is read as missing.
 
-Every reader of this package goes through `read_numbers`, `read_texts` and `read_items`, which never raise; `list_unreadable` names what is
-in the file and reads as missing.
+Every reader of this package uses `read_numbers`, `read_texts` and `read_items`, which never raise; `list_unreadable`
+names what is in the file and is read as missing.
 """
 
 import math
@@ -19,15 +19,15 @@ from ibisagent.tools.imaging.dicom.element_rules import OFTEN_EMPTY, RULES, Valu
 __all__ = [
     "Values",
     "get_frame_header",
-    "read_items",
-    "read_numbers",
     "is_readable",
     "list_mistyped",
-    "read_code",
-    "read_texts",
     "list_unreadable",
-    "read_vector",
+    "read_code",
     "read_int",
+    "read_items",
+    "read_numbers",
+    "read_texts",
+    "read_vector",
 ]
 
 _FUNCTIONAL = (
@@ -43,13 +43,16 @@ _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)[\s\0]*", r
 
 
 def read_numbers(head: Dataset, keyword: str) -> Values:
-    """Return an element's values, one or several; none when they are too few or too many, not finite, or senseless.
+    """Return an element's values, one or several; none when they are too few or too many, not finite, or invalid.
 
     Numbers that are written in an element of another representation, such as UT for DS, are read all the same.
     """
     values, rule = _read_values(head, keyword), RULES[keyword]
     fit = (
-        bool(values) and rule.count in (None, len(values)) and all(map(math.isfinite, values)) and rule.is_valid(values)
+        bool(values)
+        and rule.value_count in (None, len(values))
+        and all(map(math.isfinite, values))
+        and rule.is_valid(values)
     )
     return values if fit else []
 
@@ -119,7 +122,7 @@ def is_readable(head: Dataset, keyword: str) -> bool:
 
 
 def list_unreadable(head: Dataset) -> list[str]:
-    """Name the elements that are there and read as missing, but for those that are empty in many sound files."""
+    """Name the elements that are there and read as missing, but for those that are empty in many valid files."""
     values = [keyword for keyword in RULES if not is_readable(head, keyword)]
     groups = [keyword for keyword in _SEQUENCES if keyword in head and not read_items(head, keyword)]
     wrong = [keyword for keyword in (*values, *groups) if keyword not in OFTEN_EMPTY or not _is_empty(head, keyword)]

@@ -1,14 +1,21 @@
-"""What a header says of its picture: of which modality and side it is, how far apart its pixels are, what is on it."""
+"""Facts in a header about its picture: modality, side, orientation, pixel spacing, annotations."""
 
 import re
 
 import numpy as np
 from pydicom import Dataset
 
-from ibisagent.tools.imaging.dicom.elements import read_items, read_numbers, read_code, read_texts, read_vector, read_int
+from ibisagent.tools.imaging.dicom.elements import (
+    read_code,
+    read_int,
+    read_items,
+    read_numbers,
+    read_texts,
+    read_vector,
+)
 from ibisagent.tools.imaging.grids import AXES, Spacing
 
-__all__ = ["read_axes", "read_laterality", "read_modality", "describe_annotations", "read_spacing"]
+__all__ = ["describe_annotations", "read_axes", "read_laterality", "read_modality", "read_spacing"]
 
 _PROJECTIONS = {"CR", "DR", "DX", "IO", "MG", "PX", "RF", "RG", "XA"}
 _CENTIMETRES, _TISSUE = 3, 1  # units and spatial format of an ultrasound region (PS3.3 C.8.5.5)
@@ -22,18 +29,18 @@ def read_modality(head: Dataset) -> str | None:
 
 def read_laterality(head: Dataset) -> str | None:
     """Return R or L where the file says which of two it shows."""
-    told = (read_code(head, keyword) for keyword in ("FrameLaterality", "ImageLaterality", "Laterality"))
-    return next((side for side in told if side in ("R", "L")), None)
+    codes = (read_code(head, keyword) for keyword in ("FrameLaterality", "ImageLaterality", "Laterality"))
+    return next((side for side in codes if side in ("R", "L")), None)
 
 
 def read_axes(head: Dataset) -> tuple[str, str] | None:
     """Return where a picture without a place runs in the patient, down and to the right, by PatientOrientation."""
-    told = [text[:1] for text in read_texts(head, "PatientOrientation")]
-    return (told[1], told[0]) if len(told) == 2 and set(told) <= set(AXES) else None
+    codes = [text[:1] for text in read_texts(head, "PatientOrientation")]
+    return (codes[1], codes[0]) if len(codes) == 2 and set(codes) <= set(AXES) else None
 
 
 def describe_annotations(head: Dataset) -> list[str]:
-    """Say what is in the picture that is no anatomy, and what of the file is not in the picture."""
+    """Return notes on text burned into the picture, and on overlays of the file that are not drawn."""
     notes = []
     if read_code(head, "BurnedInAnnotation") == "YES":
         notes.append("annotations are burned into the picture, and may name the patient")
@@ -43,14 +50,14 @@ def describe_annotations(head: Dataset) -> list[str]:
 
 
 def read_spacing(head: Dataset) -> tuple[Spacing | None, list[str]]:
-    """Return the distance of pixel centres in mm, and what it is true of where that is not simply the body."""
+    """Return the distance of pixel centres in mm, and notes where that is not simply the distance in the body."""
     pixel, detector = (_read_pair(head, keyword) for keyword in ("PixelSpacing", "ImagerPixelSpacing"))
     if pixel and not detector:
         unclear = read_modality(head) in _PROJECTIONS and "PixelSpacingCalibrationType" not in head
         return pixel, ["the file does not say whether its spacing is that at the detector"] if unclear else []
     if pixel and pixel != detector:
-        told = read_code(head, "PixelSpacingCalibrationType")
-        how = f" ({told.lower()})" if told in ("GEOMETRY", "FIDUCIAL") else ""
+        method = read_code(head, "PixelSpacingCalibrationType")
+        how = f" ({method.lower()})" if method in ("GEOMETRY", "FIDUCIAL") else ""
         return pixel, [f"spacing is calibrated{how}, not that at the detector"]
     if detector:
         return detector, [f"spacing is that at the detector{_describe_magnification(head)}"]

@@ -30,10 +30,10 @@ class LookupTable(NamedTuple):
 
 def read_table(item: Dataset, head: Dataset) -> LookupTable | None:
     """Read an item of a header's sequence, with LUTDescriptor and LUTData; None for one that holds no table."""
-    told = read_numbers(item, "LUTDescriptor")
-    if not told or any(number != int(number) for number in told):
+    descriptor = read_numbers(item, "LUTDescriptor")
+    if not descriptor or any(number != int(number) for number in descriptor):
         return None
-    count, first, bits = int(told[0]) % _WORD or _WORD, int(told[1]), int(told[2])
+    count, first, bits = int(descriptor[0]) % _WORD or _WORD, int(descriptor[1]), int(descriptor[2])
     entries = _read_entries(item, count, little=head.original_encoding[1] is not False)
     if not 1 <= bits <= 16 or entries is None:
         return None

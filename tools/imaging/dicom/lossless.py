@@ -1,7 +1,7 @@
 """Lossless JPEG as DICOM has it: Huffman coding, predictors 1 to 7 (ITU-T T.81, annex H; process 14).
 
-The common decoders are under the GPL, or end the process on a broken file. Here the length of the code at every bit is
-looked up for all bits at once, so that only the walk from code to code is a loop of Python's own.
+Why our own decoder: pylibjpeg-libjpeg is under the GPL, and GDCM ends the process on damaged files. The length of the
+code at every bit is looked up for all bits at once, so that only the step from code to code is a loop in Python.
 """
 
 import re
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.pixels.decoders.base import Decoder, DecodeRunner
 from pydicom.uid import UID, JPEGLossless, JPEGLosslessSV1
 
-__all__ = ["DECODER_DEPENDENCIES", "decode", "decode_frame", "build_decoder", "is_available"]
+__all__ = ["DECODER_DEPENDENCIES", "build_decoder", "decode", "decode_frame", "is_available"]
 
 DECODER_DEPENDENCIES: dict[UID, tuple[str, ...]] = {JPEGLossless: (), JPEGLosslessSV1: ()}
 
@@ -27,7 +27,7 @@ _NO_CODE = 31 << 5 | 1  # moves on by one bit, and is found out
 
 @dataclass
 class _Stream:
-    """What the markers of one picture have said so far; ``planes``: the decoded components by their number."""
+    """The state after the markers of one picture read so far; ``planes``: the decoded components by their number."""
 
     tables: dict[int, NDArray[np.uint16]] = field(default_factory=dict)
     restart: int = 0
@@ -38,7 +38,7 @@ class _Stream:
 
 
 def is_available(uid: str) -> bool:
-    """Tell pydicom that a transfer syntax is decoded here."""
+    """Whether a transfer syntax is decoded here; pydicom calls it."""
     return uid in DECODER_DEPENDENCIES
 
 
@@ -128,7 +128,7 @@ def _read_scan(head: bytes, coded: bytes, stream: _Stream) -> None:
 
 
 def _decode_differences(coded: bytes, tables: list[NDArray[np.uint16]], count: int) -> NDArray[np.int64]:
-    """Decode ``count`` differences; the tables take turns."""
+    """Decode ``count`` differences; the tables alternate."""
     padded = np.frombuffer(coded + b"\xff" * (_MARGIN + 8), dtype=np.uint8)
     starts = _find_code_starts(padded, len(coded), tables, count)
     if len(starts) < count or starts[-1] >= len(coded) * 8:
@@ -153,7 +153,9 @@ def _gather_windows(padded: NDArray[np.uint8], places: NDArray[np.int64]) -> NDA
     return windows
 
 
-def _find_code_starts(padded: NDArray[np.uint8], size: int, tables: list[NDArray[np.uint16]], count: int) -> NDArray[np.int64]:
+def _find_code_starts(
+    padded: NDArray[np.uint8], size: int, tables: list[NDArray[np.uint16]], count: int
+) -> NDArray[np.int64]:
     """Return the bits at which the codes begin."""
     found: list[NDArray[np.int64]] = []
     at, held = 0, 0

@@ -1,4 +1,4 @@
-"""From stored values to what they mean: modality LUT or rescale, and which pixels are no picture at all."""
+"""From stored values to modality values: modality LUT or rescale, and which pixels are padding."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from ibisagent.tools.imaging.dicom.elements import read_items, read_numbers
 from ibisagent.tools.imaging.dicom.lookup_tables import read_table
 from ibisagent.tools.imaging.grids import Mask
 
-__all__ = ["find_padding", "apply_modality_lut"]
+__all__ = ["apply_modality_lut", "find_padding"]
 
 _PADDING = {"i": "", "u": "", "f4": "Float", "f8": "DoubleFloat"}
 

@@ -11,17 +11,23 @@ from pydicom import Dataset
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.decoding import decode_guard, require_size
-from ibisagent.tools.imaging.dicom.display import render_colour, render_grey, is_colour
+from ibisagent.tools.imaging.dicom.display import is_colour, render_colour, render_grey
 from ibisagent.tools.imaging.dicom.elements import get_frame_header, list_mistyped, list_unreadable
-from ibisagent.tools.imaging.dicom.files import EXPECTED, SourceFiles, decode_frames, read_header, source_name
-from ibisagent.tools.imaging.dicom.header_facts import read_axes, read_laterality, read_modality, describe_annotations, read_spacing
+from ibisagent.tools.imaging.dicom.header_facts import (
+    describe_annotations,
+    read_axes,
+    read_laterality,
+    read_modality,
+    read_spacing,
+)
 from ibisagent.tools.imaging.dicom.lookup_tables import list_broken_tables
-from ibisagent.tools.imaging.dicom.modality_values import find_padding, apply_modality_lut
-from ibisagent.tools.imaging.dicom.stacks import StoredFrame, Stack, compute_affine
+from ibisagent.tools.imaging.dicom.modality_values import apply_modality_lut, find_padding
+from ibisagent.tools.imaging.dicom.source_files import EXPECTED, SourceFiles, decode_frames, read_header, source_name
+from ibisagent.tools.imaging.dicom.stacks import Stack, StoredFrame, compute_affine
 from ibisagent.tools.imaging.grids import Grid, Mask, Spacing, VolumeGrid
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.slices import choose_plane, describe_choice
-from ibisagent.tools.imaging.volume import find_display_axes, describe_shear
+from ibisagent.tools.imaging.volume import describe_shear, find_display_axes
 from ibisagent.tools.imaging.window import to_exact_float
 
 __all__ = ["RenderRequest", "render_frame", "render_plane"]
@@ -34,7 +40,7 @@ _RADIOLOGICAL = {("P", "L"), ("F", "L"), ("F", "P")}
 
 @dataclass(frozen=True, slots=True)
 class RenderRequest:
-    """What a caller asked for, and how the source is named: in errors, and to open the same picture again."""
+    """What a caller requested, and how the source is named: in errors, and to open the same picture again."""
 
     name: str
     uri: str
@@ -71,7 +77,9 @@ def _render(stored: NDArray[Any], head: Dataset, request: RenderRequest) -> tupl
         return _render_grey(apply_modality_lut(stored, head), find_padding(stored, head), head, request)
 
 
-def _render_grey(values: NDArray[Any], padding: Mask, head: Dataset, request: RenderRequest) -> tuple[NDArray[np.uint8], Values]:
+def _render_grey(
+    values: NDArray[Any], padding: Mask, head: Dataset, request: RenderRequest
+) -> tuple[NDArray[np.uint8], Values]:
     """Show values, and give them with NaN where they are no picture."""
     known = to_exact_float(values)
     known[padding] = np.nan
@@ -128,7 +136,9 @@ def render_plane(stack: Stack, wanted: str | None, request: RenderRequest) -> Me
     )
     cut = order[plane.axis]
     at = shape[cut] - 1 - plane.index if flips[plane.axis] else plane.index
-    pixels, values, head = _render_whole_frame(volume[at], request) if cut == 2 else _render_cut(volume, cut, at, request)
+    pixels, values, head = (
+        _render_whole_frame(volume[at], request) if cut == 2 else _render_cut(volume, cut, at, request)
+    )
     grid = replace(grid, laterality=read_laterality(head))
     thin = replace(grid, shape=tuple(1 if axis == cut else length for axis, length in enumerate(shape)), index=0)
     edges = (*(volume[0].spacing or ())[::-1], float(np.linalg.norm(stack.affine[:3, 2])))
@@ -188,7 +198,7 @@ def _render_cut(volume: Sequence[StoredFrame], cut: int, at: int, request: Rende
 def _to_display(array: NDArray[Any], thin: VolumeGrid) -> NDArray[Any]:
     if array.ndim == 3:
         return np.stack([_to_display(array[..., channel], thin) for channel in range(3)], axis=-1)
-    return thin.displayed(array.reshape(thin.shape))
+    return thin.to_display(array.reshape(thin.shape))
 
 
 def _build_image(
@@ -210,7 +220,13 @@ def _build_image(
         uri=request.uri,
         slice=None if slice is None else request.prefix + slice,
         window=request.window,
-        notes=(*request.notes, *notes, *describe_shear(grid, ".nrrd or .dcm"), *_list_faults(head), *describe_annotations(head)),
+        notes=(
+            *request.notes,
+            *notes,
+            *describe_shear(grid, ".nrrd or .dcm"),
+            *_list_faults(head),
+            *describe_annotations(head),
+        ),
     )
 
 

@@ -1,6 +1,6 @@
 """A folder or a zip as DICOM series: which files belong together, and which series is meant.
 
-Only the headers are read, and of them only what orders the pictures. Files that are no DICOM pictures are passed over.
+Only the headers are read, and of them only what orders the pictures. Files that are no DICOM pictures are skipped.
 """
 
 import itertools
@@ -17,26 +17,34 @@ from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import printable_text
 from ibisagent.tools.imaging.decoding import require_size
-from ibisagent.tools.imaging.dicom.elements import get_frame_header, is_readable, read_texts, read_int
-from ibisagent.tools.imaging.dicom.files import SourceFiles, read_header, list_members, source_name
+from ibisagent.tools.imaging.dicom.elements import get_frame_header, is_readable, read_int, read_texts
 from ibisagent.tools.imaging.dicom.header_facts import read_modality
 from ibisagent.tools.imaging.dicom.outliers import drop_outliers
+from ibisagent.tools.imaging.dicom.source_files import SourceFiles, list_members, read_header, source_name
 from ibisagent.tools.imaging.dicom.stacks import GEOMETRY_KEYWORDS, StoredFrame, read_frames
 from ibisagent.tools.imaging.grids import DicomSource
 
-__all__ = ["Series", "choose_series", "count_frames", "scan_folder", "scan_zip", "describe_series_choice"]
+__all__ = ["Series", "choose_series", "count_frames", "describe_series_choice", "scan_folder", "scan_zip"]
 
 _TAGS: list[BaseTag | int] = [
     Tag(keyword)
     for keyword in (
-        *("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "NumberOfFrames", *GEOMETRY_KEYWORDS),
+        *(
+            "SOPInstanceUID",
+            "SeriesInstanceUID",
+            "SeriesNumber",
+            "Modality",
+            "ImageType",
+            "NumberOfFrames",
+            *GEOMETRY_KEYWORDS,
+        ),
         *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     )
 ]
-_PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+_REQUIRED_GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _ENDINGS = (".dcm", ".dicom", ".ima")
 _MAX_FILES = _MAX_FRAMES = 2**16
-_LISTED = 20
+_MAX_LISTED = 20
 _NOT_IMAGES = {"SEG", "RTDOSE"}  # when there are others, it is those that are looked at
 _scans: "OnceCache[list[Series]]" = OnceCache(16)
 
@@ -54,7 +62,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """``lost``: its place cannot be read; ``scout``: it says that it is a localizer."""
+    """``unreadable``: its position cannot be read; ``is_localizer``: the file says that it is one."""
 
     series: str
     uid: str
@@ -70,9 +78,13 @@ def scan_folder(folder: Path) -> list[Series]:
     found = sorted(itertools.islice(_walk(folder), _MAX_FILES + 1))
     if len(found) > _MAX_FILES:
         got = f"a folder of over {_MAX_FILES:,} files"
-        raise InputError(f"{printable_text(folder.name)}: got {got}, expected those of one study; name the folder further down")
-    key = (folder.absolute(), tuple((str(path), told.st_mtime_ns, told.st_size) for path, told in found))
-    return _scans.get(key, lambda: _group_by_series((DicomSource(path) for path, _ in found), printable_text(folder.name)))
+        raise InputError(
+            f"{printable_text(folder.name)}: got {got}, expected those of one study; name the folder further down"
+        )
+    key = (folder.absolute(), tuple((str(path), status.st_mtime_ns, status.st_size) for path, status in found))
+    return _scans.get(
+        key, lambda: _group_by_series((DicomSource(path) for path, _ in found), printable_text(folder.name))
+    )
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
@@ -86,8 +98,8 @@ def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 def scan_zip(path: Path) -> list[Series]:
     """Scan a zip as if it were a folder."""
-    told = path.stat()
-    key = (path.absolute(), told.st_mtime_ns, told.st_size)
+    status = path.stat()
+    key = (path.absolute(), status.st_mtime_ns, status.st_size)
     return _scans.get(key, lambda: _group_by_series(list_members(path), printable_text(path.name)))
 
 
@@ -134,7 +146,7 @@ def _read_file(file: BinaryIO, source: DicomSource) -> _File | None:
         number=read_int(dataset, "SeriesNumber", -1),
         modality=read_modality(dataset),
         frames=frames,
-        unreadable=not all(is_readable(first, keyword) for keyword in _PLACE),
+        unreadable=not all(is_readable(first, keyword) for keyword in _REQUIRED_GEOMETRY),
         is_localizer="LOCALIZER" in read_texts(dataset, "ImageType"),
     )
 
@@ -151,8 +163,8 @@ def _build_series(number: int, group: list[_File], unread: int) -> Series:
         "files left out as localizers": len(files) - len(scans),
     }
     frames, notes = drop_outliers([frame for file in scans for frame in file.frames])
-    told = (*(f"{what}: {count}" for what, count in left_out.items() if count), *notes)
-    return Series(number, group[0].modality, frames, len({frame.source._replace(frame=0) for frame in frames}), told)
+    notes = (*(f"{what}: {count}" for what, count in left_out.items() if count), *notes)
+    return Series(number, group[0].modality, frames, len({frame.source._replace(frame=0) for frame in frames}), notes)
 
 
 def count_frames(head: Dataset, name: str) -> int:
@@ -177,16 +189,18 @@ def choose_series(found: list[Series], wanted: str | None, name: str) -> tuple[S
         pictures = [series for series in found if series.modality not in _NOT_IMAGES] or found
         if len(pictures) == 1:
             return pictures[0], wanted, "" if len(found) == 1 else f"{pictures[0].number}/"
-    some = "; ".join(_describe(series) for series in sorted(found, key=lambda series: series.number)[:_LISTED])
+    some = "; ".join(_describe(series) for series in sorted(found, key=lambda series: series.number)[:_MAX_LISTED])
     expected = f"expected one, named as slice=NUMBER/middle: {some}"
     raise InputError(f"{name}: got {len(found)} series and slice={(wanted or '')[:40]!r}, {expected}; choose one")
 
 
 def describe_series_choice(found: list[Series], chosen: Series, wanted: str | None) -> list[str]:
-    """Say, as a picture's note, which of several series was taken where the caller named none."""
+    """Return the note that names the series that was taken where the caller named none of several."""
     if len(found) == 1 or "/" in (wanted or ""):
         return []
-    return [f"series: took {_describe(chosen)}, the only one of pictures among {len(found)}; choose with slice=NUMBER/..."]
+    return [
+        f"series: took {_describe(chosen)}, the only one of pictures among {len(found)}; choose with slice=NUMBER/..."
+    ]
 
 
 def _describe(series: Series) -> str:

@@ -1,4 +1,4 @@
-"""Frames that lie one over another in the patient: their order, their place, and what is missing or there twice.
+"""Frames stacked in the patient: their order, their position, and which are missing or repeated.
 
 The order is that of the positions along the normal of the planes (PS3.3 C.7.6.2.1.1), never that of instance numbers.
 """
@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from ibisagent.tools.imaging.dicom.elements import get_frame_header, read_numbers, read_vector, read_int
+from ibisagent.tools.imaging.dicom.elements import get_frame_header, read_int, read_numbers, read_vector
 from ibisagent.tools.imaging.grids import DicomSource
 
-__all__ = ["GEOMETRY_KEYWORDS", "StoredFrame", "Stack", "compute_affine", "read_frames", "build_stack"]
+__all__ = ["GEOMETRY_KEYWORDS", "Stack", "StoredFrame", "build_stack", "compute_affine", "read_frames"]
 
 GEOMETRY_KEYWORDS = (
     *("Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "SliceThickness"),
@@ -24,14 +24,14 @@ _ORDER = (
     *("AcquisitionNumber", "FrameAcquisitionNumber", "TemporalPositionIdentifier", "TemporalPositionIndex"),
     *("EchoNumbers", "InstanceNumber"),
 )
-_SAME = 1e-3  # mm, or a cosine
-_UNEVEN = 0.1  # of the step
-_TILT = math.cos(math.radians(0.5))
+_TOLERANCE = 1e-3  # mm, or a cosine
+_MAX_UNEVENNESS = 0.1  # of the step
+_MIN_COSINE = math.cos(math.radians(0.5))
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFrame:
-    """One stored frame and where it lies: ``position`` in mm and ``orientation`` (rows' then columns' direction), in LPS.
+    """One stored frame and its ``position`` in mm and ``orientation`` (rows' then columns' direction), in LPS.
 
     ``spacing`` (row, column) and ``thickness`` in mm. ``order`` tells frames of one position apart.
     """
@@ -52,7 +52,7 @@ class StoredFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stack:
-    """``frames`` as a user counts them; ``volumes`` of evenly spaced planes out of them, none where they form none.
+    """``frames`` as a user counts them; ``volumes``: evenly spaced planes of them, none where they form none.
 
     ``affine`` (4, 4) maps (column, row, plane) of any volume to RAS mm.
     """
@@ -65,43 +65,46 @@ class Stack:
 
 def read_frames(dataset: Dataset, source: DicomSource, frames: int) -> list[StoredFrame]:
     """Describe every frame of a file by its header."""
-    return [_read_frame(get_frame_header(dataset, frame, GEOMETRY_KEYWORDS), source._replace(frame=frame), frame) for frame in range(frames)]
+    return [
+        _read_frame(get_frame_header(dataset, frame, GEOMETRY_KEYWORDS), source._replace(frame=frame), frame)
+        for frame in range(frames)
+    ]
 
 
 def _read_frame(head: Dataset, source: DicomSource, frame: int) -> StoredFrame:
-    turn = _normalize(read_vector(head, "ImageOrientationPatient"))
+    orientation = _normalize(read_vector(head, "ImageOrientationPatient"))
     return StoredFrame(
         source=source,
         size=(int(head.Rows), int(head.Columns)),
-        position=_read_position(head, turn, frame),
-        orientation=turn,
+        position=_read_position(head, orientation, frame),
+        orientation=orientation,
         spacing=read_vector(head, "PixelSpacing"),
         thickness=(read_numbers(head, "SliceThickness") or [0.0])[0],
         order=(*(read_int(head, keyword) for keyword in _ORDER), frame),
     )
 
 
-def _normalize(turn: tuple[float, ...] | None) -> tuple[float, ...] | None:
+def _normalize(orientation: tuple[float, ...] | None) -> tuple[float, ...] | None:
     """Bring both directions to length 1: writers round them, and angles are judged by them."""
-    if turn is None:
+    if orientation is None:
         return None
-    return tuple(part / math.hypot(*one) for one in (turn[:3], turn[3:]) for part in one)
+    return tuple(part / math.hypot(*one) for one in (orientation[:3], orientation[3:]) for part in one)
 
 
-def _read_position(head: Dataset, turn: tuple[float, ...] | None, frame: int) -> tuple[float, ...] | None:
+def _read_position(head: Dataset, orientation: tuple[float, ...] | None, frame: int) -> tuple[float, ...] | None:
     """Return the first pixel's place; a dose grid gives only that of its first frame, and offsets from there."""
     position, offsets = read_vector(head, "ImagePositionPatient"), read_numbers(head, "GridFrameOffsetVector")
-    if position is None or turn is None or frame >= len(offsets):
+    if position is None or orientation is None or frame >= len(offsets):
         return position
-    return tuple(np.array(position) + (offsets[frame] - offsets[0]) * np.array(_compute_normal(turn)))
+    return tuple(np.array(position) + (offsets[frame] - offsets[0]) * np.array(_compute_normal(orientation)))
 
 
 def _dot(one: Sequence[float], other: Sequence[float]) -> float:
     return sum(a * b for a, b in zip(one, other, strict=True))  # numpy is slow on three numbers
 
 
-def _compute_normal(turn: Sequence[float]) -> tuple[float, ...]:
-    across = np.cross(turn[:3], turn[3:])
+def _compute_normal(orientation: Sequence[float]) -> tuple[float, ...]:
+    across = np.cross(orientation[:3], orientation[3:])
     return tuple((across / np.linalg.norm(across)).tolist())
 
 
@@ -124,18 +127,25 @@ def build_stack(frames: Sequence[StoredFrame]) -> Stack:
     flat = tuple(frame for volume in volumes for frame in volume)
     affine = compute_affine(volumes[0])
     steps = np.diff([_project(frame, normal) for frame in volumes[0]])
-    if np.ptp(steps) > 2 * _UNEVEN * np.median(steps) or not all(_fits_affine(volume, affine) for volume in volumes):
+    if np.ptp(steps) > 2 * _MAX_UNEVENNESS * np.median(steps) or not all(
+        _fits_affine(volume, affine) for volume in volumes
+    ):
         return Stack(flat, notes=(*notes, _describe_unevenness(steps)))
     step = affine[:3, 2] / np.linalg.norm(affine[:3, 2])
     lean = abs(float(np.dot(step * (-1, -1, 1), normal)))
-    if lean < _TILT:
+    if lean < _MIN_COSINE:
         notes.append(f"the planes are tilted by {math.degrees(math.acos(lean)):.1f} degrees against their row")
     return Stack(flat, volumes, affine, tuple(notes))
 
 
 def _are_parallel(frames: Sequence[StoredFrame]) -> bool:
-    turns, spacings = np.array([frame.orientation for frame in frames]), np.array([frame.spacing for frame in frames])
-    return bool(np.ptp(turns, axis=0).max() < _SAME and np.ptp(spacings, axis=0).max() < _SAME * spacings.min())
+    orientations, spacings = (
+        np.array([frame.orientation for frame in frames]),
+        np.array([frame.spacing for frame in frames]),
+    )
+    return bool(
+        np.ptp(orientations, axis=0).max() < _TOLERANCE and np.ptp(spacings, axis=0).max() < _TOLERANCE * spacings.min()
+    )
 
 
 def _project(frame: StoredFrame, normal: Sequence[float]) -> float:
@@ -147,7 +157,7 @@ def _group_by_position(ordered: Sequence[StoredFrame], normal: Sequence[float]) 
     groups: list[list[int]] = []
     last = -math.inf
     for depth, index in sorted((_project(frame, normal), index) for index, frame in enumerate(ordered)):
-        if depth - last > 10 * _SAME:
+        if depth - last > 10 * _TOLERANCE:
             groups.append([])
         groups[-1].append(index)
         last = depth
@@ -157,13 +167,13 @@ def _group_by_position(ordered: Sequence[StoredFrame], normal: Sequence[float]) 
 def compute_affine(volume: Sequence[StoredFrame]) -> NDArray[np.float64]:
     """Return the affine of evenly spaced frames, (column, row, plane) to RAS mm; one frame is as thick as it says."""
     first, last = volume[0], volume[-1]
-    turn, spacing, origin = first.orientation or (), first.spacing or (), np.array(first.position or ())
+    orientation, spacing, origin = first.orientation or (), first.spacing or (), np.array(first.position or ())
     affine = np.eye(4)
-    affine[:3, 0], affine[:3, 1] = np.array(turn[:3]) * spacing[1], np.array(turn[3:]) * spacing[0]
+    affine[:3, 0], affine[:3, 1] = np.array(orientation[:3]) * spacing[1], np.array(orientation[3:]) * spacing[0]
     if len(volume) > 1:
         affine[:3, 2] = (np.array(last.position or ()) - origin) / (len(volume) - 1)
     else:
-        affine[:3, 2] = np.array(_compute_normal(turn)) * (first.thickness if first.thickness > 0 else 1.0)
+        affine[:3, 2] = np.array(_compute_normal(orientation)) * (first.thickness if first.thickness > 0 else 1.0)
     affine[:3, 3] = origin
     affine[:2] *= -1
     return affine + 0.0  # no negative zeros
@@ -174,7 +184,7 @@ def _fits_affine(volume: Sequence[StoredFrame], affine: NDArray[np.float64]) -> 
     lps = affine[:3] * np.array([[-1], [-1], [1]])
     expected = lps[:, 3] + np.arange(len(volume))[:, None] * lps[:, 2]
     away = np.linalg.norm(np.array([frame.position or () for frame in volume]) - expected, axis=1)
-    return bool(away.max() <= 2 * _UNEVEN * np.linalg.norm(lps[:, 2]))
+    return bool(away.max() <= 2 * _MAX_UNEVENNESS * np.linalg.norm(lps[:, 2]))
 
 
 def _describe_unevenness(steps: NDArray[np.float64]) -> str:

@@ -14,7 +14,15 @@ from ibisagent.tools.masks.measure import bounding_box
 
 Field = NDArray[np.float32]
 
-__all__ = ["STRIDE", "DecoderPrompt", "Field", "InputFrame", "LogitsPrior", "build_decoder_prompt", "compute_signed_distance_prior"]
+__all__ = [
+    "STRIDE",
+    "DecoderPrompt",
+    "Field",
+    "InputFrame",
+    "LogitsPrior",
+    "build_decoder_prompt",
+    "compute_signed_distance_prior",
+]
 
 STRIDE = 4  # input pixels to a pixel of the low-resolution logits
 # An initial mask's logits: steep per low-resolution pixel, then level. SAM 2 itself puts -10 and 10 for a given mask.
@@ -30,7 +38,7 @@ class InputFrame:
     side: int
 
     @classmethod
-    def squashed(cls, shape: tuple[int, ...], side: int) -> "InputFrame":
+    def stretched(cls, shape: tuple[int, ...], side: int) -> "InputFrame":
         """Stretch the picture over the whole square, whatever its proportions."""
         return cls((shape[0], shape[1]), (side, side), side)
 
@@ -55,29 +63,31 @@ class LogitsPrior(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecoderPrompt:
-    """One question to a mask decoder, in input pixels.
+    """One query of a mask decoder, in input pixels.
 
     ``points``: (k, 2) as (x, y), ``labels``: (k,) 1 or 0, ``box``: (4,) as (x0, y0, x1, y1), ``logits``: the prior's.
-    ``several``: ask for three masks and take the one of the highest predicted IoU.
+    ``multimask``: ask for three masks and take the one of the highest predicted IoU.
     """
 
     points: Field
     labels: NDArray[np.int32]
     box: Field | None
     logits: Field | None
-    several: bool
+    multimask: bool
 
     @property
-    def kind(self) -> tuple[int, bool, bool, bool]:
-        """Equal for questions that fit into one batch: padding tokens would change a SAM's answer."""
-        return len(self.labels), self.box is None, self.logits is None, self.several
+    def batch_key(self) -> tuple[int, bool, bool, bool]:
+        """Equal for queries that fit into one batch: padding tokens would change a SAM's answer."""
+        return len(self.labels), self.box is None, self.logits is None, self.multimask
 
 
-def build_decoder_prompt(frame: InputFrame, prompts: Sequence[Prompt], prior: LogitsPrior | None) -> DecoderPrompt | None:
-    """Put prompts and prior as a question; None where nothing yet says what the target is.
+def build_decoder_prompt(
+    frame: InputFrame, prompts: Sequence[Prompt], prior: LogitsPrior | None
+) -> DecoderPrompt | None:
+    """Convert prompts and prior to a decoder's query; None where nothing yet says what the target is.
 
     All clicks count, and the latest box. An initial mask's box stands in until a positive click falls outside of it.
-    Three masks are asked for after one single click alone, which is ambiguous; later ones refine.
+    Three masks are requested after one single click alone, which is ambiguous; later ones refine.
     """
     clicks = [prompt for prompt in prompts if isinstance(prompt, Click)]
     boxes = [prompt for prompt in prompts if isinstance(prompt, Box)]
@@ -89,7 +99,7 @@ def build_decoder_prompt(frame: InputFrame, prompts: Sequence[Prompt], prior: Lo
         labels=np.array([click.positive for click in clicks], np.int32),
         box=None if box is None else _to_input_box(frame, box),
         logits=None if prior is None else prior.logits,
-        several=len(clicks) == 1 and box is None and prior is None,
+        multimask=len(clicks) == 1 and box is None and prior is None,
     )
 
 
@@ -116,7 +126,9 @@ def compute_signed_distance_prior(frame: InputFrame, mask: Mask) -> LogitsPrior 
     found = bounding_box(mask)
     if found is None:
         return None
-    logits = np.clip(_SLOPE * _compute_signed_distance(_compute_coverage(frame, mask)), -_LIMIT, _LIMIT).astype(np.float32)
+    logits = np.clip(_SLOPE * _compute_signed_distance(_compute_coverage(frame, mask)), -_LIMIT, _LIMIT).astype(
+        np.float32
+    )
     logits.setflags(write=False)
     height, width = mask.shape
     box = Box(found.left / width, found.top / height, (found.right + 1) / width, (found.bottom + 1) / height)

@@ -1,4 +1,4 @@
-"""What every network of the family gives, whichever package it comes from."""
+"""The interface of every network of the family, whichever package it comes from."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -10,11 +10,11 @@ from ibisagent.tools.segmenters.sam.frame import DecoderPrompt, Field
 
 FeatureMaps = tuple[torch.Tensor, ...]
 
-__all__ = ["FeatureMaps", "MaskLogits", "SamNetwork", "DecoderBatch", "stack_features", "collate_prompts"]
+__all__ = ["DecoderBatch", "FeatureMaps", "MaskLogits", "SamNetwork", "collate_prompts", "stack_features"]
 
 
 class DecoderBatch(NamedTuple):
-    """Questions of one kind, n of them, in input pixels.
+    """Queries of one kind, n of them, in input pixels.
 
     ``points``: (n, k, 2) float32, ``labels``: (n, k) int32, ``boxes``: (n, 4), ``logits``: (n, 1, side / 4, side / 4).
     """
@@ -23,11 +23,11 @@ class DecoderBatch(NamedTuple):
     labels: torch.Tensor
     boxes: torch.Tensor | None
     logits: torch.Tensor | None
-    several: bool
+    multimask: bool
 
 
 class MaskLogits(NamedTuple):
-    """Low-resolution logits (n, m, side / 4, side / 4) and predicted IoU (n, m); m = 3 for ``several``, else 1."""
+    """Low-resolution logits (n, m, side / 4, side / 4) and predicted IoU (n, m); m = 3 for ``multimask``, else 1."""
 
     logits: torch.Tensor
     scores: torch.Tensor
@@ -50,18 +50,18 @@ class SamNetwork(Protocol):
     def encode(self, pixels: torch.Tensor) -> FeatureMaps:
         """Encode prepared pictures, (n, 3, side, side); each feature map is (n, c, h, w)."""
 
-    def decode(self, features: FeatureMaps, question: DecoderBatch) -> MaskLogits:
-        """Answer n questions about n pictures."""
+    def decode(self, features: FeatureMaps, batch: DecoderBatch) -> MaskLogits:
+        """Decode n queries about n pictures."""
 
 
-def collate_prompts(asks: Sequence[DecoderPrompt], device: torch.device) -> DecoderBatch:
-    """Stack questions of one kind."""
+def collate_prompts(prompts: Sequence[DecoderPrompt], device: torch.device) -> DecoderBatch:
+    """Stack queries of one kind."""
     return DecoderBatch(
-        points=torch.from_numpy(np.stack([ask.points for ask in asks])).to(device),
-        labels=torch.from_numpy(np.stack([ask.labels for ask in asks])).to(device),
-        boxes=_stack([ask.box for ask in asks], device),
-        logits=_stack([None if ask.logits is None else ask.logits[None] for ask in asks], device),
-        several=asks[0].several,
+        points=torch.from_numpy(np.stack([prompt.points for prompt in prompts])).to(device),
+        labels=torch.from_numpy(np.stack([prompt.labels for prompt in prompts])).to(device),
+        boxes=_stack([prompt.box for prompt in prompts], device),
+        logits=_stack([None if prompt.logits is None else prompt.logits[None] for prompt in prompts], device),
+        multimask=prompts[0].multimask,
     )
 
 
@@ -72,7 +72,7 @@ def _stack(arrays: Sequence[Field | None], device: torch.device) -> torch.Tensor
 
 
 def stack_features(features: Sequence[FeatureMaps]) -> FeatureMaps:
-    """Stack the feature maps of several pictures; those of one picture asked about several times are not copied."""
+    """Stack the feature maps of several pictures; those of one picture that occurs several times are not copied."""
     if all(some is features[0] for some in features):
         return tuple(level.expand(len(features), -1, -1, -1) for level in features[0])
     return tuple(torch.cat(levels) for levels in zip(*features, strict=True))

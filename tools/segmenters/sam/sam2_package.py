@@ -8,13 +8,27 @@ from typing import Any, NamedTuple
 import torch
 
 from ibisagent.tools.errors import InputError, MissingExtra
-from ibisagent.tools.files import printable_text, local_path, require_file
+from ibisagent.tools.files import local_path, printable_text, require_file
 from ibisagent.tools.segmenters.sam.frame import STRIDE
-from ibisagent.tools.segmenters.sam.models import FeatureMaps, MaskLogits, DecoderBatch
-from ibisagent.tools.segmenters.sam.spec import SamSpec
-from ibisagent.tools.segmenters.sam.weights import load_checkpoint, describe_difference, fetch_file, import_optional, describe_error
+from ibisagent.tools.segmenters.sam.models import DecoderBatch, FeatureMaps, MaskLogits
+from ibisagent.tools.segmenters.sam.sam_spec import SamSpec
+from ibisagent.tools.segmenters.sam.weights import (
+    describe_difference,
+    describe_error,
+    fetch_file,
+    import_optional,
+    load_checkpoint,
+)
 
-__all__ = ["Sam2Package", "WeightSources", "build_model", "infer_config", "find_sources", "load_network", "get_published_config"]
+__all__ = [
+    "Sam2Package",
+    "WeightSources",
+    "build_model",
+    "find_sources",
+    "get_published_config",
+    "infer_config",
+    "load_network",
+]
 
 # The published sizes, by the width of the first layer and the number of blocks.
 _SIZES = {(96, 12): "t", (96, 16): "s", (112, 24): "b+", (144, 48): "l"}
@@ -47,21 +61,21 @@ class Sam2Package:
         high, middle, low = self._model.forward_image(pixels)["backbone_fpn"][-3:]
         return high, middle, low + self._model.no_mem_embed.reshape(1, -1, 1, 1)
 
-    def decode(self, features: FeatureMaps, question: DecoderBatch) -> MaskLogits:
-        """Answer n questions; a box goes in as two points before the clicks, labelled 2 and 3."""
-        points, labels = question.points, question.labels
-        if question.boxes is not None:
-            points = torch.cat([question.boxes.reshape(-1, 2, 2), points], dim=1)
+    def decode(self, features: FeatureMaps, batch: DecoderBatch) -> MaskLogits:
+        """Decode n queries; a box goes in as two points before the clicks, labelled 2 and 3."""
+        points, labels = batch.points, batch.labels
+        if batch.boxes is not None:
+            points = torch.cat([batch.boxes.reshape(-1, 2, 2), points], dim=1)
             labels = torch.cat([labels.new_tensor([[2, 3]]).expand(len(labels), 2), labels], dim=1)
         encoder = self._model.sam_prompt_encoder
         clicks = (points, labels) if labels.shape[1] else None
-        sparse, dense = encoder(points=clicks, boxes=None, masks=question.logits)
+        sparse, dense = encoder(points=clicks, boxes=None, masks=batch.logits)
         logits, scores, _, _ = self._model.sam_mask_decoder(
             image_embeddings=features[-1],
             image_pe=encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
-            multimask_output=question.several,
+            multimask_output=batch.multimask,
             repeat_image=False,
             high_res_features=list(features[:-1]),
         )
@@ -69,7 +83,7 @@ class Sam2Package:
 
 
 def find_sources(spec: SamSpec) -> WeightSources:
-    """Find the files that a name speaks of; of hub ids only those that the `sam2` package itself lists."""
+    """Find the files that a name specifies; of hub ids only those that the `sam2` package itself lists."""
     known = import_optional("sam2.build_sam").HF_MODEL_ID_TO_FILENAMES if spec.family == "sam2" else {}
     if spec.source in known:
         return WeightSources(fetch_file(spec.source, known[spec.source][1]), _find_own_config(spec))

@@ -1,4 +1,4 @@
-"""The segmenter itself: one course for every model of the family."""
+"""The segmenter itself: one procedure for every model of the family."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -14,9 +14,15 @@ from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.files import hash_files
 from ibisagent.tools.imaging.grids import Mask, make_read_only
 from ibisagent.tools.segmenters.base import Pixels, Prediction, Query
-from ibisagent.tools.segmenters.sam.batching import CallBatcher
-from ibisagent.tools.segmenters.sam.frame import DecoderPrompt, InputFrame, LogitsPrior, build_decoder_prompt, compute_signed_distance_prior
-from ibisagent.tools.segmenters.sam.models import FeatureMaps, SamNetwork, stack_features, collate_prompts
+from ibisagent.tools.segmenters.sam.call_batcher import CallBatcher
+from ibisagent.tools.segmenters.sam.frame import (
+    DecoderPrompt,
+    InputFrame,
+    LogitsPrior,
+    build_decoder_prompt,
+    compute_signed_distance_prior,
+)
+from ibisagent.tools.segmenters.sam.models import FeatureMaps, SamNetwork, collate_prompts, stack_features
 from ibisagent.tools.segmenters.sam.transforms import InputTransform
 
 __all__ = ["Embedding", "SamSegmenter"]
@@ -39,36 +45,35 @@ class SamSegmenter:
     """A promptable network of the SAM family on one device.
 
     Pure, and safe to share between threads. ``predict`` decodes alone and gives the same bits every time, unless
-    ``gathers``; ``predict_many`` batches questions that fit together, which moves logits by up to 1e-4. The score is
+    ``batches_calls``; ``predict_many`` batches queries that fit together, which moves logits by up to 1e-4. The score:
     the predicted IoU, clamped to [0, 1]. Clicks that are all negative, without box or mask, give an empty mask.
     """
 
     name: str
     model: SamNetwork
-    view: InputTransform
+    transform: InputTransform
     files: tuple[Path, ...]
     device: torch.device
     dtype: torch.dtype
-    gathers: bool = False
+    batches_calls: bool = False
     calibrated = False
 
     @cached_property
     def fingerprint(self) -> str:
         """Name and version, hash of the weights and what else the masks depend on."""
         kind = str(self.dtype).removeprefix("torch.")
-        line = (
-            f"{self.name}-1 weights={hash_files(self.files)[:12]} size={self.model.side} device={self.device} dtype={kind}"
-        )
-        return f"{line} threshold=0{' batch=1' if self.gathers else ''}"
+        weights = hash_files(self.files)[:12]
+        line = f"{self.name}-1 weights={weights} size={self.model.side} device={self.device} dtype={kind}"
+        return f"{line} threshold=0{' batch=1' if self.batches_calls else ''}"
 
     @cached_property
-    def _gatherer(self) -> CallBatcher[Query, Prediction]:
+    def _batcher(self) -> CallBatcher[Query, Prediction]:
         return CallBatcher(self.predict_many, _LARGEST_BATCH)
 
     def embed(self, pixels: Pixels) -> Embedding:
         """Encode a picture."""
-        frame = self.view.frame(pixels.shape, self.model.side)
-        prepared = self.view.prepare(pixels, frame).to(self.device)
+        frame = self.transform.frame(pixels.shape, self.model.side)
+        prepared = self.transform.prepare(pixels, frame).to(self.device)
         with torch.inference_mode(), self._precision():
             features = self.model.encode(prepared)
             return Embedding(tuple(level.float() for level in features), frame)
@@ -76,21 +81,21 @@ class SamSegmenter:
     def predict(self, embedding: Embedding, prompts: Sequence[Prompt], prior: LogitsPrior | None) -> Prediction:
         """Segment from all prompts; see `Segmenter.predict`."""
         query = Query(embedding, prompts, prior)
-        return self._gatherer.ask(query) if self.gathers else self.predict_many([query])[0]
+        return self._batcher.submit(query) if self.batches_calls else self.predict_many([query])[0]
 
     def predict_many(self, queries: Sequence[Query]) -> list[Prediction]:
         """Answer in batches of equal numbers of clicks, with or without box and prior; the pictures may differ."""
         answers: dict[int, Prediction] = {}
         kinds: defaultdict[Hashable, list[_IndexedPrompt]] = defaultdict(list)
         for index, query in enumerate(queries):
-            asked = build_decoder_prompt(query.embedding.frame, query.prompts, query.prior)
-            if asked is None:
+            prompt = build_decoder_prompt(query.embedding.frame, query.prompts, query.prior)
+            if prompt is None:
                 answers[index] = _predict_empty(query)
             else:
-                kinds[asked.kind].append((index, asked))
+                kinds[prompt.batch_key].append((index, prompt))
         for batch in _split_batches(kinds.values()):
-            indices, asks = zip(*batch, strict=True)
-            decoded = self._decoded([queries[index] for index in indices], asks)
+            indices, prompts = zip(*batch, strict=True)
+            decoded = self._decode([queries[index] for index in indices], prompts)
             answers.update(zip(indices, decoded, strict=True))
         return [answers[index] for index in range(len(queries))]
 
@@ -98,11 +103,11 @@ class SamSegmenter:
         """Turn a mask into signed-distance logits and its box; an empty one gives None."""
         return compute_signed_distance_prior(embedding.frame, mask)
 
-    def _decoded(self, queries: Sequence[Query], asks: Sequence[DecoderPrompt]) -> list[Prediction]:
+    def _decode(self, queries: Sequence[Query], prompts: Sequence[DecoderPrompt]) -> list[Prediction]:
         """Decode one batch; of three masks the one that is predicted to be best."""
         with torch.inference_mode():
             features = stack_features([query.embedding.features for query in queries])
-            logits, scores = self.model.decode(features, collate_prompts(asks, self.device))
+            logits, scores = self.model.decode(features, collate_prompts(prompts, self.device))
             best = scores.argmax(dim=1, keepdim=True)
             chosen = scores.gather(1, best).clamp(0, 1).flatten().tolist()
             maps = logits.take_along_dim(best[:, :, None, None], dim=1)
@@ -112,7 +117,7 @@ class SamSegmenter:
         bound = self.model.bound
         low = logits[0, 0].clamp(-bound, bound).cpu().numpy()
         low.setflags(write=False)
-        mask = make_read_only(self.view.mask(logits, query.embedding.frame))
+        mask = make_read_only(self.transform.mask(logits, query.embedding.frame))
         return Prediction(mask, score, LogitsPrior(low, None if query.prior is None else query.prior.box))
 
     def _precision(self) -> AbstractContextManager[object]:
@@ -122,11 +127,11 @@ class SamSegmenter:
 
 
 def _predict_empty(query: Query) -> Prediction:
-    """Answer a query that says nothing of the target yet."""
+    """Return the empty mask for a query without information on the target."""
     return Prediction(make_read_only(np.zeros(query.embedding.frame.picture, np.bool_)), None, query.prior)
 
 
 def _split_batches(kinds: Iterable[list[_IndexedPrompt]]) -> Iterator[list[_IndexedPrompt]]:
-    for asked in kinds:
-        for begin in range(0, len(asked), _LARGEST_BATCH):
-            yield asked[begin : begin + _LARGEST_BATCH]
+    for group in kinds:
+        for begin in range(0, len(group), _LARGEST_BATCH):
+            yield group[begin : begin + _LARGEST_BATCH]

@@ -11,16 +11,16 @@ from torch.nn.functional import interpolate, pad
 from ibisagent.tools.segmenters.base import Mask, Pixels
 from ibisagent.tools.segmenters.sam.frame import InputFrame
 
-__all__ = ["MedSamTransform", "PadTransform", "StretchTransform", "InputTransform"]
+__all__ = ["InputTransform", "MedSamTransform", "PadTransform", "StretchTransform"]
 
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of channels in [0, 1]
 
 
 class InputTransform(Protocol):
-    """How pictures are prepared for one model and its masks are brought back."""
+    """The preparation of pictures for one model, and the way of its masks back to them."""
 
     def frame(self, shape: tuple[int, ...], side: int) -> InputFrame:
-        """Say where a picture of ``shape`` lies on an input of ``side`` pixels."""
+        """Return where a picture of ``shape`` lies on an input of ``side`` pixels."""
 
     def prepare(self, pixels: Pixels, frame: InputFrame) -> torch.Tensor:
         """Return the input, (1, 3, side, side) float32."""
@@ -34,7 +34,7 @@ class StretchTransform:
 
     def frame(self, shape: tuple[int, ...], side: int) -> InputFrame:
         """Fill the square."""
-        return InputFrame.squashed(shape, side)
+        return InputFrame.stretched(shape, side)
 
     def prepare(self, pixels: Pixels, frame: InputFrame) -> torch.Tensor:
         """Scale to [0, 1], resize with anti-aliasing, normalise."""
@@ -74,7 +74,7 @@ class MedSamTransform:
 
     def frame(self, shape: tuple[int, ...], side: int) -> InputFrame:
         """Fill the square."""
-        return InputFrame.squashed(shape, side)
+        return InputFrame.stretched(shape, side)
 
     def prepare(self, pixels: Pixels, frame: InputFrame) -> torch.Tensor:
         """Resize bicubically back to 8 bits, then to [0, 1]; no ImageNet statistics."""

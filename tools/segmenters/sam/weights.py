@@ -1,4 +1,4 @@
-"""Weights: where they are, what they hash to, and in what a file differs from the model that it is given to."""
+"""Weights: finding and loading them, and the differences between a file and the model that is to take it."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -11,13 +11,21 @@ import torch
 from ibisagent.tools.errors import InputError, MissingExtra, install_hint
 from ibisagent.tools.files import printable_text
 
-__all__ = ["load_checkpoint", "describe_difference", "describe_differing_keys", "fetch_file", "import_optional", "describe_error", "fetch_folder"]
+__all__ = [
+    "describe_difference",
+    "describe_differing_keys",
+    "describe_error",
+    "fetch_file",
+    "fetch_folder",
+    "import_optional",
+    "load_checkpoint",
+]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_SHOWN = 3
-_OF_SAM2 = ("sam2", "omegaconf", "hydra", "iopath")
-_OF_MODELS = ("transformers", "huggingface_hub", "safetensors")
-_HOW_TO_SAM2 = (
+_MAX_SHOWN = 3
+_SAM2_PACKAGES = ("sam2", "omegaconf", "hydra", "iopath")
+_MODELS_PACKAGES = ("transformers", "huggingface_hub", "safetensors")
+_SAM2_INSTALL_HINT = (
     f"sam2 is not installed; run in a clone of ibisagent: {install_hint('models')} hydra-core iopath && "
     "SAM2_BUILD_CUDA=0 pip install --no-deps --no-build-isolation sam2==1.1.0 (the extra sam2 would bring torchvision)"
 )
@@ -29,15 +37,15 @@ def import_optional(name: str) -> Any:
         return import_module(name)
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
-        if package in _OF_SAM2:
-            raise MissingExtra(_HOW_TO_SAM2) from error
-        if package in _OF_MODELS:
+        if package in _SAM2_PACKAGES:
+            raise MissingExtra(_SAM2_INSTALL_HINT) from error
+        if package in _MODELS_PACKAGES:
             raise MissingExtra.of(package, "models") from error
         raise
 
 
 def describe_error(error: BaseException) -> str:
-    """Put an error in one short line: its type and first sentence."""
+    """Return an error in one short line: its type and first sentence."""
     first = " ".join(str(error).split()).partition(". ")[0]
     return f"{type(error).__name__}: {first[:100]}"
 
@@ -49,7 +57,9 @@ def load_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     except MissingExtra:
         raise
     except Exception as error:  # unpickling and unzipping what is neither raises almost anything
-        raise InputError(f"{printable_text(path)}: got no weights ({describe_error(error)}), expected a checkpoint; check it") from error
+        raise InputError(
+            f"{printable_text(path)}: got no weights ({describe_error(error)}), expected a checkpoint; check it"
+        ) from error
     state = held.get("model", held) if isinstance(held, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise InputError(f'{printable_text(path)}: got no state dict, expected {{"model": state_dict}}; check the file')
@@ -63,7 +73,7 @@ def _read_checkpoint(path: Path) -> Any:
 
 
 def describe_difference(got: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> str | None:
-    """Say which keys of a model a state dict lacks, adds, or holds in another shape; None when it fits."""
+    """Describe which keys of a model a state dict lacks, adds, or holds in another shape; None when it fits."""
     missing = [name for name in wanted if name not in got]
     unexpected = [name for name in got if name not in wanted]
     reshaped = [name for name in wanted if name in got and got[name].shape != wanted[name].shape]
@@ -71,14 +81,18 @@ def describe_difference(got: Mapping[str, torch.Tensor], wanted: Mapping[str, to
 
 
 def describe_differing_keys(missing: Iterable[str], unexpected: Iterable[str], reshaped: Iterable[str]) -> str | None:
-    """Put the names of differing keys in a few words; None when there are none."""
-    parts = [_list_keys(missing, "missing"), _list_keys(unexpected, "unexpected"), _list_keys(reshaped, "of another shape")]
+    """Summarize the names of differing keys; None when there are none."""
+    parts = [
+        _list_keys(missing, "missing"),
+        _list_keys(unexpected, "unexpected"),
+        _list_keys(reshaped, "of another shape"),
+    ]
     return ", ".join(part for part in parts if part) or None
 
 
 def _list_keys(names: Iterable[str], how: str) -> str:
     names = sorted(names)
-    shown = ", ".join([*names[:_SHOWN], *(["..."] if len(names) > _SHOWN else [])])
+    shown = ", ".join([*names[:_MAX_SHOWN], *(["..."] if len(names) > _MAX_SHOWN else [])])
     return f"{len(names)} {'key' if len(names) == 1 else 'keys'} {how} ({shown})" if names else ""
 
 
@@ -88,7 +102,9 @@ def fetch_folder(source: str) -> Path:
     if (folder / "config.json").is_file():
         return folder
     if folder.exists() or not _HUB_ID.fullmatch(source):
-        raise InputError(f"{printable_text(source)}: got no config.json there, expected a transformers model's folder or hub id")
+        raise InputError(
+            f"{printable_text(source)}: got no config.json there, expected a transformers model's folder or hub id"
+        )
     wanted = ["config.json", "model*.safetensors*"]
     found = _call_hub("snapshot_download", source, allow_patterns=wanted)
     if not list(found.glob("model*.safetensors")):  # older repositories
@@ -106,4 +122,6 @@ def _call_hub(how: str, name: str, **options: Any) -> Path:
         return Path(getattr(import_optional("huggingface_hub"), how)(name, **options))
     except (OSError, ValueError) as error:
         remedy = "download it and give its path"
-        raise InputError(f"{printable_text(name)}: got no hub id that can be had ({describe_error(error)}); {remedy}") from error
+        raise InputError(
+            f"{printable_text(name)}: got no hub id that can be had ({describe_error(error)}); {remedy}"
+        ) from error

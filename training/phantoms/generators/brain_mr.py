@@ -95,7 +95,7 @@ def _paint_outside(c: PhantomCanvas, plane: BrainPlane, tissue: Tissue) -> None:
 def _paint_brain(c: PhantomCanvas, plane: BrainPlane, tissue: Tissue, view: Field, stripped: bool) -> None:
     """Paint white matter and the folded cortex, with its vessels after contrast, then what lies in it."""
     rng, pixels = c.rng, np.float32(c.size / 2)
-    distance = cortex_distance(c, plane, plane.homes[0][:2], float(rng.beta(1.3, 2.5)))
+    distance = cortex_distance(c, plane, plane.lesion_sites[0][:2], float(rng.beta(1.3, 2.5)))
     white = tissue["white"] * (1 + 0.025 * c.fractal_field(8, 4))
     grey = tissue["grey"] * (1 + 0.03 * c.fractal_field(12, 3))
     ribbon = coverage((rng.uniform(0.032, 0.05) - distance) * pixels, max(2.5 * c.px, 0.5))
@@ -137,7 +137,7 @@ def _paint_named(c: PhantomCanvas, plane: BrainPlane, tissue: Tissue, view: Fiel
 def _paint_tumour(c: PhantomCanvas, plane: BrainPlane, tissue: Tissue, sequence: str, difficulty: float) -> None:
     """Paint a mass with a rim, a core and oedema; on T2 and FLAIR all that is bright counts, else the mass alone."""
     rng = c.rng
-    x, y, rx, ry = plane.homes[int(rng.integers(len(plane.homes)))]
+    x, y, rx, ry = plane.lesion_sites[int(rng.integers(len(plane.lesion_sites)))]
     angle, out = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 0.9)
     x, y = x + rx * out * np.cos(angle), y + ry * out * np.sin(angle)
     radius = float(np.exp(rng.uniform(np.log(0.07), np.log(0.24))))

@@ -15,13 +15,13 @@ Ellipse = tuple[float, float, float, float]
 class BrainPlane:
     """Levels of one cut, in canvas units inside the border, and (tissue, level) pairs to paint in their order.
 
-    ``homes``: (x, y, rx, ry) of brain where a lesion may sit; ``grooves``: distance to deep fissures;
+    ``lesion_sites``: (x, y, rx, ry) of brain where a lesion may sit; ``grooves``: distance to deep fissures;
     ``named``: levels of targets; ``absent``: targets out of this cut.
     """
 
     head: Field
     brain: Field
-    homes: list[Ellipse]
+    lesion_sites: list[Ellipse]
     grooves: Field
     outside: list[tuple[str, Field]] = field(default_factory=list)
     inside: list[tuple[str, Field]] = field(default_factory=list)

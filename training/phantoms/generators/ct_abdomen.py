@@ -77,8 +77,8 @@ def _organs(
 ) -> None:
     """Draw the organs of this level, those behind first."""
     u = k.rng.uniform
-    room = ct_organs.draw_lungs(k, body, level) if level < 0.3 else body.cavity
-    gap = coverage(body.wall - np.float32(k.size / 2 * u(0.05, 0.085)), 1.5 * k.px) * room
+    space = ct_organs.draw_lungs(k, body, level) if level < 0.3 else body.cavity
+    gap = coverage(body.wall - np.float32(k.size / 2 * u(0.05, 0.085)), 1.5 * k.px) * space
     lobes = ct_organs.draw_liver(k, gap, level, hu, soft) if level < 1 else ()
     if lobes and u() < 0.6:
         step = (u(40, 95) * (1 - 0.75 * difficulty)) * (-1 if native or u() < 0.75 else 1)

@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 Values = dict[str, float]
-Place = tuple[float, float, float, float]
+Ellipse = tuple[float, float, float, float]
 """The x, y and half axes of an ellipse."""
 
 
@@ -37,17 +37,17 @@ def draw_lungs(k: PhantomCanvas, body: Body, level: float) -> Field:
     return k.paint_shape(dome, -100 + 8 * k.smooth_field(12), 1.2, clip=body.cavity)
 
 
-def draw_heart(k: PhantomCanvas, room: Field, hu: Values) -> None:
+def draw_heart(k: PhantomCanvas, space: Field, hu: Values) -> None:
     """Draw the heart's lower end on the dome of the diaphragm, in its fat."""
     u = k.rng.uniform
     x, y, r = u(-0.02, 0.16), u(-0.36, -0.24), u(0.16, 0.28)
     shape = k.blob(x, y, r, r * u(0.5, 0.75), u(-0.1, 0.4), 0.06)
-    k.occlude(k.paint_shape(shape + np.float32(u(2, 5) * k.px), hu["visceral"], 1.5, clip=room))
-    muscle = k.paint_shape(shape, hu["gut"] + 45, 1.5, clip=room)
+    k.occlude(k.paint_shape(shape + np.float32(u(2, 5) * k.px), hu["visceral"], 1.5, clip=space))
+    muscle = k.paint_shape(shape, hu["gut"] + 45, 1.5, clip=space)
     k.paint_shape(shape - np.float32(u(4, 9) * k.px), 0.9 * hu["aorta"] + 8, 3, clip=muscle)
 
 
-def draw_liver(k: PhantomCanvas, room: Field, level: float, hu: Values, soft: float) -> tuple[Place, ...]:
+def draw_liver(k: PhantomCanvas, space: Field, level: float, hu: Values, soft: float) -> tuple[Ellipse, ...]:
     """Draw the liver with its vessels and sometimes the gallbladder; return its lobes as (x, y, rx, ry)."""
     u, at = k.rng.uniform, [0.0, 0.3, 0.65, 1.0]
     right = (-0.45 + u(-0.04, 0.03), -0.05 + 0.1 * level, np.interp(level, at, [0.36, 0.4, 0.34, 0.2]) * u(0.9, 1.1),
@@ -55,25 +55,25 @@ def draw_liver(k: PhantomCanvas, room: Field, level: float, hu: Values, soft: fl
     left = (np.interp(level, at, [0, -0.05, -0.12, -0.2]) + u(-0.06, 0.08), -0.27 + u(-0.04, 0.04),
             np.interp(level, at, [0.34, 0.36, 0.24, 0.05]) * u(0.8, 1.1), u(0.1, 0.17))  # fmt: skip
     shape = k.blob(*right, u(-0.35, 0.15), 0.05, 2.2)
-    lobes: tuple[Place, ...] = (right,)
+    lobes: tuple[Ellipse, ...] = (right,)
     if left[2] > 0.12:
         shape = np.maximum(shape, k.blob(*left, u(-0.15, 0.3), 0.06))
         lobes = (right, left)
     value = hu["liver"] + 2 * k.smooth_field(20)
     tree = np.exp(-((k.smooth_field(7) / 0.1) ** 2)) * 0.8 + np.exp(-((k.smooth_field(13) / 0.12) ** 2)) * 0.5
     value += np.float32(hu["portal"] - hu["liver"]) * tree * np.clip(k.smooth_field(5) + 0.4, 0, 1)
-    inside = k.paint_shape(shape, value, soft, name="liver", clip=room)
+    inside = k.paint_shape(shape, value, soft, name="liver", clip=space)
     if 0.15 < level < 0.75 and u() < 0.7:
         cut = k.blob(-0.14 + u(-0.06, 0.05), -0.26, u(0.008, 0.02), u(0.07, 0.16), u(-0.4, 0.4), 0.1)
         k.occlude(k.paint_shape(cut, hu["visceral"], 1.2, clip=inside))
     if 0.35 < level < 0.8 and u() < 0.6:
         bladder = k.blob(u(-0.32, -0.18), u(-0.16, -0.02), u(0.045, 0.075), u(0.06, 0.11), u(-0.6, 0.6), 0.06)
-        k.paint_shape(bladder + np.float32(1.6 * k.px), hu["gut"] + 25, soft, clip=room)
-        k.occlude(k.paint_shape(bladder, u(2, 18), soft, clip=room))
+        k.paint_shape(bladder + np.float32(1.6 * k.px), hu["gut"] + 25, soft, clip=space)
+        k.occlude(k.paint_shape(bladder, u(2, 18), soft, clip=space))
     return lobes
 
 
-def draw_tumors(k: PhantomCanvas, lobes: tuple[Place, ...], inside: Field, contrast: float, soft: float) -> None:
+def draw_tumors(k: PhantomCanvas, lobes: tuple[Ellipse, ...], inside: Field, contrast: float, soft: float) -> None:
     """Draw one to three tumours into the liver, darker or brighter than it by ``contrast``, some with rim or core."""
     u, rng = k.rng.uniform, k.rng
     found = np.zeros_like(inside)
@@ -94,7 +94,7 @@ def draw_tumors(k: PhantomCanvas, lobes: tuple[Place, ...], inside: Field, contr
     k.masks["liver tumour"] = found > 0.5
 
 
-def draw_spleen(k: PhantomCanvas, room: Field, level: float, hu: Values, soft: float) -> None:
+def draw_spleen(k: PhantomCanvas, space: Field, level: float, hu: Values, soft: float) -> None:
     """Draw the spleen, a crescent along the left wall."""
     u = k.rng.uniform
     s = np.interp(level, [0, 0.25, 0.6, 0.8], [0.7, 1, 0.95, 0.6]) * u(0.8, 1.15)
@@ -103,29 +103,29 @@ def draw_spleen(k: PhantomCanvas, room: Field, level: float, hu: Values, soft: f
     hollow = k.blob(x - 0.21 * s, y - 0.05 + u(-0.06, 0.06), 0.15 * s, 0.2 * s, u(-0.3, 0.3), 0.08)
     mottled = k.smooth_field(14) * np.float32(hu["mottled"])
     k.occlude(
-        k.paint_shape(np.minimum(outer, -hollow), hu["spleen"] + mottled, soft, name="spleen", clip=room),
+        k.paint_shape(np.minimum(outer, -hollow), hu["spleen"] + mottled, soft, name="spleen", clip=space),
         keep=("spleen",),
     )
 
 
-def draw_stomach(k: PhantomCanvas, room: Field, hu: Values, soft: float) -> None:
+def draw_stomach(k: PhantomCanvas, space: Field, hu: Values, soft: float) -> None:
     """Draw the stomach: wall, fluid or food, gas that floats in front."""
     u = k.rng.uniform
     x, y, r = u(0.2, 0.36), u(-0.28, -0.12), u(0.12, 0.24)
     shape = k.blob(x, y, r, r * u(0.55, 0.9), u(-0.5, 0.7), 0.09)
-    whole = k.paint_shape(shape, hu["gut"] + 35, soft, name="stomach", clip=room)
+    whole = k.paint_shape(shape, hu["gut"] + 35, soft, name="stomach", clip=space)
     k.occlude(whole, keep=("stomach",))
     kind = u()
     food = u(-5, 45) if kind < 0.75 else u(90, 260)
     lumps = k.smooth_field(24) * np.float32(u(30, 90) if kind < 0.35 else 4)
     lumen = shape - np.float32(u(1.5, 4) * k.px)
-    k.paint_shape(lumen, food + lumps, 1.2, clip=room)
+    k.paint_shape(lumen, food + lumps, 1.2, clip=space)
     if u() < 0.65:
         top = np.float32(y + r * u(-0.5, 0.3))
-        k.paint_shape(np.minimum(lumen, (top - k.Y) * np.float32(k.size / 2)), -900, 1, clip=room)
+        k.paint_shape(np.minimum(lumen, (top - k.Y) * np.float32(k.size / 2)), -900, 1, clip=space)
 
 
-def draw_kidney(k: PhantomCanvas, side: int, name: str, body: Body, level: float, hu: Values, soft: float) -> Place:
+def draw_kidney(k: PhantomCanvas, side: int, name: str, body: Body, level: float, hu: Values, soft: float) -> Ellipse:
     """Draw a kidney in its fat, with cortex and sinus; ``side`` is -1 on the picture's left; return its place."""
     u = k.rng.uniform
     s = float(np.interp(level, [0.35, 0.5, 0.85, 1], [0.6, 1, 1, 0.7])) * u(0.9, 1.12)
@@ -157,7 +157,7 @@ def draw_kidney(k: PhantomCanvas, side: int, name: str, body: Body, level: float
     return x, y, rx, ry
 
 
-def draw_cyst(k: PhantomCanvas, place: Place, room: Field, hu: Values, soft: float) -> None:
+def draw_cyst(k: PhantomCanvas, place: Ellipse, space: Field, hu: Values, soft: float) -> None:
     """Draw a cyst at the border of the kidney that lies at ``place``."""
     u = k.rng.uniform
     x, y, rx, ry = place
@@ -165,8 +165,8 @@ def draw_cyst(k: PhantomCanvas, place: Place, room: Field, hu: Values, soft: flo
     shape = k.blob(
         x + np.sign(x) * abs(rx * far * np.cos(angle)), y + ry * far * np.sin(angle), r, r * u(0.85, 1), 0, 0.03
     )
-    k.paint_shape(shape + np.float32(0.8 * k.px), hu["cortex"] * 0.3, soft, clip=room)
-    covered = k.paint_shape(shape, hu["cyst"], soft, name="kidney cyst", clip=room)
+    k.paint_shape(shape + np.float32(0.8 * k.px), hu["cortex"] * 0.3, soft, clip=space)
+    covered = k.paint_shape(shape, hu["cyst"], soft, name="kidney cyst", clip=space)
     k.occlude(covered, keep=("kidney cyst", "left kidney", "right kidney"))
 
 

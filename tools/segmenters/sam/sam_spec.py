@@ -1,4 +1,4 @@
-"""What `medsam2:FILE?device=cuda&dtype=bfloat16` says: a family, where its weights lie, and options."""
+"""Specifications such as `medsam2:FILE?device=cuda&dtype=bfloat16`: a family, where its weights lie, and options."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -40,11 +40,11 @@ class SamSpec:
 
     @property
     def form(self) -> str:
-        """How such a name is written."""
+        """The form in which such a name is written."""
         return FORMS[self.family]
 
-    def refuse(self, got: str, expected: str) -> InputError:
-        """Make the error for a fault in this name."""
+    def build_error(self, got: str, expected: str) -> InputError:
+        """Build the error for a fault in this name."""
         return InputError(f"segmenter {self.family}:{self.source}: got {got}, expected {expected}")
 
 
@@ -58,7 +58,7 @@ def parse_spec(name: str) -> SamSpec:
     source, options = split_options(rest)
     spec = SamSpec(family, source)
     if not source:
-        raise spec.refuse("no weights", f"{spec.form}")
+        raise spec.build_error("no weights", f"{spec.form}")
     given = {key: _parse_option(spec, key, value) for key, value in options}
     return SamSpec(family, source, **given)
 
@@ -66,9 +66,9 @@ def parse_spec(name: str) -> SamSpec:
 def _parse_option(spec: SamSpec, name: str, value: str) -> Any:
     names = [field.name for field in fields(SamSpec)[2:]][: None if spec.family in _CHECKPOINTS else 3]
     if name not in names:
-        raise spec.refuse(f"option {name!r}", f"one of {', '.join(names)}, as in ?device=cpu&dtype=float32")
+        raise spec.build_error(f"option {name!r}", f"one of {', '.join(names)}, as in ?device=cpu&dtype=float32")
     if name == "dtype" and value not in _DTYPES:
-        raise spec.refuse(f"dtype={value}", f"one of {', '.join(_DTYPES)}")
+        raise spec.build_error(f"dtype={value}", f"one of {', '.join(_DTYPES)}")
     if name == "batch":
         return _parse_flag(spec, value)
     return _parse_side(spec, value) if name == "size" else value
@@ -76,12 +76,14 @@ def _parse_option(spec: SamSpec, name: str, value: str) -> Any:
 
 def _parse_flag(spec: SamSpec, value: str) -> bool:
     if value not in ("0", "1"):
-        raise spec.refuse(f"batch={value}", "0 or 1")
+        raise spec.build_error(f"batch={value}", "0 or 1")
     return value == "1"
 
 
 def _parse_side(spec: SamSpec, value: str) -> int:
     side = int(value) if value.isdecimal() and len(value) < 6 else 0
     if side <= 0 or side % 32 or side > _LARGEST_SIDE:
-        raise spec.refuse(f"size={value}", f"a multiple of 32 up to {_LARGEST_SIDE}, the side that it was trained at")
+        raise spec.build_error(
+            f"size={value}", f"a multiple of 32 up to {_LARGEST_SIDE}, the side that it was trained at"
+        )
     return side

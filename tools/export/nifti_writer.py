@@ -14,7 +14,7 @@ from ibisagent.tools.imaging.medical_image import MedicalImage
 __all__ = ["require", "write"]
 
 
-def write(path: Path, mask: Mask, image: MedicalImage, _about: Provenance) -> None:
+def write(path: Path, mask: Mask, image: MedicalImage, _provenance: Provenance) -> None:
     """Write uint8 with the source's qform, sform, codes and units; what was no NIfTI gets both, as scanner mm.
 
     A qform cannot hold a shear, and most readers but nibabel would believe it: for such a volume only the sform counts.

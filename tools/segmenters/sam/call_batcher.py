@@ -5,47 +5,47 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-Question = TypeVar("Question")
-Answer = TypeVar("Answer")
+QueryT = TypeVar("QueryT")
+ResultT = TypeVar("ResultT")
 
 __all__ = ["CallBatcher"]
 
 
 @dataclass(eq=False)
-class _Entry(Generic[Question, Answer]):
-    question: Question
+class _Entry(Generic[QueryT, ResultT]):
+    query: QueryT
     done: bool = False
-    answers: list[Answer] = field(default_factory=list)  # one, or none after a failure
+    answers: list[ResultT] = field(default_factory=list)  # one, or none after a failure
     error: BaseException | None = None
 
 
-class CallBatcher(Generic[Question, Answer]):
-    """Answers questions in batches of up to ``limit``, one batch at a time.
+class CallBatcher(Generic[QueryT, ResultT]):
+    """Processes queries in batches of up to ``limit``, one batch at a time.
 
-    A thread that asks while no batch is under way answers everything that waits, its own question included; what is
-    asked meanwhile makes up the next batch. A lone thread waits for nothing; where others ask too, ``wait`` seconds
-    are given for more to come. A batch that fails raises the same error in all its threads.
+    A thread that calls while no batch is running processes everything that waits, its own query included; what comes
+    meanwhile makes up the next batch. A lone thread does not wait; where others call too, ``wait`` seconds are given
+    for more to come. A batch that fails raises the same error in all its threads.
     """
 
-    def __init__(self, answer: Callable[[list[Question]], Sequence[Answer]], limit: int, wait: float = 0.003) -> None:
-        """Answer with a function from questions to as many answers, in order."""
+    def __init__(self, answer: Callable[[list[QueryT]], Sequence[ResultT]], limit: int, wait: float = 0.003) -> None:
+        """Process batches by a function from queries to as many answers, in order."""
         self._answer, self._limit, self._wait = answer, limit, wait
-        self._queue: list[_Entry[Question, Answer]] = []
+        self._queue: list[_Entry[QueryT, ResultT]] = []
         self._busy = False
         self._change = threading.Condition()
 
-    def ask(self, question: Question) -> Answer:
-        """Return the answer to one question."""
-        entry: _Entry[Question, Answer] = _Entry(question)
+    def submit(self, query: QueryT) -> ResultT:
+        """Return the answer to one query."""
+        entry: _Entry[QueryT, ResultT] = _Entry(query)
         with self._change:
             self._queue.append(entry)
-        while batch := self._next(entry):
-            self._settle(batch)
+        while batch := self._wait_for_batch(entry):
+            self._run_batch(batch)
         if entry.error is not None:
             raise entry.error
         return entry.answers[0]
 
-    def _next(self, entry: _Entry[Question, Answer]) -> list[_Entry[Question, Answer]]:
+    def _wait_for_batch(self, entry: _Entry[QueryT, ResultT]) -> list[_Entry[QueryT, ResultT]]:
         """Wait until ``entry`` is answered (an empty list) or this thread is to answer a batch."""
         patient = True
         with self._change:
@@ -61,9 +61,9 @@ class CallBatcher(Generic[Question, Answer]):
                     return batch
         return []
 
-    def _settle(self, batch: list[_Entry[Question, Answer]]) -> None:
+    def _run_batch(self, batch: list[_Entry[QueryT, ResultT]]) -> None:
         try:
-            for entry, answer in zip(batch, self._answer([entry.question for entry in batch]), strict=True):
+            for entry, answer in zip(batch, self._answer([entry.query for entry in batch]), strict=True):
                 entry.answers.append(answer)
         except BaseException as error:
             for entry in batch:

@@ -1,4 +1,4 @@
-"""Several targets in one picture, each a run of its own, side by side; their masks in one label map."""
+"""Several targets in one picture: a run for each, in parallel, and their masks in one label map."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -16,23 +16,23 @@ from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.input_graph import InputNormalizingGraph
 from ibisagent.agent.inputs import normalize_mask
 from ibisagent.agent.integrations.label_map import LabelMap, merge_labels
-from ibisagent.agent.integrations.nested_run import EventWriter, arun_nested, to_plain_segmentation, run_nested
+from ibisagent.agent.integrations.nested_run import EventWriter, arun_nested, run_nested, to_plain_segmentation
 from ibisagent.agent.integrations.summary import summarize
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.plain_values import to_builtin as plain_of
 
-__all__ = ["FanOutState", "FanOutInput", "FanOutOutput", "merge_by_target", "fan_out"]
+__all__ = ["FanOutInput", "FanOutOutput", "FanOutState", "fan_out", "merge_by_target"]
 
 
 def merge_by_target(old: dict[str, Any], new: dict[str, Any] | None) -> dict[str, Any]:
-    """Join what is known of targets, in the order of their names whoever was first; None begins anew."""
+    """Merge results by target, sorted by name whichever came first; None clears them (a LangGraph reducer)."""
     return dict(sorted({**old, **new}.items())) if new is not None else {}
 
 
 class FanOutInput(TypedDict, total=False):
     """What to segment where.
 
-    ``image``: as in `ibisagent.agent.state.Input`. ``targets``: names, each asked for as "Segment the NAME.", or a
+    ``image``: as in `ibisagent.agent.state.Input`. ``targets``: names, each requested as "Segment the NAME.", or a
     mapping of names to requests, or to the plain inputs of runs: ``request``, ``prompts``, ``initial_mask``.
     """
 
@@ -41,14 +41,14 @@ class FanOutInput(TypedDict, total=False):
 
 
 class FanOutOutput(TypedDict, total=False):
-    """``segmentations``: by name what `running.plain` gives of each run, masks whole; ``labels``: all in one map."""
+    """``segmentations``: by name the `to_plain_segmentation` of each run, masks whole; ``labels``: all in one map."""
 
     segmentations: dict[str, Any]
     labels: LabelMap
 
 
 class FanOutState(FanOutInput, FanOutOutput, total=False):
-    """What a parent's state has for a fan-out; a new one takes the place of the last one's results."""
+    """The keys of a parent's state for a fan-out; the results of a new one replace those of the last."""
 
 
 class _State(FanOutInput, total=False):
@@ -59,14 +59,14 @@ class _State(FanOutInput, total=False):
 class _Branch(TypedDict):
     image: Any
     name: str
-    ask: dict[str, Any]
+    run_input: dict[str, Any]
 
 
 def fan_out(graph: SegmentationGraph, *, checkpointer: Checkpointer = None) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Compile a graph that runs ``graph`` once for every target, at the same time, and joins their masks.
 
     Invoke it, or make it a node of a parent with keys of the same names. The result does not depend on which target is
-    done first. Interrupts of several targets come up together and are answered by their ids. Build ``graph`` without a
+    done first. Interrupts of several targets are raised together and answered by their ids. Build ``graph`` without a
     checkpointer: this one's, or the parent's, keeps every run.
     """
 
@@ -82,12 +82,12 @@ def fan_out(graph: SegmentationGraph, *, checkpointer: Checkpointer = None) -> C
         return {"image": graph.components.images.to_reference(state.get("image")), "segmentations": None}
 
     def segment(branch: _Branch, runtime: Runtime[Any]) -> dict[str, Any]:
-        return _kept(branch, run_nested(graph, _run_input(branch), runtime.context, _writer(branch, runtime)))
+        return _update(branch, run_nested(graph, _run_input(branch), runtime.context, _writer(branch, runtime)))
 
     async def asegment(branch: _Branch, runtime: Runtime[Any]) -> dict[str, Any]:
-        return _kept(branch, await arun_nested(graph, _run_input(branch), runtime.context, _writer(branch, runtime)))
+        return _update(branch, await arun_nested(graph, _run_input(branch), runtime.context, _writer(branch, runtime)))
 
-    def _kept(branch: _Branch, ended: Any) -> dict[str, Any]:
+    def _update(branch: _Branch, ended: Any) -> dict[str, Any]:
         return {"segmentations": {branch["name"]: to_plain_segmentation(summarize(graph, ended), ended)}}
 
     fan = StateGraph(_State, input_schema=FanOutInput, output_schema=FanOutOutput)
@@ -98,16 +98,21 @@ def fan_out(graph: SegmentationGraph, *, checkpointer: Checkpointer = None) -> C
     fan.add_conditional_edges("open", _branches, ["segment"])
     fan.add_edge("segment", "merge")
     fan.add_edge("merge", END)
-    return InputNormalizingGraph.from_compiled(fan.compile(checkpointer=checkpointer, name="targets"), normalize_input=normalize)
+    return InputNormalizingGraph.from_compiled(
+        fan.compile(checkpointer=checkpointer, name="targets"), normalize_input=normalize
+    )
 
 
 def _branches(state: _State) -> list[Send]:
     asked = _parse_targets(state["targets"])
-    return [Send("segment", _Branch(image=state["image"], name=name, ask=ask)) for name, ask in asked.items()]
+    return [
+        Send("segment", _Branch(image=state["image"], name=name, run_input=run_input))
+        for name, run_input in asked.items()
+    ]
 
 
 def _parse_targets(targets: Any) -> dict[str, dict[str, Any]]:
-    """Give the input of each target's run, by name; `InputError` when one is named twice or cannot be read."""
+    """Return the input of each target's run, by name; `InputError` if one is named twice or is invalid."""
     if isinstance(targets, str) or not targets:
         raise InputError("targets: got no list of them, expected names such as ['liver', 'spleen']; name at least one")
     if not isinstance(targets, Mapping):
@@ -127,7 +132,7 @@ def _branch_input(name: str, asked: Any) -> dict[str, Any]:
 
 
 def _run_input(branch: _Branch) -> dict[str, Any]:
-    return {"image": branch["image"], **branch["ask"]}
+    return {"image": branch["image"], **branch["run_input"]}
 
 
 def _writer(branch: _Branch, runtime: Runtime[Any]) -> EventWriter:

@@ -6,9 +6,9 @@ import torch
 
 from ibisagent.tools.segmenters.sam import hf_models, sam2_package
 from ibisagent.tools.segmenters.sam.models import SamNetwork
+from ibisagent.tools.segmenters.sam.sam_spec import SamSpec
 from ibisagent.tools.segmenters.sam.segmenter import SamSegmenter
-from ibisagent.tools.segmenters.sam.spec import SamSpec
-from ibisagent.tools.segmenters.sam.transforms import MedSamTransform, PadTransform, StretchTransform, InputTransform
+from ibisagent.tools.segmenters.sam.transforms import InputTransform, MedSamTransform, PadTransform, StretchTransform
 from ibisagent.tools.segmenters.sam.weights import fetch_folder
 
 __all__ = ["open_sam"]
@@ -24,17 +24,17 @@ _VIEWS: dict[str, InputTransform] = {
 
 
 def open_sam(spec: SamSpec) -> SamSegmenter:
-    """Load what a name speaks of; `InputError` for wrong weights or options, `MissingExtra` for a missing package."""
+    """Load the network that a name specifies; `InputError` for wrong weights or options, `MissingExtra` for a missing package."""
     device = _choose_device(spec)
     model, files = _load_checkpoint(spec) if spec.family in ("medsam2", "sam2") else _load_folder(spec)
     return SamSegmenter(
         name=spec.family,
         model=model.to(device),
-        view=_VIEWS[spec.family],
+        transform=_VIEWS[spec.family],
         files=files,
         device=device,
         dtype=getattr(torch, spec.dtype),
-        gathers=spec.batch,
+        batches_calls=spec.batch,
     )
 
 
@@ -44,7 +44,7 @@ def _choose_device(spec: SamSpec) -> torch.device:
     try:
         return torch.empty(0, device=spec.device).device
     except (RuntimeError, AssertionError) as error:  # the latter from a build of torch without that device
-        raise spec.refuse(f"device={spec.device}", "a device that torch has here, such as cpu or cuda") from error
+        raise spec.build_error(f"device={spec.device}", "a device that torch has here, such as cpu or cuda") from error
 
 
 def _load_checkpoint(spec: SamSpec) -> tuple[SamNetwork, tuple[Path, ...]]:

@@ -32,7 +32,16 @@ from ibisagent.tools.imaging.dicom.elements import read_code, read_int
 from ibisagent.tools.imaging.dicom.lossless import DECODER_DEPENDENCIES, build_decoder
 from ibisagent.tools.imaging.grids import DicomSource
 
-__all__ = ["EXPECTED", "SourceFiles", "read_full_header", "decode_frames", "read_header", "describe_uid", "list_members", "source_name"]
+__all__ = [
+    "EXPECTED",
+    "SourceFiles",
+    "decode_frames",
+    "describe_uid",
+    "list_members",
+    "read_full_header",
+    "read_header",
+    "source_name",
+]
 
 EXPECTED = "a whole DICOM image"
 _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
@@ -47,7 +56,7 @@ _PLUGINS = ("pydicom", "pylibjpeg", "pyjpegls", "pillow")
 
 
 class SourceFiles:
-    """Opens sources while it is entered; a zip's directory is read once, and nothing is unpacked to the disk."""
+    """A context in which sources can be opened; a zip's directory is read once, nothing is unpacked to the disk."""
 
     def __init__(self) -> None:
         """Open nothing yet."""
@@ -55,7 +64,7 @@ class SourceFiles:
         self._zips: dict[Path, zipfile.ZipFile] = {}
 
     def __enter__(self) -> "SourceFiles":
-        """Begin."""
+        """Enter the context."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -85,17 +94,21 @@ def list_members(path: Path) -> Iterator[DicomSource]:
     with zipfile.ZipFile(path) as archive:
         names = [info.filename for info in archive.infolist() if not info.is_dir()]
     if len(names) > _MAX_MEMBERS:
-        raise InputError(f"{printable_text(path.name)}: got {len(names):,} files, expected at most {_MAX_MEMBERS:,}; split it")
+        raise InputError(
+            f"{printable_text(path.name)}: got {len(names):,} files, expected at most {_MAX_MEMBERS:,}; split it"
+        )
     return (DicomSource(path, 0, name) for name in names)
 
 
 def source_name(source: DicomSource) -> str:
     """Name a source as it may stand in an error."""
-    return printable_text(source.path.name if source.member is None else f"{source.path.name}/{Path(source.member).name}")
+    return printable_text(
+        source.path.name if source.member is None else f"{source.path.name}/{Path(source.member).name}"
+    )
 
 
 def read_header(file: BinaryIO, name: str, tags: list[BaseTag | int] | None = None) -> tuple[Dataset, bool]:
-    """Read the elements before the pixels, or only ``tags``, and tell whether pixels follow; no header is refused."""
+    """Read the elements before the pixels, or only ``tags``, and whether pixels follow; no header is refused."""
     _require_inflatable(file, name)
     reached = False
 

@@ -20,7 +20,7 @@ _SPACES = {
 }
 
 
-def write(path: Path, mask: Mask, image: MedicalImage, _about: Provenance) -> None:
+def write(path: Path, mask: Mask, image: MedicalImage, _provenance: Provenance) -> None:
     """Write uint8 with the directions and the origin that the source has, in the space in which it counts."""
     grid = get_volume_grid(image)
     voxels = to_voxels(mask, grid)

@@ -12,7 +12,7 @@ from pycocotools import mask as coco
 
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import printable_text, local_path, require_file
+from ibisagent.tools.files import local_path, printable_text, require_file
 from ibisagent.tools.imaging.decoding import decode_guard
 from ibisagent.tools.imaging.exif import SIDEWAYS, UPRIGHT, apply_orientation, read_orientation
 from ibisagent.tools.imaging.grids import Mask
@@ -28,7 +28,7 @@ _LONGEST = 2**22  # of a polygon's outline in pixels; its rasteriser's memory gr
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotations:
-    """What an annotation file says, by its own ids.
+    """The content of an annotation file, by its own ids.
 
     ``images``: file name with forward slashes; ``sizes``: (height, width) that an image's entry gives, None where it
     gives none; ``categories``: name; ``parts``: the segmentations, still unread, of each (image, category), those of
@@ -41,7 +41,7 @@ class Annotations:
     parts: dict[tuple[int, int], list[Any]]
     by_name: dict[str, list[int]]
 
-    def find(self, path: str) -> int | None:
+    def find_image(self, path: str) -> int | None:
         """Return the id of the picture whose file name ends ``path``, the longest such name where there are several."""
         place = "/" + Path(path).as_posix()
         fitting = [id for id in self.by_name.get(Path(path).name, []) if place.endswith("/" + self.images[id])]
@@ -91,7 +91,7 @@ def read_mask(path: Path, image: MedicalImage, values: Label) -> Mask:
     segmentation gives an empty mask.
     """
     found, name = load_annotations(path), printable_text(path.name)
-    id = found.find(image.uri) if image.uri else None
+    id = found.find_image(image.uri) if image.uri else None
     if id is None or image.uri is None:
         raise InputError(f"{name}: got no entry for this picture, expected its file_name; add it")
     wanted = (values,) if isinstance(values, int) else values
@@ -108,26 +108,26 @@ def read_mask(path: Path, image: MedicalImage, values: Label) -> Mask:
 
 
 def _annotated_size(
-    said: tuple[int, int] | None, shown: tuple[int, int], orientation: int, name: str
+    entry_size: tuple[int, int] | None, shown: tuple[int, int], orientation: int, name: str
 ) -> tuple[tuple[int, int], bool]:
     """Return the (height, width) that annotations count in, and whether that picture has to be turned to be ``shown``.
 
-    ``said``: what the picture's entry gives. A size tells the stored picture from the upright one only where they
-    differ in it: where they do not, either may have been annotated, and nobody can tell.
+    ``entry_size``: what the picture's entry gives. A size distinguishes the stored picture from the upright one only
+    where they differ in it: where they do not, either may have been annotated.
     """
     height, width = shown
     stored = (width, height) if orientation in SIDEWAYS else shown
-    if orientation != UPRIGHT and (said is None or stored == shown):
+    if orientation != UPRIGHT and (entry_size is None or stored == shown):
         got = f"got a picture that EXIF turns (orientation {orientation}), and no size that tells which way it lay"
         raise InputError(f"{name}: {got}, expected an upright one; save it upright and annotate that")
-    if said not in (None, shown, stored):
-        got = f"got annotations of a picture of {said} (height, width)"
+    if entry_size not in (None, shown, stored):
+        got = f"got annotations of a picture of {entry_size} (height, width)"
         raise InputError(f"{name}: {got}, expected the opened picture's {shown}; give the picture they were made on")
-    return (stored, True) if said == stored != shown else (shown, False)
+    return (stored, True) if entry_size == stored != shown else (shown, False)
 
 
 def _to_rles(part: Any, height: int, width: int, name: str) -> list[Any]:
-    """Turn a segmentation into pycocotools' run lengths; its C code trusts them, so they are proved sound before."""
+    """Turn a segmentation into pycocotools' run lengths; its C code trusts them, so they are validated before."""
     if isinstance(part, list):
         polygons = [_check_polygon(points, height, width, name) for points in part]
         areas = [points for points in polygons if len(points) >= 6]
@@ -144,12 +144,12 @@ def _to_rles(part: Any, height: int, width: int, name: str) -> list[Any]:
 def _check_polygon(points: Any, height: int, width: int, name: str) -> list[float]:
     corners: NDArray[np.float64] = np.asarray(points, dtype=np.float64)
     if corners.ndim != 1 or corners.size % 2:
-        raise InputError(f"{name}: got a polygon of an odd count of numbers, expected x, y, x, y...; mend it")
+        raise InputError(f"{name}: got a polygon of an odd count of numbers, expected x, y, x, y...; fix it")
     pairs = corners.reshape(-1, 2)
     near = (pairs >= [-width, -height]) & (pairs <= [2 * width, 2 * height])
     within = pairs.size == 0 or bool((pairs.max(axis=0) > 0).all() and (pairs.min(axis=0) < [width, height]).all())
     if not near.all() or not within or _outline_length(pairs) > _LONGEST:
-        raise InputError(f"{name}: got a polygon far outside {height, width}, expected one in the picture; mend it")
+        raise InputError(f"{name}: got a polygon far outside {height, width}, expected one in the picture; fix it")
     return [float(value) for value in corners]
 
 

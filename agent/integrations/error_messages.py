@@ -1,4 +1,4 @@
-"""What went wrong, in one line for a language model: no traceback, no path, no name of a file but the caller's own."""
+"""Error messages for a language model, in one line: no traceback, no path, no file name but the caller's own."""
 
 import re
 
@@ -7,7 +7,7 @@ from langgraph.errors import GraphRecursionError
 from ibisagent.tools.errors import InputError, MissingExtra, StoreError
 from ibisagent.tools.files import describe_os_error, printable_text
 
-__all__ = ["user_message", "redact_error"]
+__all__ = ["redact_error", "user_message"]
 
 _FILE_FAULT = re.compile(r"^(?P<name>.*): (?P<fault>(?:got|could not be|its pixels|not a) .*)$")
 _PATH = re.compile(r"""(?<![\w/])(?:[A-Za-z]:)?[/\\](?:[^\s'",;:()]+)""")
@@ -15,18 +15,18 @@ _FIELDS = (
     *("image", "request", "prompts", "mask", "region", "clicks", "click", "box", "slice", "window"),
     *("session", "formats", "refine", "targets", "label map", "array", "oracle", "loop"),
 )
-"""What a fault may be said of beside a file, whose name may be a patient's."""
+"""Subjects of an error message other than a file, whose name may be a patient's."""
 _OUR_SUBJECT = re.compile(rf"(?:(?:{'|'.join(_FIELDS)})(?:\[\d+\])*|(?:prompt|thread|policy|segmenter) '.*)$")
 
 
 class _RedactedError(InputError):
-    """An error that names nothing but what the caller named."""
+    """An error without any name or path that the caller did not give."""
 
 
 def redact_error(error: InputError, caller_name: str | None = None) -> InputError:
-    """Put what the caller named in place of a file's own name, which may hold a patient's, and leave out other paths.
+    """Return the error with the caller's name in place of a file's own, which may hold a patient's, and without paths.
 
-    ``given``: a path, a data URL, or the name of an argument; None for a file that the caller did not name.
+    ``caller_name``: a path, a data URL, or the name of an argument; None for a file that the caller did not name.
     """
     if isinstance(error, _RedactedError):
         return error
@@ -43,11 +43,13 @@ def _caller_name(given: str | None) -> str:
 
 
 def user_message(error: Exception, caller_name: str | None = None) -> str:
-    """Say in one line what went wrong and what can be done; no traceback, no path, no name of a file.
+    """Return one line on the error and its remedy; no traceback, no path, no name of a file.
 
-    ``given``: what the caller named the file; it stands in place of the name that the error holds.
+    ``caller_name``: what the caller named the file; it replaces the name in the error.
     """
-    said = str(redact_error(error, caller_name)) + "." if isinstance(error, InputError) else _without_paths(_reason(error))
+    said = (
+        str(redact_error(error, caller_name)) + "." if isinstance(error, InputError) else _without_paths(_reason(error))
+    )
     return f"Error: {said}"
 
 
