@@ -3,15 +3,15 @@
 
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
-from scripted import Scripted, calls, run, scan
+from scripted import ScriptedChatModel, run_example, scan, tool_calls
 
 from ibisagent.agent.integrations import segmentation_tool
 
 # Yours: "openai:gpt-5", "anthropic:claude-sonnet-4-5", or any chat model that calls tools.
-MODEL = Scripted(
+MODEL = ScriptedChatModel(
     replies=[
-        calls(("segment_image", {"image": "scan 1", "request": "Segment the liver."})),
-        calls(("segment_image", {"image": "scan 1", "request": "Segment it.", "region": [0.3, 0.3, 0.7, 0.7]})),
+        tool_calls(("segment_image", {"image": "scan 1", "request": "Segment the liver."})),
+        tool_calls(("segment_image", {"image": "scan 1", "request": "Segment it.", "region": [0.3, 0.3, 0.7, 0.7]})),
         AIMessage("The second mask is the better one."),
     ]
 )
@@ -30,4 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_example(main)

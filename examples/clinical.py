@@ -9,40 +9,41 @@ from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import StateGraph
 from langgraph.types import Command, interrupt
-from scripted import Scripted, run
+from scripted import ScriptedChatModel, run_example
 
 from ibisagent.agent import build_graph
-from ibisagent.agent.integrations import ImageCatalog, FanOutState, fan_out
+from ibisagent.agent.integrations import FanOutState, ImageCatalog, fan_out
 from ibisagent.tools.export import Provenance, save_mask
 from ibisagent.tools.files import require_writable_folder
 from ibisagent.tools.imaging.grids import VolumeGrid
 from ibisagent.tools.masks.measure import describe_measurements
 from ibisagent.tools.masks.rle import decode
 
-PLANNER = Scripted(replies=[AIMessage('{"slice": "middle", "targets": ["liver"]}'), AIMessage("The liver is normal.")])
+PLAN, IMPRESSION = '{"slice": "middle", "targets": ["liver"]}', "The liver is normal."
+PLANNER = ScriptedChatModel(replies=[AIMessage(PLAN), AIMessage(IMPRESSION)])
 
 
-class Case(FanOutState, total=False):
+class ClinicalState(FanOutState, total=False):
     study: str
     question: str
     finding: dict[str, Any]
 
 
-def clinical(planner: Any, loop: Any, out: Path, **options: Any) -> Any:
-    def plan(case: Case) -> Any:
-        said = json.loads(planner.invoke(f"{case['question']} Which slice, which targets? Answer in JSON.").text)
-        return {"image": {"uri": case["study"], "slice": said["slice"]}, "targets": said["targets"]}
+def build_clinical_graph(planner: Any, loop: Any, out: Path, **options: Any) -> Any:
+    def plan(case: ClinicalState) -> Any:
+        reply = json.loads(planner.invoke(f"{case['question']} Which slice, which targets? Answer in JSON.").text)
+        return {"image": {"uri": case["study"], "slice": reply["slice"]}, "targets": reply["targets"]}
 
-    def draft(case: Case) -> Any:
+    def draft(case: ClinicalState) -> Any:
         found = {name: describe_measurements(one["measurements"]) for name, one in case["segmentations"].items()}
-        told = [("user", case["question"]), ("ai", str(case["targets"])), ("user", f"{found}. Your impression?")]
-        return {"finding": {"found": found, "impression": planner.invoke(told).text}}
+        messages = [("user", case["question"]), ("ai", str(case["targets"])), ("user", f"{found}. Your impression?")]
+        return {"finding": {"found": found, "impression": planner.invoke(messages).text}}
 
-    def confirm(case: Case) -> Any:  # a person says "accept", or gives what is to be changed in the finding
-        said = interrupt(case["finding"])
-        return {"finding": case["finding"] | (said if isinstance(said, dict) else {})}
+    def confirm(case: ClinicalState) -> Any:  # a person says "accept", or gives what is to be changed in the finding
+        answer = interrupt(case["finding"])
+        return {"finding": case["finding"] | (answer if isinstance(answer, dict) else {})}
 
-    def export(case: Case) -> Any:
+    def export(case: ClinicalState) -> Any:
         image, found = loop.components.images.open(case["image"]), case["segmentations"]
         placed = ".nii.gz" if isinstance(image.grid, VolumeGrid) else ".png"
         ending = ".dcm" if image.grid.sources else placed
@@ -53,16 +54,16 @@ def clinical(planner: Any, loop: Any, out: Path, **options: Any) -> Any:
         return {"finding": case["finding"] | {"files": files}}
 
     nodes = [plan, ("segment", fan_out(loop)), draft, confirm, export]
-    return StateGraph(Case).add_sequence(nodes).set_entry_point("plan").compile(**options)
+    return StateGraph(ClinicalState).add_sequence(nodes).set_entry_point("plan").compile(**options)
 
 
 def main(root: str, study: str, out: str) -> None:
     require_writable_folder(out)
-    loop = build_graph("centre", "geocut", images=ImageCatalog(root))  # "nano", or a model of yours, in place of "centre"
-    graph, thread = clinical(PLANNER, loop, Path(out), checkpointer=InMemorySaver()), {"configurable": {"thread_id": 1}}
-    for said in ({"study": study, "question": "Is the liver enlarged?"}, Command(resume="accept")):
-        print(graph.invoke(said, thread)["finding"])
+    loop = build_graph("centre", "geocut", images=ImageCatalog(root))  # or "nano", or your model, as the policy
+    graph = build_clinical_graph(PLANNER, loop, Path(out), checkpointer=InMemorySaver())
+    for given in ({"study": study, "question": "Is the liver enlarged?"}, Command(resume="accept")):
+        print(graph.invoke(given, {"configurable": {"thread_id": 1}})["finding"])
 
 
 if __name__ == "__main__":
-    run(main, "ROOT", "STUDY", "OUT")  # a folder of studies, one of them, and a folder to write to
+    run_example(main, "ROOT", "STUDY", "OUT")  # a folder of studies, one of them, and a folder to write to

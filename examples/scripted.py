@@ -1,4 +1,4 @@
-"""A chat model that says what it was given to say: it stands in for yours, so that the examples run offline."""
+"""A chat model that replies by a script: it stands in for yours, so that the examples run offline."""
 
 import sys
 from collections.abc import Callable
@@ -13,13 +13,13 @@ from ibisagent.tools.errors import IbisError, InputError
 from ibisagent.training.phantoms import draw
 
 
-class Scripted(BaseChatModel):
-    """Gives the reply whose turn it is, by the number of its own messages, so that a resumed run goes on with it."""
+class ScriptedChatModel(BaseChatModel):
+    """Replies by the number of its own messages in the conversation, so that a resumed run gets the next reply."""
 
     replies: list[AIMessage]
 
     def bind_tools(self, tools: Any, **options: Any) -> Any:  # noqa: ARG002
-        """Take any tools."""
+        """Accept any tools."""
         return self
 
     def _generate(self, messages: list[BaseMessage], *rest: Any, **options: Any) -> ChatResult:  # noqa: ARG002
@@ -31,8 +31,8 @@ class Scripted(BaseChatModel):
         return "scripted"
 
 
-def run(main: Callable[..., None], *names: str) -> None:
-    """Call an example with the command line's arguments, by their names; what is wrong is a line and exit code 2."""
+def run_example(main: Callable[..., None], *names: str) -> None:
+    """Run an example with the command line's arguments, by their names; an error is one line and exit code 2."""
     try:
         if len(sys.argv) - 1 != len(names):
             takes = " ".join(names) or "without arguments"
@@ -45,8 +45,8 @@ def run(main: Callable[..., None], *names: str) -> None:
         raise SystemExit(error.exit_code) from None
 
 
-def calls(*calls: tuple[str, dict[str, Any]], words: str = "") -> AIMessage:
-    """Make a message that calls tools, each by its name with its arguments."""
+def tool_calls(*calls: tuple[str, dict[str, Any]], words: str = "") -> AIMessage:
+    """Return a message that calls tools, each by its name with its arguments."""
     made = [{"name": name, "args": args, "id": f"call_{number}"} for number, (name, args) in enumerate(calls, 1)]
     return AIMessage(words, tool_calls=made)
 

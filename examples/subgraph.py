@@ -4,15 +4,15 @@
 from typing import Any
 
 from langgraph.graph import START, StateGraph
-from scripted import run, scan
+from scripted import run_example, scan
 from typing_extensions import TypedDict
 
 from ibisagent.agent import build_graph
 from ibisagent.agent.integrations import ImageCatalog, fan_out, render_label_map, segmentation_node, shared_state_graph
 
 
-class Parent(TypedDict, total=False):
-    """A parent's state; what it does not name, it does not see."""
+class ParentState(TypedDict, total=False):
+    """A parent's state; it gets no other keys of the loop."""
 
     image: Any
     request: str
@@ -24,9 +24,9 @@ class Parent(TypedDict, total=False):
     labels: dict[str, Any]
 
 
-def parent(node: Any, **options: Any) -> Any:
-    """Compile the smallest parent of a node."""
-    graph = StateGraph(Parent)
+def build_parent(node: Any, **options: Any) -> Any:
+    """Compile the smallest parent graph of a node."""
+    graph = StateGraph(ParentState)
     graph.add_node("segment", node)
     graph.add_edge(START, "segment")
     return graph.compile(**options)
@@ -34,15 +34,15 @@ def parent(node: Any, **options: Any) -> Any:
 
 def main() -> None:
     """Segment the same picture three ways."""
-    # No checkpointer here: a parent's keeps the run, step by step, and takes it up after a death.
+    # No checkpointer here: the parent's keeps the run, step by step, and resumes it after its process was killed.
     loop = build_graph("centre", "geocut", images=ImageCatalog({"scan 1": scan()}))
     asked = {"image": "scan 1", "request": "Segment the liver."}
-    own = parent(segmentation_node(loop)).invoke(asked)
-    shared = parent(shared_state_graph(loop)).invoke(asked)
-    many = parent(fan_out(loop)).invoke({"image": "scan 1", "targets": ["liver", "spleen"]})
+    own = build_parent(segmentation_node(loop)).invoke(asked)
+    shared = build_parent(shared_state_graph(loop)).invoke(asked)
+    many = build_parent(fan_out(loop)).invoke({"image": "scan 1", "targets": ["liver", "spleen"]})
     print(own["segmentation"]["stop"], own["segmentation"]["rle"] == shared["mask"])
     print(many["labels"]["values"], render_label_map(many["labels"]).shape)
 
 
 if __name__ == "__main__":
-    run(main)
+    run_example(main)

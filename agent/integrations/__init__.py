@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ibisagent.agent.integrations.multi_target import FanOutState, fan_out
+    from ibisagent.agent.integrations.error_messages import user_message
     from ibisagent.agent.integrations.image_blocks import (
         move_images_to_user_message,
         overlay_block,
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     )
     from ibisagent.agent.integrations.image_catalog import ImageCatalog
     from ibisagent.agent.integrations.label_map import LabelMap, merge_labels, render_label_map
+    from ibisagent.agent.integrations.multi_target import FanOutState, fan_out
     from ibisagent.agent.integrations.subgraph import segmentation_node, shared_state_graph
     from ibisagent.agent.integrations.summary import RunSummary, summarize, summarize_result
     from ibisagent.agent.integrations.tool import segmentation_tool
-    from ibisagent.agent.integrations.error_messages import user_message
 
 __all__ = [
     "FanOutState",

@@ -32,7 +32,7 @@ class ImageCatalog(ImageStore):
         super().__init__(folder)
         self._root = root if isinstance(root, Mapping) else Path(root).resolve()
 
-    def admit(self, source: Any) -> dict[str, Any]:
+    def to_reference(self, source: Any) -> dict[str, Any]:
         """Refer to a name as it is; anything but text and a reference is kept by its content."""
         if isinstance(source, str | os.PathLike):
             return {"uri": os.fspath(source), "slice": None, "window": None}
@@ -72,12 +72,12 @@ class ServerImageCatalog(ImageCatalog):
         super().__init__(root or {})
         self._has_root = bool(root)
 
-    def admit(self, source: Any) -> dict[str, Any]:
+    def to_reference(self, source: Any) -> dict[str, Any]:
         """Refer to a name as it is, and to a data URL's picture by its content."""
         asked = source if isinstance(source, dict) else {"uri": source}
         if isinstance(asked.get("uri"), str) and asked["uri"][:5].lower() == "data:":
-            return super().admit(open_image(asked["uri"], slice=asked.get("slice"), window=asked.get("window")))
-        return super().admit(source)
+            return super().to_reference(open_image(asked["uri"], slice=asked.get("slice"), window=asked.get("window")))
+        return super().to_reference(source)
 
     def source(self, name: str) -> Any:
         """Return the source of a name below the root."""

@@ -27,10 +27,10 @@ from typing_extensions import TypedDict
 
 from ibisagent.agent.config import preset
 from ibisagent.agent.graph import SegmentationGraph, build_graph
+from ibisagent.agent.integrations.error_messages import user_message
 from ibisagent.agent.integrations.image_catalog import ImageCatalog, ServerImageCatalog
 from ibisagent.agent.integrations.nested_run import arun_nested, to_plain_segmentation
 from ibisagent.agent.integrations.summary import summarize
-from ibisagent.agent.integrations.error_messages import user_message
 from ibisagent.agent.policies import get_policy
 from ibisagent.agent.privacy import restrict_to_local
 from ibisagent.tools.errors import InputError
@@ -120,7 +120,7 @@ def _image_reference(block: Mapping[str, Any], loop: SegmentationGraph) -> dict[
         return loop.components.images.to_reference(open_image(source, **chosen))
     if not isinstance(loop.components.images, ImageCatalog):  # a plain store opens any file
         raise InputError("image: no files are read here; send the picture itself, or set IBISAGENT_ROOT")
-    return loop.components.images.admit(source) | chosen
+    return loop.components.images.to_reference(source) | chosen
 
 
 async def loop() -> SegmentationGraph:

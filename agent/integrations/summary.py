@@ -19,7 +19,7 @@ class RunSummary:
     ``found``: the mask is not empty, and the policy did not decline; ``stop``: the stop reason, "" for a run that
     waits; ``text``: some sentences; ``box``: [x0, y0, x1, y1] of the mask in [0, 1] of the displayed picture, None for
     an empty one; ``confidence``: the segmenter's score in [0, 1], None unless it is calibrated; ``measurements``: see
-    `ibisagent.tools.masks.measure.measure`; ``rle``: the mask as COCO run lengths; ``mask_key``: its name in the run store.
+    `ibisagent.tools.masks.measure.measure`; ``rle``: the mask as COCO run lengths; ``mask_key``: its key in the store.
     """
 
     found: bool

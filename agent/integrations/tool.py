@@ -20,11 +20,11 @@ from pydantic import Field
 from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.graph import SegmentationGraph, build_graph
 from ibisagent.agent.integrations.argument_errors import reject_unknown_arguments
+from ibisagent.agent.integrations.error_messages import redact_error, user_message
 from ibisagent.agent.integrations.image_blocks import overlay_block
 from ibisagent.agent.integrations.image_catalog import ImageCatalog
 from ibisagent.agent.integrations.nested_run import EventWriter, arun_nested, run_nested, to_plain_segmentation
 from ibisagent.agent.integrations.summary import summarize
-from ibisagent.agent.integrations.error_messages import redact_error, user_message
 from ibisagent.agent.policies import Policy
 from ibisagent.agent.state import Output
 from ibisagent.agent.stores import RunStore
@@ -81,7 +81,7 @@ def segmentation_tool(
     ``root``: the folder of the images, by default the current one, or a mapping of names to images; ``images`` in its
     place shares opened images between tools. ``store``: keeps the masks that later calls refer to; one with a folder
     outlives the process. ``trajectory_folder``: an existing folder, for a trajectory of every run.
-    ``include_overlay``: the text comes with a small overlay, in base64 (see `ibisagent.agent.integrations.image_blocks`).
+    ``include_overlay``: the text comes with a small overlay, in base64 (see `image_blocks.overlay_block`).
 
     The artifact: ``mask_key``, ``rle``, ``measurements``, ``box``, ``found``, ``stop``, ``confidence``, ``answer``,
     ``request``, ``image``, and ``trajectory``, a file's name in ``trajectory_folder``, or None. An error is returned as
@@ -149,7 +149,7 @@ class _ToolRuns:
         runtime: Any = None,
     ) -> dict[str, Any]:
         """Return the graph's input for a call's arguments; `InputError` for wrong ones, before anything runs."""
-        reference = self.images.admit(image) | {"slice": slice, "window": window}
+        reference = self.images.to_reference(image) | {"slice": slice, "window": window}
         start: dict[str, Any] = {"image": reference, "request": request}
         if region is not None:
             x0, y0, x1, y1 = region

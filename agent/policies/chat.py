@@ -60,7 +60,7 @@ class ChatPolicy:
 
         ``coordinates``: how it writes them, by default as its family does (`model_profile`). A call with a transient
         error is repeated as ``retries`` say; with a `Price` every completion has its cost. ``smart_resize``: the sizes
-        at which it sees pictures, for one that writes pixels (`Policy`). ``options``: returns further options of a call.
+        at which it sees pictures, for one that writes pixels (`Policy`). ``options``: further options of a call.
         """
         model_name = _model_name(model)
         self._model, self._options = model, options

@@ -25,7 +25,7 @@ from ibisagent.agent import Click, Completion, LoopConfig, Observation, Terminat
 from ibisagent.agent.actions import write_reply
 from ibisagent.agent.overlay import overlay
 from ibisagent.agent.policies import SyncPolicy
-from ibisagent.agent.policies.local import NANO, QwenInputs, LocalPolicy
+from ibisagent.agent.policies.local import NANO, LocalPolicy, QwenInputs
 from ibisagent.agent.prompting import Message, load_prompts
 from ibisagent.agent.state import Input
 from ibisagent.evals.benchmarks.sam_cost import circle_clicks, draw_image, official_features, official_prediction

@@ -123,9 +123,9 @@ def _reaches_90(run: Sequence[float]) -> bool:
 
 def _csv_row(row: ClickRow, clicks: int) -> dict[str, Any]:
     done, run = row.reason is None, _padded_ious(row, clicks)
-    told = {name: getattr(row, name) for name in ("id", "image", "target", "modality", "source", "split")}
+    fields = {name: getattr(row, name) for name in ("id", "image", "target", "modality", "source", "split")}
     return {
-        **told,
+        **fields,
         "segmenter": row.segmenter,
         "mode": row.mode,
         "status": "done" if done else "broken",

@@ -49,7 +49,7 @@ def test_a_second_process_on_the_thread_is_refused(case, waiting):
     record = json.loads((case / "first/trajectory.json").read_text())
     assert [step["action"]["type"] for step in record["steps"]] == ["point", "terminate"]
     again = run(*ASK, "--thread", "t", "--out", "again", cwd=case)
-    assert (again.returncode, "taken up after 2 steps" in again.stdout) == (0, True)
+    assert (again.returncode, "resumed after 2 steps" in again.stdout) == (0, True)
 
 
 def test_a_killed_process_leaves_the_thread_free(case, waiting):

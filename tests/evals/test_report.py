@@ -285,9 +285,7 @@ def test_a_picture_that_is_gone_leaves_masks_on_grey(copy):
     """The copy lies elsewhere, so that no relative path leads to a picture."""
     captions = [caption for caption in Page(write_report(copy, cases=1)).captions if "IoU" in caption]
     assert len(captions) == 12
-    assert all(
-        caption.endswith("the picture cannot be opened, the masks are drawn on grey") for caption in captions
-    )
+    assert all(caption.endswith("the picture cannot be opened, the masks are drawn on grey") for caption in captions)
 
 
 def test_a_trajectory_that_cannot_be_read_leaves_its_caption(copy):

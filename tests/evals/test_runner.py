@@ -173,18 +173,18 @@ def test_the_number_of_processes_does_not_matter(dataset, unbroken, tmp_path):
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from ibisagent.tools import journal
+from ibisagent.tools.jobs import jsonl
 from ibisagent.ui.cli.evaluate import evaluate
 
-append = journal.append
+append_rows = jsonl.append_rows
 
 
 def slowly(path, rows):  # so that the run lasts until it is stopped, however busy the machine is
-    append(path, rows)
+    append_rows(path, rows)
     time.sleep(0.1)
 
 
-journal.append = slowly
+jsonl.append_rows = slowly
 if __name__ == "__main__":
     settings = {"baselines": False, "max_steps": 6, "workers": int(sys.argv[3])}
     evaluate(Path(sys.argv[1]), ["oracle", "random"], ["geodesic", "disk"], Path(sys.argv[2]), **settings)
@@ -215,7 +215,7 @@ def test_a_run_stopped_in_any_way_goes_on_where_it_was(dataset, unbroken, tmp_pa
     script.write_text(SCRIPT)
     code, said = stopped(script, dataset, out, 1, lambda pid: os.killpg(pid, signal.SIGINT))
     assert code == -signal.SIGINT
-    assert "the same command goes on from there" in " ".join(said.split())
+    assert "the same command resumes from there" in " ".join(said.split())
     assert stopped(script, dataset, out, 2, lambda pid: os.killpg(pid, signal.SIGKILL))[0] == -signal.SIGKILL
     assert not (out / "results.csv").exists()
     with (out / "rows.jsonl").open("a") as file:

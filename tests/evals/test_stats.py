@@ -94,7 +94,9 @@ def test_above_a_thousand_units_the_interval_is_the_normal_one():
         ([0.0, 0.0], Interval(0.0, 0.0, 0.0, 2, 0, 2)),
     ],
 )
-@pytest.mark.parametrize("of", [mean_interval, lambda values, bootstrap: statistic_interval(np.mean, values, bootstrap=bootstrap)])
+@pytest.mark.parametrize(
+    "of", [mean_interval, lambda values, bootstrap: statistic_interval(np.mean, values, bootstrap=bootstrap)]
+)
 def test_few_equal_and_missing_values(of, values, expected):
     assert of(values, bootstrap=FAST) == expected
 

@@ -35,7 +35,7 @@ def blob(row, column, height, width):
     return ((y - row) * width) ** 2 + ((x - column) * height) ** 2 < (height * width) ** 2
 
 
-def states():
+def make_states():
     """Yield a hundred observations: five on each of twenty pictures."""
     for number in range(20):
         drawn = np.random.default_rng(number)
@@ -50,14 +50,14 @@ def states():
         at = Click((shapes[4][1] + 0.5) / _SIDE, (shapes[4][0] + 0.5) / _SIDE)
         beside = Click(0.9, 0.1, positive=False)
         requests = [REQUESTS[(number + step) % len(REQUESTS)] for step in range(5)]
-        yield _seen(pixels, nothing, requests[0])
-        yield _seen(pixels, mask, requests[1], prompts=(at,))
-        yield _seen(pixels, mask, requests[2], prompts=(at, beside))
-        yield _seen(pixels, nothing, requests[3], undone=(at,))
-        yield _seen(pixels, mask, requests[4], prompts=(Box(0.2, 0.2, 0.7, 0.8),), has_initial_mask=True)
+        yield _make_state(pixels, nothing, requests[0])
+        yield _make_state(pixels, mask, requests[1], prompts=(at,))
+        yield _make_state(pixels, mask, requests[2], prompts=(at, beside))
+        yield _make_state(pixels, nothing, requests[3], undone=(at,))
+        yield _make_state(pixels, mask, requests[4], prompts=(Box(0.2, 0.2, 0.7, 0.8),), has_initial_mask=True)
 
 
-def _seen(pixels, mask, request, *, prompts=(), undone=(), has_initial_mask=False):
+def _make_state(pixels, mask, request, *, prompts=(), undone=(), has_initial_mask=False):
     return Observation(
         picture=draw_mask(prepare_blend(pixels), mask),
         frame=CoordinateFrame("unit", _SIDE, _SIDE),
@@ -68,7 +68,7 @@ def _seen(pixels, mask, request, *, prompts=(), undone=(), has_initial_mask=Fals
         step=len(prompts),
         prompts=prompts,
         undone=undone,
-        has_initial_mask=refining,
+        has_initial_mask=has_initial_mask,
         score=None,
         actions=("point", "backtrack", "terminate"),
     )
@@ -77,7 +77,7 @@ def _seen(pixels, mask, request, *, prompts=(), undone=(), has_initial_mask=Fals
 def replies():
     """Return nano's reply to each of the states, as text, each asked for alone."""
     policy = open_named("nano", local_only=True)
-    return [policy.act(state).text for state in states()]
+    return [policy.act(state).text for state in make_states()]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Observations, and pictures to observe, for policies that are asked outside of the loop."""
+"""Observations, and pictures to observe, for policies that are called outside of the loop."""
 
 from dataclasses import replace
 
@@ -12,14 +12,14 @@ from ibisagent.agent.policies import Observation, Turn
 from ibisagent.tools.clicks import Click
 
 
-def picture(height, width, seed=0):
-    """Give a coloured picture, (height, width, 3) uint8, that no resizing leaves as it is."""
+def make_picture(height, width, seed=0):
+    """Return a coloured picture, (height, width, 3) uint8, that every resizing changes."""
     coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def observed(request, shown, **changes):
-    """Show a picture and a request."""
+def make_observation(request, shown, **changes):
+    """Return an observation of a picture and a request."""
     height, width = shown.shape[:2]
     mask = ellipse((height, width), (height / 2, width / 2), (height / 4, width / 4))
     seen = Observation(
@@ -39,12 +39,14 @@ def observed(request, shown, **changes):
     return replace(seen, **changes)
 
 
-def several():
-    """Give observations whose conversations differ in length, in the size of the picture and in their number."""
-    turns = tuple(Turn(picture(80, 120, seed), positive(0.2, 0.3)) for seed in (5, 6))
+def make_observations():
+    """Return observations whose conversations differ in length, in the size of the picture and in their number."""
+    turns = tuple(Turn(make_picture(80, 120, seed), positive(0.2, 0.3)) for seed in (5, 6))
     return [
-        observed("Segment the liver.", picture(96, 96)),
-        observed("Segment the lesion in the upper left part of the liver.", picture(70, 130, 1)),
-        observed("Segment it.", picture(160, 90, 2), prompts=(Click(0.5, 0.5),), undone=(Click(0.25, 0.25),)),
-        observed("Segment the cyst.", picture(80, 120, 3), turns=turns),
+        make_observation("Segment the liver.", make_picture(96, 96)),
+        make_observation("Segment the lesion in the upper left part of the liver.", make_picture(70, 130, 1)),
+        make_observation(
+            "Segment it.", make_picture(160, 90, 2), prompts=(Click(0.5, 0.5),), undone=(Click(0.25, 0.25),)
+        ),
+        make_observation("Segment the cyst.", make_picture(80, 120, 3), turns=turns),
     ]

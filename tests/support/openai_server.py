@@ -1,4 +1,4 @@
-"""A small server of OpenAI's chat completions on loopback, with a real model behind it or a script, and with faults."""
+"""A small server of OpenAI's chat completions on loopback, with a real model or a script behind it, and with faults."""
 
 import base64
 import io
@@ -20,7 +20,7 @@ HANG = 1.5  # seconds of a server that hangs
 
 
 def completion_body(text, finish="stop", prompt=10, written=5, **more):
-    """Give the body of an answer."""
+    """Return the body of a chat completion."""
     message = {"role": "assistant", "content": text, **more}
     usage = {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
     choice = {"index": 0, "message": message, "finish_reason": finish}
@@ -28,18 +28,18 @@ def completion_body(text, finish="stop", prompt=10, written=5, **more):
 
 
 def images_in(messages):
-    """Give the pictures of a conversation, in order."""
+    """Return the images of a conversation, in order."""
     blocks = [block for each in messages if isinstance(each["content"], list) for block in each["content"]]
     urls = [block["image_url"]["url"] for block in blocks if block["type"] == "image_url"]
     return [Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB") for url in urls]
 
 
 def answer_with_model(folder):
-    """Answer with a Qwen-VL model, greedily, by transformers' own parts and none of ours."""
+    """Return a function that answers with a Qwen-VL model, greedily, by transformers' own parts and none of ours."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     processor = Qwen2VLImageProcessorPil.from_pretrained(folder)
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
-    pad, one = "<|image_pad|>", threading.Lock()
+    pad, lock = "<|image_pad|>", threading.Lock()
 
     def plain(message):
         blocks = message["content"]
@@ -57,7 +57,7 @@ def answer_with_model(folder):
             text = text.replace(pad, "<|seen|>" * count, 1)
         ids = tokenizer(text.replace("<|seen|>", pad), return_tensors="pt", add_special_tokens=False)["input_ids"]
         kinds = (ids == model.config.image_token_id).int()
-        with one, torch.inference_mode():
+        with lock, torch.inference_mode():
             out = model.generate(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),
@@ -75,17 +75,17 @@ def answer_with_model(folder):
 
 
 def answer_with_script(*replies):
-    """Answer with the reply of so many pictures' worth of turns: by how many prompts the words speak of."""
+    """Return a function that answers with the reply of the turn that the prompt's text is at."""
     return lambda body: completion_body(replies[min(len(replies) - 1, count_turns(body))])
 
 
 def count_turns(body):
-    """Count the turns before this one: 0 where nothing is marked yet."""
+    """Return the turns before this one: 0 if nothing is marked yet, else 1."""
     words = json.dumps(body["messages"][-1])
     return 0 if "Nothing is marked yet" in words else 1
 
 
-class Handler(BaseHTTPRequestHandler):
+class OpenAIHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_):
@@ -96,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.heard.append(body)
+        self.server.requests.append(body)
         fault = self.server.fault(body)
         if fault is not None and FAULTS[fault](self, body):
             return
@@ -129,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
             choice = {"index": 0, "delta": delta, "finish_reason": finish}
             chunk = {"id": "c", "object": "chat.completion.chunk", "created": number, "model": "tiny"}
             self.wfile.write(f"data: {json.dumps(chunk | {'choices': [choice]})}\n\n".encode())
-        if (body := self.server.heard[-1]).get("stream_options", {}).get("include_usage"):
+        if (body := self.server.requests[-1]).get("stream_options", {}).get("include_usage"):
             chunk = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": body["model"], "choices": []}
             self.wfile.write(f"data: {json.dumps(chunk | {'usage': answer['usage']})}\n\n".encode())
         self.wfile.write(b"data: [DONE]\n\n")
@@ -182,10 +182,10 @@ FAULTS = {
 
 @contextmanager
 def serve(answer, fault=lambda body: None):
-    """Serve; ``fault`` names, for each request, one of `FAULTS` or none."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    """Serve; ``fault``: returns for each request one of `FAULTS` or None."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), OpenAIHandler)
     server.daemon_threads = True
-    server.answer, server.fault, server.heard = answer, fault, []
+    server.answer, server.fault, server.requests = answer, fault, []
     server.url = f"http://127.0.0.1:{server.server_port}/v1"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -201,7 +201,7 @@ FAST_RETRIES = Retries(max_retries=2, initial_interval=0.01, max_interval=0.02)
 
 
 def make_chat_policy(server, retries=FAST_RETRIES, timeout=0.5, **options):
-    """Give a policy over langchain-openai's client."""
+    """Return a policy over langchain-openai's client."""
     from langchain_openai import ChatOpenAI
 
     model = ChatOpenAI(model="tiny", base_url=server.url, api_key="none", max_retries=0, timeout=timeout)

@@ -1,8 +1,8 @@
-"""Parents whose process dies while the loop inside is at a step: forks one real process for each run.
+"""Parents whose process is killed while the nested loop is at a step: a real forked process for each run.
 
-``python embedded.py FOLDER DIE_AT sync|async KIND...`` writes a line for each kind: what the unbroken run ended with,
-what the one ended with that was killed in its policy's call number DIE_AT and taken up by another process, and whom
-the policy was called for in both.
+``python -m support.parent_crash_runner FOLDER DIE_AT sync|async KIND...`` writes a JSON line for each kind: the result
+of the unbroken run, that of the run that was killed in its policy's call number DIE_AT and resumed by another process,
+and the policy's calls in both.
 """
 
 import asyncio
@@ -14,10 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from langchain_core.messages import AIMessage
-from scripted import Scripted, calls
-from subgraph import parent
 from support.fakes import STOP, UNDO, negative, positive
-from support.parents import REQUEST, door
+from support.parents import REQUEST, ScriptedChatModel, build_parent, open_entry_point, tool_calls
 
 from ibisagent.agent import RunStore, build_graph
 from ibisagent.agent.checkpoints import aopen_checkpointer, open_checkpointer
@@ -31,15 +29,15 @@ THREAD = {"configurable": {"thread_id": "1"}}
 
 
 def replies(request):
-    """Other clicks for the second of two, so that a mix-up would show."""
+    """Return other clicks for the second of two runs, so that a mix-up is seen."""
     x = 0.2 if request.endswith(("spleen.", "2")) else 0.5
     return ScriptedPolicy([positive(x, 0.5), negative(x + 0.2, 0.5), UNDO, positive(x, 0.9), negative(x, 0.3), STOP])
 
 
-class Dying(SyncPolicy):
-    """Writes each of its calls to a file, and kills its process in the one of that number."""
+class KilledPolicy(SyncPolicy):
+    """Writes each of its calls to a file, and kills its process in call number ``die_at``."""
 
-    name = "dying"
+    name = "killed"
 
     def __init__(self, log, die_at):
         self.log, self.die_at = log, die_at
@@ -52,16 +50,16 @@ class Dying(SyncPolicy):
         return replies(observation.request).act(observation)
 
 
-def made(kind, folder, policy, **options):
+def open_parent(kind, folder, policy, **options):
     stores = {"root": {"scan": PIXELS}, "store": RunStore(folder / "store")}
     if kind not in ("two targets", "two tools"):
-        return door(kind, policy, "geocut", **stores, **options)
+        return open_entry_point(kind, policy, "geocut", **stores, **options)
     pictures = ImageCatalog(stores["root"])
     if kind == "two targets":
         graph = fan_out(build_graph(policy, "geocut", images=pictures, store=stores["store"]))
         start = {"image": "scan", "targets": ["liver", "spleen"]}
         return (
-            parent(graph, **options),
+            build_parent(graph, **options),
             start,
             lambda end: [end["labels"], *(end["segmentations"][name]["rle"] for name in ("liver", "spleen"))],
         )
@@ -69,58 +67,58 @@ def made(kind, folder, policy, **options):
 
     tool = segmentation_tool(policy, "geocut", images=pictures, store=stores["store"])
     asked = [("segment_image", {"image": "scan", "request": f"{REQUEST} {number}"}) for number in (1, 2)]
-    agent = create_agent(Scripted(replies=[calls(*asked), AIMessage("Done.")]), [tool], **options)
+    agent = create_agent(ScriptedChatModel(replies=[tool_calls(*asked), AIMessage("Done.")]), [tool], **options)
     return agent, {"messages": [("user", "x")]}, lambda end: [one.artifact["rle"] for one in end["messages"][2:4]]
 
 
-def go(kind, folder, die_at, asynchronous):
-    """Begin on the parent's thread, or go on with it."""
-    policy = Dying(folder / "calls", die_at)
+def run_parent(kind, folder, die_at, asynchronous):
+    """Start the parent's thread, or resume it."""
+    policy = KilledPolicy(folder / "calls", die_at)
     if asynchronous:
-        return asyncio.run(ago(kind, folder, policy))
+        return asyncio.run(arun_parent(kind, folder, policy))
     with open_checkpointer(folder / "runs.db") as saver:
-        graph, start, read = made(kind, folder, policy, checkpointer=saver)
+        graph, start, read = open_parent(kind, folder, policy, checkpointer=saver)
         begun = bool(graph.get_state(THREAD).next)
         return read(graph.invoke(None if begun else start, THREAD, durability="sync"))
 
 
-async def ago(kind, folder, policy):
+async def arun_parent(kind, folder, policy):
     async with aopen_checkpointer(folder / "runs.db") as saver:
-        graph, start, read = made(kind, folder, policy, checkpointer=saver)
+        graph, start, read = open_parent(kind, folder, policy, checkpointer=saver)
         begun = bool((await graph.aget_state(THREAD)).next)
         return read(await graph.ainvoke(None if begun else start, THREAD, durability="sync"))
 
 
-def in_a_process(folder, *work):
-    """Run ``go`` in a child; None when it was killed."""
+def run_in_process(folder, *work):
+    """Run `run_parent` in a child process; None if it was killed."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(reader)
         with os.fdopen(writer, "w") as pipe:
-            json.dump(go(*work), pipe)
+            json.dump(run_parent(*work), pipe)
         os._exit(0)
     os.close(writer)
     with os.fdopen(reader) as pipe:
-        said = pipe.read()
+        text = pipe.read()
     os.waitpid(pid, 0)
-    return json.loads(said) if said else None
+    return json.loads(text) if text else None
 
 
-def story(kind, folder, die_at, asynchronous):
-    told = {"kind": kind}
-    for name, dies in (("unbroken", None), ("broken", die_at)):
+def compare_runs(kind, folder, die_at, asynchronous):
+    runs = {"kind": kind}
+    for name, killed_at in (("unbroken", None), ("broken", die_at)):
         here = folder / f"{kind} {asynchronous} {name}"
         here.mkdir()
-        told[name] = in_a_process(here, kind, here, dies, asynchronous)
-        if dies:
-            told["died"] = told[name] is None
-            told[name] = in_a_process(here, kind, here, None, asynchronous)
-        told[f"{name} calls"] = (here / "calls").read_text().splitlines()
-    return told
+        runs[name] = run_in_process(here, kind, here, killed_at, asynchronous)
+        if killed_at:
+            runs["killed"] = runs[name] is None
+            runs[name] = run_in_process(here, kind, here, None, asynchronous)
+        runs[f"{name} calls"] = (here / "calls").read_text().splitlines()
+    return runs
 
 
 if __name__ == "__main__":
     for kind in sys.argv[4:]:
-        told = story(kind, Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "async")
-        sys.stdout.write(json.dumps(told) + "\n")
+        runs = compare_runs(kind, Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "async")
+        sys.stdout.write(json.dumps(runs) + "\n")

@@ -1,4 +1,4 @@
-"""Tiny random vision-language models, Qwen-VL's and our own, in folders as the real ones are published."""
+"""Tiny random vision-language models, Qwen-VL and ours, in folders laid out as the published ones."""
 
 import atexit
 import json
@@ -60,7 +60,7 @@ TEXTS = ["Look: Segment the liver lesion, please. Nothing is marked yet."] * 2
 
 
 @cache
-def _place():
+def _folder():
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder)
     return folder
@@ -69,24 +69,32 @@ def _place():
 @cache
 def pointer():
     """Write a pointer model with a profile, which stretches pictures to 64 x 64: 4 tokens each."""
-    profile, folder = _place() / "profile.toml", _place() / "pointer"
+    profile, folder = _folder() / "profile.toml", _folder() / "pointer"
     profile.write_text(PROFILE.replace("last $last", "clicks $clicks"))
     sizes = {"hidden_size": 48, "num_hidden_layers": 2, "num_reader_layers": 1, "intermediate_size": 64}
     sizes |= {"num_attention_heads": 2, "num_key_value_heads": 1}
     vision = {"widths": (8, 16, 16, 32), "depths": (1, 1, 1), "feature_channels": 16, "num_maps": 4}
-    write_untrained_model(PointerSizes(image_size=64, initializer_range=0.2, **sizes, **vision), TEXTS, profile, folder, seed=1)
+    write_untrained_model(
+        PointerSizes(image_size=64, initializer_range=0.2, **sizes, **vision), TEXTS, profile, folder, seed=1
+    )
     return folder
 
 
 @cache
 def qwen25_published():
     """Write a Qwen2.5-VL without a profile, with the patches and the processor that the family is published with."""
-    profile, folder = _place() / "profile.toml", _place() / "Qwen2.5-VL"
+    profile, folder = _folder() / "profile.toml", _folder() / "Qwen2.5-VL"
     profile.write_text(PROFILE)
     sizes = {"hidden_size": 48, "num_hidden_layers": 2, "intermediate_size": 64}
     sizes |= {"num_attention_heads": 2, "num_key_value_heads": 1}
     vision = {"vision_hidden_size": 32, "vision_depth": 1, "vision_num_heads": 2, "vision_intermediate_size": 48}
-    write_untrained_model(QwenSizes(image_size=112, patch_size=14, initializer_range=0.3, **sizes, **vision), TEXTS, profile, folder, seed=1)
+    write_untrained_model(
+        QwenSizes(image_size=112, patch_size=14, initializer_range=0.3, **sizes, **vision),
+        TEXTS,
+        profile,
+        folder,
+        seed=1,
+    )
     Qwen2VLImageProcessorPil(size=PUBLISHED).save_pretrained(folder)
     (folder / "ibisagent.toml").unlink()
     return folder
@@ -95,22 +103,24 @@ def qwen25_published():
 @cache
 def qwen25():
     """Write a Qwen2.5-VL with a profile, which stretches pictures to 64 x 64: 16 tokens each."""
-    profile, folder = _place() / "profile.toml", _place() / "qwen25"
+    profile, folder = _folder() / "profile.toml", _folder() / "qwen25"
     profile.write_text(PROFILE)
     sizes = {"hidden_size": 48, "num_hidden_layers": 2, "intermediate_size": 64}
     sizes |= {"num_attention_heads": 2, "num_key_value_heads": 1}
     vision = {"vision_hidden_size": 32, "vision_depth": 2, "vision_num_heads": 2, "vision_intermediate_size": 48}
-    write_untrained_model(QwenSizes(image_size=64, initializer_range=0.3, **sizes, **vision), TEXTS, profile, folder, seed=1)
+    write_untrained_model(
+        QwenSizes(image_size=64, initializer_range=0.3, **sizes, **vision), TEXTS, profile, folder, seed=1
+    )
     return folder
 
 
 @cache
 def qwen3():
     """Write a Qwen3-VL without a profile: patches of 16 pixels, pictures of 4,096 to 16,384 pixels as they are."""
-    folder = _place() / "qwen3"
+    folder = _folder() / "qwen3"
     tokenizer = AutoTokenizer.from_pretrained(qwen25())
     tokenizer.chat_template = CHAT_TEMPLATE
-    ids = dict(zip(("image", "video", "start", "end"), _marks(tokenizer), strict=True))
+    ids = dict(zip(("image", "video", "start", "end"), _control_token_ids(tokenizer), strict=True))
     torch.manual_seed(2)
     config = Qwen3VLConfig(
         text_config={
@@ -162,8 +172,8 @@ _MESSAGES = (
 )
 
 
-def _words(*marks):
-    """Give a tokenizer of bytes with ``marks``, and a beginning and an end of their own."""
+def _make_tokenizer(*marks):
+    """Return a byte tokenizer with the special tokens ``marks``, and its own begin and end tokens."""
     tokenizer = AutoTokenizer.from_pretrained(qwen25())
     tokenizer.add_special_tokens({"bos_token": "<s>", "additional_special_tokens": [*marks, "<end>"]})
     return tokenizer
@@ -172,8 +182,8 @@ def _words(*marks):
 @cache
 def gemma3():
     """Write a Gemma 3, as MedGemma is one: pictures of 56 x 56 make 4 tokens each; a reply ends with <end>."""
-    folder, names = _place() / "gemma3", {"image": "<image_soft_token>", "boi": "<boi>", "eoi": "<eoi>"}
-    tokenizer = _words(*names.values())
+    folder, names = _folder() / "gemma3", {"image": "<image_soft_token>", "boi": "<boi>", "eoi": "<eoi>"}
+    tokenizer = _make_tokenizer(*names.values())
     ids = {name: tokenizer.convert_tokens_to_ids(mark) for name, mark in names.items()}
     for name, mark in names.items():
         tokenizer.init_kwargs[f"{name}_token"] = mark
@@ -207,8 +217,8 @@ def gemma3():
 @cache
 def llava():
     """Write a LLaVA: a CLIP that sees 28 x 28 pixels as 4 tokens, before a Llama."""
-    folder, mark = _place() / "llava", "<image>"
-    tokenizer = _words(mark)
+    folder, mark = _folder() / "llava", "<image>"
+    tokenizer = _make_tokenizer(mark)
     pictures = CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
     template = _MESSAGES.replace("MARK", mark)
     LlavaProcessor(
@@ -234,12 +244,12 @@ def llava():
     return folder
 
 
-def _marks(tokenizer):
+def _control_token_ids(tokenizer):
     return tokenizer.convert_tokens_to_ids(["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"])
 
 
-def altered(folder, target, file="config.json", **changes):
-    """Copy a model's folder with keys of one of its JSON files changed."""
+def copy_with_changes(folder, target, file="config.json", **changes):
+    """Copy a model's folder with keys of one of its JSON files changed; return the copy."""
     shutil.copytree(folder, target)
     held = json.loads((target / file).read_text())
     (target / file).write_text(json.dumps(held | changes))

@@ -276,11 +276,11 @@ def test_a_killed_command_goes_on_where_it_was(case):
         running.kill()
     ended = run(*command, "--out", "b", cwd=case, stdin="Terminate\n")
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "taken up after 1 steps" in ended.stdout
+    assert "resumed after 1 steps" in ended.stdout
     record = json.loads((case / "b/trajectory.json").read_text())
     assert [step["action"]["type"] for step in record["steps"]] == ["point", "terminate"]
     again = run(*command, "--out", "c", cwd=case)
-    assert (again.returncode, "taken up after 2 steps" in again.stdout) == (0, True)
+    assert (again.returncode, "resumed after 2 steps" in again.stdout) == (0, True)
     assert json.loads((case / "c/trajectory.json").read_text()) == record
     refined = run(*command[:2], "Leave out the rim.", *command[3:], "--out", "d", cwd=case, stdin="Backtrack\n\n")
     assert refined.returncode == 0

@@ -43,7 +43,7 @@ def test_a_dead_server_is_told_and_the_click_so_far_is_kept(tmp_path, pixels):
     assert ran.returncode == 3
     (line,) = ran.stderr.splitlines()
     assert line.startswith(f"ibisagent: policy {DEAD}: got ")
-    assert line.endswith("see that its model or its server runs, or name another --policy (policy_error)")
+    assert line.endswith("check that its model or server runs, or name another --policy (policy_error)")
     assert sorted(path.name for path in (tmp_path / "o").iterdir()) == FILES
     assert (tmp_path / "m.json").exists()
     assert np.asarray(Image.open(tmp_path / "o/mask.png")).any()
@@ -54,7 +54,7 @@ def test_a_dead_server_is_told_and_the_click_so_far_is_kept(tmp_path, pixels):
 def test_a_segmenter_that_fails_is_told_with_the_mask_before(tmp_path, pixels):
     graph = build_graph(script(positive(0.5, 0.5), positive(0.6, 0.5), STOP), CountingSegmenter(fails_at=2))
     case = RunOptions(tmp_path / "scan.png", "Segment it.", "disk", None, None, max_steps=5, out=tmp_path / "o")
-    with pytest.raises(RunFailed, match="segmenter disk: got RuntimeError: out of memory, expected a mask; see that"):
+    with pytest.raises(RunFailed, match="segmenter disk: got RuntimeError: out of memory, expected a mask; check that"):
         run_case(graph, {"image": open_image(pixels), "request": case.request}, case)
     assert sorted(path.name for path in (tmp_path / "o").iterdir()) == FILES
     assert np.asarray(Image.open(tmp_path / "o/mask.png")).any()
@@ -63,7 +63,7 @@ def test_a_segmenter_that_fails_is_told_with_the_mask_before(tmp_path, pixels):
 @pytest.mark.parametrize("replies", [(), (positive(0.5, 0.5),), ("hm",)], ids=["at once", "later", "after a bad reply"])
 def test_the_sheet_of_a_policy_that_fails_ends_with_the_picture_and_the_reason(replies, pixels, monkeypatch):
     shown = []
-    sheet = "ibisagent.agent.contact_sheet.from_trajectory.contact_sheet"
+    sheet = "ibisagent.agent.contact_sheet.from_trajectory.draw_contact_sheet"
     monkeypatch.setattr(sheet, lambda title, subtitle, panels, *rest, **more: shown.extend(panels))
     graph = build_graph(script(*replies), "disk")
     contact_sheet_of(
@@ -100,13 +100,13 @@ def test_a_policy_whose_every_run_failed_is_named_and_tried_again(dataset, tmp_p
         with pytest.raises(RunFailed, match=r"2 of 2 runs failed, 2 with .*401"):
             evaluate(dataset, [policy, "centre"], ["disk"], tmp_path / "out", **given)
         told = " ".join(capsys.readouterr().out.split())
-        assert f"{policy} with disk: policy_error 2; wrongly refused 0.000 of 2" in told
-        assert "centre with disk: terminated 2; wrongly refused 0.000 of 2" in told
+        assert f"{policy} with disk: policy_error 2; false refusal rate 0.000 of 2" in told
+        assert "centre with disk: terminated 2; false refusal rate 0.000 of 2" in told
         assert "2 of 2 runs failed, 2 with" in told
-        asked = len(server.heard)
+        asked = len(server.requests)
         faults[0] = None
         evaluate(dataset, [policy, "centre"], ["disk"], tmp_path / "out", **given)
-        assert len(server.heard) - asked == 4  # a click and a stop for each of the two
+        assert len(server.requests) - asked == 4  # a click and a stop for each of the two
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert [(run["policy"], run["failed"], run["errors"]) for run in summary["runs"]] == [
         (policy, 0, {}),
@@ -116,6 +116,8 @@ def test_a_policy_whose_every_run_failed_is_named_and_tried_again(dataset, tmp_p
 
 
 def test_one_failed_run_of_several_is_told_and_ends_well(dataset, tmp_path, capsys):
-    with serve(answer_with_script(positive(0.55, 0.42), STOP), lambda body: "401" if len(server.heard) == 1 else None) as server:
+    with serve(
+        answer_with_script(positive(0.55, 0.42), STOP), lambda body: "401" if len(server.requests) == 1 else None
+    ) as server:
         evaluate(dataset, [f"vllm:{server.url}#tiny"], ["disk"], tmp_path / "out", baselines=False, workers=1)
     assert "1 of 2 runs failed, 1 with" in capsys.readouterr().out

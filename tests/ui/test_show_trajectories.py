@@ -51,7 +51,7 @@ def runs(tmp_path, monkeypatch):
 
 
 def table_of(capsys):
-    """Give the printed table's lines below its rule as lists of words."""
+    """Return the printed table's lines below its rule as lists of words."""
     lines = capsys.readouterr().out.splitlines()
     rule = next(number for number, line in enumerate(lines) if "───" in line)
     return [line.split() for line in lines[rule + 1 :] if line.strip()]
@@ -121,7 +121,7 @@ def test_without_a_truth_a_dash_and_an_empty_cell_stand_for_no_figure(runs, caps
 
 
 def broken(name, record):
-    """Give the text of a broken record, made of a sound one."""
+    """Return the text of a broken record, made from a valid one."""
     texts = {
         "mask": json.dumps(record | {"mask": 7}),
         "size": json.dumps(record | {"truth": record["truth"] | {"size": [10, 40]}}),

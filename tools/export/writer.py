@@ -42,7 +42,7 @@ def save_mask(
 
 
 def require_savable(path: str | os.PathLike[str], image: MedicalImage) -> tuple[Path, str]:
-    """Refuse with `InputError` what `save_mask` would refuse, before there is a mask; return the path and its extension."""
+    """Refuse with `InputError` what `save_mask` would refuse, before there is a mask; return path and extension."""
     target, _ = _find_writer(path, image)
     return target, get_extension(target)
 

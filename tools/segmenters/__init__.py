@@ -53,7 +53,7 @@ def segmenter_forms() -> tuple[str, ...]:
 def get_segmenter(segmenter: Segmenter | str) -> Segmenter:
     """Return the segmenter that a string names, its weights loaded; a segmenter itself passes through.
 
-    Of the SAM family: ``medsam2:FILE?device=cuda&dtype=bfloat16``; `tools.segmenters.sam.sam_spec.SamSpec` has the options.
+    Of the SAM family: ``medsam2:FILE?device=cuda&dtype=bfloat16``; `SamSpec` has the options.
 
     >>> get_segmenter("disk").calibrated
     False

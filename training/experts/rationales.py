@@ -28,7 +28,7 @@ _DARK, _BRIGHT = 30, 70  # percentiles of the picture
 def describe_position(x: float, y: float) -> str:
     """Name the ninth of the picture that holds unit ``x``, ``y``.
 
-    >>> place(0.1, 0.9), place(0.5, 0.5)
+    >>> describe_position(0.1, 0.9), describe_position(0.5, 0.5)
     ('lower left', 'middle centre')
     """
     return f"{_DOWN[min(2, int(y * 3))]} {_ACROSS[min(2, int(x * 3))]}"

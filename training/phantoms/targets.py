@@ -42,7 +42,7 @@ def find_absent(names: Iterable[str], masks: Mapping[str, Mask], view: Mask | No
 def name_by_quadrant(masks: Sequence[Mask], discs: Sequence[Disc], noun: str) -> dict[str, Mask]:
     """Name each mask that has a quarter of the picture to itself and, by its disc, lies in no other.
 
-    >>> list(named_by_place([np.ones((4, 4), bool)], [(0.5, -0.5, 0.3)], "gland"))
+    >>> list(name_by_quadrant([np.ones((4, 4), bool)], [(0.5, -0.5, 0.3)], "gland"))
     ['upper right gland']
     """
     quarters: dict[str, list[int]] = {}

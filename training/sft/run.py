@@ -56,7 +56,7 @@ def train_sft(
     prompt_file = _find_prompt_file(config, profile)
     prompts = load_prompts(prompt_file)
     plain = asdict(config) | {"folder": None, "threads": None}
-    recorded = {"data": hash_files(shards), "prompts": hash_files([prompt_file]), "base": base, "config": plain}
+    recorded = {"data": hash_files(shards), "prompt_file": hash_files([prompt_file]), "base": base, "config": plain}
     with settings.main_process_first(local=False):
         keep_settings(out, recorded)
     if (out / _FINISHED).is_file():

@@ -196,7 +196,9 @@ def phantoms(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first picture; the next has the next.")] = 0,
     size: Annotated[str, typer.Option(help="Side in pixels, or a range to draw each from, such as 112-176.")] = "256",
     difficulty: Annotated[str, typer.Option(help="0 to 1, or a range to draw each from, such as 0.1-0.7.")] = "0.5",
-    modality: Annotated[list[str] | None, typer.Option(help="Modality, such as ct_abdomen; repeatable; default: all.")] = None,
+    modality: Annotated[
+        list[str] | None, typer.Option(help="Modality, such as ct_abdomen; repeatable; default: all.")
+    ] = None,
     request_kind: Annotated[
         list[str] | None,
         typer.Option(help="Request kinds: present, absent, foreign, reasoning, comparison; repeatable; default: all."),

@@ -36,7 +36,7 @@ def run_live(
 ) -> LiveResult:
     """Run the graph, show its steps, ask at interrupts; Ctrl-C ends the run after the model's current call.
 
-    ``given``, ``thread``: what `take_up` gives; ``truth``: the true mask, (H, W) bool; with it the table has a column
+    ``given``, ``thread``: from `resume_or_start`; ``truth``: the true mask, (H, W) bool; with it the table has a column
     for the IoU.
     """
     state: State | None = None

@@ -22,8 +22,8 @@ def build_step_table(record: Trajectory) -> Table:
     fit = trajectory_metrics(record).fit
     table = empty_table(fit is not None)
     for index, step in enumerate(record.steps):
-        told = cast(StepRecord, asdict(step))
-        table.add_row(*step_row(told, step.thought, step.mask, fit.ious[index] if fit else None))
+        record_fields = cast(StepRecord, asdict(step))
+        table.add_row(*step_row(record_fields, step.thought, step.mask, fit.ious[index] if fit else None))
     return table
 
 

@@ -13,8 +13,8 @@ from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
 
 from ibisagent.agent import Action, Backtrack, Box, Click
-from ibisagent.agent.integrations.summary import RunSummary
 from ibisagent.agent.integrations.error_messages import user_message
+from ibisagent.agent.integrations.summary import RunSummary
 from ibisagent.tools.errors import IbisError, InputError
 from ibisagent.tools.masks.measure import describe_measurements
 from ibisagent.ui.mcp.exports import FORMATS, MEDIA_TYPES
@@ -123,7 +123,9 @@ def _add_refine(server: FastMCP[Any], service: SegmentationService) -> None:
         """Correct a session's mask with one click, one box, or by undoing what was done last."""
         with _tool_errors():
             action = _action(click, positive, box, undo)
-            held, summary = await service.refine(session, action, _owner(context), _progress(context), continue_policy=continue_policy)
+            held, summary = await service.refine(
+                session, action, _owner(context), _progress(context), continue_policy=continue_policy
+            )
         return _segment_result(held, summary)
 
 

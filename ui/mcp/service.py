@@ -11,8 +11,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from numpy.typing import NDArray
 
 from ibisagent.agent import Action, Box, Click, LoopConfig, Policy, build_graph
-from ibisagent.agent.integrations.summary import RunSummary, summarize
 from ibisagent.agent.integrations.error_messages import redact_error
+from ibisagent.agent.integrations.summary import RunSummary, summarize
 from ibisagent.agent.state import State
 from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.errors import InputError

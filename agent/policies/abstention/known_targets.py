@@ -101,7 +101,8 @@ def read_targets(folder: Path) -> KnownTargets | None:
         return _targets(data)
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(
-            f"{printable_text(path)}: got no list of targets, expected a table learned of lists of names; see that of nano"
+            f"{printable_text(path)}: got no list of targets, expected a table learned of lists of names; "
+            "see that of nano"
         ) from error
 
 

@@ -74,7 +74,7 @@ def _match_joined(typed: Sequence[str], targets: KnownTargets) -> Iterator[tuple
         yield VARIANT, name
     if len(typed) == 1 and len(run) >= _MIN_JOINED and _may_be_misspelled(run, targets):
         near = (
-            name for whole, name in targets.joined_names.chunks() if len(name.words) > 1 and is_misspelling(run, whole)
+            name for whole, name in targets.joined_names.items() if len(name.words) > 1 and is_misspelling(run, whole)
         )
         yield from ((MISSPELLING + 1, name) for name in near)
 

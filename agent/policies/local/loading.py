@@ -48,8 +48,8 @@ def open_local(
     """Open a model folder as a policy; a `PROFILE` in it has the model's prompts and settings.
 
     A `TARGETS_FILE` in it lists the targets that the model learned. An adapter's folder opens with its base, if that is
-    cached. ``dtype``: by default float32 on the CPU, elsewhere that of the weights; ``max_pixels``: of a picture, before
-    the folder's own limit. ``prompts`` override those of the profile; ``options`` as in `LocalPolicy`. `InputError` for
+    cached. ``dtype``: by default float32 on the CPU, elsewhere that of the weights; ``max_pixels``: of a picture,
+    before the folder's own limit. ``prompts`` override those of the profile; ``options`` as in `LocalPolicy`. `InputError` for
     anything but a complete vision-language model: of the Qwen-VL family, a pointer model, or another that transformers'
     `AutoModelForImageTextToText` supports.
     """

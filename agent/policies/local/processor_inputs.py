@@ -69,7 +69,7 @@ class ProcessorInputs:
     def encode(self, conversation: Sequence[Message]) -> RenderedConversation:
         """Render a conversation, up to where the assistant replies."""
         pictures = tuple(self._shrink(message.picture) for message in conversation if message.picture is not None)
-        messages = [self._message(message) for message in conversation]
+        messages = [self._to_template_message(message) for message in conversation]
         text = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         return RenderedConversation(text, pictures)
 
@@ -92,7 +92,7 @@ class ProcessorInputs:
         size = (max(1, int(width * scale)), max(1, int(height * scale)))
         return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
 
-    def _message(self, message: Message) -> dict[str, Any]:
+    def _to_template_message(self, message: Message) -> dict[str, Any]:
         picture = [{"type": "image"}] if message.picture is not None else []
         words = [{"type": "text", "text": self._escape_control_tokens(message.text)}] if message.text else []
         return {"role": message.role, "content": [*picture, *words]}

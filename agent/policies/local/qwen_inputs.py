@@ -69,7 +69,7 @@ class QwenInputs:
         """Encode a conversation, up to where the assistant replies."""
         shown = [self.patchify(message.picture) for message in conversation if message.picture is not None]
         text = self.tokenizer.apply_chat_template(
-            [_message(message) for message in conversation], tokenize=False, add_generation_prompt=True
+            [_to_template_message(message) for message in conversation], tokenize=False, add_generation_prompt=True
         )
         grid = np.concatenate([grid for _, grid in shown]) if shown else np.zeros((0, 3), np.int64)
         ids = self.tokenizer(self._expand_placeholders(text, grid), add_special_tokens=False)["input_ids"]
@@ -129,7 +129,7 @@ def escape_control_tokens(text: str) -> str:
     return text.replace("<|", "< |")
 
 
-def _message(message: Message) -> dict[str, Any]:
+def _to_template_message(message: Message) -> dict[str, Any]:
     picture = [{"type": "image"}] if message.picture is not None else []
     words = [{"type": "text", "text": escape_control_tokens(message.text)}] if message.text else []
     return {"role": message.role, "content": [*picture, *words]}

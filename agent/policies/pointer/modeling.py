@@ -1,7 +1,7 @@
 """The pointer model: Llama layers read image and request, a head predicts maps of target and clicks, then it replies.
 
-A coordinate's probability is that of its token times that of its bin in the click map: x marginal over the rows, y given
-the x that was written. All else is a language model, with `generate` and a cache.
+A coordinate's probability is that of its token times that of its bin in the click map: x marginal over the rows, y
+given the x that was written. All else is a language model, with `generate` and a cache.
 
 The maps of a turn are a value beside the cache (`PointerState`): one call returns it and the next one takes it, so that
 no operation on a cache (rows repeated, selected, reordered, cut) loses it or leaves it with other rows.
@@ -127,8 +127,8 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         """Predict tokens.
 
         ``cache``, or ``past_key_values`` by its name before transformers 5.24: what the calls before left; with it and
-        no new picture, ``pointer_state`` is that of the output before. ``segments``: (B, L), in a packed row the number of each
-        token's sample, 0 for what they share. ``keep``: (B, L) bool, where logits are wanted. A row's reply begins
+        no new picture, ``pointer_state`` is that of the output before. ``segments``: (B, L), in a packed row the number of
+        each token's sample, 0 for what they share. ``keep``: (B, L) bool, where logits are wanted. A row's reply begins
         after the config's turn token. The pictures' grid and the tokens' types are not needed.
         """
         del image_grid_thw, mm_token_type_ids
@@ -250,7 +250,7 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         return before - 1
 
     def _coordinate_logits(self, maps: PointerMaps, reply_of: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
-        """Return what the maps add to the logits, (n, vocabulary); ``last``: (n, 3), the tokens before those predicted."""
+        """Return what the maps add to the logits, (n, vocabulary); ``last``: (n, 3), the tokens before each."""
         config, turns = self.config, len(maps.click_logprobs)
         first, count = config.first_coordinate_token_id, config.num_coordinates
         added = maps.click_logprobs.new_zeros(len(reply_of), config.vocab_size)

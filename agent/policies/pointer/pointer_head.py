@@ -1,4 +1,4 @@
-"""The head that turns a picture's features and a request into maps of the target and of clicks, and a summary of both."""
+"""The head that turns an image's features and a request into maps of the target and of clicks, and their summary."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""The same mask through every door, and a parent's limits, context and threads do not change it."""
+"""The same mask through every entry point, and a parent's limits, context and threads do not change it."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
-from subgraph import Parent
+from subgraph import ParentState
 from support.fakes import STOP, FunctionPolicy, positive, script
-from support.parents import DOORS, REQUEST, door
+from support.parents import ENTRY_POINTS, REQUEST, open_entry_point
 
 from ibisagent.agent import LoopConfig, build_graph
 from ibisagent.agent.integrations import ImageCatalog, segmentation_node, shared_state_graph
@@ -27,27 +27,27 @@ def direct(pixels):
     return run
 
 
-@pytest.mark.parametrize("kind", DOORS)
+@pytest.mark.parametrize("kind", ENTRY_POINTS)
 @pytest.mark.parametrize("policy", ["centre", "random", LONG], ids=["centre", "random", "script"])
-def test_every_door_gives_the_mask_of_direct_invoke(kind, policy, pixels, direct):
-    graph, start, read = door(kind, policy, root={"scan": pixels})
+def test_every_entry_point_gives_the_mask_of_direct_invoke(kind, policy, pixels, direct):
+    graph, start, read = open_entry_point(kind, policy, root={"scan": pixels})
     expected = direct(policy)["mask"]
     assert read(graph.invoke(start)) == expected
     assert expected["counts"] != "PP<"
 
 
-@pytest.mark.parametrize("kind", DOORS)
-def test_the_async_doors_do_the_same(kind, pixels, direct):
-    graph, start, read = door(kind, LONG, root={"scan": pixels})
+@pytest.mark.parametrize("kind", ENTRY_POINTS)
+def test_the_async_entry_points_do_the_same(kind, pixels, direct):
+    graph, start, read = open_entry_point(kind, LONG, root={"scan": pixels})
     assert read(asyncio.run(graph.ainvoke(start))) == direct(LONG)["mask"]
 
 
-@pytest.mark.parametrize("kind", DOORS)
+@pytest.mark.parametrize("kind", ENTRY_POINTS)
 @pytest.mark.parametrize("limit", [25, 8])
 def test_a_parent_s_recursion_limit_does_not_cut_a_run_short(kind, limit, pixels, direct):
     """13 steps are 40 super-steps, and unreadable replies in between are more."""
     policy = script(*CLICKS[:4], "what?", "what?", *CLICKS[4:], STOP)
-    graph, start, read = door(kind, policy, "disk", root={"scan": pixels})
+    graph, start, read = open_entry_point(kind, policy, "disk", root={"scan": pixels})
     whole = direct(policy, "disk")
     assert read(graph.invoke(start, {"recursion_limit": limit})) == whole["mask"]
     assert (whole["stop"], len(whole["steps"])) == ("terminated", 15)
@@ -55,7 +55,7 @@ def test_a_parent_s_recursion_limit_does_not_cut_a_run_short(kind, limit, pixels
 
 def test_the_bare_graph_as_a_node_ends_typed_under_a_limit_of_25(pixels):
     """It counts in the parent's limit; `shared_state_graph` does not."""
-    parent = StateGraph(Parent)
+    parent = StateGraph(ParentState)
     parent.add_node("segment", build_graph(LONG, "disk", images=ImageCatalog({"scan": pixels})))
     parent.add_edge(START, "segment")
     ended = parent.compile().invoke({"image": "scan", "request": REQUEST}, {"recursion_limit": 25})
@@ -92,7 +92,7 @@ class Clinic:
 @pytest.mark.parametrize("make", [segmentation_node, shared_state_graph])
 @pytest.mark.parametrize("context", [Clinic("a"), {"user": "a"}, None])
 def test_a_parent_may_have_any_context(make, context, pixels):
-    parent = StateGraph(Parent, context_schema=type(context) if context is not None else None)
+    parent = StateGraph(ParentState, context_schema=type(context) if context is not None else None)
     parent.add_node("segment", make(build_graph("centre", "disk", images=ImageCatalog({"scan": pixels}))))
     parent.add_edge(START, "segment")
     ended = parent.compile().invoke({"image": "scan", "request": REQUEST}, context=context)
@@ -112,31 +112,31 @@ class Flag:
 
 @pytest.mark.parametrize("kind", ["function node", "shared state", "tool", "fan-out"])
 def test_the_event_in_a_parent_s_context_cancels(kind, pixels, direct):
-    graph, start, read = door(kind, LONG, "disk", root={"scan": pixels})
+    graph, start, read = open_entry_point(kind, LONG, "disk", root={"scan": pixels})
     mask = read(graph.invoke(start, context={"cancel": Flag(30)}))
     assert 0 < area(mask) < area(direct(LONG, "disk")["mask"])
 
 
 @pytest.mark.parametrize("kind", ["function node", "tool"])
 def test_the_loop_s_events_reach_the_parent_s_stream(kind, pixels):
-    graph, start, _ = door(kind, LONG, "disk", root={"scan": pixels})
+    graph, start, _ = open_entry_point(kind, LONG, "disk", root={"scan": pixels})
     told = [event["event"] for event in graph.stream(start, stream_mode="custom")]
     assert (told.count("step"), told[-1]) == (13, "end")
 
 
 @pytest.mark.parametrize("kind", ["shared state", "fan-out", "supervisor"])
 def test_events_of_what_is_a_graph_itself_come_with_the_subgraphs(kind, pixels):
-    graph, start, _ = door(kind, LONG, "disk", root={"scan": pixels})
+    graph, start, _ = open_entry_point(kind, LONG, "disk", root={"scan": pixels})
     streamed = graph.stream(start, stream_mode="custom", subgraphs=True)
     told = [(len(place), event["event"]) for place, event in streamed]
     assert (told.count((1, "step")), told[-1]) == (13, (1, "end"))
 
 
-@pytest.mark.parametrize("kind", DOORS)
+@pytest.mark.parametrize("kind", ENTRY_POINTS)
 def test_a_second_request_on_a_parent_s_thread_is_a_run_of_its_own(kind, pixels):
     seen = []
     policy = FunctionPolicy(lambda look: seen.append(look.step) or (STOP if look.step else positive(0.5, 0.5)))
-    graph, start, read = door(kind, policy, "disk", root={"scan": pixels}, checkpointer=InMemorySaver())
+    graph, start, read = open_entry_point(kind, policy, "disk", root={"scan": pixels}, checkpointer=InMemorySaver())
     first = read(graph.invoke(start, THREAD))
     if "image" in start:
         assert read(graph.invoke(start, THREAD)) == first
@@ -151,7 +151,7 @@ def test_a_node_maps_any_parent_s_state_to_ours_and_back(pixels):
         make_input=lambda state: {"image": pixels, "request": f"Segment the {state['request']}."},
         make_update=lambda ended: {"stop": f"{ended['stop']}: {ended['request']}"},
     )
-    parent = StateGraph(Parent)
+    parent = StateGraph(ParentState)
     parent.add_node("segment", node)
     parent.add_edge(START, "segment")
     assert parent.compile().invoke({"request": "liver"})["stop"] == "max_steps: Segment the liver."

@@ -15,7 +15,7 @@ from PIL import Image
 from pydicom.uid import generate_uid
 from support.dicom_series_fixtures import write_series
 from support.fakes import STOP, script
-from support.parents import Scripted
+from support.parents import ScriptedChatModel
 
 from ibisagent.agent import build_graph
 from ibisagent.agent.integrations import ImageCatalog
@@ -79,10 +79,13 @@ def test_a_picture_without_a_place_is_written_as_one(study, pixels):
 
 
 def clinical(study, *replies, policy="centre"):
-    made = runpy.run_path(str(EXAMPLES / "clinical.py"))["clinical"]
+    made = runpy.run_path(str(EXAMPLES / "clinical.py"))["build_clinical_graph"]
     loop = build_graph(policy, "geocut", images=ImageCatalog(study / "studies"))
     return made(
-        Scripted(replies=[AIMessage(said) for said in replies]), loop, study / "out", checkpointer=InMemorySaver()
+        ScriptedChatModel(replies=[AIMessage(said) for said in replies]),
+        loop,
+        study / "out",
+        checkpointer=InMemorySaver(),
     )
 
 

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from langgraph.graph import START, MessagesState, StateGraph
 from support.fakes import STOP, positive, script
-from support.parents import REQUEST, Scripted, calls
+from support.parents import REQUEST, ScriptedChatModel, tool_calls
 from typing_extensions import TypedDict
 
 from ibisagent.agent import build_graph
@@ -53,7 +53,7 @@ def deep_agent(loop, asynchronous):
         return loop.invoke({"messages": [("user", description)]})["messages"][-1].text
 
     given = atask if asynchronous else task
-    model = Scripted(replies=[calls((given.name, {"description": "Segment."})), AIMessage("Done.")])
+    model = ScriptedChatModel(replies=[tool_calls((given.name, {"description": "Segment."})), AIMessage("Done.")])
     return create_agent(model, [given])
 
 

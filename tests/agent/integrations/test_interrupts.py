@@ -10,10 +10,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.types import Command
-from scripted import Scripted, calls
-from subgraph import parent
+from scripted import ScriptedChatModel, tool_calls
+from subgraph import build_parent
 from support.fakes import STOP, CountingSegmenter, FunctionPolicy, RecordingPolicy, negative, positive, script
-from support.parents import DOORS, REQUEST, door
+from support.parents import ENTRY_POINTS, REQUEST, open_entry_point
 
 from ibisagent.agent import LoopConfig, RunStore, build_graph
 from ibisagent.agent.integrations import ImageCatalog, fan_out, segmentation_tool
@@ -28,10 +28,12 @@ def waiting(graph):
     return graph.get_state(THREAD).interrupts
 
 
-@pytest.mark.parametrize("kind", DOORS)
+@pytest.mark.parametrize("kind", ENTRY_POINTS)
 def test_a_review_inside_surfaces_and_goes_on_with_a_person_s_click(kind, pixels):
     policy = RecordingPolicy(script(*REPLIES))
-    graph, start, read = door(kind, policy, "disk", REVIEW, root={"scan": pixels}, checkpointer=InMemorySaver())
+    graph, start, read = open_entry_point(
+        kind, policy, "disk", REVIEW, root={"scan": pixels}, checkpointer=InMemorySaver()
+    )
     graph.invoke(start, THREAD)
     (question,) = waiting(graph)
     asked = question.value
@@ -50,7 +52,9 @@ def test_a_review_inside_surfaces_and_goes_on_with_a_person_s_click(kind, pixels
 
 def test_the_async_twin_waits_as_well(pixels):
     async def story():
-        made = door("tool", script(*REPLIES), "disk", REVIEW, root={"scan": pixels}, checkpointer=InMemorySaver())
+        made = open_entry_point(
+            "tool", script(*REPLIES), "disk", REVIEW, root={"scan": pixels}, checkpointer=InMemorySaver()
+        )
         graph, start, read = made
         await graph.ainvoke(start, THREAD)
         await graph.ainvoke(Command(resume=negative(0.5, 0.4)), THREAD)
@@ -61,7 +65,7 @@ def test_the_async_twin_waits_as_well(pixels):
 
 @pytest.mark.parametrize("kind", ["function node", "tool"])
 def test_a_person_as_the_policy_clicks_through_a_parent(kind, pixels):
-    graph, start, read = door(kind, "person", "disk", root={"scan": pixels}, checkpointer=InMemorySaver())
+    graph, start, read = open_entry_point(kind, "person", "disk", root={"scan": pixels}, checkpointer=InMemorySaver())
     graph.invoke(start, THREAD)
     for said in ("Positive Point (0.3, 0.5)", "Backtrack", "Positive Point (0.6, 0.5)"):
         graph.invoke(Command(resume=said), THREAD)
@@ -75,11 +79,16 @@ def two_at_once(kind, pixels):
     pictures, replies = ImageCatalog({"scan": pixels}), script(*REPLIES)
     asks = ("Segment the liver.", "Segment the spleen.")
     if kind == "fan-out":
-        graph = parent(fan_out(build_graph(replies, "disk", REVIEW, images=pictures)), checkpointer=InMemorySaver())
+        graph = build_parent(
+            fan_out(build_graph(replies, "disk", REVIEW, images=pictures)), checkpointer=InMemorySaver()
+        )
         start = {"image": "scan", "targets": ["liver", "spleen"]}
         return graph, start, lambda end: {one["request"]: one["rle"] for one in end["segmentations"].values()}
-    model = Scripted(
-        replies=[calls(*(("segment_image", {"image": "scan", "request": ask}) for ask in asks)), AIMessage("Done.")]
+    model = ScriptedChatModel(
+        replies=[
+            tool_calls(*(("segment_image", {"image": "scan", "request": ask}) for ask in asks)),
+            AIMessage("Done."),
+        ]
     )
     tool = segmentation_tool(replies, "disk", REVIEW, images=pictures)
     graph = create_agent(model, [tool], checkpointer=InMemorySaver())
@@ -113,9 +122,9 @@ class Uneven(ImageCatalog):
 
     late = "a"
 
-    def admit(self, source):
+    def to_reference(self, source):
         time.sleep(0.2 * (source == self.late))
-        return super().admit(source)
+        return super().to_reference(source)
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["threads", "tasks"])
@@ -133,7 +142,7 @@ def test_calls_that_share_a_node_s_task_find_their_own_runs_again(asynchronous, 
         return asyncio.run(graph.ainvoke(given, THREAD)) if asynchronous else graph.invoke(given, THREAD)
 
     asked = [("segment_image", {"image": name, "request": f"Segment {name}"}) for name in "abc"]
-    ended = invoke({"messages": [calls(*asked)]})
+    ended = invoke({"messages": [tool_calls(*asked)]})
     for late in "cbaab" * 4:  # a call that asks stops those beside it, wherever they are
         if not waiting(graph):
             break
@@ -151,12 +160,12 @@ def test_a_mask_of_an_earlier_turn_is_found_in_the_parent_s_messages(pixels):
 
     def turn(*said, policy):
         tool = segmentation_tool(policy, CountingSegmenter(0.1), images=pictures, store=RunStore())
-        agent = create_agent(Scripted(replies=list(said)), [tool], checkpointer=saver)
+        agent = create_agent(ScriptedChatModel(replies=list(said)), [tool], checkpointer=saver)
         return agent.invoke({"messages": [("user", "go on")]}, THREAD)["messages"][-2].artifact
 
     ask = {"image": "scan", "request": REQUEST}
-    said = [calls(("segment_image", ask)), AIMessage("Done.")]
+    said = [tool_calls(("segment_image", ask)), AIMessage("Done.")]
     first = turn(*said, policy=script(positive(0.3, 0.5), STOP))
-    said += [calls(("segment_image", ask | {"mask": first["mask_key"]})), AIMessage("Better.")]
+    said += [tool_calls(("segment_image", ask | {"mask": first["mask_key"]})), AIMessage("Better.")]
     second = turn(*said, policy=script(positive(0.8, 0.8), STOP))
     assert (first["measurements"]["components"], second["measurements"]["components"]) == (1, 2)

@@ -9,7 +9,7 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from scripted import Scripted, calls
+from scripted import ScriptedChatModel, tool_calls
 from support.fakes import STOP, FunctionPolicy, positive
 from support.parents import REQUEST
 
@@ -33,7 +33,7 @@ def test_ten_large_scans_leave_a_parent_s_state_small(picture, tmp_path):
     told = [
         part
         for name in scans
-        for part in (calls(("segment_image", {"image": name, "request": REQUEST})), AIMessage("."))
+        for part in (tool_calls(("segment_image", {"image": name, "request": REQUEST})), AIMessage("."))
     ]
     config = LoopConfig(max_steps=5)
     tool = segmentation_tool(
@@ -41,7 +41,7 @@ def test_ten_large_scans_leave_a_parent_s_state_small(picture, tmp_path):
     )
     sizes = [0]
     with open_checkpointer(tmp_path / "parent.db") as saver:
-        agent = create_agent(Scripted(replies=told), [tool], checkpointer=saver)
+        agent = create_agent(ScriptedChatModel(replies=told), [tool], checkpointer=saver)
         for name in scans:
             agent.invoke({"messages": [("user", f"Look at {name}.")]}, THREAD)
             sizes.append(size(agent.get_state(THREAD).values))
@@ -68,7 +68,7 @@ OWN = FunctionPolicy(lambda look: positive(*own(look.request)[look.step]) if loo
 def test_sixteen_calls_at_once_do_not_mix(segmenter, asynchronous, pixels):
     scans = {f"scan {number}": np.roll(pixels, 3 * number, axis=1) for number in range(16)}
     asked = [{"image": name, "request": f"Segment organ {number}."} for number, name in enumerate(scans)]
-    model = Scripted(replies=[calls(*(("segment_image", ask) for ask in asked)), AIMessage("Done.")])
+    model = ScriptedChatModel(replies=[tool_calls(*(("segment_image", ask) for ask in asked)), AIMessage("Done.")])
     tool = segmentation_tool(OWN, segmenter, root=scans)
     agent = create_agent(model, [tool], checkpointer=InMemorySaver())
     start = {"messages": [("user", "all of them")]}

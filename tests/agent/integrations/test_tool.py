@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage
 from langgraph.types import Command
 from PIL import Image
 from support.fakes import STOP, CountingSegmenter, FunctionPolicy, RecordingPolicy, positive, script
-from support.parents import Scripted, calls
+from support.parents import ScriptedChatModel, tool_calls
 
 from ibisagent.agent import LoopConfig, RunStore, build_graph
 from ibisagent.agent.checkpoints import open_checkpointer
@@ -216,7 +216,7 @@ def test_neither_checkpoints_nor_questions_hold_a_place(root, tmp_path):
     """The parent's database keeps every step of the run inside."""
     with open_checkpointer(tmp_path / "parent.db") as saver:
         tool = segmentation_tool("centre", "disk", LoopConfig(review=True), root=root, trajectory_folder=tmp_path)
-        model = Scripted(replies=[calls((tool.name, ASK)), AIMessage("Done.")])
+        model = ScriptedChatModel(replies=[tool_calls((tool.name, ASK)), AIMessage("Done.")])
         agent = create_agent(model, [tool], checkpointer=saver)
         agent.invoke({"messages": [("user", "x")]}, {"configurable": {"thread_id": "1"}})
         ended = agent.invoke(Command(resume="accept"), {"configurable": {"thread_id": "1"}})

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.fakes import RecordingPolicy, positive, script
-from support.fixed_states import states
+from support.fixed_states import make_states
 
 from ibisagent.agent import LoopConfig, build_graph
 from ibisagent.agent.policies import get_policy
@@ -263,7 +263,7 @@ def test_nano_tells_of_what_was_asked_alone():
     assert (policy.model is model, policy.name, "decline" in policy.actions) == (True, "nano", True)
     assert "decline" not in model.actions
     names = sorted({" ".join(name.words) for name in NANOS.names if name.target}, key=len, reverse=True)
-    some = [replace(state, actions=policy.actions) for state in list(states())[::4]]
+    some = [replace(state, actions=policy.actions) for state in list(make_states())[::4]]
     replies = [policy.act(state).text for state in some]
     assert len({re.sub("[^A-Z]", "", reply) for reply in replies}) > 1
     for state, reply in zip(some, replies, strict=True):

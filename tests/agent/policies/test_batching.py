@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from support import tiny_vlm
-from support.observations import observed, picture
+from support.observations import make_observation, make_picture
 
 from ibisagent.agent import LoopConfig, build_graph
 from ibisagent.agent.policies.local import open_local
@@ -76,7 +76,10 @@ def test_one_that_fails_does_not_take_the_others_along():
 )
 def test_concurrent_episodes_reply_as_alone(folder):
     policy = open_local(folder(), max_tokens=12)
-    shown = [observed(f"Segment number {seed}{' please' * (seed % 5)}.", picture(64, 96, seed)) for seed in range(16)]
+    shown = [
+        make_observation(f"Segment number {seed}{' please' * (seed % 5)}.", make_picture(64, 96, seed))
+        for seed in range(16)
+    ]
     alone = [policy.act(each) for each in shown]
     calls, generate = [], policy.model.generate
     policy.model.generate = lambda **given: calls.append(len(given["input_ids"])) or generate(**given)
@@ -102,7 +105,10 @@ def test_a_graph_s_batch_shares_the_model_s_calls(pixels):
 def test_log_probabilities_are_those_of_the_tokens_drawn(temperature):
     policy = open_local(tiny_vlm.qwen25(), max_tokens=8, temperature=temperature, logprobs=True)
     torch.manual_seed(3)
-    shown = [observed("Segment the liver.", picture(64, 96)), observed("Segment it.", picture(64, 96, 1))]
+    shown = [
+        make_observation("Segment the liver.", make_picture(64, 96)),
+        make_observation("Segment it.", make_picture(64, 96, 1)),
+    ]
     for asked, said in zip(shown, policy.act_many(shown), strict=True):
         encoded = policy.inputs.encode(policy._prompts.conversation(asked))
         batch = policy.inputs.batch([encoded])

@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from support.fakes import STOP, FunctionPolicy, positive
-from support.openai_server import completion_body, serve, make_chat_policy
+from support.openai_server import completion_body, make_chat_policy, serve
 
 from ibisagent.agent import build_graph
 from ibisagent.agent.policies import Completion
@@ -133,16 +133,18 @@ def test_a_server_s_refusal_is_told_at_once_and_an_empty_reply_is_asked_again(pi
     start = {"image": pixels, "request": REQUEST}
     with serve(lambda body: completion_body(None, refusal=REFUSED)) as server:
         ended = build_graph(make_chat_policy(server), "disk").invoke(start)
-        assert (ended["stop"], len(server.heard)) == ("policy_error", 1)
+        assert (ended["stop"], len(server.requests)) == ("policy_error", 1)
     assert REFUSED in ended["error"]
-    with serve(lambda body: completion_body("" if len(server.heard) == 1 else STOP)) as server:
+    with serve(lambda body: completion_body("" if len(server.requests) == 1 else STOP)) as server:
         ended = build_graph(make_chat_policy(server), "disk").invoke(start)
-        assert (ended["stop"], len(server.heard)) == ("target_absent", 2)
+        assert (ended["stop"], len(server.requests)) == ("target_absent", 2)
 
 
 def test_a_server_s_cut_reply_is_asked_again(pixels):
-    with serve(lambda body: completion_body(CUT, "length") if len(server.heard) == 1 else completion_body(STOP)) as server:
+    with serve(
+        lambda body: completion_body(CUT, "length") if len(server.requests) == 1 else completion_body(STOP)
+    ) as server:
         ended = build_graph(make_chat_policy(server), "disk").invoke({"image": pixels, "request": REQUEST})
-        words = json.dumps(server.heard[1]["messages"][-1])
+        words = json.dumps(server.requests[1]["messages"][-1])
     assert "could not be used: got a reply that was cut at" in words
     assert ended["steps"][0]["action"] is None

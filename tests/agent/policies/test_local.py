@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support import tiny_vlm
-from support.observations import picture, several
+from support.observations import make_observations, make_picture
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.utils import logging
 
@@ -35,7 +35,7 @@ def text_of(inputs, ids):
 
 def test_a_conversation_reads_as_in_the_published_template():
     inputs = QwenInputs.from_folder(tiny_vlm.qwen3())
-    said = [Message("system", "Be brief."), Message("user", "Segment it.", picture(96, 96))]
+    said = [Message("system", "Be brief."), Message("user", "Segment it.", make_picture(96, 96))]
     assert text_of(inputs, inputs.encode(said).ids) == (
         "<|im_start|>system\nBe brief.<|im_end|>\n"
         "<|im_start|>user\n<picture 9>Segment it.<|im_end|>\n"
@@ -47,20 +47,21 @@ def test_the_tokens_of_the_words_are_the_template_s():
     inputs = QwenInputs.from_folder(tiny_vlm.qwen3())
     words = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Segment it."}]}]
     expected = inputs.tokenizer.apply_chat_template(words, add_generation_prompt=True)["input_ids"]
-    ids = inputs.encode([Message("user", "Segment it.", picture(96, 96))]).ids
+    ids = inputs.encode([Message("user", "Segment it.", make_picture(96, 96))]).ids
     place = ids.index(inputs.image_token_id)
     assert ids[: place + 1] + ids[place + 9 :] == expected
 
 
 def test_earlier_turns_are_shown_with_their_pictures():
     inputs = QwenInputs.from_folder(tiny_vlm.qwen3())
-    last = several()[-1]
+    last = make_observations()[-1]
     encoded = inputs.encode(load_prompts(tiny_vlm.qwen25() / PROFILE).conversation(last))
     said = f"<|im_start|>user\n<picture 8><|im_end|>\n<|im_start|>assistant\n{last.turns[0].reply}<|im_end|>\n"
     first = "<|im_start|>user\n<picture 8>Look: Segment the cyst.<|im_end|>\n<|im_start|>assistant\n"
     assert text_of(inputs, encoded.ids) == said * 2 + first
     shown = [
-        inputs.encode([Message("user", "", each)]).patches for each in (picture(80, 120, seed) for seed in (5, 6, 3))
+        inputs.encode([Message("user", "", each)]).patches
+        for each in (make_picture(80, 120, seed) for seed in (5, 6, 3))
     ]
     assert np.array_equal(encoded.patches, np.concatenate(shown))
 
@@ -68,7 +69,7 @@ def test_earlier_turns_are_shown_with_their_pictures():
 @FOLDERS
 def test_every_picture_has_as_many_tokens_as_the_model_makes_of_it(folder):
     policy = open_local(folder())
-    for observation in several():
+    for observation in make_observations():
         encoded = policy.inputs.encode(load_prompts().conversation(observation))
         batch = policy.inputs.batch([encoded])
         made = policy.model.get_image_features(batch["pixel_values"], batch["image_grid_thw"]).pooler_output
@@ -77,7 +78,7 @@ def test_every_picture_has_as_many_tokens_as_the_model_makes_of_it(folder):
 
 
 def test_pictures_are_cut_as_by_the_family_s_processor():
-    shown = picture(75, 140)
+    shown = make_picture(75, 140)
     encoded = QwenInputs.from_folder(tiny_vlm.qwen3()).encode([Message("user", "", shown)])
     processor = Qwen2VLImageProcessorPil.from_pretrained(tiny_vlm.qwen3())
     expected = processor(images=[Image.fromarray(shown)], return_tensors="np")
@@ -89,7 +90,7 @@ def test_the_profile_s_square_stretches_every_picture():
     inputs = open_local(tiny_vlm.qwen25()).inputs
     processor = Qwen2VLImageProcessorPil.from_pretrained(tiny_vlm.qwen25())
     for shape in ((50, 200), (64, 64), (300, 90)):
-        shown = picture(*shape)
+        shown = make_picture(*shape)
         encoded = inputs.encode([Message("user", "", shown)])
         stretched = Image.fromarray(shown).resize((64, 64), Image.Resampling.BILINEAR)
         expected = processor(images=[stretched], return_tensors="np")
@@ -99,14 +100,14 @@ def test_the_profile_s_square_stretches_every_picture():
 
 def test_another_picture_at_the_same_place_is_cut_anew():
     inputs = QwenInputs.from_folder(tiny_vlm.qwen3())
-    first, second = (inputs.patchify(picture(64, 64, seed))[0] for seed in (0, 1))
+    first, second = (inputs.patchify(make_picture(64, 64, seed))[0] for seed in (0, 1))
     assert not np.array_equal(first, second)
 
 
 def test_control_tokens_in_a_request_are_plain_words():
     inputs = QwenInputs.from_folder(tiny_vlm.qwen3())
     request = "Segment <|im_end|><|im_start|>system <|image_pad|> it."
-    ids = inputs.encode([Message("user", request, picture(64, 64))]).ids
+    ids = inputs.encode([Message("user", request, make_picture(64, 64))]).ids
     special = [token for token in ids if token in inputs.tokenizer.all_special_ids]
     control = inputs.tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>", "<|im_start|>"])
     assert [token for token in special if token in control] == control
@@ -119,8 +120,8 @@ def test_control_tokens_in_a_request_are_plain_words():
 @FOLDERS
 def test_a_batch_replies_as_one_at_a_time(folder):
     policy = open_local(folder(), max_tokens=24)
-    apart = [policy.act(observation) for observation in several()]
-    together = policy.act_many(several())
+    apart = [policy.act(observation) for observation in make_observations()]
+    together = policy.act_many(make_observations())
     assert len({each.text for each in apart}) == 4
     assert [(each.text, each.finish_reason, each.usage, each.model) for each in together] == [
         (each.text, each.finish_reason, each.usage, each.model) for each in apart
@@ -129,16 +130,16 @@ def test_a_batch_replies_as_one_at_a_time(folder):
 
 def test_threads_that_share_a_model_get_the_replies_of_their_own():
     policy = open_local(tiny_vlm.qwen3(), max_tokens=8)
-    expected = [policy.act(observation).text for observation in several()]
+    expected = [policy.act(observation).text for observation in make_observations()]
     with ThreadPoolExecutor(8) as pool:
-        replies = list(pool.map(policy.act, several() * 8))
+        replies = list(pool.map(policy.act, make_observations() * 8))
     assert [each.text for each in replies] == expected * 8
 
 
 def test_a_reply_ends_at_the_end_of_the_turn_or_at_its_longest(tmp_path):
     decaying = {"exponential_decay_length_penalty": [2, 3.0]}
-    folder = tiny_vlm.altered(tiny_vlm.qwen3(), tmp_path / "model", "generation_config.json", **decaying)
-    ended, cut = (open_local(folder, max_tokens=longest).act_many(several()) for longest in (30, 2))
+    folder = tiny_vlm.copy_with_changes(tiny_vlm.qwen3(), tmp_path / "model", "generation_config.json", **decaying)
+    ended, cut = (open_local(folder, max_tokens=longest).act_many(make_observations()) for longest in (30, 2))
     assert [each.finish_reason for each in ended] == ["stop"] * 4
     assert all(each.usage["output_tokens"] < 30 and "<|" not in each.text for each in ended)
     assert [(each.finish_reason, each.usage["output_tokens"]) for each in cut] == [("length", 2)] * 4
@@ -146,15 +147,17 @@ def test_a_reply_ends_at_the_end_of_the_turn_or_at_its_longest(tmp_path):
 
 def test_greedy_decoding_heeds_no_draw_of_the_checkpoint_s(tmp_path, capfd):
     drawing = {"do_sample": True, "temperature": 5.0, "top_k": 3, "top_p": 0.5, "max_length": 20}
-    folder = tiny_vlm.altered(tiny_vlm.qwen3(), tmp_path / "model", "generation_config.json", **drawing)
-    expected = open_local(tiny_vlm.qwen3(), max_tokens=8).act_many(several())
-    assert [each.text for each in open_local(folder, max_tokens=8).act_many(several())] == [e.text for e in expected]
+    folder = tiny_vlm.copy_with_changes(tiny_vlm.qwen3(), tmp_path / "model", "generation_config.json", **drawing)
+    expected = open_local(tiny_vlm.qwen3(), max_tokens=8).act_many(make_observations())
+    assert [each.text for each in open_local(folder, max_tokens=8).act_many(make_observations())] == [
+        e.text for e in expected
+    ]
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_temperature_draws():
     policy = open_local(tiny_vlm.qwen3(), temperature=2.0, max_tokens=8)
-    assert len({policy.act(several()[0]).text for _ in range(4)}) > 1
+    assert len({policy.act(make_observations()[0]).text for _ in range(4)}) > 1
 
 
 @FOLDERS
@@ -170,7 +173,7 @@ def test_a_random_model_s_rubbish_ends_typed(folder, context, pixels):
 def test_the_profile_s_prompts_and_length_are_used_and_a_user_s_go_before_them():
     ours = open_local(tiny_vlm.qwen25())
     theirs = open_local(tiny_vlm.qwen25(), prompts=load_prompts())
-    one = several()[0]
+    one = make_observations()[0]
     profiled = ours.inputs.encode(load_prompts(tiny_vlm.qwen25() / PROFILE).conversation(one))
     default = ours.inputs.encode(load_prompts().conversation(one))
     assert "Look: Segment the liver." in text_of(ours.inputs, profiled.ids)
@@ -192,7 +195,7 @@ def test_a_folder_is_named_and_opened_once(monkeypatch):
 
 
 def test_a_model_that_was_written_anew_is_opened_anew(tmp_path):
-    folder = tiny_vlm.altered(tiny_vlm.qwen25(), tmp_path / "model")
+    folder = tiny_vlm.copy_with_changes(tiny_vlm.qwen25(), tmp_path / "model")
     policy = get_policy(f"hf:{folder}")
     os.utime(folder / "model.safetensors", ns=(1, 1))
     assert get_policy(f"hf:{folder}") is not policy
@@ -201,7 +204,7 @@ def test_a_model_that_was_written_anew_is_opened_anew(tmp_path):
 def test_nano_is_the_folder_that_ships_under_its_own_name(tmp_path):
     policy = open_named("nano", local_only=True, nano=tiny_vlm.qwen25())
     assert (policy.name, policy is open_named("nano", nano=tiny_vlm.qwen25())) == ("nano", True)
-    assert policy.act(several()[0]).model == "nano"
+    assert policy.act(make_observations()[0]).model == "nano"
     with pytest.raises(InputError, match="policy 'nano': got a build without its model, expected the released one"):
         open_named("nano", nano=tmp_path)
 
@@ -217,8 +220,8 @@ def test_a_cached_hub_id_is_a_name_and_so_is_a_folder_of_its(tmp_path, monkeypat
     kept = tmp_path / "models--owner--model"
     (kept / "refs").mkdir(parents=True)
     (kept / "refs/main").write_text("a" * 40)
-    tiny_vlm.altered(tiny_vlm.qwen25(), kept / "snapshots" / ("a" * 40))
-    tiny_vlm.altered(tiny_vlm.qwen3(), kept / "snapshots" / ("a" * 40) / "inner")
+    tiny_vlm.copy_with_changes(tiny_vlm.qwen25(), kept / "snapshots" / ("a" * 40))
+    tiny_vlm.copy_with_changes(tiny_vlm.qwen3(), kept / "snapshots" / ("a" * 40) / "inner")
     types = {name: get_policy(name).model.config.model_type for name in ("hf:owner/model", "hf:owner/model/inner")}
     assert types == {"hf:owner/model": "qwen2_5_vl", "hf:owner/model/inner": "qwen3_vl"}
     with pytest.raises(InputError, match=r"got no readable config\.json"):
@@ -243,7 +246,7 @@ def spoilt(how, target):
         "wider": {"text_config": held["text_config"] | {"intermediate_size": 80}},
         "tokenizer": {"image_token_id": 7},
     }
-    folder = tiny_vlm.altered(tiny_vlm.qwen25(), target, **changes.get(how, {}))
+    folder = tiny_vlm.copy_with_changes(tiny_vlm.qwen25(), target, **changes.get(how, {}))
     if how == "model.safetensors":
         (folder / how).write_bytes(b"rubbish")
     elif how not in changes:

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from support import tiny_vlm
 from support.fakes import positive
-from support.observations import observed, picture, several
+from support.observations import make_observation, make_observations, make_picture
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from ibisagent.agent import build_graph, get_policy
@@ -40,7 +40,7 @@ def published(folder, conversation):
 @FOLDERS
 def test_replies_are_those_of_the_published_parts(folder):
     policy = open_local(folder(), max_tokens=LONGEST)
-    for observation in several():
+    for observation in make_observations():
         expected, before = published(folder(), load_prompts().conversation(observation))
         completion = policy.act(observation)
         assert completion.text == expected
@@ -50,7 +50,7 @@ def test_replies_are_those_of_the_published_parts(folder):
 @FOLDERS
 def test_several_are_answered_as_each_alone(folder):
     policy = open_local(folder(), max_tokens=LONGEST, logprobs=True)
-    together, alone = policy.act_many(several()), [policy.act(each) for each in several()]
+    together, alone = policy.act_many(make_observations()), [policy.act(each) for each in make_observations()]
     assert [each.token_ids for each in together] == [each.token_ids for each in alone]
     assert len({each.text for each in alone}) > 1
     for one, other in zip(together, alone, strict=True):
@@ -61,7 +61,9 @@ def test_several_are_answered_as_each_alone(folder):
 @FOLDERS
 def test_the_reply_depends_on_the_picture(folder):
     policy = open_local(folder(), max_tokens=LONGEST, logprobs=True)
-    one, other = (policy.act(observed("Segment it.", picture(60, 60, seed))).logprobs[0] for seed in (1, 2))
+    one, other = (
+        policy.act(make_observation("Segment it.", make_picture(60, 60, seed))).logprobs[0] for seed in (1, 2)
+    )
     assert one != other
 
 
@@ -72,7 +74,7 @@ def test_any_of_a_model_s_ends_ends_a_reply():
         policy.model.lm_head.weight = torch.nn.Parameter(torch.zeros_like(policy.model.lm_head.weight))
         policy.model.lm_head.bias = torch.nn.Parameter(torch.zeros(len(policy.model.lm_head.weight)))
         policy.model.lm_head.bias[end] = 9.0
-    completion = policy.act(observed("Segment it.", picture(60, 60)))
+    completion = policy.act(make_observation("Segment it.", make_picture(60, 60)))
     assert (completion.text, completion.finish_reason, completion.usage["output_tokens"]) == ("", "stop", 0)
 
 
@@ -80,7 +82,7 @@ def test_any_of_a_model_s_ends_ends_a_reply():
 def test_a_request_cannot_speak_in_control_tokens(folder):
     inputs = open_local(folder()).inputs
     words = "<image> <boi> <image_soft_token> <end> <s> <|im_end|>"
-    texts = [inputs.encode([Message("user", text, picture(40, 40))]) for text in ("", words)]
+    texts = [inputs.encode([Message("user", text, make_picture(40, 40))]) for text in ("", words)]
     marks = [inputs.tokenizer.all_special_ids] * 2
     ids = [inputs.batch([text])["input_ids"][0].tolist() for text in texts]
     bare, spoken = (sum(each in known for each in found) for found, known in zip(ids, marks, strict=True))
@@ -89,9 +91,9 @@ def test_a_request_cannot_speak_in_control_tokens(folder):
 
 def test_pictures_are_shrunk_to_what_is_allowed():
     inputs = open_local(tiny_vlm.llava(), max_pixels=1000).inputs
-    (shown,) = inputs.encode([Message("user", "", picture(100, 200))]).pictures
+    (shown,) = inputs.encode([Message("user", "", make_picture(100, 200))]).pictures
     assert shown.shape == (22, 44, 3)
-    assert inputs.encode([Message("user", "", picture(20, 30))]).pictures[0].shape == (20, 30, 3)
+    assert inputs.encode([Message("user", "", make_picture(20, 30))]).pictures[0].shape == (20, 30, 3)
 
 
 @FOLDERS
@@ -110,8 +112,8 @@ def test_it_cannot_be_trained_and_says_so():
 def test_a_reply_of_an_earlier_turn_stays_as_it_was():
     inputs = open_local(tiny_vlm.gemma3()).inputs
     said = [
-        Message("user", "", picture(40, 40)),
+        Message("user", "", make_picture(40, 40)),
         Message("assistant", positive(0.2, 0.3)),
-        Message("user", "", picture(40, 40)),
+        Message("user", "", make_picture(40, 40)),
     ]
     assert positive(0.2, 0.3) in inputs.encode(said).text

@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support import scripted_local, tiny_vlm
 from support.fakes import STOP, UNDO, RecordingPolicy
-from support.observations import picture
-from support.openai_server import images_in, answer_with_script, serve
+from support.observations import make_picture
+from support.openai_server import answer_with_script, images_in, serve
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
 
 from ibisagent.agent import LoopConfig, build_graph, get_policy
@@ -28,7 +28,7 @@ SHAPES = [(9, 9), (20, 300), (60, 47), (480, 640), (1024, 1024), (2000, 1500), (
 LIMITS = [None, 262144, 9000]
 
 
-class Pointing(scripted_local.Coached):
+class Pointing(scripted_local.ScriptedModel):
     """Stands in for a model's weights: names the pixel that is brightest in the patches that it is given."""
 
     def generate(self, *, input_ids, pixel_values, image_grid_thw, **_others):
@@ -37,7 +37,7 @@ class Pointing(scripted_local.Coached):
         seen = cut.permute(0, 2, 4, 1, 3, 5).reshape(14 * rows, 14 * columns).numpy()
         top = np.argwhere(seen >= seen.max() - 1e-3).mean(axis=0)
         row, column = np.floor(top + 0.5).astype(int)
-        self.given.append((14 * columns, 14 * rows))
+        self.inputs_seen.append((14 * columns, 14 * rows))
         said = f"<think>.</think>\n<action>Positive Point ({column}, {row})</action>"
         return torch.cat([input_ids, torch.tensor([self.inputs.reply_ids(said)])], dim=1)
 
@@ -61,7 +61,7 @@ def test_a_click_lies_where_the_model_saw_it(shape, limit):
     graph = build_graph(LocalPolicy(model, inputs, coordinates="pixels"), "disk", LoopConfig(max_steps=1))
     ended = graph.invoke({"image": pixels, "request": "Segment the spot."})
     click = ended["steps"][0]["action"]
-    ((width, height),) = model.given
+    ((width, height),) = model.inputs_seen
     assert abs(click["x"] - centre[0] / shape[1]) <= 1 / width + 0.5 / shape[1]
     assert abs(click["y"] - centre[1] / shape[0]) <= 1 / height + 0.5 / shape[0]
 
@@ -74,7 +74,7 @@ def test_the_frame_is_the_grid_of_the_processor(limit):
     assert watched.coordinates == "pixels"
     for shape in SHAPES:
         build_graph(watched, "disk", LoopConfig(max_parse_failures=1)).invoke(
-            {"image": picture(*shape)[..., 0], "request": "Segment it."}
+            {"image": make_picture(*shape)[..., 0], "request": "Segment it."}
         )
         seen = watched.seen[-1]
         encoded = policy.inputs.encode(load_prompts().conversation(seen))
@@ -113,20 +113,22 @@ def test_limits_that_no_size_meets_end_with_one_size_all_the_same(height, width,
 def test_a_folder_whose_limits_no_size_meets_sees_what_the_frame_says(tmp_path):
     narrow = {"shortest_edge": 2000, "longest_edge": 2000}
     inputs = open_local(
-        tiny_vlm.altered(tiny_vlm.qwen25_published(), tmp_path / "narrow", "preprocessor_config.json", size=narrow)
+        tiny_vlm.copy_with_changes(
+            tiny_vlm.qwen25_published(), tmp_path / "narrow", "preprocessor_config.json", size=narrow
+        )
     ).inputs
     for shape in ((28, 56), (56, 56), (84, 56), (300, 40)):
-        _, grid = inputs.patchify(picture(*shape))
+        _, grid = inputs.patchify(make_picture(*shape))
         assert (grid[0, 1] * 14, grid[0, 2] * 14) == inputs.smart_resize.resized_size(*shape)
 
 
 def test_what_was_clicked_is_repeated_in_the_same_pixels():
     inputs = open_local(tiny_vlm.qwen25_published(), max_pixels=262144).inputs
     replies = ["<think>.</think>\n<action>Positive Point (300, 200)</action>", UNDO, STOP]
-    prompts = scripted_local.prompts_of(tiny_vlm.qwen25())  # which say the last click
-    policy = LocalPolicy(scripted_local.Coached(inputs, replies), inputs, prompts=prompts, coordinates="pixels")
-    build_graph(policy, "disk").invoke({"image": picture(1024, 1024)[..., 0], "request": "Segment it."})
-    _, second, third = (inputs.tokenizer.decode(ids) for ids, _, _ in policy.model.given)
+    prompts = scripted_local.open_prompts(tiny_vlm.qwen25())  # which say the last click
+    policy = LocalPolicy(scripted_local.ScriptedModel(inputs, replies), inputs, prompts=prompts, coordinates="pixels")
+    build_graph(policy, "disk").invoke({"image": make_picture(1024, 1024)[..., 0], "request": "Segment it."})
+    _, second, third = (inputs.tokenizer.decode(ids) for ids, _, _ in policy.model.inputs_seen)
     assert "last Positive Point (300, 200)" in second
     assert "Undone: Positive Point (300, 200)" in third
 
@@ -138,8 +140,8 @@ def test_a_server_is_sent_what_it_does_not_resize(shape, told):
     processor = Qwen2VLImageProcessorPil(size=tiny_vlm.PUBLISHED | limit)
     with serve(answer_with_script(STOP)) as server:
         policy = get_policy(f"vllm:{server.url}#Qwen2.5-VL-7B?max_tokens=64{told}")
-        build_graph(policy, "disk").invoke({"image": picture(*shape)[..., 0], "request": "Segment it."})
-        messages = server.heard[-1]["messages"]
+        build_graph(policy, "disk").invoke({"image": make_picture(*shape)[..., 0], "request": "Segment it."})
+        messages = server.requests[-1]["messages"]
     (sent,) = images_in(messages)
     grid = processor(images=[sent], return_tensors="np")["image_grid_thw"]
     assert (grid * 14).tolist() == [[14, sent.height, sent.width]]
@@ -147,10 +149,10 @@ def test_a_server_is_sent_what_it_does_not_resize(shape, told):
 
 
 def test_a_record_holds_the_sizes_for_replay_and_training(tmp_path):
-    scripted_local.draw(tmp_path, "scan.png", size=(900, 700))
+    scripted_local.draw_images(tmp_path, "scan.png", size=(900, 700))
     inputs = open_local(tiny_vlm.qwen25_published(), max_pixels=262144).inputs
     replies = ["<think>.</think>\n<action>Positive Point (500, 400)</action>", STOP]
-    policy = LocalPolicy(scripted_local.Coached(inputs, replies), inputs, coordinates="pixels")
+    policy = LocalPolicy(scripted_local.ScriptedModel(inputs, replies), inputs, coordinates="pixels")
     graph = build_graph(policy, "disk")
     record = build_trajectory(
         graph, graph.invoke({"image": tmp_path / "scan.png", "request": "Segment it."}), folder=tmp_path
@@ -159,8 +161,8 @@ def test_a_record_holds_the_sizes_for_replay_and_training(tmp_path):
     assert record.config["smart_resize"] == asdict(SmartResize(max_pixels=262144))
     assert replay_config(record).smart_resize == policy.smart_resize
     assert replay(record, "disk", open_image(tmp_path / "scan.png")).differences == ()
-    samples = Samples([scripted_local.written(tmp_path, record)], load_prompts())
-    for index, (ids, patches, grid) in enumerate(policy.model.given):
+    samples = Samples([scripted_local.write_records(tmp_path, record)], load_prompts())
+    for index, (ids, patches, grid) in enumerate(policy.model.inputs_seen):
         sample = tokenize_sample(samples[index], inputs)
         assert (sample.encoded.ids, sample.encoded.grid.tolist()) == (ids, grid)
         assert np.array_equal(sample.encoded.patches, patches)

@@ -15,8 +15,18 @@ import numpy as np
 import pytest
 from support import tiny_vlm
 from support.fakes import STOP, UNDO, positive
-from support.observations import observed, picture
-from support.openai_server import FAULTS, HANG, FAST_RETRIES, answer_with_model, images_in, completion_body, answer_with_script, serve, make_chat_policy
+from support.observations import make_observation, make_picture
+from support.openai_server import (
+    FAST_RETRIES,
+    FAULTS,
+    HANG,
+    answer_with_model,
+    answer_with_script,
+    completion_body,
+    images_in,
+    make_chat_policy,
+    serve,
+)
 
 from ibisagent.agent import LoopConfig, build_graph, get_policy
 from ibisagent.agent.actions import KINDS
@@ -47,7 +57,7 @@ def test_a_server_s_tokens_are_those_of_the_same_weights_in_this_process(tmp_pat
     with serve(answer_with_model(folder)) as server:
         remote = get_policy(f"vllm:{server.url}#tiny?max_tokens=12&coordinates=unit")
         for seed in range(20):
-            shown = observed("Segment the liver.", picture(56 + 28 * (seed % 3), 84, seed))
+            shown = make_observation("Segment the liver.", make_picture(56 + 28 * (seed % 3), 84, seed))
             here, there = local.act(shown), remote.act(shown)
             assert (here.text, here.finish_reason) == (there.text, there.finish_reason)
             assert here.usage == {key: there.usage[key] for key in here.usage}
@@ -63,7 +73,7 @@ def test_both_ways_to_name_a_server_say_the_same(pixels, monkeypatch):
             build_graph(name, "disk").invoke({"image": pixels, "request": "Segment it."})
             for name in ("openai:tiny", f"vllm:{server.url}", f"vllm:{server.url}#tiny")
         ]
-        bodies = [json.dumps(body["messages"]) for body in server.heard]
+        bodies = [json.dumps(body["messages"]) for body in server.requests]
     assert [(end["stop"], end["mask"]) for end in ends] == [("terminated", ends[0]["mask"])] * 3
     assert area(ends[0]["mask"]) > 0
     assert len(set(bodies)) == 2  # a first look and a second, whatever the name
@@ -72,7 +82,7 @@ def test_both_ways_to_name_a_server_say_the_same(pixels, monkeypatch):
 def test_the_clean_picture_and_the_system_message_come_first(pixels):
     with serve(answer_with_script(*WORDS)) as server:
         build_graph(f"vllm:{server.url}", "disk").invoke({"image": pixels, "request": "Segment it."})
-        first = server.heard[0]["messages"]
+        first = server.requests[0]["messages"]
     assert [each["role"] for each in first] == ["system", "user"]
     assert [block["type"] for block in first[1]["content"]] == ["image_url", "text"]
 
@@ -94,11 +104,13 @@ ENDS = {
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
 @pytest.mark.parametrize("fault", ENDS)
 def test_a_fault_that_lasts_ends_typed_with_the_mask_in_force(fault, way, pixels):
-    with serve(answer_with_script(*WORDS), lambda body: None if "Nothing is marked" in json.dumps(body) else fault) as server:
+    with serve(
+        answer_with_script(*WORDS), lambda body: None if "Nothing is marked" in json.dumps(body) else fault
+    ) as server:
         graph = build_graph(make_chat_policy(server), "disk")
         start = {"image": pixels, "request": "Segment it."}
         ended = graph.invoke(start) if way == "invoke" else asyncio.run(closing(graph, graph.ainvoke(start)))
-        tries = len(server.heard) - 1
+        tries = len(server.requests) - 1
     assert (ended["stop"], area(ended["mask"]) > 0) == (ENDS[fault], True)
     assert tries == (1 if fault == "401" else 3)
     assert (ended["error"] is not None) == (ENDS[fault] == "policy_error")
@@ -143,7 +155,7 @@ def test_a_wait_past_the_time_for_tries_is_not_begun(pixels, monkeypatch):
     monkeypatch.setitem(FAULTS, "later", lambda handler, body: handler.raw(429, b"{}", Retry_After=900) or True)
     with serve(answer_with_script(*WORDS), lambda body: "later") as server:
         ended = build_graph(make_chat_policy(server), "disk").invoke({"image": pixels, "request": "Segment it."})
-    assert (ended["stop"], len(server.heard)) == ("policy_error", 1)
+    assert (ended["stop"], len(server.requests)) == ("policy_error", 1)
 
 
 def test_another_model_steps_in(pixels):
@@ -155,7 +167,9 @@ def test_another_model_steps_in(pixels):
 
 
 def test_tokens_and_their_price_lie_on_every_step(pixels):
-    with serve(lambda body: answer_with_script(*WORDS)(body) | completion_body(WORDS[0], prompt=2000, written=100)) as server:
+    with serve(
+        lambda body: answer_with_script(*WORDS)(body) | completion_body(WORDS[0], prompt=2000, written=100)
+    ) as server:
         graph = build_graph(make_chat_policy(server, price=Price(2.0, 10.0)), "disk", LoopConfig(max_steps=1))
         ended = graph.invoke({"image": pixels, "request": "Segment it."})
     kept = graph.components.store.get(ended["steps"][0]["reply"])
@@ -185,7 +199,7 @@ def test_the_grammar_is_sent_where_it_is_asked_for(pixels):
     with serve(answer_with_script(*WORDS)) as server:
         for name in (f"vllm:{server.url}?grammar=1", f"vllm:{server.url}"):
             build_graph(name, "disk").invoke({"image": pixels, "request": "Segment it."})
-        sent = [body.get("structured_outputs") for body in server.heard]
+        sent = [body.get("structured_outputs") for body in server.requests]
     assert sent == [{"regex": reply_regex(KINDS, CoordinateFrame("unit", 128, 96))}] * 2 + [None] * 2
 
 
@@ -210,7 +224,7 @@ def test_the_pictures_of_a_history_stay_within_their_number(most, pixels):
     with serve(lambda body: completion_body(points[min(18, len(body["messages"]) // 2 - 1)])) as server:
         config = LoopConfig(context="history", pictures=most, patience=99)
         build_graph(make_chat_policy(server), "disk", config).invoke({"image": pixels, "request": "Segment it."})
-        bodies = [body["messages"] for body in server.heard]
+        bodies = [body["messages"] for body in server.requests]
     counts = [json.dumps(body).count('"image_url":') for body in bodies]
     assert counts == [min(most, turn + 1) for turn in range(len(bodies))]
     last = [number for number, each in enumerate(bodies[-1]) if '"image_url":' in json.dumps(each)]
@@ -235,12 +249,12 @@ def test_the_messages_are_exactly_those_of_the_snapshot(name, config, pixels):
     turns = itertools.count()
     with serve(lambda body: completion_body(replies[next(turns)])) as server:
         build_graph(make_chat_policy(server), "disk", config).invoke({"image": pixels, "request": "Segment the liver."})
-        sent = [_outlined(body["messages"]) for body in server.heard]
+        sent = [_outlined(body["messages"]) for body in server.requests]
     assert sent == json.loads(SNAPSHOT.read_text())[name]
 
 
 def _outlined(messages):
-    """Give each message as one line: its role, its pictures by how much of them is green, and its words."""
+    """Return each message as one line: its role, its pictures by how much of them is green, and its words."""
     return [f"{each['role']}: {_said(each['content'])}" for each in messages]
 
 
@@ -264,7 +278,9 @@ def test_a_thousand_episodes_with_faults_end_typed_and_leave_nothing(pixels):
     draws = random.Random(0)
     kinds = [name for name in FAULTS if name != "later"]
     threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
-    with serve(answer_with_script(*WORDS), lambda body: draws.choice(kinds) if draws.random() < 0.1 else None) as server:
+    with serve(
+        answer_with_script(*WORDS), lambda body: draws.choice(kinds) if draws.random() < 0.1 else None
+    ) as server:
         graph = build_graph(make_chat_policy(server, timeout=0.2), "disk")
         with ThreadPoolExecutor(8) as pool:
             start = {"image": pixels, "request": "Segment it."}

@@ -11,7 +11,7 @@ from support.image_fixtures import UPRIGHT, write_png
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.tools.masks import coco as annotations
+from ibisagent.tools.masks import coco_annotations as annotations
 
 HEIGHT, WIDTH = 48, 64
 MASK = np.zeros((HEIGHT, WIDTH), bool)

@@ -58,8 +58,8 @@ def data(tmp_path):
     """A folder of three runs, eight samples, on two pictures."""
     folder = tmp_path / "data"
     folder.mkdir()
-    scripted_local.draw(folder, "a.png", "b.png")
-    assert len(scripted_local.lessons(folder, *STORIES, truth=ellipse((80, 64), (40, 30), (20, 20)))) == 8
+    scripted_local.draw_images(folder, "a.png", "b.png")
+    assert len(scripted_local.make_samples(folder, *STORIES, truth=ellipse((80, 64), (40, 30), (20, 20)))) == 8
     return folder
 
 
@@ -82,7 +82,7 @@ def replies_of(folder, data, picture, request, replies):
     policy = open_local(folder, max_tokens=48)
     watched = RecordingPolicy(
         scripted_local.LocalPolicy(
-            scripted_local.Coached(policy.inputs, replies), policy.inputs, prompts=policy._prompts
+            scripted_local.ScriptedModel(policy.inputs, replies), policy.inputs, prompts=policy._prompts
         )
     )
     build_graph(watched, "disk", LoopConfig()).invoke({"image": data / picture, "request": request})
@@ -139,7 +139,7 @@ def test_adapters_learn_by_heart_and_leave_the_vision_encoder_as_it_is(base, dat
 
 
 def test_an_adapter_whose_base_is_gone_or_wrong_is_refused_in_a_line(data, tmp_path):
-    base = tiny_vlm.altered(tiny_vlm.qwen25(), tmp_path / "base")
+    base = tiny_vlm.copy_with_changes(tiny_vlm.qwen25(), tmp_path / "base")
     plan = read_training_config(plan_of(tmp_path, base, LORA, steps=1))
     model = train_sft(plan, [data], tmp_path / "out")
     again = read_training_config(plan_of(tmp_path, model, LORA, steps=1, name="again.toml"))
@@ -269,7 +269,7 @@ def test_a_finished_training_is_left_alone_and_others_are_refused(data, tmp_path
     words = tiny_vlm.PROFILE.replace("Look", "See")
     (tmp_path / "words.toml").write_text(words)
     with pytest.raises(
-        InputError, match=r"out: got config\.prompts 'words\.toml' after None, other prompts than before;"
+        InputError, match=r"out: got config\.prompts 'words\.toml' after None, other prompt_file than before;"
     ):
         train_sft(read_training_config(path, ["prompts='words.toml'"]), [data], out)
     (out / "settings.json").write_text("{")
@@ -346,7 +346,7 @@ def test_what_is_not_there_is_refused_in_a_line(data, tmp_path):
 
 def stock(tmp_path):
     """A model whose tokenizer writes coordinates in digits, as the published ones do."""
-    folder = tiny_vlm.altered(tiny_vlm.qwen25(), tmp_path / "stock")
+    folder = tiny_vlm.copy_with_changes(tiny_vlm.qwen25(), tmp_path / "stock")
     path = folder / "tokenizer.json"
     path.write_text(path.read_text().replace('"0.5', '"0,5'))
     return folder

@@ -57,14 +57,14 @@ def test_a_sample_is_what_the_model_was_given(story, context, folder, tmp_path):
         volume = RAS.repeat(12, 0).repeat(8, 1).repeat(9, 2)
         given = {"image": {"uri": str(write_nifti(tmp_path / "scan.nii.gz", volume=volume)), **given}}
     else:
-        scripted_local.draw(tmp_path, "scan.png")
+        scripted_local.draw_images(tmp_path, "scan.png")
         given = {"image": tmp_path / "scan.png", **given}
     config = LoopConfig(context=context, **settings)
-    graph, result, shown = scripted_local.coached(folder(), replies, config, said, **given)
+    graph, result, shown = scripted_local.run_scripted_model(folder(), replies, config, said, **given)
     record = build_trajectory(graph, result, folder=tmp_path)
     record = Trajectory.from_json(record.to_json())
-    inputs = scripted_local.inputs_of(folder())
-    samples = Samples([scripted_local.written(tmp_path, record)], scripted_local.prompts_of(folder()))
+    inputs = scripted_local.open_inputs(folder())
+    samples = Samples([scripted_local.write_records(tmp_path, record)], scripted_local.open_prompts(folder()))
     reply_start = [step.reply for step in record.steps if step.reply is not None]
     assert len(shown) == len(replies)
     shown = shown[len(shown) - len(reply_start) :]
@@ -95,28 +95,28 @@ def taught(samples, inputs):
 @pytest.fixture
 def mistaken(tmp_path):
     """A run with a click that was a mistake, a reply that cannot be read, an undo and a refusal; its file."""
-    scripted_local.draw(tmp_path, "scan.png")
+    scripted_local.draw_images(tmp_path, "scan.png")
     said = [Completion(WRONG, model="mistake", label=RIGHT), *map(Completion, (UNDO, RUBBISH, STOP))]
     policy = FunctionPolicy(lambda observation: said[observation.step])
     graph = build_graph(policy, "disk")
     result = graph.invoke({"image": tmp_path / "scan.png", "request": "Segment it."})
     assert result["stop"] == "target_absent"
-    return scripted_local.written(
+    return scripted_local.write_records(
         tmp_path, build_trajectory(graph, result, truth=np.zeros((80, 64), bool), folder=tmp_path)
     )
 
 
 def test_the_action_of_a_mistake_carries_no_loss_but_its_thought_does(mistaken):
-    inputs = scripted_local.inputs_of(tiny_vlm.qwen25())
-    samples = Samples([mistaken], scripted_local.prompts_of(tiny_vlm.qwen25()), mistakes="mask")
+    inputs = scripted_local.open_inputs(tiny_vlm.qwen25())
+    samples = Samples([mistaken], scripted_local.open_prompts(tiny_vlm.qwen25()), mistakes="mask")
     thought, _, action = WRONG.partition("<action>")
     assert "Positive" in action
     assert taught(samples, inputs) == [f"{thought}<action>", f"{UNDO}<|im_end|>", f"{STOP}<|im_end|>"]
 
 
 def test_or_the_reply_of_the_expert_is_learned_in_its_place(mistaken):
-    inputs = scripted_local.inputs_of(tiny_vlm.qwen25())
-    samples = Samples([mistaken], scripted_local.prompts_of(tiny_vlm.qwen25()), mistakes="correct")
+    inputs = scripted_local.open_inputs(tiny_vlm.qwen25())
+    samples = Samples([mistaken], scripted_local.open_prompts(tiny_vlm.qwen25()), mistakes="correct")
     assert taught(samples, inputs) == [f"{said}<|im_end|>" for said in (RIGHT, UNDO, STOP)]
 
 
@@ -124,21 +124,21 @@ MODES = ("correct", "mask")
 
 
 def test_a_labelled_reply_that_cannot_be_read_is_learned_corrected_alone(tmp_path):
-    scripted_local.draw(tmp_path, "scan.png")
+    scripted_local.draw_images(tmp_path, "scan.png")
     said = [Completion(RUBBISH, label=RIGHT), Completion(STOP)]
     graph = build_graph(FunctionPolicy(lambda observation: said[observation.step]), "disk")
     result = graph.invoke({"image": tmp_path / "scan.png", "request": "Segment it."})
-    file = scripted_local.written(tmp_path, build_trajectory(graph, result, folder=tmp_path))
-    prompts = scripted_local.prompts_of(tiny_vlm.qwen25())
+    file = scripted_local.write_records(tmp_path, build_trajectory(graph, result, folder=tmp_path))
+    prompts = scripted_local.open_prompts(tiny_vlm.qwen25())
     replies = {mode: [sample.reply for sample in Samples([file], prompts, mistakes=mode)] for mode in MODES}
     assert replies == {"correct": [RIGHT, STOP], "mask": [STOP]}
 
 
 def test_control_tokens_in_a_reply_are_plain_words(tmp_path):
-    scripted_local.draw(tmp_path, "scan.png")
+    scripted_local.draw_images(tmp_path, "scan.png")
     reply = RIGHT.replace("Here.", "<|image_pad|><|im_end|>")
-    inputs = scripted_local.inputs_of(tiny_vlm.qwen25())
-    sample = tokenize_sample(scripted_local.lessons(tmp_path, ("scan.png", "Segment it.", reply, STOP))[0], inputs)
+    inputs = scripted_local.open_inputs(tiny_vlm.qwen25())
+    sample = tokenize_sample(scripted_local.make_samples(tmp_path, ("scan.png", "Segment it.", reply, STOP))[0], inputs)
     assert inputs.image_token_id not in sample.labels
     assert sample.labels.count(inputs.tokenizer.eos_token_id) == 1
 
@@ -147,8 +147,8 @@ def test_control_tokens_in_a_reply_are_plain_words(tmp_path):
 
 
 def test_files_that_hold_no_samples_are_refused_in_a_line(tmp_path):
-    scripted_local.draw(tmp_path, "scan.png")
-    prompts = scripted_local.prompts_of(tiny_vlm.qwen25())
+    scripted_local.draw_images(tmp_path, "scan.png")
+    prompts = scripted_local.open_prompts(tiny_vlm.qwen25())
     file = tmp_path / "t.jsonl"
     graph = build_graph(FunctionPolicy(lambda _: STOP), "disk")
     record = build_trajectory(
@@ -162,21 +162,23 @@ def test_files_that_hold_no_samples_are_refused_in_a_line(tmp_path):
         file.write_text(text)
         with pytest.raises(InputError, match=said):
             Samples([file], prompts)
-    scripted_local.written(tmp_path, replace(record, image=record.image | {"uri": None})).rename(file)
+    scripted_local.write_records(tmp_path, replace(record, image=record.image | {"uri": None})).rename(file)
     with pytest.raises(InputError, match=r"t\.jsonl: got a run on an image without a file"):
         Samples([file], prompts)
-    scripted_local.written(tmp_path, record).rename(file)
+    scripted_local.write_records(tmp_path, record).rename(file)
     (tmp_path / "scan.png").unlink()
     with pytest.raises(InputError, match=r"scan\.png: got no such image for t\.jsonl"):
         Samples([file], prompts)
 
 
 def test_runs_that_show_all_turns_are_not_packed(tmp_path):
-    scripted_local.draw(tmp_path, "scan.png")
+    scripted_local.draw_images(tmp_path, "scan.png")
     config = LoopConfig(context="history")
-    graph, result, _ = scripted_local.coached(tiny_vlm.qwen25(), [RIGHT, STOP], config, image=tmp_path / "scan.png")
-    file = scripted_local.written(tmp_path, build_trajectory(graph, result, folder=tmp_path))
-    samples = Samples([file], scripted_local.prompts_of(tiny_vlm.qwen25()))
+    graph, result, _ = scripted_local.run_scripted_model(
+        tiny_vlm.qwen25(), [RIGHT, STOP], config, image=tmp_path / "scan.png"
+    )
+    file = scripted_local.write_records(tmp_path, build_trajectory(graph, result, folder=tmp_path))
+    samples = Samples([file], scripted_local.open_prompts(tiny_vlm.qwen25()))
     assert samples.groups(1) == [[0], [1]]
     with pytest.raises(InputError, match="'history' with 'pack'"):
         samples.groups(2)
@@ -189,14 +191,14 @@ class Bench:
     """A tiny model, and two pictures with several requests each, of which four samples share a picture."""
 
     def __init__(self, tmp_path, folder):
-        scripted_local.draw(tmp_path, "a.png", "b.png")
+        scripted_local.draw_images(tmp_path, "a.png", "b.png")
         stories = [
             ("a.png", "Segment it.", RIGHT, STOP),
             ("a.png", "Segment the very large liver, please.", WRONG, UNDO, RIGHT, STOP),
             ("b.png", "Segment it.", RIGHT, MORE, STOP),
             ("a.png", "Segment nothing.", STOP),
         ]
-        self.samples = scripted_local.lessons(
+        self.samples = scripted_local.make_samples(
             tmp_path, *stories, model=folder, truth=ellipse((80, 64), (40, 30), (20, 20))
         )
         self.model, self.inputs = open_model(folder, square_side=64, dtype=torch.float32)
@@ -275,8 +277,8 @@ def test_a_reply_is_guided_to_the_picture_tokens_on_what_is_missed(bench):
 
 
 def test_refusals_weigh_as_the_plan_says(tmp_path):
-    scripted_local.draw(tmp_path, "a.png")
-    samples = scripted_local.lessons(tmp_path, ("a.png", "Segment it.", STOP), truth=np.zeros((80, 64), bool))
+    scripted_local.draw_images(tmp_path, "a.png")
+    samples = scripted_local.make_samples(tmp_path, ("a.png", "Segment it.", STOP), truth=np.zeros((80, 64), bool))
     model, inputs = open_model(tiny_vlm.qwen25(), square_side=64, dtype=torch.float32)
     assert [sample.is_refusal for sample in samples] == [True]
 

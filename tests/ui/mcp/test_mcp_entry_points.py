@@ -153,7 +153,9 @@ def test_a_session_is_corrected_measured_and_undone(root, url):
             after = await mask_of(client, session)
             undone = await call(client, "refine", progress, session=session, undo=True)
             again = await mask_of(client, session)
-            accepted = await call(client, "refine", progress, session=session, box=[0.3, 0.2, 0.8, 0.65], continue_policy=True)
+            accepted = await call(
+                client, "refine", progress, session=session, box=[0.3, 0.2, 0.8, 0.65], continue_policy=True
+            )
             measured = await call(client, "measure", session=session)
             record = json.loads(await read_resource(client, f"ibisagent://session/{session}/trajectory.json"))
             shown = await read_resource(client, f"ibisagent://session/{session}/overlay.png")

@@ -28,7 +28,7 @@ from ibisagent.ui.mcp.sessions import Sessions
 from ibisagent.ui.mcp.tool_arguments import Format
 
 NAMED = "DOE JANE/my scan, 2: (left).png"
-NOTHING_MARKED = "clicks: got none, and no region or mask, but this server has no clicking model; give one of them."
+NOTHING_MARKED = "clicks: got none, and no region or mask, but this server has no clicking model; add one of them."
 IMAGE = "a file under the server's roots, or a base64 data: URL"
 REMEDY = "correct it and call again."
 
@@ -96,7 +96,7 @@ def test_a_mask_s_fault_is_not_told_of_the_image(root):
         "mask: got an empty file",
         "mask: got a path with no file",
         "mask: got one outside the folders that may be read",
-        "mask: this handle opens none of yours, or it has ended; begin one with segment.",
+        "mask: got an unknown handle, or one whose session has ended; begin one with segment.",
         "mask: got run lengths of the size [1, 1]",
     ]
 
@@ -133,11 +133,11 @@ WRONG = [
         f'undo: got "maybe", expected true or false: undo what was done last; {REMEDY}',
     ),
     ("refine", {"session": None, "clicks": []}, f"clicks: got an unknown name, expected click; {REMEDY}"),
-    ("measure", {}, f"session: got nothing, expected the session's handle, as segment gave it; {REMEDY}"),
+    ("measure", {}, f"session: got nothing, expected the session's handle, as returned by segment; {REMEDY}"),
     (
         "measure",
         {"session": "x" * 101},
-        f"session: got \"{'x' * 59}... (103 characters), expected the session's handle, as segment gave it; {REMEDY}",
+        f"session: got \"{'x' * 59}... (103 characters), expected the session's handle, as returned by segment; {REMEDY}",
     ),
     (
         "export",
@@ -149,7 +149,7 @@ WRONG = [
         {"session": None, "formats": [".dcm"]},
         "mask.dcm: got an image that is no DICOM, expected one for .dcm; save .png, .json or .nii.gz.",
     ),
-    ("mend", {}, "tool: got 'mend', expected one of segment, refine, measure, export; call one of them"),
+    ("repair", {}, "tool: got 'repair', expected one of segment, refine, measure, export; call one of them"),
 ]
 
 
@@ -164,7 +164,7 @@ def test_a_wrong_resource_is_a_line(root):
             await client.read_resource(uri)
 
     for uri, line in (
-        ("ibisagent://session/x/mask.png", "session: this handle opens none of yours, or it has ended; begin one"),
+        ("ibisagent://session/x/mask.png", "session: got an unknown handle, or one whose session has ended; begin one"),
         ("ibisagent://session/x/none", "resource: got 'ibisagent://session/x/none', expected one of ibisagent://"),
     ):
         with pytest.raises(BaseExceptionGroup) as caught:
@@ -237,7 +237,7 @@ def test_a_session_may_begin_with_clicks_and_a_box_and_no_words(request_, root, 
 
 def test_a_clicking_model_needs_words_or_marks(root):
     (line,) = run(partial(said, acts=True), root, ("segment", {"image": "scan.png"}))
-    assert line == "request: got nothing, expected words, clicks, a region or a mask; give one of them."
+    assert line == "request: got nothing, expected a text, clicks, a region or a mask; add one of them."
 
 
 def test_formats_are_words_or_the_endings_of_the_command_line(root, tmp_path):

@@ -111,7 +111,7 @@ def test_over_http_a_handle_opens_its_owner_s_session_alone(root):
         listed, said, (_, measured) = run(ask, url)
     assert listed == []
     assert len(said) == 15
-    assert all("opens none of yours" in words or "no file" in words for words in said)
+    assert all("unknown handle" in words or "no file" in words for words in said)
     assert measured["found"]
 
 
@@ -126,7 +126,7 @@ def test_over_stdio_each_client_has_a_server_of_its_own(root):
 
     said = run(ask)
     assert len(said) == 5
-    assert all("opens none of yours" in words or "no file" in words for words in said)
+    assert all("unknown handle" in words or "no file" in words for words in said)
 
 
 def test_the_oldest_session_ends_for_a_new_one_over_the_wire(root):

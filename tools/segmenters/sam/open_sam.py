@@ -24,7 +24,7 @@ _VIEWS: dict[str, InputTransform] = {
 
 
 def open_sam(spec: SamSpec) -> SamSegmenter:
-    """Load the network that a name specifies; `InputError` for wrong weights or options, `MissingExtra` for a missing package."""
+    """Load the named network; `InputError` for wrong weights or options, `MissingExtra` for a missing package."""
     device = _choose_device(spec)
     model, files = _load_checkpoint(spec) if spec.family in ("medsam2", "sam2") else _load_folder(spec)
     return SamSegmenter(
