@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from langgraph.types import Command
 
@@ -20,6 +20,8 @@ from ibisagent.tools.plain import plain
 __all__ = ["admit", "admit_mask", "asked", "asked_of", "require_inputs", "require_request"]
 
 _KEYS = tuple(Input.__annotations__)
+_OWNERS = get_args(Input.__annotations__["prompts_by"])
+_KINDS = get_args(Input.__annotations__["kind"])
 _EXPECTED = 'expected {"image", "request"}; wrap it with segmentation_tool, or with segmentation_node and its given='
 
 
@@ -35,6 +37,8 @@ def admit(given: Any, parts: Parts, *, nested: bool = False) -> Any:
     asked = asked_of(given)
     if isinstance(given, Mapping) and not nested:
         require_inputs(given)
+    _require_one_of("kind", asked, _KINDS)
+    _require_one_of("prompts_by", asked, _OWNERS)
     admitted: dict[str, Any] = {
         "kind": asked.get("kind") or "segment",
         "initial_mask": admit_mask(asked.get("initial_mask")),
@@ -62,6 +66,11 @@ def require_inputs(given: Mapping[str, Any]) -> None:
     """Refuse with `InputError` a key that an `Input` does not have, naming the one it may mean."""
     if wrong := [unknown(name, _KEYS) for name in given if name not in _KEYS]:
         raise InputError(f"{'; '.join(wrong)}; correct it")
+
+
+def _require_one_of(key: str, given: Mapping[str, Any], words: tuple[str, ...]) -> None:
+    if (got := given.get(key) or words[0]) not in words:
+        raise InputError(f"{key}: got {got!r}, expected {' or '.join(words)}; correct it")
 
 
 def require_request(request: object) -> None:

@@ -1,8 +1,9 @@
 """Telling in the asker's words what a model says in those that it learned."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import takewhile
 
 from ibisagent.agent.policies.knowing.asking import Asked
 from ibisagent.agent.policies.knowing.targets import Targets
@@ -28,20 +29,29 @@ def heard(request: str, asked: Asked) -> str:
 def renamed(reply: str, request: str, asked: Asked, targets: Targets) -> str:
     """Put the asker's words in place of every target's name outside the action.
 
-    A request that names none is answered without a name, one that describes its target with that one's alone.
+    A request that names none is answered without a name, one that describes its target with that one's alone; one
+    that leaves a choice, as between two kidneys, with what all of them are: the choice may be wrong.
     """
     words = {found.target: request[found.start : found.end] for found in asked.known}
     default = next(iter(words.values()), _ABNORMAL if asked.abnormal else _UNNAMED)
     names = _names(targets)
+    choice = _shared(asked.described) if len(asked.described) > 1 else None
 
     def told(match: re.Match[str]) -> str:
         target = names.get(match[1].lower())
-        said = match[1] if target in asked.described else words.get(target, default)
+        said = (choice or match[1]) if target in asked.described else words.get(target, default)
         return said + _verb(said, match[2])
 
     pieces = _ACTION.split(reply)
     pattern = _pattern(targets, bool(words))
     return "".join(piece if number % 2 else pattern.sub(told, piece) for number, piece in enumerate(pieces))
+
+
+def _shared(targets: Sequence[str]) -> str:
+    """Give the last words that all of several targets have, such as "kidney"; without any, that of no target."""
+    reversed_words = [target.split()[::-1] for target in targets]
+    same = [row[0] for row in takewhile(lambda row: len(set(row)) == 1, zip(*reversed_words, strict=False))]
+    return " ".join(reversed(same)) or _UNNAMED
 
 
 def _verb(said: str, verb: str | None) -> str:
