@@ -13,7 +13,7 @@ from ibisagent.tools.errors import InputError, StoreError
 from ibisagent.tools.files import atomic, label
 from ibisagent.tools.grids import Mask
 from ibisagent.tools.images import MedicalImage, Spacing, open_image
-from ibisagent.tools.masks import Rle, read_mask
+from ibisagent.tools.masks import Rle, decode, encode, read_mask
 from ibisagent.tools.plain import plain
 
 __all__ = ["ImageStore", "RunStore"]
@@ -117,7 +117,8 @@ class ImageStore:
             raise InputError(f"image {sha}: it came without a file and is held no longer; give ImageStore a folder")
         image = open_image(source, slice=reference.get("slice"), window=reference.get("window"))
         if uri is None:
-            image = replace(image, uri=None, spacing=_spacing(reference))
+            padding = decode(reference["padding"]) if reference.get("padding") else None
+            image = replace(image, uri=None, spacing=_spacing(reference), padding=padding)
         if sha is not None and image.sha != sha:
             raise InputError(f"{Path(str(uri)).name}: its pixels have changed since the run began; start a new run")
         self._hold(image)
@@ -143,18 +144,21 @@ class ImageStore:
 def reference_of(image: MedicalImage) -> dict[str, Any]:
     """Refer to an image by its content hash, its file, slice and window where it has them, and its spacing in mm.
 
-    Its notes, where it has some, go along: opened again by its slice's name, it would not say that nobody named one.
+    Its notes, where it has some, go along: opened again by its slice's name, it would not say that nobody named one. So
+    does the padding of one without a file, of which the pixels alone are kept.
     """
     spacing = list(image.spacing) if image.spacing is not None else None
     place = {"uri": image.uri, "slice": image.slice, "window": image.window}
     notes = {"notes": list(image.notes)} if image.notes else {}
-    return {"sha": image.sha, **place, "spacing_mm": spacing, **notes}
+    padding = {"padding": encode(image.padding)} if image.uri is None and image.padding is not None else {}
+    return {"sha": image.sha, **place, "spacing_mm": spacing, **notes, **padding}
 
 
 def _key(reference: dict[str, Any]) -> tuple[Any, ...]:
     """Tell pictures apart that look the same but lie elsewhere: two empty slices, two exports of other spacing."""
-    spacing = _spacing(reference)
-    return (reference.get("sha"), reference.get("uri"), reference.get("slice"), reference.get("window"), spacing)
+    padding = (reference.get("padding") or {}).get("counts")
+    place = (reference.get("uri"), reference.get("slice"), reference.get("window"))
+    return (reference.get("sha"), *place, _spacing(reference), padding)
 
 
 def _spacing(reference: dict[str, Any]) -> Spacing | None:

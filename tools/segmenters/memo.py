@@ -15,7 +15,7 @@ import numpy as np
 
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.clicks import Prompt
-from ibisagent.tools.grids import frozen
+from ibisagent.tools.grids import Mask, frozen
 from ibisagent.tools.masks import Rle, decode, encode, rle_key
 from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.tools.segmenters.base import Pixels, Prediction, Segmenter
@@ -36,6 +36,10 @@ class Picture(Protocol):
     @property
     def pixels(self) -> Pixels:
         """The displayed picture, (H, W) or (H, W, 3) uint8."""
+
+    @property
+    def padding(self) -> Mask | None:
+        """What is no picture, (H, W) bool, and so in no segmenter's mask; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,19 +82,26 @@ class Memo:
         return self._embeddings.get(image.sha, lambda: self.segmenter.embed(image.pixels))
 
     def predict(self, image: Picture, initial: Rle | None, prompts: tuple[Prompt, ...]) -> Memoised:
-        """Give the mask of all ``prompts`` in force over ``initial``; without prompts, the initial mask itself."""
+        """Give the mask of all ``prompts`` in force over ``initial``; without prompts, the initial mask itself.
+
+        Nothing of the image's padding is in the mask of a prompt.
+        """
         bare = tuple(prompt if prompt.target is None else replace(prompt, target=None) for prompt in prompts)
         return self._predict(image, initial, bare)
 
     def _predict(self, image: Picture, initial: Rle | None, prompts: tuple[Prompt, ...]) -> Memoised:
-        key = (self.fingerprint, image.sha, rle_key(initial) if initial else None, prompts)
+        padding = rle_key(encode(image.padding)) if image.padding is not None else None
+        key = (self.fingerprint, image.sha, padding, rle_key(initial) if initial else None, prompts)
         return self._predictions.get(key, lambda: self._compute(image, initial, prompts))
 
     def _compute(self, image: Picture, initial: Rle | None, prompts: tuple[Prompt, ...]) -> Memoised:
         if not prompts:
             return Memoised.of(self._start(image, initial))
         before = self._predict(image, initial, prompts[:-1]).prediction
-        return Memoised.of(self.segmenter.predict(self.embed(image), prompts, before.prior))
+        found = self.segmenter.predict(self.embed(image), prompts, before.prior)
+        if image.padding is not None:  # it looks like anything dark, which a mask runs into
+            found = replace(found, mask=frozen(found.mask & ~image.padding))
+        return Memoised.of(found)
 
     def _start(self, image: Picture, initial: Rle | None) -> Prediction:
         if initial is None:
