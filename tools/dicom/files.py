@@ -40,6 +40,8 @@ _INSTALL = f"run in a clone of ibisagent: {install_hint('medical')}, or decompre
 _MAX_BYTES = 2**30  # of one file inside a zip
 _MAX_INFLATED = 2**28  # of a deflated data set, which pydicom unpacks at once
 _MAX_MEMBERS = 2**16
+_UNDEFINED = 2**32 - 1  # the length of encapsulated pixels (PS3.5 A.4)
+_ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 _MAX_RATIO = 1032  # deflate packs no tighter
 _CHUNK = 2**20
 # Without GDCM, which may be installed: it ends the process on some broken files.
@@ -95,17 +97,44 @@ def name_of(source: DicomSource) -> str:
 
 
 def header(file: BinaryIO, name: str, tags: list[BaseTag | int] | None = None) -> tuple[Dataset, bool]:
-    """Read the elements before the pixels, or only ``tags``, and tell whether pixels follow; no header is refused."""
+    """Read the elements before the pixels, or only ``tags``, and tell whether pixels follow; no header is refused.
+
+    A count of several frames that the pixels' size belies is emptied, so that it reads as missing and is told.
+    """
     _require_modest(file, name)
-    reached = False
+    reached, size = False, 0
 
     def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:  # noqa: ARG001 - pydicom's signature
-        nonlocal reached
-        reached = tag in _PIXELS
+        nonlocal reached, size
+        reached, size = tag in _PIXELS, length
         return reached
 
     dataset = read_partial(file, stop_when=at_pixels, specific_tags=tags, force=True)
+    if reached and whole(dataset, "NumberOfFrames", 1) > 1 and _holds_one(file, dataset, size):
+        dataset.NumberOfFrames = None
     return dataset, reached
+
+
+def _holds_one(file: BinaryIO, dataset: Dataset, size: int) -> bool:
+    """Tell whether the pixels that come next in a file, of so many bytes, are those of one frame."""
+    try:
+        if size == _UNDEFINED:
+            return _has_one_fragment(file)
+        samples = 2 if "422" in text(dataset, "PhotometricInterpretation") else int(dataset.SamplesPerPixel)
+        frame = int(dataset.Rows) * int(dataset.Columns) * samples * int(dataset.BitsAllocated)
+        return frame <= size * 8 < 2 * frame
+    except Exception:  # a header that lacks what tells it, or an end in the middle
+        return False
+
+
+def _has_one_fragment(file: BinaryIO) -> bool:
+    file.seek(12, io.SEEK_CUR)  # the element's own tag, representation and length
+    for _ in ("the table of offsets", "a fragment"):
+        tag, size = struct.unpack("<4sL", file.read(8))
+        if tag != _ITEM:
+            return False
+        file.seek(size, io.SEEK_CUR)
+    return file.read(4) == _END
 
 
 def _require_modest(file: BinaryIO, name: str) -> None:

@@ -1,5 +1,6 @@
 """The picture of a stack of frames: one of them as it is stored, or a plane across the patient's axes."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -16,7 +17,7 @@ from ibisagent.tools.dicom.elements import head_of, retyped, unreadable
 from ibisagent.tools.dicom.files import EXPECTED, Files, decoded, header, name_of
 from ibisagent.tools.dicom.stacks import Shot, Stack, place_of
 from ibisagent.tools.dicom.tables import broken_tables
-from ibisagent.tools.dicom.values import padding_of, rescaled
+from ibisagent.tools.dicom.values import completable, completed, padding_of, rescaled
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.grids import Grid, Mask, Spacing, VolumeGrid
 from ibisagent.tools.images import MedicalImage
@@ -27,7 +28,7 @@ from ibisagent.tools.window import compact
 __all__ = ["Request", "of_frame", "of_plane"]
 
 Values = NDArray[np.float32] | NDArray[np.float64]
-Shown = tuple[NDArray[np.uint8], Values | None, Dataset]
+Shown = tuple[NDArray[np.uint8], Values | None, list[Dataset]]
 
 _RADIOLOGICAL = {("P", "L"), ("F", "L"), ("F", "P")}
 
@@ -49,10 +50,12 @@ def of_frame(stack: Stack, shot: Shot, slice: str | None, request: Request) -> M
     pixels, values = _shown(stored, head, request)
     grid = _frame_grid(stack, shot, head, (pixels.shape[0], pixels.shape[1]))
     spacing, notes = spacing_of(head)
+    if spacing is None and shot.spacing is not None:  # what its own header holds cannot be read
+        spacing = Spacing(*shot.spacing)
     if isinstance(grid, VolumeGrid) and grid.axes not in _RADIOLOGICAL:
         down, right = grid.axes or ("", "")
         notes.append(f"shown as stored, not as radiologists look: down is {down}, right is {right}")
-    return _image(pixels, values, grid, spacing, head, slice, (*stack.notes, *notes), request)
+    return _image(pixels, values, grid, spacing, [head], slice, (*stack.notes, *notes), request)
 
 
 def _read(shot: Shot) -> tuple[NDArray[Any], Dataset]:
@@ -128,7 +131,8 @@ def of_plane(stack: Stack, wanted: str | None, request: Request) -> MedicalImage
     )
     cut = order[plane.axis]
     at = shape[cut] - 1 - plane.index if flips[plane.axis] else plane.index
-    pixels, values, head = _along(volume[at], request) if cut == 2 else _across(volume, cut, at, request)
+    pixels, values, heads = _along(volume[at], request) if cut == 2 else _across(volume, cut, at, request)
+    head = _middle(heads)
     grid = replace(grid, laterality=laterality(head))
     thin = replace(grid, shape=tuple(1 if axis == cut else length for axis, length in enumerate(shape)), index=0)
     edges = (*(volume[0].spacing or ())[::-1], float(np.linalg.norm(stack.affine[:3, 2])))
@@ -146,7 +150,7 @@ def of_plane(stack: Stack, wanted: str | None, request: Request) -> MedicalImage
         None if values is None else _turned(values, thin),
         grid,
         Spacing(row, column),
-        head,
+        heads,
         str(plane),
         notes,
         request,
@@ -157,13 +161,12 @@ def _along(shot: Shot, request: Request) -> Shown:
     """Show one frame, (columns, rows) as the source axes of a volume run."""
     stored, head = _read(shot)
     pixels, values = _shown(stored, head, request)
-    return pixels.swapaxes(0, 1), None if values is None else values.T, head
+    return pixels.swapaxes(0, 1), None if values is None else values.T, [head]
 
 
 def _across(volume: Sequence[Shot], cut: int, at: int, request: Request) -> Shown:
     """Take one column (``cut`` 0) or row (1) of every frame; shown by the rules of the middle frame."""
     lines: list[NDArray[Any]] = []
-    paddings: list[Mask] = []
     heads: list[Dataset] = []
     with Files() as files:
         for _, some in groupby(volume, key=lambda shot: shot.source._replace(frame=0)):
@@ -176,13 +179,16 @@ def _across(volume: Sequence[Shot], cut: int, at: int, request: Request) -> Show
                     head = head_of(dataset, frame)
                     if is_colour(stored, head):
                         raise InputError(f"{request.name}: got colour pictures, expected grey ones to cut across")
-                    line = np.take(stored, at, axis=1 - cut)
-                    lines.append(rescaled(line, head))
-                    paddings.append(padding_of(line, head))
+                    lines.append(np.take(stored, at, axis=1 - cut))
                     heads.append(head)
-    head = heads[len(heads) // 2]
+    whole = completed(heads)
+    values, padding = ([of(*each) for each in zip(lines, whole, strict=True)] for of in (rescaled, padding_of))
     with decoding(request.name, EXPECTED):
-        return *_grey(np.stack(lines, axis=-1), np.stack(paddings, axis=-1), head, request), head
+        return *_grey(np.stack(values, axis=-1), np.stack(padding, axis=-1), _middle(heads), request), heads
+
+
+def _middle(heads: Sequence[Dataset]) -> Dataset:
+    return heads[len(heads) // 2]
 
 
 def _turned(array: NDArray[Any], thin: VolumeGrid) -> NDArray[Any]:
@@ -196,7 +202,7 @@ def _image(
     values: Values | None,
     grid: Grid,
     spacing: Spacing | None,
-    head: Dataset,
+    heads: Sequence[Dataset],
     slice: str | None,
     notes: tuple[str, ...],
     request: Request,
@@ -206,18 +212,30 @@ def _image(
         grid,
         spacing=spacing,
         values=values,
-        modality=modality(head),
+        modality=modality(_middle(heads)),
         uri=request.uri,
         slice=None if slice is None else request.prefix + slice,
         window=request.window,
-        notes=(*request.notes, *notes, *notes_on_shear(grid, ".nrrd or .dcm"), *_faults(head), *notes_on_text(head)),
+        notes=(*request.notes, *notes, *notes_on_shear(grid, ".nrrd or .dcm"), *_faults(heads), *_on_text(heads)),
     )
 
 
-def _faults(head: Dataset) -> list[str]:
-    """Name what is not in the header as it should be; what it holds, which may be anything, is not repeated."""
+def _faults(heads: Sequence[Dataset]) -> list[str]:
+    """Name what is not in the headers as it should be; what they hold, which may be anything, is not repeated."""
+    wrong = Counter(name for head in heads for name in (*unreadable(head), *broken_tables(head)))
+    odd = Counter(name for head in heads for name in retyped(head))
+    taken = Counter({name: wrong.pop(name) for name in completable(heads) if name in wrong})
     found = {
-        "empty or unreadable in the file, and taken as missing": [*unreadable(head), *broken_tables(head)],
-        "written as text in the file, and read as numbers": retyped(head),
+        "empty or unreadable in the file, and taken as missing": wrong,
+        "empty or unreadable, and taken from the other planes": taken,
+        "written as text in the file, and read as numbers": odd,
     }
-    return [f"{what}: {', '.join(names)}" for what, names in found.items() if names]
+    return [f"{what}: {', '.join(_counted(names, len(heads)))}" for what, names in found.items() if names]
+
+
+def _counted(names: Counter[str], of: int) -> list[str]:
+    return [name if count == of else f"{name} (in {count} of {of} planes)" for name, count in names.items()]
+
+
+def _on_text(heads: Sequence[Dataset]) -> list[str]:
+    return list(dict.fromkeys(note for head in heads for note in notes_on_text(head)))

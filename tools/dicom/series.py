@@ -4,9 +4,10 @@ Only the headers are read, and of them only what orders the pictures. Files that
 """
 
 import itertools
+import operator
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,6 +31,7 @@ _TAGS: list[BaseTag | int] = [
     Tag(keyword)
     for keyword in (
         *("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "NumberOfFrames", *PLACED),
+        *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"),
         *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     )
 ]
@@ -54,14 +56,14 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """``lost``: its place cannot be read; ``scout``: it says that it is a localizer."""
+    """``lost``: what of its place cannot be read; ``scout``: it says that it is a localizer."""
 
     series: str
     uid: str
     number: int
     modality: str | None
     shots: tuple[Shot, ...]
-    lost: bool
+    lost: tuple[str, ...]
     scout: bool
 
 
@@ -134,25 +136,41 @@ def _picture(file: BinaryIO, source: DicomSource) -> _File | None:
         number=whole(dataset, "SeriesNumber", -1),
         modality=modality(dataset),
         shots=shots,
-        lost=not all(readable(first, keyword) for keyword in _PLACE),
+        lost=tuple(keyword for keyword in _PLACE if not readable(first, keyword)),
         scout="LOCALIZER" in texts(dataset, "ImageType"),
     )
 
 
 def _one(number: int, group: list[_File], unread: int) -> Series:
     """Make a series of its files, without those that hold nothing of its stack where others do."""
-    found = [file for file in group if not file.lost] or group
-    unread += len(group) - len(found)
+    spaced = _spaced(group)
+    found = [file for file in spaced if not file.lost] or group
     files = list({file.uid: file for file in reversed(found)}.values())
     scans = [file for file in files if not file.scout] or files
     left_out = {
+        "files whose PixelSpacing cannot be read, and is taken from the others": sum(map(operator.is_not, spaced, group)),
         "files left out because they cannot be read": unread,
+        "files left out because their place cannot be read": len(group) - len(found),
         "files left out as copies of others": len(found) - len(files),
         "files left out as localizers": len(files) - len(scans),
     }
     shots, notes = without_outliers([shot for file in scans for shot in file.shots])
     told = (*(f"{what}: {count}" for what, count in left_out.items() if count), *notes)
     return Series(number, group[0].modality, shots, len({shot.source._replace(frame=0) for shot in shots}), told)
+
+
+def _spaced(group: list[_File]) -> list[_File]:
+    """Return files of which only PixelSpacing cannot be read with that of the others, where all of these agree."""
+    known = {shot.spacing for file in group if not file.lost for shot in file.shots}
+    if len(known) != 1:
+        return group
+    (spacing,) = known
+    return [
+        replace(file, lost=(), shots=tuple(replace(shot, spacing=spacing) for shot in file.shots))
+        if file.lost == ("PixelSpacing",)
+        else file
+        for file in group
+    ]
 
 
 def frames_of(head: Dataset, name: str) -> int:

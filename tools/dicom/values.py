@@ -1,18 +1,51 @@
 """From stored values to what they mean: modality LUT or rescale, and which pixels are no picture at all."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from ibisagent.tools.dicom.elements import items, numbers
+from ibisagent.tools.dicom.elements import items, numbers, readable
 from ibisagent.tools.dicom.tables import table_of
 from ibisagent.tools.grids import Mask
 
-__all__ = ["padding_of", "rescaled"]
+__all__ = ["completable", "completed", "padding_of", "rescaled"]
 
 _PADDING = {"i": "", "u": "", "f4": "Float", "f8": "DoubleFloat"}
+_OF_VALUES = (
+    *("RescaleSlope", "RescaleIntercept"),
+    *(f"{kind}PixelPadding{which}" for kind in ("", "Float", "DoubleFloat") for which in ("Value", "RangeLimit")),
+)
+
+
+def completable(heads: Sequence[Dataset]) -> dict[str, list[float]]:
+    """Return what is unreadable in some planes' headers, and the same in all the others, by its element's name."""
+    found: dict[str, list[float]] = {}
+    for keyword in _OF_VALUES:
+        values = [numbers(head, keyword) for head in heads]
+        known = [value for value in values if value]
+        lost = len(known) < len(values) and not all(readable(head, keyword) for head in heads)
+        if lost and known and known.count(known[0]) == len(known):
+            found[keyword] = known[0]
+    return found
+
+
+def completed(heads: Sequence[Dataset]) -> list[Dataset]:
+    """Return the headers of one volume's planes, with what is `completable` put in: one scale holds for all of it."""
+    found = completable(heads)
+    return [_with(head, {name: value for name, value in found.items() if not readable(head, name)}) for head in heads]
+
+
+def _with(head: Dataset, found: dict[str, list[float]]) -> Dataset:
+    if not found:
+        return head
+    whole = Dataset()
+    whole.update(head)
+    for keyword, (value,) in found.items():
+        whole.add_new(keyword, "FD", value)
+    return whole
 
 
 def rescaled(stored: NDArray[Any], head: Dataset) -> NDArray[Any]:

@@ -4,6 +4,7 @@ highdicom (0.28) takes single-frame images, or one multi-frame image whole and o
 of any image can be segmented alone, each is shown to it as a single-frame image with an identity of its own.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ _FUNCTIONAL = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequen
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _LENGTHS = ("SliceThickness", "SpacingBetweenSlices")
+_ROUNDED = 1e-5  # of a direction's length
 _SLIDE = ("ImageOrientationSlide", "ImageCenterPointCoordinatesSequence", "TotalPixelMatrixOriginSequence")
 _MAY_BE_EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "ReferringPhysicianName"),
@@ -82,6 +84,9 @@ def _view(dataset: Dataset, groups: list[Any], frame: int, plane: int, grid: Gri
     if frame and not per_frame and isinstance(grid, VolumeGrid):  # by offsets from the first frame, as an RT dose's
         x, y, z = grid.affine[:3, 3] + plane * grid.affine[:3, 2]
         _put(header, ImagePositionPatient=[round(float(number), 6) for number in (-x, -y, z)])
+    if isinstance(grid, VolumeGrid) and not numbers(header, "PixelSpacing"):  # another plane's, where it is known
+        _put(header, PixelSpacing=[DSfloat(math.hypot(*grid.affine[:3, axis]), auto_format=True) for axis in (1, 0)])
+    _normalise(header)
     for keyword in (*_PLACE, *_LENGTHS):
         _renumber(header, keyword)
     if not all(keyword in header for keyword in _PLACE) or not text(header, "FrameOfReferenceUID"):
@@ -106,6 +111,15 @@ def _lift(group: Dataset, header: Dataset) -> None:
             for keyword in keywords:
                 if keyword in item:
                     header[keyword] = item.get_item(keyword, keep_deferred=True)
+
+
+def _normalise(header: Dataset) -> None:
+    """Bring both directions to length 1, for readers multiply by them; what is merely rounded stays as it is."""
+    turn = numbers(header, "ImageOrientationPatient")
+    lengths = [math.hypot(*turn[at : at + 3]) for at in (0, 3) if turn]
+    if any(abs(length - 1) > _ROUNDED for length in lengths):
+        unit = [part / lengths[at // 3] for at, part in enumerate(turn)]
+        _put(header, ImageOrientationPatient=[DSfloat(part, auto_format=True) for part in unit])
 
 
 def _renumber(header: Dataset, keyword: str) -> None:
