@@ -1,10 +1,11 @@
 """DICOM series and multi-frame files that the tests write: every voxel's place in the patient is known."""
 
 import numpy as np
+from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedCTImageStorage, generate_uid
-from samples import dicom
+from samples import dicom, raw
 
 TURNS = {  # directions of the rows and of the columns, LPS
     "axial": (1, 0, 0, 0, 1, 0),
@@ -46,6 +47,15 @@ def series(folder, volume=VOLUME, turn=TURNS["axial"], planes=None, first=1, **e
         here |= {"PixelSpacing": list(SPACING), "InstanceNumber": number}
         paths.append(dicom(path, volume[count], **(shared | here | elements)))
     return paths
+
+
+def damage(path, **elements):
+    """Put these bytes into a file's elements."""
+    dataset = dcmread(path)
+    for keyword, content in elements.items():
+        element = raw(keyword, content)
+        dataset[element.tag] = element
+    dataset.save_as(path)
 
 
 def item(**elements):

@@ -149,8 +149,7 @@ def _one(number: int, group: list[_File], unread: int) -> Series:
     scans = [file for file in files if not file.scout] or files
     left_out = {
         "files whose PixelSpacing cannot be read, and is taken from the others": sum(map(operator.is_not, spaced, group)),
-        "files left out because they cannot be read": unread,
-        "files left out because their place cannot be read": len(group) - len(found),
+        "files left out because they cannot be read": unread + len(group) - len(found),
         "files left out as copies of others": len(found) - len(files),
         "files left out as localizers": len(files) - len(scans),
     }
