@@ -166,7 +166,7 @@ def _by_pillow(
     """Decode a page; give it with its number and the count of pages."""
     picture = decoder(file)
     require_size(name, picture.height, picture.width)
-    pages = getattr(picture, "n_frames", 1)
+    pages = _pages(picture)
     number = choose_frame(page, pages, name)
     if pages > 1:
         picture.seek(number)
@@ -177,6 +177,18 @@ def _by_pillow(
         return deep_tiff.read(file, name, page)
     picture.load()
     return picture, number, pages
+
+
+def _pages(picture: ImageFile.ImageFile) -> int:
+    """Count pages, those too that Pillow has no mode for; it stays on the first one."""
+    if not isinstance(picture, Tiff.TiffImageFile):
+        return getattr(picture, "n_frames", 1)
+    count = 0
+    while not count:
+        with contextlib.suppress(SyntaxError):  # of one such page, on which it stands then as if it had read it
+            count = picture.n_frames
+    picture.seek(0)
+    return count
 
 
 def _turn_upright(picture: Image.Image) -> None:
