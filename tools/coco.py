@@ -22,7 +22,9 @@ from ibisagent.tools.rle import as_rle, decode
 
 __all__ = ["Annotations", "load", "read_mask"]
 
+_BOX = "a box"  # stands for the segmentation of an annotation that has nothing else
 _EXPECTED = "COCO images, annotations and categories"
+_Size = tuple[int | None, int | None]
 _LONGEST = 2**22  # of a polygon's outline in pixels; its rasteriser's memory grows with it
 
 
@@ -30,13 +32,13 @@ _LONGEST = 2**22  # of a polygon's outline in pixels; its rasteriser's memory gr
 class Annotations:
     """What an annotation file says, by its own ids.
 
-    ``images``: file name with forward slashes; ``sizes``: (height, width) that an image's entry gives, None where it
-    gives none; ``categories``: name; ``parts``: the segmentations, still unread, of each (image, category), those of
+    ``images``: file name with forward slashes; ``sizes``: (height, width) that an image's entry gives, None for what it
+    does not give; ``categories``: name; ``parts``: the segmentations, still unread, of each (image, category), those of
     crowds among them.
     """
 
     images: dict[int, str]
-    sizes: dict[int, tuple[int, int] | None]
+    sizes: dict[int, _Size | None]
     categories: dict[int, str]
     parts: dict[tuple[int, int], list[Any]]
     by_name: dict[str, list[int]]
@@ -67,7 +69,7 @@ def _read(path: Path) -> Annotations:
         parts: dict[tuple[int, int], list[Any]] = {}
         for entry in content["annotations"]:
             place = int(entry["image_id"]), int(entry["category_id"])
-            parts.setdefault(place, []).append(entry.get("segmentation"))
+            parts.setdefault(place, []).append(_part(entry))
     by_name: dict[str, list[int]] = {}
     for id, file_name in images.items():
         by_name.setdefault(file_name.rpartition("/")[2], []).append(id)
@@ -78,9 +80,14 @@ def _file_name(entry: dict[str, Any]) -> str:
     return str(entry["file_name"]).replace("\\", "/").removeprefix("./")
 
 
-def _size(entry: dict[str, Any]) -> tuple[int, int] | None:
-    known = entry.get("height") is not None and entry.get("width") is not None
-    return (int(entry["height"]), int(entry["width"])) if known else None
+def _part(entry: dict[str, Any]) -> Any:
+    box = entry.get("bbox")
+    return entry.get("segmentation") or (_BOX if isinstance(box, list) and any(box) else None)
+
+
+def _size(entry: dict[str, Any]) -> _Size | None:
+    height, width = (None if entry.get(name) is None else int(entry[name]) for name in ("height", "width"))
+    return None if height is width is None else (height, width)
 
 
 def read_mask(path: Path, image: MedicalImage, values: Label) -> Mask:
@@ -98,7 +105,11 @@ def read_mask(path: Path, image: MedicalImage, values: Label) -> Mask:
     parts = [part for value in wanted for part in found.parts.get((id, value), []) if part]
     orientation = orientation_of(local_path(image.uri))
     stored, turned = _frame(found.sizes[id], image.shape, orientation, name)
+    if _BOX in parts:
+        got = "got an annotation with a box alone"
+        raise InputError(f"{name}: {got}, expected polygons or run lengths; annotate its outline")
     with decoding(name, "COCO polygons or run lengths"):
+        _require_pixels(parts, image.shape, name)
         rles = [rle for part in parts for rle in _rles(part, *stored, name)]
         if not rles:
             return np.zeros(image.shape, dtype=np.bool_)
@@ -107,9 +118,7 @@ def read_mask(path: Path, image: MedicalImage, values: Label) -> Mask:
         return as_displayed(mask, orientation) if turned else mask
 
 
-def _frame(
-    said: tuple[int, int] | None, shown: tuple[int, int], orientation: int, name: str
-) -> tuple[tuple[int, int], bool]:
+def _frame(said: _Size | None, shown: tuple[int, int], orientation: int, name: str) -> tuple[tuple[int, int], bool]:
     """Give the (height, width) that annotations count in, and whether that picture has to be turned to be ``shown``.
 
     ``said``: what the picture's entry gives. A size tells the stored picture from the upright one only where they
@@ -117,6 +126,8 @@ def _frame(
     """
     height, width = shown
     stored = (width, height) if orientation in SIDEWAYS else shown
+    if said is not None and None in said:  # one length alone tells as much, where it fits
+        said = next((size for size in (shown, stored) if _agree(said, size)), said)
     if orientation != UPRIGHT and (said is None or stored == shown):
         got = f"got a picture that EXIF turns (orientation {orientation}), and no size that tells which way it lay"
         raise InputError(f"{name}: {got}, expected an upright one; save it upright and annotate that")
@@ -126,13 +137,17 @@ def _frame(
     return (stored, True) if said == stored != shown else (shown, False)
 
 
+def _agree(said: _Size, size: tuple[int, int]) -> bool:
+    return all(length in (None, own) for length, own in zip(said, size, strict=True))
+
+
 def _rles(part: Any, height: int, width: int, name: str) -> list[Any]:
     """Turn a segmentation into pycocotools' run lengths; its C code trusts them, so they are proved sound before."""
     if isinstance(part, list):
-        polygons = [_polygon(points, height, width, name) for points in part]
+        polygons = [_polygon(points, height, width, name) for points in part if not isinstance(points, dict)]
         areas = [points for points in polygons if len(points) >= 6]
         rles: list[Any] = coco.frPyObjects(areas, height, width) if areas else []
-        return rles
+        return rles + [rle for runs in part if isinstance(runs, dict) for rle in _rles(runs, height, width, name)]
     if list(part["size"]) != [height, width]:
         got = label(part["size"])
         raise InputError(f"{name}: got run lengths of {got}, expected the image's {height, width}; encode them anew")
@@ -141,9 +156,22 @@ def _rles(part: Any, height: int, width: int, name: str) -> list[Any]:
     return [{"size": [height, width], "counts": rle["counts"].encode("ascii")}]
 
 
+def _require_pixels(parts: list[Any], shape: tuple[int, int], name: str) -> None:
+    """Refuse polygons that all lie within one pixel at the corner, by fractions of the picture's size."""
+    polygons = [points for part in parts if isinstance(part, list) for points in part if isinstance(points, list)]
+    places = [place for points in polygons for place in points if isinstance(place, int | float)]
+    fractions = any(place % 1 for place in places) and min(places) >= 0 and max(places) <= 1
+    if fractions and min(shape) > 1:
+        got = "got polygons in fractions of the picture's size"
+        raise InputError(f"{name}: {got}, expected pixels; multiply x by its width and y by its height")
+
+
 def _polygon(points: Any, height: int, width: int, name: str) -> list[float]:
     corners: NDArray[np.float64] = np.asarray(points, dtype=np.float64)
-    if corners.ndim != 1 or corners.size % 2:
+    if corners.ndim != 1:
+        got = "got a polygon that is not one list of numbers in the list of polygons"
+        raise InputError(f"{name}: {got}, expected [[x, y, x, y...], ...]; mend it")
+    if corners.size % 2:
         raise InputError(f"{name}: got a polygon of an odd count of numbers, expected x, y, x, y...; mend it")
     pairs = corners.reshape(-1, 2)
     near = (pairs >= [-width, -height]) & (pairs <= [2 * width, 2 * height])

@@ -80,7 +80,8 @@ def _samples(found: Any, name: str) -> NDArray[Any]:
     except Exception:  # a compression or predictor that needs a library of its own, or a file cut short
         got = f"{found.dtype} that cannot be unpacked ({found.compression.name})"
         raise InputError(f"{name}: got {got}, expected a whole TIFF; save it as float32 or uncompressed") from None
-    return array if colour else array.reshape(found.imagelength, found.imagewidth)
+    samples: NDArray[Any] = array if colour else array.reshape(found.imagelength, found.imagewidth)
+    return samples
 
 
 def _narrow(array: NDArray[Any]) -> NDArray[Any]:

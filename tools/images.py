@@ -39,9 +39,9 @@ class MedicalImage:
     mm, None when unknown. ``grid`` takes an (H, W) mask back to the source. ``modality`` is DICOM's code, such as CT.
     ``open_image(uri, slice=slice, window=window)`` opens the same picture again; ``uri`` is None for what did not come
     from a file. ``notes``: remarks of one line on what to bear in mind (spacing at the detector, gaps, burned-in text).
-    ``padding`` (H, W) bool: what pads the picture out to its size and is none of it, by default ``values``' NaN from the
-    edge inwards (a NaN amid the picture is a pixel like any other); None where there is none. ``sha``, 32 hexadecimal
-    digits, names the displayed content.
+    ``padding`` (H, W) bool: what pads the picture out to its size and is none of it, by default ``values``' NaN from
+    the edge inwards (a NaN amid the picture is a pixel like any other); None where there is none. ``sha``, 32
+    hexadecimal digits, names the displayed content.
     """
 
     pixels: NDArray[np.uint8] = field(repr=False)

@@ -72,6 +72,9 @@ def _numbers(given: Any, name: str) -> NDArray[Any]:
     if is_file(given) or isinstance(given, bytes):
         got = "a path" if is_file(given) else "bytes"
         raise InputError(f"{name}: got {got}, expected {expected}; read a file by ibisagent.tools.masks.read_mask")
+    if isinstance(given, list) and any(isinstance(each, Mapping) for each in given):
+        got = "a list of objects, as COCO annotations and results are"
+        raise InputError(f"{name}: got {got}, expected {expected}; give the segmentation of one")
     try:
         if hasattr(given, "detach"):  # a torch tensor, maybe on a device, maybe of a float that NumPy does not know
             tensor = given.detach().cpu()
@@ -102,8 +105,9 @@ def of_picture(
 ) -> Mask:
     """Return where an upright picture has labels ``values``; by default where it is not black, whatever its alpha.
 
-    More than one colour but black is an `InputError`. What JPEG and WebP (``kind``, as PIL names a format) leave round
-    the edges of black and white is cut in the middle.
+    A picture of one colour holds its mask in its alpha, where some of it is clear. More than one colour but black is an
+    `InputError`. What JPEG and WebP (``kind``, as PIL names a format) leave round the edges of black and white is cut
+    in the middle.
     """
     _require_shape((picture.height, picture.width), shape, name)
     if values is not None:
@@ -115,9 +119,11 @@ def of_picture(
         if picture.mode == "F" or picture.mode.startswith("I"):
             return marked(np.asarray(picture), name)
         # A palette's colours are what a person saw when drawing; its indices may be in any order.
-        colours = np.asarray(picture.convert("RGBA").convert("RGB"))
+        colours, alpha = np.split(np.asarray(picture.convert("RGBA")), [3], axis=2)
         if picture.mode == "P" and not colours.any():  # a palette that was never filled in
             return marked(np.asarray(picture), name)
+        if not alpha.all() and (colours == colours[0, 0]).all():
+            return marked(alpha[..., 0], name)
         return _of_colours(colours, name, lossy=kind in _LOSSY)
 
 

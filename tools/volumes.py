@@ -154,7 +154,8 @@ def from_file(path: Path, wanted: str | None, window: str | None) -> MedicalImag
     unnamed = volume.volumes > 1 and "@" not in (wanted or "")
     notes = told_choice(wanted, str(plane), _lengths(volume.shape)[grid.order[plane.axis]])
     notes += [f"the first of {volume.volumes} volumes; name another by slice={plane}"] if unnamed else []
-    notes += notes_on_shear(grid, ".nrrd") if grid.header is None else ()
+    turned = grid.header is not None and int(grid.header["qform_code"])  # by which ITK's tools go
+    notes += () if turned else notes_on_shear(grid, ".nrrd")
     spacing = _spacing(grid, volume.zooms)
     return MedicalImage(
         pixels, grid, spacing, values=values, uri=str(path), slice=str(plane), window=window, notes=tuple(notes)

@@ -145,10 +145,11 @@ def _one(number: int, group: list[_File], unread: int) -> Series:
     """Make a series of its files, without those that hold nothing of its stack where others do."""
     spaced = _spaced(group)
     found = [file for file in spaced if not file.lost] or group
+    lent = sum(map(operator.is_not, spaced, group))
     files = list({file.uid: file for file in reversed(found)}.values())
     scans = [file for file in files if not file.scout] or files
     left_out = {
-        "files whose PixelSpacing cannot be read, and is taken from the others": sum(map(operator.is_not, spaced, group)),
+        "files whose PixelSpacing cannot be read, and is taken from the others": lent,
         "files left out because they cannot be read": unread + len(group) - len(found),
         "files left out as copies of others": len(found) - len(files),
         "files left out as localizers": len(files) - len(scans),
