@@ -94,8 +94,8 @@ def read_mask(path: Path, image: MedicalImage, values: Label) -> Mask:
     """Join every polygon and run length of the categories ``values`` in a picture, which its own path names.
 
     Annotations of a picture as it is stored are turned with it where EXIF turns it. A polygon without three corners has
-    no area and is left out. Anything that does not fit the picture is an `InputError`; a category without a
-    segmentation gives an empty mask.
+    no area and is left out. Anything that does not fit the picture is an `InputError`, as is a
+    box alone; a category without annotations gives an empty mask.
     """
     found, name = load(path), label(path.name)
     id = found.find(image.uri) if image.uri else None
