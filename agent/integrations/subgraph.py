@@ -25,8 +25,8 @@ def segmentation_node(
 
     ``make_input``: builds an `Input` from the parent's state, by default from its keys of the same names.
     ``make_update``: builds the parent's update from an `Output`, by default ``{"segmentation": ...}`` with the values
-    of `nested_run.to_plain_segmentation`. Build ``graph`` without a checkpointer: the parent's then keeps the run, which resumes at its own step after its process was killed. The parent's recursion limit does
-    not apply to it.
+    of `nested_run.to_plain_segmentation`. Build ``graph`` without a checkpointer: the parent's then keeps the run,
+    which resumes at its own step after its process was killed. The parent's recursion limit does not apply to it.
     """
     keep = make_update or (lambda ended: {"segmentation": to_plain_segmentation(summarize(graph, ended), ended)})
 

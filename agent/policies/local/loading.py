@@ -49,9 +49,9 @@ def open_local(
 
     A `TARGETS_FILE` in it lists the targets that the model learned. An adapter's folder opens with its base, if that is
     cached. ``dtype``: by default float32 on the CPU, elsewhere that of the weights; ``max_pixels``: of a picture,
-    before the folder's own limit. ``prompts`` override those of the profile; ``options`` as in `LocalPolicy`. `InputError` for
-    anything but a complete vision-language model: of the Qwen-VL family, a pointer model, or another that transformers'
-    `AutoModelForImageTextToText` supports.
+    before the folder's own limit. ``prompts`` override those of the profile; ``options`` as in `LocalPolicy`.
+    `InputError` for anything but a complete vision-language model: of the Qwen-VL family, a pointer model, or another
+    that transformers' `AutoModelForImageTextToText` supports.
     """
     folder = Path(folder)
     profile = read_profile(folder)

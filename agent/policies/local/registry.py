@@ -40,8 +40,8 @@ def open_named(
     """Return the policy ``nano``, or ``hf:FOLDER_OR_ID``, the same one while it is in use and its files are unchanged.
 
     ``hf:`` takes options at its end, ``?dtype=bf16&device=cuda:1&max_pixels=262144&max_tokens=256``. ``local_only``:
-    the hub is not asked; ``nano``: a folder in place of the shipped one. The shipped model runs on the CPU, where it is the
-    same everywhere, any other on CUDA where there is some.
+    the hub is not asked; ``nano``: a folder in place of the shipped one. The shipped model runs on the CPU, where it is
+    the same everywhere, any other on CUDA where there is some.
     """
     if name == "nano" and not (nano / "model.safetensors").is_file():
         raise InputError(

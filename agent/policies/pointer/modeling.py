@@ -127,9 +127,9 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         """Predict tokens.
 
         ``cache``, or ``past_key_values`` by its name before transformers 5.24: what the calls before left; with it and
-        no new picture, ``pointer_state`` is that of the output before. ``segments``: (B, L), in a packed row the number of
-        each token's sample, 0 for what they share. ``keep``: (B, L) bool, where logits are wanted. A row's reply begins
-        after the config's turn token. The pictures' grid and the tokens' types are not needed.
+        no new picture, ``pointer_state`` is that of the output before. ``segments``: (B, L), in a packed row the number
+        of each token's sample, 0 for what they share. ``keep``: (B, L) bool, where logits are wanted. A row's reply
+        begins after the config's turn token. The pictures' grid and the tokens' types are not needed.
         """
         del image_grid_thw, mm_token_type_ids
         held = cache if cache is not None else past_key_values

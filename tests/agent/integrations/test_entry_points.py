@@ -64,7 +64,7 @@ def test_the_bare_graph_as_a_node_ends_typed_under_a_limit_of_25(pixels):
 
 
 @dataclass
-class Fields:
+class ParentFields:
     """A parent's state as an object."""
 
     image: str
@@ -73,7 +73,7 @@ class Fields:
 
 
 def test_a_parent_s_state_may_be_an_object(pixels, direct):
-    parent = StateGraph(Fields)
+    parent = StateGraph(ParentFields)
     parent.add_node(
         "segment", segmentation_node(build_graph("centre", images=ImageCatalog({"scan": pixels}), segmenter="geocut"))
     )

@@ -139,7 +139,7 @@ class Fuller(TypedDict, total=False):
 
 
 @dataclass
-class Fields:
+class InputFields:
     """The same as an object."""
 
     image: str
@@ -152,7 +152,7 @@ class Fields:
 @pytest.mark.parametrize(
     "make", [lambda loop: loop, shared_state_graph, segmentation_node], ids=["bare", "shared", "function"]
 )
-@pytest.mark.parametrize("schema", [Fuller, Fields])
+@pytest.mark.parametrize("schema", [Fuller, InputFields])
 def test_a_parent_s_own_keys_pass(make, schema, loop, pixels):
     expected = loop.invoke(ASKED)["mask"]
     ended = parent(make(loop), schema).invoke(ASKED | {"prompt": "You segment."})
