@@ -66,8 +66,8 @@ class LoopConfig:
     ``review``: a person confirms the end. ``guard``: undo floods and collapses by itself. ``self_check``: end by itself
     on a mask that no longer changes much. ``protect``: a person's prompts hold against the policy: with "region", a
     prompt of its own that takes away more than a tenth of what his click or box marked, or fills as much of what his
-    negative one took out, or the pixel of his click, is undone, and his prompts are not its to undo; with "click", the
-    pixel alone counts, as in records whose value is true; False: nothing holds.
+    negative click took out (`ibisagent.agent.marked`), is undone, and his prompts are not its to undo; with "click",
+    the pixel under his click alone counts, as in records whose value is true; False: nothing holds.
     """
 
     max_steps: int = 20
