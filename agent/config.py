@@ -9,6 +9,8 @@ from ibisagent.tools.errors import InputError
 
 __all__ = ["PRESETS", "Guard", "LoopConfig", "SelfCheck", "preset"]
 
+_PROTECTIONS = ("region", "click", False)
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:
@@ -62,9 +64,10 @@ class LoopConfig:
     which the model sees its pictures; None: those of the policy's processor, else of Qwen2.5-VL's own.
     ``pick_best``: end with the best-scored mask, only where the segmenter's score is calibrated.
     ``review``: a person confirms the end. ``guard``: undo floods and collapses by itself. ``self_check``: end by itself
-    on a mask that no longer changes much. ``protect``: a person's clicks hold against the policy: a prompt of its own
-    that takes his positive click out of the mask or his negative one into it is undone, and his prompts are not its to
-    undo.
+    on a mask that no longer changes much. ``protect``: a person's prompts hold against the policy: with "region", a
+    prompt of its own that takes away more than a tenth of what his click or box marked, or fills as much of what his
+    negative click took out (`ibisagent.agent.marked`), is undone, and his prompts are not its to undo; with "click",
+    the pixel under his click alone counts, as in records whose value is true; False: nothing holds.
     """
 
     max_steps: int = 20
@@ -85,7 +88,7 @@ class LoopConfig:
     review: bool = False
     guard: Guard | None = None
     self_check: SelfCheck | None = None
-    protect: bool = True
+    protect: Literal["region", "click", False] = "region"
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot run with `InputError`."""
@@ -99,6 +102,9 @@ class LoopConfig:
             limit = getattr(self, name)
             if limit is not None and not limit > 0:
                 raise InputError(f"{name}={limit!r}: expected a number above 0, or None for no limit")
+
+        if self.protect not in _PROTECTIONS:
+            raise InputError(f"protect={self.protect!r}: expected 'region', 'click' or False; choose one")
 
     def suited_to(self, policy: object) -> Self:
         """Give these settings for a policy: what it is offered, and its own coordinates where none are chosen.

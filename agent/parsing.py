@@ -14,7 +14,7 @@ from ibisagent.agent.coordinates import UNIT, Frame
 from ibisagent.agent.fields import Raw, quote
 from ibisagent.agent.reading import STOPS, before, read, shows_place, translate
 from ibisagent.agent.sections import Sections, joined, split, tag_repairs
-from ibisagent.agent.standing import Cut, End
+from ibisagent.agent.standing import Cut, End, is_mentioned
 from ibisagent.tools.errors import InputError
 
 __all__ = ["Reply", "parse_completion", "parse_reply"]
@@ -27,6 +27,8 @@ _ADVICE = {
     "decline": "Decline",
     "redo": "Redo",
 }
+
+_UNFINISHED = ("length", "error", "abort", "aborted", "cancelled", "incomplete", "pause_turn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def parse_completion(
     record: Mapping[str, Any], *, frame: Frame = UNIT, allow: Collection[str] = KINDS, strict: bool = False
 ) -> Reply:
     """Read a completion as the run store keeps it: ``text``, and ``finish``, which is "length" where it was cut."""
-    return parse_reply(record["text"], frame=frame, allow=allow, strict=strict, cut=record.get("finish") == "length")
+    return parse_reply(record["text"], frame=frame, allow=allow, strict=strict, cut=record.get("finish") in _UNFINISHED)
 
 
 def parse_reply(
@@ -159,10 +161,10 @@ def _answered(sections: Sections, frame: Frame, repairs: list[str], end: End) ->
 
 def _last_of(thought: str, frame: Frame, repairs: list[str], end: End) -> Raw:
     """Read the last line of a thought behind which nothing comes."""
-    last = thought.rpartition("\n")[2]
+    earlier, _, last = thought.rpartition("\n")
     unsure: list[str] = []
     found = read(last, frame, unsure, end=end, bare=True)
-    if found is None or before(last, found[1]):
+    if found is None or before(last, found[1]) or is_mentioned(earlier, last):
         raise _Unreadable
     repairs.extend((*unsure, "action taken from the end of the thought"))
     return found[0]

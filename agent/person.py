@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ibisagent.agent.absence import is_unsure, says_present
 from ibisagent.agent.actions import EVERY_KIND, Action, Backtrack, Decline, Redo, Stop, Terminate, from_plain, to_plain
 from ibisagent.agent.parsing import parse_reply
 from ibisagent.agent.state import State, StopReason
@@ -12,7 +13,7 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.grids import Mask
 from ibisagent.tools.masks import area
 
-__all__ = ["end_of", "not_yours", "overruled", "pointless", "said"]
+__all__ = ["contradicted", "end_of", "not_yours", "overruled", "pointless", "said"]
 
 
 def said(state: State, words: Action | Mapping[str, Any] | str | bool) -> dict[str, Any]:
@@ -76,10 +77,19 @@ def overruled(state: State, before: Mask, after: Mask) -> bool:
     return any(before[place] == positive and after[place] != positive for place, positive in places)
 
 
-def end_of(state: State, action: Stop) -> StopReason:
-    """Name what a stop of one's own free will means here."""
+def end_of(state: State, action: Stop, answer: str | None = None) -> StopReason:
+    """Name what a stop of one's own free will means here; an ``answer`` that cannot tell asserts no absence."""
     if isinstance(action, Decline):
         return "declined"
     if state["prompts"] or area(state["mask"]):
         return "terminated"
-    return "answered" if state["kind"] == "question" else "target_absent"
+    if state["kind"] == "question":
+        return "answered"
+    return "declined" if is_unsure(answer) else "target_absent"
+
+
+def contradicted(state: State, action: Action | None, answer: str | None) -> str | None:
+    """Say why a stop that would mean that the target is not there does not, where its answer says that it is."""
+    if isinstance(action, Terminate) and end_of(state, action, answer) == "target_absent" and says_present(answer):
+        return "Terminate: nothing is marked, and the answer says that something is; click on it, or say that it is not"
+    return None

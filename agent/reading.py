@@ -16,7 +16,19 @@ from ibisagent.agent.actions import Action, Backtrack, Decline, Redo, Terminate,
 from ibisagent.agent.coordinates import Frame
 from ibisagent.agent.fields import NUMBER as _NUMBER
 from ibisagent.agent.fields import NUMBERS, WORD_KEYS, Raw, flat, has_position, located, swapped, text_of
-from ibisagent.agent.standing import LINE_START, TARGET, Cut, End, Found, found_in, in_object, is_said, is_whole, stands
+from ibisagent.agent.standing import (
+    LINE_START,
+    TARGET,
+    Cut,
+    End,
+    Found,
+    found_in,
+    in_object,
+    is_mentioned,
+    is_said,
+    is_whole,
+    stands,
+)
 from ibisagent.agent.standing import PADDING as _PADDING
 from ibisagent.tools.clicks import Box, Click
 
@@ -35,7 +47,19 @@ _ACTION = re.compile(
 )
 _LABELS = re.compile(r"[xy](?=[012]?\s?[=:])", re.IGNORECASE)
 _JSON_START = re.compile(rf"^{_PADDING}(?:json)?(?:action\s?[:：=])?[\s\[`]{{0,16}}\Z", re.IGNORECASE | re.MULTILINE)
-_PLACE = re.compile(rf"\s*[(\[（［]\s*{_NUMBER}(?:\s*[,，]\s*{_NUMBER}){{1,3}}\s*[)\]）］]\s*", re.IGNORECASE)
+_VALUE = r"[-+]?(?:[0-9]{1,9}(?:\.[0-9]{0,17})?|\.[0-9]{1,17})\s?%?"
+_NEXT = rf"(?:\s{{0,4}}[,;，；]\s{{0,4}}|\s{{1,4}}){_VALUE}"
+_NAMED = rf"[012]?\s{{0,2}}[=:]?\s{{0,2}}[\"']?{_VALUE}[\"']?"
+_AT = r"\b(?:at|here|click|point|b?box|coordinates?|coords?|position|location|cent(?:er|re))\b[\s:=]{0,6}"
+_LENGTH = r"(?!\s{0,2}(?:[cm]?m|ml|cc|hu|px|pixels?|slices?|years?)\b)"
+_PLACE = re.compile(
+    rf"[(\[（［]\s{{0,4}}{_VALUE}(?:{_NEXT}|(?:{_NEXT}){{3}})\s{{0,4}}[)\]）］]"
+    rf"|<\|?(?:b?box|points?|quad|poly(?:gon)?|loc|coords?)(?:_?[0-9]{{1,4}}|_start|_2d)?[\s|>]"
+    rf"|\bx{_NAMED}[\s,;]{{1,6}}(?:and\s{{1,4}})?y{_NAMED}|\by{_NAMED}[\s,;]{{1,6}}(?:and\s{{1,4}})?x{_NAMED}"
+    rf"|(?:\A\W{{0,8}}|{_AT}){_VALUE}{_NEXT}(?:{_NEXT}{_NEXT})?(?!\w|\.[0-9]){_LENGTH}",
+    re.IGNORECASE,
+)
+_OUTLINES = ("counts", "rle", "polygon", "polygons", "segmentation", "contour")
 STOPS = ("terminate", "decline")
 MANY = 1000  # tags, or actions in one text, beyond which a reply is noise and the rest is not looked at
 
@@ -141,6 +165,8 @@ def _read_json(text: str, brace: int, frame: Frame, repairs: list[str], bare: bo
     line_start = _JSON_START.search(text, max(0, brace - 60), brace)
     if not fields or not line_start or is_said(behind if bare else behind.partition("\n")[0]):
         return None
+    if is_mentioned(text[max(0, line_start.start() - 400) : line_start.start()], line_start[0]):
+        return None
     raw = _from_fields(fields, frame, repairs)
     if raw is None or (more and (bare or raw.kind in STOPS)):
         return None
@@ -186,12 +212,13 @@ def _from_fields(fields: dict[str, Any], frame: Frame, repairs: list[str]) -> Ra
 
 
 def shows_place(text: str) -> bool:
-    """Tell whether a text that is to be words holds a click or a box, in any spelling."""
+    """Tell whether a text that is to be words holds a click, a box or an outline, in any spelling."""
     runs = (match["run"] or "" for match in islice(_ACTION.finditer(text), MANY))
-    if _PLACE.fullmatch(text) or any(len(NUMBERS.findall(run)) >= 2 for run in runs):
+    if _PLACE.search(text) or any(len(NUMBERS.findall(run)) >= 2 for run in runs):
         return True
     brace = text.find("{")
-    return brace >= 0 and has_position(_decoded(text[brace : brace + 4000])[0])
+    fields = _decoded(text[brace : brace + 4000])[0] if brace >= 0 else {}
+    return has_position(fields) or any(name in fields for name in _OUTLINES)
 
 
 def translate(raw: Raw, frame: Frame, repairs: list[str]) -> Action:

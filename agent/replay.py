@@ -75,6 +75,8 @@ def config_of(record: Trajectory) -> LoopConfig:
     settings = {name: value for name, value in record.config.items() if name in known}
     settings["actions"] = tuple(settings["actions"])
     settings.setdefault("protect", False)  # a record from before there was such a thing
+    if settings["protect"] is True:  # one from before a click marked a region
+        settings["protect"] = "click"
     for name, kind in (("guard", Guard), ("self_check", SelfCheck), ("resizing", Resizing)):
         settings[name] = kind(**settings[name]) if settings.get(name) else None
     # Time and a person's review belong to the first run; what is replayed is what was done.

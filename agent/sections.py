@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ibisagent.agent.actions import TAG
 from ibisagent.agent.reading import MANY, has_action
+from ibisagent.agent.standing import is_mentioned
 
 __all__ = ["Sections", "joined", "split", "tag_repairs"]
 
@@ -69,7 +70,8 @@ def _ends_in_action(text: str, found: list[re.Match[str]]) -> bool:
         return False
     gaps = [text[found[index].end() : found[index + 1].start()] for index in range(first + 1, len(found) - 1, 2)]
     start = found[first - 1].end() if first else 0
-    return not any(gap.strip() for gap in (*gaps, text[start : found[first].start()].rpartition("\n")[2]))
+    earlier, _, line = text[start : found[first].start()].rpartition("\n")
+    return not any(gap.strip() for gap in (*gaps, line)) and not is_mentioned(earlier)
 
 
 _ENDS = (["</action>"], ["</action>", "<answer>", "</answer>"])
@@ -97,10 +99,13 @@ def _walk(text: str, found: list[re.Match[str]], thought_end: int) -> Sections:
 
 
 def _is_quoted(text: str, start: int, tags: list[re.Match[str]]) -> bool:
-    """Tell whether a sentence only mentions an action tag: it goes on after it on the same line, or negates it."""
-    before = text[max(start, tags[0].start() - _LINE) : tags[0].start()].rpartition("\n")[2]
+    """Tell whether a sentence only mentions an action tag: it goes on after it on the same line, or negates it.
+
+    It may have begun on the line before.
+    """
+    earlier, _, before = text[max(start, tags[0].start() - _LINE) : tags[0].start()].rpartition("\n")
     if not _WORD.search(before):
-        return False
+        return is_mentioned(earlier, before)
     after = ""
     if len(tags) > 1 and _plain(tags[1]) == "</action>":
         end = tags[2].start() if len(tags) > 2 else len(text)

@@ -15,6 +15,7 @@ __all__ = [
     "Found",
     "found_in",
     "in_object",
+    "is_mentioned",
     "is_said",
     "is_whole",
     "stands",
@@ -35,6 +36,25 @@ _LINKED = re.compile(r"\W*(?:and|then|and then)?\W*", re.IGNORECASE)
 _EXPLAINED = re.compile(r"[^\w?:：]*[:：](?!\W*(?:no|not|not yet|not now|never|false|none|0)\W*\Z)", re.IGNORECASE)
 _SENTENCE = re.compile(r"\b(?:not|never|would|could|should|will|is|was|are|be)\b", re.IGNORECASE)
 _LINE = 1000  # characters of a line that are looked at
+_BEFORE = 160  # characters before a line that are looked at
+_DO = (
+    "use emit output write say send give return reply answer respond click do choose pick try perform repeat issue "
+    "print propose suggest execute place add"
+).replace(" ", "|")
+_DONE = "used|emitted|output|written|said|sent|given|clicked|done|chosen|repeated|issued"
+_MENTIONED = re.compile(
+    rf"(?:(?:\b(?:not|never|cannot)|n['’]t)(?:\s+(?:ever|again|to|just|simply|even))*"
+    rf"(?:\s+(?:(?:{_DO})(?:ing)?|using|writing|giving|be\s+(?:{_DONE}))\b[^.!?;,:\n]{{0,60}}"
+    rf"|\s+(?:this|that|these|so|the\s+following))?"
+    rf"|\bavoid(?:ing)?(?:\s+(?:\w{{1,12}}ing|this|these|the\s+following|such)\b[^.!?;,:\n]{{0,40}})?"
+    rf"|\b(?:this|these|following)\b[^.!?;,:\n]{{0,24}}\b(?:wrong|incorrect|forbidden|mistakes?)"
+    rf"|\bexamples?(?:\s+\w{{1,20}}){{0,2}}|\be\.g\.?|\bsuch\s+as"
+    rf"|\b(?:said|says|wrote|writes|quotes?|quoted|suggests?|suggested|proposed|replied|mentioned|was|were|had\s+been)"
+    rf"|\b(?:instead\s+of|rather\s+than|without)|\bif\s+(?:i|you|we|one)\b[^.!?;,:\n]{{0,40}}"
+    rf"|(?:\A|\n)\W{{0,8}}(?:wrong|incorrect|bad|no|forbidden|invalid)\s?[:：])[^\w.!?;]*\Z",
+    re.IGNORECASE,
+)
+_FENCE = re.compile(r"\s*```\w{0,12}\s*\Z")
 
 
 class End(Enum):
@@ -85,13 +105,24 @@ def is_said(text: str) -> bool:
     return _SAID.search(_CONTROL.sub("", text)) is not None
 
 
+def is_mentioned(before: str, line: str = "") -> bool:
+    """Whether the words ``before`` a line, which begins with ``line``, go on to it as to what is only spoken of.
+
+    So do an order not to do it, an example, somebody's words; what is quoted with ">" below any words is such, too.
+    """
+    if line.lstrip().startswith(">") and re.search(r"\w", before):
+        return True
+    return _MENTIONED.search(_FENCE.sub("", before[-_BEFORE:])) is not None
+
+
 def stands(found: Found, bare: bool) -> bool:
     """Whether an action stands by itself on its line: behind it are its target, an explanation, or further actions.
 
     In ``bare`` text, which may be prose, there is no explanation, and nothing at all behind a word such as Terminate.
     """
     match, text = found.match, found.match.string
-    if not LINE_START.search(text, max(0, match.start() - 60), match.start()):
+    label = LINE_START.search(text, max(0, match.start() - 60), match.start())
+    if not label or is_mentioned(text[max(0, label.start() - _BEFORE) : label.start()], label[0] + match[0]):
         return False
     rest = _CONTROL.sub("", text[found.after : found.line_end])
     if not _SAID.search(rest):
@@ -114,12 +145,23 @@ def in_object(found: Found) -> bool:
 def is_whole(found: Found, end: End) -> bool:
     """Whether an action cannot go on behind the text's end: its bracket is closed, or a line ends behind it.
 
-    At the end of a reply that was not cut knowingly, only a number that touches it is in doubt.
+    At the end of a reply that was not cut knowingly, only a number that touches it is in doubt; one whose decimals are
+    missing is, wherever it stands.
     """
     text, run = found.match.string, (found.match["run"] or "").lstrip()
+    if found.numbers and _is_broken_off(found.numbers[-1]):
+        return False
     if end is End.REPLY:
         return not run or found.last < len(text)
     is_open = bool(run) and run[0] in _OPENERS and not _CLOSER.search(run)
     if end is End.TAG or (not is_open and text.find("\n", found.last) >= 0):
         return True
     return bool(run) and _CLOSED.match(text, found.last) is not None and not is_said(text[found.after :])
+
+
+def _is_broken_off(number: re.Match[str]) -> bool:
+    """Whether the decimals of a number are missing: dots follow it, or "0." is not closed by its bracket."""
+    text, end = number.string, number.end()
+    if text.startswith(("..", "…"), end):
+        return True
+    return number[0].lstrip("+-0") in (".", "1.") and not _CLOSED.match(text, end)

@@ -18,7 +18,7 @@ from ibisagent.agent.parsing import parse_completion
 from ibisagent.agent.state import State, StepRecord
 from ibisagent.agent.steps import steps_of_turn
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import atomic
+from ibisagent.tools.files import atomic, reason_of
 from ibisagent.tools.masks import Rle, as_mask, encode
 from ibisagent.tools.plain import plain
 
@@ -211,6 +211,14 @@ def write_trajectory(path: str | os.PathLike[str], record: Trajectory) -> None:
         temporary.write_text(json.dumps(record.to_json(), indent=1), encoding="utf-8")
 
 
+def _unread(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"nothing that can be read ({reason_of(error)})"
+    if isinstance(error, json.JSONDecodeError):
+        return f"no JSON ({error})"
+    return "JSON nested too deep" if isinstance(error, RecursionError) else "data that is no text"
+
+
 def read_trajectories(path: str | os.PathLike[str]) -> Iterator[Trajectory]:
     """Read the records of a ``.json`` (one object) or ``.jsonl`` (one a line) file."""
     name = Path(path).name
@@ -219,8 +227,8 @@ def read_trajectories(path: str | os.PathLike[str]) -> Iterator[Trajectory]:
         lines = [line for line in text.splitlines() if line.strip()] if Path(path).suffix == ".jsonl" else [text]
         objects = [json.loads(line) for line in lines]
     except (OSError, ValueError, RecursionError) as error:
-        said = str(error).splitlines()[0]
-        raise InputError(f"{name}: not a readable trajectory file ({type(error).__name__}: {said})") from error
+        expected = "expected the .json or .jsonl of a trajectory; name one"
+        raise InputError(f"{name}: not a readable trajectory file: got {_unread(error)}, {expected}") from error
     for number, data in enumerate(objects, 1):
         try:
             yield Trajectory.from_json(data)

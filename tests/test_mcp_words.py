@@ -12,6 +12,7 @@ from mcp.shared.exceptions import McpError
 from mcp.shared.memory import create_connected_server_and_client_session as connect
 from mcps import call, refused, resource, run
 from PIL import Image
+from pydantic import TypeAdapter
 
 from ibisagent.agent import Box, Click, build_graph
 from ibisagent.agent.config import preset
@@ -19,7 +20,7 @@ from ibisagent.tools.export import ENDINGS
 from ibisagent.tools.images import open_image
 from ibisagent.tools.masks import area, read_mask
 from ibisagent.tools.segmenters.memo import memo_of
-from ibisagent.ui.mcp.arguments import Format
+from ibisagent.ui.mcp.arguments import Format, Formats
 from ibisagent.ui.mcp.desk import Desk
 from ibisagent.ui.mcp.exporting import FORMATS, MEDIA
 from ibisagent.ui.mcp.limits import Limits
@@ -155,6 +156,39 @@ WRONG = [
 def test_wrong_arguments_are_a_line_for_every_tool(root):
     lines = run(said, root, *[(tool, arguments) for tool, arguments, _ in WRONG])
     assert lines == [line for _, _, line in WRONG]
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        *((word, "mask.png") for word in (".PNG", "PNG", ".png", " png ")),
+        *((word, "mask.json") for word in ("JSON", ".Json", "COCO")),
+        ("OVERLAY", "overlay.png"),
+    ],
+)
+def test_a_format_is_taken_however_it_is_written(given, name, root):
+    async def ask():
+        async with connect(server(root)) as client:
+            _, told = await call(client, "segment", image="scan.png", region=[0.1, 0.1, 0.5, 0.5])
+            _, exported = await call(client, "export", session=told["session"], formats=[given])
+            return exported
+
+    assert list(run(ask)["resources"]) == [name]
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("NIfTI", "nifti"),
+        ("nii", ".nii"),
+        ("NII.GZ", ".nii.gz"),
+        ("Nrrd", "nrrd"),
+        ("dicom", "dicom-seg"),
+        ("DCM", ".dcm"),
+    ],
+)
+def test_a_format_of_a_volume_is_taken_however_it_is_written(given, name):
+    assert TypeAdapter(Formats).validate_python([given]) == [name]
 
 
 def test_a_wrong_resource_is_a_line(root):

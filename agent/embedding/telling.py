@@ -50,6 +50,12 @@ _ENDS = {
     "store_error": "The run could not be stored ({error}); tell the operator.",
     "cancelled": "The run was cancelled.",
 }
+_EMPTY_ENDS = {
+    "terminated": "The run ended by itself; nothing that is in force marks anything: click on the target.",
+    "settled": "The run ended by itself; nothing that is in force marks anything: click on the target.",
+    "max_steps": "The run used up its steps; give a region.",
+    "budget": "The run's budget of time, tokens or steps is spent; give a region, or allow more.",
+}
 _FINISHED = ("terminated", "target_absent", "declined", "answered", "settled")
 _LONGEST_ANSWER = 300  # characters
 _MOST_NOTES = 3
@@ -97,7 +103,8 @@ def _sentences(told: Told, image: MedicalImage, error: str | None, notes: list[s
     said = ["Not answered: the policy does not know this target, or cannot judge it here."] * (told.stop == "declined")
     nothing = "Not found." if told.stop == "target_absent" else "There is no mask."
     said.append(_where(told, image) if told.box else nothing)
-    said.append(_ENDS.get(told.stop, told.stop).format(error=_kind(error)))
+    ends = _ENDS if told.box else _ENDS | _EMPTY_ENDS
+    said.append(ends.get(told.stop, told.stop).format(error=_kind(error)))
     if told.box and told.stop not in _FINISHED:
         said.append("The mask may be unfinished.")
     if told.confidence is not None:

@@ -5,11 +5,21 @@ import time
 from langgraph.runtime import Runtime
 
 from ibisagent.agent.actions import Backtrack, to_plain
+from ibisagent.agent.marked import spoils
 from ibisagent.agent.nodes.common import Update, cancelled, failed
 from ibisagent.agent.parts import Parts, prompts_of
 from ibisagent.agent.person import overruled
 from ibisagent.agent.state import Queued, RunContext, State, Undone
-from ibisagent.agent.steps import INITIAL_MASK, appended, history, in_force, queued, step_of, steps_of_turn
+from ibisagent.agent.steps import (
+    INITIAL_MASK,
+    appended,
+    history,
+    in_force,
+    queued,
+    step_of,
+    steps_in_force,
+    steps_of_turn,
+)
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks import Rle, area
 from ibisagent.tools.segmenters.memo import Memoised
@@ -41,13 +51,14 @@ def _segment_one(state: State, item: Queued, runtime: Runtime[RunContext], parts
     rest: Update = {"prompts": [*state["prompts"], item["action"]]}
     try:
         found = _found(state | rest, parts)  # type: ignore[arg-type]
+        undoing = _undoing(state, item, found.rle, parts)
     except InputError:
         raise
     except Exception as error:
         return _unsegmented(state, item, runtime, error, begun)
     step = step_of(state, item, found.rle, found.prediction.score, seconds=time.perf_counter() - begun)
     now = rest | _now_in_force(state, found, begun)
-    return now | appended(runtime, step) | {"queue": _undoing(state, item, found.rle, parts)}
+    return now | appended(runtime, step) | {"queue": undoing}
 
 
 def _found(state: State, parts: Parts) -> Memoised:
@@ -73,11 +84,22 @@ def _undoing(state: State, item: Queued, mask: Rle, parts: Parts) -> list[Queued
     if item["by"] != "policy":
         return []
     guard, pixels = parts.config.guard, mask["size"][0] * mask["size"][1]
-    if parts.config.protect and overruled(state, parts.mask(state["mask"]), parts.mask(mask)):
+    if parts.config.protect and _is_against_a_person(state, mask, parts):
         return [queued(to_plain(Backtrack()), "protection")]
     if guard is not None and guard.verdict(area(state["mask"]), area(mask), pixels):
         return [queued(to_plain(Backtrack()), "guard")]
     return []
+
+
+def _is_against_a_person(state: State, mask: Rle, parts: Parts) -> bool:
+    before, after = parts.mask(state["mask"]), parts.mask(mask)
+    if overruled(state, before, after):
+        return True
+    if parts.config.protect != "region":
+        return False
+    prompts = prompts_of(state)
+    persons = [number for number, step in enumerate(steps_in_force(state)) if step["by"] == "person"]
+    return spoils(prompts, persons, lambda count: parts.predict(state, prompts[:count]).prediction.mask, before, after)
 
 
 def backtrack(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:

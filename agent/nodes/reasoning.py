@@ -12,7 +12,7 @@ from ibisagent.agent.limits import LAST_SUPER_STEPS, place, repeats
 from ibisagent.agent.nodes.common import Update, event_of, failed, writable
 from ibisagent.agent.parsing import parse_completion
 from ibisagent.agent.parts import Parts
-from ibisagent.agent.person import end_of, not_yours, pointless
+from ibisagent.agent.person import contradicted, end_of, not_yours, pointless
 from ibisagent.agent.policies.base import Completion, usage_total
 from ibisagent.agent.state import Queued, RunContext, State
 from ibisagent.agent.steps import appended, queued, step_of
@@ -88,7 +88,7 @@ def parse(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:
         return failed(state, "store_error", error, time.perf_counter())
     reply = parse_completion(completion, frame=parts.frame(state), allow=parts.allowed)
     seconds = state["run"]["call"]
-    trouble = reply.error or pointless(state, reply.action)
+    trouble = reply.error or pointless(state, reply.action) or contradicted(state, reply.action, reply.answer)
     if trouble is None and parts.config.protect and parts.author == "policy":
         trouble = not_yours(state, reply.action)
     if trouble is not None or reply.action is None:
@@ -99,7 +99,8 @@ def parse(state: State, runtime: Runtime[RunContext], parts: Parts) -> Update:
     fine: Update = {"feedback": None, "failures": 0}
     if isinstance(reply.action, Stop):
         step = step_of(state, item, state["mask"], state["score"])
-        return fine | appended(runtime, step) | {"stop": end_of(state, reply.action), "answer": _clip(reply.answer)}
+        stop = end_of(state, reply.action, reply.answer)
+        return fine | appended(runtime, step) | {"stop": stop, "answer": _clip(reply.answer)}
     loop = repeats(state, item["at"])
     if loop is None:
         return fine | {"queue": [item]}
@@ -111,7 +112,8 @@ def _unparseable(state: State, runtime: Runtime[RunContext], item: Queued, error
     step = step_of(state, item, state["mask"], state["score"], error=error)
     failures = state["failures"] + 1
     stop = "parse_failures" if failures >= most else "budget" if state["remaining_steps"] < LAST_SUPER_STEPS else None
-    return appended(runtime, step) | {"feedback": error, "failures": failures, "stop": stop}
+    ended = {"error": writable(error)} if stop == "parse_failures" else {}
+    return appended(runtime, step) | {"feedback": error, "failures": failures, "stop": stop} | ended
 
 
 def _clip(answer: str | None) -> str | None:

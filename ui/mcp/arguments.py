@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from ibisagent.ui.mcp.exporting import FORMATS
 
@@ -52,7 +52,18 @@ Format = Literal[
     ".nrrd",
     ".dcm",
 ]
+
+
+def _format(value: Any) -> Any:
+    """Read a format as people write it: in any case, an ending with or without its dot, and DICOM for its SEG."""
+    if not isinstance(value, str):
+        return value
+    word = value.strip().lower().replace("_", "-").replace(" ", "-")
+    return next((each for each in (word, f".{word}", _ALIASES.get(word.lstrip("."))) if each in FORMATS), value)
+
+
+_ALIASES = {"dicom": "dicom-seg", "seg": "dicom-seg", "dicomseg": "dicom-seg", "nii-gz": ".nii.gz", "coco": "json"}
 Formats = Annotated[
-    list[Format],
+    list[Annotated[Format, BeforeValidator(_format)]],
     Field(min_length=1, max_length=len(FORMATS), description=f"A list of one or more of {', '.join(FORMATS)}."),
 ]

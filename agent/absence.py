@@ -1,0 +1,45 @@
+"""Whether a stop on an empty mask says that the target is not there; its answer, in English, may say otherwise."""
+
+import re
+
+__all__ = ["is_unsure", "says_present"]
+
+_JUDGE = (
+    "tell told judge determin decid assess evaluat assist help say said answer confirm process open load read access "
+    "comment provide diagnos interpret analy"
+).replace(" ", "|")
+_UNSURE = re.compile(
+    rf"\b(?:cannot|can\s+not|could\s+not|unable\s+to|not\s+able\s+to)\s+(?:\w{{1,12}}\s+){{0,2}}(?:{_JUDGE})"
+    rf"|n['’]t\s+(?:\w{{1,12}}\s+){{0,2}}(?:{_JUDGE})"
+    r"|\bnot\s+(?:\w{1,12}\s+)?(?:sure|certain)\b|\b(?:unsure|uncertain|inconclusive|indeterminate)\b"
+    r"|\bno\s+(?:image|picture|scan|slice)s?\s+(?:(?:was|were|is|has\s+been)\s+)?"
+    r"(?:provided|given|attached|sent|loaded|received)"
+    r"|\b(?:image|picture|scan|slice)\s+(?:(?:could|can|was|is|did)\s*(?:not|n['’]t)|failed\s+to)\s+(?:be\s+)?"
+    r"(?:load|open|read|display|provid|attach|receiv|process)"
+    r"|\A\W*(?:error|exception|traceback)\b",
+    re.IGNORECASE,
+)
+_PRESENT = re.compile(
+    r"\A\W*yes\b|\b(?:is|are|was|were|been|have|has|well|fully|now)\s+(?:\w{1,12}\s+){0,2}"
+    r"(?:segmented|outlined|covered|delineated)\b",
+    re.IGNORECASE,
+)
+_NEGATED = re.compile(r"\b(?:no|not|none|nothing|never|cannot|without|absent|un\w+)\b|n['’]t\b", re.IGNORECASE)
+
+
+def is_unsure(answer: str | None) -> bool:
+    """Whether an answer says that it cannot be told, or that nothing could be looked at.
+
+    >>> is_unsure("I cannot tell whether there is a cyst."), is_unsure("I cannot see a cyst.")
+    (True, False)
+    """
+    return _UNSURE.search(answer or "") is not None
+
+
+def says_present(answer: str | None) -> bool:
+    """Whether an answer says that the target is there, or marked.
+
+    >>> says_present("The cyst is segmented."), says_present("No cyst was segmented.")
+    (True, False)
+    """
+    return _PRESENT.search(answer or "") is not None and not _NEGATED.search(answer or "")
