@@ -21,6 +21,7 @@ from ibisagent.agent.action_spans import (
     has_words,
     is_complete,
     is_in_json_object,
+    is_only_mentioned,
     is_standalone,
     match_action,
 )
@@ -55,7 +56,20 @@ _ACTION = re.compile(
 )
 _LABELS = re.compile(r"[xy](?=[012]?\s?[=:])", re.IGNORECASE)
 _JSON_START = re.compile(rf"^{_PADDING}(?:json)?(?:action\s?[:：=])?[\s\[`]{{0,16}}\Z", re.IGNORECASE | re.MULTILINE)
-_PLACE = re.compile(rf"\s*[(\[（［]\s*{_NUMBER}(?:\s*[,，]\s*{_NUMBER}){{1,3}}\s*[)\]）］]\s*", re.IGNORECASE)
+_VALUE = r"[-+]?(?:[0-9]{1,9}(?:\.[0-9]{0,17})?|\.[0-9]{1,17})\s?%?"
+_NEXT_VALUE = rf"(?:\s{{0,4}}[,;，；]\s{{0,4}}|\s{{1,4}}){_VALUE}"
+_AXIS_VALUE = rf"[012]?\s{{0,2}}[=:]?\s{{0,2}}[\"']?{_VALUE}[\"']?"
+_POSITION_WORD = r"\b(?:at|here|click|point|b?box|coordinates?|coords?|position|location|cent(?:er|re))\b[\s:=]{0,6}"
+_NO_UNIT = r"(?!\s{0,2}(?:[cm]?m|ml|cc|hu|px|pixels?|slices?|years?)\b)"
+_POSITION = re.compile(
+    rf"[(\[（［]\s{{0,4}}{_VALUE}(?:{_NEXT_VALUE}|(?:{_NEXT_VALUE}){{3}})\s{{0,4}}[)\]）］]"
+    rf"|<\|?(?:b?box|points?|quad|poly(?:gon)?|loc|coords?)(?:_?[0-9]{{1,4}}|_start|_2d)?[\s|>]"
+    rf"|\bx{_AXIS_VALUE}[\s,;]{{1,6}}(?:and\s{{1,4}})?y{_AXIS_VALUE}"
+    rf"|\by{_AXIS_VALUE}[\s,;]{{1,6}}(?:and\s{{1,4}})?x{_AXIS_VALUE}"
+    rf"|(?:\A\W{{0,8}}|{_POSITION_WORD}){_VALUE}{_NEXT_VALUE}(?:{_NEXT_VALUE}{_NEXT_VALUE})?(?!\w|\.[0-9]){_NO_UNIT}",
+    re.IGNORECASE,
+)
+_OUTLINE_KEYS = ("counts", "rle", "polygon", "polygons", "segmentation", "contour")
 STOP_KINDS = ("terminate", "decline")
 MAX_MATCHES = 1000  # tags, or actions in one text; the rest of a longer reply is ignored
 
@@ -163,6 +177,8 @@ def _read_json(
     line_start = _JSON_START.search(text, max(0, brace - 60), brace)
     if not fields or not line_start or has_words(behind if bare else behind.partition("\n")[0]):
         return None
+    if is_only_mentioned(text[max(0, line_start.start() - 400) : line_start.start()], line_start[0]):
+        return None
     raw = _read_fields(fields, frame, repairs)
     if raw is None or (more and (bare or raw.kind in STOP_KINDS)):
         return None
@@ -208,12 +224,13 @@ def _read_fields(fields: dict[str, Any], frame: CoordinateFrame, repairs: list[s
 
 
 def contains_position(text: str) -> bool:
-    """Whether a text that should be words contains a click or a box, in any spelling."""
+    """Whether a text that should be words contains a click, a box or an outline, in any spelling."""
     runs = (match["run"] or "" for match in islice(_ACTION.finditer(text), MAX_MATCHES))
-    if _PLACE.fullmatch(text) or any(len(NUMBERS.findall(run)) >= 2 for run in runs):
+    if _POSITION.search(text) or any(len(NUMBERS.findall(run)) >= 2 for run in runs):
         return True
     brace = text.find("{")
-    return brace >= 0 and has_position(_decode_object(text[brace : brace + 4000])[0])
+    fields = _decode_object(text[brace : brace + 4000])[0] if brace >= 0 else {}
+    return has_position(fields) or any(name in fields for name in _OUTLINE_KEYS)
 
 
 def to_action(raw: RawAction, frame: CoordinateFrame, repairs: list[str]) -> Action:

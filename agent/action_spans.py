@@ -16,6 +16,7 @@ __all__ = [
     "has_words",
     "is_complete",
     "is_in_json_object",
+    "is_only_mentioned",
     "is_standalone",
     "match_action",
 ]
@@ -35,6 +36,25 @@ _LINKED = re.compile(r"\W*(?:and|then|and then)?\W*", re.IGNORECASE)
 _EXPLAINED = re.compile(r"[^\w?:：]*[:：](?!\W*(?:no|not|not yet|not now|never|false|none|0)\W*\Z)", re.IGNORECASE)
 _SENTENCE = re.compile(r"\b(?:not|never|would|could|should|will|is|was|are|be)\b", re.IGNORECASE)
 _MAX_LINE = 1000  # characters of a line that are read
+_MAX_BEFORE = 160  # characters before a line that are read
+_ACT_VERBS = (
+    "use emit output write say send give return reply answer respond click do choose pick try perform repeat issue "
+    "print propose suggest execute place add"
+).replace(" ", "|")
+_ACT_PARTICIPLES = "used|emitted|output|written|said|sent|given|clicked|done|chosen|repeated|issued"
+_MENTION = re.compile(
+    rf"(?:(?:\b(?:not|never|cannot)|n['’]t)(?:\s+(?:ever|again|to|just|simply|even))*"
+    rf"(?:\s+(?:(?:{_ACT_VERBS})(?:ing)?|using|writing|giving|be\s+(?:{_ACT_PARTICIPLES}))\b[^.!?;,:\n]{{0,60}}"
+    rf"|\s+(?:this|that|these|so|the\s+following))?"
+    rf"|\bavoid(?:ing)?(?:\s+(?:\w{{1,12}}ing|this|these|the\s+following|such)\b[^.!?;,:\n]{{0,40}})?"
+    rf"|\b(?:this|these|following)\b[^.!?;,:\n]{{0,24}}\b(?:wrong|incorrect|forbidden|mistakes?)"
+    rf"|\bexamples?(?:\s+\w{{1,20}}){{0,2}}|\be\.g\.?|\bsuch\s+as"
+    rf"|\b(?:said|says|wrote|writes|quotes?|quoted|suggests?|suggested|proposed|replied|mentioned|was|were|had\s+been)"
+    rf"|\b(?:instead\s+of|rather\s+than|without)|\bif\s+(?:i|you|we|one)\b[^.!?;,:\n]{{0,40}}"
+    rf"|(?:\A|\n)\W{{0,8}}(?:wrong|incorrect|bad|no|forbidden|invalid)\s?[:：])[^\w.!?;]*\Z",
+    re.IGNORECASE,
+)
+_CODE_FENCE = re.compile(r"\s*```\w{0,12}\s*\Z")
 
 
 class TextEnd(Enum):
@@ -85,13 +105,24 @@ def has_words(text: str) -> bool:
     return _WORD_OR_QUESTION.search(_CONTROL.sub("", text)) is not None
 
 
+def is_only_mentioned(before: str, line: str = "") -> bool:
+    """Whether the text ``before`` a line only mentions the action in it; ``line`` is what the line begins with.
+
+    It does so as a prohibition, an example or a quotation; a line that begins with ">" below any words is quoted too.
+    """
+    if line.lstrip().startswith(">") and re.search(r"\w", before):
+        return True
+    return _MENTION.search(_CODE_FENCE.sub("", before[-_MAX_BEFORE:])) is not None
+
+
 def is_standalone(found: ActionMatch, bare: bool) -> bool:
     """Whether an action is alone on its line: followed only by its target, an explanation, or further actions.
 
     In ``bare`` text, which may be prose, no explanation may follow, and nothing at all after a word such as Terminate.
     """
     match, text = found.match, found.match.string
-    if not LINE_START.search(text, max(0, match.start() - 60), match.start()):
+    label = LINE_START.search(text, max(0, match.start() - 60), match.start())
+    if not label or is_only_mentioned(text[max(0, label.start() - _MAX_BEFORE) : label.start()], label[0] + match[0]):
         return False
     rest = _CONTROL.sub("", text[found.after : found.line_end])
     if not _WORD_OR_QUESTION.search(rest):
@@ -114,12 +145,23 @@ def is_in_json_object(found: ActionMatch) -> bool:
 def is_complete(found: ActionMatch, end: TextEnd) -> bool:
     """Whether an action cannot continue after the text's end: its bracket is closed, or a line ends after it.
 
-    At the end of a reply that is not known to be cut, only a number that touches the end is in doubt.
+    At the end of a reply that is not known to be cut, only a number that touches the end is in doubt; a number without
+    its decimals is incomplete anywhere.
     """
     text, run = found.match.string, (found.match["run"] or "").lstrip()
+    if found.numbers and _is_truncated_number(found.numbers[-1]):
+        return False
     if end is TextEnd.REPLY:
         return not run or found.last < len(text)
     is_open = bool(run) and run[0] in _OPENERS and not _CLOSER.search(run)
     if end is TextEnd.TAG or (not is_open and text.find("\n", found.last) >= 0):
         return True
     return bool(run) and _CLOSED.match(text, found.last) is not None and not has_words(text[found.after :])
+
+
+def _is_truncated_number(number: re.Match[str]) -> bool:
+    """Whether the decimals of a number are missing: dots follow it, or "0." is not closed by its bracket."""
+    text, end = number.string, number.end()
+    if text.startswith(("..", "…"), end):
+        return True
+    return number[0].lstrip("+-0") in (".", "1.") and not _CLOSED.match(text, end)

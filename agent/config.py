@@ -9,6 +9,8 @@ from ibisagent.tools.errors import InputError
 
 __all__ = ["PRESETS", "Guard", "LoopConfig", "SelfCheck", "preset"]
 
+_PROTECTIONS = ("region", "click", False)
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:
@@ -62,9 +64,10 @@ class LoopConfig:
     at which the model sees its pictures; None: those of the policy's processor, else of Qwen2.5-VL's own.
     ``pick_best``: end with the best-scored mask, only where the segmenter's score is calibrated.
     ``review``: a person confirms the end. ``guard``: undo floods and collapses automatically. ``self_check``: end
-    automatically on a mask that no longer changes much. ``protect``: a person's prompts take precedence: a prompt of
-    the policy that takes a person's positive click out of the mask or a negative one into it is undone, and the policy
-    may not undo a person's prompts.
+    automatically on a mask that no longer changes much. ``protect``: a person's prompts take precedence, and the policy
+    may not undo them; with "region", a prompt of the policy is undone that removes more than a tenth of what a person's
+    click or box marked, or fills as much of what a negative click excluded (`ibisagent.agent.protected_regions`); with
+    "click", only the pixel under a click counts, as in records whose value is true; False: no protection.
     """
 
     max_steps: int = 20
@@ -85,7 +88,7 @@ class LoopConfig:
     review: bool = False
     guard: Guard | None = None
     self_check: SelfCheck | None = None
-    protect: bool = True
+    protect: Literal["region", "click", False] = "region"
 
     def __post_init__(self) -> None:
         """Raise `InputError` for settings that cannot run."""
@@ -99,6 +102,9 @@ class LoopConfig:
             limit = getattr(self, name)
             if limit is not None and not limit > 0:
                 raise InputError(f"{name}={limit!r}: expected a number above 0, or None for no limit")
+
+        if self.protect not in _PROTECTIONS:
+            raise InputError(f"protect={self.protect!r}: expected 'region', 'click' or False; choose one")
 
     def for_policy(self, policy: object) -> Self:
         """Return these settings adapted to a policy.

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ibisagent.agent.actions import ALL_KINDS, Action, Backtrack, Decline, Redo, Stop, Terminate, from_plain, to_plain
+from ibisagent.agent.answer_assertion import asserts_presence, is_uncertain
 from ibisagent.agent.reply_parser import parse_reply
 from ibisagent.agent.state import State, StopReason
 from ibisagent.agent.steps import active_prompt_steps, build_step_record, pending_action, steps_of_request, undo_history
@@ -12,7 +13,14 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.masks.rle import area
 
-__all__ = ["apply_human_action", "contradicts_person", "stop_reason", "why_not_applicable", "why_protected"]
+__all__ = [
+    "apply_human_action",
+    "contradicts_person",
+    "stop_reason",
+    "why_inconsistent",
+    "why_not_applicable",
+    "why_protected",
+]
 
 
 def apply_human_action(state: State, response: Action | Mapping[str, Any] | str | bool) -> dict[str, Any]:
@@ -78,10 +86,26 @@ def contradicts_person(state: State, before: Mask, after: Mask) -> bool:
     return any(before[place] == positive and after[place] != positive for place, positive in places)
 
 
-def stop_reason(state: State, action: Stop) -> StopReason:
-    """Return the stop reason that a terminate or decline action means in this state."""
+def stop_reason(state: State, action: Stop, answer: str | None = None) -> StopReason:
+    """Return the stop reason that a terminate or decline action means in this state.
+
+    A terminate without a mask asserts that the target is absent, unless its ``answer`` is uncertain.
+    """
     if isinstance(action, Decline):
         return "declined"
     if state["prompts"] or area(state["mask"]):
         return "terminated"
-    return "answered" if state["kind"] == "question" else "target_absent"
+    if state["kind"] == "question":
+        return "answered"
+    return "declined" if is_uncertain(answer) else "target_absent"
+
+
+def why_inconsistent(state: State, action: Action | None, answer: str | None) -> str | None:
+    """Return why a stop that means an absent target is inconsistent with its answer, None if it is not."""
+    if (
+        isinstance(action, Terminate)
+        and stop_reason(state, action, answer) == "target_absent"
+        and asserts_presence(answer)
+    ):
+        return "Terminate: nothing is marked, and the answer says that something is; click on it, or say that it is not"
+    return None

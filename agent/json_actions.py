@@ -33,13 +33,28 @@ _POINT_KEYS = (
 _BOX_KEYS = ("bbox2d", "bbox", "box2d", "box")
 _SIGN_KEYS = dict.fromkeys(("attribute", "sign", "polarity", "positive", "ispositive"), True)
 _SIGN_KEYS |= dict.fromkeys(("negative", "isnegative"), False)
+_FLAG_KEYS = dict.fromkeys(("foreground", "isforeground", "include"), True)
+_FLAG_KEYS |= dict.fromkeys(("background", "isbackground", "exclude", "remove"), False)
+_KIND_KEYS = ("clicktype", "pointtype", "kind", "mode")
 _LABEL_KEYS = ("label", "labels", "pointlabel", "pointlabels")
+_CLASS_KEYS = ("label", "class", "classname", "category")
+_FORMAT_KEYS = ("format", "order", "mode", "boxformat", "bboxformat", "boxmode", "bboxmode", "boxtype", "bboxtype")
+_OTHER_FORMAT = re.compile(r"wh\b|cxcy|coco|yolo|cent(?:er|re)", re.IGNORECASE)
+_EXTENT_KEYS = ("w", "h", "width", "height", "x1", "y1", "x2", "y2", "xmin", "ymin", "xmax", "ymax", "isbox")
 _SIGNS = dict.fromkeys(("1", "+1", "+", "positive", "true", "foreground"), True)
 _SIGNS |= dict.fromkeys(("-1", "0", "-", "negative", "false", "background"), False)
-_SIGN = r"(positive|negative|foreground|background)"
-_SIGN_NAME = re.compile(
-    rf"(?:(?:add|place)[\s_-]?)?(?:(?:point|click)[\s_-]?)?{_SIGN}(?:[\s_-]?(?:point|click)s?)?", re.IGNORECASE
+_SIGN_WORDS = dict.fromkeys(("positive", "foreground", "include", "pos"), True)
+_SIGN_WORDS |= dict.fromkeys(
+    ("negative", "background", "exclude", "remove", "subtract", "erase", "deselect", "neg"), False
 )
+_SIGN_LIKE = re.compile(
+    r"positive|negative|(?:fore|back)ground|exclu|remov|subtract|eras|delet|deselect|right[\s_-]?click"
+)
+_SIGN_NAME = re.compile(
+    rf"(?:(?:add|place)[\s_-]?)?(?:(?:point|click)[\s_-]?)?({'|'.join(_SIGN_WORDS)})(?:[\s_-]?(?:point|click))?s?",
+    re.IGNORECASE,
+)
+_AXIS_LABEL = re.compile(r"\b([xy])[012]?\s?[=:]", re.IGNORECASE)
 _MAX_DEPTH = 4  # of nested objects
 
 
@@ -53,20 +68,32 @@ class RawAction(NamedTuple):
 
 
 def flatten(value: object, depth: int = _MAX_DEPTH) -> dict[str, Any] | None:
-    """Return the fields of an object and of nested ones under flat keys; None where two values of a key differ."""
+    """Return the fields of an object and of nested ones under flat keys; None where two values of a key differ.
+
+    The key of a nested object may give its sign, or show that it is a box.
+    """
     fields: dict[str, Any] = {}
     pairs = value.items() if isinstance(value, Mapping) else ()
     for key, item in pairs:
         parts = item if isinstance(item, list) else [item]
         if depth and parts and all(isinstance(part, Mapping) for part in parts):
-            inner = [flatten(part, depth - 1) for part in parts]
+            inner = [flatten(part, depth - 1) for part in parts] + [_fields_of_key(_flat_key(key))]
         else:
-            inner = [{re.sub(r"[^a-z0-9]", "", str(key).lower()): item} if item is not None else {}]
+            inner = [{_flat_key(key): item} if item is not None else {}]
         for each in inner:
             if each is None or any(name in fields and fields[name] != each[name] for name in each):
                 return None
             fields |= each
     return fields
+
+
+def _flat_key(key: object) -> str:
+    return re.sub(r"[^a-z0-9]", "", str(key).lower())
+
+
+def _fields_of_key(key: str) -> dict[str, Any]:
+    named = _SIGN_NAME.fullmatch(key)
+    return {"positive": _SIGN_WORDS[named[1]]} if named else {"isbox": True} if key in _BOX_KEYS else {}
 
 
 def as_text(value: Any) -> str | None:
@@ -82,15 +109,39 @@ def has_position(fields: Mapping[str, Any]) -> bool:
 def read_position(fields: Mapping[str, Any], frame: CoordinateFrame, repairs: list[str]) -> RawAction | None:
     """Return the box or the point that the fields hold, None if there is none; `InputError` for an ambiguous sign."""
     for count, keys, names in ((4, _BOX_KEYS, "x0 y0 x1 y1"), (2, _POINT_KEYS, "x y")):
+        first = frame.names(2)[0]
         written = next((str(fields[key]) for key in keys if key in fields), None)
         named = [str(fields[name]) for name in names.split() if name in fields]
-        numbers = tuple(float(number) for number in NUMBERS.findall(written or " ".join(named)))
+        numbers = tuple(map(float, NUMBERS.findall(_AXIS_LABEL.sub(" ", written) if written else " ".join(named))))
         if len(numbers) == count:
-            in_order = numbers if written or frame.names(2)[0] == "x" else swap_xy(numbers)
+            _require_unambiguous(fields, frame, corner=count == 2 and not written)
+            axis = _first_axis(written, count, first) if written else "x"
+            in_order = numbers if axis == first else swap_xy(numbers)
             if count == 4:
                 return RawAction("box", _read_box_sign(fields), in_order, _read_target(fields))
             return RawAction("point", _read_sign(fields, repairs), in_order, _read_target(fields))
     return None
+
+
+def _require_unambiguous(fields: Mapping[str, Any], frame: CoordinateFrame, *, corner: bool) -> None:
+    """Raise `InputError` for numbers that may not be corners, or an x and y that may be a ``corner`` of a box."""
+    for key in _FORMAT_KEYS:
+        form = as_text(fields.get(key)) or ""
+        if _OTHER_FORMAT.search(form) or (form[:2].lower() == "yx" and frame.names(2)[0] == "x"):
+            raise InputError(f"got the {key} {quote(form)}: expected {', '.join(frame.names(4))} of a box")
+    if corner and (beside := next((key for key in _EXTENT_KEYS if key in fields), None)):
+        got = "a box of x and y" if beside == "isbox" else f"x and y beside {beside}"
+        raise InputError(f"got {got}: expected a point, or {', '.join(frame.names(4))} of a box")
+
+
+def _first_axis(written: str, count: int, first: str) -> str:
+    """Return the axis, x or y, of the first number of a text: by its own labels, without any ``first``."""
+    letters = "".join(_AXIS_LABEL.findall(written)).lower()
+    if not letters:
+        return first
+    if letters not in ("xy" * (count // 2), "yx" * (count // 2)):
+        raise InputError(f"got {quote(written)}: expected x and y by turns")
+    return letters[0]
 
 
 def swap_xy(numbers: tuple[float, ...]) -> tuple[float, ...]:
@@ -115,8 +166,9 @@ def _read_box_sign(fields: Mapping[str, Any]) -> bool:
 def _read_sign(fields: Mapping[str, Any], repairs: list[str]) -> bool:
     """Return the one sign that the fields hold; a label in words names a target, even where it looks like a sign."""
     signs = {*_explicit_signs(fields), *_label_signs(fields)}
-    label = as_text(fields.get("label"))
-    if not signs and label and label.lower() in _SIGNS:
+    named = (as_text(_single_item(fields.get(key))) or "" for key in _CLASS_KEYS)
+    label = next((each for each in named if each.lower() in _SIGNS), None)
+    if not signs and label:
         raise InputError(f"got the label {quote(label)}, a sign or a name: expected an attribute of +1 or -1")
     if len(signs) == 2:
         raise InputError("got two signs that differ: expected one attribute of +1 or -1")
@@ -133,22 +185,30 @@ def _explicit_signs(fields: Mapping[str, Any]) -> set[bool]:
         if sign is None:
             raise InputError(f"got the {key} {quote(str(fields[key]))}: expected +1 or -1")
         signs.add(sign == _SIGN_KEYS[key])
-    for key in WORD_KEYS:
+    if (as_text(fields.get("button")) or "").lower() == "right":
+        raise InputError("got a right click: expected 'positive point' or 'negative point'")
+    signs |= {sign == _FLAG_KEYS[key] for key in _FLAG_KEYS if (sign := _parse_sign(fields.get(key))) is not None}
+    for key in (*WORD_KEYS, *_KIND_KEYS):
         value = str(fields.get(key, "")).strip().lower().removesuffix(".0")
         named = _SIGN_NAME.fullmatch(value)
-        if named or (key == "action" and value in _SIGNS):
-            signs.add(_SIGNS[named[1] if named else value])
-        elif key != "name" and re.search(_SIGN, value):  # a name in other words is that of a target
+        if named or (key not in ("type", "name") and value in _SIGNS):
+            signs.add(_SIGN_WORDS[named[1]] if named else _SIGNS[value])
+        elif key != "name" and _SIGN_LIKE.search(value):  # a name in other words is that of a target
             raise InputError(f"got the {key} {quote(value)}: expected 'positive point' or 'negative point'")
     return signs
 
 
 def _label_signs(fields: Mapping[str, Any]) -> set[bool]:
-    values = [
-        value[0] if isinstance(value, list) and len(value) == 1 else value for value in map(fields.get, _LABEL_KEYS)
-    ]
-    numbers = [value for value in values if isinstance(value, int | float) and value in (-1, 0, 1)]
-    return {value == 1 for value in numbers}
+    """Return the signs among the labels: numbers, or texts under a key that labels only points."""
+    values = {key: _single_item(fields.get(key)) for key in _LABEL_KEYS}
+    numbers = {value == 1 for value in values.values() if isinstance(value, int | float) and value in (-1, 0, 1)}
+    words = {_parse_sign(value) for key, value in values.items() if key != "label" and isinstance(value, str)}
+    return numbers | {sign for sign in words if sign is not None}
+
+
+def _single_item(value: Any) -> Any:
+    """Return the only item of a list of one; any other value unchanged."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def quote(text: str) -> str:

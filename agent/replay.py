@@ -75,6 +75,8 @@ def replay_config(record: Trajectory) -> LoopConfig:
     settings = {name: value for name, value in record.config.items() if name in known}
     settings["actions"] = tuple(settings["actions"])
     settings.setdefault("protect", False)  # a record from before this setting existed
+    if settings["protect"] is True:  # a record from before protection of regions
+        settings["protect"] = "click"
     for name, kind in (("guard", Guard), ("self_check", SelfCheck), ("smart_resize", SmartResize)):
         settings[name] = kind(**settings[name]) if settings.get(name) else None
     # Time limits and a person's review belong to the first run; a replay repeats the recorded actions.

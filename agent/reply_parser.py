@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ibisagent.agent.action_parser import STOP_KINDS, contains_position, read_action, text_before, to_action
-from ibisagent.agent.action_spans import TextEnd, TruncatedAction
+from ibisagent.agent.action_spans import TextEnd, TruncatedAction, is_only_mentioned
 from ibisagent.agent.actions import ALL_KINDS, KINDS, Action, Stop
 from ibisagent.agent.coordinates import UNIT, CoordinateFrame
 from ibisagent.agent.json_actions import RawAction, quote
@@ -27,6 +27,8 @@ _SPELLINGS = {
     "decline": "Decline",
     "redo": "Redo",
 }
+
+_UNFINISHED = ("length", "error", "abort", "aborted", "cancelled", "incomplete", "pause_turn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +49,9 @@ class _Unreadable(Exception):
 def parse_completion(
     record: Mapping[str, Any], *, frame: CoordinateFrame = UNIT, allow: Collection[str] = KINDS, strict: bool = False
 ) -> Reply:
-    """Parse a completion as stored in the run store: ``text``, and ``finish``, which is "length" where it was cut."""
-    return parse_reply(
-        record["text"], frame=frame, allow=allow, strict=strict, cut=record.get("finish_reason") == "length"
-    )
+    """Parse a completion as stored in the run store: its ``text``, and its ``finish_reason``, which shows a cut."""
+    cut = record.get("finish_reason") in _UNFINISHED
+    return parse_reply(record["text"], frame=frame, allow=allow, strict=strict, cut=cut)
 
 
 def parse_reply(
@@ -165,10 +166,10 @@ def _read_answer_tag(sections: Sections, frame: CoordinateFrame, repairs: list[s
 
 def _read_last_line(thought: str, frame: CoordinateFrame, repairs: list[str], end: TextEnd) -> RawAction:
     """Parse the last line of a thought that nothing follows."""
-    last = thought.rpartition("\n")[2]
+    earlier, _, last = thought.rpartition("\n")
     unsure: list[str] = []
     found = read_action(last, frame, unsure, end=end, bare=True)
-    if found is None or text_before(last, found[1]):
+    if found is None or text_before(last, found[1]) or is_only_mentioned(earlier, last):
         raise _Unreadable
     repairs.extend((*unsure, "action taken from the end of the thought"))
     return found[0]

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from ibisagent.agent.action_parser import MAX_MATCHES, has_action
+from ibisagent.agent.action_spans import is_only_mentioned
 from ibisagent.agent.actions import TAG
 
 __all__ = ["Sections", "join_pieces", "split_sections", "tag_repairs"]
@@ -69,7 +70,8 @@ def _ends_in_action(text: str, found: list[re.Match[str]]) -> bool:
         return False
     gaps = [text[found[index].end() : found[index + 1].start()] for index in range(first + 1, len(found) - 1, 2)]
     start = found[first - 1].end() if first else 0
-    return not any(gap.strip() for gap in (*gaps, text[start : found[first].start()].rpartition("\n")[2]))
+    earlier, _, line = text[start : found[first].start()].rpartition("\n")
+    return not any(gap.strip() for gap in (*gaps, line)) and not is_only_mentioned(earlier)
 
 
 _ENDS = (["</action>"], ["</action>", "<answer>", "</answer>"])
@@ -97,10 +99,13 @@ def _assign_pieces(text: str, found: list[re.Match[str]], thought_end: int) -> S
 
 
 def _is_quoted(text: str, start: int, tags: list[re.Match[str]]) -> bool:
-    """Whether a sentence only mentions an action tag: it continues after it on the same line, or negates it."""
-    before = text[max(start, tags[0].start() - _MAX_LINE) : tags[0].start()].rpartition("\n")[2]
+    """Whether a sentence only mentions an action tag: it continues after it on the same line, or negates it.
+
+    The sentence may have begun on the line before.
+    """
+    earlier, _, before = text[max(start, tags[0].start() - _MAX_LINE) : tags[0].start()].rpartition("\n")
     if not _WORD.search(before):
-        return False
+        return is_only_mentioned(earlier, before)
     after = ""
     if len(tags) > 1 and _canonical_tag(tags[1]) == "</action>":
         end = tags[2].start() if len(tags) > 2 else len(text)

@@ -18,7 +18,7 @@ from ibisagent.agent.reply_parser import parse_completion
 from ibisagent.agent.state import State, StepRecord
 from ibisagent.agent.steps import steps_of_request
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import atomic_write
+from ibisagent.tools.files import atomic_write, describe_os_error
 from ibisagent.tools.masks.conversion import as_mask
 from ibisagent.tools.masks.rle import Rle, encode
 from ibisagent.tools.plain_values import to_builtin
@@ -215,6 +215,14 @@ def write_trajectory(path: str | os.PathLike[str], record: Trajectory) -> None:
         temporary.write_text(json.dumps(record.to_json(), indent=1), encoding="utf-8")
 
 
+def _describe_read_error(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"nothing that can be read ({describe_os_error(error)})"
+    if isinstance(error, json.JSONDecodeError):
+        return f"no JSON ({error})"
+    return "JSON nested too deep" if isinstance(error, RecursionError) else "data that is no text"
+
+
 def read_trajectories(path: str | os.PathLike[str]) -> Iterator[Trajectory]:
     """Read the records of a ``.json`` (one object) or ``.jsonl`` (one a line) file."""
     name = Path(path).name
@@ -223,8 +231,9 @@ def read_trajectories(path: str | os.PathLike[str]) -> Iterator[Trajectory]:
         lines = [line for line in text.splitlines() if line.strip()] if Path(path).suffix == ".jsonl" else [text]
         objects = [json.loads(line) for line in lines]
     except (OSError, ValueError, RecursionError) as error:
-        message = str(error).splitlines()[0]
-        raise InputError(f"{name}: not a readable trajectory file ({type(error).__name__}: {message})") from error
+        expected = "expected the .json or .jsonl of a trajectory; name one"
+        got = _describe_read_error(error)
+        raise InputError(f"{name}: not a readable trajectory file: got {got}, {expected}") from error
     for number, data in enumerate(objects, 1):
         try:
             yield Trajectory.from_json(data)

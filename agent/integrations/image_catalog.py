@@ -1,11 +1,13 @@
 """Images by the names that a parent agent knows; the path behind a name never reaches a state or a message."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ibisagent.agent.integrations.error_messages import redact_error
 from ibisagent.agent.stores import ImageStore
 from ibisagent.tools.allowed_paths import resolve
 from ibisagent.tools.errors import InputError
@@ -49,19 +51,31 @@ class ImageCatalog(ImageStore):
 
     def read_mask(self, source: Any, image: MedicalImage) -> Mask:
         """Read an initial mask of ``image``, (H, W) bool; text and paths are names, as an image's are."""
-        named = isinstance(source, str | os.PathLike)
-        return super().read_mask(self.source(os.fspath(source)) if named else source, image)
+        if not isinstance(source, str | os.PathLike):
+            return super().read_mask(source, image)
+        with _errors_by_name(os.fspath(source)):
+            return super().read_mask(self.source(os.fspath(source)), image)
 
     def _reopen(self, reference: dict[str, Any]) -> MedicalImage:
         name, sha = reference.get("uri"), reference.get("sha")
         if name is None:
             return super()._reopen(reference)
-        opened = open_image(self.source(name), slice=reference.get("slice"), window=reference.get("window"))
+        with _errors_by_name(name):
+            opened = open_image(self.source(name), slice=reference.get("slice"), window=reference.get("window"))
         if sha is not None and opened.sha != sha:
             raise InputError("image: its pixels have changed since the run began; start a new run")
         image = replace(opened, uri=name)
         self._cache(image)
         return image
+
+
+@contextmanager
+def _errors_by_name(name: str) -> Iterator[None]:
+    """Name the file by the caller's name in an `InputError` that the body raises."""
+    try:
+        yield
+    except InputError as error:
+        raise redact_error(error, name) from None
 
 
 class ServerImageCatalog(ImageCatalog):

@@ -50,6 +50,12 @@ _ENDS = {
     "store_error": "The run could not be stored ({error}); tell the operator.",
     "cancelled": "The run was cancelled.",
 }
+_EMPTY_ENDS = {
+    "terminated": "The run ended by itself; no active prompt marks anything: click on the target.",
+    "settled": "The run ended by itself; no active prompt marks anything: click on the target.",
+    "max_steps": "The run used up its steps; give a region.",
+    "budget": "The run's budget of time, tokens or steps is spent; give a region, or allow more.",
+}
 _FINISHED = ("terminated", "target_absent", "declined", "answered", "settled")
 _LONGEST_ANSWER = 300  # characters
 _MOST_NOTES = 3
@@ -99,7 +105,8 @@ def _sentences(summary: RunSummary, image: MedicalImage, error: str | None, note
     )
     nothing = "Not found." if summary.stop == "target_absent" else "There is no mask."
     said.append(_where(summary, image) if summary.box else nothing)
-    said.append(_ENDS.get(summary.stop, summary.stop).format(error=_kind(error)))
+    ends = _ENDS if summary.box else _ENDS | _EMPTY_ENDS
+    said.append(ends.get(summary.stop, summary.stop).format(error=_kind(error)))
     if summary.box and summary.stop not in _FINISHED:
         said.append("The mask may be unfinished.")
     if summary.confidence is not None:

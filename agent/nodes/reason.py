@@ -9,7 +9,7 @@ from langgraph.runtime import Runtime
 
 from ibisagent.agent.actions import Stop, to_plain
 from ibisagent.agent.components import Components
-from ibisagent.agent.human_action import stop_reason, why_not_applicable, why_protected
+from ibisagent.agent.human_action import stop_reason, why_inconsistent, why_not_applicable, why_protected
 from ibisagent.agent.limits import RESERVED_SUPER_STEPS, action_fingerprint, repeated_action
 from ibisagent.agent.nodes.common import Update, cancel_event, failure_update, replace_unstorable
 from ibisagent.agent.policies.base import Completion, total_tokens
@@ -90,7 +90,9 @@ def parse(state: State, runtime: Runtime[RunContext], components: Components) ->
         return failure_update(state, "store_error", error, time.perf_counter())
     reply = parse_completion(completion, frame=components.frame(state), allow=components.allowed_kinds)
     seconds = state["run"]["last_call_seconds"]
-    problem = reply.error or why_not_applicable(state, reply.action)
+    problem = (
+        reply.error or why_not_applicable(state, reply.action) or why_inconsistent(state, reply.action, reply.answer)
+    )
     if problem is None and components.config.protect and components.actor == "policy":
         problem = why_protected(state, reply.action)
     if problem is not None or reply.action is None:
@@ -101,11 +103,8 @@ def parse(state: State, runtime: Runtime[RunContext], components: Components) ->
     parsed: Update = {"feedback": None, "failures": 0}
     if isinstance(reply.action, Stop):
         step = build_step_record(state, item, state["mask"], state["score"])
-        return (
-            parsed
-            | append_step(runtime, step)
-            | {"stop": stop_reason(state, reply.action), "answer": _clip_answer(reply.answer)}
-        )
+        stop = stop_reason(state, reply.action, reply.answer)
+        return parsed | append_step(runtime, step) | {"stop": stop, "answer": _clip_answer(reply.answer)}
     loop = repeated_action(state, item["context_key"])
     if loop is None:
         return parsed | {"queue": [item]}
@@ -121,7 +120,8 @@ def _record_parse_failure(
     stop = (
         "parse_failures" if failures >= most else "budget" if state["remaining_steps"] < RESERVED_SUPER_STEPS else None
     )
-    return append_step(runtime, step) | {"feedback": error, "failures": failures, "stop": stop}
+    ended = {"error": replace_unstorable(error)} if stop == "parse_failures" else {}
+    return append_step(runtime, step) | {"feedback": error, "failures": failures, "stop": stop} | ended
 
 
 def _clip_answer(answer: str | None) -> str | None:

@@ -8,10 +8,12 @@ from ibisagent.agent.actions import Backtrack, to_plain
 from ibisagent.agent.components import Components, active_prompts
 from ibisagent.agent.human_action import contradicts_person
 from ibisagent.agent.nodes.common import Update, failure_update, is_cancelled
+from ibisagent.agent.protected_regions import violates_regions
 from ibisagent.agent.state import PendingAction, RunContext, State, UndoneAction
 from ibisagent.agent.steps import (
     INITIAL_MASK,
     active_prompt_indices,
+    active_prompt_steps,
     append_step,
     build_step_record,
     pending_action,
@@ -49,13 +51,14 @@ def _segment_one(state: State, item: PendingAction, runtime: Runtime[RunContext]
     rest: Update = {"prompts": [*state["prompts"], item["action"]]}
     try:
         found = _predict_and_store(state | rest, components)  # type: ignore[arg-type]
+        automatic_undo = _automatic_undo(state, item, found.rle, components)
     except InputError:
         raise
     except Exception as error:
         return _segmenter_failure(state, item, runtime, error, begun)
     step = build_step_record(state, item, found.rle, found.prediction.score, seconds=time.perf_counter() - begun)
     now = rest | _mask_update(state, found, begun)
-    return now | append_step(runtime, step) | {"queue": _automatic_undo(state, item, found.rle, components)}
+    return now | append_step(runtime, step) | {"queue": automatic_undo}
 
 
 def _predict_and_store(state: State, components: Components) -> MemoEntry:
@@ -83,13 +86,24 @@ def _automatic_undo(state: State, item: PendingAction, mask: Rle, components: Co
     if item["actor"] != "policy":
         return []
     guard, pixels = components.config.guard, mask["size"][0] * mask["size"][1]
-    if components.config.protect and contradicts_person(
-        state, components.decode_mask(state["mask"]), components.decode_mask(mask)
-    ):
+    if components.config.protect and _violates_protection(state, mask, components):
         return [pending_action(to_plain(Backtrack()), "protection")]
     if guard is not None and guard.check(area(state["mask"]), area(mask), pixels):
         return [pending_action(to_plain(Backtrack()), "guard")]
     return []
+
+
+def _violates_protection(state: State, mask: Rle, components: Components) -> bool:
+    before, after = components.decode_mask(state["mask"]), components.decode_mask(mask)
+    if contradicts_person(state, before, after):
+        return True
+    if components.config.protect != "region":
+        return False
+    prompts = active_prompts(state)
+    persons = [index for index, step in enumerate(active_prompt_steps(state)) if step["actor"] == "person"]
+    return violates_regions(
+        prompts, persons, lambda count: components.predict(state, prompts[:count]).prediction.mask, before, after
+    )
 
 
 def backtrack(state: State, runtime: Runtime[RunContext], components: Components) -> Update:

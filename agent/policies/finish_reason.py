@@ -10,7 +10,7 @@ from ibisagent.tools.errors import NoReply
 __all__ = ["EmptyReply", "raise_for_refusal", "read_finish_reason"]
 
 _KEYS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
-_CUT = ("length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded")
+_CUT = ("length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded", "2")  # Google's
 _FILTERED = (
     *(
         "content_filter",

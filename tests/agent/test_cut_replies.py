@@ -40,7 +40,31 @@ def test_a_number_that_the_reply_ends_with_is_no_number(text, begun, cut):
     reply = parse_reply(begun + text, cut=cut)
     assert reply.action is None
     assert reply.error.startswith("got a reply that was cut at ")
-    assert parsed_action(f"{BEGUN}{text}</action>") is not None
+    assert (parsed_action(f"{BEGUN}{text}</action>") is None) == text.endswith(".")
+    assert parsed_action(f"{BEGUN}{text})</action>") is not None
+
+
+@pytest.mark.parametrize(
+    "behind", ["..", "...)", "…)", "....", "\n", "`", "*", '"', "\t", "<|im_end|>", "</action>", "\n</action>", "\n```"]
+)
+@pytest.mark.parametrize("text", ["Positive Point (0.375, 0.", "Box (0.3, 0.4, 0.8, 0.", "Positive Point (0.3, 1."])
+@pytest.mark.parametrize("begun", [BEGUN, ""], ids=["tag", "bare"])
+def test_a_number_without_its_decimals_is_cut_wherever_it_stands(text, behind, begun):
+    for cut in (False, True):
+        reply = parse_reply(f"{begun}{text}{behind}", cut=cut)
+        assert reply.action is None
+        assert reply.error.startswith("got a reply that was cut at ")
+
+
+def test_a_full_stop_behind_a_whole_number_is_none_of_it():
+    assert parsed_action("Positive Point 451, 42.\n", frame=CoordinateFrame("thousand")) == Click(0.451, 0.042)
+    assert parsed_action(f"{BEGUN}Positive Point (0., 1. )</action>") == Click(0.0, 1.0)
+
+
+@pytest.mark.parametrize("finish", ["length", "error", "abort", "pause_turn", "incomplete"])
+def test_a_reply_that_its_provider_did_not_finish_is_cut(finish):
+    assert parse_completion({"text": f"{BEGUN}Terminate", "finish_reason": finish}).action is None
+    assert parse_completion({"text": f"{BEGUN}Terminate", "finish_reason": "stop"}).action == Terminate()
 
 
 @pytest.mark.parametrize(
@@ -156,6 +180,16 @@ def test_a_cut_answer_is_not_passed_on():
                 '```json\n[{"x": 0.4, "y": 0.5}]\n```',
                 "(0.4, 0.5)",
                 "[0.1, 0.2, 0.3, 0.4]",
+                "<box>(100,200),(300,400)</box>",
+                "<|box_start|>(100,200),(300,400)<|box_end|>",
+                "<loc_12><loc_33><loc_55><loc_90>",
+                '<point x="30" y="40">cyst</point>',
+                "Found at [0.2, 0.3, 0.5, 0.6].",
+                "It is at (30%, 40%).",
+                *("x=0.3, y=0.4", "It is at x 0.3 and y 0.4.", "y: 0.3, x: 0.4"),
+                *("Click here: 0.3,0.4", "It is at 0.3, 0.4.", "0.3 0.4"),
+                "[[10,20],[30,40],[50,60]]",
+                '{"size": [4, 4], "counts": "04"}',
             )
         ),
         f'{BEGUN}{{"action": "terminate", "coordinate": [0.4, 0.5]}}</action>',
@@ -222,6 +256,53 @@ def test_an_action_that_stands_by_itself_counts(text):
     assert parsed_action(text) == CLICK
 
 
+WRONG = [
+    *("Do not use\n", "Not this:\n", "I must not output the following\n", "Never do\n", "Don't click:\n\n"),
+    *("I will not\n", "This must not be used:\n", "The following is wrong:\n", "Wrong:\n", "Avoid:\n"),
+    *("You should avoid using:\n", "Instead of\n", "If I did\n", "For example:\n", "My last action was\n"),
+    *("The user said:\n> ", "As the user wrote\n> ", "Earlier\n> ", "Avoid:\n```\n"),
+]
+
+
+@pytest.mark.parametrize("said", WRONG)
+def test_an_action_below_words_that_only_speak_of_it_does_nothing(said):
+    for action in ("Positive Point (0.4, 0.5)", "Terminate", '{"point_2d": [0.4, 0.5]}'):
+        tagged = f"<action>{action}</action>"
+        for text in (said + action, said + tagged, f"<think>{said}{action}", f"<think>{said}{tagged}\n</think>"):
+            assert parsed_action(text) is None, text
+    assert parsed_action(f"{BEGUN}{said}Positive Point (0.4, 0.5)</action>") is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("The mask is not complete:\n", "Its left is not yet covered:\n", "I do not terminate:\n", "I will not.\n"),
+        *("I avoid the liver:\n", "To avoid the vessel:\n", "The mask was wrong, so\n", "Final answer:\n"),
+        *("Here is my action in the required format:\n", "The user asked for the liver:\n", "> \n", "**Action**\n"),
+        *("The mask does not follow the border\n", "The best click would be\n", "> the request\n\n"),
+    ],
+)
+def test_an_action_below_words_that_lead_to_it_counts(said):
+    assert parsed_action(f"{said}Positive Point (0.4, 0.5)") == CLICK
+    assert parsed_action(f"{said}<action>Positive Point (0.4, 0.5)</action>") == CLICK
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(
+            "It measures 3 x 4 cm.",
+            "It would lie at (3 cm, 4 cm).",
+            "No cyst in slices 3, 4.",
+            "None, at 12, 14 weeks.",
+        ),
+        *("The liver (12, 34 mm) is free.", "No x-ray sign; y axis cut.", "T1/T2 at 1.5 T: nothing."),
+    ],
+)
+def test_numbers_that_are_no_place_do_not_spoil_an_answer(answer):
+    assert parse_reply(f"{BEGUN}Terminate</action>\n<answer>{answer}</answer>").answer == answer
+
+
 @pytest.mark.parametrize(
     ("sign", "positive"),
     [
@@ -242,6 +323,13 @@ def test_an_action_that_stands_by_itself_counts(text):
         ('"label": "false lumen", "attribute": -1', False),
         ('"label": "negative", "attribute": 1', True),
         ('"negative": true', False),
+        *((f'"{key}": "neg"', False) for key in ("action", "type")),
+        *((f'"action": "{word}"', False) for word in ("exclude", "remove", "subtract_point", "deselect")),
+        *((f'"{key}": "negative"', False) for key in ("click_type", "point_type", "kind", "mode", "point_label")),
+        *((f'"{key}": ["0"]', False) for key in ("labels", "point_labels")),
+        *((f'"{key}": false', False) for key in ("foreground", "is_foreground", "include")),
+        *((f'"{key}": true', False) for key in ("background", "exclude")),
+        *((f'"{key}": "liver"', True) for key in ("background", "mode", "class", "labels")),
     ],
 )
 @pytest.mark.parametrize(
@@ -253,6 +341,47 @@ def test_a_json_click_has_the_sign_that_it_tells(sign, positive, place):
         assert (action.x, action.y, action.positive) == (0.4, 0.5, positive)
 
 
+@pytest.mark.parametrize("place", ['{"x": 0.4, "y": 0.5}', '[{"point_2d": [0.4, 0.5]}]'])
+@pytest.mark.parametrize(
+    ("key", "positive"),
+    [
+        *((key, False) for key in ("negative_point", "negative", "negativeClick", "negative_points", "exclude", "neg")),
+        *((key, True) for key in ("positive_point", "foreground", "point", "click")),
+    ],
+)
+def test_the_key_of_a_nested_click_may_tell_its_sign(key, positive, place):
+    assert parsed_action(f'{BEGUN}{{"{key}": {place}}}</action>') == Click(0.4, 0.5, positive)
+    assert parsed_action(f'{BEGUN}{{"action": {{"{key}": {place}}}}}</action>') == Click(0.4, 0.5, positive)
+    assert parsed_action(f'{BEGUN}{{"{key}": {place}, "positive": {str(not positive).lower()}}}</action>') is None or (
+        key in ("point", "click")
+    )
+
+
+def test_the_letters_of_a_written_place_are_heeded():
+    for fields, action in [
+        ('"point": "(y=0.5, x=0.4)"', CLICK),
+        ('"point": "x: 0.4, y: 0.5"', CLICK),
+        ('"box": "(y0=0.2, x0=0.1, y1=0.4, x1=0.3)"', BOX),
+        ('"box": "x0=0.1, x1=0.3, y0=0.2, y1=0.4"', None),
+    ]:
+        assert parsed_action(f"{BEGUN}{{{fields}}}</action>") == action
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *('"bbox": {"x": 0.1, "y": 0.2, "w": 0.5, "h": 0.6}', '"bbox": {"x": 0.1, "y": 0.2}'),
+        *('"x": 0.1, "y": 0.2, "width": 0.5, "height": 0.6', '"x": 0.1, "y": 0.2, "x2": 0.5, "y2": 0.6'),
+        *(f'"box": [0.1, 0.2, 0.3, 0.4], "format": "{form}"' for form in ("xywh", "cxcywh", "coco", "yolo", "yxyx")),
+    ],
+)
+def test_numbers_that_may_be_no_corners_are_asked_for_again(fields):
+    reply = parse_reply(f"{BEGUN}{{{fields}}}</action>")
+    assert reply.action is None
+    assert "x0, y0, x1, y1 of a box" in reply.error
+    assert parsed_action(f'{BEGUN}{{"box": [0.1, 0.2, 0.3, 0.4], "format": "xyxy"}}</action>') == BOX
+
+
 def test_points_with_labels_as_segmenters_take_them():
     assert parsed_action(f'{BEGUN}{{"points": [[0.4, 0.5]], "labels": [0]}}</action>') == Click(0.4, 0.5, False)
     assert parsed_action(f'{BEGUN}{{"points": [[0.4, 0.5], [0.1, 0.2]], "labels": [1, 0]}}</action>') is None
@@ -262,6 +391,7 @@ def test_points_with_labels_as_segmenters_take_them():
     "fields",
     [
         *('"label": "negative"', '"label": "0"', '"type": "false positive"', '"action": "negative control"'),
+        *('"class": "background"', '"label": ["negative"]', '"button": "right"', '"action": "remove background"'),
         *('"attribute": 1, "positive": false', '"action": "negative", "label": 1', '"polarity": "left"'),
         '"type": "point", "inner": {"type": "negative"}',
     ],

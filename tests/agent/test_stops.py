@@ -247,3 +247,55 @@ def test_lone_surrogates_and_two_megabytes_do_no_harm(pixels):
     ended = run(script(positive(0.5, 0.5), huge), pixels)
     assert ended["stop"] == "terminated"
     ended["answer"].encode("utf-8")
+
+
+def answered(pixels, answer, **given):
+    reply = f"<think>Here.</think>\n<action>Terminate</action>\n<answer>{answer}</answer>"
+    graph = build_graph(script(*[reply] * 3), "disk")
+    return graph.invoke({"image": pixels, "request": "Segment the cyst.", **given})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *("I cannot tell whether there is a cyst.", "Not sure.", "I'm sorry, I can't assist with medical images."),
+        *("Error: image could not be loaded.", "No image was provided.", "The scan couldn't be read.", "Inconclusive."),
+    ],
+)
+def test_an_answer_that_cannot_tell_asserts_no_absence(answer, pixels):
+    ended = answered(pixels, answer)
+    assert (ended["stop"], ended["answer"]) == ("declined", answer)
+    assert answered(pixels, answer, kind="question")["stop"] == "answered"
+    assert answered(pixels, answer, prompts=[Click(0.5, 0.5)])["stop"] == "terminated"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(
+            "There is no cyst.",
+            "I cannot see a cyst.",
+            "The image does not show a cyst.",
+            "None",
+            "No cyst was segmented.",
+        ),
+        *("The cyst could not be found.", "It is certain that none is there.", "Nothing is covered."),
+    ],
+)
+def test_an_answer_that_says_absence_asserts_it(answer, pixels):
+    assert answered(pixels, answer)["stop"] == "target_absent"
+
+
+@pytest.mark.parametrize("answer", ["The cyst is segmented well; it is at the left.", "Yes", "It has been outlined."])
+def test_an_answer_that_says_the_contrary_is_asked_about(answer, pixels):
+    ended = answered(pixels, answer)
+    assert (ended["stop"], ended["answer"]) == ("parse_failures", None)
+    assert ended["error"].startswith("Terminate: nothing is marked, and the answer says that something is")
+    assert answered(pixels, answer, prompts=[Click(0.5, 0.5)])["stop"] == "terminated"
+
+
+def test_a_run_of_replies_that_cannot_be_read_ends_with_what_they_said(pixels):
+    graph = build_graph(script(*["I'm sorry, but I can't help with medical images."] * 3), "disk")
+    ended = graph.invoke({"image": pixels, "request": "Segment the cyst."})
+    assert ended["stop"] == "parse_failures"
+    assert ended["error"].startswith("got \"I'm sorry, but I can't help with medical images.\"")

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from ibisagent.ui.mcp.exports import FORMATS
 
@@ -64,7 +64,24 @@ Format = Literal[
     ".nrrd",
     ".dcm",
 ]
+
+
+def _normalize_format(value: Any) -> Any:
+    """Normalize a format: in any case, an extension with or without its dot, and the other names of a format."""
+    if not isinstance(value, str):
+        return value
+    word = value.strip().lower().replace("_", "-").replace(" ", "-")
+    return next((each for each in (word, f".{word}", _FORMAT_ALIASES.get(word.lstrip("."))) if each in FORMATS), value)
+
+
+_FORMAT_ALIASES = {
+    "dicom": "dicom-seg",
+    "seg": "dicom-seg",
+    "dicomseg": "dicom-seg",
+    "nii-gz": ".nii.gz",
+    "coco": "json",
+}
 Formats = Annotated[
-    list[Format],
+    list[Annotated[Format, BeforeValidator(_normalize_format)]],
     Field(min_length=1, max_length=len(FORMATS), description=f"A list of one or more of {', '.join(FORMATS)}."),
 ]

@@ -52,7 +52,7 @@ def test_an_example_is_short_and_runs(path, study, monkeypatch, capsys):
         ("clinical", [], "got 0 arguments, expected 3: clinical.py ROOT STUDY OUT"),
         ("clinical", ["studies", "none.nii.gz", "out"], "none.nii.gz: got a path with no file"),
         ("clinical", ["studies", "head.nii.gz", "none"], "none: got no such folder"),
-        ("clinical", ["studies", "../head.nii.gz", "out"], "path: got one outside the folders"),
+        ("clinical", ["studies", "../head.nii.gz", "out"], "head.nii.gz: got one outside the folders"),
         *[(path.stem, ["x"], "got 1 arguments, expected 0: ") for path in EXAMPLES.glob("[!cs]*.py")],
         ("supervisor", ["x"], "got 1 arguments, expected 0: "),
     ],

@@ -147,3 +147,11 @@ def test_without_a_root_no_file_is_read(root, pixels):
             loop.invoke({"image": name, "request": REQUEST})
     with pytest.raises(InputError, match="no files are read here"):
         loop.invoke({"image": data_url(pixels), "request": REQUEST, "initial_mask": str(root / "scan.png")})
+
+
+def test_a_file_that_is_not_there_is_told_by_its_name_alone(opened, root):
+    for asked in ({"image": "none.png"}, {"image": "scan.png", "initial_mask": "none.png"}):
+        with pytest.raises(InputError) as told:
+            opened().invoke({"request": REQUEST, **asked}, THREAD)
+        assert str(told.value).startswith("none.png: got a path with no file")
+        assert str(root) not in str(told.value)

@@ -179,3 +179,10 @@ def test_the_loop_does_not_import_what_embeds_it():
         "import sys, ibisagent.agent; print([name for name in sys.modules if name.startswith('ibisagent.agent.emb')])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("stop", ["terminated", "settled", "max_steps", "budget"])
+def test_an_empty_mask_is_nothing_to_be_content_with_or_to_refine(stop, pixels):
+    said = told_of(np.zeros(pixels.shape, bool), open_image(pixels), stop=stop).text
+    assert said.startswith("There is no mask. The run")
+    assert not {"content", "refine", "changed"} & set(said.replace(",", " ").split())

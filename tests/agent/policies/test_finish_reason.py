@@ -34,6 +34,7 @@ REFUSED = "I can't help with medical images."
         ({"finish_reason": "FinishReason.MAX_TOKENS"}, "length"),
         ({"stopReason": "max_tokens"}, "length"),
         ({"done_reason": "length", "done": True}, "length"),
+        ({"finish_reason": 2}, "length"),  # Google's number for it
         ({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}, "length"),
         ({"status": "completed", "incomplete_details": None}, "stop"),
         ({"finish_reason": "STOP"}, "stop"),

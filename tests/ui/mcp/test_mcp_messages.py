@@ -10,6 +10,7 @@ import pytest
 from mcp.shared.exceptions import McpError
 from mcp.shared.memory import create_connected_server_and_client_session as connect
 from PIL import Image
+from pydantic import TypeAdapter
 from support.fakes import STOP, script
 from support.mcp_servers import call, call_refused, read_resource, run
 
@@ -25,7 +26,7 @@ from ibisagent.ui.mcp.limits import Limits
 from ibisagent.ui.mcp.server import make_server
 from ibisagent.ui.mcp.service import SegmentationService
 from ibisagent.ui.mcp.sessions import Sessions
-from ibisagent.ui.mcp.tool_arguments import Format
+from ibisagent.ui.mcp.tool_arguments import Format, Formats
 
 NAMED = "DOE JANE/my scan, 2: (left).png"
 NOTHING_MARKED = "clicks: got none, and no region or mask, but this server has no clicking model; add one of them."
@@ -137,7 +138,8 @@ WRONG = [
     (
         "measure",
         {"session": "x" * 101},
-        f"session: got \"{'x' * 59}... (103 characters), expected the session's handle, as returned by segment; {REMEDY}",
+        f"session: got \"{'x' * 59}... (103 characters), expected the session's handle, as returned by segment; "
+        f"{REMEDY}",
     ),
     (
         "export",
@@ -156,6 +158,39 @@ WRONG = [
 def test_wrong_arguments_are_a_line_for_every_tool(root):
     lines = run(said, root, *[(tool, arguments) for tool, arguments, _ in WRONG])
     assert lines == [line for _, _, line in WRONG]
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        *((word, "mask.png") for word in (".PNG", "PNG", ".png", " png ")),
+        *((word, "mask.json") for word in ("JSON", ".Json", "COCO")),
+        ("OVERLAY", "overlay.png"),
+    ],
+)
+def test_a_format_is_taken_however_it_is_written(given, name, root):
+    async def ask():
+        async with connect(server(root)) as client:
+            _, told = await call(client, "segment", image="scan.png", region=[0.1, 0.1, 0.5, 0.5])
+            _, exported = await call(client, "export", session=told["session"], formats=[given])
+            return exported
+
+    assert list(run(ask)["resources"]) == [name]
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("NIfTI", "nifti"),
+        ("nii", ".nii"),
+        ("NII.GZ", ".nii.gz"),
+        ("Nrrd", "nrrd"),
+        ("dicom", "dicom-seg"),
+        ("DCM", ".dcm"),
+    ],
+)
+def test_a_format_of_a_volume_is_taken_however_it_is_written(given, name):
+    assert TypeAdapter(Formats).validate_python([given]) == [name]
 
 
 def test_a_wrong_resource_is_a_line(root):
