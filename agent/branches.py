@@ -26,7 +26,7 @@ class Branch:
     """One path of a thread, from its beginning to a last checkpoint.
 
     ``config``: of that checkpoint; `graph.get_state(config).values` is what `build_trajectory` records. ``parent``:
-    position of the branch that it was fork_step from, None for the first; ``first_step``: index of its first own step.
+    position of the branch that it was forked from, None for the first; ``first_step``: index of its first own step.
     ``steps``: number of steps on the path; ``stop``: None while it is unfinished.
     """
 

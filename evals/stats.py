@@ -80,7 +80,7 @@ _DEFAULT = Bootstrap()
 def mean_interval(values: Values, groups: Groups = None, bootstrap: Bootstrap = _DEFAULT) -> Interval:
     """Return the mean over cases, computed by `ratio_interval`.
 
-    >>> mean_interval([0.5, 1.0, None], how=Bootstrap(resamples=0))
+    >>> mean_interval([0.5, 1.0, None], bootstrap=Bootstrap(resamples=0))
     Interval(value=0.75, low=None, high=None, n=2, missing=1, units=2)
     """
     return ratio_interval(values, np.ones(len(values)), groups, bootstrap)

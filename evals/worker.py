@@ -90,7 +90,7 @@ def _error_text(error: BaseException, settings: EvalSettings) -> str:
 def _safe_name(name: str) -> str:
     """Return a safe file or folder name for any name.
 
-    >>> _file("oracle"), _file("openai:any")
+    >>> _safe_name("oracle"), _safe_name("openai:any")
     ('oracle', 'openai-any-03e5d45a')
     """
     if is_safe_id(name):

@@ -42,7 +42,7 @@ class ReportedCase(NamedTuple):
 def select_ranked(values: Sequence[float], count: int) -> list[tuple[str, int]]:
     """Select the indices of the worst, median and best values, ``count`` of each; all where there are no more.
 
-    >>> picked([0.1, 0.9, 0.5, 0.7], 1)
+    >>> select_ranked([0.1, 0.9, 0.5, 0.7], 1)
     [('worst', 0), ('median', 2), ('best', 1)]
     """
     order = sorted(range(len(values)), key=lambda index: values[index])

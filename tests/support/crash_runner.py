@@ -10,41 +10,52 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from ibisagent.agent import ImageStore, LoopConfig, RunStore, build_graph, get_policy
+from ibisagent.agent import ImageStore, LoopConfig, RunStore, SegmentationGraph, build_graph, get_policy
 from ibisagent.agent.checkpoints import open_checkpointer
+from ibisagent.agent.state import Input
 from ibisagent.agent.threads import resume_or_start
 
 rows, columns = np.mgrid[:96, :128]
 PIXELS = (60 + 90 * (((rows - 48) / 25) ** 2 + ((columns - 64) / 40) ** 2 < 1) + (rows * columns) % 9).astype(np.uint8)
-START = {"image": PIXELS, "request": "Segment the ellipse."}
+START: Input = {"image": PIXELS, "request": "Segment the ellipse."}
 
 
-def build_test_graph(folder, saver, seed):
-    stores = {"store": RunStore(folder / "store"), "images": ImageStore(folder / "images")}
-    return build_graph(get_policy("random", seed=seed), "geocut", LoopConfig(max_steps=6), checkpointer=saver, **stores)
+def build_test_graph(folder: Path, saver: BaseCheckpointSaver[Any], seed: int) -> SegmentationGraph:
+    return build_graph(
+        get_policy("random", seed=seed),
+        "geocut",
+        LoopConfig(max_steps=6),
+        checkpointer=saver,
+        store=RunStore(folder / "store"),
+        images=ImageStore(folder / "images"),
+    )
 
 
-def comparable(ended):
+def comparable(ended: Mapping[str, Any]) -> dict[str, Any]:
     """Return what has to be equal bit for bit: all but the seconds."""
     steps = [{key: value for key, value in step.items() if key != "seconds"} for step in ended["steps"]]
     return {"mask": ended["mask"], "stop": ended["stop"], "steps": steps, "measurements": ended["measurements"]}
 
 
-def run_child(folder, order, progress):
+def run_child(folder: Path, order: dict[str, Any], progress: int) -> dict[str, Any]:
     with open_checkpointer(folder / "runs.db") as saver:
         graph = build_test_graph(folder, saver, order["seed"])
-        thread = {"configurable": {"thread_id": order["thread"]}}
+        thread: RunnableConfig = {"configurable": {"thread_id": order["thread"]}}
         given, thread = resume_or_start(graph, START, thread)
         for _ in graph.stream(given, thread, stream_mode="updates", durability=order["durability"]):
             os.write(progress, b".")
         return comparable(graph.get_state(thread).values)
 
 
-def count_super_steps(folder, order):
+def count_super_steps(folder: Path, order: dict[str, Any]) -> int:
     """Count the super-steps that the killed child's checkpoints hold."""
     with open_checkpointer(folder / "runs.db") as saver:
         return sum(
@@ -52,7 +63,7 @@ def count_super_steps(folder, order):
         )
 
 
-def fork_child(work):
+def fork_child(work: Callable[[int], Any]) -> tuple[int, int, int]:
     """Run ``work(pipe)`` in a child process; returns its pid, the pipe of its super-steps, and that of its result."""
     progress_out, progress_in = os.pipe()
     result, write = os.pipe()
@@ -66,7 +77,7 @@ def fork_child(work):
     return pid, progress_out, result
 
 
-def execute_order(folder, order):
+def execute_order(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
     pid, progress_out, result = fork_child(lambda progress_in: run_child(folder, order, progress_in))
     done = 0
     while (order["kill_after"] is None or done < order["kill_after"]) and os.read(progress_out, 1):

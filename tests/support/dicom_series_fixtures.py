@@ -10,9 +10,10 @@ from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedCTImageStorage, generate_uid
-from support.image_fixtures import build_raw_element, write_dicom
 
+from ibisagent.tools.imaging.grids import VolumeGrid
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from support.image_fixtures import build_raw_element, write_dicom
 
 ORIENTATIONS = {  # directions of the rows and of the columns, LPS
     "axial": (1, 0, 0, 0, 1, 0),
@@ -119,6 +120,7 @@ def write_enhanced(
 
 def find_place(image: MedicalImage, row: int, column: int) -> tuple[NDArray[Any], list[int]]:
     """Where a displayed pixel lies by the image's own grid, in LPS mm, and its source index."""
+    assert isinstance(image.grid, VolumeGrid)
     mask = np.zeros(image.shape, bool)
     mask[row, column] = True
     ((*index,),) = np.argwhere(image.grid.to_source(mask)).tolist()

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from support.fakes import STOP, RecordingPolicy, script
 
 from ibisagent.agent import LoopConfig, Policy, build_graph
 from ibisagent.agent.actions import Action
@@ -13,6 +12,7 @@ from ibisagent.agent.policies import Completion
 from ibisagent.agent.policies.base import Observation
 from ibisagent.agent.reply_parser import parse_reply
 from ibisagent.agent.trajectory import Trajectory, build_trajectory
+from support.fakes import STOP, RecordingPolicy, script
 
 
 def run(
@@ -21,7 +21,8 @@ def run(
     """Run a policy; return the record and the observations in it."""
     recording = RecordingPolicy(policy)
     graph = build_graph(recording, segmenter, LoopConfig(max_steps=max_steps))
-    result = graph.invoke({"image": pixels, "request": "Segment it.", **inputs})
+    start: Any = {"image": pixels, "request": "Segment it.", **inputs}
+    result = graph.invoke(start)
     return build_trajectory(graph, result), recording.seen
 
 

@@ -1,15 +1,19 @@
 """Fake policies and segmenters: recording, scripted by a function, failing on purpose, counting calls."""
 
-from ibisagent.agent.policies import Completion, SyncPolicy
+from collections.abc import Callable, Sequence
+
+from ibisagent.agent.policies import Completion, Observation, Policy, SyncPolicy
 from ibisagent.agent.policies.simple import ScriptedPolicy
+from ibisagent.tools.clicks import Prompt
+from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction
 from ibisagent.tools.segmenters.disk import DiskSegmenter
 
 
-def positive(x, y):
+def positive(x: float, y: float) -> str:
     return f"<think>Here.</think>\n<action>Positive Point ({x:.4f}, {y:.4f})</action>"
 
 
-def negative(x, y):
+def negative(x: float, y: float) -> str:
     return f"<think>Not here.</think>\n<action>Negative Point ({x:.4f}, {y:.4f})</action>"
 
 
@@ -17,7 +21,7 @@ UNDO = "<think>That was wrong.</think>\n<action>Backtrack</action>"
 STOP = "<think>It fits.</think>\n<action>Terminate</action>\n<answer>There it is.</answer>"
 
 
-def script(*replies):
+def script(*replies: str | Completion) -> ScriptedPolicy:
     return ScriptedPolicy(replies)
 
 
@@ -26,10 +30,11 @@ class RecordingPolicy(SyncPolicy):
 
     name = "recording"
 
-    def __init__(self, policy):
-        self.policy, self.seen = policy, []
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.seen: list[Observation] = []
 
-    def act(self, observation):
+    def act(self, observation: Observation) -> Completion:
         self.seen.append(observation)
         return self.policy.act(observation)
 
@@ -39,10 +44,10 @@ class FunctionPolicy(SyncPolicy):
 
     name = "function"
 
-    def __init__(self, function):
+    def __init__(self, function: Callable[[Observation], str | Completion]) -> None:
         self.function = function
 
-    def act(self, observation):
+    def act(self, observation: Observation) -> Completion:
         said = self.function(observation)
         return said if not isinstance(said, str) else Completion(said)
 
@@ -50,15 +55,15 @@ class FunctionPolicy(SyncPolicy):
 class CountingSegmenter(DiskSegmenter):
     """The disk fake, counting its calls; ``fails_at`` is the number of the prediction that raises."""
 
-    def __init__(self, radius=0.1, fails_at=None):
+    def __init__(self, radius: float = 0.1, fails_at: int | None = None) -> None:
         super().__init__(radius=radius)
         self.embeds, self.predictions, self.fails_at = 0, 0, fails_at
 
-    def embed(self, pixels):
+    def embed(self, pixels: Pixels) -> tuple[int, int]:
         self.embeds += 1
         return super().embed(pixels)
 
-    def predict(self, embedding, prompts, prior):
+    def predict(self, embedding: tuple[int, int], prompts: Sequence[Prompt], prior: Mask | None) -> Prediction:
         self.predictions += 1
         if self.predictions == self.fails_at:
             raise RuntimeError("out of memory\nsecond line")

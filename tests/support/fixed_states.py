@@ -5,14 +5,17 @@
 
 import json
 import sys
+from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ibisagent.agent.actions import Action
 from ibisagent.agent.coordinates import CoordinateFrame
 from ibisagent.agent.overlay import draw_mask, prepare_blend
 from ibisagent.agent.policies import Observation
 from ibisagent.agent.policies.local import open_named
-from ibisagent.tools.clicks import Box, Click
+from ibisagent.tools.clicks import Box, Click, Prompt
 
 REQUESTS = (
     "Segment the liver.",
@@ -29,13 +32,14 @@ REQUESTS = (
 _SIDE = 160
 
 
-def blob(row, column, height, width):
+def blob(row: int, column: int, height: int, width: int) -> NDArray[np.bool_]:
     """Return a (160, 160) bool ellipse, computed in whole numbers."""
     y, x = np.mgrid[:_SIDE, :_SIDE]
-    return ((y - row) * width) ** 2 + ((x - column) * height) ** 2 < (height * width) ** 2
+    inside: NDArray[np.bool_] = ((y - row) * width) ** 2 + ((x - column) * height) ** 2 < (height * width) ** 2
+    return inside
 
 
-def make_states():
+def make_states() -> Iterator[Observation]:
     """Yield a hundred observations: five on each of twenty pictures."""
     for number in range(20):
         drawn = np.random.default_rng(number)
@@ -57,7 +61,15 @@ def make_states():
         yield _make_state(pixels, mask, requests[4], prompts=(Box(0.2, 0.2, 0.7, 0.8),), has_initial_mask=True)
 
 
-def _make_state(pixels, mask, request, *, prompts=(), undone=(), has_initial_mask=False):
+def _make_state(
+    pixels: NDArray[np.uint8],
+    mask: NDArray[np.bool_],
+    request: str,
+    *,
+    prompts: tuple[Prompt, ...] = (),
+    undone: tuple[Action, ...] = (),
+    has_initial_mask: bool = False,
+) -> Observation:
     return Observation(
         picture=draw_mask(prepare_blend(pixels), mask),
         frame=CoordinateFrame("unit", _SIDE, _SIDE),
@@ -74,7 +86,7 @@ def _make_state(pixels, mask, request, *, prompts=(), undone=(), has_initial_mas
     )
 
 
-def replies():
+def replies() -> list[str]:
     """Return nano's reply to each of the states, as text, each asked for alone."""
     policy = open_named("nano", local_only=True)
     return [policy.act(state).text for state in make_states()]

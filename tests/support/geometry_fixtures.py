@@ -29,9 +29,10 @@ AFFINE = np.array([[2.0, 0, 0, -10], [0, 3, 0, 20], [0, 0, 4, 30], [0, 0, 0, 1]]
 
 def write_volume(path: Path, codes: str = "RAS", affine: NDArray[Any] = AFFINE, shape: tuple[int, ...] = SHAPE) -> Path:
     """Write a volume whose axes run along ``codes``; the world places of its voxels do not depend on them."""
-    image = nib.Nifti1Image(np.arange(np.prod(shape), dtype=np.int16).reshape(shape), affine)
+    kind: Any = nib.Nifti1Image
+    image = kind(np.arange(np.prod(shape), dtype=np.int16).reshape(shape), affine)
     if codes != "RAS":
-        ornt = nib.orientations
+        ornt: Any = nib.orientations
         image = image.as_reoriented(ornt.ornt_transform(ornt.axcodes2ornt("RAS"), ornt.axcodes2ornt(codes)))
     image.set_qform(image.affine, 1)
     image.set_sform(image.affine, 4)
@@ -116,7 +117,8 @@ def write_enhanced(path: Path, orientation: str = "axial", count: int = 4, **ele
     dataset.PixelData = b"".join(get_stored_pixels(frame).tobytes() for frame in reversed(range(count)))
     _set(dataset, elements)
     dataset.save_as(path, enforce_file_format=True)
-    return dataset.SOPInstanceUID
+    uid: str = dataset.SOPInstanceUID
+    return uid
 
 
 def get_stored_pixels(frame: int) -> NDArray[np.uint16]:

@@ -12,6 +12,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import Tag
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     ExplicitVRLittleEndian,
     generate_uid,
@@ -38,7 +39,7 @@ def write_dicom(
     """Write a file that holds ``stored`` (rows, columns[, 3]) unsigned or signed pixels."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
     dataset.file_meta.MediaStorageSOPClassUID = CTImageStorage
     dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, dataset.file_meta.MediaStorageSOPInstanceUID
@@ -84,12 +85,11 @@ AFFINE = np.array([[2.0, 0, 0, -10], [0, 3, 0, 20], [0, 0, 4, 30], [0, 0, 0, 1]]
 
 def write_nifti(path: Path, codes: str = "RAS", volume: NDArray[Any] = RAS, affine: NDArray[Any] = AFFINE) -> Path:
     """Store the RAS volume with its axes along ``codes``; the world places of the voxels stay."""
-    image = nib.Nifti1Image(volume, affine)
+    kind: Any = nib.Nifti1Image
+    image = kind(volume, affine)
     if codes != "RAS":
-        turn = nib.orientations.ornt_transform(
-            nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(codes)
-        )
-        image = image.as_reoriented(turn)
+        ornt: Any = nib.orientations
+        image = image.as_reoriented(ornt.ornt_transform(ornt.axcodes2ornt("RAS"), ornt.axcodes2ornt(codes)))
     nib.save(image, path)
     return path
 

@@ -1,6 +1,7 @@
 """Real servers in processes of their own, and clients of them."""
 
 import asyncio
+import base64
 import contextlib
 import os
 import signal
@@ -8,28 +9,37 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar
 
 import httpx
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.session import ProgressFnT
+from mcp.types import CallToolResult, TextContent, TextResourceContents
+from pydantic import AnyUrl
 
 MCP = ("-m", "ibisagent.ui", "mcp")
+Result = TypeVar("Result")
 
 
-def run(coroutine_function, *arguments):
+def run(coroutine_function: Callable[..., Coroutine[Any, Any, Result]], *arguments: Any) -> Result:
     """Run a coroutine to its end; a failed assertion is unwrapped from the exception groups of a client's tasks."""
     try:
         return asyncio.run(coroutine_function(*arguments))
     except* AssertionError as group:
-        while isinstance(group, BaseExceptionGroup):
-            group = group.exceptions[0]
-        raise group from None
+        failed: BaseException = group
+        while isinstance(failed, BaseExceptionGroup):
+            failed = failed.exceptions[0]
+        raise failed from None
 
 
 @asynccontextmanager
-async def over_stdio(*options, begin=MCP, program=sys.executable, env=None):
+async def over_stdio(
+    *options: object, begin: Sequence[str] = MCP, program: str = sys.executable, env: Mapping[str, str] | None = None
+) -> AsyncIterator[ClientSession]:
     """Start a server and yield a client of it; ``begin``: the first arguments of the program, Python."""
     parameters = StdioServerParameters(
         command=program, args=[*begin, *map(str, options)], env={**os.environ, **(env or {})}
@@ -40,7 +50,9 @@ async def over_stdio(*options, begin=MCP, program=sys.executable, env=None):
 
 
 @contextmanager
-def http_server(*options, begin=MCP, program=sys.executable, env=None):
+def http_server(
+    *options: object, begin: Sequence[str] = MCP, program: str = sys.executable, env: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """Start a server at a free port and yield its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -62,7 +74,7 @@ def http_server(*options, begin=MCP, program=sys.executable, env=None):
 
 
 @asynccontextmanager
-async def over_http(url, headers=None):
+async def over_http(url: str, headers: Mapping[str, str] | None = None) -> AsyncIterator[ClientSession]:
     """Yield a client with a connection of its own."""
     async with (
         httpx.AsyncClient(headers=headers, timeout=60, trust_env=False) as transport,
@@ -73,23 +85,29 @@ async def over_http(url, headers=None):
         yield client
 
 
-async def call(client, tool, progress=None, **arguments):
+async def call(
+    client: ClientSession, tool: str, progress: ProgressFnT | None = None, **arguments: Any
+) -> tuple[str, Any]:
     """Call a tool that has to succeed and return its text and its values."""
     result = await client.call_tool(tool, arguments, progress_callback=progress)
-    assert not result.isError, result.content[0].text
-    return result.content[0].text, result.structuredContent
+    assert not result.isError, _first_text(result)
+    return _first_text(result), result.structuredContent
 
 
-async def call_refused(client, tool, **arguments):
+async def call_refused(client: ClientSession, tool: str, **arguments: Any) -> str:
     """Call a tool that has to refuse and return its error."""
     result = await client.call_tool(tool, arguments)
     assert result.isError, result.content
-    return result.content[0].text
+    return _first_text(result)
 
 
-async def read_resource(client, uri):
+def _first_text(result: CallToolResult) -> str:
+    first = result.content[0]
+    assert isinstance(first, TextContent)
+    return first.text
+
+
+async def read_resource(client: ClientSession, uri: str) -> str | bytes:
     """Read a resource: text, or the bytes of a blob."""
-    import base64
-
-    [content] = (await client.read_resource(uri)).contents
-    return content.text if hasattr(content, "text") else base64.b64decode(content.blob)
+    [content] = (await client.read_resource(AnyUrl(uri))).contents
+    return content.text if isinstance(content, TextResourceContents) else base64.b64decode(content.blob)

@@ -1,24 +1,26 @@
 """Observations, and pictures to observe, for policies that are called outside of the loop."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from conftest import ellipse
+from numpy.typing import NDArray
 from PIL import Image
-from support.fakes import positive
 
 from ibisagent.agent.coordinates import CoordinateFrame
 from ibisagent.agent.policies import Observation, Turn
 from ibisagent.tools.clicks import Click
+from support.fakes import positive
 
 
-def make_picture(height, width, seed=0):
+def make_picture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     """Return a coloured picture, (height, width, 3) uint8, that every resizing changes."""
     coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def make_observation(request, shown, **changes):
+def make_observation(request: str, shown: NDArray[np.uint8], **changes: Any) -> Observation:
     """Return an observation of a picture and a request."""
     height, width = shown.shape[:2]
     mask = ellipse((height, width), (height / 2, width / 2), (height / 4, width / 4))
@@ -39,7 +41,7 @@ def make_observation(request, shown, **changes):
     return replace(seen, **changes)
 
 
-def make_observations():
+def make_observations() -> list[Observation]:
     """Return observations whose conversations differ in length, in the size of the picture and in their number."""
     turns = tuple(Turn(make_picture(80, 120, seed), positive(0.2, 0.3)) for seed in (5, 6))
     return [

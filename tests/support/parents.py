@@ -1,6 +1,7 @@
 """Every entry point into the loop from a parent graph: the graph to invoke, its input, and where the mask is then."""
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +14,19 @@ from scripted import ScriptedChatModel, tool_calls
 from subgraph import build_parent
 from supervisor import build_supervisor
 
-from ibisagent.agent import build_graph
+from ibisagent.agent import LoopConfig, Policy, RunStore, build_graph
 from ibisagent.agent.integrations import ImageCatalog, fan_out, segmentation_node, segmentation_tool, shared_state_graph
+from ibisagent.tools.segmenters import Segmenter
+
+__all__ = [
+    "ENTRY_POINTS",
+    "REQUEST",
+    "EntryPoint",
+    "ScriptedChatModel",
+    "build_parent",
+    "open_entry_point",
+    "tool_calls",
+]
 
 REQUEST = "Segment the organ."
 ENTRY_POINTS = ("function node", "shared state", "fan-out", "tool", "supervisor")
@@ -25,10 +37,19 @@ class EntryPoint(NamedTuple):
 
     graph: Any
     start: Any
-    read: Any
+    read: Callable[[Any], Any]
 
 
-def open_entry_point(kind, policy, segmenter="geocut", config=None, *, root, store=None, **options):
+def open_entry_point(
+    kind: str,
+    policy: Policy | str,
+    segmenter: Segmenter | str = "geocut",
+    config: LoopConfig | None = None,
+    *,
+    root: Path | Mapping[str, Any],
+    store: RunStore | None = None,
+    **options: Any,
+) -> EntryPoint:
     """Build a parent of a kind; ``root``: a mapping or a folder with an image "scan"; ``options``: of `compile`."""
     images = ImageCatalog(root)
     loop = build_graph(policy, segmenter, config, images=images, store=store)
@@ -40,9 +61,10 @@ def open_entry_point(kind, policy, segmenter="geocut", config=None, *, root, sto
     if kind == "shared state":
         return EntryPoint(build_parent(shared_state_graph(loop), **options), asked, lambda ended: ended["mask"])
     if kind == "fan-out":
-        start = {"image": "scan", "targets": {"organ": REQUEST}}
         return EntryPoint(
-            build_parent(fan_out(loop), **options), start, lambda ended: ended["segmentations"]["organ"]["rle"]
+            build_parent(fan_out(loop), **options),
+            {"image": "scan", "targets": {"organ": REQUEST}},
+            lambda ended: ended["segmentations"]["organ"]["rle"],
         )
     tool = segmentation_tool(policy, segmenter, config, images=images, store=store)
     model = ScriptedChatModel(replies=[tool_calls(("segment_image", asked)), AIMessage("Done.")])

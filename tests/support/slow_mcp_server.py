@@ -5,7 +5,7 @@ import sys
 import time
 
 from ibisagent.agent.actions import Terminate, write_reply
-from ibisagent.agent.policies import Completion, SyncPolicy
+from ibisagent.agent.policies import Completion, Observation, SyncPolicy
 from ibisagent.tools.clicks import Click
 from ibisagent.ui.mcp.command import ServerOptions, serve
 from ibisagent.ui.mcp.limits import Limits
@@ -16,10 +16,10 @@ class SlowPolicy(SyncPolicy):
 
     name = "slow"
 
-    def __init__(self, log, pause, run):
+    def __init__(self, log: str, pause: float, run: int) -> None:
         self.log, self.pause, self.run = log, pause, run
 
-    def act(self, observation):
+    def act(self, observation: Observation) -> Completion:
         with open(self.log, "a") as file:
             file.write(f"{time.time()}\n")
         time.sleep(self.pause)
@@ -28,7 +28,7 @@ class SlowPolicy(SyncPolicy):
         return Completion(write_reply("On.", action, "Done.", frame=observation.frame))
 
 
-def main():
+def main() -> None:
     http = "--http" in sys.argv
     port = int(sys.argv[sys.argv.index("--port") + 1]) if http else 8000
     serving = ServerOptions(

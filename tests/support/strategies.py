@@ -2,11 +2,11 @@
 
 from hypothesis import strategies as st
 
-from ibisagent.agent.actions import Backtrack, Decline, Terminate
+from ibisagent.agent.actions import Action, Backtrack, Decline, Terminate
 from ibisagent.tools.clicks import Box, Click
 
 
-def actions(numbers, targets):
+def actions(numbers: st.SearchStrategy[float], targets: st.SearchStrategy[str | None]) -> st.SearchStrategy[Action]:
     """Every kind of action, with unit coordinates out of ``numbers`` and names out of ``targets``."""
     pairs = st.tuples(numbers, numbers).filter(lambda pair: pair[0] != pair[1]).map(sorted)
     return st.one_of(

@@ -16,7 +16,7 @@ from ibisagent.tools.segmenters import Segmenter, get_segmenter
 from ibisagent.tools.segmenters.sam.sam2_package import build_model, get_published_config
 
 torch.set_num_threads(1)
-disable_progress_bar()
+disable_progress_bar()  # type: ignore[no-untyped-call]
 
 FAMILIES = ("medsam2", "sam2", "sam", "medsam", "sam2hf")
 

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
@@ -29,7 +30,7 @@ from transformers.utils.logging import disable_progress_bar
 from ibisagent.training.from_scratch import CHAT_TEMPLATE, PointerSizes, QwenSizes, write_untrained_model
 
 torch.set_num_threads(1)
-disable_progress_bar()
+disable_progress_bar()  # type: ignore[no-untyped-call]
 
 PROFILE = """
 square_side = 64
@@ -60,20 +61,20 @@ TEXTS = ["Look: Segment the liver lesion, please. Nothing is marked yet."] * 2
 
 
 @cache
-def _folder():
+def _folder() -> Path:
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder)
     return folder
 
 
 @cache
-def pointer():
+def pointer() -> Path:
     """Write a pointer model with a profile, which stretches pictures to 64 x 64: 4 tokens each."""
     profile, folder = _folder() / "profile.toml", _folder() / "pointer"
     profile.write_text(PROFILE.replace("last $last", "clicks $clicks"))
-    sizes = {"hidden_size": 48, "num_hidden_layers": 2, "num_reader_layers": 1, "intermediate_size": 64}
+    sizes: dict[str, Any] = {"hidden_size": 48, "num_hidden_layers": 2, "num_reader_layers": 1, "intermediate_size": 64}
     sizes |= {"num_attention_heads": 2, "num_key_value_heads": 1}
-    vision = {"widths": (8, 16, 16, 32), "depths": (1, 1, 1), "feature_channels": 16, "num_maps": 4}
+    vision: dict[str, Any] = {"widths": (8, 16, 16, 32), "depths": (1, 1, 1), "feature_channels": 16, "num_maps": 4}
     write_untrained_model(
         PointerSizes(image_size=64, initializer_range=0.2, **sizes, **vision), TEXTS, profile, folder, seed=1
     )
@@ -81,11 +82,11 @@ def pointer():
 
 
 @cache
-def qwen25_published():
+def qwen25_published() -> Path:
     """Write a Qwen2.5-VL without a profile, with the patches and the processor that the family is published with."""
     profile, folder = _folder() / "profile.toml", _folder() / "Qwen2.5-VL"
     profile.write_text(PROFILE)
-    sizes = {"hidden_size": 48, "num_hidden_layers": 2, "intermediate_size": 64}
+    sizes: dict[str, Any] = {"hidden_size": 48, "num_hidden_layers": 2, "intermediate_size": 64}
     sizes |= {"num_attention_heads": 2, "num_key_value_heads": 1}
     vision = {"vision_hidden_size": 32, "vision_depth": 1, "vision_num_heads": 2, "vision_intermediate_size": 48}
     write_untrained_model(
@@ -101,11 +102,11 @@ def qwen25_published():
 
 
 @cache
-def qwen25():
+def qwen25() -> Path:
     """Write a Qwen2.5-VL with a profile, which stretches pictures to 64 x 64: 16 tokens each."""
     profile, folder = _folder() / "profile.toml", _folder() / "qwen25"
     profile.write_text(PROFILE)
-    sizes = {"hidden_size": 48, "num_hidden_layers": 2, "intermediate_size": 64}
+    sizes: dict[str, Any] = {"hidden_size": 48, "num_hidden_layers": 2, "intermediate_size": 64}
     sizes |= {"num_attention_heads": 2, "num_key_value_heads": 1}
     vision = {"vision_hidden_size": 32, "vision_depth": 2, "vision_num_heads": 2, "vision_intermediate_size": 48}
     write_untrained_model(
@@ -115,7 +116,7 @@ def qwen25():
 
 
 @cache
-def qwen3():
+def qwen3() -> Path:
     """Write a Qwen3-VL without a profile: patches of 16 pixels, pictures of 4,096 to 16,384 pixels as they are."""
     folder = _folder() / "qwen3"
     tokenizer = AutoTokenizer.from_pretrained(qwen25())
@@ -153,7 +154,7 @@ def qwen3():
         vision_end_token_id=ids["end"],
         tie_word_embeddings=True,
     )
-    model = Qwen3VLForConditionalGeneration(config)
+    model: Any = Qwen3VLForConditionalGeneration(config)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     size = {"shortest_edge": 4096, "longest_edge": 16384}
@@ -172,7 +173,7 @@ _MESSAGES = (
 )
 
 
-def _make_tokenizer(*marks):
+def _make_tokenizer(*marks: str) -> Any:
     """Return a byte tokenizer with the special tokens ``marks``, and its own begin and end tokens."""
     tokenizer = AutoTokenizer.from_pretrained(qwen25())
     tokenizer.add_special_tokens({"bos_token": "<s>", "additional_special_tokens": [*marks, "<end>"]})
@@ -180,7 +181,7 @@ def _make_tokenizer(*marks):
 
 
 @cache
-def gemma3():
+def gemma3() -> Path:
     """Write a Gemma 3, as MedGemma is one: pictures of 56 x 56 make 4 tokens each; a reply ends with <end>."""
     folder, names = _folder() / "gemma3", {"image": "<image_soft_token>", "boi": "<boi>", "eoi": "<eoi>"}
     tokenizer = _make_tokenizer(*names.values())
@@ -196,7 +197,7 @@ def gemma3():
     text |= {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 24, "query_pre_attn_scalar": 24}
     vision = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
     torch.manual_seed(3)
-    model = Gemma3ForConditionalGeneration(
+    model: Any = Gemma3ForConditionalGeneration(
         Gemma3Config(
             text_config=text | {"initializer_range": 0.3, "sliding_window": 64},
             vision_config=vision | {"image_size": 56, "patch_size": 14},
@@ -215,13 +216,13 @@ def gemma3():
 
 
 @cache
-def llava():
+def llava() -> Path:
     """Write a LLaVA: a CLIP that sees 28 x 28 pixels as 4 tokens, before a Llama."""
     folder, mark = _folder() / "llava", "<image>"
     tokenizer = _make_tokenizer(mark)
     pictures = CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
     template = _MESSAGES.replace("MARK", mark)
-    LlavaProcessor(
+    LlavaProcessor(  # type: ignore[no-untyped-call]
         pictures,
         tokenizer,
         patch_size=14,
@@ -230,9 +231,9 @@ def llava():
         image_token=mark,
         num_additional_image_tokens=1,
     ).save_pretrained(folder)
-    sizes = {"intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes: dict[str, Any] = {"intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     torch.manual_seed(4)
-    model = LlavaForConditionalGeneration(
+    model: Any = LlavaForConditionalGeneration(
         LlavaConfig(
             text_config=LlamaConfig(vocab_size=len(tokenizer), hidden_size=48, initializer_range=0.3, **sizes),
             vision_config=CLIPVisionConfig(hidden_size=32, image_size=28, patch_size=14, **sizes),
@@ -244,11 +245,13 @@ def llava():
     return folder
 
 
-def _control_token_ids(tokenizer):
-    return tokenizer.convert_tokens_to_ids(["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"])
+def _control_token_ids(tokenizer: Any) -> list[int]:
+    names = ["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"]
+    ids: list[int] = tokenizer.convert_tokens_to_ids(names)
+    return ids
 
 
-def copy_with_changes(folder, target, file="config.json", **changes):
+def copy_with_changes(folder: Path, target: Path, file: str = "config.json", **changes: Any) -> Path:
     """Copy a model's folder with keys of one of its JSON files changed; return the copy."""
     shutil.copytree(folder, target)
     held = json.loads((target / file).read_text())

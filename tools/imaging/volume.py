@@ -82,7 +82,7 @@ def find_display_axes(
 
 
 def _find_orientation(affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give, for each source axis, the nearest canonical axis and the direction, NaN where there is none."""
+    """Return, for each source axis, the nearest canonical axis and the direction, NaN where there is none."""
     from nibabel.orientations import io_orientation
 
     orientation: NDArray[np.float64] = io_orientation(affine)  # type: ignore[no-untyped-call]

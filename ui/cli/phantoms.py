@@ -25,7 +25,7 @@ Number = TypeVar("Number", int, float)
 def parse_range(option: str, text: str, number: Callable[[str], Number]) -> Number | tuple[Number, Number]:
     """Parse ``5`` or a range such as ``5-7``; ``number`` is `int` or `float`. `InputError` for anything else.
 
-    >>> between("--size", "112-176", int), between("--difficulty", ".5", float)
+    >>> parse_range("--size", "112-176", int), parse_range("--difficulty", ".5", float)
     ((112, 176), 0.5)
     """
     try:

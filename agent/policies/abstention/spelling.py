@@ -17,7 +17,7 @@ _BRITISH = re.compile(r"(?<=\w\w)our|(?<=h)ae(?=m)|(?<=f)oe(?=t)|(?<=n)ae(?=v)|(
 def to_american(word: str) -> str:
     """Spell a British word the American way.
 
-    >>> american("tumour"), american("haemorrhage"), american("disk")
+    >>> to_american("tumour"), to_american("haemorrhage"), to_american("disk")
     ('tumor', 'hemorrhage', 'disc')
     """
     return _BRITISH.sub(lambda part: {"our": "or", "k": "c"}.get(part[0], "e"), word)
@@ -45,7 +45,7 @@ def spelling_distance(typed: str, word: str, *, allow_misspelling: bool = True) 
 def is_misspelling(typed: str, word: str) -> bool:
     """Whether one letter is inserted, missing or wrong, or two neighbors are swapped; in a long word twice.
 
-    >>> is_slip("liverr", "liver"), is_slip("kindey", "kidney"), is_slip("leaver", "liver")
+    >>> is_misspelling("liverr", "liver"), is_misspelling("kindey", "kidney"), is_misspelling("leaver", "liver")
     (True, True, False)
     """
     most = 2 if len(word) >= _LONG else 1

@@ -138,8 +138,8 @@ WRONG = [
     (
         "measure",
         {"session": "x" * 101},
-        f"session: got \"{'x' * 59}... (103 characters), expected the session's handle, as returned by segment; "
-        f"{REMEDY}",
+        f'session: got "{"x" * 59}... (103 characters), expected '
+        f"the session's handle, as returned by segment; {REMEDY}",
     ),
     (
         "export",

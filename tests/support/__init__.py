@@ -1,0 +1,1 @@
+"""Helpers that several test files share: fakes, fixtures, tiny models, and servers."""
