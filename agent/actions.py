@@ -13,7 +13,7 @@ from typing import Any
 from ibisagent.agent.coordinates import UNIT, CoordinateFrame
 from ibisagent.tools.clicks import Box, Click
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.plain_values import to_builtin
+from ibisagent.tools.json_values import to_builtin
 
 __all__ = [
     "ALL_KINDS",

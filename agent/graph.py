@@ -12,10 +12,10 @@ from langgraph.types import Checkpointer
 from langgraph.utils.runnable import RunnableCallable  # type: ignore[attr-defined]
 
 from ibisagent.agent import nodes
-from ibisagent.agent.components import Components
 from ibisagent.agent.config import LoopConfig
-from ibisagent.agent.input_graph import InputNormalizingGraph
+from ibisagent.agent.graph_components import Components
 from ibisagent.agent.inputs import normalize_input
+from ibisagent.agent.normalizing_graph import InputNormalizingGraph
 from ibisagent.agent.policies import Policy, get_policy
 from ibisagent.agent.state import Input, Output, RunContext, State
 from ibisagent.agent.stores import ImageStore, RunStore

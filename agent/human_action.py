@@ -6,8 +6,9 @@ from typing import Any
 from ibisagent.agent.actions import ALL_KINDS, Action, Backtrack, Decline, Redo, Stop, Terminate, from_plain, to_plain
 from ibisagent.agent.answer_assertion import asserts_presence, is_uncertain
 from ibisagent.agent.reply_parser import parse_reply
-from ibisagent.agent.state import State, StopReason
+from ibisagent.agent.state import State
 from ibisagent.agent.steps import active_prompt_steps, build_step_record, pending_action, steps_of_request, undo_history
+from ibisagent.agent.stop_reasons import StopReason
 from ibisagent.tools.clicks import Click, click_to_pixel
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask

@@ -8,14 +8,14 @@ from typing import Any, get_args
 from langgraph.types import Command
 
 from ibisagent.agent.actions import to_plain
-from ibisagent.agent.components import Components, as_prompt
+from ibisagent.agent.graph_components import Components, as_prompt
 from ibisagent.agent.state import Input
 from ibisagent.agent.stores import ImageStore
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.json_values import to_builtin
 from ibisagent.tools.masks.conversion import as_mask, is_file_reference
 from ibisagent.tools.masks.rle import encode, rle_key
-from ibisagent.tools.plain_values import to_builtin
 from ibisagent.tools.suggestions import describe_unknown_name
 
 __all__ = [

@@ -5,8 +5,9 @@ import json
 from typing import Any
 
 from ibisagent.agent.config import LoopConfig
-from ibisagent.agent.state import State, StopReason
+from ibisagent.agent.state import State
 from ibisagent.agent.steps import steps_of_request
+from ibisagent.agent.stop_reasons import StopReason
 from ibisagent.tools.masks.rle import rle_key
 
 __all__ = ["REPEAT_PREFIX", "RESERVED_SUPER_STEPS", "action_fingerprint", "reached_limit", "repeated_action"]

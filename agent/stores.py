@@ -14,9 +14,9 @@ from ibisagent.tools.files import atomic_write, printable_text
 from ibisagent.tools.imaging.grids import Mask, Spacing
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
+from ibisagent.tools.json_values import to_builtin
 from ibisagent.tools.masks.reading import read_mask
 from ibisagent.tools.masks.rle import Rle, decode, encode
-from ibisagent.tools.plain_values import to_builtin
 
 __all__ = ["ImageStore", "RunStore"]
 

@@ -15,7 +15,8 @@ from ibisagent.agent.checkpoints import CheckpointUpdate, thread_config, thread_
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.human_action import apply_human_action
 from ibisagent.agent.inputs import normalize_input, request_hash
-from ibisagent.agent.state import FAILURES, State
+from ibisagent.agent.state import State
+from ibisagent.agent.stop_reasons import FAILURES
 from ibisagent.tools.errors import InputError
 
 __all__ = ["aintervene", "aresume_or_start", "intervene", "resume_or_start"]

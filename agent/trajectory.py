@@ -19,9 +19,9 @@ from ibisagent.agent.state import State, StepRecord
 from ibisagent.agent.steps import steps_of_request
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import atomic_write, describe_os_error
+from ibisagent.tools.json_values import to_builtin
 from ibisagent.tools.masks.conversion import as_mask
 from ibisagent.tools.masks.rle import Rle, encode
-from ibisagent.tools.plain_values import to_builtin
 
 __all__ = ["VERSION", "Step", "Trajectory", "build_trajectory", "read_trajectories", "write_trajectory"]
 

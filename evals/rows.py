@@ -13,7 +13,7 @@ initial mask or distractor click was undone. ``first_click_hit``: whether the po
 
 from typing import Any, NamedTuple
 
-from ibisagent.agent.state import FAILURES
+from ibisagent.agent.stop_reasons import FAILURES
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.evals.metrics import CaseMetrics
 from ibisagent.evals.trajectories import RANKS, TrajectoryMetrics

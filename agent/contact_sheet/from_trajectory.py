@@ -10,7 +10,7 @@ from ibisagent.agent.contact_sheet.crop import crop_window, to_crop
 from ibisagent.agent.contact_sheet.layout import draw_contact_sheet
 from ibisagent.agent.contact_sheet.panels import Panel
 from ibisagent.agent.overlay import OverlayBlend, draw_mask, prepare_blend
-from ibisagent.agent.state import FAILURES
+from ibisagent.agent.stop_reasons import FAILURES
 from ibisagent.agent.trajectory import Step, Trajectory
 from ibisagent.tools.clicks import Box, Click, PixelBox, Prompt
 from ibisagent.tools.imaging.medical_image import MedicalImage

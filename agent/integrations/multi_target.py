@@ -11,15 +11,15 @@ from langgraph.utils.runnable import RunnableCallable  # type: ignore[attr-defin
 from typing_extensions import TypedDict
 
 from ibisagent.agent.actions import to_plain
-from ibisagent.agent.components import as_prompt
 from ibisagent.agent.graph import SegmentationGraph
-from ibisagent.agent.input_graph import InputNormalizingGraph
+from ibisagent.agent.graph_components import as_prompt
 from ibisagent.agent.inputs import normalize_mask
 from ibisagent.agent.integrations.label_map import LabelMap, merge_labels
 from ibisagent.agent.integrations.nested_run import EventWriter, arun_nested, run_nested, to_plain_segmentation
 from ibisagent.agent.integrations.summary import summarize
+from ibisagent.agent.normalizing_graph import InputNormalizingGraph
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.plain_values import to_builtin as plain_of
+from ibisagent.tools.json_values import to_builtin as plain_of
 
 __all__ = ["FanOutInput", "FanOutOutput", "FanOutState", "fan_out", "merge_by_target"]
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
-from ibisagent.agent.state import RunContext, State, StopReason
+from ibisagent.agent.state import RunContext, State
+from ibisagent.agent.stop_reasons import StopReason
 from ibisagent.tools.errors import StoreError
 
 __all__ = ["Update", "cancel_event", "cancel_event_of_context", "failure_update", "is_cancelled", "replace_unstorable"]

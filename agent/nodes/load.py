@@ -3,7 +3,7 @@
 import numpy as np
 from langgraph.runtime import Runtime
 
-from ibisagent.agent.components import Components
+from ibisagent.agent.graph_components import Components
 from ibisagent.agent.inputs import request_hash, require_request
 from ibisagent.agent.limits import reached_limit
 from ibisagent.agent.nodes.common import Update

@@ -8,7 +8,7 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
 from ibisagent.agent.actions import Stop, to_plain
-from ibisagent.agent.components import Components
+from ibisagent.agent.graph_components import Components
 from ibisagent.agent.human_action import stop_reason, why_inconsistent, why_not_applicable, why_protected
 from ibisagent.agent.limits import RESERVED_SUPER_STEPS, action_fingerprint, repeated_action
 from ibisagent.agent.nodes.common import Update, cancel_event, failure_update, replace_unstorable
@@ -18,7 +18,7 @@ from ibisagent.agent.state import PendingAction, RunContext, State
 from ibisagent.agent.steps import append_step, build_step_record, pending_action
 from ibisagent.agent.timeouts import Cancelled, await_with_timeout, call_with_timeout
 from ibisagent.tools.errors import InputError, StoreError
-from ibisagent.tools.plain_values import to_builtin
+from ibisagent.tools.json_values import to_builtin
 
 __all__ = ["areason", "parse", "reason"]
 

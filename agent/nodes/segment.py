@@ -5,7 +5,7 @@ import time
 from langgraph.runtime import Runtime
 
 from ibisagent.agent.actions import Backtrack, to_plain
-from ibisagent.agent.components import Components, active_prompts
+from ibisagent.agent.graph_components import Components, active_prompts
 from ibisagent.agent.human_action import contradicts_person
 from ibisagent.agent.nodes.common import Update, failure_update, is_cancelled
 from ibisagent.agent.protected_regions import violates_regions

@@ -6,7 +6,7 @@ import numpy as np
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
-from ibisagent.agent.components import Components
+from ibisagent.agent.graph_components import Components
 from ibisagent.agent.human_action import apply_human_action
 from ibisagent.agent.nodes.common import Update, is_cancelled
 from ibisagent.agent.state import RunContext, State

@@ -12,8 +12,8 @@ Distances follow `ibisagent.evals.metrics.surfaces`; `group_metrics` documents h
 """
 
 from ibisagent.evals.metrics.calibration import Calibration, CalibrationBin, calibration
-from ibisagent.evals.metrics.case import CaseMetrics, case_metrics, count_components, dice
-from ibisagent.evals.metrics.group import group_metrics
+from ibisagent.evals.metrics.per_case import CaseMetrics, case_metrics, count_components, dice
+from ibisagent.evals.metrics.per_group import group_metrics
 from ibisagent.evals.metrics.surfaces import hd95, nsd
 
 __all__ = [

@@ -11,7 +11,7 @@ import numpy as np
 
 from ibisagent.agent.contact_sheet import contact_sheet_of
 from ibisagent.agent.trajectory import Trajectory, read_trajectories
-from ibisagent.evals.report.results import EvalResults, ResultRow
+from ibisagent.evals.report.read_results import EvalResults, ResultRow
 from ibisagent.tools.errors import IbisError, InputError
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ibisagent.evals.report import case_sheets, plots, tables
 from ibisagent.evals.report.cells import ReportTable
-from ibisagent.evals.report.results import EvalResults, ResultRow, read_results
+from ibisagent.evals.report.read_results import EvalResults, ResultRow, read_results
 from ibisagent.evals.trajectories import EPSILON
 from ibisagent.tools.errors import MissingExtra
 from ibisagent.tools.files import atomic_write

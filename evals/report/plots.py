@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ibisagent.evals.report.results import EvalResults
+from ibisagent.evals.report.read_results import EvalResults
 from ibisagent.evals.report.svg import COLOURS, FAINT, GLYPHS, INK, MARKERS, Plot, render_plot, shorten
 from ibisagent.evals.trajectories import RANKS
 

@@ -16,7 +16,7 @@ from ibisagent.evals.report.cells import (
     number_cell,
     p_value_cell,
 )
-from ibisagent.evals.report.results import EvalResults
+from ibisagent.evals.report.read_results import EvalResults
 
 __all__ = [
     *(

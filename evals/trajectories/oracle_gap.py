@@ -8,7 +8,7 @@ from ibisagent.agent.graph import build_graph
 from ibisagent.agent.policies import OraclePolicy, ScriptedPolicy
 from ibisagent.agent.state import Input
 from ibisagent.agent.trajectory import Trajectory
-from ibisagent.evals.trajectories.steps import TOOL_FAILURES, indexed_prompts, is_policy_step
+from ibisagent.evals.trajectories.step_kinds import TOOL_FAILURES, indexed_prompts, is_policy_step
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.measure import iou

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ibisagent.agent.policies.base import total_tokens
 from ibisagent.agent.trajectory import Step, Trajectory
-from ibisagent.evals.trajectories.steps import TOOL_FAILURES, has_action, indexed_prompts, is_policy_step
+from ibisagent.evals.trajectories.step_kinds import TOOL_FAILURES, has_action, indexed_prompts, is_policy_step
 from ibisagent.evals.trajectories.truth_fit import TruthFit, compute_truth_fit, ratio
 
 __all__ = ["Reversal", "TrajectoryMetrics", "trajectory_metrics"]

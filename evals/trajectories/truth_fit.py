@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ibisagent.agent.trajectory import Trajectory
-from ibisagent.evals.trajectories.steps import indexed_prompts, is_policy_step
+from ibisagent.evals.trajectories.step_kinds import indexed_prompts, is_policy_step
 from ibisagent.tools.click_correctness import is_correct_prompt
 from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.errors import InputError

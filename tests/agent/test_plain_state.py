@@ -25,7 +25,7 @@ from ibisagent.tools.clicks import Click
 from ibisagent.tools.imaging.grids import Spacing
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.tools.plain_values import to_builtin
+from ibisagent.tools.json_values import to_builtin
 
 GREY = (np.indices((24, 32)).sum(0) * 4).astype(np.uint8)
 MASK = np.zeros(GREY.shape, bool)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ibisagent.evals.report import write_report
 from ibisagent.evals.report.case_sheets import select_ranked
-from ibisagent.evals.report.results import read_results
+from ibisagent.evals.report.read_results import read_results
 from ibisagent.evals.report.svg import render_plot
 from ibisagent.evals.results import write_results
 from ibisagent.evals.runner import run_eval

@@ -126,7 +126,7 @@ def test_the_largest_nucleus_stands_out_from_all_others_or_is_not_asked_for(othe
 
 
 def test_every_list_is_sound_toml_of_plain_texts():
-    data = tomllib.loads((ROOT / "requests/targets.toml").read_text())
+    data = tomllib.loads((ROOT / "requests/target_names.toml").read_text())
     assert set(data) == {"plural", "synonyms", "descriptions", "image_names", "templates"}
     for names in (*data["synonyms"].values(), *data["descriptions"].values()):
         assert names

@@ -1,6 +1,6 @@
 """SNOMED CT codes for what is segmented, found in the words of a target or of a request.
 
-`targets.csv` holds, a row each, a name, synonyms of it (``|`` between them), a category, and the code with the
+`snomed_codes.csv` holds, a row each, a name, synonyms of it (``|`` between them), a category, and the code with the
 meaning that DICOM gives it (PS3.16, context groups 7150 to 7199 and the anatomic regions) wherever it has one.
 """
 
@@ -86,7 +86,7 @@ def find_code(words: str) -> SegmentCode:
 @cache
 def read_entries() -> tuple[SnomedEntry, ...]:
     """Return the table, row by row."""
-    text = (files("ibisagent.tools.export") / "targets.csv").read_text("utf-8")
+    text = (files("ibisagent.tools.export") / "snomed_codes.csv").read_text("utf-8")
     return tuple(
         SnomedEntry(
             (row["name"], *filter(None, row["synonyms"].split("|"))),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.tools.imaging.grids import Grid, Mask, Spacing
-from ibisagent.tools.plain_values import to_builtin
+from ibisagent.tools.json_values import to_builtin
 
 __all__ = ["MedicalImage"]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import VOLUME_ENDINGS, describe_os_error, local_path, printable_text, require_file
-from ibisagent.tools.imaging import npz, raster, volumes
+from ibisagent.tools.imaging import npz, raster, volume_files
 from ibisagent.tools.imaging.medical_image import MedicalImage
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _read(path: Path, wanted: str | None, window: str | None) -> MedicalImage:
     if raster.is_raster(head) and not dicom_header:  # a DICOM preamble may hold a TIFF header (PS3.10 7.1)
         return raster.from_file(path, wanted, window)
     if name.endswith(VOLUME_ENDINGS) and not dicom_header:  # some scanners name their DICOM files .img
-        return volumes.from_file(path, wanted, window)
+        return volume_files.from_file(path, wanted, window)
     if name.endswith(".npz"):
         return npz.from_file(path, wanted, window)
     if dicom_header or head.startswith(b"PK") or path.suffix.lower() in _DICOM_ENDINGS:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.tools.files import VOLUME_ENDINGS, printable_text, require_file
-from ibisagent.tools.imaging import npz, raster, volumes
+from ibisagent.tools.imaging import npz, raster, volume_files
 from ibisagent.tools.imaging.decoding import decode_guard
 from ibisagent.tools.masks.label_values import Label, get_stored_values
 
@@ -37,7 +37,7 @@ def _count_values(plane: NDArray[Any]) -> dict[int, int]:
 def _iterate_planes(path: Path) -> Iterator[tuple[str | None, NDArray[Any]]]:
     name = path.name.lower()
     if name.endswith(VOLUME_ENDINGS):
-        return volumes.iterate_planes(path)
+        return volume_files.iterate_planes(path)
     if name.endswith(".npz"):
         return npz.iterate_planes(path)
     return _iterate_pages(path)

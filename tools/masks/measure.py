@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from ibisagent.tools.clicks import PixelBox
 from ibisagent.tools.imaging.grids import Mask, Spacing
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.json_values import to_builtin
 from ibisagent.tools.masks.axes import measure_axes, measure_perimeter, trace_outline
-from ibisagent.tools.plain_values import to_builtin
 
 __all__ = ["bounding_box", "describe_measurements", "iou", "measure", "measure_on_image"]
 

@@ -11,7 +11,7 @@ from typing import Any
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import get_extension
 from ibisagent.tools.files import VOLUME_ENDINGS, local_path, printable_text, require_file
-from ibisagent.tools.imaging import npz, raster, volumes
+from ibisagent.tools.imaging import npz, raster, volume_files
 from ibisagent.tools.imaging.decoding import decode_guard
 from ibisagent.tools.imaging.grids import Mask, VolumeGrid
 from ibisagent.tools.imaging.medical_image import MedicalImage
@@ -72,4 +72,4 @@ def _read_volume(path: Path, image: MedicalImage, values: Label | None) -> Mask:
     if not isinstance(image.grid, VolumeGrid):
         got = f"got a volume ({get_extension(path)}) as the mask of an image without a place"
         raise InputError(f"{printable_text(path.name)}: {got}, expected a picture; give the mask as PNG or JSON")
-    return volumes.read_mask(path, image.grid, values)
+    return volume_files.read_mask(path, image.grid, values)

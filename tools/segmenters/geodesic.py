@@ -8,8 +8,8 @@ import numpy as np
 from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.imaging.grids import make_read_only
 from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Query, predict_one_by_one
+from ibisagent.tools.segmenters.click_evidence import Evidence, draw_seeds, gather_evidence, measure_correction
 from ibisagent.tools.segmenters.confidence import ScoreContext, estimate_iou
-from ibisagent.tools.segmenters.evidence import Evidence, draw_seeds, gather_evidence, measure_correction
 from ibisagent.tools.segmenters.features import Features, Field, extract_features
 from ibisagent.tools.segmenters.parameters import Parameters
 from ibisagent.tools.segmenters.working_grid import (

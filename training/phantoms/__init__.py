@@ -7,7 +7,7 @@ import numpy as np
 from ibisagent.tools.errors import InputError
 from ibisagent.training.phantoms.acquisition import simulate
 from ibisagent.training.phantoms.phantom import GeneratedImage, Phantom
-from ibisagent.training.phantoms.targets import MIN_AREA_SHARE
+from ibisagent.training.phantoms.visible_targets import MIN_AREA_SHARE
 
 __all__ = ["DIFFICULTY", "MODALITIES", "SIZE", "GeneratedImage", "Phantom", "draw", "require_drawable"]
 

@@ -29,7 +29,7 @@ def _frozen(table: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
 
 
 def _read_vocabulary() -> TargetVocabulary:
-    data = _read("targets.toml")
+    data = _read("target_names.toml")
     synonyms, descriptions, templates = (_frozen(data[name]) for name in ("synonyms", "descriptions", "templates"))
     return TargetVocabulary(tuple(data["plural"]), synonyms, descriptions, templates, data["image_names"])
 

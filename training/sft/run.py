@@ -20,10 +20,10 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import describe_os_error, hash_files, printable_text
 from ibisagent.training.from_scratch import MODEL_KINDS, PointerSizes, QwenSizes, write_untrained_model
 from ibisagent.training.sft.config import TrainingConfig, build_settings
-from ibisagent.training.sft.run_folder import LogCallback, keep_settings, last_checkpoint, write_json
 from ibisagent.training.sft.samples import Samples
 from ibisagent.training.sft.trainer import ResumableTrainer
 from ibisagent.training.sft.trainer_factory import build_sft_config, build_trainer
+from ibisagent.training.sft.training_folder import LogCallback, keep_settings, last_checkpoint, write_json
 
 __all__ = ["train_sft"]
 

@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ibisagent.agent.components import Components
 from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.coordinates import CoordinateFrame
+from ibisagent.agent.graph_components import Components
 from ibisagent.agent.prompting import Message, PromptSet
 from ibisagent.agent.replay import replay_config
 from ibisagent.agent.stores import RunStore
@@ -20,7 +20,7 @@ from ibisagent.agent.trajectory import Trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import printable_text
 from ibisagent.tools.masks.rle import decode, rle_key
-from ibisagent.training.recorded_states import RecordedState, build_components, iter_states
+from ibisagent.training.trajectory_states import RecordedState, build_components, iter_states
 
 __all__ = ["MistakeHandling", "Sample", "SampleRef", "Samples"]
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ibisagent.agent import Policy, build_graph, get_policy
 from ibisagent.agent.policies import OraclePolicy
-from ibisagent.agent.state import FAILURES
+from ibisagent.agent.stop_reasons import FAILURES
 from ibisagent.tools.errors import IbisError, RunFailed, install_hint
 from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.masks.rle import decode

@@ -1,6 +1,6 @@
 """One-line errors of failed runs: what failed, why, and the remedy."""
 
-from ibisagent.agent.state import FAILURES
+from ibisagent.agent.stop_reasons import FAILURES
 from ibisagent.tools.errors import RunFailed
 
 __all__ = ["failure_line", "require_success"]

@@ -15,7 +15,7 @@ from support.image_fixtures import AFFINE, RAS, write_nifti
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Spacing
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.tools.imaging.volumes import open_volume, read_mask
+from ibisagent.tools.imaging.volume_files import open_volume, read_mask
 from ibisagent.tools.masks.rle import encode
 
 ORDERS = [

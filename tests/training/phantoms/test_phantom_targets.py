@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ibisagent.training.phantoms.targets import find_absent, keep_visible
+from ibisagent.training.phantoms.visible_targets import find_absent, keep_visible
 
 
 def test_crumbs_go_and_tiny_masks_with_them():

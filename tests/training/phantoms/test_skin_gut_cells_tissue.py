@@ -5,7 +5,7 @@ import pytest
 
 from ibisagent.training.phantoms.generators import dermoscopy, endoscopy, fluorescence, histology
 from ibisagent.training.phantoms.scatter import stamp_ellipses, stamp_strokes
-from ibisagent.training.phantoms.targets import name_by_quadrant
+from ibisagent.training.phantoms.visible_targets import name_by_quadrant
 
 SEEDS = range(40)
 SIZE = 64

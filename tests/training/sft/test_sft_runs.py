@@ -22,7 +22,7 @@ from ibisagent.agent.policies.local import PROFILE, open_local, open_model, read
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.training.sft.config import Loss, list_shipped_configs, read_training_config
 from ibisagent.training.sft.run import train_sft
-from ibisagent.training.sft.run_folder import last_checkpoint
+from ibisagent.training.sft.training_folder import last_checkpoint
 from ibisagent.ui.cli.app import app
 
 STORIES = (

@@ -20,7 +20,7 @@ from ibisagent.tools.files import printable_text
 from ibisagent.tools.imaging.decoding import require_size
 from ibisagent.tools.imaging.dicom.elements import get_frame_header, is_readable, read_int, read_texts
 from ibisagent.tools.imaging.dicom.header_facts import read_modality
-from ibisagent.tools.imaging.dicom.outliers import drop_outliers
+from ibisagent.tools.imaging.dicom.series_outliers import drop_outliers
 from ibisagent.tools.imaging.dicom.source_files import SourceFiles, list_members, read_header, source_name
 from ibisagent.tools.imaging.dicom.stacks import GEOMETRY_KEYWORDS, StoredFrame, read_frames
 from ibisagent.tools.imaging.grids import DicomSource

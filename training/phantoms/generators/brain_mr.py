@@ -9,7 +9,7 @@ from ibisagent.training.phantoms.generators.brain_parts import BrainPlane, corte
 from ibisagent.training.phantoms.generators.brain_planes import PLANES
 from ibisagent.training.phantoms.noise import gaussian_noise
 from ibisagent.training.phantoms.phantom import GeneratedImage
-from ibisagent.training.phantoms.targets import find_absent, keep_visible
+from ibisagent.training.phantoms.visible_targets import find_absent, keep_visible
 
 __all__ = ["generate"]
 

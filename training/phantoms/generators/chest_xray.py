@@ -6,7 +6,7 @@ from ibisagent.training.phantoms.canvas import Field, PhantomCanvas, blur, cover
 from ibisagent.training.phantoms.generators.chest_anatomy import Chest, draw_chest, draw_vessels
 from ibisagent.training.phantoms.generators.chest_bones import draw_bones, draw_devices
 from ibisagent.training.phantoms.phantom import GeneratedImage
-from ibisagent.training.phantoms.targets import find_absent, keep_visible
+from ibisagent.training.phantoms.visible_targets import find_absent, keep_visible
 
 __all__ = ["generate"]
 

@@ -5,7 +5,7 @@ import numpy as np
 from ibisagent.training.phantoms.canvas import Field, PhantomCanvas, blur, coverage
 from ibisagent.training.phantoms.generators import ct_body, ct_organs
 from ibisagent.training.phantoms.phantom import GeneratedImage
-from ibisagent.training.phantoms.targets import find_absent, keep_visible
+from ibisagent.training.phantoms.visible_targets import find_absent, keep_visible
 
 __all__ = ["generate"]
 

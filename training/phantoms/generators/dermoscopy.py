@@ -7,7 +7,7 @@ from ibisagent.training.phantoms.canvas import Field, PhantomCanvas, blur, cover
 from ibisagent.training.phantoms.noise import gaussian_noise
 from ibisagent.training.phantoms.phantom import GeneratedImage
 from ibisagent.training.phantoms.scatter import pixel_grid, stamp_ellipses, stamp_strokes, weight_channels
-from ibisagent.training.phantoms.targets import keep_visible
+from ibisagent.training.phantoms.visible_targets import keep_visible
 
 __all__ = ["generate"]
 

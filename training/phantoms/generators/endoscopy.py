@@ -8,7 +8,7 @@ from ibisagent.training.phantoms.generators.endoscopy_tools import paint_instrum
 from ibisagent.training.phantoms.noise import gaussian_noise
 from ibisagent.training.phantoms.phantom import GeneratedImage
 from ibisagent.training.phantoms.scatter import pixel_grid, stamp_strokes, weight_channels
-from ibisagent.training.phantoms.targets import keep_visible
+from ibisagent.training.phantoms.visible_targets import keep_visible
 
 __all__ = ["generate"]
 

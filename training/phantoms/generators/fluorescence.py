@@ -9,7 +9,7 @@ from ibisagent.training.phantoms.canvas import Field, PhantomCanvas, blur, cover
 from ibisagent.training.phantoms.noise import gaussian_noise
 from ibisagent.training.phantoms.phantom import GeneratedImage
 from ibisagent.training.phantoms.scatter import Disc, pixel_grid, stamp_ellipses, stamp_strokes, weight_channels
-from ibisagent.training.phantoms.targets import MIN_AREA_SHARE, name_by_quadrant
+from ibisagent.training.phantoms.visible_targets import MIN_AREA_SHARE, name_by_quadrant
 
 __all__ = ["generate"]
 

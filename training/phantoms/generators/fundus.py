@@ -6,7 +6,7 @@ from ibisagent.training.phantoms.canvas import FAR, Field, PhantomCanvas, blur, 
 from ibisagent.training.phantoms.generators.fundus_vessels import grow_vessel_tree, vessel_coverage
 from ibisagent.training.phantoms.noise import gaussian_noise
 from ibisagent.training.phantoms.phantom import GeneratedImage
-from ibisagent.training.phantoms.targets import find_absent, keep_visible
+from ibisagent.training.phantoms.visible_targets import find_absent, keep_visible
 
 __all__ = ["generate"]
 

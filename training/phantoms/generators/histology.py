@@ -8,7 +8,7 @@ from ibisagent.training.phantoms.generators.histology_stroma import draw_stroma,
 from ibisagent.training.phantoms.noise import gaussian_noise
 from ibisagent.training.phantoms.phantom import GeneratedImage
 from ibisagent.training.phantoms.scatter import stamp_ellipses
-from ibisagent.training.phantoms.targets import keep_visible, name_by_quadrant
+from ibisagent.training.phantoms.visible_targets import keep_visible, name_by_quadrant
 
 __all__ = ["generate"]
 

@@ -8,7 +8,7 @@ from ibisagent.training.phantoms.generators.ultrasound_lesions import draw_breas
 from ibisagent.training.phantoms.generators.ultrasound_normal import draw_fetal_head, draw_vessels
 from ibisagent.training.phantoms.generators.ultrasound_scene import UltrasoundScene
 from ibisagent.training.phantoms.phantom import GeneratedImage
-from ibisagent.training.phantoms.targets import find_absent, keep_visible
+from ibisagent.training.phantoms.visible_targets import find_absent, keep_visible
 
 __all__ = ["generate"]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ibisagent.evals.metrics.case import CaseMetrics
+from ibisagent.evals.metrics.per_case import CaseMetrics
 from ibisagent.evals.stats import Bootstrap, Groups, Interval, mean_interval, proportion_interval, ratio_interval
 from ibisagent.tools.errors import InputError
 

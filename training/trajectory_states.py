@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from ibisagent.agent.components import Components
 from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.graph import build_graph
+from ibisagent.agent.graph_components import Components
 from ibisagent.agent.policies import ScriptedPolicy
 from ibisagent.agent.state import RunInfo, State, StepRecord
 from ibisagent.agent.steps import active_prompt_indices

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ibisagent.agent.components import as_prompt
+from ibisagent.agent.graph_components import as_prompt
 from ibisagent.agent.trajectory import Step, Trajectory
 from ibisagent.tools.clicks import Prompt
 

@@ -12,8 +12,8 @@ from skimage.graph import MCP_Geometric
 
 from ibisagent.tools.clicks import Pixel
 from ibisagent.tools.segmenters.base import Mask
+from ibisagent.tools.segmenters.contour_levels import Ranking, rank_levels
 from ibisagent.tools.segmenters.features import Features, Field
-from ibisagent.tools.segmenters.levels import Ranking, rank_levels
 from ibisagent.tools.segmenters.parameters import Parameters
 from ibisagent.tools.segmenters.working_grid import GridClick
 
