@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from langgraph.types import Command
 
@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 _KEYS = tuple(Input.__annotations__)
+_ACTORS = get_args(Input.__annotations__["prompts_actor"])
+_KINDS = get_args(Input.__annotations__["kind"])
 _EXPECTED = 'expected {"image", "request"}; wrap it with segmentation_tool, or with segmentation_node and its given='
 
 
@@ -43,6 +45,8 @@ def normalize_input(given: Any, components: Components, *, nested: bool = False)
     fields = select_inputs(given)
     if isinstance(given, Mapping) and not nested:
         require_known_keys(given)
+    _require_one_of("kind", fields, _KINDS)
+    _require_one_of("prompts_actor", fields, _ACTORS)
     normalized: dict[str, Any] = {
         "kind": fields.get("kind") or "segment",
         "initial_mask": normalize_mask(fields.get("initial_mask")),
@@ -70,6 +74,11 @@ def require_known_keys(given: Mapping[str, Any]) -> None:
     """Raise `InputError` for a key that `Input` does not have, with the key that it may mean."""
     if wrong := [describe_unknown_name(name, _KEYS) for name in given if name not in _KEYS]:
         raise InputError(f"{'; '.join(wrong)}; correct it")
+
+
+def _require_one_of(key: str, fields: Mapping[str, Any], choices: tuple[str, ...]) -> None:
+    if (got := fields.get(key) or choices[0]) not in choices:
+        raise InputError(f"{key}: got {got!r}, expected {' or '.join(choices)}; correct it")
 
 
 def require_request(request: object) -> None:

@@ -15,7 +15,7 @@ from ibisagent.tools.imaging.grids import Mask, Spacing
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.reading import read_mask
-from ibisagent.tools.masks.rle import Rle
+from ibisagent.tools.masks.rle import Rle, decode, encode
 from ibisagent.tools.plain_values import to_builtin
 
 __all__ = ["ImageStore", "RunStore"]
@@ -123,7 +123,8 @@ class ImageStore:
             )
         image = open_image(source, slice=reference.get("slice"), window=reference.get("window"))
         if uri is None:
-            image = replace(image, uri=None, spacing=_spacing(reference))
+            padding = decode(reference["padding"]) if reference.get("padding") else None
+            image = replace(image, uri=None, spacing=_spacing(reference), padding=padding)
         if sha is not None and image.sha != sha:
             raise InputError(f"{Path(str(uri)).name}: its pixels have changed since the run began; start a new run")
         self._cache(image)
@@ -149,18 +150,21 @@ class ImageStore:
 def reference_of(image: MedicalImage) -> dict[str, Any]:
     """Build the reference of an image: content hash, file, slice and window where it has them, and spacing in mm.
 
-    Its notes are included: reopened with an explicit slice, it would not note that the slice was chosen by default.
+    Its notes are included: reopened with an explicit slice, it would not note that the slice was chosen by default. So
+    is the padding of an image without a file, of which only the pixels are kept.
     """
     spacing = list(image.spacing) if image.spacing is not None else None
     place = {"uri": image.uri, "slice": image.slice, "window": image.window}
     notes = {"notes": list(image.notes)} if image.notes else {}
-    return {"sha": image.sha, **place, "spacing_mm": spacing, **notes}
+    padding = {"padding": encode(image.padding)} if image.uri is None and image.padding is not None else {}
+    return {"sha": image.sha, **place, "spacing_mm": spacing, **notes, **padding}
 
 
 def _key(reference: dict[str, Any]) -> tuple[Any, ...]:
     """Return a key that also separates equal pictures of other origin: two empty slices, exports of other spacing."""
-    spacing = _spacing(reference)
-    return (reference.get("sha"), reference.get("uri"), reference.get("slice"), reference.get("window"), spacing)
+    padding = (reference.get("padding") or {}).get("counts")
+    place = (reference.get("uri"), reference.get("slice"), reference.get("window"))
+    return (reference.get("sha"), *place, _spacing(reference), padding)
 
 
 def _spacing(reference: dict[str, Any]) -> Spacing | None:

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedCTImageStorage, generate_uid
 
 from ibisagent.tools.imaging.grids import VolumeGrid
 from ibisagent.tools.imaging.medical_image import MedicalImage
-from support.image_fixtures import write_dicom
+from support.image_fixtures import build_raw_element, write_dicom
 
 ORIENTATIONS = {  # directions of the rows and of the columns, LPS
     "axial": (1, 0, 0, 0, 1, 0),
@@ -70,6 +71,15 @@ def write_series(
         here |= {"PixelSpacing": list(SPACING), "InstanceNumber": number}
         paths.append(write_dicom(path, volume[count], **(shared | here | elements)))
     return paths
+
+
+def overwrite_elements(path: Path, **elements: bytes) -> None:
+    """Write these bytes into elements of a file, whether they may hold them or not."""
+    dataset = dcmread(path)
+    for keyword, content in elements.items():
+        element = build_raw_element(keyword, content)
+        dataset[element.tag] = element
+    dataset.save_as(path)
 
 
 def build_item(**elements: Any) -> Dataset:

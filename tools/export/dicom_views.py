@@ -4,6 +4,7 @@ highdicom (0.28) takes single-frame images, or one multi-frame image whole and o
 of any image can be segmented alone, each is shown to it as a single-frame image with an identity of its own.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ _FUNCTIONAL = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequen
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _LENGTHS = ("SliceThickness", "SpacingBetweenSlices")
+_ROUNDING = 1e-5  # of a direction's length
 _SLIDE = ("ImageOrientationSlide", "ImageCenterPointCoordinatesSequence", "TotalPixelMatrixOriginSequence")
 _MAY_BE_EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "ReferringPhysicianName"),
@@ -82,6 +84,10 @@ def _build_view(dataset: Dataset, groups: list[Any], frame: int, plane: int, gri
     if frame and not per_frame and isinstance(grid, VolumeGrid):  # by offsets from the first frame, as an RT dose's
         x, y, z = grid.affine[:3, 3] + plane * grid.affine[:3, 2]
         _set_elements(header, ImagePositionPatient=[round(float(number), 6) for number in (-x, -y, z)])
+    if isinstance(grid, VolumeGrid) and not read_numbers(header, "PixelSpacing"):  # that of the other planes, if known
+        edges = [math.hypot(*grid.affine[:3, axis]) for axis in (1, 0)]
+        _set_elements(header, PixelSpacing=[DSfloat(edge, auto_format=True) for edge in edges])
+    _normalize_directions(header)
     for keyword in (*_PLACE, *_LENGTHS):
         _rewrite_numbers(header, keyword)
     if not all(keyword in header for keyword in _PLACE) or not read_code(header, "FrameOfReferenceUID"):
@@ -106,6 +112,15 @@ def _copy_frame_geometry(group: Dataset, header: Dataset) -> None:
             for keyword in keywords:
                 if keyword in item:
                     header[keyword] = item.get_item(keyword, keep_deferred=True)
+
+
+def _normalize_directions(header: Dataset) -> None:
+    """Bring both directions to length 1, since readers multiply by them; merely rounded ones stay as they are."""
+    orientation = read_numbers(header, "ImageOrientationPatient")
+    lengths = [math.hypot(*orientation[start : start + 3]) for start in (0, 3) if orientation]
+    if any(abs(length - 1) > _ROUNDING for length in lengths):
+        unit = [part / lengths[index // 3] for index, part in enumerate(orientation)]
+        _set_elements(header, ImageOrientationPatient=[DSfloat(part, auto_format=True) for part in unit])
 
 
 def _rewrite_numbers(header: Dataset, keyword: str) -> None:

@@ -17,7 +17,7 @@ WHITE_IS_ZERO = "white is zero"
 """Key of a picture's ``info`` where its grey runs from white to black."""
 
 _COMPRESSION, _ORIENTATION = 259, 274
-_UNCOMPRESSED, _FIRST_IS_WHITE, _RGB = 1, 0, 2
+_UNCOMPRESSED, _FIRST_IS_WHITE, _RGB, _PALETTE, _SEPARATE = 1, 0, 2, 3, 2
 
 
 def is_misread(picture: Image.Image) -> bool:
@@ -30,7 +30,8 @@ def is_misread(picture: Image.Image) -> bool:
 def read_page(file: BinaryIO, name: str, page: str | None) -> tuple[Image.Image, int, int]:
     """Decode a page with its orientation in its EXIF block; return it with its number and the count of pages.
 
-    Whole numbers and floats come in mode I or F, 8-bit colour in RGB. `InputError` for anything else.
+    Whole numbers and floats come in mode I or F; grey of 8 bits and fewer, palettes and colour come as by Pillow.
+    `InputError` for anything else.
     """
     from tifffile import TiffFile
 
@@ -40,7 +41,7 @@ def read_page(file: BinaryIO, name: str, page: str | None) -> tuple[Image.Image,
         number = choose_frame(page, count, name)
         found: Any = tiff.pages[number]
         require_size(name, found.imagelength, found.imagewidth)
-        picture = Image.fromarray(_read_samples(found, name))
+        picture = _to_picture(found, _read_samples(found, name))
         if found.photometric == _FIRST_IS_WHITE:
             picture.info[WHITE_IS_ZERO] = True
         if _ORIENTATION in found.tags:
@@ -48,9 +49,28 @@ def read_page(file: BinaryIO, name: str, page: str | None) -> tuple[Image.Image,
     return picture, number, count
 
 
+def _to_picture(found: Any, samples: NDArray[Any]) -> Image.Image:
+    """Convert samples to the mode, the colours and the levels that Pillow gives a page of their kind."""
+    if found.photometric == _PALETTE and found.colormap is not None:
+        colours = (found.colormap // 256).astype(np.uint8).T
+        if found.bitspersample > 8:
+            return Image.fromarray(colours[samples])
+        picture = Image.fromarray(samples)
+        picture.putpalette(colours.tobytes())
+        return picture
+    if samples.ndim == 3:
+        return Image.fromarray(np.moveaxis(samples, 0, -1) if found.planarconfig == _SEPARATE else samples)
+    if samples.dtype == np.bool_:
+        return Image.fromarray(samples ^ (found.photometric == _FIRST_IS_WHITE))
+    if samples.dtype == np.uint8:
+        levels = samples * np.uint8(255 // (2**found.bitspersample - 1))
+        return Image.fromarray(255 - levels if found.photometric == _FIRST_IS_WHITE else levels)
+    return Image.fromarray(_to_32_bits(samples))
+
+
 def _read_samples(found: Any, name: str) -> NDArray[Any]:
     colour = found.photometric == _RGB and found.dtype == np.uint8 and found.samplesperpixel == 3
-    if found.dtype is None or found.dtype.kind not in "iuf" or not (found.samplesperpixel == 1 or colour):
+    if found.dtype is None or found.dtype.kind not in "biuf" or not (found.samplesperpixel == 1 or colour):
         got = f"{found.samplesperpixel} samples of {found.dtype} a pixel"
         raise InputError(f"{name}: got {got}, expected one real number or three bytes; convert it")
     try:
@@ -60,7 +80,8 @@ def _read_samples(found: Any, name: str) -> NDArray[Any]:
     except Exception:  # a compression or predictor that needs a library of its own, or a file cut short
         got = f"{found.dtype} that cannot be unpacked ({found.compression.name})"
         raise InputError(f"{name}: got {got}, expected a whole TIFF; save it as float32 or uncompressed") from None
-    return array if colour else _to_32_bits(array.reshape(array.shape[:2]))
+    samples: NDArray[Any] = array if colour else array.reshape(found.imagelength, found.imagewidth)
+    return samples
 
 
 def _to_32_bits(array: NDArray[Any]) -> NDArray[Any]:

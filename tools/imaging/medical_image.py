@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ibisagent.tools.imaging.grids import Grid, Spacing
+from ibisagent.tools.imaging.grids import Grid, Mask, Spacing
 from ibisagent.tools.plain_values import to_builtin
 
 __all__ = ["MedicalImage"]
@@ -27,7 +27,9 @@ class MedicalImage:
     mm, None when unknown. ``grid`` takes an (H, W) mask back to the source. ``modality`` is DICOM's code, such as CT.
     ``open_image(uri, slice=slice, window=window)`` opens the same picture again; ``uri`` is None for what did not come
     from a file. ``notes``: remarks of one line on what to bear in mind (spacing at the detector, gaps, burned-in text).
-    ``sha``, 32 hexadecimal digits, names the displayed content.
+    ``padding`` (H, W) bool: what pads the picture out to its size, by default where ``values`` are NaN from the edge
+    inwards (a NaN inside the picture is a pixel like any other); None where there is none. ``sha``, 32 hexadecimal
+    digits, names the displayed content.
     """
 
     pixels: NDArray[np.uint8] = field(repr=False)
@@ -39,6 +41,7 @@ class MedicalImage:
     slice: str | None = None
     window: str | None = None
     notes: tuple[str, ...] = ()
+    padding: Mask | None = field(default=None, repr=False)
     sha: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -51,6 +54,8 @@ class MedicalImage:
         object.__setattr__(self, "pixels", _view_read_only(self.pixels))
         if self.values is not None:
             object.__setattr__(self, "values", _view_read_only(self.values))
+        padding = _find_padding(self.values) if self.padding is None and self.values is not None else self.padding
+        object.__setattr__(self, "padding", None if padding is None else _view_read_only(padding))
         digest = hashlib.sha256(repr(self.pixels.shape).encode() + b"\n")
         digest.update(self.pixels.data)
         object.__setattr__(self, "sha", digest.hexdigest()[:32])
@@ -68,6 +73,17 @@ class MedicalImage:
     def side_of(self, x: float, y: float) -> str | None:
         """Return the patient's side, left or right, at a point in [0, 1] of the picture; None when unknown."""
         return self.grid.side_of(x, y)
+
+
+def _find_padding(values: NDArray[Any]) -> Mask | None:
+    """Return where (H, W) values are NaN from the edge inwards, None where no edge has any."""
+    if not any(np.isnan(edge).any() for edge in (values[0], values[-1], values[:, 0], values[:, -1])):
+        return None
+    from scipy import ndimage
+
+    # With a border of NaN around the picture, everything that reaches an edge is one component.
+    components, _ = ndimage.label(np.pad(np.isnan(values), 1, constant_values=True))
+    return np.asarray(components[1:-1, 1:-1] == components[0, 0])
 
 
 def _view_read_only(array: NDArray[Any]) -> NDArray[Any]:

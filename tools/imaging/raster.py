@@ -166,7 +166,7 @@ def _decode_with_pillow(
     """Decode a page; return it with its number and the count of pages."""
     picture = decoder(file)
     require_size(name, picture.height, picture.width)
-    pages = getattr(picture, "n_frames", 1)
+    pages = _count_pages(picture)
     number = choose_frame(page, pages, name)
     if pages > 1:
         picture.seek(number)
@@ -177,6 +177,18 @@ def _decode_with_pillow(
         return deep_tiff.read_page(file, name, page)
     picture.load()
     return picture, number, pages
+
+
+def _count_pages(picture: ImageFile.ImageFile) -> int:
+    """Count pages, including those that Pillow has no mode for; the picture is at its first page afterwards."""
+    if not isinstance(picture, Tiff.TiffImageFile):
+        return getattr(picture, "n_frames", 1)
+    count = 0
+    while not count:
+        with contextlib.suppress(SyntaxError):  # raised for each such page, which Pillow then regards as read
+            count = picture.n_frames
+    picture.seek(0)
+    return count
 
 
 def _transpose_in_place(picture: Image.Image) -> None:

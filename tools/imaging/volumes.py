@@ -57,7 +57,8 @@ def from_file(path: Path, wanted: str | None, window: str | None) -> MedicalImag
     unnamed = volume.volumes > 1 and "@" not in (wanted or "")
     notes = describe_choice(wanted, str(plane), _pad_shape(volume.shape)[grid.order[plane.axis]])
     notes += [f"the first of {volume.volumes} volumes; name another by slice={plane}"] if unnamed else []
-    notes += describe_shear(grid, ".nrrd") if grid.header is None else ()
+    has_qform = grid.header is not None and int(grid.header["qform_code"]) != 0  # by which ITK's tools place it
+    notes += () if has_qform else describe_shear(grid, ".nrrd")
     spacing = _find_spacing(grid, volume.zooms)
     return MedicalImage(
         pixels, grid, spacing, values=values, uri=str(path), slice=str(plane), window=window, notes=tuple(notes)

@@ -73,6 +73,9 @@ def _to_array(given: Any, name: str) -> NDArray[Any]:
         raise InputError(
             f"{name}: got {got}, expected {expected}; read a file by ibisagent.tools.masks.reading.read_mask"
         )
+    if isinstance(given, list) and any(isinstance(each, Mapping) for each in given):
+        got = "a list of objects, as COCO annotations and results are"
+        raise InputError(f"{name}: got {got}, expected {expected}; give the segmentation of one")
     try:
         if hasattr(given, "detach"):  # a torch tensor, maybe on a device, maybe of a float that NumPy does not know
             tensor = given.detach().cpu()
@@ -103,8 +106,9 @@ def picture_to_mask(
 ) -> Mask:
     """Return where an upright picture has labels ``values``; by default where it is not black, whatever its alpha.
 
-    More than one colour but black is an `InputError`. What JPEG and WebP (``kind``, as PIL names a format) leave round
-    the edges of black and white is cut in the middle.
+    A picture of one colour holds its mask in its alpha, where some of it is clear. More than one colour but black is an
+    `InputError`. What JPEG and WebP (``kind``, as PIL names a format) leave round the edges of black and white is cut
+    in the middle.
     """
     _require_shape((picture.height, picture.width), shape, name)
     if values is not None:
@@ -116,9 +120,11 @@ def picture_to_mask(
         if picture.mode == "F" or picture.mode.startswith("I"):
             return select_foreground(np.asarray(picture), name)
         # A palette's colours are what a person saw when drawing; its indices may be in any order.
-        colours = np.asarray(picture.convert("RGBA").convert("RGB"))
+        colours, alpha = np.split(np.asarray(picture.convert("RGBA")), [3], axis=2)
         if picture.mode == "P" and not colours.any():  # a palette that was never filled in
             return select_foreground(np.asarray(picture), name)
+        if not alpha.all() and (colours == colours[0, 0]).all():
+            return select_foreground(alpha[..., 0], name)
         return _colours_to_mask(colours, name, lossy=kind in _LOSSY)
 
 

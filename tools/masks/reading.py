@@ -27,10 +27,10 @@ def read_mask(source: Any, image: MedicalImage, *, values: Label | None = None) 
     JSON file by its path or URI.
 
     Inside is what is not 0, one value alone: in a picture, one colour beside black, whatever its alpha; in a JPEG,
-    whose edges ring, 128 and above. A picture of many greys is no mask, and a map of several labels is one only with
-    ``values``, which picks labels: grey levels, palette indices, voxels, or a COCO file's categories. Of several pages
-    or frames the image's own is read. A volume must lie on the image's own grid. Another shape or grid is an
-    `InputError`.
+    whose edges ring, 128 and above; where all is of one colour, its alpha. A picture of many greys is no mask, and a
+    map of several labels is one only with ``values``, which picks labels: grey levels, palette indices, voxels, or a
+    COCO file's categories. Of several pages or frames the image's own is read, and none where the image is of one. A
+    volume must lie on the image's own grid. Another shape or grid is an `InputError`.
     """
     if not is_file_reference(source):
         return as_mask(source, values, shape=image.shape)
@@ -53,7 +53,10 @@ def _read_displayed(path: Path, image: MedicalImage, values: Label | None) -> Ma
 
 def _read_picture(path: Path, image: MedicalImage, values: Label | None) -> Mask:
     picture, number = raster.read_picture(path)
-    if number is not None and image.slice not in (None, number):
+    if number is not None and image.slice is None:
+        got = "got a mask of several pages for a picture of one"
+        raise InputError(f"{printable_text(path.name)}: {got}, expected one; save only the page that you need")
+    if number is not None and image.slice != number:
         picture, _ = raster.read_picture(path, image.slice)
     return picture_to_mask(picture, values, shape=image.shape, name=printable_text(path.name), kind=picture.format)
 

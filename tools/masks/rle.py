@@ -43,8 +43,8 @@ def as_rle(given: Mapping[str, Any]) -> Rle:
     """
     try:
         (height, width), counts = (int(length) for length in given["size"]), given["counts"]
-        if isinstance(counts, bytes | bytearray | str):
-            text = str.__str__(counts) if isinstance(counts, str) else counts.decode("ascii")
+        if isinstance(counts, bytes | bytearray | memoryview | str):
+            text = str.__str__(counts) if isinstance(counts, str) else bytes(counts).decode("ascii")
             return Rle(size=[height, width], counts=text)
         if any(isinstance(run, bool) for run in counts):  # true and false are numbers to NumPy
             raise ValueError

@@ -15,7 +15,7 @@ import numpy as np
 
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.clicks import Prompt
-from ibisagent.tools.imaging.grids import make_read_only
+from ibisagent.tools.imaging.grids import Mask, make_read_only
 from ibisagent.tools.masks.rle import Rle, decode, encode, rle_key
 from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.tools.segmenters.base import Pixels, Prediction, Segmenter
@@ -27,7 +27,7 @@ _MAX_BYTES = 512 * 2**20
 
 
 class HashedImage(Protocol):
-    """What the memo needs of an image: its displayed pixels and their content hash."""
+    """What the memo needs of an image: its displayed pixels, their content hash, and its padding."""
 
     @property
     def sha(self) -> str:
@@ -36,6 +36,10 @@ class HashedImage(Protocol):
     @property
     def pixels(self) -> Pixels:
         """The displayed picture, (H, W) or (H, W, 3) uint8."""
+
+    @property
+    def padding(self) -> Mask | None:
+        """What pads the picture out to its size, (H, W) bool, and is in no prompt's mask; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,19 +82,26 @@ class Memo:
         return self._embeddings.get(image.sha, lambda: self.segmenter.embed(image.pixels))
 
     def predict(self, image: HashedImage, initial: Rle | None, prompts: tuple[Prompt, ...]) -> MemoEntry:
-        """Return the mask of all ``prompts`` in force over ``initial``; without prompts, the initial mask itself."""
+        """Return the mask of all ``prompts`` in force over ``initial``; without prompts, the initial mask itself.
+
+        Nothing of the image's padding is in the mask of a prompt.
+        """
         bare = tuple(prompt if prompt.target is None else replace(prompt, target=None) for prompt in prompts)
         return self._predict(image, initial, bare)
 
     def _predict(self, image: HashedImage, initial: Rle | None, prompts: tuple[Prompt, ...]) -> MemoEntry:
-        key = (self.fingerprint, image.sha, rle_key(initial) if initial else None, prompts)
+        padding = rle_key(encode(image.padding)) if image.padding is not None else None
+        key = (self.fingerprint, image.sha, padding, rle_key(initial) if initial else None, prompts)
         return self._predictions.get(key, lambda: self._compute(image, initial, prompts))
 
     def _compute(self, image: HashedImage, initial: Rle | None, prompts: tuple[Prompt, ...]) -> MemoEntry:
         if not prompts:
             return MemoEntry.of(self._start(image, initial))
         before = self._predict(image, initial, prompts[:-1]).prediction
-        return MemoEntry.of(self.segmenter.predict(self.embed(image), prompts, before.prior))
+        prediction = self.segmenter.predict(self.embed(image), prompts, before.prior)
+        if image.padding is not None:  # it looks like any dark tissue, and masks run out into it
+            prediction = replace(prediction, mask=make_read_only(prediction.mask & ~image.padding))
+        return MemoEntry.of(prediction)
 
     def _start(self, image: HashedImage, initial: Rle | None) -> Prediction:
         if initial is None:

@@ -1,8 +1,9 @@
 """Names in requests and replies: the user's words in place of the model's learned names, and the other way round."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import takewhile
 
 from ibisagent.agent.policies.abstention.known_targets import KnownTargets
 from ibisagent.agent.policies.abstention.requested_target import ParsedRequest
@@ -28,20 +29,30 @@ def canonicalize_request(request: str, parsed: ParsedRequest) -> str:
 def restore_names(reply: str, request: str, parsed: ParsedRequest, targets: KnownTargets) -> str:
     """Return the reply with the user's words in place of every target's name outside the action.
 
-    A request without a name gets a reply without one; one that describes its target gets that target's name alone.
+    A request without a name gets a reply without one; one that describes its target gets that target's name alone; one
+    whose description fits several, as "the smaller of the two kidneys" does, gets the words that their names share, as
+    the model's choice may be wrong.
     """
     words = {found.target: request[found.start : found.end] for found in parsed.known}
     default = next(iter(words.values()), _ABNORMAL if parsed.abnormal else _UNNAMED)
     names = _names(targets)
+    shared = _shared_name(parsed.described) if len(parsed.described) > 1 else None
 
     def replacement(match: re.Match[str]) -> str:
         target = names.get(match[1].lower())
-        name = match[1] if target in parsed.described else words.get(target, default)
+        name = (shared or match[1]) if target in parsed.described else words.get(target, default)
         return name + _verb(name, match[2])
 
     pieces = _ACTION.split(reply)
     pattern = _pattern(targets, bool(words))
     return "".join(piece if number % 2 else pattern.sub(replacement, piece) for number, piece in enumerate(pieces))
+
+
+def _shared_name(targets: Sequence[str]) -> str:
+    """Return the last words that several targets' names share, such as "kidney"; "target" where they share none."""
+    reversed_words = [target.split()[::-1] for target in targets]
+    same = [row[0] for row in takewhile(lambda row: len(set(row)) == 1, zip(*reversed_words, strict=False))]
+    return " ".join(reversed(same)) or _UNNAMED
 
 
 def _verb(name: str, verb: str | None) -> str:

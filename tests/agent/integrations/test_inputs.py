@@ -117,6 +117,16 @@ def test_a_misspelt_key_is_refused_and_the_right_one_named(name, expected, loop,
         assert str(fault.value) == line
 
 
+@pytest.mark.parametrize(
+    ("name", "got", "expected"),
+    [("prompts_actor", "Person", "person or experiment"), ("kind", "ask", "segment or question")],
+)
+def test_a_word_that_an_input_does_not_have_is_refused(name, got, expected, loop):
+    with pytest.raises(InputError) as fault:
+        loop.invoke(ASKED | {name: got})
+    assert str(fault.value) == f"{name}: got {got!r}, expected {expected}; correct it"
+
+
 class Fuller(TypedDict, total=False):
     """A parent with keys of its own, some of them nearly the loop's."""
 

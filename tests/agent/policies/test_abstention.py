@@ -205,6 +205,7 @@ def told(request, said):
         ("Is anything abnormal?", "The cyst is segmented.", "The abnormality is segmented."),
         ("Mark the organ that thinks.", "The brain is segmented.", "The brain is segmented."),
         ("Mark the organ that thinks.", "The liver is segmented.", "The target is segmented."),
+        ("Segment the smaller of the two kidneys.", "The left kidney is small.", "The kidney is small."),
     ],
 )
 def test_the_asked_target_is_told_and_no_other(request_, said, expected):

@@ -9,6 +9,7 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 from pydicom.data import get_charset_files, get_testdata_file
 from pydicom.sr.codedict import codes
 from pydicom.uid import UltrasoundMultiFrameImageStorage
@@ -80,6 +81,27 @@ def test_a_slice_of_a_series_refers_to_its_own_instance_and_lies_there(tmp_path,
     assert [
         (item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID) for item in referred.ReferencedInstanceSequence
     ] == [(source.SOPClassUID, uids[2])]
+
+
+@pytest.mark.parametrize("lengths", [(0.5, 2), (10, 10), (1.001, 1)])
+def test_directions_of_another_length_than_one_are_written_with_length_one(tmp_path, lengths):
+    write_series(tmp_path / "scan", "oblique")
+    for path in (tmp_path / "scan").iterdir():
+        dataset = pydicom.dcmread(path)
+        turn = np.reshape(ORIENTATIONS["oblique"], (2, 3)) * np.reshape(lengths, (2, 1))
+        dataset.ImageOrientationPatient = turn.ravel().tolist()
+        dataset.save_as(path)
+    image = open_image(tmp_path / "scan", slice="2")
+    saved = segment(tmp_path / "m.dcm", image)
+    shared, (frame,) = saved.SharedFunctionalGroupsSequence[0], saved.PerFrameFunctionalGroupsSequence
+    turn = np.reshape(shared.PlaneOrientationSequence[0].ImageOrientationPatient, (2, 3)).astype(float)
+    start = np.array(frame.PlanePositionSequence[0].ImagePositionPatient, float)
+    rows, columns = shared.PixelMeasuresSequence[0].PixelSpacing
+    read = SimpleITK.ReadImage(str(next((tmp_path / "scan").glob("*2.dcm"))))
+    for row, column in ((0, 0), (5, 4), (0, 3)):  # where a reader that multiplies puts it, and where ITK does
+        here = start + turn[0] * columns * column + turn[1] * rows * row
+        assert np.allclose(here, compute_place("oblique", 2, row, column), atol=1e-6)
+        assert np.allclose(here, read.TransformIndexToPhysicalPoint((column, row, 0)), atol=1e-6)
 
 
 @pytest.mark.parametrize("source", ["folder", "zip"])

@@ -77,6 +77,7 @@ def test_itk_refuses_the_nifti_rather_than_misplace_it_and_the_note_says_what_to
     with pytest.raises(RuntimeError, match="orthonormal"):
         SimpleITK.ReadImage(str(tilted / "m.nii.gz"))
     save_mask(tilted / "m.nrrd", np.ones(image.shape, bool), image)
-    again = open_image(tilted / "m.nrrd")
+    again, source = open_image(tilted / "m.nrrd"), open_image(tilted / "m.nii.gz")
+    assert any(".nrrd" in note and ".dcm" not in note for note in source.notes)
     assert any({".nrrd", ".dcm"} <= set(note.split()) for note in image.notes)
     assert any(".nrrd" in note and ".dcm" not in note for note in again.notes)

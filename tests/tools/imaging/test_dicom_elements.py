@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import SimpleITK
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
+from pydicom.uid import RLELossless
 from support.dicom_series_fixtures import (
     ORIENTATIONS,
     VOLUME,
     build_item,
     compute_lps,
     find_place,
+    overwrite_elements,
     write_enhanced,
     write_series,
 )
@@ -90,6 +92,73 @@ def test_functional_groups_are_read_as_tolerantly(tmp_path):
     image = open_image(write_enhanced(tmp_path / "a.dcm", frames=frames), slice="1")
     assert np.array_equal(image.values, VOLUME[1] + 7.0)
     assert image.notes == ("empty or unreadable in the file, and taken as missing: RescaleSlope",)
+
+
+SCALE = {"RescaleSlope": 2, "RescaleIntercept": -10, "PixelPaddingValue": int(VOLUME[1, 3, 4])}
+ACROSS = VOLUME[::-1, 3] * 2.0 - 10
+ACROSS[3, 4] = np.nan
+
+
+@pytest.mark.parametrize("keyword", SCALE)
+@pytest.mark.parametrize("plane", [1, 2])
+@pytest.mark.parametrize("content", [b"", b"1,5 "], ids=["empty", "comma"])
+def test_a_plane_across_notes_every_slice_s_junk_and_keeps_one_scale(tmp_path, keyword, plane, content):
+    paths = write_series(tmp_path, **SCALE)
+    overwrite_elements(paths[plane], **{keyword: content})
+    image = open_image(tmp_path, slice="coronal:2")
+    note = f"empty or unreadable, and taken from the other planes: {keyword} (in 1 of 5 planes)"
+    assert image.notes == (note,)
+    assert np.array_equal(image.values, ACROSS, equal_nan=True)
+    assert open_image(tmp_path, slice=f"axial:{plane}").notes == (
+        f"empty or unreadable in the file, and taken as missing: {keyword}",
+    )
+
+
+def test_where_the_others_do_not_agree_junk_is_missing_and_noted(tmp_path):
+    paths = write_series(tmp_path, **SCALE)
+    for plane, slope in enumerate([b"2 ", b"x ", b"3 ", b"4 ", b"5 "]):
+        overwrite_elements(paths[plane], RescaleSlope=slope)
+    image = open_image(tmp_path, slice="coronal:2")
+    assert image.notes == ("empty or unreadable in the file, and taken as missing: RescaleSlope (in 1 of 5 planes)",)
+    assert np.array_equal(image.values[2], VOLUME[2, 3] * 3.0 - 10)
+
+
+def test_frames_across_share_one_scale_too(tmp_path):
+    frames = [{"PixelValueTransformationSequence": build_item(RescaleSlope=2, RescaleIntercept=-10)} for _ in range(5)]
+    frames[1]["PixelValueTransformationSequence"] = build_item(
+        RescaleSlope=build_raw_element("RescaleSlope", b"x "), RescaleIntercept=-10
+    )
+    image = open_image(write_enhanced(tmp_path / "a.dcm", frames=frames), slice="coronal:2")
+    assert np.array_equal(image.values, VOLUME[::-1, 3] * 2.0 - 10)
+    assert "RescaleSlope (in 1 of 5 planes)" in image.notes[-1]
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+@pytest.mark.parametrize("content", [b"-1", b"2", b"1e3 ", b"2.7 ", b"70000 "])
+@pytest.mark.parametrize("kind", ["IS", "UT"])
+def test_a_count_of_frames_that_the_pixels_belie_is_missing(tmp_path, content, kind, packed):
+    path = write_dicom(tmp_path / "a.dcm", STORED)
+    dataset = dcmread(path)
+    if packed:
+        dataset.compress(RLELossless)
+    dataset["NumberOfFrames"] = build_raw_element("NumberOfFrames", content, kind)
+    dataset.save_as(path)
+    for source in (path, tmp_path):
+        image = open_image(source)
+        assert np.array_equal(image.values, STORED)
+        assert image.notes[-1] == "empty or unreadable in the file, and taken as missing: NumberOfFrames"
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+def test_as_many_frames_as_the_pixels_hold_are_frames(tmp_path, packed):
+    path = write_dicom(tmp_path / "a.dcm", np.stack([STORED, STORED + 9]), NumberOfFrames=2)
+    if packed:
+        dataset = dcmread(path)
+        dataset.compress(RLELossless)
+        dataset.save_as(path)
+    image = open_image(path, slice="1")
+    assert np.array_equal(image.values, STORED + 9)
+    assert image.notes == ()
 
 
 def test_directions_are_brought_to_length_one(tmp_path):

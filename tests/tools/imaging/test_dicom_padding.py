@@ -7,11 +7,17 @@ from pydicom.uid import RLELossless
 from support.dicom_series_fixtures import VOLUME, build_item, write_enhanced, write_series
 from support.image_fixtures import COLOUR, build_raw_element, write_dicom
 
+from ibisagent.agent import ImageStore, build_graph
+from ibisagent.agent.policies import ScriptedPolicy
+from ibisagent.agent.replay import replay
+from ibisagent.agent.trajectory import build_trajectory
 from ibisagent.tools.clicks import Click
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.imaging.window import Percentiles, Window, apply_window
 from ibisagent.tools.masks.measure import iou, measure_on_image
+from ibisagent.tools.masks.rle import decode
 from ibisagent.tools.segmenters import get_segmenter
+from ibisagent.tools.segmenters.memo import Memo
 
 ROWS, COLUMNS = np.mgrid[:160, :160]
 LESION = (ROWS - 90) ** 2 + (COLUMNS - 60) ** 2 <= 14**2
@@ -82,6 +88,50 @@ def test_padding_is_black_under_every_rule_of_display(tmp_path):
     assert np.array_equal(open_image(write_dicom(tmp_path / "d", eight, **padding)).pixels, np.where(SHOWN, eight, 0))
     colour = COLOUR[:, :6]
     assert np.array_equal(open_image(write_dicom(tmp_path / "e", colour, PixelPaddingValue=0)).pixels, colour)
+
+
+RIM = ((ROWS - 80) ** 2 + (COLUMNS - 20) ** 2 < 14**2) & ~OUTSIDE
+AT_RIM = Click(22.5 / 160, 80.5 / 160)
+FINAL_REPLY = "<think>It fits.</think>\n<action>Terminate</action>\n<answer>There it is.</answer>"
+
+
+def dark_at_the_rim(path, value, modality):
+    noise = np.random.default_rng(1).normal(0, 10, RIM.shape)
+    stored = np.where(OUTSIDE, value, np.where(RIM, 150, 500) + noise).astype(np.int16)
+    return write_dicom(path, stored, PixelPaddingValue=value, Modality=modality, RescaleIntercept=-300, RescaleSlope=1)
+
+
+@pytest.mark.parametrize("modality", ["MR", "CT"])
+@pytest.mark.parametrize("value", [0, -2000])
+def test_a_dark_lesion_at_the_rim_does_not_run_out_into_the_padding(tmp_path, value, modality):
+    image = open_image(dark_at_the_rim(tmp_path / "a.dcm", value, modality))
+    graph = build_graph(ScriptedPolicy([FINAL_REPLY]), "geocut")
+    ended = graph.invoke({"image": image, "request": "Segment the lesion.", "prompts": [AT_RIM]})
+    assert iou(decode(ended["mask"]), RIM) > 0.95
+    record = build_trajectory(graph, ended)
+    assert replay(record, "geocut", image).differences == ()
+    given = graph.invoke({"image": image, "request": "Look.", "initial_mask": OUTSIDE})
+    assert np.array_equal(decode(given["mask"]), OUTSIDE)  # a caller's mask stays as it is
+
+
+def test_a_picture_that_looks_the_same_but_is_not_padded_keeps_its_own_mask(tmp_path):
+    image = open_image(dark_at_the_rim(tmp_path / "a.dcm", -2000, "MR"))
+    memo, bare = Memo(get_segmenter("geocut")), open_image(image.pixels)
+    assert bare.sha == image.sha
+    assert not (memo.predict(image, None, (AT_RIM,)).prediction.mask & OUTSIDE).any()
+    assert (memo.predict(bare, None, (AT_RIM,)).prediction.mask & OUTSIDE).any()
+
+
+def test_padding_runs_in_from_the_edge_and_comes_back_from_a_store(tmp_path):
+    values = np.where(OUTSIDE | (ROWS == 90) & (COLUMNS == 60), np.nan, TISSUE).astype(np.float32)
+    image = open_image(values)
+    assert np.array_equal(image.padding, OUTSIDE)  # and not the hole in the lesion
+    assert open_image(np.where(OUTSIDE, 0, values)).padding is None
+    reference, bare = (ImageStore(tmp_path).to_reference(each) for each in (image, image.pixels))
+    assert np.array_equal(ImageStore(tmp_path).open(reference).padding, OUTSIDE)
+    assert ImageStore(tmp_path).open(bare).padding is None
+    one = ImageStore()
+    assert [one.open(one.to_reference(each)).padding is None for each in (image.pixels, image)] == [True, False]
 
 
 def test_padding_of_compressed_pixels_frames_and_planes_across(tmp_path):

@@ -15,12 +15,13 @@ from support.dicom_series_fixtures import (
     compute_lps,
     find_place,
     format_digits,
+    overwrite_elements,
     write_series,
 )
 from support.image_fixtures import GREY, write_dicom
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.export import save_mask
+from ibisagent.tools.export import Provenance, save_mask
 from ibisagent.tools.imaging.dicom import read_full_header
 from ibisagent.tools.imaging.grids import DicomSource, Spacing
 from ibisagent.tools.imaging.open_image import open_image
@@ -257,6 +258,24 @@ def test_broken_file_does_not_hide_the_others(tmp_path):
     assert open_image(tmp_path, slice="1").slice == "1"
     with pytest.raises(InputError, match=f"{paths[2].name}: got data that cannot be decoded"):
         open_image(tmp_path, slice="2")
+
+
+def test_a_slice_whose_spacing_is_junk_takes_that_of_the_others(tmp_path):
+    paths = write_series(tmp_path / "scan", FrameOfReferenceUID="1.9", StudyInstanceUID="1.2")
+    overwrite_elements(paths[2], PixelSpacing=b"junk")
+    note = "files whose PixelSpacing cannot be read, and is taken from the others: 1"
+    own, across = (open_image(tmp_path / "scan", slice=wanted) for wanted in ("axial:2", "coronal:2"))
+    assert (own.grid.shape, own.spacing, across.spacing) == ((7, 6, 5), Spacing(*SPACING), Spacing(STEP, SPACING[1]))
+    assert all(note in image.notes for image in (own, across, open_image(tmp_path / "scan")))
+    assert not any("left out" in line for image in (own, across) for line in image.notes)
+    assert open_image(tmp_path / "scan", slice="2").spacing == Spacing(*SPACING)
+    assert np.array_equal(across.values, VOLUME[::-1, 3])
+    save_mask(tmp_path / "m.dcm", np.ones(own.shape, bool), own, Provenance(target="liver"))
+    (measures,) = dcmread(tmp_path / "m.dcm").SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    assert list(measures.PixelSpacing) == list(SPACING)
+    overwrite_elements(paths[0], PixelSpacing=b"2.5\\3.5 ")
+    with pytest.raises(InputError, match="form no evenly spaced stack"):  # the others do not agree
+        open_image(tmp_path / "scan", slice="coronal:2")
 
 
 def test_folder_that_changes_is_scanned_again(tmp_path):

@@ -36,6 +36,58 @@ def test_a_page_among_others_opens_as_it_does_alone(order, compression, tmp_path
         assert np.array_equal(open_image(tmp_path / "all.tif", slice=str(number)).pixels, alone.pixels)
 
 
+MAP = np.stack([np.arange(256)[::-1], np.arange(256), np.arange(256) // 2]).astype(np.uint16) * 257
+LOW = GREY + 50
+KINDS = {
+    "palette": (GREY, {"photometric": "palette", "colormap": MAP}),
+    "grey": (LOW, {"photometric": "minisblack"}),
+    "white is zero": (LOW, {"photometric": "miniswhite"}),
+    "bilevel": (GREY > 10, {"photometric": "minisblack"}),
+    "bilevel, white is zero": (GREY > 10, {"photometric": "miniswhite"}),
+    "planes": (np.stack([GREY, GREY + 1, GREY + 2]), {"photometric": "rgb", "planarconfig": "separate"}),
+}
+DEEP = {"half": RAMP.astype(np.float16), "double": RAMP, "two samples": np.stack([GREY, GREY], axis=-1)}
+
+
+def write_pages(path, *pages):
+    with tifffile.TiffWriter(path) as file:
+        for array, options in pages:
+            file.write(array, compression="zlib", **options)
+    return path
+
+
+@pytest.mark.parametrize("other", DEEP)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_beside_one_without_a_mode_opens_as_it_does_alone(kind, other, tmp_path):
+    two = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": ["unspecified"]}
+    beside = (DEEP[other], two if other == "two samples" else {"photometric": "minisblack"})
+    alone = open_image(write_pages(tmp_path / "one.tif", KINDS[kind]))
+    for number, pages in enumerate([(KINDS[kind], beside), (beside, KINDS[kind])]):
+        image = open_image(write_pages(tmp_path / "all.tif", *pages), slice=str(number))
+        assert np.array_equal(image.pixels, alone.pixels)
+        assert image.values is None
+        if other != "two samples":
+            assert np.array_equal(open_image(tmp_path / "all.tif", slice=str(1 - number)).values, RAMP)
+    assert open_image(tmp_path / "all.tif", slice="1").sha == alone.sha
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_palette_beside_a_deep_page_keeps_its_colours_and_its_indices(place, tmp_path):
+    pages = [(RAMP, {"photometric": "minisblack"})]
+    pages.insert(place, (GREY, {"photometric": "palette", "colormap": MAP}))
+    write_pages(tmp_path / "a.tif", *pages)
+    image = open_image(tmp_path / "a.tif", slice=str(place))
+    assert np.array_equal(image.pixels, np.moveaxis(MAP[:, GREY] // 257, 0, -1))
+    assert np.array_equal(read_mask(tmp_path / "a.tif", image, values=9), GREY == 9)
+
+
+def test_a_palette_of_sixteen_bits_is_painted(tmp_path):
+    colours = np.stack([np.arange(65536), np.arange(65536)[::-1], np.full(65536, 257)]).astype(np.uint16)
+    write_pages(tmp_path / "a.tif", ((RAMP * 1800).astype(np.uint16), {"photometric": "palette", "colormap": colours}))
+    expected = np.stack([RAMP * 1800, 65535 - RAMP * 1800, 257 + 0 * RAMP], axis=-1) / 257
+    assert np.abs(open_image(tmp_path / "a.tif").pixels - expected).max() <= 1
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i1", "i2", "u2", "i4", "u4", "i8", "u8"])

@@ -116,3 +116,52 @@ def test_a_broken_exif_block_turns_neither_picture_nor_annotations(tmp_path):
     stored.save(tmp_path / "images/a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     image = open_image(tmp_path / "images/a.jpg")
     assert np.array_equal(annotations.read_mask(tmp_path / "annotations/a.json", image, 1), MASK)
+
+
+WRONG = {
+    "fractions": ([[0.6, 0.2, 0.9, 0.2, 0.9, 0.4]], "in fractions of the picture's size, expected pixels"),
+    "a flat polygon": ([40, 8, 60, 8, 60, 20, 40, 20], "not one list of numbers in the list of polygons"),
+    "pairs": ([[[40, 8], [60, 8], [60, 20]]], "not one list of numbers in the list of polygons"),
+    "an odd one": ([[40, 8, 60, 8, 60, 20, 40]], "an odd count of numbers"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_polygon_that_is_none_is_refused_with_what_it_should_be(tmp_path, kind):
+    segmentation, message = WRONG[kind]
+    image, case = opened(folder(tmp_path, segmentation=segmentation))
+    with pytest.raises(InputError, match=message):
+        case.read_truth(image)
+
+
+def test_a_small_part_in_the_first_pixel_is_no_fraction(tmp_path):
+    parts = [[40, 8, 60, 8, 60, 20, 40, 20], [0.2, 0.2, 0.8, 0.2, 0.8, 0.8]]
+    image, case = opened(folder(tmp_path, segmentation=parts))
+    assert np.array_equal(case.read_truth(image), MASK)
+
+
+def test_run_lengths_in_a_list_are_read_too(tmp_path):
+    image, case = opened(folder(tmp_path, segmentation=[counts(MASK, "list")]))
+    assert np.array_equal(case.read_truth(image), MASK)
+
+
+def test_a_box_alone_is_no_mask(tmp_path):
+    path = folder(tmp_path)
+    content = json.loads((path / "annotations/a.json").read_text("utf-8-sig"))
+    content["annotations"][0] |= {"segmentation": [], "bbox": [40, 8, 20, 12]}
+    (path / "annotations/a.json").write_text(json.dumps(content))
+    image, case = opened(path)
+    with pytest.raises(InputError, match="got an annotation with a box alone"):
+        case.read_truth(image)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("size", [(HEIGHT, None), (None, WIDTH)])
+def test_one_length_is_compared_with_the_picture_as_well(tmp_path, size, orientation):
+    (tmp_path / "fits").mkdir()
+    image, case = opened(folder(tmp_path / "fits", orientation, size))
+    assert np.array_equal(case.read_truth(image), turned(MASK, orientation))
+    (tmp_path / "not").mkdir()
+    image, case = opened(folder(tmp_path / "not", orientation, tuple(length and 2 * length for length in size)))
+    with pytest.raises(InputError, match="got annotations of a picture of"):
+        case.read_truth(image)

@@ -61,6 +61,12 @@ FORMS = {
     "counts as floats": {"size": tuple(SIZE), "counts": [float(run) for run in runs(LETTER)]},
     "PIL 1": Image.fromarray(LETTER),
     "PIL L": Image.fromarray(GREY),
+    "PIL RGBA by its alpha": Image.fromarray(np.dstack([GREY * 0 + 255] * 3 + [GREY * 255])),
+    "PIL RGBA of one colour": Image.fromarray(np.dstack([GREY * 0 + 200, GREY * 0, GREY * 0, GREY * 128])),
+    "PIL RGBA by a black one's alpha": Image.fromarray(np.dstack([GREY * 0] * 3 + [GREY * 255])),
+    "PIL LA by its alpha": Image.fromarray(np.dstack([GREY * 0 + 255, GREY * 255])),
+    "PIL RGBA by its colour": Image.fromarray(np.dstack([GREY * 200, GREY * 0, GREY * 0, GREY * 0])),
+    "counts in a view": {"size": SIZE, "counts": memoryview(THEIRS["counts"])},
     "PIL P": palette([0, 0, 0, 128, 0, 0]),
     "PIL P without colours": Image.frombytes("P", LETTER.shape[::-1], GREY.tobytes()),
     "PIL RGB": Image.fromarray(np.dstack([GREY * 0, GREY * 200, GREY * 3])),
@@ -92,6 +98,33 @@ def test_every_form_is_the_same_mask_at_every_door(form, tmp_path):
         assert (ended["stop"], len(ended["steps"])) == ("terminated", 1)
     save_mask(tmp_path / "m.png", given, PICTURE)
     assert np.array_equal(read_mask(tmp_path / "m.png", PICTURE), LETTER)
+
+
+def test_a_picture_of_one_colour_that_is_clear_all_over_is_an_empty_mask():
+    clear = Image.fromarray(np.dstack([GREY * 0 + 255] * 3 + [GREY * 0]))
+    assert not as_mask(clear).any()
+    clear.putalpha(255)
+    assert as_mask(clear).all()
+    soft = Image.fromarray(np.dstack([GREY * 0 + 255] * 3 + [GREY * 255]))
+    soft.putpixel((5, 4), (255, 255, 255, 90))
+    with pytest.raises(InputError, match="got 3 values"):
+        as_mask(soft)
+
+
+def test_a_mask_of_several_pages_belongs_to_no_picture_of_one(tmp_path):
+    pages = [Image.fromarray(np.zeros_like(GREY)), Image.fromarray(GREY)]
+    pages[0].save(tmp_path / "m.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(InputError, match=r"m\.tif: got a mask of several pages for a picture of one"):
+        read_mask(tmp_path / "m.tif", PICTURE)
+    assert np.array_equal(read_mask(tmp_path / "m.tif", open_image(tmp_path / "m.tif", slice="1")), LETTER)
+
+
+def test_a_coco_result_is_not_taken_for_a_mask(tmp_path):
+    found = [{"image_id": 1, "category_id": 1, "segmentation": encode(LETTER), "score": 0.9}]
+    (tmp_path / "m.json").write_text(json.dumps(found))
+    for given in (found, tmp_path / "m.json"):
+        with pytest.raises(InputError, match=r"as COCO annotations and results are.*give the segmentation of one"):
+            read_mask(given, PICTURE)
 
 
 def test_a_tensor_of_any_kind_is_a_mask():

@@ -27,6 +27,10 @@ def _is_not_negative(values: Values) -> bool:
     return min(values) >= 0
 
 
+def _is_count(values: Values) -> bool:
+    return values[0] >= 0 and values[0].is_integer()
+
+
 def _is_not_zero(values: Values) -> bool:
     return values[0] != 0
 
@@ -59,7 +63,7 @@ RULES: dict[str, Rule] = {
     "EstimatedRadiographicMagnificationFactor": _LENGTH,
     "DistanceSourceToDetector": _LENGTH,
     "DistanceSourceToPatient": _LENGTH,
-    "NumberOfFrames": _ONE,
+    "NumberOfFrames": Rule(1, _is_count),
     "InstanceNumber": _ONE,
     "SeriesNumber": _ONE,
     "AcquisitionNumber": _ONE,

@@ -1,18 +1,54 @@
 """From stored values to modality values: modality LUT or rescale, and which pixels are padding."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from ibisagent.tools.imaging.dicom.elements import read_items, read_numbers
+from ibisagent.tools.imaging.dicom.elements import is_readable, read_items, read_numbers
 from ibisagent.tools.imaging.dicom.lookup_tables import read_table
 from ibisagent.tools.imaging.grids import Mask
 
-__all__ = ["apply_modality_lut", "find_padding"]
+__all__ = ["apply_modality_lut", "fill_missing_values", "find_missing_values", "find_padding"]
 
 _PADDING = {"i": "", "u": "", "f4": "Float", "f8": "DoubleFloat"}
+_VALUE_KEYWORDS = (
+    *("RescaleSlope", "RescaleIntercept"),
+    *(f"{kind}PixelPadding{which}" for kind in ("", "Float", "DoubleFloat") for which in ("Value", "RangeLimit")),
+)
+
+
+def find_missing_values(heads: Sequence[Dataset]) -> dict[str, list[float]]:
+    """Return by its keyword what is unreadable in some planes' headers and the same in all the others."""
+    found: dict[str, list[float]] = {}
+    for keyword in _VALUE_KEYWORDS:
+        values = [read_numbers(head, keyword) for head in heads]
+        known = [value for value in values if value]
+        incomplete = len(known) < len(values) and not all(is_readable(head, keyword) for head in heads)
+        if incomplete and known and known.count(known[0]) == len(known):
+            found[keyword] = known[0]
+    return found
+
+
+def fill_missing_values(heads: Sequence[Dataset]) -> list[Dataset]:
+    """Return the headers of one volume's planes with what `find_missing_values` finds, so that all have one scale."""
+    found = find_missing_values(heads)
+    return [
+        _set_values(head, {keyword: value for keyword, value in found.items() if not is_readable(head, keyword)})
+        for head in heads
+    ]
+
+
+def _set_values(head: Dataset, values: dict[str, list[float]]) -> Dataset:
+    if not values:
+        return head
+    filled = Dataset()
+    filled.update(head)
+    for keyword, (value,) in values.items():
+        filled.add_new(keyword, "FD", value)
+    return filled
 
 
 def apply_modality_lut(stored: NDArray[Any], head: Dataset) -> NDArray[Any]:

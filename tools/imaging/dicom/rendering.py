@@ -1,5 +1,6 @@
 """The picture of a stack of frames: one of them as it is stored, or a plane across the patient's axes."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -21,7 +22,12 @@ from ibisagent.tools.imaging.dicom.header_facts import (
     read_spacing,
 )
 from ibisagent.tools.imaging.dicom.lookup_tables import list_broken_tables
-from ibisagent.tools.imaging.dicom.modality_values import apply_modality_lut, find_padding
+from ibisagent.tools.imaging.dicom.modality_values import (
+    apply_modality_lut,
+    fill_missing_values,
+    find_missing_values,
+    find_padding,
+)
 from ibisagent.tools.imaging.dicom.source_files import EXPECTED, SourceFiles, decode_frames, read_header, source_name
 from ibisagent.tools.imaging.dicom.stacks import Stack, StoredFrame, compute_affine
 from ibisagent.tools.imaging.grids import Grid, Mask, Spacing, VolumeGrid
@@ -33,7 +39,7 @@ from ibisagent.tools.imaging.window import to_exact_float
 __all__ = ["RenderRequest", "render_frame", "render_plane"]
 
 Values = NDArray[np.float32] | NDArray[np.float64]
-Rendered = tuple[NDArray[np.uint8], Values | None, Dataset]
+Rendered = tuple[NDArray[np.uint8], Values | None, list[Dataset]]
 
 _RADIOLOGICAL = {("P", "L"), ("F", "L"), ("F", "P")}
 
@@ -55,10 +61,12 @@ def render_frame(stack: Stack, frame: StoredFrame, slice: str | None, request: R
     pixels, values = _render(stored, head, request)
     grid = _build_frame_grid(stack, frame, head, (pixels.shape[0], pixels.shape[1]))
     spacing, notes = read_spacing(head)
+    if spacing is None and frame.spacing is not None:  # its own header's is unreadable, that of the others was taken
+        spacing = Spacing(*frame.spacing)
     if isinstance(grid, VolumeGrid) and grid.axes not in _RADIOLOGICAL:
         down, right = grid.axes or ("", "")
         notes.append(f"shown as stored, not as radiologists look: down is {down}, right is {right}")
-    return _build_image(pixels, values, grid, spacing, head, slice, (*stack.notes, *notes), request)
+    return _build_image(pixels, values, grid, spacing, [head], slice, (*stack.notes, *notes), request)
 
 
 def _read_frame(frame: StoredFrame) -> tuple[NDArray[Any], Dataset]:
@@ -136,9 +144,10 @@ def render_plane(stack: Stack, wanted: str | None, request: RenderRequest) -> Me
     )
     cut = order[plane.axis]
     at = shape[cut] - 1 - plane.index if flips[plane.axis] else plane.index
-    pixels, values, head = (
+    pixels, values, heads = (
         _render_whole_frame(volume[at], request) if cut == 2 else _render_cut(volume, cut, at, request)
     )
+    head = _get_middle(heads)
     grid = replace(grid, laterality=read_laterality(head))
     thin = replace(grid, shape=tuple(1 if axis == cut else length for axis, length in enumerate(shape)), index=0)
     edges = (*(volume[0].spacing or ())[::-1], float(np.linalg.norm(stack.affine[:3, 2])))
@@ -156,7 +165,7 @@ def render_plane(stack: Stack, wanted: str | None, request: RenderRequest) -> Me
         None if values is None else _to_display(values, thin),
         grid,
         Spacing(row, column),
-        head,
+        heads,
         str(plane),
         notes,
         request,
@@ -167,13 +176,12 @@ def _render_whole_frame(frame: StoredFrame, request: RenderRequest) -> Rendered:
     """Show one frame, (columns, rows) as the source axes of a volume run."""
     stored, head = _read_frame(frame)
     pixels, values = _render(stored, head, request)
-    return pixels.swapaxes(0, 1), None if values is None else values.T, head
+    return pixels.swapaxes(0, 1), None if values is None else values.T, [head]
 
 
 def _render_cut(volume: Sequence[StoredFrame], cut: int, at: int, request: RenderRequest) -> Rendered:
     """Take one column (``cut`` 0) or row (1) of every frame; shown by the rules of the middle frame."""
     lines: list[NDArray[Any]] = []
-    paddings: list[Mask] = []
     heads: list[Dataset] = []
     with SourceFiles() as files:
         for _, group in groupby(volume, key=lambda frame: frame.source._replace(frame=0)):
@@ -186,13 +194,18 @@ def _render_cut(volume: Sequence[StoredFrame], cut: int, at: int, request: Rende
                     head = get_frame_header(dataset, number)
                     if is_colour(stored, head):
                         raise InputError(f"{request.name}: got colour pictures, expected grey ones to cut across")
-                    line = np.take(stored, at, axis=1 - cut)
-                    lines.append(apply_modality_lut(line, head))
-                    paddings.append(find_padding(line, head))
+                    lines.append(np.take(stored, at, axis=1 - cut))
                     heads.append(head)
-    head = heads[len(heads) // 2]
+    filled = fill_missing_values(heads)
+    values = [apply_modality_lut(line, head) for line, head in zip(lines, filled, strict=True)]
+    paddings = [find_padding(line, head) for line, head in zip(lines, filled, strict=True)]
     with decode_guard(request.name, EXPECTED):
-        return *_render_grey(np.stack(lines, axis=-1), np.stack(paddings, axis=-1), head, request), head
+        stacked = np.stack(values, axis=-1), np.stack(paddings, axis=-1)
+        return *_render_grey(*stacked, _get_middle(heads), request), heads
+
+
+def _get_middle(heads: Sequence[Dataset]) -> Dataset:
+    return heads[len(heads) // 2]
 
 
 def _to_display(array: NDArray[Any], thin: VolumeGrid) -> NDArray[Any]:
@@ -206,7 +219,7 @@ def _build_image(
     values: Values | None,
     grid: Grid,
     spacing: Spacing | None,
-    head: Dataset,
+    heads: Sequence[Dataset],
     slice: str | None,
     notes: tuple[str, ...],
     request: RenderRequest,
@@ -216,7 +229,7 @@ def _build_image(
         grid,
         spacing=spacing,
         values=values,
-        modality=read_modality(head),
+        modality=read_modality(_get_middle(heads)),
         uri=request.uri,
         slice=None if slice is None else request.prefix + slice,
         window=request.window,
@@ -224,16 +237,28 @@ def _build_image(
             *request.notes,
             *notes,
             *describe_shear(grid, ".nrrd or .dcm"),
-            *_list_faults(head),
-            *describe_annotations(head),
+            *_list_faults(heads),
+            *_list_annotations(heads),
         ),
     )
 
 
-def _list_faults(head: Dataset) -> list[str]:
-    """Name what is not in the header as it should be; what it holds, which may be anything, is not repeated."""
+def _list_faults(heads: Sequence[Dataset]) -> list[str]:
+    """Name what is not in the headers as it should be; what they hold, which may be anything, is not repeated."""
+    missing = Counter(name for head in heads for name in (*list_unreadable(head), *list_broken_tables(head)))
+    mistyped = Counter(name for head in heads for name in list_mistyped(head))
+    filled = Counter({name: missing.pop(name) for name in find_missing_values(heads) if name in missing})
     found = {
-        "empty or unreadable in the file, and taken as missing": [*list_unreadable(head), *list_broken_tables(head)],
-        "written as text in the file, and read as numbers": list_mistyped(head),
+        "empty or unreadable in the file, and taken as missing": missing,
+        "empty or unreadable, and taken from the other planes": filled,
+        "written as text in the file, and read as numbers": mistyped,
     }
-    return [f"{what}: {', '.join(names)}" for what, names in found.items() if names]
+    return [f"{what}: {', '.join(_format_counts(names, len(heads)))}" for what, names in found.items() if names]
+
+
+def _format_counts(names: Counter[str], total: int) -> list[str]:
+    return [name if count == total else f"{name} (in {count} of {total} planes)" for name, count in names.items()]
+
+
+def _list_annotations(heads: Sequence[Dataset]) -> list[str]:
+    return list(dict.fromkeys(note for head in heads for note in describe_annotations(head)))

@@ -4,9 +4,10 @@ Only the headers are read, and of them only what orders the pictures. Files that
 """
 
 import itertools
+import operator
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,6 +39,7 @@ _TAGS: list[BaseTag | int] = [
             "NumberOfFrames",
             *GEOMETRY_KEYWORDS,
         ),
+        *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"),
         *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     )
 ]
@@ -62,14 +64,14 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """``unreadable``: its position cannot be read; ``is_localizer``: the file says that it is one."""
+    """``unreadable``: the elements of its position that are; ``is_localizer``: the file says that it is one."""
 
     series: str
     uid: str
     number: int
     modality: str | None
     frames: tuple[StoredFrame, ...]
-    unreadable: bool
+    unreadable: tuple[str, ...]
     is_localizer: bool
 
 
@@ -146,25 +148,41 @@ def _read_file(file: BinaryIO, source: DicomSource) -> _File | None:
         number=read_int(dataset, "SeriesNumber", -1),
         modality=read_modality(dataset),
         frames=frames,
-        unreadable=not all(is_readable(first, keyword) for keyword in _REQUIRED_GEOMETRY),
+        unreadable=tuple(keyword for keyword in _REQUIRED_GEOMETRY if not is_readable(first, keyword)),
         is_localizer="LOCALIZER" in read_texts(dataset, "ImageType"),
     )
 
 
 def _build_series(number: int, group: list[_File], unread: int) -> Series:
     """Make a series of its files, without those that hold nothing of its stack where others do."""
-    found = [file for file in group if not file.unreadable] or group
-    unread += len(group) - len(found)
+    filled = _fill_spacing(group)
+    found = [file for file in filled if not file.unreadable] or group
+    fill_count = sum(map(operator.is_not, filled, group))
     files = list({file.uid: file for file in reversed(found)}.values())
     scans = [file for file in files if not file.is_localizer] or files
     left_out = {
-        "files left out because they cannot be read": unread,
+        "files whose PixelSpacing cannot be read, and is taken from the others": fill_count,
+        "files left out because they cannot be read": unread + len(group) - len(found),
         "files left out as copies of others": len(found) - len(files),
         "files left out as localizers": len(files) - len(scans),
     }
     frames, notes = drop_outliers([frame for file in scans for frame in file.frames])
     notes = (*(f"{what}: {count}" for what, count in left_out.items() if count), *notes)
     return Series(number, group[0].modality, frames, len({frame.source._replace(frame=0) for frame in frames}), notes)
+
+
+def _fill_spacing(group: list[_File]) -> list[_File]:
+    """Return the files, those of which only PixelSpacing is unreadable with that of the others, where these agree."""
+    known = {frame.spacing for file in group if not file.unreadable for frame in file.frames}
+    if len(known) != 1:
+        return group
+    (spacing,) = known
+    return [
+        replace(file, unreadable=(), frames=tuple(replace(frame, spacing=spacing) for frame in file.frames))
+        if file.unreadable == ("PixelSpacing",)
+        else file
+        for file in group
+    ]
 
 
 def count_frames(head: Dataset, name: str) -> int:

@@ -49,6 +49,8 @@ _INSTALL = f"run in a clone of ibisagent: {install_hint('medical')}, or decompre
 _MAX_BYTES = 2**30  # of one file inside a zip
 _MAX_INFLATED = 2**28  # of a deflated data set, which pydicom unpacks at once
 _MAX_MEMBERS = 2**16
+_UNDEFINED = 2**32 - 1  # the length of encapsulated pixels (PS3.5 A.4)
+_ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 _MAX_RATIO = 1032  # deflate packs no tighter
 _CHUNK = 2**20
 # Without GDCM, which may be installed: it ends the process on some broken files.
@@ -108,17 +110,44 @@ def source_name(source: DicomSource) -> str:
 
 
 def read_header(file: BinaryIO, name: str, tags: list[BaseTag | int] | None = None) -> tuple[Dataset, bool]:
-    """Read the elements before the pixels, or only ``tags``, and whether pixels follow; no header is refused."""
+    """Read the elements before the pixels, or only ``tags``, and whether pixels follow; no header is refused.
+
+    A count of several frames is emptied where the pixels are those of one, so that it reads as missing and is noted.
+    """
     _require_inflatable(file, name)
-    reached = False
+    reached, size = False, 0
 
     def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:  # noqa: ARG001 - pydicom's signature
-        nonlocal reached
-        reached = tag in _PIXELS
+        nonlocal reached, size
+        reached, size = tag in _PIXELS, length
         return reached
 
     dataset = read_partial(file, stop_when=at_pixels, specific_tags=tags, force=True)
+    if reached and read_int(dataset, "NumberOfFrames", 1) > 1 and _holds_one_frame(file, dataset, size):
+        dataset.NumberOfFrames = None
     return dataset, reached
+
+
+def _holds_one_frame(file: BinaryIO, dataset: Dataset, size: int) -> bool:
+    """Whether the pixels that come next in a file, ``size`` bytes, are those of one frame."""
+    try:
+        if size == _UNDEFINED:
+            return _has_one_fragment(file)
+        samples = 2 if "422" in read_code(dataset, "PhotometricInterpretation") else int(dataset.SamplesPerPixel)
+        frame_bits = int(dataset.Rows) * int(dataset.Columns) * samples * int(dataset.BitsAllocated)
+        return frame_bits <= size * 8 < 2 * frame_bits
+    except Exception:  # a header without these elements, or a file cut short
+        return False
+
+
+def _has_one_fragment(file: BinaryIO) -> bool:
+    file.seek(12, io.SEEK_CUR)  # the element's own tag, representation and length
+    for _ in ("the offset table", "a fragment"):
+        tag, size = struct.unpack("<4sL", file.read(8))
+        if tag != _ITEM:
+            return False
+        file.seek(size, io.SEEK_CUR)
+    return file.read(4) == _END
 
 
 def _require_inflatable(file: BinaryIO, name: str) -> None:
