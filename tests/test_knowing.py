@@ -89,6 +89,7 @@ UNDERSTOOD = {
     "R kidneys": "right kidney",
     "baby head": "fetal head",
     "disc of the optic nerve": "optic disc",
+    "the optic disk and cup": "optic disc",
     "blood vessels of the retina": "blood vessel",
     "cutaneous lesions": "skin lesion",
     "solitary pulmonary nodule": "lung nodule",
@@ -119,6 +120,8 @@ UNDERSTOOD = {
     "Segment the liver and show me the result.": "liver",
     "Segment the liver as you did the pancreas.": "liver",
     "My colleague reviewed the liver.": "liver",
+    "The referring physician asked for the kidneys.": "kidney",
+    "Segment the heart, including its apex.": "heart",
     "Segment it carefully, the clearly visible spleen.": "spleen",
 }
 UNKNOWN = [

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from ibisagent.agent.policies.knowing.naming import itemised
+from ibisagent.agent.policies.knowing.naming import itemised, named
 from ibisagent.agent.policies.knowing.phrases import Phrase, phrases
 from ibisagent.agent.policies.knowing.slips import FORM
 from ibisagent.agent.policies.knowing.targets import Targets
@@ -57,6 +57,7 @@ def understand(request: str, targets: Targets) -> Asked:
     only = len(groups) == 1 and len(groups[0]) == 1
     every = [_Meant(chain, group, only or _is_asked(chain, targets)) for group in groups for chain in group]
     worths = [(meant, worth_of(meant.chain, targets, asked=meant.asked)) for meant in every if not meant.head.denied]
+    worths = [(meant, _completed(meant, worth, worths, targets)) for meant, worth in worths]
     asked = [pair for pair in worths if pair[0].asked and pair[1].kind in _ASKED]
     told = [pair for pair in worths if not pair[0].head.aside]
     found = _chosen(asked, _ASKED, targets) or _chosen(told, _ORDER, targets) or _chosen(worths, _ORDER, targets)
@@ -138,6 +139,17 @@ def _chosen(worths: Sequence[tuple[_Meant, Worth]], order: Sequence[Kind], targe
         if same:
             return Asked(abnormal=kind == "wrong")
     return None
+
+
+def _completed(meant: _Meant, worth: Worth, others: Sequence[tuple[_Meant, Worth]], targets: Targets) -> Worth:
+    """Read a last word with those of the learned name that it is joined with: of the optic disc and cup."""
+    if worth.kind != "unknown" or meant.head.joined != "and" or len(meant.head.items) > 1:
+        return worth
+    for name in (other.name for each, other in others if each.group is meant.group and other.name is not None):
+        near = named([*name.words[:-1], meant.head.items[0].text], targets) if len(name.words) > 1 else None
+        if near is not None and near[0].target is not None:
+            return Worth("known", meant.head.items[0], near[0])
+    return worth
 
 
 def _is_with(meant: _Meant, others: Sequence[tuple[_Meant, Worth]]) -> bool:

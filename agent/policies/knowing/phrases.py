@@ -109,7 +109,8 @@ def _begun(item: Item, between: list[Item], before: Phrase | None) -> Phrase:
     phrase.asked, phrase.second = bool(order) and not phrase.aside, order == {"second"}
     if before is not None and set(plain) <= {"joining"}:
         phrase.joined = "and" if plain or "/" in _gap(item) else "," if phrase.bare else ", the"
-        phrase.asked, phrase.second = before.asked, before.second
+        phrase.asked = before.asked
+        phrase.second = before.second or any(each.text in ("its", "their") for each in between)
         onwards = "but" not in [each.text for each in between] and phrase.joined in ("and", ",")
         phrase.denied = phrase.denied or (before.denied and onwards)
     return phrase

@@ -102,10 +102,10 @@ def _in_place(found: list[Token], at: int) -> Token:
     """Give a word the kind that it has among its neighbours, and a slip of "of" or "the" that word."""
     token, before = found[at], found[at - 1] if at else None
     following, second = (*found[at + 1 : at + 3], None, None)[:2]
-    if token.text in ("segment", "segments") and following is not None and _NUMERAL.match(following.text):
+    if token.text in ("segment", "segments", "seg") and following is not None and _NUMERAL.match(following.text):
         counted = second is not None and not second.kind and not second.gap.strip()
         return token if counted else token._replace(kind="")
-    told = token.text in words("placed") or _PARTICIPLE.match(token.text) is not None
+    told = token.text in words("placed") or (token.kind != "other" and _PARTICIPLE.match(token.text) is not None)
     if told and before is not None and following is not None:
         near = second if following.text == "just" or following.text.endswith("ly") else following
         return token._replace(kind="placed") if near is not None and near.kind == "before" else token
