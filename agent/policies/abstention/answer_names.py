@@ -6,13 +6,14 @@ from functools import lru_cache
 from itertools import takewhile
 
 from ibisagent.agent.policies.abstention.known_targets import KnownTargets
+from ibisagent.agent.policies.abstention.lexicon import words_of_kind
 from ibisagent.agent.policies.abstention.requested_target import ParsedRequest
 
 __all__ = ["canonicalize_request", "restore_names"]
 
 _UNNAMED, _ABNORMAL = "target", "abnormality"
 _ACTION = re.compile(r"(<action>.*?</action>)", re.DOTALL)
-_SINGULAR = ("ss", "us", "is")
+_SINGULAR, _PLURAL = ("ss", "us", "is"), ("i", "ae")
 
 
 def canonicalize_request(request: str, parsed: ParsedRequest) -> str:
@@ -58,8 +59,10 @@ def _shared_name(targets: Sequence[str]) -> str:
 def _verb(name: str, verb: str | None) -> str:
     if verb is None:
         return ""
-    last = name.split()[-1].lower()
-    plural = (last.endswith("s") and not last.endswith(_SINGULAR)) or last.endswith(("ei", "vi", "ae"))
+    words = name.lower().split()
+    head = (list(takewhile(lambda word: word not in words_of_kind("preposition"), words)) or [name.lower()])[-1]
+    plural = head.endswith(_PLURAL) or (head.endswith("s") and not head.endswith(_SINGULAR))
+    plural = (plural and head not in words_of_kind("singular_noun")) or head in words_of_kind("plural_noun")
     return " are" if plural else " is"
 
 

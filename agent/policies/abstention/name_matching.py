@@ -1,6 +1,7 @@
 """Matching of target names among the tokens of a request."""
 
 from collections.abc import Iterator, Sequence
+from operator import eq
 from typing import NamedTuple
 
 from ibisagent.agent.policies.abstention.known_targets import KnownTargets, TargetName
@@ -48,17 +49,19 @@ def _longest_chunk(found: Sequence[Token], at: int, targets: KnownTargets) -> Ch
 
 def match_name(typed: Sequence[str], targets: KnownTargets) -> tuple[TargetName, int] | None:
     """Return the name nearest to the words, with its distance; None if they are no name."""
-    same = ((_distance(typed, name, targets), name) for name in targets.names_of_length(len(typed)))
+    may_be_misspelled = [_may_be_misspelled(one, targets) for one in typed]
+    same = ((_distance(typed, name, may_be_misspelled), name) for name in targets.names_of_length(len(typed)))
     far = [(distance, name) for distance, name in (*same, *_match_joined(typed, targets)) if distance is not None]
     nearest = min(far, key=lambda pair: pair[0], default=None)
     return (nearest[1], nearest[0]) if nearest is not None else None
 
 
-def _distance(typed: Sequence[str], name: TargetName, targets: KnownTargets) -> int | None:
+def _distance(typed: Sequence[str], name: TargetName, may_be_misspelled: Sequence[bool]) -> int | None:
     total = 0
-    for one, word in zip(typed, name.words, strict=True):
+    others_exact = len(typed) > 1 and sum(map(eq, typed, name.words)) == len(typed) - 1
+    for one, word, allowed in zip(typed, name.words, may_be_misspelled, strict=True):
         far = spelling_distance(
-            one, word, allow_misspelling=name.target is not None and _may_be_misspelled(one, targets)
+            one, word, allow_misspelling=allowed and name.target is not None, allow_short=others_exact
         )
         if far is None:
             return None
@@ -80,4 +83,5 @@ def _match_joined(typed: Sequence[str], targets: KnownTargets) -> Iterator[tuple
 
 
 def _may_be_misspelled(typed: str, targets: KnownTargets) -> bool:
-    return typed not in targets.similar_words and typed not in reserved_words()
+    singulars = {typed, typed.removesuffix("s"), typed.removesuffix("es")}
+    return not singulars & targets.similar_words and typed not in reserved_words()

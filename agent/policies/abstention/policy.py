@@ -1,5 +1,6 @@
 """A policy that asks its model for learned targets, and declines the others."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,8 +71,13 @@ class AbstainingPolicy:
     def _restore_names(self, completion: Completion, observation: Observation, parsed: ParsedRequest) -> Completion:
         if parsed.unknown is not None:  # declining was not allowed
             parsed = ParsedRequest(known=(parsed.unknown,))
-        return replace(completion, text=restore_names(completion.text, observation.request, parsed, self.targets))
+        text = restore_names(completion.text, observation.request, parsed, self.targets)
+        for found in parsed.other_unknown:
+            named = re.sub(r"[<>]", "", _words(observation.request, found))
+            text = text.replace("</answer>", f' I never learned "{named}".</answer>')
+        return replace(completion, text=text)
 
 
 def _words(request: str, found: TargetMention) -> str:
-    return " ".join(request[found.start : found.end].split())[:_LONGEST]
+    named = " ".join(request[found.start : found.end].split())[:_LONGEST]
+    return f"{named})" if named.count("(") > named.count(")") else named

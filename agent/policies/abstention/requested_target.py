@@ -3,12 +3,19 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from ibisagent.agent.policies.abstention.known_targets import KnownTargets
 from ibisagent.agent.policies.abstention.lexicon import tokenize, words_of_kind
-from ibisagent.agent.policies.abstention.name_matching import chunk_tokens
+from ibisagent.agent.policies.abstention.name_matching import chunk_tokens, match_name
 from ibisagent.agent.policies.abstention.noun_phrases import NounPhrase, find_noun_phrases
-from ibisagent.agent.policies.abstention.phrase_kinds import PhraseKind, PhraseReading, classify_chain, classify_phrase
+from ibisagent.agent.policies.abstention.phrase_kinds import (
+    PhraseKind,
+    PhraseReading,
+    classify_chain,
+    classify_phrase,
+    is_image,
+)
 from ibisagent.agent.policies.abstention.spelling import VARIANT
 
 __all__ = ["ParsedRequest", "TargetMention", "parse_request"]
@@ -34,13 +41,15 @@ class TargetMention:
 class ParsedRequest:
     """The mentions in a request: ``known`` targets, or one ``unknown``; neither if it names none.
 
-    ``described``: the targets that a description in it fits; ``abnormal``: any abnormality is requested.
+    ``described``: the targets that a description in it fits; ``abnormal``: any abnormality is requested;
+    ``other_unknown``: unknown targets that may be requested beside the known ones.
     """
 
     known: tuple[TargetMention, ...] = ()
     unknown: TargetMention | None = None
     described: tuple[str, ...] = ()
     abnormal: bool = False
+    other_unknown: tuple[TargetMention, ...] = ()
 
 
 @lru_cache(maxsize=1024)
@@ -50,14 +59,19 @@ def parse_request(request: str, targets: KnownTargets) -> ParsedRequest:
     split = tokenize(plain)
     if described := tuple(_described_targets([token.text for token in split], targets)):
         return ParsedRequest(described=described)
-    chains = _chain_phrases(find_noun_phrases(chunk_tokens(split, targets)))
-    readings = [(chain, classify_chain(chain, targets)) for chain in chains if not chain[0].negated]
-    asked = [
-        pair
-        for pair in readings
-        if (_is_requested(pair[0], targets) or len(chains) == 1) and pair[1].kind in _REQUESTED
+    groups = _group_coordinated(_chain_phrases(find_noun_phrases(chunk_tokens(split, targets))))
+    single = len(groups) == 1 and len(groups[0]) == 1
+    every = [_Candidate(chain, group, single or _is_requested(chain, targets)) for group in groups for chain in group]
+    readings = [
+        (candidate, classify_chain(candidate.chain, targets, requested=candidate.requested))
+        for candidate in every
+        if not candidate.head.negated
     ]
-    return _choose(asked, _REQUESTED, targets) or _choose(readings, _ORDER, targets) or ParsedRequest()
+    readings = [(candidate, _complete_name(candidate, reading, readings, targets)) for candidate, reading in readings]
+    requested = [pair for pair in readings if pair[0].requested and pair[1].kind in _REQUESTED]
+    main = [pair for pair in readings if not pair[0].head.subordinate]
+    parsed = _choose(requested, _REQUESTED, targets) or _choose(main, _ORDER, targets)
+    return parsed or _choose(readings, _ORDER, targets) or ParsedRequest()
 
 
 def _is_requested(chain: Sequence[NounPhrase], targets: KnownTargets) -> bool:
@@ -68,33 +82,103 @@ def _is_requested(chain: Sequence[NounPhrase], targets: KnownTargets) -> bool:
 def _described_targets(typed: Sequence[str], targets: KnownTargets) -> Iterator[str]:
     spaced = f" {' '.join(typed)} "
     for target, said in targets.descriptions:
-        if any(f" {' '.join(token.text for token in tokenize(phrase))} " in spaced for phrase in said):
+        if any(f" {_normalize(phrase)} " in spaced for phrase in said):
             yield target
+
+
+@lru_cache(maxsize=256)
+def _normalize(phrase: str) -> str:
+    """Return the tokens of a phrase as one text."""
+    return " ".join(token.text for token in tokenize(phrase))
 
 
 def _chain_phrases(found: Sequence[NounPhrase]) -> list[list[NounPhrase]]:
     """Group every phrase with the one that it is attached to."""
     chains: list[list[NounPhrase]] = []
     for phrase in found:
-        if phrase.preposition:
+        if phrase.attached_by:
             chains[-1].append(phrase)
         else:
             chains.append([phrase])
     return chains
 
 
+def _group_coordinated(chains: Sequence[list[NounPhrase]]) -> list[list[list[NounPhrase]]]:
+    """Group the chains that "and" or commas coordinate."""
+    groups: list[list[list[NounPhrase]]] = []
+    for chain in chains:
+        if chain[0].coordinator and groups:
+            groups[-1].append(chain)
+        else:
+            groups.append([chain])
+    return groups
+
+
+class _Candidate(NamedTuple):
+    """A chain, the chains coordinated with it, itself included, and whether it is requested."""
+
+    chain: list[NounPhrase]
+    group: list[list[NounPhrase]]
+    requested: bool
+
+    @property
+    def head(self) -> NounPhrase:
+        return self.chain[0]
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether it is requested like the others of its group: after a mere comma it may be an apposition."""
+        others = [chain[0].coordinator for chain in self.group[1:]]
+        listed = others[:1] == [","] and not is_image(self.head)
+        first = self.chain is self.group[0] and (self.requested or listed)
+        return not self.head.secondary and (first or "and" in others)
+
+
 def _choose(
-    readings: Sequence[tuple[list[NounPhrase], PhraseReading]], order: Sequence[PhraseKind], targets: KnownTargets
+    readings: Sequence[tuple[_Candidate, PhraseReading]], order: Sequence[PhraseKind], targets: KnownTargets
 ) -> ParsedRequest | None:
+    """Choose what is requested: an unknown target wherever one certainly is, as a run has one target."""
+    good = [(candidate, reading) for candidate, reading in readings if reading.kind in ("known", "abnormal")]
+    mixed = [
+        (candidate, reading)
+        for candidate, reading in readings
+        if reading.kind == "unknown" and _is_requested_with(candidate, good)
+    ]
+    for candidate, reading in mixed:
+        if good and candidate.is_certain:
+            return ParsedRequest(unknown=_unknown_mention(candidate.chain, reading, targets))
     for kind in order:
-        same = [(chain, reading) for chain, reading in readings if reading.kind == kind]
+        same = [(candidate, reading) for candidate, reading in readings if reading.kind == kind]
         if same and kind == "known":
-            return ParsedRequest(known=tuple(_known_mention(reading) for _, reading in same))
+            others = tuple(_unknown_mention(candidate.chain, reading, targets) for candidate, reading in mixed)
+            return ParsedRequest(known=tuple(_known_mention(reading) for _, reading in same), other_unknown=others)
         if same and kind in ("unknown", "person"):
-            return ParsedRequest(unknown=_unknown_mention(*same[0], targets))
+            return ParsedRequest(unknown=_unknown_mention(same[0][0].chain, same[0][1], targets))
         if same:
             return ParsedRequest(abnormal=kind == "abnormal")
     return None
+
+
+def _complete_name(
+    candidate: _Candidate,
+    reading: PhraseReading,
+    others: Sequence[tuple[_Candidate, PhraseReading]],
+    targets: KnownTargets,
+) -> PhraseReading:
+    """Read a last word after "and" with the first words of the name before: of the optic disc and cup."""
+    head = candidate.head
+    if reading.kind != "unknown" or head.coordinator != "and" or len(head.chunks) > 1:
+        return reading
+    for name in (other.name for each, other in others if each.group is candidate.group and other.name is not None):
+        near = match_name([*name.words[:-1], head.chunks[0].text], targets) if len(name.words) > 1 else None
+        if near is not None and near[0].target is not None:
+            return PhraseReading("known", head.chunks[0], near[0])
+    return reading
+
+
+def _is_requested_with(candidate: _Candidate, others: Sequence[tuple[_Candidate, PhraseReading]]) -> bool:
+    """Whether a candidate is requested, or coordinated with one of others."""
+    return candidate.requested or any(candidate.group is other.group for other, _ in others)
 
 
 def _known_mention(reading: PhraseReading) -> TargetMention:
@@ -110,10 +194,10 @@ def _unknown_mention(chain: list[NounPhrase], reading: PhraseReading, targets: K
     """Return the mention of an unknown target with its attached phrases, but not those of the picture or the person."""
     at = next(number for number, phrase in enumerate(chain) if reading.chunk in phrase.chunks)
     first = last = chain[at]
-    for phrase in chain[at + 1 :]:
-        if phrase.preposition not in words_of_kind("belonging_preposition") or classify_phrase(
-            phrase, targets
-        ).kind not in ("known", "unknown"):
+    learned = reading.chunk is not None and reading.chunk.name is not None and reading.chunk.name.target is not None
+    for phrase in chain[at + 1 :]:  # the place that makes a learned name unknown is part of it, however attached
+        attached = learned or phrase.attached_by in words_of_kind("belonging_preposition")
+        if not attached or classify_phrase(phrase, targets).kind not in ("known", "unknown"):
             break
         last = phrase
     return TargetMention(None, first.chunks[0].tokens[0].start, last.chunks[-1].tokens[-1].end)
