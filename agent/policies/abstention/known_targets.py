@@ -13,7 +13,7 @@ from ibisagent.tools.files import printable_text
 
 __all__ = ["TARGETS_FILE", "KnownTargets", "TargetName", "read_targets"]
 
-TARGETS_FILE = "targets.toml"
+TARGETS_FILE = "known_targets.toml"
 """In a model folder: the targets that the model learned, and how they are named; see that of nano for every key."""
 
 _LISTS = ("ambiguous", "unknown", "site_specific", "surroundings")
