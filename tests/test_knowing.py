@@ -73,6 +73,56 @@ UNDERSTOOD = {
     "dividing cells": "mitotic cell",
     "tumor nest": "tumour nest",
     "glandss": "gland",
+    "teh spleen": "spleen",
+    "aorat": "aorta",
+    "Segemnt liver": "liver",
+    "liver tuomur": "liver tumour",
+    "liver tumouur": "liver tumour",
+    "tumour fo the brain": "brain tumour",
+    "tumout of hte liver": "liver tumour",
+    "foteal head": "fetal head",
+    "optic dsik": "optic disc",
+    "optic cpu": "optic cup",
+    "rt kidney": "right kidney",
+    "the lt. kidney": "left kidney",
+    "Segment the (L) lung.": "left lung",
+    "R kidneys": "right kidney",
+    "baby head": "fetal head",
+    "disc of the optic nerve": "optic disc",
+    "the optic disk and cup": "optic disc",
+    "blood vessels of the retina": "blood vessel",
+    "cutaneous lesions": "skin lesion",
+    "solitary pulmonary nodule": "lung nodule",
+    "a pedunculated polyp": "polyp",
+    "T12 vertebra": "vertebra",
+    "a 2.5 cm renal cyst": "kidney cyst",
+    "5-mm lung nodule": "lung nodule",
+    "tumour (liver)": "liver tumour",
+    "cell nuclei in this H&E image": "nuclei",
+    "liver lesions in segment VII": "liver tumour",
+    "liver lesion, 2 cm, segment 4a": "liver tumour",
+    "lesion in the left lobe of the liver": "liver tumour",
+    "polyps seen in the descending colon": "polyp",
+    "cyst at the upper pole of the left kidney": "kidney cyst",
+    "lung nodule, right upper lobe": "lung nodule",
+    "can u segment the aorta 4 me": "aorta",
+    "entire liver volume": "liver",
+    "mole on the left forearm": "skin lesion",
+    "effusion in the left hemithorax": "pleural effusion",
+    "Mark the spleen, not the pancreas.": "spleen",
+    "Segment the heart but ignore the vessels.": "heart",
+    "Don't forget the aorta.": "aorta",
+    "I already have the pancreas; now the spleen.": "spleen",
+    "the stomach next to the pancreas": "stomach",
+    "Segment the liver touching the gallbladder.": "liver",
+    "Segment the stomach filled with contrast.": "stomach",
+    "Check the abdominal CT for kidney cysts.": "kidney cyst",
+    "Segment the liver and show me the result.": "liver",
+    "Segment the liver as you did the pancreas.": "liver",
+    "My colleague reviewed the liver.": "liver",
+    "The referring physician asked for the kidneys.": "kidney",
+    "Segment the heart, including its apex.": "heart",
+    "Segment it carefully, the clearly visible spleen.": "spleen",
 }
 UNKNOWN = [
     *("Segment the scaphoid.", "Where is the epiglottis?", "parotid gland", "Achilles tendon, please", "the cochlea"),
@@ -89,6 +139,22 @@ UNKNOWN = [
         "the mitral valve of the heart",
         "a mast",
     ),
+    *(
+        "Segment the cardiomegaly.",
+        "polydactyly, please",
+        "effusion in the knee",
+        "effusion around the heart",
+        "cellos",
+    ),
+    *("mole on the liver", "cyst (pancreas)", "segment 4 of the liver", "Segment segment VIII.", "the stomach lining"),
+    *("pancreas scan", "Segment the hepatic flexure image.", "the adrenal gland that touches the liver", "eye walls"),
+    *(
+        "Segment the abscess compressing the brain.",
+        "Segment the artery supplying the spleen.",
+        "the bone covering the brain",
+    ),
+    *("the pancreas bordering the stomach", "The ureter lies next to the kidney; segment it.", "stent in the aorta"),
+    *("pancreas and liver", "Segment either the ureter or the kidney.", "Segment pancreas, spleen.", "ulna image"),
     *("Segment the lesson.", "optic chiasm", "nerve root", "the lobes of the liver", "tumour of the kidney", "xyzzy"),
 ]
 NAMELESS = [
@@ -148,6 +214,59 @@ def test_what_is_unknown_is_so_in_every_wording():
                 found = understand(request, NANOS).unknown
                 assert found is not None, request
                 assert request[found.start : found.end] == target
+
+
+NEVER = [
+    "prostate",
+    "lymph node",
+    "gall bladder",
+    "femur",
+    "retina",
+    "splenomegaly",
+    "nasal polyp",
+    "stent",
+    "liver cyst",
+]
+WORDINGS = [
+    *(
+        "Segment the {} volume.",
+        "{} CT",
+        "Mark the {} exam.",
+        "Segment the {} touching the liver.",
+        "{} abutting the spleen",
+    ),
+    *("the {} lying behind the stomach", "Segment the {} next to the kidney.", "The {} compresses the brain; mark it."),
+    *("Do not segment the liver, segment the {}.", "Segment the {}, ignoring the liver.", "not the liver but the {}"),
+    *("the {} rather than the spleen", "Instead of the heart, the {}.", "Skip the liver and outline the {}."),
+    *("I already have the liver; now the {}.", "After the liver, the {}.", "Segment the spleen, then the {}."),
+    *(
+        "Segment the liver and the {}.",
+        "the liver or the {}",
+        "the liver's neighbour, the {}",
+        "Segment the {} as well as the liver.",
+    ),
+]
+
+
+@pytest.mark.parametrize("wording", WORDINGS)
+def test_what_was_never_learned_is_so_beside_what_was(wording):
+    for never in NEVER:
+        request = wording.format(never)
+        found = understand(request, NANOS).unknown
+        assert found is not None, request
+        assert never in request[found.start : found.end] or "neighbour" in request[found.start : found.end]
+
+
+@pytest.mark.parametrize(
+    "name", ["liver tumour", "foetal head", "skin lesion", "optic cup", "left lung", "haemorrhage"]
+)
+def test_one_slip_of_the_hand_changes_nothing(name):
+    expected = understand(name, NANOS).known[0].target
+    for at in range(len(name) - 1):
+        if name[at : at + 2].isalpha():
+            for typed in (name[:at] + name[at + 1] + name[at] + name[at + 2 :], name[:at] + name[at] + name[at:]):
+                known = understand(f"Segment the {typed}.", NANOS).known
+                assert [found.target for found in known] == [expected], typed
 
 
 @pytest.mark.parametrize("request_", NAMELESS)
@@ -239,6 +358,23 @@ def test_where_declining_is_switched_off_the_model_is_asked(pixels):
     graph = build_graph(KnowingPolicy(script(stop), NANOS), "disk", config)
     ended = graph.invoke({"image": pixels, "request": "Segment the tibia."})
     assert (ended["stop"], ended["answer"]) == ("target_absent", "The tibia is not visible.")
+
+
+@pytest.mark.parametrize(
+    ("thing", "said"),
+    [("pancreas", "pancreas is"), ("lens of the eyes", "lens of the eyes is"), ("teeth", "teeth are")],
+)
+def test_what_was_never_learned_is_told_with_its_verb(thing, said):
+    asked = understand(f"Segment the {thing}.", NANOS)
+    asked = replace(asked, known=(asked.unknown,), unknown=None)
+    assert f"The {said} not" in renamed("The spleen is not visible.", f"Segment the {thing}.", asked, NANOS)
+
+
+def test_what_may_be_asked_besides_is_told(pixels):
+    stop = "<think>Done.</think>\n<action>Terminate</action>\n<answer>The liver is segmented.</answer>"
+    graph = build_graph(KnowingPolicy(script(positive(0.5, 0.5), stop), NANOS), "disk")
+    ended = graph.invoke({"image": pixels, "request": "Segment the liver, duodenum."})
+    assert (ended["stop"], ended["answer"]) == ("terminated", 'The liver is segmented. I never learned "duodenum".')
 
 
 def test_a_model_without_a_list_is_left_alone(tmp_path):

@@ -1,6 +1,7 @@
 """Finding a target's names among the words of a request."""
 
 from collections.abc import Iterator, Sequence
+from operator import eq
 from typing import NamedTuple
 
 from ibisagent.agent.policies.knowing.slips import FORM, SAME, SLIP, cost, is_slip
@@ -48,16 +49,18 @@ def _longest(found: Sequence[Token], at: int, targets: Targets) -> Item:
 
 def named(typed: Sequence[str], targets: Targets) -> tuple[Name, int] | None:
     """Give the name that the words are nearest to, with how far they are from it; None where they are no name."""
-    same = ((_distance(typed, name, targets), name) for name in targets.of_length(len(typed)))
+    slips = [_may_slip(one, targets) for one in typed]
+    same = ((_distance(typed, name, slips), name) for name in targets.of_length(len(typed)))
     far = [(distance, name) for distance, name in (*same, *_run_together(typed, targets)) if distance is not None]
     nearest = min(far, key=lambda pair: pair[0], default=None)
     return (nearest[1], nearest[0]) if nearest is not None else None
 
 
-def _distance(typed: Sequence[str], name: Name, targets: Targets) -> int | None:
+def _distance(typed: Sequence[str], name: Name, slips: Sequence[bool]) -> int | None:
     total = 0
-    for one, word in zip(typed, name.words, strict=True):
-        far = cost(one, word, slips=name.target is not None and _may_slip(one, targets))
+    sure = len(typed) > 1 and sum(map(eq, typed, name.words)) == len(typed) - 1
+    for one, word, may in zip(typed, name.words, slips, strict=True):
+        far = cost(one, word, slips=may and name.target is not None, sure=sure)
         if far is None:
             return None
         total += far
@@ -76,4 +79,4 @@ def _run_together(typed: Sequence[str], targets: Targets) -> Iterator[tuple[int,
 
 
 def _may_slip(typed: str, targets: Targets) -> bool:
-    return typed not in targets.alike and typed not in reserved()
+    return not {typed, typed.removesuffix("s"), typed.removesuffix("es")} & targets.alike and typed not in reserved()

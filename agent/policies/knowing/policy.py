@@ -1,5 +1,6 @@
 """A policy over a model that declines what the model never learned."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,8 +71,13 @@ class KnowingPolicy:
     def _told(self, completion: Completion, observation: Observation, asked: Asked) -> Completion:
         if asked.unknown is not None:  # declining was not allowed
             asked = Asked(known=(asked.unknown,))
-        return replace(completion, text=renamed(completion.text, observation.request, asked, self.targets))
+        text = renamed(completion.text, observation.request, asked, self.targets)
+        for found in asked.besides:
+            named = re.sub(r"[<>]", "", _words(observation.request, found))
+            text = text.replace("</answer>", f' I never learned "{named}".</answer>')
+        return replace(completion, text=text)
 
 
 def _words(request: str, found: Found) -> str:
-    return " ".join(request[found.start : found.end].split())[:_LONGEST]
+    named = " ".join(request[found.start : found.end].split())[:_LONGEST]
+    return f"{named})" if named.count("(") > named.count(")") else named

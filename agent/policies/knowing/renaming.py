@@ -7,12 +7,13 @@ from itertools import takewhile
 
 from ibisagent.agent.policies.knowing.asking import Asked
 from ibisagent.agent.policies.knowing.targets import Targets
+from ibisagent.agent.policies.knowing.words import words
 
 __all__ = ["heard", "renamed"]
 
 _UNNAMED, _ABNORMAL = "target", "abnormality"
 _ACTION = re.compile(r"(<action>.*?</action>)", re.DOTALL)
-_SINGULAR = ("ss", "us", "is")
+_SINGULAR, _SEVERAL = ("ss", "us", "is"), ("i", "ae")
 
 
 def heard(request: str, asked: Asked) -> str:
@@ -32,18 +33,18 @@ def renamed(reply: str, request: str, asked: Asked, targets: Targets) -> str:
     A request that names none is answered without a name, one that describes its target with that one's alone; one
     that leaves a choice, as between two kidneys, with what all of them are: the choice may be wrong.
     """
-    words = {found.target: request[found.start : found.end] for found in asked.known}
-    default = next(iter(words.values()), _ABNORMAL if asked.abnormal else _UNNAMED)
+    called = {found.target: request[found.start : found.end] for found in asked.known}
+    default = next(iter(called.values()), _ABNORMAL if asked.abnormal else _UNNAMED)
     names = _names(targets)
     choice = _shared(asked.described) if len(asked.described) > 1 else None
 
     def told(match: re.Match[str]) -> str:
         target = names.get(match[1].lower())
-        said = (choice or match[1]) if target in asked.described else words.get(target, default)
+        said = (choice or match[1]) if target in asked.described else called.get(target, default)
         return said + _verb(said, match[2])
 
     pieces = _ACTION.split(reply)
-    pattern = _pattern(targets, bool(words))
+    pattern = _pattern(targets, bool(called))
     return "".join(piece if number % 2 else pattern.sub(told, piece) for number, piece in enumerate(pieces))
 
 
@@ -57,8 +58,9 @@ def _shared(targets: Sequence[str]) -> str:
 def _verb(said: str, verb: str | None) -> str:
     if verb is None:
         return ""
-    last = said.split()[-1].lower()
-    plural = (last.endswith("s") and not last.endswith(_SINGULAR)) or last.endswith(("ei", "vi", "ae"))
+    head = list(takewhile(lambda word: word not in words("before"), said.lower().split())) or [said.lower()]
+    plural = head[-1].endswith(_SEVERAL) or (head[-1].endswith("s") and not head[-1].endswith(_SINGULAR))
+    plural = (plural and head[-1] not in words("singular")) or head[-1] in words("plural")
     return " are" if plural else " is"
 
 
