@@ -3,8 +3,8 @@
 ``imgs`` (H, W, 3), (D, H, W) or (D, H, W, 3) uint8; ``gts`` (H, W) or (D, H, W) whole numbers; ``spacing`` in mm as
 (x, y, z); ``text_prompts`` a pickled dictionary from a label to its words.
 
-Why our own reader: `numpy.load` reads those words only with ``allow_pickle``, which runs code of the file's choice, and
-it believes the sizes that a header claims. Nothing is ever unpickled here.
+Why our own reader: `numpy.load` reads those words only with ``allow_pickle``, which runs code of the file's
+choice. Nothing is ever unpickled here.
 """
 
 import math
