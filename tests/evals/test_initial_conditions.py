@@ -6,8 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import ellipse
-from PIL import Image
+from support.dataset_fixtures import write_organ_dataset
 
 from ibisagent.agent.actions import Backtrack, Terminate, write_reply
 from ibisagent.agent.policies import Completion, SyncPolicy
@@ -40,23 +39,7 @@ class Still(SyncPolicy):
 def dataset(tmp_path_factory):
     """Two pictures with a liver, a spleen, and a polyp that is absent."""
     folder = tmp_path_factory.mktemp("data")
-    for name in ("images", "masks"):
-        (folder / name).mkdir()
-    rng = np.random.default_rng(0)
-    lines = ["id,image,mask,target,source,present"]
-    for number in range(2):
-        shapes = {
-            "liver": ellipse((64, 64), (20 + number, 20), (12, 11)),
-            "spleen": ellipse((64, 64), (40, 48 - number), (9, 8)),
-        }
-        pixels = 70 + 60 * shapes["liver"] + 110 * shapes["spleen"] + rng.normal(0, 6, (64, 64))
-        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / f"images/{number}.png")
-        for target, mask in shapes.items():
-            Image.fromarray(mask).save(folder / f"masks/{number}-{target}.png")
-            lines.append(f"{number}-{target},images/{number}.png,masks/{number}-{target}.png,{target},there,1")
-        lines.append(f"{number}-polyp,images/{number}.png,,polyp,not there,0")
-    (folder / "manifest.csv").write_text("\n".join(lines))
-    return folder
+    return write_organ_dataset(folder, 2, "source", lambda _, target: "not there" if target == "polyp" else "there")
 
 
 POLICIES = ["oracle", Still(drops=True), Still(drops=False)]

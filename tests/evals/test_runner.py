@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from support.killed_jobs import write_slow_script
 
 from ibisagent.agent import LoopConfig, OraclePolicy, build_graph
 from ibisagent.agent.policies import CentrePolicy, SyncPolicy
@@ -170,21 +171,10 @@ def test_the_number_of_processes_does_not_matter(dataset, unbroken, tmp_path):
     assert {total for _, _, total in told} == {40}
 
 
-SCRIPT = """
-import sys, time
+BODY = """
 from pathlib import Path
-from ibisagent.tools.jobs import jsonl
 from ibisagent.ui.cli.evaluate import evaluate
 
-append_rows = jsonl.append_rows
-
-
-def slowly(path, rows):  # so that the run lasts until it is stopped, however busy the machine is
-    append_rows(path, rows)
-    time.sleep(0.1)
-
-
-jsonl.append_rows = slowly
 if __name__ == "__main__":
     settings = {"baselines": False, "max_steps": 6, "workers": int(sys.argv[3])}
     evaluate(Path(sys.argv[1]), ["oracle", "random"], ["geodesic", "disk"], Path(sys.argv[2]), **settings)
@@ -212,7 +202,7 @@ def stopped(script, dataset, out, workers, how):
 
 def test_a_run_stopped_in_any_way_goes_on_where_it_was(dataset, unbroken, tmp_path):
     script, out = tmp_path / "script.py", tmp_path / "out"
-    script.write_text(SCRIPT)
+    write_slow_script(script, BODY, seconds=0.1)
     code, said = stopped(script, dataset, out, 1, lambda pid: os.killpg(pid, signal.SIGINT))
     assert code == -signal.SIGINT
     assert "the same command resumes from there" in " ".join(said.split())
@@ -250,7 +240,7 @@ def test_the_command_adds_the_baselines_and_tells_where_everything_is(dataset, t
 @pytest.mark.slow
 def test_no_process_outlives_one_that_is_killed(dataset, tmp_path):
     script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
+    write_slow_script(script, BODY, seconds=0.1)
     code, _ = stopped(script, dataset, tmp_path / "out", 2, lambda pid: os.kill(pid, signal.SIGKILL))
     assert code == -signal.SIGKILL
 

@@ -2,17 +2,11 @@
 
 import csv
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 
-import numpy as np
 import pytest
-from conftest import ellipse
-from PIL import Image
+from support.dataset_fixtures import write_organ_dataset
+from support.killed_jobs import kill_after_rows, write_slow_script
 from typer.testing import CliRunner
 
 from ibisagent.agent.actions import Backtrack, Terminate
@@ -45,24 +39,9 @@ OWN = "Where would you cut?"
 def dataset(tmp_path_factory):
     """Six pictures of a liver and a spleen, a polyp that is absent, a request of its own, and a missing mask."""
     folder = tmp_path_factory.mktemp("data")
-    for name in ("images", "masks"):
-        (folder / name).mkdir()
-    rng = np.random.default_rng(0)
-    lines = ["id,image,mask,target,request,present"]
-    for number in range(6):
-        shapes = {
-            "liver": ellipse((64, 64), (20 + number, 20), (12, 11)),
-            "spleen": ellipse((64, 64), (40, 48 - number), (9, 8)),
-        }
-        pixels = 70 + 60 * shapes["liver"] + 110 * shapes["spleen"] + rng.normal(0, 6, (64, 64))
-        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / f"images/{number}.png")
-        for target, mask in shapes.items():
-            Image.fromarray(mask).save(folder / f"masks/{number}-{target}.png")
-            request = OWN if (number, target) == (2, "spleen") else ""
-            lines.append(f"{number}-{target},images/{number}.png,masks/{number}-{target}.png,{target},{request},1")
-        lines.append(f"{number}-polyp,images/{number}.png,,polyp,,0")
-    lines.append("missing,images/0.png,masks/missing.png,liver,,1")
-    (folder / "manifest.csv").write_text("\n".join(lines))
+    write_organ_dataset(folder, 6, "request", lambda *where: OWN if where == (2, "spleen") else "")
+    with (folder / "manifest.csv").open("a") as file:
+        file.write("\nmissing,images/0.png,masks/missing.png,liver,,1")
     return folder
 
 
@@ -142,22 +121,11 @@ def test_the_number_of_processes_does_not_matter(dataset, unbroken, tmp_path):
     assert reported == [(done, 19) for done in range(1, 20)]
 
 
-SCRIPT = """
-import sys, time
-from ibisagent.tools.jobs import jsonl
+BODY = """
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.training.experts.noisy_expert import MistakeRates
 from ibisagent.training.trajectories import Filters, InitialMaskRates, make_trajectories
 
-append_rows = jsonl.append_rows
-
-
-def slowly(path, rows):  # so that the run lasts until it is killed
-    append_rows(path, rows)
-    time.sleep(0.2)
-
-
-jsonl.append_rows = slowly
 if __name__ == "__main__":
     settings = {"segmenter": "geodesic", "mistakes": MistakeRates.from_total(0.5)}
     settings |= {"initial_masks": InitialMaskRates(0.2, 0.2), "filters": Filters(0.0)}
@@ -166,17 +134,10 @@ if __name__ == "__main__":
 
 
 def test_a_killed_run_goes_on_where_it_was(dataset, unbroken, tmp_path):
-    script, out = tmp_path / "script.py", tmp_path / "out"
-    script.write_text(SCRIPT)
-    process = subprocess.Popen([sys.executable, script, dataset, out], start_new_session=True)
+    out = tmp_path / "out"
     rows = out / ".rows.jsonl"
-    while not rows.exists() or rows.read_bytes().count(b"\n") < 4:
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    finished = kill_after_rows(write_slow_script(tmp_path / "script.py", BODY), dataset, out, rows=rows)
     assert not list(out.glob("trajectories-*"))
-    finished = rows.read_bytes().count(b"\n")
     with rows.open("a") as file:
         file.write('{"id":"5-polyp","status"')
     reported = []

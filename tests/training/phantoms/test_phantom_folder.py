@@ -1,7 +1,6 @@
 """Folders of phantoms, on real processes: the same files however they are made, and rows that tell the truth."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from support.killed_jobs import kill_after_rows, write_slow_script
 from typer.testing import CliRunner
 
 from ibisagent.tools.datasets import read_dataset
@@ -89,36 +89,18 @@ def test_the_number_of_processes_does_not_matter(unbroken, tmp_path):
     assert reported == list(range(1, 19))
 
 
-SCRIPT = """
-import sys, time
-from ibisagent.tools.jobs import jsonl
+BODY = """
 from ibisagent.training.phantoms.folder import PhantomDatasetSpec, write_phantoms
 
-append_rows = jsonl.append_rows
-
-
-def slowly(path, rows):  # so that the run lasts until it is killed
-    append_rows(path, rows)
-    time.sleep(0.2)
-
-
-jsonl.append_rows = slowly
 if __name__ == "__main__":
     write_phantoms(PhantomDatasetSpec(count=18, seed=3, size=(64, 80), difficulty=(0.1, 0.7)), sys.argv[1], workers=1)
 """
 
 
 def test_a_killed_run_goes_on_where_it_was(unbroken, tmp_path):
-    script, out = tmp_path / "script.py", tmp_path / "out"
-    script.write_text(SCRIPT)
-    process = subprocess.Popen([sys.executable, script, out], start_new_session=True)
+    out = tmp_path / "out"
     rows = out / ".rows.jsonl"
-    while not rows.exists() or rows.read_bytes().count(b"\n") < 4:
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    finished = rows.read_bytes().count(b"\n")
+    finished = kill_after_rows(write_slow_script(tmp_path / "script.py", BODY), out, rows=rows)
     with rows.open("a") as file:
         file.write('{"index":17,"cas')
     (out / "images" / f".{SPEC.file_name(17)}.png").write_bytes(b"torn")
