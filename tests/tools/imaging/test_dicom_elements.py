@@ -81,6 +81,38 @@ def test_a_null_table_leaves_the_window_beside_it(tmp_path):
     assert image.notes == ("empty or unreadable in the file, and taken as missing: VOILUTSequence",)
 
 
+def build_word_lut(entries, count, bits):
+    item = Dataset()
+    item.add_new(0x00283002, "US", [count, 0, bits])
+    item.add_new(0x00283006, "OW", np.asarray(entries, "<u2").tobytes())
+    return [item]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "count", "bits", "elements"),
+    [
+        ("ModalityLUTSequence", 1001, 16, {"RescaleSlope": 2}),
+        ("VOILUTSequence", 1001, 12, {"WindowCenter": 90, "WindowWidth": 80}),
+        ("VOILUTSequence", 1001, 8, {"WindowCenter": 90, "WindowWidth": 80}),
+    ],
+)
+def test_a_table_shorter_than_it_says_is_missing_and_told(tmp_path, keyword, count, bits, elements):
+    table = {keyword: build_word_lut(range(1000), count, bits)}
+    image = open_image(write_dicom(tmp_path / "a", STORED, **table, **elements))
+    expected = open_image(write_dicom(tmp_path / "b", STORED, **elements))
+    assert np.array_equal(image.values, expected.values)
+    assert np.array_equal(image.pixels, expected.pixels)
+    assert image.notes == (f"empty or unreadable in the file, and taken as missing: {keyword}",)
+
+
+def test_a_table_of_bytes_is_read_where_it_has_no_more_than_eight_bits(tmp_path):
+    table = build_word_lut([], 256, 8)
+    table[0].add_new(0x00283006, "OW", bytes(range(255, -1, -1)))
+    image = open_image(write_dicom(tmp_path / "a", GREY.astype(np.uint16), VOILUTSequence=table))
+    assert np.array_equal(image.pixels, 255 - GREY)
+    assert image.notes == ()
+
+
 def test_functional_groups_are_read_as_tolerantly(tmp_path):
     frames = [
         {
