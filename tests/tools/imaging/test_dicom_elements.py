@@ -113,6 +113,13 @@ def test_a_table_of_bytes_is_read_where_it_has_no_more_than_eight_bits(tmp_path)
     assert image.notes == ()
 
 
+@pytest.mark.parametrize("width", [0, -80, [0, -1]])
+def test_a_window_without_a_width_is_missing_and_told(tmp_path, width):
+    image = open_image(write_dicom(tmp_path / "a", STORED, WindowCenter=[90, 40], WindowWidth=width))
+    assert np.array_equal(image.pixels, open_image(write_dicom(tmp_path / "b", STORED)).pixels)
+    assert image.notes == ("empty or unreadable in the file, and taken as missing: WindowWidth",)
+
+
 def test_functional_groups_are_read_as_tolerantly(tmp_path):
     frames = [
         {
