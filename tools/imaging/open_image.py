@@ -26,7 +26,7 @@ _DICOM_ENDINGS = {".dcm", ".dicom", ".ima", ""}
 def open_image(
     source: "str | os.PathLike[str] | PIL.Image.Image | NDArray[Any] | MedicalImage",
     *,
-    slice: str | None = None,
+    slice: str | int | None = None,
     window: str | None = None,
 ) -> MedicalImage:
     """Open a path, ``file:`` URI, base64 data URL, PIL picture or array; a `MedicalImage` is returned as it is.
@@ -40,13 +40,23 @@ def open_image(
     >>> open_image(np.zeros((2, 3), np.uint8)).shape
     (2, 3)
     """
+    number = isinstance(slice, int | np.integer) and not isinstance(slice, bool)
+    wanted = _require_text("slice", str(slice) if number else slice)
+    window = _require_text("window", window)
     if isinstance(source, MedicalImage):
-        return _require_unchanged(source, slice, window)
+        return _require_unchanged(source, wanted, window)
     if isinstance(source, str | os.PathLike):
-        return _open_source(source, slice, window)
+        return _open_source(source, wanted, window)
     if isinstance(source, np.ndarray):
-        return raster.from_array(source, slice, window)
-    return raster.from_picture(source, slice, window)
+        return raster.from_array(source, wanted, window)
+    return raster.from_picture(source, wanted, window)
+
+
+def _require_text(what: str, given: Any) -> str | None:
+    if given is None or isinstance(given, str):
+        return given
+    kinds = {"slice": "a number or text such as 'axial:12'", "window": "text such as '40,400'"}
+    raise InputError(f"{what}: got {type(given).__name__}, expected {kinds[what]}; write it so")
 
 
 def _require_unchanged(image: MedicalImage, wanted: str | None, window: str | None) -> MedicalImage:

@@ -40,7 +40,8 @@ def as_mask(
     one named, or anything else is an `InputError`.
     """
     if isinstance(given, Mapping):
-        whole = decode(as_rle(given))
+        _require_run_lengths(given, name)
+        whole = decode(as_rle(given, name), name)
         _require_shape(whole.shape, shape, name)
         return select_labels(whole, values)
     if isinstance(given, Image.Image) or (isinstance(given, str) and not is_file_reference(given)):
@@ -49,6 +50,17 @@ def as_mask(
     array = _to_array(given, name)
     _require_shape(array.shape, shape, name)
     return select_labels(array, values) if values is not None else select_foreground(array, name)
+
+
+def _require_run_lengths(given: Mapping[str, Any], name: str) -> None:
+    """Refuse what else COCO files hold, which people take for a mask."""
+    if "annotations" in given:
+        got, remedy = "a COCO annotation file", "read it with a category (label in a manifest, values= in Python)"
+    elif "segmentation" in given:
+        got, remedy = "a COCO annotation", "save its segmentation alone, polygons encoded by pycocotools"
+    else:
+        return
+    raise InputError(f"{name}: got {got}, expected the run lengths of one mask, size and counts; {remedy}")
 
 
 def _require_shape(got: tuple[int, ...], shape: tuple[int, ...] | None, name: str) -> None:

@@ -15,7 +15,7 @@ from ibisagent.tools.imaging.grids import Mask
 
 __all__ = ["Rle", "area", "as_rle", "decode", "encode", "rle_key"]
 
-_INVALID = "mask: got run lengths that do not fit, expected COCO {'size': [H, W], 'counts': ...}; encode the mask anew"
+_INVALID = "{}: got run lengths that do not fit, expected COCO {{'size': [H, W], 'counts': ...}}; encode the mask anew"
 
 
 class Rle(TypedDict):
@@ -36,7 +36,7 @@ def encode(mask: Mask) -> Rle:
     return {"size": [int(length) for length in mask.shape], "counts": counts.decode("ascii")}
 
 
-def as_rle(given: Mapping[str, Any]) -> Rle:
+def as_rle(given: Mapping[str, Any], name: str = "mask") -> Rle:
     """Return run lengths in any of pycocotools' forms, counts as text, as bytes or as a list of numbers, as an `Rle`.
 
     Text is not looked into before it is decoded; a list that does not fill its size is an `InputError`.
@@ -50,7 +50,7 @@ def as_rle(given: Mapping[str, Any]) -> Rle:
             raise ValueError
         return encode(_fill(np.asarray(counts), height, width))
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
-        raise InputError(_INVALID) from None
+        raise InputError(_INVALID.format(name)) from None
 
 
 def _fill(runs: NDArray[Any], height: int, width: int) -> Mask:
@@ -65,12 +65,12 @@ def _fill(runs: NDArray[Any], height: int, width: int) -> Mask:
     return np.repeat(inside, lengths).reshape(width, height).T
 
 
-def decode(rle: Rle) -> Mask:
+def decode(rle: Rle, name: str = "mask") -> Mask:
     """Return the (H, W) mask; `InputError` for what is not an `Rle` or does not fill its size.
 
     pycocotools' own decoder warns under NumPy 2 and leaves the pixels past the last run uninitialised.
     """
-    height, width, runs = _check(rle)
+    height, width, runs = _check(rle, name)
     inside = np.arange(runs.size, dtype=np.int64) % 2 == 1
     columns = np.repeat(inside.view(np.uint8), runs).reshape(width, height)
     return _transpose(columns).view(np.bool_)
@@ -96,15 +96,15 @@ def _transpose(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return out
 
 
-def _check(rle: Rle) -> tuple[int, int, NDArray[np.int64]]:
+def _check(rle: Rle, name: str) -> tuple[int, int, NDArray[np.int64]]:
     """Return height, width and run lengths of a valid RLE."""
     try:
         height, width = (int(length) for length in rle["size"])
         runs = _decompress(rle["counts"])
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise InputError(_INVALID) from None
+        raise InputError(_INVALID.format(name)) from None
     if min(height, width) < 1 or height * width > MAX_PIXELS or int(runs.sum()) != height * width:
-        raise InputError(_INVALID)
+        raise InputError(_INVALID.format(name))
     return height, width, runs
 
 

@@ -11,6 +11,7 @@ from support.fakes import STOP, positive, script
 from support.image_fixtures import GREY, write_dicom, write_nifti, write_png
 
 from ibisagent.agent.integrations import segmentation_tool
+from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 
 
@@ -88,3 +89,20 @@ def test_the_command_line_and_the_tool_say_it(tmp_path):
         asked = {"image": "a.nii.gz", "request": "Segment it.", "slice": named}
         message = tool.invoke({"name": tool.name, "args": asked, "id": "1", "type": "tool_call"})
         assert (f"Note: {said}." in message.content) == told
+
+
+@pytest.mark.parametrize("number", [2, np.int64(2)])
+def test_a_number_is_taken_as_its_text(tmp_path, number):
+    for source in (tiff(tmp_path), write_enhanced(tmp_path / "a.dcm")):
+        image, named = open_image(source, slice=number), open_image(source, slice="2")
+        assert (image.slice, image.sha) == ("2", named.sha)
+        assert open_image(image, slice=number) is image
+
+
+@pytest.mark.parametrize("argument", ["slice", "window"])
+@pytest.mark.parametrize("given", [1.5, True, ["middle"], (40, 400)])
+def test_another_type_is_refused_with_what_is_taken(tmp_path, argument, given):
+    says = f"^{argument}: got {type(given).__name__}, expected .*text such as"
+    for source in (tiff(tmp_path), write_enhanced(tmp_path / "a.dcm")):
+        with pytest.raises(InputError, match=says):
+            open_image(source, **{argument: given})

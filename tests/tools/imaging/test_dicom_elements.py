@@ -81,6 +81,45 @@ def test_a_null_table_leaves_the_window_beside_it(tmp_path):
     assert image.notes == ("empty or unreadable in the file, and taken as missing: VOILUTSequence",)
 
 
+def build_word_lut(entries, count, bits):
+    item = Dataset()
+    item.add_new(0x00283002, "US", [count, 0, bits])
+    item.add_new(0x00283006, "OW", np.asarray(entries, "<u2").tobytes())
+    return [item]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "count", "bits", "elements"),
+    [
+        ("ModalityLUTSequence", 1001, 16, {"RescaleSlope": 2}),
+        ("VOILUTSequence", 1001, 12, {"WindowCenter": 90, "WindowWidth": 80}),
+        ("VOILUTSequence", 1001, 8, {"WindowCenter": 90, "WindowWidth": 80}),
+    ],
+)
+def test_a_table_shorter_than_it_says_is_missing_and_told(tmp_path, keyword, count, bits, elements):
+    table = {keyword: build_word_lut(range(1000), count, bits)}
+    image = open_image(write_dicom(tmp_path / "a", STORED, **table, **elements))
+    expected = open_image(write_dicom(tmp_path / "b", STORED, **elements))
+    assert np.array_equal(image.values, expected.values)
+    assert np.array_equal(image.pixels, expected.pixels)
+    assert image.notes == (f"empty or unreadable in the file, and taken as missing: {keyword}",)
+
+
+def test_a_table_of_bytes_is_read_where_it_has_no_more_than_eight_bits(tmp_path):
+    table = build_word_lut([], 256, 8)
+    table[0].add_new(0x00283006, "OW", bytes(range(255, -1, -1)))
+    image = open_image(write_dicom(tmp_path / "a", GREY.astype(np.uint16), VOILUTSequence=table))
+    assert np.array_equal(image.pixels, 255 - GREY)
+    assert image.notes == ()
+
+
+@pytest.mark.parametrize("width", [0, -80, [0, -1]])
+def test_a_window_without_a_width_is_missing_and_told(tmp_path, width):
+    image = open_image(write_dicom(tmp_path / "a", STORED, WindowCenter=[90, 40], WindowWidth=width))
+    assert np.array_equal(image.pixels, open_image(write_dicom(tmp_path / "b", STORED)).pixels)
+    assert image.notes == ("empty or unreadable in the file, and taken as missing: WindowWidth",)
+
+
 def test_functional_groups_are_read_as_tolerantly(tmp_path):
     frames = [
         {
@@ -131,6 +170,59 @@ def test_frames_across_share_one_scale_too(tmp_path):
     image = open_image(write_enhanced(tmp_path / "a.dcm", frames=frames), slice="coronal:2")
     assert np.array_equal(image.values, VOLUME[::-1, 3] * 2.0 - 10)
     assert "RescaleSlope (in 1 of 5 planes)" in image.notes[-1]
+
+
+def delete_elements(path, *keywords):
+    dataset = dcmread(path)
+    for keyword in keywords:
+        delattr(dataset, keyword)
+    dataset.save_as(path)
+
+
+@pytest.mark.parametrize("lacking", [("RescaleSlope",), ("RescaleIntercept",), ("RescaleSlope", "RescaleIntercept")])
+@pytest.mark.parametrize("plane", [1, 2])
+def test_a_plane_without_the_others_scale_takes_it_and_is_told(tmp_path, lacking, plane):
+    paths = write_series(tmp_path, RescaleSlope=2, RescaleIntercept=-10)
+    delete_elements(paths[plane], *lacking)
+    image = open_image(tmp_path, slice="coronal:2")
+    assert np.array_equal(image.values, VOLUME[::-1, 3] * 2.0 - 10)
+    names = ", ".join(f"{keyword} (in 1 of 5 planes)" for keyword in lacking)
+    assert image.notes == (f"not in the file, and taken from the other planes: {names}",)
+
+
+def test_a_scale_that_no_plane_has_or_that_the_others_differ_in_is_not_taken(tmp_path):
+    write_series(tmp_path / "none")
+    image = open_image(tmp_path / "none", slice="coronal:2")
+    assert np.array_equal(image.values, VOLUME[::-1, 3])
+    assert image.notes == ()
+    note = "not in the file, and taken as missing, unlike in the other planes: RescaleSlope (in {} of 5 planes)"
+    paths = write_series(tmp_path / "differ", RescaleSlope=2)
+    overwrite_elements(paths[0], RescaleSlope=b"3 ")
+    delete_elements(paths[1], "RescaleSlope")
+    image = open_image(tmp_path / "differ", slice="coronal:2")
+    assert np.array_equal(image.values[::-1], VOLUME[:, 3] * np.array([3.0, 1, 2, 2, 2])[:, None])
+    assert image.notes == (note.format(1),)
+    paths = write_series(tmp_path / "one", RescaleSlope=2)
+    for path in paths[1:]:
+        delete_elements(path, "RescaleSlope")
+    image = open_image(tmp_path / "one", slice="coronal:2")
+    assert np.array_equal(image.values[::-1], VOLUME[:, 3] * np.array([2.0, 1, 1, 1, 1])[:, None])
+    assert image.notes == (note.format(4),)
+
+
+@pytest.mark.parametrize("group", [None, []], ids=["without", "empty"])
+def test_a_frame_without_the_others_scale_takes_it_and_is_told(tmp_path, group):
+    frames = [{"PixelValueTransformationSequence": build_item(RescaleSlope=2, RescaleIntercept=-10)} for _ in range(5)]
+    path = write_enhanced(tmp_path / "a.dcm", frames=frames)
+    dataset = dcmread(path)
+    dataset.PerFrameFunctionalGroupsSequence[1].PixelValueTransformationSequence = group or []
+    if group is None:
+        del dataset.PerFrameFunctionalGroupsSequence[1].PixelValueTransformationSequence
+    dataset.save_as(path)
+    image = open_image(path, slice="coronal:2")
+    assert np.array_equal(image.values, VOLUME[::-1, 3] * 2.0 - 10)
+    names = "RescaleSlope (in 1 of 5 planes), RescaleIntercept (in 1 of 5 planes)"
+    assert image.notes[-1] == f"not in the file, and taken from the other planes: {names}"
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])

@@ -7,7 +7,7 @@ from pydicom.data import get_testdata_file
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.uid import EncapsulatedPDFStorage, RLELossless
 from support.dicom_series_fixtures import ORIENTATIONS, VOLUME, build_item, compute_lps, find_place, write_enhanced
-from support.image_fixtures import COLOUR, GREY, build_lut, write_dicom
+from support.image_fixtures import COLOUR, GREY, build_lut, build_raw_element, write_dicom
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.dicom import read_full_header
@@ -130,6 +130,35 @@ def test_truncated_file_still_gives_its_first_frames(tmp_path):
     assert np.array_equal(open_image(path, slice="0").values, VOLUME[0])
     with pytest.raises(InputError, match="decoded"):
         open_image(path, slice="4")
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+@pytest.mark.parametrize("content", [None, b"", b"x ", b"-5", b"0 "], ids=["missing", "empty", "junk", "negative", "0"])
+def test_frames_are_counted_where_the_file_does_not_say_how_many(tmp_path, content, packed):
+    path = write_enhanced(tmp_path / "a.dcm", order=ORDER)
+    dataset = dcmread(path)
+    if packed:
+        dataset.compress(RLELossless)
+    del dataset.NumberOfFrames
+    if content is not None:
+        dataset["NumberOfFrames"] = build_raw_element("NumberOfFrames", content, "IS")
+    dataset.save_as(path)
+    note = "missing or unreadable in the file, and counted in its pixel data: NumberOfFrames"
+    image = open_image(path, slice="3")
+    assert np.array_equal(image.values, VOLUME[ORDER[3]])
+    assert image.notes == (note,)
+    for source in (path, tmp_path):
+        across = open_image(source, slice="coronal:2")
+        assert np.array_equal(across.values, VOLUME[::-1, 3])
+        assert across.notes == (note,)
+
+
+def test_cine_frames_are_counted_by_whole_ones_alone(tmp_path):
+    frames = np.stack([GREY, GREY[::-1], 255 - GREY])[:, :, :6]
+    path = write_dicom(tmp_path / "a.dcm", frames)
+    assert np.array_equal(open_image(path, slice="2").pixels, frames[2])
+    longer = write_dicom(tmp_path / "b.dcm", frames[0], PixelData=frames.tobytes()[: frames[0].size * 3 // 2 // 2 * 2])
+    assert np.array_equal(open_image(longer).pixels, frames[0])
 
 
 # The file's own windows

@@ -278,6 +278,29 @@ def test_a_slice_whose_spacing_is_junk_takes_that_of_the_others(tmp_path):
         open_image(tmp_path / "scan", slice="coronal:2")
 
 
+@pytest.mark.parametrize("keywords", [("ImageOrientationPatient",), ("ImageOrientationPatient", "PixelSpacing")])
+@pytest.mark.parametrize("plane", [0, 2])
+def test_a_slice_whose_orientation_is_junk_takes_that_of_the_others(tmp_path, keywords, plane):
+    paths = write_series(tmp_path, orientation=ORIENTATIONS["oblique"])
+    expected = {wanted: open_image(tmp_path, slice=wanted) for wanted in ("axial:2", "coronal:2", "0", "2")}
+    overwrite_elements(paths[plane], **dict.fromkeys(keywords, b"junk"))
+    notes = [f"files whose {keyword} cannot be read, and is taken from the others: 1" for keyword in keywords]
+    for wanted, image in expected.items():
+        found = open_image(tmp_path, slice=wanted)
+        assert np.array_equal(found.values, image.values)
+        assert np.array_equal(found.grid.affine, image.grid.affine)
+        assert (found.spacing, found.axes) == (image.spacing, image.axes)
+        assert set(notes) <= set(found.notes)
+        assert not any("left out" in line for line in found.notes)
+
+
+def test_a_slice_whose_orientation_is_junk_is_left_out_where_the_others_differ(tmp_path):
+    paths = write_series(tmp_path)
+    overwrite_elements(paths[0], ImageOrientationPatient=b"1\\0\\0\\0\\-1\\0")
+    overwrite_elements(paths[2], ImageOrientationPatient=b"junk")
+    assert "files left out because they cannot be read: 1" in open_image(tmp_path).notes
+
+
 def test_folder_that_changes_is_scanned_again(tmp_path):
     paths = write_series(tmp_path)
     assert len(open_image(tmp_path).grid.sources) == 5

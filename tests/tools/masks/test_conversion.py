@@ -265,3 +265,23 @@ def test_torch_is_not_asked_for():
     used = "from ibisagent.tools.masks.reading import as_mask; as_mask([[1, 0]])"
     code = f"import sys; {used}; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (
+            {"images": [], "annotations": [], "categories": []},
+            "got a COCO annotation file, .*; read it with a category",
+        ),
+        ({"segmentation": [[0, 0, 2, 0, 2, 2]], "bbox": [0, 0, 2, 2]}, "got a COCO annotation, .*; save its segm"),
+        ({"size": SIZE, "counts": [3, 4]}, "got run lengths that do not fit"),
+        ({"size": SIZE, "counts": "rubbish"}, "got run lengths that do not fit"),
+    ],
+)
+def test_a_json_file_that_holds_no_mask_is_named_with_what_it_holds(content, says, tmp_path):
+    (tmp_path / "m.json").write_text(json.dumps(content))
+    for given, name in ((tmp_path / "m.json", "m.json"), (content, "mask")):
+        with pytest.raises(InputError, match=f"^{name}: {says}") as caught:
+            read_mask(given, PICTURE)
+        assert str(caught.value).isprintable()

@@ -23,6 +23,10 @@ def _is_positive(values: Values) -> bool:
     return min(values) > 0
 
 
+def _is_any_positive(values: Values) -> bool:
+    return max(values) > 0
+
+
 def _is_not_negative(values: Values) -> bool:
     return min(values) >= 0
 
@@ -48,7 +52,7 @@ RULES: dict[str, Rule] = {
     "RescaleIntercept": _ONE,
     "RescaleSlope": Rule(1, _is_not_zero),
     "WindowCenter": _ANY,
-    "WindowWidth": _ANY,
+    "WindowWidth": Rule(None, _is_any_positive),
     **{f"{kind}PixelPaddingValue": _ONE for kind in ("", "Float", "DoubleFloat")},
     **{f"{kind}PixelPaddingRangeLimit": _ONE for kind in ("", "Float", "DoubleFloat")},
     "BitsStored": _ONE,

@@ -34,20 +34,20 @@ def read_table(item: Dataset, head: Dataset) -> LookupTable | None:
     if not descriptor or any(number != int(number) for number in descriptor):
         return None
     count, first, bits = int(descriptor[0]) % _WORD or _WORD, int(descriptor[1]), int(descriptor[2])
-    entries = _read_entries(item, count, little=head.original_encoding[1] is not False)
+    entries = _read_entries(item, count, bits, little=head.original_encoding[1] is not False)
     if not 1 <= bits <= 16 or entries is None:
         return None
     narrow = bits <= 8 and entries.max() < 2**8
     return LookupTable(first, bits, entries.astype(np.uint8) if narrow else entries.astype(np.uint16))
 
 
-def _read_entries(item: Dataset, count: int, *, little: bool) -> NDArray[np.int64] | None:
-    """Return ``count`` numbers of a byte or a word each, None when there are fewer."""
+def _read_entries(item: Dataset, count: int, bits: int, *, little: bool) -> NDArray[np.int64] | None:
+    """Return ``count`` numbers, None when there are fewer; of a byte each only where the bits and the length fit."""
     try:
         data: Any = item.get("LUTData")
         if isinstance(data, bytes):
-            words = len(data) >= 2 * count
-            data = np.frombuffer(data, f"{'<' if little else '>'}u2" if words else "u1", count)
+            narrow = bits <= 8 and len(data) == count + count % 2
+            data = np.frombuffer(data, "u1" if narrow else f"{'<' if little else '>'}u2", count)
         entries = np.asarray(data, dtype=np.int64).ravel()[:count] % _WORD
     except Exception:  # too few bytes, or whatever pydicom finds wrong with the element
         return None

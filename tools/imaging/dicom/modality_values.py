@@ -11,23 +11,43 @@ from ibisagent.tools.imaging.dicom.elements import is_readable, read_items, read
 from ibisagent.tools.imaging.dicom.lookup_tables import read_table
 from ibisagent.tools.imaging.grids import Mask
 
-__all__ = ["apply_modality_lut", "fill_missing_values", "find_missing_values", "find_padding"]
+__all__ = ["apply_modality_lut", "fill_missing_values", "find_missing_values", "find_padding", "list_absent_scale"]
 
 _PADDING = {"i": "", "u": "", "f4": "Float", "f8": "DoubleFloat"}
+_SCALE_KEYWORDS = ("RescaleSlope", "RescaleIntercept")
 _VALUE_KEYWORDS = (
-    *("RescaleSlope", "RescaleIntercept"),
+    *_SCALE_KEYWORDS,
     *(f"{kind}PixelPadding{which}" for kind in ("", "Float", "DoubleFloat") for which in ("Value", "RangeLimit")),
 )
 
 
+def list_absent_scale(heads: Sequence[Dataset]) -> list[str]:
+    """Name what of the rescale some planes' headers have, once for each that has neither it nor a modality LUT."""
+    known = [keyword for keyword in _SCALE_KEYWORDS if any(read_numbers(head, keyword) for head in heads)]
+    return [keyword for head in heads for keyword in known if _lacks_scale(head, keyword)]
+
+
+def _lacks_scale(head: Dataset, keyword: str) -> bool:
+    if keyword not in _SCALE_KEYWORDS or keyword in head:
+        return False
+    return all(read_table(item, head) is None for item in read_items(head, "ModalityLUTSequence"))
+
+
+def _is_missing(head: Dataset, keyword: str) -> bool:
+    return not is_readable(head, keyword) or _lacks_scale(head, keyword)
+
+
 def find_missing_values(heads: Sequence[Dataset]) -> dict[str, list[float]]:
-    """Return by its keyword what is unreadable in some planes' headers and the same in all the others."""
+    """Return by its keyword what is missing in some planes' headers and the same in all the others.
+
+    Missing is what cannot be read, and also an element of the rescale that at least half of the planes have.
+    """
     found: dict[str, list[float]] = {}
     for keyword in _VALUE_KEYWORDS:
-        values = [read_numbers(head, keyword) for head in heads]
-        known = [value for value in values if value]
-        incomplete = len(known) < len(values) and not all(is_readable(head, keyword) for head in heads)
-        if incomplete and known and known.count(known[0]) == len(known):
+        known = [value for head in heads if (value := read_numbers(head, keyword))]
+        missing = any(_is_missing(head, keyword) for head in heads)
+        common = sum(_lacks_scale(head, keyword) for head in heads) <= len(known)
+        if missing and common and known and known.count(known[0]) == len(known):
             found[keyword] = known[0]
     return found
 
@@ -36,7 +56,7 @@ def fill_missing_values(heads: Sequence[Dataset]) -> list[Dataset]:
     """Return the headers of one volume's planes with what `find_missing_values` finds, so that all have one scale."""
     found = find_missing_values(heads)
     return [
-        _set_values(head, {keyword: value for keyword, value in found.items() if not is_readable(head, keyword)})
+        _set_values(head, {keyword: value for keyword, value in found.items() if _is_missing(head, keyword)})
         for head in heads
     ]
 

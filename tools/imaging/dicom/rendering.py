@@ -27,8 +27,16 @@ from ibisagent.tools.imaging.dicom.modality_values import (
     fill_missing_values,
     find_missing_values,
     find_padding,
+    list_absent_scale,
 )
-from ibisagent.tools.imaging.dicom.source_files import EXPECTED, SourceFiles, decode_frames, read_header, source_name
+from ibisagent.tools.imaging.dicom.source_files import (
+    EXPECTED,
+    SourceFiles,
+    decode_frames,
+    is_counted,
+    read_header,
+    source_name,
+)
 from ibisagent.tools.imaging.dicom.stacks import Stack, StoredFrame, compute_affine
 from ibisagent.tools.imaging.grids import Grid, Mask, Spacing, VolumeGrid
 from ibisagent.tools.imaging.medical_image import MedicalImage
@@ -247,10 +255,17 @@ def _list_faults(heads: Sequence[Dataset]) -> list[str]:
     """Name what is not in the headers as it should be; what they hold, which may be anything, is not repeated."""
     missing = Counter(name for head in heads for name in (*list_unreadable(head), *list_broken_tables(head)))
     mistyped = Counter(name for head in heads for name in list_mistyped(head))
-    filled = Counter({name: missing.pop(name) for name in find_missing_values(heads) if name in missing})
+    known = find_missing_values(heads)
+    counted = Counter("NumberOfFrames" for head in heads if is_counted(head))
+    absent = Counter(list_absent_scale(heads))
+    added = Counter({name: absent.pop(name) for name in known if name in absent})
+    filled = Counter({name: missing.pop(name) for name in known if name in missing})
     found = {
         "empty or unreadable in the file, and taken as missing": missing,
         "empty or unreadable, and taken from the other planes": filled,
+        "not in the file, and taken from the other planes": added,
+        "not in the file, and taken as missing, unlike in the other planes": absent,
+        "missing or unreadable in the file, and counted in its pixel data": counted,
         "written as text in the file, and read as numbers": mistyped,
     }
     return [f"{what}: {', '.join(_format_counts(names, len(heads)))}" for what, names in found.items() if names]

@@ -4,8 +4,8 @@ Only the headers are read, and of them only what orders the pictures. Files that
 """
 
 import itertools
-import operator
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +44,7 @@ _TAGS: list[BaseTag | int] = [
     )
 ]
 _REQUIRED_GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+_SHARED = ("ImageOrientationPatient", "PixelSpacing")  # what the pictures of a stack have in common
 _ENDINGS = (".dcm", ".dicom", ".ima")
 _MAX_FILES = _MAX_FRAMES = 2**16
 _MAX_LISTED = 20
@@ -155,13 +156,15 @@ def _read_file(file: BinaryIO, source: DicomSource) -> _File | None:
 
 def _build_series(number: int, group: list[_File], unread: int) -> Series:
     """Make a series of its files, without those that hold nothing of its stack where others do."""
-    filled = _fill_spacing(group)
+    filled = _fill_geometry(group)
     found = [file for file in filled if not file.unreadable] or group
-    fill_count = sum(map(operator.is_not, filled, group))
+    fills = Counter(
+        keyword for file, new in zip(group, filled, strict=True) if new is not file for keyword in file.unreadable
+    )
     files = list({file.uid: file for file in reversed(found)}.values())
     scans = [file for file in files if not file.is_localizer] or files
     left_out = {
-        "files whose PixelSpacing cannot be read, and is taken from the others": fill_count,
+        **{f"files whose {what} cannot be read, and is taken from the others": fills[what] for what in _SHARED},
         "files left out because they cannot be read": unread + len(group) - len(found),
         "files left out as copies of others": len(found) - len(files),
         "files left out as localizers": len(files) - len(scans),
@@ -171,18 +174,24 @@ def _build_series(number: int, group: list[_File], unread: int) -> Series:
     return Series(number, group[0].modality, frames, len({frame.source._replace(frame=0) for frame in frames}), notes)
 
 
-def _fill_spacing(group: list[_File]) -> list[_File]:
-    """Return the files, those of which only PixelSpacing is unreadable with that of the others, where these agree."""
-    known = {frame.spacing for file in group if not file.unreadable for frame in file.frames}
-    if len(known) != 1:
-        return group
-    (spacing,) = known
-    return [
-        replace(file, unreadable=(), frames=tuple(replace(frame, spacing=spacing) for frame in file.frames))
-        if file.unreadable == ("PixelSpacing",)
-        else file
-        for file in group
-    ]
+def _fill_geometry(group: list[_File]) -> list[_File]:
+    """Return the files; one whose orientation or spacing is unreadable with that of the others, where these agree."""
+    known = [frame for file in group if not file.unreadable and not file.is_localizer for frame in file.frames]
+    values = {"ImageOrientationPatient": {frame.orientation for frame in known}}
+    values["PixelSpacing"] = {frame.spacing for frame in known}
+    common = {keyword: next(iter(found)) for keyword, found in values.items() if len(found) == 1}
+    return [_fill_file(file, common) if common.keys() >= set(file.unreadable) else file for file in group]
+
+
+def _fill_file(file: _File, common: dict[str, tuple[float, ...] | None]) -> _File:
+    if not file.unreadable or file.is_localizer:
+        return file
+    orientation, spacing = (common[what] if what in file.unreadable else None for what in _SHARED)
+    frames = tuple(
+        replace(frame, orientation=frame.orientation or orientation, spacing=frame.spacing or spacing)
+        for frame in file.frames
+    )
+    return replace(file, unreadable=(), frames=frames)
 
 
 def count_frames(head: Dataset, name: str) -> int:

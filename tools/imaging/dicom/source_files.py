@@ -28,7 +28,7 @@ from pydicom.uid import (
 from ibisagent.tools.errors import InputError, install_hint
 from ibisagent.tools.files import printable_text
 from ibisagent.tools.imaging.decoding import decode_guard
-from ibisagent.tools.imaging.dicom.elements import read_code, read_int
+from ibisagent.tools.imaging.dicom.elements import read_code, read_int, read_items
 from ibisagent.tools.imaging.dicom.lossless import DECODER_DEPENDENCIES, build_decoder
 from ibisagent.tools.imaging.grids import DicomSource
 
@@ -37,6 +37,7 @@ __all__ = [
     "SourceFiles",
     "decode_frames",
     "describe_uid",
+    "is_counted",
     "list_members",
     "read_full_header",
     "read_header",
@@ -51,6 +52,8 @@ _MAX_INFLATED = 2**28  # of a deflated data set, which pydicom unpacks at once
 _MAX_MEMBERS = 2**16
 _UNDEFINED = 2**32 - 1  # the length of encapsulated pixels (PS3.5 A.4)
 _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
+_COUNTED = "UV"  # the representation of a number of frames that no file holds
+_PADDED_BITS = 16  # fewer fill pixels up to an even number of bytes
 _MAX_RATIO = 1032  # deflate packs no tighter
 _CHUNK = 2**20
 # Without GDCM, which may be installed: it ends the process on some broken files.
@@ -112,7 +115,8 @@ def source_name(source: DicomSource) -> str:
 def read_header(file: BinaryIO, name: str, tags: list[BaseTag | int] | None = None) -> tuple[Dataset, bool]:
     """Read the elements before the pixels, or only ``tags``, and whether pixels follow; no header is refused.
 
-    A count of several frames is emptied where the pixels are those of one, so that it reads as missing and is noted.
+    A count of several frames is emptied where the pixels are those of one, so that it reads as missing and is noted. A
+    count that is missing is that of the pixels (`is_counted`), where these are of several.
     """
     _require_inflatable(file, name)
     reached, size = False, 0
@@ -125,7 +129,39 @@ def read_header(file: BinaryIO, name: str, tags: list[BaseTag | int] | None = No
     dataset = read_partial(file, stop_when=at_pixels, specific_tags=tags, force=True)
     if reached and read_int(dataset, "NumberOfFrames", 1) > 1 and _holds_one_frame(file, dataset, size):
         dataset.NumberOfFrames = None
+    elif reached and read_int(dataset, "NumberOfFrames") < 1 and (count := _count_frames(file, dataset, size)) > 1:
+        dataset.add_new("NumberOfFrames", _COUNTED, count)
     return dataset, reached
+
+
+def is_counted(head: Dataset) -> bool:
+    """Whether the number of frames is that of the pixels, since the file does not say it."""
+    return "NumberOfFrames" in head and bool(head["NumberOfFrames"].VR == _COUNTED)
+
+
+def _count_frames(file: BinaryIO, dataset: Dataset, size: int) -> int:
+    """Return how many frames the pixels that come next in a file are; 0 where that is not certain.
+
+    Packed pixels of some number of fragments are certain only with as many items of the frames' own.
+    """
+    own = len(read_items(dataset, "PerFrameFunctionalGroupsSequence"))
+    try:
+        if size == _UNDEFINED:
+            return own if own and own in _count_fragments(file) else 0
+        count, rest = divmod(size * 8, _compute_frame_bits(dataset))
+    except Exception:  # a header without these elements, or a file cut short
+        return 0
+    return count if own in (0, count) and rest < _PADDED_BITS else 0
+
+
+def _count_fragments(file: BinaryIO) -> tuple[int, int]:
+    """Return how many frames an offset table lists, and how many fragments follow it."""
+    file.seek(12, io.SEEK_CUR)  # the element's own tag, representation and length
+    sizes = []
+    while (read := struct.unpack("<4sL", file.read(8)))[0] == _ITEM:
+        sizes.append(read[1])
+        file.seek(read[1], io.SEEK_CUR)
+    return sizes[0] // 4, len(sizes) - 1
 
 
 def _holds_one_frame(file: BinaryIO, dataset: Dataset, size: int) -> bool:
@@ -133,11 +169,15 @@ def _holds_one_frame(file: BinaryIO, dataset: Dataset, size: int) -> bool:
     try:
         if size == _UNDEFINED:
             return _has_one_fragment(file)
-        samples = 2 if "422" in read_code(dataset, "PhotometricInterpretation") else int(dataset.SamplesPerPixel)
-        frame_bits = int(dataset.Rows) * int(dataset.Columns) * samples * int(dataset.BitsAllocated)
+        frame_bits = _compute_frame_bits(dataset)
         return frame_bits <= size * 8 < 2 * frame_bits
     except Exception:  # a header without these elements, or a file cut short
         return False
+
+
+def _compute_frame_bits(dataset: Dataset) -> int:
+    samples = 2 if "422" in read_code(dataset, "PhotometricInterpretation") else int(dataset.SamplesPerPixel)
+    return int(dataset.Rows) * int(dataset.Columns) * samples * int(dataset.BitsAllocated)
 
 
 def _has_one_fragment(file: BinaryIO) -> bool:
