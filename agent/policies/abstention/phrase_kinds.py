@@ -33,8 +33,11 @@ def classify_chain(chain: Sequence[NounPhrase], targets: KnownTargets, *, reques
     after_for = next((number for number, phrase in enumerate(rest) if image and phrase.attached_by == "for"), len(rest))
     if after_for < len(rest) and (inner := classify_chain(rest[after_for:], targets)).kind == "known":
         return inner
-    if head.kind in ("known", "unknown") or not rest:
+    if head.kind == "known" or not rest:
         return _classify_with_place(head, rest, targets) if head.kind == "known" else head
+    if head.kind == "unknown" and _is_drawing(chain[0], rest[0].attached_by):
+        inner = classify_chain(rest, targets)
+        return inner if inner.kind in ("known", "unknown") else head
     of = rest[0].attached_by == "of" and (as_target or not image)
     verb = rest[0].attached_by not in words_of_kind("preposition")
     if (
@@ -45,6 +48,15 @@ def classify_chain(chain: Sequence[NounPhrase], targets: KnownTargets, *, reques
         inner = classify_chain(rest, targets)
         return inner if inner.kind in ("known", "unknown") else head
     return classify_chain(rest[after_for:], targets) if head.kind == "none" and after_for < len(rest) else head
+
+
+def _is_drawing(phrase: NounPhrase, attached_by: str) -> bool:
+    """Whether a phrase is a mask or an outline of the next one, with words that are no modifiers in the lexicon."""
+    word = phrase.chunks[-1].text
+    if any(chunk.name is not None for chunk in phrase.chunks):
+        return False
+    drawn = word in words_of_kind("drawing") and attached_by in ("of", "around", "for")
+    return drawn or (word in words_of_kind("encircling_line") and attached_by == "around")
 
 
 def _classify_with_place(head: PhraseReading, rest: Sequence[NounPhrase], targets: KnownTargets) -> PhraseReading:

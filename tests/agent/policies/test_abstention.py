@@ -123,6 +123,19 @@ UNDERSTOOD = {
     "The referring physician asked for the kidneys.": "kidney",
     "Segment the heart, including its apex.": "heart",
     "Segment it carefully, the clearly visible spleen.": "spleen",
+    "I need a binary mask of the spleen.": "spleen",
+    "PNG mask of the spleen": "spleen",
+    "spleen binary mask": "spleen",
+    "a mask, binary, of the spleen": "spleen",
+    "Make a precise segmentation of the spleen.": "spleen",
+    "a rough sketch of the spleen": "spleen",
+    "a crisp watertight mask for the left kidney": "left kidney",
+    "Draw a bounding box around the liver.": "liver",
+    "Draw a line around the liver.": "liver",
+    "a polygon around the liver": "liver",
+    "Segment the outer edge of the liver.": "liver",
+    "Trace the rim of the optic disc.": "optic disc",
+    "Return the coordinates of the liver.": "liver",
 }
 UNKNOWN = [
     *("Segment the scaphoid.", "Where is the epiglottis?", "parotid gland", "Achilles tendon, please", "the cochlea"),
@@ -156,6 +169,8 @@ UNKNOWN = [
     *("the pancreas bordering the stomach", "The ureter lies next to the kidney; segment it.", "stent in the aorta"),
     *("pancreas and liver", "Segment either the ureter or the kidney.", "Segment pancreas, spleen.", "ulna image"),
     *("Segment the lesson.", "optic chiasm", "nerve root", "the lobes of the liver", "tumour of the kidney", "xyzzy"),
+    *("fat around the kidney", "the membrane around the heart", "the neuroretinal rim of the optic disc"),
+    *("a crisp mask of the pancreas", "pancreas mask of the patient", "a line in the lung"),
 ]
 NAMELESS = [
     *("Segment it.", "Segment this, please.", "Is anything wrong here?", "Mark the bright round thing.", "Hello"),
