@@ -39,10 +39,12 @@ def classify_chain(chain: Sequence[NounPhrase], targets: KnownTargets, *, reques
         inner = classify_chain(rest, targets)
         return inner if inner.kind in ("known", "unknown") else head
     of = rest[0].attached_by == "of" and (as_target or not image)
+    same = rest[0].attached_by in ("for", "with", "to") and not _content_chunks(chain[0])  # the same for the liver
     verb = rest[0].attached_by not in words_of_kind("preposition")
     if (
         head.kind == "attribute"
         or (head.kind in ("vague", "none") and of)
+        or same
         or (head.kind in ("person", "none") and verb)
     ):
         inner = classify_chain(rest, targets)

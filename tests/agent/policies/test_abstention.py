@@ -136,6 +136,11 @@ UNDERSTOOD = {
     "Segment the outer edge of the liver.": "liver",
     "Trace the rim of the optic disc.": "optic disc",
     "Return the coordinates of the liver.": "liver",
+    "Do the same for the spleen.": "spleen",
+    "Now do the same for the spleen as for the pancreas.": "spleen",
+    "In the mask of the liver there is a gap; close it.": "liver",
+    "Behind the pancreas there is the left kidney; segment it.": "left kidney",
+    "The spleen is large. The radiologist was worried. Segment it.": "spleen",
 }
 UNKNOWN = [
     *("Segment the scaphoid.", "Where is the epiglottis?", "parotid gland", "Achilles tendon, please", "the cochlea"),
@@ -171,6 +176,15 @@ UNKNOWN = [
     *("Segment the lesson.", "optic chiasm", "nerve root", "the lobes of the liver", "tumour of the kidney", "xyzzy"),
     *("fat around the kidney", "the membrane around the heart", "the neuroretinal rim of the optic disc"),
     *("a crisp mask of the pancreas", "pancreas mask of the patient", "a line in the lung"),
+    "Behind the heart there is the pancreas; outline that one.",
+    "Beside the liver is a gallbladder. Please outline it.",
+    "Between the liver and the stomach there is the pancreas; segment that.",
+    "To the left of the liver there is the pancreas; segment it.",
+    "Can you see the liver? Below it is the gallbladder. Segment it.",
+    "Can you find the liver? Below it is the gallbladder. Segment it.",
+    "Now do the same for the pancreas as for the liver.",
+    "Do the same for the pancreas.",
+    "Segment what lies behind the stomach, the pancreas.",
 ]
 NAMELESS = [
     *("Segment it.", "Segment this, please.", "Is anything wrong here?", "Mark the bright round thing.", "Hello"),
