@@ -127,6 +127,8 @@ def classify_phrase(phrase: NounPhrase, targets: KnownTargets, *, as_target: boo
     ``as_target``: it is not the picture, although it may end with a word for it.
     """
     kept = _strip_context(_content_chunks(phrase)) if as_target else _content_chunks(phrase)
+    if as_target and len(kept) == 1 and kept[0].text in words_of_kind("depicted_noun"):
+        return PhraseReading("unknown", kept[0])
     if not kept or (kept[-1].name is None and kept[-1].text in words_of_kind("context_noun")):
         return PhraseReading(
             "abnormal" if any(chunk.text in words_of_kind("abnormal") for chunk in phrase.chunks) else "none"

@@ -136,6 +136,9 @@ UNDERSTOOD = {
     "Segment the outer edge of the liver.": "liver",
     "Trace the rim of the optic disc.": "optic disc",
     "Return the coordinates of the liver.": "liver",
+    "Correct the label of the liver.": "liver",
+    "Label the liver.": "liver",
+    "label: liver": "liver",
     "Do the same for the spleen.": "spleen",
     "Now do the same for the spleen as for the pancreas.": "spleen",
     "In the mask of the liver there is a gap; close it.": "liver",
@@ -185,10 +188,13 @@ UNKNOWN = [
     "Now do the same for the pancreas as for the liver.",
     "Do the same for the pancreas.",
     "Segment what lies behind the stomach, the pancreas.",
+    *("Segment the lead.", "Mark the leads on this film.", "Segment the arrow in this picture.", "arrow", "label"),
+    *("Segment the label.", "Segment the labels in the image.", "Segment the tube.", "Segment the red arrow."),
 ]
 NAMELESS = [
     *("Segment it.", "Segment this, please.", "Is anything wrong here?", "Mark the bright round thing.", "Hello"),
     *("Outline the largest structure in the picture.", "Find whatever does not belong here.", "the dark one"),
+    *("Segment the edge.", "Improve the label.", "Segment the organ at the arrow.", "Where does it lead to?"),
     *("Mark the organ that cleans the blood.", "Where is the bone that holds the head up?", "Show me the abnormality."),
 ]
 
