@@ -116,6 +116,8 @@ def _tag_in_context(found: list[Token], at: int) -> Token:
     if token.text in ("segment", "segments", "seg") and following is not None and _NUMERAL.match(following.text):
         counted = second is not None and not second.kind and not second.gap.strip()
         return token if counted else token._replace(kind="")
+    if token.text in words_of_kind("verb_noun") and _is_noun(token, before, found[:at], following):
+        return token._replace(kind="")
     participle = token.kind != "filler" and _PARTICIPLE.match(token.text) is not None
     locative = participle or token.text in words_of_kind("locative_verb")
     if locative and before is not None and following is not None:
@@ -132,6 +134,18 @@ def _tag_in_context(found: list[Token], at: int) -> Token:
     if initial and _is_misspelled_verb(token.text):
         return token._replace(kind="request_verb")
     return token._replace(kind="filler") if _is_adverb(token, before, following) else token
+
+
+def _is_noun(token: Token, before: Token | None, earlier: list[Token], following: Token | None) -> bool:
+    """Whether a word that may be a verb is a noun: it stands alone, or after an article and before no other noun."""
+    if before is None and following is None:
+        return True
+    improved = token.text in words_of_kind("mask_noun") and any(
+        each.text in words_of_kind("refining_verb") for each in earlier
+    )
+    led = before is not None and before.kind == "determiner" and not token.gap.strip()
+    placed = following is not None and following.kind == "preposition" and following.text not in ("of", "for", "to")
+    return led and not improved and (following is None or following.starts_sentence or placed)
 
 
 @lru_cache(maxsize=4096)

@@ -21,8 +21,9 @@ class NounPhrase:
     ``coordinator``: "and" or the comma that coordinates it with that one, and whether it has an article of its own
     after the comma; ``requested``: it is the object of a request verb; ``secondary``: of a secondary verb only, or of
     a verb that is not in the lexicon; ``negated``: it follows a negation; ``subordinate``: it follows a subordinator;
-    ``has_clause``: a relative clause about it follows; ``bare``: it has no article; ``may_be_image``: it may be the
-    picture itself.
+    ``place``: it is where the requested target is, which another phrase names; ``presented``: it is said to lie by a
+    target that was named before; ``has_clause``: a relative clause about it follows; ``bare``: it has no article;
+    ``may_be_image``: it may be the picture itself.
     """
 
     chunks: list[Chunk] = field(default_factory=list)
@@ -32,6 +33,8 @@ class NounPhrase:
     secondary: bool = False
     negated: bool = False
     subordinate: bool = False
+    place: bool = False
+    presented: bool = False
     has_clause: bool = False
     bare: bool = False
     may_be_image: bool = False
@@ -116,13 +119,32 @@ def _start_phrase(chunk: Chunk, between: list[Chunk], before: NounPhrase | None)
     verbs = {_kind(each) for each in _words_after_signs(between, chunk, ".?!;")} & {"request_verb", "secondary_verb"}
     phrase.negated, phrase.subordinate = _is_negated(clause), "subordinator" in [_kind(each) for each in clause]
     phrase.requested, phrase.secondary = bool(verbs) and not phrase.subordinate, verbs == {"secondary_verb"}
+    phrase.place, phrase.presented = _is_place(clause), _is_presented(clause)
     if before is not None and set(plain) <= {"conjunction"}:
+        phrase.place = before.place and bool(plain)
         phrase.coordinator = "and" if plain or "/" in _gap(chunk) else "," if phrase.bare else ", the"
         phrase.requested = before.requested
         phrase.secondary = before.secondary or any(each.text in ("its", "their") for each in between)
         goes_on = "but" not in [each.text for each in between] and phrase.coordinator in ("and", ",")
         phrase.negated = phrase.negated or (before.negated and goes_on)
     return phrase
+
+
+def _is_place(clause: list[Chunk]) -> bool:
+    """Whether a phrase is a place without the thing that lies there: behind the heart, what lies behind the heart."""
+    at = next((number for number, each in enumerate(clause) if _kind(each) == "preposition"), None)
+    if at is None or {_kind(each) for each in clause[at:]} - {"preposition", "determiner"}:
+        return False
+    preposition = "_".join(each.text for each in clause[at:] if _kind(each) == "preposition")
+    led = {each.text for each in clause[:at]} & words_of_kind("placed_pronoun")
+    return preposition in words_of_kind("place_preposition") and (at == 0 or bool(led))
+
+
+def _is_presented(clause: list[Chunk]) -> bool:
+    """Whether a phrase is said to lie by a thing named before: below it is the gallbladder."""
+    texts = [each.text for each in clause]
+    after = [texts[number + 1 :] for number, each in enumerate(clause) if _kind(each) == "preposition"]
+    return any(len(rest) > 1 and rest[0] in words_of_kind("pronoun") for rest in after)
 
 
 def _attaching_preposition(plain: list[str], between: list[Chunk], before: NounPhrase) -> str:

@@ -33,18 +33,32 @@ def classify_chain(chain: Sequence[NounPhrase], targets: KnownTargets, *, reques
     after_for = next((number for number, phrase in enumerate(rest) if image and phrase.attached_by == "for"), len(rest))
     if after_for < len(rest) and (inner := classify_chain(rest[after_for:], targets)).kind == "known":
         return inner
-    if head.kind in ("known", "unknown") or not rest:
+    if head.kind == "known" or not rest:
         return _classify_with_place(head, rest, targets) if head.kind == "known" else head
+    if head.kind == "unknown" and _is_drawing(chain[0], rest[0].attached_by):
+        inner = classify_chain(rest, targets)
+        return inner if inner.kind in ("known", "unknown") else head
     of = rest[0].attached_by == "of" and (as_target or not image)
+    same = rest[0].attached_by in ("for", "with", "to") and not _content_chunks(chain[0])  # the same for the liver
     verb = rest[0].attached_by not in words_of_kind("preposition")
     if (
         head.kind == "attribute"
         or (head.kind in ("vague", "none") and of)
+        or same
         or (head.kind in ("person", "none") and verb)
     ):
         inner = classify_chain(rest, targets)
         return inner if inner.kind in ("known", "unknown") else head
     return classify_chain(rest[after_for:], targets) if head.kind == "none" and after_for < len(rest) else head
+
+
+def _is_drawing(phrase: NounPhrase, attached_by: str) -> bool:
+    """Whether a phrase is a mask or an outline of the next one, with words that are no modifiers in the lexicon."""
+    word = phrase.chunks[-1].text
+    if any(chunk.name is not None for chunk in phrase.chunks):
+        return False
+    drawn = word in words_of_kind("drawing") and attached_by in ("of", "around", "for")
+    return drawn or (word in words_of_kind("encircling_line") and attached_by == "around")
 
 
 def _classify_with_place(head: PhraseReading, rest: Sequence[NounPhrase], targets: KnownTargets) -> PhraseReading:
@@ -113,6 +127,8 @@ def classify_phrase(phrase: NounPhrase, targets: KnownTargets, *, as_target: boo
     ``as_target``: it is not the picture, although it may end with a word for it.
     """
     kept = _strip_context(_content_chunks(phrase)) if as_target else _content_chunks(phrase)
+    if as_target and len(kept) == 1 and kept[0].text in words_of_kind("depicted_noun"):
+        return PhraseReading("unknown", kept[0])
     if not kept or (kept[-1].name is None and kept[-1].text in words_of_kind("context_noun")):
         return PhraseReading(
             "abnormal" if any(chunk.text in words_of_kind("abnormal") for chunk in phrase.chunks) else "none"

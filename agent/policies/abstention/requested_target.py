@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ibisagent.agent.policies.abstention.known_targets import KnownTargets
-from ibisagent.agent.policies.abstention.lexicon import tokenize, words_of_kind
+from ibisagent.agent.policies.abstention.lexicon import Token, tokenize, words_of_kind
 from ibisagent.agent.policies.abstention.name_matching import chunk_tokens, match_name
 from ibisagent.agent.policies.abstention.noun_phrases import NounPhrase, find_noun_phrases
 from ibisagent.agent.policies.abstention.phrase_kinds import (
@@ -68,8 +68,10 @@ def parse_request(request: str, targets: KnownTargets) -> ParsedRequest:
         if not candidate.head.negated
     ]
     readings = [(candidate, _complete_name(candidate, reading, readings, targets)) for candidate, reading in readings]
-    requested = [pair for pair in readings if pair[0].requested and pair[1].kind in _REQUESTED]
-    main = [pair for pair in readings if not pair[0].head.subordinate]
+    if (presented := _find_antecedent(readings, split)) is not None:
+        return ParsedRequest(unknown=_unknown_mention(presented[0].chain, presented[1], targets))
+    requested = _drop_places([pair for pair in readings if pair[0].requested and pair[1].kind in _REQUESTED])
+    main = _drop_places([pair for pair in readings if not pair[0].head.subordinate])
     parsed = _choose(requested, _REQUESTED, targets) or _choose(main, _ORDER, targets)
     return parsed or _choose(readings, _ORDER, targets) or ParsedRequest()
 
@@ -126,6 +128,11 @@ class _Candidate(NamedTuple):
         return self.chain[0]
 
     @property
+    def has_attribute(self) -> bool:
+        """Whether it is of a mask rather than of a place in the body: in the mask of the liver."""
+        return any(chunk.text in words_of_kind("attribute") for phrase in self.chain for chunk in phrase.chunks)
+
+    @property
     def is_certain(self) -> bool:
         """Whether it is requested like the others of its group: after a mere comma it may be an apposition."""
         others = [chain[0].coordinator for chain in self.group[1:]]
@@ -134,9 +141,36 @@ class _Candidate(NamedTuple):
         return not self.head.secondary and (first or "and" in others)
 
 
-def _choose(
-    readings: Sequence[tuple[_Candidate, PhraseReading]], order: Sequence[PhraseKind], targets: KnownTargets
-) -> ParsedRequest | None:
+_Reading = tuple[_Candidate, PhraseReading]
+
+
+def _drop_places(readings: Sequence[_Reading]) -> Sequence[_Reading]:
+    """Return the readings without the learned targets at which an unknown one is said to lie, if there is one."""
+    others = [pair for pair in readings if not pair[0].head.place or pair[1].kind != "known" or pair[0].has_attribute]
+    kinds = {reading.kind for _, reading in others}
+    return others if "unknown" in kinds and not kinds & {"known", "abnormal"} else readings
+
+
+def _find_antecedent(readings: Sequence[_Reading], split: Sequence[Token]) -> _Reading | None:
+    """Return the unknown target for which a requested pronoun stands: below it is the gallbladder, segment it."""
+    for candidate, reading in reversed(readings):
+        if candidate.head.presented and reading.kind in ("known", "unknown"):
+            end = candidate.chain[-1].chunks[-1].tokens[-1].end
+            asked = any(_is_pronoun_requested(split, at) for at, token in enumerate(split) if token.start >= end)
+            return (candidate, reading) if asked and reading.kind == "unknown" else None
+    return None
+
+
+def _is_pronoun_requested(split: Sequence[Token], at: int) -> bool:
+    """Whether a token is a request verb with a pronoun for its object."""
+    verb, pronoun, after = (*split[at : at + 3], None, None)[:3]
+    if verb is None or verb.kind not in ("request_verb", "secondary_verb") or pronoun is None:
+        return False
+    ended = after is None or bool(after.kind) or bool(after.gap.strip()) or after.text in ("one", "ones")
+    return pronoun.text in words_of_kind("pronoun") and ended
+
+
+def _choose(readings: Sequence[_Reading], order: Sequence[PhraseKind], targets: KnownTargets) -> ParsedRequest | None:
     """Choose what is requested: an unknown target wherever one certainly is, as a run has one target."""
     good = [(candidate, reading) for candidate, reading in readings if reading.kind in ("known", "abnormal")]
     mixed = [
@@ -162,7 +196,7 @@ def _choose(
 def _complete_name(
     candidate: _Candidate,
     reading: PhraseReading,
-    others: Sequence[tuple[_Candidate, PhraseReading]],
+    others: Sequence[_Reading],
     targets: KnownTargets,
 ) -> PhraseReading:
     """Read a last word after "and" with the first words of the name before: of the optic disc and cup."""
@@ -176,7 +210,7 @@ def _complete_name(
     return reading
 
 
-def _is_requested_with(candidate: _Candidate, others: Sequence[tuple[_Candidate, PhraseReading]]) -> bool:
+def _is_requested_with(candidate: _Candidate, others: Sequence[_Reading]) -> bool:
     """Whether a candidate is requested, or coordinated with one of others."""
     return candidate.requested or any(candidate.group is other.group for other, _ in others)
 
