@@ -1,6 +1,7 @@
 """The regions that a person's prompts marked, and whether a policy's prompt violates one of them."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,21 @@ from ibisagent.tools.imaging.grids import Mask
 
 __all__ = ["violates_regions"]
 
-_MAX_CHANGED = 0.1  # share of a marked region that a policy may remove or fill, as in a correction of its edge
-_NEGATIVE_RADIUS = 0.02  # share of the shorter side: radius of the smallest region that a negative click marks
-_FLOOD_RADIUS = 0.03  # share of the shorter side: radius of what a positive click marks of a flood
-_FLOOD_RATIO = 3.5  # a component larger than this multiple of the largest disc around a click, or than half of the
-# picture, is a flood
+_CORE_SHARE = 0.1  # of the core around a prompt, a policy may change a tenth, as in a correction of its edge
+_ONE_PROMPT_SHARE = 0.35  # of all that a first prompt marked: a click often spills, which a policy should correct
+_MORE_PROMPTS_SHARE = 0.25  # once the person has corrected the mask himself, a quarter
+_CORE_RADIUS = 0.5  # of the distance from the prompt to the edge of what it marked
+_MAX_CORE_RADIUS = 0.02  # of the picture's shorter side
+_FLOOD_RATIO = 2.5  # a component larger than this multiple of the largest disc around a click, or than half of the
+# picture, is a flood: only its core is protected
+
+
+class _Region(NamedTuple):
+    """Pixels (H, W), whether they belong to the target, and the share of them that a policy may change."""
+
+    pixels: Mask
+    inside: bool
+    share: float
 
 
 def violates_regions(
@@ -30,36 +41,45 @@ def violates_regions(
     if not persons:
         return False
     latest = mask_of(persons[-1] + 1)
+    share = _ONE_PROMPT_SHARE if len(persons) == 1 else _MORE_PROMPTS_SHARE
     for number in persons:
-        for region, inside in _marked_regions(prompts[number], mask_of(number), mask_of(number + 1)):
-            kept = region & (latest == inside)
-            was, now = (np.count_nonzero(kept & (mask != inside)) for mask in (before, after))
-            if now > max(was, _MAX_CHANGED * np.count_nonzero(kept)):
+        for region in _marked_regions(prompts[number], mask_of(number), mask_of(number + 1), latest, share):
+            kept = region.pixels & (latest == region.inside)
+            was, now = (np.count_nonzero(kept & (mask != region.inside)) for mask in (before, after))
+            if now > max(was, region.share * np.count_nonzero(kept)):
                 return True
     return False
 
 
-def _marked_regions(prompt: Prompt, before: Mask, after: Mask) -> Iterator[tuple[Mask, bool]]:
-    """Yield the regions that a prompt marked, by the masks before and after it, and whether they belong to the target.
+def _marked_regions(prompt: Prompt, before: Mask, after: Mask, latest: Mask, share: float) -> Iterator[_Region]:
+    """Yield the regions that a prompt marked: its core, and all of it with the ``share`` that may be changed.
 
-    A box: the mask inside it. A positive click: the connected component under it; of a flood, which a policy should
-    stop, only what is near. A negative click: a disc around it, and the component that it removed there with that disc.
+    ``before``, ``after``: the masks around the prompt; ``latest``: the one after the person's latest prompt. A box
+    marks the mask inside it, with its core where that is deepest; a positive click the connected component under it; a
+    negative click what it removed there.
     """
     if not isinstance(prompt, Click):
         top, left, bottom, right = box_to_pixel_box(prompt, after.shape)
         within = np.zeros_like(after)
-        within[top : bottom + 1, left : right + 1] = True
-        yield after & within, True
+        within[top : bottom + 1, left : right + 1] = after[top : bottom + 1, left : right + 1]
+        yield _Region(_core(within, _deepest_pixel(within)), True, _CORE_SHARE)
+        yield _Region(within, True, share)
         return
     place = click_to_pixel(prompt, after.shape)
-    if prompt.positive:
-        component = _component_at(after, place)
-        near = _disc(place, after.shape, _FLOOD_RADIUS)
-        yield (component & near if _is_flood(component, place) else component), True
+    if not prompt.positive:
+        yield _Region(_core(~after, place), False, _CORE_SHARE)
+        yield _Region(_component_at(before & ~after, place), False, share)
         return
-    around = _disc(place, after.shape, _NEGATIVE_RADIUS)
-    yield around, False
-    yield _component_at((before & ~after) | around, place), False
+    yield _Region(_core(after, place), True, _CORE_SHARE)
+    component = _component_at(latest, place)
+    if not _is_flood(component, place):
+        yield _Region(component, True, share)
+
+
+def _core(mask: Mask, place: Pixel) -> Mask:
+    """Return the part of a mask, (H, W), near a pixel of it, in relation to that pixel's distance from the edge."""
+    radius = min(_CORE_RADIUS * _squared_depth(mask, place) ** 0.5, _MAX_CORE_RADIUS * min(mask.shape))
+    return np.asarray(mask & (_squared_distances(place, mask.shape) <= radius**2))
 
 
 def _component_at(mask: Mask, place: Pixel) -> Mask:
@@ -70,14 +90,21 @@ def _component_at(mask: Mask, place: Pixel) -> Mask:
 
 def _is_flood(component: Mask, place: Pixel) -> bool:
     """Whether a component, (H, W), extends far from its pixel ``place``, relative to the largest disc around that."""
-    (height, width), (row, column) = component.shape, place
+    largest = min(_FLOOD_RATIO * np.pi * _squared_depth(component, place), component.size / 2)
+    return bool(np.count_nonzero(component) > largest)
+
+
+def _deepest_pixel(mask: Mask) -> Pixel:
+    depths = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    row, column = np.unravel_index(int(depths.argmax()), depths.shape)
+    return Pixel(int(row), int(column))
+
+
+def _squared_depth(mask: Mask, place: Pixel) -> int:
+    """Return the squared distance in pixels from a pixel to the nearest one outside of the mask or of the picture."""
+    (height, width), (row, column) = mask.shape, place
     edge = min(row + 1, column + 1, height - row, width - column)
-    squared_radius = _squared_distances(place, component.shape).min(where=~component, initial=edge**2)
-    return bool(np.count_nonzero(component) > min(_FLOOD_RATIO * np.pi * squared_radius, component.size / 2))
-
-
-def _disc(place: Pixel, shape: tuple[int, ...], radius: float) -> Mask:
-    return np.asarray(_squared_distances(place, shape) <= (radius * min(shape[:2])) ** 2)
+    return int(_squared_distances(place, mask.shape).min(where=~mask, initial=edge**2))
 
 
 def _squared_distances(place: Pixel, shape: tuple[int, ...]) -> NDArray[np.int64]:

@@ -149,14 +149,14 @@ def asked(pixels, prompts, *replies, segmenter="geocut", **given):
     return ended, decode(ended["mask"])
 
 
-@pytest.mark.parametrize("distance", [1, 2, 3, 5, 8])
-def test_clicks_around_his_take_nothing_of_what_it_marked(distance, pixels, truth):
+@pytest.mark.parametrize(("distance", "least"), [(1, 0.9), (2, 0.9), (3, 0.9), (5, 0.65), (8, 0.65)])
+def test_clicks_around_his_take_little_of_what_it_marked(distance, least, pixels, truth):
     his = Click(0.55, 0.42)
     _, alone = asked(pixels, [his])
     assert iou(alone, truth) > 0.9
     ended, mask = asked(pixels, [his], *beside(his, distance, pixels.shape))
     assert "protection" in {step["actor"] for step in ended["steps"]}
-    assert iou(mask, truth) > 0.85
+    assert iou(mask, truth) > least
 
 
 @pytest.mark.parametrize("reply", ["Box (0.0, 0.0, 0.1, 0.1)", "Box (0.54, 0.41, 0.56, 0.43)"])
@@ -188,16 +188,13 @@ def test_what_his_negative_click_took_out_stays_out(pixels):
 
 
 def test_a_trim_of_the_edge_is_the_policy_s_to_make_and_trims_add_up(pixels):
-    edge = [
-        negative(0.55 + 0.05 * 1.85, 0.42),
-        negative(0.55 - 0.05 * 1.85, 0.42),
-        negative(0.55, 0.42 + 0.05 * 1.85 * 4 / 3),
-    ]
+    far = 0.05 * 1.5
+    edge = [negative(0.55 + far, 0.42), negative(0.55 - far, 0.42), negative(0.55, 0.42 + far * 4 / 3)]
     ended, mask = asked(pixels, [HIS], *edge, segmenter="disk")
     assert [step["actor"] for step in ended["steps"]][1:3] == ["policy", "policy"]
     assert "protection" in {step["actor"] for step in ended["steps"][3:]}
     _, alone = asked(pixels, [HIS], segmenter="disk")
-    assert 0.9 * alone.sum() <= mask.sum() < alone.sum()
+    assert 0.65 * alone.sum() <= mask.sum() < 0.9 * alone.sum()
 
 
 def test_what_he_took_out_himself_later_is_no_longer_marked(pixels):
@@ -213,7 +210,7 @@ def test_a_flood_from_his_click_is_the_policy_s_to_stop():
     river = blob | ((abs(rows - 50) < 8) & (columns > 50)) | (columns > 80)
     empty, his = np.zeros_like(blob), Click(0.505, 0.505)
     for before, after, spoilt in [
-        *((river, blob, False), (river, core, True), (blob, core, True), (blob, empty, True)),
+        *((river, blob, False), (river, core, False), (river, empty, True), (blob, core, True), (blob, empty, True)),
         *((~empty, blob, False), (~empty, empty, True), (blob, blob & (rows > 38 + 1), False)),
     ]:
         masks = [empty, before]
