@@ -55,7 +55,10 @@ _ACTION = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _LABELS = re.compile(r"[xy](?=[012]?\s?[=:])", re.IGNORECASE)
-_JSON_START = re.compile(rf"^{_PADDING}(?:json)?(?:action\s?[:：=])?[\s\[`]{{0,16}}\Z", re.IGNORECASE | re.MULTILINE)
+_TOOL_CALL = re.compile(r"<\|?/?tool_call\|?>", re.IGNORECASE)
+_JSON_START = re.compile(
+    rf"^{_PADDING}(?:<\|?tool_call\|?>)?(?:json)?(?:action\s?[:：=])?[\s\[`]{{0,16}}\Z", re.IGNORECASE | re.MULTILINE
+)
 _VALUE = r"[-+]?(?:[0-9]{1,9}(?:\.[0-9]{0,17})?|\.[0-9]{1,17})\s?%?"
 _NEXT_VALUE = rf"(?:\s{{0,4}}[,;，；]\s{{0,4}}|\s{{1,4}}){_VALUE}"
 _AXIS_VALUE = rf"[012]?\s{{0,2}}[=:]?\s{{0,2}}[\"']?{_VALUE}[\"']?"
@@ -174,6 +177,7 @@ def _read_json(
     """Parse the paper's triple, a grounding box or `to_plain`'s form from the first object, which has to be closed."""
     fields, length = _decode_object(text[brace : brace + 4000])
     behind, _, more = text[brace + length :].partition("{")
+    behind = _TOOL_CALL.sub("", behind)
     line_start = _JSON_START.search(text, max(0, brace - 60), brace)
     if not fields or not line_start or has_words(behind if bare else behind.partition("\n")[0]):
         return None
@@ -220,7 +224,8 @@ def _read_fields(fields: dict[str, Any], frame: CoordinateFrame, repairs: list[s
     if not raws:
         return read_position(fields, frame, repairs)
     alone = len(raws) == 1 and not has_position(fields)
-    return raws.pop()._replace(target=clean_target(as_text(fields.get("target")))) if alone else None
+    target, answer = clean_target(as_text(fields.get("target"))), as_text(fields.get("answer"))
+    return raws.pop()._replace(target=target, answer=answer or None) if alone else None
 
 
 def contains_position(text: str) -> bool:
