@@ -55,18 +55,34 @@ _ACTION = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _LABELS = re.compile(r"[xy](?=[012]?\s?[=:])", re.IGNORECASE)
-_JSON_START = re.compile(rf"^{_PADDING}(?:json)?(?:action\s?[:：=])?[\s\[`]{{0,16}}\Z", re.IGNORECASE | re.MULTILINE)
+_TOOL_CALL = re.compile(r"<\|?/?tool_call\|?>", re.IGNORECASE)
+_JSON_START = re.compile(
+    rf"^{_PADDING}(?:<\|?tool_call\|?>)?(?:json)?(?:action\s?[:：=])?[\s\[`]{{0,16}}\Z", re.IGNORECASE | re.MULTILINE
+)
 _VALUE = r"[-+]?(?:[0-9]{1,9}(?:\.[0-9]{0,17})?|\.[0-9]{1,17})\s?%?"
 _NEXT_VALUE = rf"(?:\s{{0,4}}[,;，；]\s{{0,4}}|\s{{1,4}}){_VALUE}"
 _AXIS_VALUE = rf"[012]?\s{{0,2}}[=:]?\s{{0,2}}[\"']?{_VALUE}[\"']?"
-_POSITION_WORD = r"\b(?:at|here|click|point|b?box|coordinates?|coords?|position|location|cent(?:er|re))\b[\s:=]{0,6}"
+_POSITION_WORD = (
+    r"\b(?:at|here|click|point|b?box|coordinates?|coords?|position|location|located|pixels?|cent(?:er|re))\b[\s:=]{0,6}"
+    r"(?:(?:about|around|approximately|roughly|near|pixels?)\s{1,4}){0,2}"
+)
+_ROW = r"\b(?:row|col(?:umn)?)\s{0,2}[=:]?\s{0,2}"
 _NO_UNIT = r"(?!\s{0,2}(?:[cm]?m|ml|cc|hu|px|pixels?|slices?|years?)\b)"
 _POSITION = re.compile(
-    rf"[(\[（［]\s{{0,4}}{_VALUE}(?:{_NEXT_VALUE}|(?:{_NEXT_VALUE}){{3}})\s{{0,4}}[)\]）］]"
-    rf"|<\|?(?:b?box|points?|quad|poly(?:gon)?|loc|coords?)(?:_?[0-9]{{1,4}}|_start|_2d)?[\s|>]"
+    rf"[(\[（［{{]\s{{0,4}}{_VALUE}(?:{_NEXT_VALUE}|(?:{_NEXT_VALUE}){{3}})\s{{0,4}}[)\]）］}}](?!\s{{0,2}}(?:[cm]?m|ml|cc|hu)\b)"
+    rf"|<\|?(?:b?box|points?|click|quad|poly(?:gon)?|loc|coords?)(?:_?[0-9]{{1,4}}|_start|_2d)?[\s|>]"
     rf"|\bx{_AXIS_VALUE}[\s,;]{{1,6}}(?:and\s{{1,4}})?y{_AXIS_VALUE}"
     rf"|\by{_AXIS_VALUE}[\s,;]{{1,6}}(?:and\s{{1,4}})?x{_AXIS_VALUE}"
+    rf"|{_ROW}{_VALUE}[\s,;]{{1,6}}(?:and\s{{1,4}})?{_ROW}{_VALUE}"
+    rf"|\b(?:left|right)\s?[=:]\s?{_VALUE}[\s,;]{{1,6}}(?:top|bottom)\s?[=:]\s?{_VALUE}"
+    rf"|\b(?:top|bottom)\s?[=:]\s?{_VALUE}[\s,;]{{1,6}}(?:left|right)\s?[=:]\s?{_VALUE}"
+    rf"|{_POSITION_WORD}[01]?\.[0-9]{{1,9}}\s?/\s?[01]?\.[0-9]{{1,9}}"
     rf"|(?:\A\W{{0,8}}|{_POSITION_WORD}){_VALUE}{_NEXT_VALUE}(?:{_NEXT_VALUE}{_NEXT_VALUE})?(?!\w|\.[0-9]){_NO_UNIT}",
+    re.IGNORECASE,
+)
+_NO_PLACE = re.compile(  # a bracket behind a word that its numbers belong to
+    r"\b(?:refs?|references?|slices?|frames?|series|levels?|segments?|grades?|range|interval|CI|HU|intensit(?:y|ies)|values?|"
+    r"scores?|weeks?|years?|ages?)\.?\s{0,2}[(\[][^()\[\]\n]{0,60}[)\]]",
     re.IGNORECASE,
 )
 _OUTLINE_KEYS = ("counts", "rle", "polygon", "polygons", "segmentation", "contour")
@@ -174,6 +190,7 @@ def _read_json(
     """Parse the paper's triple, a grounding box or `to_plain`'s form from the first object, which has to be closed."""
     fields, length = _decode_object(text[brace : brace + 4000])
     behind, _, more = text[brace + length :].partition("{")
+    behind = _TOOL_CALL.sub("", behind)
     line_start = _JSON_START.search(text, max(0, brace - 60), brace)
     if not fields or not line_start or has_words(behind if bare else behind.partition("\n")[0]):
         return None
@@ -220,13 +237,14 @@ def _read_fields(fields: dict[str, Any], frame: CoordinateFrame, repairs: list[s
     if not raws:
         return read_position(fields, frame, repairs)
     alone = len(raws) == 1 and not has_position(fields)
-    return raws.pop()._replace(target=clean_target(as_text(fields.get("target")))) if alone else None
+    target, answer = clean_target(as_text(fields.get("target"))), as_text(fields.get("answer"))
+    return raws.pop()._replace(target=target, answer=answer or None) if alone else None
 
 
 def contains_position(text: str) -> bool:
     """Whether a text that should be words contains a click, a box or an outline, in any spelling."""
     runs = (match["run"] or "" for match in islice(_ACTION.finditer(text), MAX_MATCHES))
-    if _POSITION.search(text) or any(len(NUMBERS.findall(run)) >= 2 for run in runs):
+    if _POSITION.search(_NO_PLACE.sub(" ", text)) or any(len(NUMBERS.findall(run)) >= 2 for run in runs):
         return True
     brace = text.find("{")
     fields = _decode_object(text[brace : brace + 4000])[0] if brace >= 0 else {}

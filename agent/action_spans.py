@@ -31,6 +31,7 @@ _CLOSER = re.compile(r"[)\]）］]")
 _CLOSED = re.compile(r"\s{0,8}[)\]）］]")
 _NEWLINE = re.compile(r"\n")
 _CONTROL = re.compile(r"<\|[^|<>\n]{0,40}\|>")  # tokens such as <|im_end|>
+_OMISSION = re.compile(r"\.\.|…|\s{0,2}[\[<]\s{0,2}(?:\.\.|…|truncat|omit)", re.IGNORECASE)
 _WORD_OR_QUESTION = re.compile(r"[\w?]")
 _LINKED = re.compile(r"\W*(?:and|then|and then)?\W*", re.IGNORECASE)
 _EXPLAINED = re.compile(r"[^\w?:：]*[:：](?!\W*(?:no|not|not yet|not now|never|false|none|0)\W*\Z)", re.IGNORECASE)
@@ -41,18 +42,42 @@ _ACT_VERBS = (
     "use emit output write say send give return reply answer respond click do choose pick try perform repeat issue "
     "print propose suggest execute place add"
 ).replace(" ", "|")
+_NOUNS = "(?:action|click|point|prompt|reply|answer|output|response|step|move|choice|option)s?"
 _ACT_PARTICIPLES = "used|emitted|output|written|said|sent|given|clicked|done|chosen|repeated|issued"
+_REGION = r"(?:part|area|region|spot|piece|portion|side|edge|border|zone|structure|tissue|vessel|bit)s?\b"
 _MENTION = re.compile(
-    rf"(?:(?:\b(?:not|never|cannot)|n['’]t)(?:\s+(?:ever|again|to|just|simply|even))*"
+    rf"(?:(?:\b(?:not|never|cannot)|n['’]t)(?:\s+(?:ever|again|to|just|simply|even|please|under\s+(?:any|no)\s+circumstances?))*"
     rf"(?:\s+(?:(?:{_ACT_VERBS})(?:ing)?|using|writing|giving|be\s+(?:{_ACT_PARTICIPLES}))\b[^.!?;,:\n]{{0,60}}"
     rf"|\s+(?:this|that|these|so|the\s+following))?"
     rf"|\bavoid(?:ing)?(?:\s+(?:\w{{1,12}}ing|this|these|the\s+following|such)\b[^.!?;,:\n]{{0,40}})?"
-    rf"|\b(?:this|these|following)\b[^.!?;,:\n]{{0,24}}\b(?:wrong|incorrect|forbidden|mistakes?)"
+    rf"|(?:(?:\b(?:no|not|never)|n['’]t)\b(?:(?!\b(?:and|so|but)\b)[^.!?;,:\n]){{0,60}}\b(?:to|from|against)"
+    rf"|\b(?:(?:wrong|bad|unwise|incorrect)(?:\s+\w{{1,12}})?|too\s+\w{{1,12}})\s+to)(?:\s+(?:{_ACT_VERBS}))?"
+    rf"|\brefrain(?:ing)?\s+from|\bdecided\s+against"
+    rf"|\b(?:wrong|bad|incorrect|invalid|forbidden)\s+{_NOUNS}\s+(?:would\s+be|is|looks?\s+like)"
+    rf"|\b{_NOUNS}\s+(?:that\s+)?(?:i|we)\s+(?:reject|refuse|discard|decide\s+against)(?:e?d)?"
+    rf"|\bformat\s+(?:is|was)|\bfor\s+instance"
+    rf"|(?:\A|\n)\W{{0,8}}(?:(?:my|the|your)\s+)?(?:previous|last|earlier|prior)\s+{_NOUNS}"
+    rf"|\b(?:this|these|following)\b(?!\s+{_REGION})[^.!?;,:\n]{{0,24}}\b(?:wrong|incorrect|forbidden|mistakes?)"
     rf"|\bexamples?(?:\s+\w{{1,20}}){{0,2}}|\be\.g\.?|\bsuch\s+as"
-    rf"|\b(?:said|says|wrote|writes|quotes?|quoted|suggests?|suggested|proposed|replied|mentioned|was|were|had\s+been)"
+    rf"|\b(?:said|says|wrote|writes|quotes?|quoted|suggests?|suggested|proposed|replied|mentioned)"
+    rf"|\b{_NOUNS}\b[^.!?;,:\n]{{0,24}}\s(?:was|were|had\s+been)"
     rf"|\b(?:instead\s+of|rather\s+than|without)|\bif\s+(?:i|you|we|one)\b[^.!?;,:\n]{{0,40}}"
-    rf"|(?:\A|\n)\W{{0,8}}(?:wrong|incorrect|bad|no|forbidden|invalid)\s?[:：])[^\w.!?;]*\Z",
+    rf"|(?:\A|\n)\W{{0,8}}(?:wrong|incorrect|bad|no|forbidden|invalid|undone|rejected|discarded)\s?[:：])[^\w.!?;]*\Z",
     re.IGNORECASE,
+)
+_DESCRIPTION = re.compile(  # what a mask or a click does not do, which speaks of the picture and of no action
+    rf"\b(?:did|does|has|have|had)(?:\s+not|n['’]t)\s+(?:{_ACT_VERBS})\b"
+    rf"|\b(?:mask|segmentation|outline|contour)\s+(?:\w{{1,12}}\s+){{0,2}}avoid\w*",
+    re.IGNORECASE,
+)
+_NO_CLICK = re.compile(  # before a stop or an undo: that no click is to follow
+    r"(?:\b(?:not|never|no)|n['’]t)\b[^.!?;:\n]{0,30}?\b(?:click|place|add)(?:ing)?"
+    r"(?:\s(?:again|any\w*|more|further|another)\b[^.!?;:\n]{0,40})"
+    r"|\bno\s+(?:need|reason)\s+to\s+(?:click|place|add)\b[^.!?;:\n]{0,40}",
+    re.IGNORECASE,
+)
+_WITHOUT_PLACE = re.compile(
+    r"\W{0,16}(?:action\W{1,4})?(?:terminat|backtrack|undo|stop|finish|done|declin)", re.IGNORECASE
 )
 _CODE_FENCE = re.compile(r"\s*```\w{0,12}\s*\Z")
 
@@ -112,7 +137,10 @@ def is_only_mentioned(before: str, line: str = "") -> bool:
     """
     if line.lstrip().startswith(">") and re.search(r"\w", before):
         return True
-    return _MENTION.search(_CODE_FENCE.sub("", before[-_MAX_BEFORE:])) is not None
+    nearest = _DESCRIPTION.sub(" ", _CODE_FENCE.sub("", before[-_MAX_BEFORE:]))
+    if _WITHOUT_PLACE.match(line):
+        nearest = _NO_CLICK.sub(" . ", nearest)
+    return _MENTION.search(nearest) is not None
 
 
 def is_standalone(found: ActionMatch, bare: bool) -> bool:
@@ -151,17 +179,19 @@ def is_complete(found: ActionMatch, end: TextEnd) -> bool:
     text, run = found.match.string, (found.match["run"] or "").lstrip()
     if found.numbers and _is_truncated_number(found.numbers[-1]):
         return False
+    is_open = bool(run) and run[0] in _OPENERS and not _CLOSER.search(run)
+    if is_open and _CONTROL.match(text, found.last):
+        return False
     if end is TextEnd.REPLY:
         return not run or found.last < len(text)
-    is_open = bool(run) and run[0] in _OPENERS and not _CLOSER.search(run)
     if end is TextEnd.TAG or (not is_open and text.find("\n", found.last) >= 0):
         return True
     return bool(run) and _CLOSED.match(text, found.last) is not None and not has_words(text[found.after :])
 
 
 def _is_truncated_number(number: re.Match[str]) -> bool:
-    """Whether the decimals of a number are missing: dots follow it, or "0." is not closed by its bracket."""
+    """Whether decimals of a number are missing: a mark of omission follows, or "0." is not closed by its bracket."""
     text, end = number.string, number.end()
-    if text.startswith(("..", "…"), end):
+    if _OMISSION.match(text, end):
         return True
     return number[0].lstrip("+-0") in (".", "1.") and not _CLOSED.match(text, end)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ibisagent.agent.actions import ALL_KINDS, Action, Backtrack, Decline, Redo, Stop, Terminate, from_plain, to_plain
-from ibisagent.agent.answer_assertion import asserts_presence, is_uncertain
+from ibisagent.agent.answer_assertion import read_assertion
 from ibisagent.agent.reply_parser import parse_reply
 from ibisagent.agent.state import State
 from ibisagent.agent.steps import active_prompt_steps, build_step_record, pending_action, steps_of_request, undo_history
@@ -90,7 +90,7 @@ def contradicts_person(state: State, before: Mask, after: Mask) -> bool:
 def stop_reason(state: State, action: Stop, answer: str | None = None) -> StopReason:
     """Return the stop reason that a terminate or decline action means in this state.
 
-    A terminate without a mask asserts that the target is absent, unless its ``answer`` is uncertain.
+    A terminate without a mask asserts that the target is absent, unless its ``answer`` says nothing of the kind.
     """
     if isinstance(action, Decline):
         return "declined"
@@ -98,7 +98,7 @@ def stop_reason(state: State, action: Stop, answer: str | None = None) -> StopRe
         return "terminated"
     if state["kind"] == "question":
         return "answered"
-    return "declined" if is_uncertain(answer) else "target_absent"
+    return "declined" if read_assertion(answer) == "unknown" else "target_absent"
 
 
 def why_inconsistent(state: State, action: Action | None, answer: str | None) -> str | None:
@@ -106,7 +106,7 @@ def why_inconsistent(state: State, action: Action | None, answer: str | None) ->
     if (
         isinstance(action, Terminate)
         and stop_reason(state, action, answer) == "target_absent"
-        and asserts_presence(answer)
+        and read_assertion(answer) == "present"
     ):
         return "Terminate: nothing is marked, and the answer says that something is; click on it, or say that it is not"
     return None

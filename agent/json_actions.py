@@ -31,28 +31,56 @@ _POINT_KEYS = (
     *("points", "pointcoords"),
 )
 _BOX_KEYS = ("bbox2d", "bbox", "box2d", "box")
+_BOX_NAMES = ("x0 y0 x1 y1", "x1 y1 x2 y2", "xmin ymin xmax ymax")
 _SIGN_KEYS = dict.fromkeys(("attribute", "sign", "polarity", "positive", "ispositive"), True)
 _SIGN_KEYS |= dict.fromkeys(("negative", "isnegative"), False)
-_FLAG_KEYS = dict.fromkeys(("foreground", "isforeground", "include"), True)
-_FLAG_KEYS |= dict.fromkeys(("background", "isbackground", "exclude", "remove"), False)
+_FLAG_KEYS = dict.fromkeys(("foreground", "isforeground", "include", "fg", "isfg"), True)
+_FLAG_KEYS |= dict.fromkeys(("background", "isbackground", "exclude", "remove", "bg", "isbg"), False)
 _KIND_KEYS = ("clicktype", "pointtype", "kind", "mode")
-_LABEL_KEYS = ("label", "labels", "pointlabel", "pointlabels")
+_LABEL_KEYS = ("label", "labels", "pointlabel", "pointlabels", "value")
 _CLASS_KEYS = ("label", "class", "classname", "category")
+_VERB_KEYS = ("action", "actiontype", "operation", "op", "command", "intent", "tool", "toolname", "function")
+_FREE_TEXT_KEYS = (
+    *(
+        "target",
+        "thought",
+        "thoughts",
+        "think",
+        "thinking",
+        "reason",
+        "reasoning",
+        "rationale",
+        "answer",
+        "explanation",
+    ),
+    *("description", "comment", "note", "caption", "request", "object", "structure"),
+)
 _FORMAT_KEYS = ("format", "order", "mode", "boxformat", "bboxformat", "boxmode", "bboxmode", "boxtype", "bboxtype")
 _OTHER_FORMAT = re.compile(r"wh\b|cxcy|coco|yolo|cent(?:er|re)", re.IGNORECASE)
+_SIZE_KEYS = ("w", "h", "width", "height")
 _EXTENT_KEYS = ("w", "h", "width", "height", "x1", "y1", "x2", "y2", "xmin", "ymin", "xmax", "ymax", "isbox")
 _SIGNS = dict.fromkeys(("1", "+1", "+", "positive", "true", "foreground"), True)
 _SIGNS |= dict.fromkeys(("-1", "0", "-", "negative", "false", "background"), False)
-_SIGN_WORDS = dict.fromkeys(("positive", "foreground", "include", "pos"), True)
+_SIGN_WORDS = dict.fromkeys(("positive", "foreground", "include", "pos", "fg"), True)
 _SIGN_WORDS |= dict.fromkeys(
-    ("negative", "background", "exclude", "remove", "subtract", "erase", "deselect", "neg"), False
+    ("negative", "background", "exclude", "remove", "subtract", "erase", "deselect", "discard", "neg", "bg"), False
 )
 _SIGN_LIKE = re.compile(
     r"positive|negative|(?:fore|back)ground|exclu|remov|subtract|eras|delet|deselect|right[\s_-]?click"
 )
 _SIGN_NAME = re.compile(
-    rf"(?:(?:add|place)[\s_-]?)?(?:(?:point|click)[\s_-]?)?({'|'.join(_SIGN_WORDS)})(?:[\s_-]?(?:point|click))?s?",
+    rf"(?:(?:add|place)[\s_-]?)?(?:(?:point|click|prompt)[\s_-]?)?({'|'.join(_SIGN_WORDS)})"
+    r"(?:[\s_-]?(?:point|click|prompt|seed|marker|coord(?:inate)?)s?)?(?:[\s_-]?2d)?s?",
     re.IGNORECASE,
+)
+_CLICK_NAME = re.compile(r"(?:positive|negative)[\s_-]?(?:point|click)", re.IGNORECASE)
+_KNOWN_VERB = re.compile(
+    r"click|point|box|tap|press|touch|select|add|place|mark|segment|prompt|annotat|locat|ground|detect|draw|expand|grow|"
+    r"includ|posit|fore|predict|sam|tool|computer|output|\Ause|\Apos\Z|\Afg\Z",
+)
+_IMAGE_SIZE_KEY = re.compile(
+    r"(?:orig(?:inal)?|input)?(?:image|img|picture|canvas|screen|display)?(?:size|shape|resolution|dim(?:ension)?s?|info|meta"
+    r"(?:data)?)?"
 )
 _AXIS_LABEL = re.compile(r"\b([xy])[012]?\s?[=:]", re.IGNORECASE)
 _MAX_DEPTH = 4  # of nested objects
@@ -65,6 +93,7 @@ class RawAction(NamedTuple):
     positive: bool = True
     numbers: tuple[float, ...] = ()
     target: str | None = None
+    answer: str | None = None
 
 
 def flatten(value: object, depth: int = _MAX_DEPTH) -> dict[str, Any] | None:
@@ -78,8 +107,10 @@ def flatten(value: object, depth: int = _MAX_DEPTH) -> dict[str, Any] | None:
         parts = item if isinstance(item, list) else [item]
         if depth and parts and all(isinstance(part, Mapping) for part in parts):
             inner = [flatten(part, depth - 1) for part in parts] + [_fields_of_key(_flat_key(key))]
+            if _IMAGE_SIZE_KEY.fullmatch(_flat_key(key)) and not any(each and has_position(each) for each in inner):
+                inner = [each and {name: each[name] for name in each if name not in _SIZE_KEYS} for each in inner]
         else:
-            inner = [{_flat_key(key): item} if item is not None else {}]
+            inner = [_fields_of_value(_flat_key(key), item)]
         for each in inner:
             if each is None or any(name in fields and fields[name] != each[name] for name in each):
                 return None
@@ -96,6 +127,16 @@ def _fields_of_key(key: str) -> dict[str, Any]:
     return {"positive": _SIGN_WORDS[named[1]]} if named else {"isbox": True} if key in _BOX_KEYS else {}
 
 
+def _fields_of_value(key: str, item: Any) -> dict[str, Any]:
+    """Return the fields of a key whose value is no object; a list of numbers under the name of a sign is a point."""
+    named = _SIGN_NAME.fullmatch(key)
+    if item is None or (named and item == []):
+        return {}
+    if named and isinstance(item, list) and len(NUMBERS.findall(str(item))) > 1:
+        return {"point": item, "positive": _SIGN_WORDS[named[1]]}
+    return {key: item}
+
+
 def as_text(value: Any) -> str | None:
     """Return a field that is a text, without whitespace around it; None for any other."""
     return value.strip() if isinstance(value, str) else None
@@ -103,12 +144,13 @@ def as_text(value: Any) -> str | None:
 
 def has_position(fields: Mapping[str, Any]) -> bool:
     """Whether a key that names a position is among the fields."""
-    return not fields.keys().isdisjoint((*_BOX_KEYS, *_POINT_KEYS, "x", "y", "x0", "y0", "x1", "y1"))
+    return not fields.keys().isdisjoint((*_BOX_KEYS, *_POINT_KEYS, "x", "y", "x0", "y0", "x1", "y1", "xmin", "ymin"))
 
 
 def read_position(fields: Mapping[str, Any], frame: CoordinateFrame, repairs: list[str]) -> RawAction | None:
     """Return the box or the point that the fields hold, None if there is none; `InputError` for an ambiguous sign."""
-    for count, keys, names in ((4, _BOX_KEYS, "x0 y0 x1 y1"), (2, _POINT_KEYS, "x y")):
+    boxes = [names for names in _BOX_NAMES if all(name in fields for name in names.split())]
+    for count, keys, names in ((4, _BOX_KEYS, boxes[0] if len(boxes) == 1 else ""), (2, _POINT_KEYS, "x y")):
         first = frame.names(2)[0]
         written = next((str(fields[key]) for key in keys if key in fields), None)
         named = [str(fields[name]) for name in names.split() if name in fields]
@@ -129,7 +171,9 @@ def _require_unambiguous(fields: Mapping[str, Any], frame: CoordinateFrame, *, c
         form = as_text(fields.get(key)) or ""
         if _OTHER_FORMAT.search(form) or (form[:2].lower() == "yx" and frame.names(2)[0] == "x"):
             raise InputError(f"got the {key} {quote(form)}: expected {', '.join(frame.names(4))} of a box")
-    if corner and (beside := next((key for key in _EXTENT_KEYS if key in fields), None)):
+    is_click = any(_CLICK_NAME.fullmatch(as_text(fields.get(key)) or "") for key in WORD_KEYS)
+    extents = [key for key in _EXTENT_KEYS if key in fields and not (is_click and key in _SIZE_KEYS)]
+    if corner and (beside := next(iter(extents), None)):
         got = "a box of x and y" if beside == "isbox" else f"x and y beside {beside}"
         raise InputError(f"got {got}: expected a point, or {', '.join(frame.names(4))} of a box")
 
@@ -188,12 +232,16 @@ def _explicit_signs(fields: Mapping[str, Any]) -> set[bool]:
     if (as_text(fields.get("button")) or "").lower() == "right":
         raise InputError("got a right click: expected 'positive point' or 'negative point'")
     signs |= {sign == _FLAG_KEYS[key] for key in _FLAG_KEYS if (sign := _parse_sign(fields.get(key))) is not None}
-    for key in (*WORD_KEYS, *_KIND_KEYS):
-        value = str(fields.get(key, "")).strip().lower().removesuffix(".0")
-        named = _SIGN_NAME.fullmatch(value)
-        if named or (key not in ("type", "name") and value in _SIGNS):
-            signs.add(_SIGN_WORDS[named[1]] if named else _SIGNS[value])
-        elif key != "name" and _SIGN_LIKE.search(value):  # a name in other words is that of a target
+    listed = (*WORD_KEYS, *_KIND_KEYS, *_VERB_KEYS)
+    for key in fields.keys() - {*_FREE_TEXT_KEYS, *_LABEL_KEYS, *_CLASS_KEYS, *_SIGN_KEYS}:
+        value = str(fields[key]).strip().lower().removesuffix(".0")
+        if named := _SIGN_NAME.fullmatch(value):
+            signs.add(_SIGN_WORDS[named[1]])
+        elif key in listed and key not in ("type", "name") and value in _SIGNS:
+            signs.add(_SIGNS[value])
+        elif (key in listed and key != "name" and _SIGN_LIKE.search(value)) or (  # another name is that of a target
+            key in _VERB_KEYS and value and not _KNOWN_VERB.search(value)
+        ):
             raise InputError(f"got the {key} {quote(value)}: expected 'positive point' or 'negative point'")
     return signs
 

@@ -72,6 +72,7 @@ def parse_reply(
     repairs: list[str] = []
     try:
         raw, thought = _find_action(sections, thought, frame, repairs, end, cut)
+        answer = raw.answer if answer is None and raw.kind in STOP_KINDS else answer
         if raw.kind not in allow:
             raise InputError(f"{raw.kind} is switched off, {_describe_expected(frame, allow)}")
         action = to_action(raw, frame, repairs)
@@ -126,7 +127,7 @@ def _find_action(
         raise _Unreadable(outside)
     else:
         raw = _read_last_line(thought, frame, repairs, end)
-    if raw.kind in STOP_KINDS and contains_position(join_pieces(sections.answer)):
+    if raw.kind in STOP_KINDS and contains_position(join_pieces(sections.answer) or raw.answer or ""):
         raise InputError(
             "got a stop whose <answer> holds a click or a box: expected that in <action>, or an answer in words"
         )

@@ -16,6 +16,7 @@ _STOP_TAGS = [*_CLICK_TAGS, "<answer>", "</answer>"]
 _CUT_TAG = re.compile(r"<\s{0,4}/\s{0,4}[a-z]{0,8}\Z", re.IGNORECASE)
 _NEGATED = re.compile(r"(?:\b(?:not|never|cannot)|n['’]t)\b[^.!?,;:]{0,8}\Z", re.IGNORECASE)
 _WORD = re.compile(r"\w")
+_MAX_ACTION = 40  # characters behind a tag that show which action it is
 _MAX_LINE = 400  # characters beside a tag that are read
 
 
@@ -105,7 +106,7 @@ def _is_quoted(text: str, start: int, tags: list[re.Match[str]]) -> bool:
     """
     earlier, _, before = text[max(start, tags[0].start() - _MAX_LINE) : tags[0].start()].rpartition("\n")
     if not _WORD.search(before):
-        return is_only_mentioned(earlier, before)
+        return is_only_mentioned(earlier, before + text[tags[0].end() : tags[0].end() + _MAX_ACTION])
     after = ""
     if len(tags) > 1 and _canonical_tag(tags[1]) == "</action>":
         end = tags[2].start() if len(tags) > 2 else len(text)

@@ -56,6 +56,14 @@ def test_a_number_without_its_decimals_is_cut_wherever_it_stands(text, behind, b
         assert reply.error.startswith("got a reply that was cut at ")
 
 
+@pytest.mark.parametrize("behind", ["<|endoftext|>", "<|im_end|>", "[...]", " [truncated]", "[…]"])
+@pytest.mark.parametrize("begun", [BEGUN, ""], ids=["tag", "bare"])
+def test_an_open_bracket_before_a_mark_of_the_end_is_cut(behind, begun):
+    for text in ("Positive Point (0.375, 0.4", "Box (0.1, 0.2, 0.3, 0.4"):
+        assert parsed_action(f"{begun}{text}{behind}") is None
+    assert parsed_action(f"{begun}Positive Point (0.4, 0.5)<|im_end|>") == CLICK
+
+
 def test_a_full_stop_behind_a_whole_number_is_none_of_it():
     assert parsed_action("Positive Point 451, 42.\n", frame=CoordinateFrame("thousand")) == Click(0.451, 0.042)
     assert parsed_action(f"{BEGUN}Positive Point (0., 1. )</action>") == Click(0.0, 1.0)
@@ -190,6 +198,9 @@ def test_a_cut_answer_is_not_passed_on():
                 *("Click here: 0.3,0.4", "It is at 0.3, 0.4.", "0.3 0.4"),
                 "[[10,20],[30,40],[50,60]]",
                 '{"size": [4, 4], "counts": "04"}',
+                *("centre at 0.3/0.4", "<click>0.3, 0.4</click>", "left=0.2, top=0.3, right=0.5, bottom=0.6"),
+                *("at pixel 120, 340.", "row 120, column 340", "located around 0.3, 0.4", r"\boxed{0.3, 0.4}"),
+                "It is at (120, 340) px.",
             )
         ),
         f'{BEGUN}{{"action": "terminate", "coordinate": [0.4, 0.5]}}</action>',
@@ -260,6 +271,9 @@ WRONG = [
     *("Do not use\n", "Not this:\n", "I must not output the following\n", "Never do\n", "Don't click:\n\n"),
     *("I will not\n", "This must not be used:\n", "The following is wrong:\n", "Wrong:\n", "Avoid:\n"),
     *("You should avoid using:\n", "Instead of\n", "If I did\n", "For example:\n", "My last action was\n"),
+    *("Refrain from\n", "It would be wrong to click\n", "A bad action would be:\n", "An option I reject:\n"),
+    *("I decided against\n", "Do not under any circumstances output:\n", "I was told to write, for instance,\n"),
+    *("My previous action:\n", "Undone:\n", "There is no reason to\n", "It's too early to\n", "Previous reply:\n"),
     *("The user said:\n> ", "As the user wrote\n> ", "Earlier\n> ", "Avoid:\n```\n"),
 ]
 
@@ -279,12 +293,32 @@ def test_an_action_below_words_that_only_speak_of_it_does_nothing(said):
         *("The mask is not complete:\n", "Its left is not yet covered:\n", "I do not terminate:\n", "I will not.\n"),
         *("I avoid the liver:\n", "To avoid the vessel:\n", "The mask was wrong, so\n", "Final answer:\n"),
         *("Here is my action in the required format:\n", "The user asked for the liver:\n", "> \n", "**Action**\n"),
+        *("The mask should avoid this:\n", "This part is incorrect:\n", "The bright area is where the lesion was:\n"),
+        *("The part that my last click did not add:\n", "I have decided to click\n", "It is time to\n", "I want to\n"),
+        *("The mask is wrong and I need to\n", "Nothing is marked yet, so I have to\n"),
         *("The mask does not follow the border\n", "The best click would be\n", "> the request\n\n"),
     ],
 )
 def test_an_action_below_words_that_lead_to_it_counts(said):
     assert parsed_action(f"{said}Positive Point (0.4, 0.5)") == CLICK
     assert parsed_action(f"{said}<action>Positive Point (0.4, 0.5)</action>") == CLICK
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "I will not click again:",
+        "I don't want to add any more:",
+        "There is no need to click:",
+        "This click was bad, so:",
+    ],
+)
+def test_words_against_another_click_lead_to_a_stop_or_an_undo(said):
+    assert (
+        parsed_action(f"{said}\n<action>Terminate</action>\n<answer>The lesion is segmented.</answer>") == Terminate()
+    )
+    assert parsed_action(f"{said}\nTerminate") == Terminate()
+    assert parsed_action(f"{said}\n<action>Backtrack</action>") == Backtrack()
 
 
 @pytest.mark.parametrize(
@@ -296,6 +330,8 @@ def test_an_action_below_words_that_lead_to_it_counts(said):
             "No cyst in slices 3, 4.",
             "None, at 12, 14 weeks.",
         ),
+        *("See ref [1, 2]: no lesion is visible.", "Hounsfield range (30, 60) HU inside the lesion."),
+        *("The lesion spans slices (10, 14).", "Left: 3, right: 4 cysts."),
         *("The liver (12, 34 mm) is free.", "No x-ray sign; y axis cut.", "T1/T2 at 1.5 T: nothing."),
     ],
 )

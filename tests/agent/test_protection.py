@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
-from support.fakes import STOP, UNDO, RecordingPolicy, negative, positive, script
+from support.fakes import NOT_THERE, STOP, UNDO, RecordingPolicy, negative, positive, script
 
 from ibisagent.agent import Box, Click, LoopConfig, build_graph
 from ibisagent.agent.protected_regions import violates_regions
@@ -221,7 +221,7 @@ def test_a_flood_from_his_click_is_the_policy_s_to_stop():
 
 
 def test_a_given_mask_is_the_policy_s_to_drop(pixels, truth):
-    ended, mask = asked(pixels, [], UNDO, initial_mask=truth)
+    ended, mask = asked(pixels, [], UNDO, NOT_THERE, initial_mask=truth)
     assert (ended["stop"], mask.any()) == ("target_absent", False)
 
 

@@ -260,6 +260,13 @@ def answered(pixels, answer, **given):
     [
         *("I cannot tell whether there is a cyst.", "Not sure.", "I'm sorry, I can't assist with medical images."),
         *("Error: image could not be loaded.", "No image was provided.", "The scan couldn't be read.", "Inconclusive."),
+        *("I don't know.", "It's unclear whether a cyst is present.", "It is hard to say.", "Maybe there is a cyst."),
+        *("Possibly a cyst.", "The image quality is too poor to decide.", "The cyst cannot be reliably distinguished."),
+        *("Not determinable.", "Unclear.", "Unknown.", "N/A", "I don't see an image.", "I can’t view images.", "Done."),
+        *("I do not know what a cyst looks like.", "Please provide the image.", "It may be outside the slice."),
+        "As an AI I am not qualified to give medical advice.",
+        "I cannot rule out that it is absent.",
+        "I doubt that there is a cyst.",
     ],
 )
 def test_an_answer_that_cannot_tell_asserts_no_absence(answer, pixels):
@@ -280,13 +287,40 @@ def test_an_answer_that_cannot_tell_asserts_no_absence(answer, pixels):
             "No cyst was segmented.",
         ),
         *("The cyst could not be found.", "It is certain that none is there.", "Nothing is covered."),
+        "The left kidney is missing; the spleen is well outlined.",
+        "The target lies outside this slice; only the liver is well delineated.",
+        "The gallbladder has been removed; its bed is covered by clips.",
+        *("Yes: the picture lacks the cyst.", "There isn't anything to assess here.", "Not in this slice."),
+        *("I cannot confirm a cyst: none is there.", "The picture did not provide evidence of a cyst."),
+        "I am certain that there is no cyst. I'm not sure why it was asked.",
+        "The image was not processed with contrast; no cyst is there.",
+        "The scan was not displayed below L2, so the bladder is outside it.",
+        "The slice can not display the bladder: it is above the pelvis.",
+        "The spot that may be a cyst, or is not sure to be one is not visible.",
+        *(
+            "The scan does not include the pelvis.",
+            "Unable to find a cyst.",
+            "The mask is empty because no cyst is there.",
+        ),
+        "The spleen is visible, the cyst is not.",
+        *("I see no cyst in this picture.", "Negative for cyst.", "The liver is free of cysts.", "No.", ""),
     ],
 )
 def test_an_answer_that_says_absence_asserts_it(answer, pixels):
     assert answered(pixels, answer)["stop"] == "target_absent"
 
 
-@pytest.mark.parametrize("answer", ["The cyst is segmented well; it is at the left.", "Yes", "It has been outlined."])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *("The cyst is segmented well; it is at the left.", "Yes", "It has been outlined.", "Here is the cyst."),
+        *("There is a cyst in the left kidney.", "The lesion is visible in the left lobe.", "The cyst is present."),
+        *("A cyst is seen at the lower pole.", "The green area covers the cyst.", "The mask fits the cyst."),
+        *("Segmentation complete.", "The mask is accurate.", "The cyst is segmented; no further clicks are needed."),
+        *("The cyst is segmented, not including the wall.", "I segmented the cyst without including the vessel."),
+        "The cyst is covered; nothing is missing.",
+    ],
+)
 def test_an_answer_that_says_the_contrary_is_asked_about(answer, pixels):
     ended = answered(pixels, answer)
     assert (ended["stop"], ended["answer"]) == ("parse_failures", None)

@@ -5,7 +5,17 @@ import asyncio
 import numpy as np
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
-from support.fakes import STOP, UNDO, CountingSegmenter, FunctionPolicy, RecordingPolicy, negative, positive, script
+from support.fakes import (
+    NOT_THERE,
+    STOP,
+    UNDO,
+    CountingSegmenter,
+    FunctionPolicy,
+    RecordingPolicy,
+    negative,
+    positive,
+    script,
+)
 
 from ibisagent.agent import Backtrack, Box, Click, ImageStore, LoopConfig, Redo, RunStore, Terminate, build_graph
 from ibisagent.agent.branches import requests
@@ -93,7 +103,7 @@ def test_undo_and_redo_walk_the_whole_history_without_a_call(pixels, truth):
 
 
 def test_a_redo_takes_its_undo_notice_back(pixels):
-    policy = RecordingPolicy(script(positive(0.3, 0.5), STOP, STOP, STOP))
+    policy = RecordingPolicy(script(positive(0.3, 0.5), STOP, NOT_THERE, STOP))
     graph = build_graph(policy, "disk", checkpointer=InMemorySaver())
     graph.invoke({"image": pixels, "request": "x"}, THREAD)
     intervene(graph, THREAD, "Backtrack")

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
-from support.fakes import STOP, UNDO, CountingSegmenter, FunctionPolicy, RecordingPolicy, negative, positive, script
+from support.fakes import (
+    NOT_THERE,
+    STOP,
+    UNDO,
+    CountingSegmenter,
+    FunctionPolicy,
+    RecordingPolicy,
+    negative,
+    positive,
+    script,
+)
 
 from ibisagent.agent import Guard, LoopConfig, PersonPolicy, build_graph
 from ibisagent.agent.contact_sheet import contact_sheet_of
@@ -47,7 +57,7 @@ def test_mask_and_prior_come_back_bit_for_bit_without_a_call(pixels):
 
 @pytest.mark.parametrize("name", ["geodesic", "geocut"])
 def test_real_segmenters_come_back_as_well(name, pixels):
-    ended = run(script(positive(0.5, 0.4), negative(0.9, 0.9), UNDO, UNDO, STOP), pixels, name)
+    ended = run(script(positive(0.5, 0.4), negative(0.9, 0.9), UNDO, UNDO, NOT_THERE), pixels, name)
     masks = [step["mask"] for step in ended["steps"]]
     assert masks[2] == masks[0]
     assert not decode(ended["mask"]).any()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
-from support.fakes import STOP, UNDO, CountingSegmenter, FunctionPolicy, script
+from support.fakes import NOT_THERE, STOP, UNDO, CountingSegmenter, FunctionPolicy, script
 from support.fakes import negative as negative_at
 from support.fakes import positive as positive_at
 
@@ -204,7 +204,7 @@ def test_a_gain_of_a_thousandth_is_wasted_though_it_is_progress():
 
 
 def test_a_right_refusal_is_perfect_and_a_click_at_nothing_misses():
-    right = trajectory_metrics(record_of(script(STOP), truth=ABSENT))
+    right = trajectory_metrics(record_of(script(NOT_THERE), truth=ABSENT))
     assert (right.stop, right.turns, right.length, right.prompts) == ("target_absent", 1, 0, 0)
     assert right.fit == TruthFit(
         present=False,
@@ -230,7 +230,7 @@ def test_a_right_refusal_is_perfect_and_a_click_at_nothing_misses():
 
 
 def test_an_initial_mask_undone_is_told_as_zero():
-    run = trajectory_metrics(record_of(script(UNDO, STOP), truth=ABSENT, initial_mask=TRUTH))
+    run = trajectory_metrics(record_of(script(UNDO, NOT_THERE), truth=ABSENT, initial_mask=TRUTH))
     assert run.undos == (Reversal(1, "policy", 0, 1.0),)
     assert (run.fit.start_iou, run.fit.iou_at_step["1"], run.stop) == (0.0, 1.0, "target_absent")
 
@@ -269,7 +269,7 @@ def test_a_person_s_prompts_are_where_the_policy_begins():
 def test_a_person_s_correction_in_review_is_not_the_policy_s():
     thread = {"configurable": {"thread_id": "1"}}
     graph = build_graph(
-        script(positive(2, 2), STOP, STOP, STOP), "disk", LoopConfig(review=True), checkpointer=InMemorySaver()
+        script(positive(2, 2), STOP, NOT_THERE, STOP), "disk", LoopConfig(review=True), checkpointer=InMemorySaver()
     )
     graph.invoke({"image": PIXELS, "request": "Segment."}, thread)
     for said in ("Backtrack", BOX, "accept"):
@@ -344,7 +344,7 @@ def test_many_runs_in_figures():
     records = [
         record_of(script(*WALK)),
         record_of(script("hm", positive(7, 7), positive(2, 2), UNDO, STOP)),
-        record_of(script(STOP)),
+        record_of(script(NOT_THERE)),
         record_of(script(STOP), truth=None, kind="question"),
     ]
     told = summarize_metrics(map(trajectory_metrics, records))

@@ -19,6 +19,7 @@ def negative(x: float, y: float) -> str:
 
 UNDO = "<think>That was wrong.</think>\n<action>Backtrack</action>"
 STOP = "<think>It fits.</think>\n<action>Terminate</action>\n<answer>There it is.</answer>"
+NOT_THERE = STOP.replace("There it is.", "There is none.")
 
 
 def script(*replies: str | Completion) -> ScriptedPolicy:

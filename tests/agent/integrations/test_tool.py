@@ -9,7 +9,7 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 from langgraph.types import Command
 from PIL import Image
-from support.fakes import STOP, CountingSegmenter, FunctionPolicy, RecordingPolicy, positive, script
+from support.fakes import NOT_THERE, STOP, CountingSegmenter, FunctionPolicy, RecordingPolicy, positive, script
 from support.parents import ScriptedChatModel, tool_calls
 
 from ibisagent.agent import LoopConfig, RunStore, build_graph
@@ -69,7 +69,7 @@ def test_nothing_of_a_place_or_a_name_reaches_the_parent(root):
 @pytest.mark.parametrize(
     ("policy", "config", "words"),
     [
-        (script(STOP), None, "Not found. The run ended by itself: there is no such target in this picture."),
+        (script(NOT_THERE), None, "Not found. The run ended by itself: there is no such target in this picture."),
         (
             FunctionPolicy(lambda _: 1 / 0),
             None,

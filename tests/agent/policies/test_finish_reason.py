@@ -8,7 +8,7 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
-from support.fakes import STOP, FunctionPolicy, positive
+from support.fakes import NOT_THERE, STOP, FunctionPolicy, positive
 from support.openai_server import completion_body, make_chat_policy, serve
 
 from ibisagent.agent import build_graph
@@ -136,7 +136,7 @@ def test_a_server_s_refusal_is_told_at_once_and_an_empty_reply_is_asked_again(pi
         ended = build_graph(make_chat_policy(server), "disk").invoke(start)
         assert (ended["stop"], len(server.requests)) == ("policy_error", 1)
     assert REFUSED in ended["error"]
-    with serve(lambda body: completion_body("" if len(server.requests) == 1 else STOP)) as server:
+    with serve(lambda body: completion_body("" if len(server.requests) == 1 else NOT_THERE)) as server:
         ended = build_graph(make_chat_policy(server), "disk").invoke(start)
         assert (ended["stop"], len(server.requests)) == ("target_absent", 2)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import ellipse
 from support.expert_runs import action_of, kinds, observation, run
-from support.fakes import STOP, UNDO, FunctionPolicy, positive, script
+from support.fakes import NOT_THERE, STOP, UNDO, FunctionPolicy, positive, script
 
 from ibisagent.agent import LoopConfig, build_graph
 from ibisagent.agent.actions import Backtrack, Terminate
@@ -135,7 +135,7 @@ def test_faulty_configs_are_refused(pixels, truth):
 
 def test_a_relabeled_policy_acts_and_the_expert_s_reply_is_the_label(pixels, truth):
     expert = Expert(truth, "spleen")
-    record, _ = run(RelabeledPolicy(script(positive(0.05, 0.05), UNDO, STOP), expert), pixels, "disk")
+    record, _ = run(RelabeledPolicy(script(positive(0.05, 0.05), UNDO, NOT_THERE), expert), pixels, "disk")
     assert (record.policy, kinds(record)) == ("recording", ["point", "backtrack", "terminate"])
     labels = [parse_reply(step.completion["label"], strict=True).action for step in record.steps]
     assert (labels[1], [type(label) for label in labels[::2]]) == (Backtrack(), [Click, Click])

@@ -13,7 +13,7 @@ import torch
 from conftest import ellipse
 from safetensors.torch import load_file, save_file
 from support import scripted_local, tiny_vlm
-from support.fakes import STOP, UNDO, RecordingPolicy, negative, positive
+from support.fakes import NOT_THERE, STOP, UNDO, RecordingPolicy, negative, positive
 from transformers import TrainerCallback
 from typer.testing import CliRunner
 
@@ -28,7 +28,7 @@ from ibisagent.ui.cli.app import app
 STORIES = (
     ("a.png", "Segment the liver.", positive(0.3, 0.4), UNDO, positive(0.6, 0.5), STOP),
     ("b.png", "Segment the cyst.", positive(0.2, 0.8), negative(0.7, 0.1), STOP),
-    ("b.png", "Segment the spleen.", STOP),
+    ("b.png", "Segment the spleen.", NOT_THERE),
 )
 TRAIN = """
 [train]

@@ -8,7 +8,7 @@ import torch
 from conftest import ellipse
 from PIL import Image
 from support import scripted_local, tiny_vlm
-from support.fakes import STOP, UNDO, FunctionPolicy, negative, positive
+from support.fakes import NOT_THERE, STOP, UNDO, FunctionPolicy, negative, positive
 from support.image_fixtures import RAS, write_nifti
 from torch.nn import functional
 
@@ -39,7 +39,7 @@ STORIES = {
         [("Backtrack", True), ("Backtrack", True), ("Redo", True), (negative(0.1, 0.1), False)],
         {},
     ),
-    "asked again": ([WRONG, STOP, MORE, UNDO, UNDO, STOP], {}, [("Segment the rest.", False)], {}),
+    "asked again": ([WRONG, STOP, MORE, UNDO, UNDO, NOT_THERE], {}, [("Segment the rest.", False)], {}),
     "clicked before": ([MORE, STOP], {}, [], {"prompts": [Click(0.5, 0.5)]}),
     "shrunk": ([POINT.format(9, 9), POINT.format(24, 20), STOP], {"picture_side": 48, "coordinates": "pixels"}, [], {}),
     "volume": ([WRONG, RIGHT, STOP], {}, [], {"slice": "coronal:2", "window": "100,500"}),
@@ -96,7 +96,7 @@ def taught(samples, inputs):
 def mistaken(tmp_path):
     """A run with a click that was a mistake, a reply that cannot be read, an undo and a refusal; its file."""
     scripted_local.draw_images(tmp_path, "scan.png")
-    said = [Completion(WRONG, model="mistake", label=RIGHT), *map(Completion, (UNDO, RUBBISH, STOP))]
+    said = [Completion(WRONG, model="mistake", label=RIGHT), *map(Completion, (UNDO, RUBBISH, NOT_THERE))]
     policy = FunctionPolicy(lambda observation: said[observation.step])
     graph = build_graph(policy, "disk")
     result = graph.invoke({"image": tmp_path / "scan.png", "request": "Segment it."})
@@ -111,13 +111,13 @@ def test_the_action_of_a_mistake_carries_no_loss_but_its_thought_does(mistaken):
     samples = Samples([mistaken], scripted_local.open_prompts(tiny_vlm.qwen25()), mistakes="mask")
     thought, _, action = WRONG.partition("<action>")
     assert "Positive" in action
-    assert taught(samples, inputs) == [f"{thought}<action>", f"{UNDO}<|im_end|>", f"{STOP}<|im_end|>"]
+    assert taught(samples, inputs) == [f"{thought}<action>", f"{UNDO}<|im_end|>", f"{NOT_THERE}<|im_end|>"]
 
 
 def test_or_the_reply_of_the_expert_is_learned_in_its_place(mistaken):
     inputs = scripted_local.open_inputs(tiny_vlm.qwen25())
     samples = Samples([mistaken], scripted_local.open_prompts(tiny_vlm.qwen25()), mistakes="correct")
-    assert taught(samples, inputs) == [f"{said}<|im_end|>" for said in (RIGHT, UNDO, STOP)]
+    assert taught(samples, inputs) == [f"{said}<|im_end|>" for said in (RIGHT, UNDO, NOT_THERE)]
 
 
 MODES = ("correct", "mask")
@@ -125,13 +125,13 @@ MODES = ("correct", "mask")
 
 def test_a_labelled_reply_that_cannot_be_read_is_learned_corrected_alone(tmp_path):
     scripted_local.draw_images(tmp_path, "scan.png")
-    said = [Completion(RUBBISH, label=RIGHT), Completion(STOP)]
+    said = [Completion(RUBBISH, label=RIGHT), Completion(NOT_THERE)]
     graph = build_graph(FunctionPolicy(lambda observation: said[observation.step]), "disk")
     result = graph.invoke({"image": tmp_path / "scan.png", "request": "Segment it."})
     file = scripted_local.write_records(tmp_path, build_trajectory(graph, result, folder=tmp_path))
     prompts = scripted_local.open_prompts(tiny_vlm.qwen25())
     replies = {mode: [sample.reply for sample in Samples([file], prompts, mistakes=mode)] for mode in MODES}
-    assert replies == {"correct": [RIGHT, STOP], "mask": [STOP]}
+    assert replies == {"correct": [RIGHT, NOT_THERE], "mask": [NOT_THERE]}
 
 
 def test_control_tokens_in_a_reply_are_plain_words(tmp_path):
@@ -196,7 +196,7 @@ class Bench:
             ("a.png", "Segment it.", RIGHT, STOP),
             ("a.png", "Segment the very large liver, please.", WRONG, UNDO, RIGHT, STOP),
             ("b.png", "Segment it.", RIGHT, MORE, STOP),
-            ("a.png", "Segment nothing.", STOP),
+            ("a.png", "Segment nothing.", NOT_THERE),
         ]
         self.samples = scripted_local.make_samples(
             tmp_path, *stories, model=folder, truth=ellipse((80, 64), (40, 30), (20, 20))
@@ -278,7 +278,7 @@ def test_a_reply_is_guided_to_the_picture_tokens_on_what_is_missed(bench):
 
 def test_refusals_weigh_as_the_plan_says(tmp_path):
     scripted_local.draw_images(tmp_path, "a.png")
-    samples = scripted_local.make_samples(tmp_path, ("a.png", "Segment it.", STOP), truth=np.zeros((80, 64), bool))
+    samples = scripted_local.make_samples(tmp_path, ("a.png", "Segment it.", NOT_THERE), truth=np.zeros((80, 64), bool))
     model, inputs = open_model(tiny_vlm.qwen25(), square_side=64, dtype=torch.float32)
     assert [sample.is_refusal for sample in samples] == [True]
 
