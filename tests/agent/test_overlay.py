@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import ellipse
 from PIL import Image
-from support.fakes import STOP, RecordingPolicy, script
+from support.fakes import NOT_THERE, RecordingPolicy, script
 from typer.testing import CliRunner
 
 from ibisagent.agent import LoopConfig, build_graph
@@ -81,14 +81,14 @@ def test_a_picture_is_made_the_size_that_its_model_expects(shape, side, smart_re
     ],
 )
 def test_the_loop_shows_a_picture_as_its_settings_say(config, shown, profile, pixels):
-    policy = RecordingPolicy(script(STOP))
+    policy = RecordingPolicy(script(NOT_THERE))
     build_graph(policy, "disk", config).invoke({"image": pixels, "request": "Segment it."})
     (seen,) = policy.seen
     assert (seen.picture.shape[:2], seen.frame) == (shown, CoordinateFrame(profile, shown[1], shown[0]))
 
 
 def test_a_policy_s_own_coordinates_hold_unless_others_are_chosen(pixels):
-    policy = RecordingPolicy(script(STOP))
+    policy = RecordingPolicy(script(NOT_THERE))
     policy.coordinates = "thousand"
     for config in (LoopConfig(), LoopConfig(coordinates="unit")):
         build_graph(policy, "disk", config).invoke({"image": pixels, "request": "Segment it."})

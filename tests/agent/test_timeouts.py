@@ -10,7 +10,7 @@ import time
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
-from support.fakes import STOP, CountingSegmenter, FunctionPolicy, positive
+from support.fakes import NOT_THERE, STOP, CountingSegmenter, FunctionPolicy, positive
 
 from ibisagent.agent import LoopConfig, build_graph
 from ibisagent.agent.policies import Completion, ScriptedPolicy
@@ -207,7 +207,7 @@ def test_a_policy_says_how_long_it_may_take(stuck, pixels):
 
 
 def test_a_policy_that_is_quick_is_not_hindered(pixels):
-    quick = FunctionPolicy(lambda seen: Completion(STOP, seconds=0.0))
+    quick = FunctionPolicy(lambda seen: Completion(NOT_THERE, seconds=0.0))
     assert build_graph(quick, "disk", LoopConfig(policy_seconds=0.5)).invoke({"image": pixels, "request": "x"})[
         "answer"
     ]

@@ -30,8 +30,9 @@ class Still(SyncPolicy):
     def act(self, observation):
         there = observation.prompts or observation.has_initial_mask
         action = Backtrack() if self.drops and there else Terminate()
+        answer = "There it is." if there else "There is none."
         return Completion(
-            write_reply("So it is.", action, None if action == Backtrack() else "Done.", observation.frame)
+            write_reply("So it is.", action, None if action == Backtrack() else answer, observation.frame)
         )
 
 
