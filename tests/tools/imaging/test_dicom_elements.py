@@ -81,9 +81,9 @@ def test_a_null_table_leaves_the_window_beside_it(tmp_path):
     assert image.notes == ("empty or unreadable in the file, and taken as missing: VOILUTSequence",)
 
 
-def build_word_lut(entries, count, bits):
+def build_word_lut(entries, count, bits, first=0):
     item = Dataset()
-    item.add_new(0x00283002, "US", [count, 0, bits])
+    item.add_new(0x00283002, "US", [count, first, bits])
     item.add_new(0x00283006, "OW", np.asarray(entries, "<u2").tobytes())
     return [item]
 
@@ -103,6 +103,14 @@ def test_a_table_shorter_than_it_says_is_missing_and_told(tmp_path, keyword, cou
     assert np.array_equal(image.values, expected.values)
     assert np.array_equal(image.pixels, expected.pixels)
     assert image.notes == (f"empty or unreadable in the file, and taken as missing: {keyword}",)
+
+
+@pytest.mark.parametrize(("kind", "first"), [(np.int16, -500), (np.uint16, 65036)])
+def test_the_first_value_of_a_table_has_the_sign_of_the_pixels(tmp_path, kind, first):
+    stored = (first + np.arange(64).reshape(8, 8)).astype(kind)
+    table = build_word_lut(range(1000, 1500), 500, 16, first=65036)  # -500 as it stands in 16 bits
+    image = open_image(write_dicom(tmp_path / "a", stored, ModalityLUTSequence=table))
+    assert np.array_equal(image.values, 1000 + np.arange(64).reshape(8, 8))
 
 
 def test_a_table_of_bytes_is_read_where_it_has_no_more_than_eight_bits(tmp_path):

@@ -34,6 +34,8 @@ def read_table(item: Dataset, head: Dataset) -> LookupTable | None:
     if not descriptor or any(number != int(number) for number in descriptor):
         return None
     count, first, bits = int(descriptor[0]) % _WORD or _WORD, int(descriptor[1]), int(descriptor[2])
+    if first >= _WORD // 2 and head.get("PixelRepresentation") == 1:  # a negative value that was written as unsigned
+        first -= _WORD
     entries = _read_entries(item, count, bits, little=head.original_encoding[1] is not False)
     if not 1 <= bits <= 16 or entries is None:
         return None
