@@ -41,7 +41,7 @@ def read_page(file: BinaryIO, name: str, page: str | None) -> tuple[Image.Image,
         number = choose_frame(page, count, name)
         found: Any = tiff.pages[number]
         require_size(name, found.imagelength, found.imagewidth)
-        picture = _to_picture(found, _read_samples(found, name))
+        picture = _to_picture(found, _read_samples(found, name), name)
         if found.photometric == _FIRST_IS_WHITE:
             picture.info[WHITE_IS_ZERO] = True
         if _ORIENTATION in found.tags:
@@ -49,7 +49,7 @@ def read_page(file: BinaryIO, name: str, page: str | None) -> tuple[Image.Image,
     return picture, number, count
 
 
-def _to_picture(found: Any, samples: NDArray[Any]) -> Image.Image:
+def _to_picture(found: Any, samples: NDArray[Any], name: str) -> Image.Image:
     """Convert samples to the mode, the colours and the levels that Pillow gives a page of their kind."""
     if found.photometric == _PALETTE and found.colormap is not None:
         colours = (found.colormap // 256).astype(np.uint8).T
@@ -65,7 +65,7 @@ def _to_picture(found: Any, samples: NDArray[Any]) -> Image.Image:
     if samples.dtype == np.uint8:
         levels = samples * np.uint8(255 // (2**found.bitspersample - 1))
         return Image.fromarray(255 - levels if found.photometric == _FIRST_IS_WHITE else levels)
-    return Image.fromarray(_to_32_bits(samples))
+    return Image.fromarray(_to_32_bits(samples, name))
 
 
 def _read_samples(found: Any, name: str) -> NDArray[Any]:
@@ -84,10 +84,13 @@ def _read_samples(found: Any, name: str) -> NDArray[Any]:
     return samples
 
 
-def _to_32_bits(array: NDArray[Any]) -> NDArray[Any]:
+def _to_32_bits(array: NDArray[Any], name: str) -> NDArray[Any]:
     """Bring numbers to Pillow's 32 bits: whole ones where they fit, else floats, as they are windowed anyway."""
     limits = np.iinfo(np.int32)
     if array.dtype.kind in "iu" and array.min() >= limits.min and array.max() <= limits.max:
         return array.astype(np.int32)
     with np.errstate(over="ignore", invalid="ignore"):
-        return array.astype(np.float32)
+        floats = array.astype(np.float32)
+    if (np.isinf(floats) & np.isfinite(array)).any():
+        raise InputError(f"{name}: got numbers beyond 3.4e38, expected those of 32 bits; scale them down")
+    return floats

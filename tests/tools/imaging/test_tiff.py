@@ -103,7 +103,7 @@ def test_deep_pages_are_counted_turned_and_inverted_as_others_are(tmp_path):
         file.write(np.stack([GREY] * 3, axis=-1))
         file.write(RAMP, extratags=[(274, 3, 1, 6, True)])  # orientation
         file.write(RAMP.astype(np.float16), photometric="miniswhite")
-        file.write(np.full_like(RAMP, 1e300))
+        file.write(np.full_like(RAMP, 1e30))
     pages = [open_image(tmp_path / "a.tif", slice=str(number)) for number in range(4)]
     assert np.array_equal(pages[0].pixels[..., 0], GREY)
     assert np.array_equal(pages[1].values, np.rot90(RAMP, -1))
@@ -148,3 +148,9 @@ def test_no_deep_tiff_crashes_the_reader(tmp_path_factory, place, byte, cut):
     path.write_bytes(content[: place + 8] if cut else content)
     with contextlib.suppress(InputError):
         assert open_image(path).pixels.dtype == np.uint8
+
+
+def test_numbers_that_32_bits_cannot_hold_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", RAMP * 1e300)
+    with pytest.raises(InputError, match=r"a\.tif: got numbers beyond 3\.4e38, expected those of 32 bits"):
+        open_image(tmp_path / "a.tif")
