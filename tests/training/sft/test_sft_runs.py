@@ -98,8 +98,8 @@ def replies_of(folder, data, picture, request, replies):
 )
 def test_a_packed_training_learns_by_heart(base, settings, data, tmp_path):
     out = tmp_path / "out"
-    path = plan_of(tmp_path, base(), settings, rate=5e-3, steps=180, batch=8)
-    plan = read_training_config(path, ["train.save_steps=180", "loss.coordinate_sigma=1.5", "loss.coordinates=3.0"])
+    path = plan_of(tmp_path, base(), settings, rate=5e-3, steps=240, batch=8)
+    plan = read_training_config(path, ["train.save_steps=240", "loss.coordinate_sigma=1.5", "loss.coordinates=3.0"])
     model = train_sft(plan, [data], out)
     figures = log_of(out)
     assert figures[-2]["nll"] < 0.1 * figures[0]["nll"]
@@ -108,7 +108,7 @@ def test_a_packed_training_learns_by_heart(base, settings, data, tmp_path):
         assert replies_of(model, data, picture, request, replies) == replies
     record = json.loads((out / "training.json").read_text())
     assert (record["samples"], record["log"], len(record["data"])) == (8, figures, 64)
-    assert record["config"]["train"]["max_steps"] == 180
+    assert record["config"]["train"]["max_steps"] == 240
     assert (model / PROFILE).read_text() == (base() / PROFILE).read_text()
     assert "auxiliary" not in str(load_file(model / "model.safetensors").keys())
 
