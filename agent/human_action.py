@@ -9,14 +9,11 @@ from ibisagent.agent.reply_parser import parse_reply
 from ibisagent.agent.state import State
 from ibisagent.agent.steps import active_prompt_steps, build_step_record, pending_action, steps_of_request, undo_history
 from ibisagent.agent.stop_reasons import StopReason
-from ibisagent.tools.clicks import Click, click_to_pixel
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.masks.rle import area
 
 __all__ = [
     "apply_human_action",
-    "contradicts_person",
     "stop_reason",
     "why_inconsistent",
     "why_not_applicable",
@@ -77,14 +74,6 @@ def why_protected(state: State, action: Action | None) -> str | None:
     if isinstance(action, Backtrack) and state["prompts"] and active_prompt_steps(state)[-1]["actor"] == "person":
         return "Backtrack: the last prompt is a person's and stays; click elsewhere, or terminate"
     return None
-
-
-def contradicts_person(state: State, before: Mask, after: Mask) -> bool:
-    """Whether a new mask contradicts an active click of a person that the mask before it, both (H, W), agreed with."""
-    given = [step["action"] for step in active_prompt_steps(state) if step["actor"] == "person"]
-    clicks = [click for click in map(from_plain, filter(None, given)) if isinstance(click, Click)]
-    places = [(click_to_pixel(click, before.shape), click.positive) for click in clicks]
-    return any(before[place] == positive and after[place] != positive for place, positive in places)
 
 
 def stop_reason(state: State, action: Stop, answer: str | None = None) -> StopReason:

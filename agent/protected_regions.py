@@ -1,6 +1,6 @@
-"""The regions that a person's prompts marked, and whether a policy's prompt violates one of them."""
+"""A person's clicks and the regions that his prompts marked, and whether a policy's prompt violates one of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy import ndimage
 from ibisagent.tools.clicks import Click, Pixel, Prompt, box_to_pixel_box, click_to_pixel
 from ibisagent.tools.imaging.grids import Mask
 
-__all__ = ["violates_regions"]
+__all__ = ["contradicts_clicks", "violates_regions"]
 
 _CORE_SHARE = 0.1  # of the core around a prompt, a policy may change a tenth, as in a correction of its edge
 _ONE_PROMPT_SHARE = 0.35  # of all that a first prompt marked: a click often spills, which a policy should correct
@@ -27,6 +27,13 @@ class _Region(NamedTuple):
     pixels: Mask
     inside: bool
     share: float
+
+
+def contradicts_clicks(prompts: Iterable[Prompt], before: Mask, after: Mask) -> bool:
+    """Whether a new mask contradicts one of the clicks that the mask before it, both (H, W), agreed with."""
+    clicks = [prompt for prompt in prompts if isinstance(prompt, Click)]
+    places = [(click_to_pixel(click, before.shape), click.positive) for click in clicks]
+    return any(before[place] == positive and after[place] != positive for place, positive in places)
 
 
 def violates_regions(
@@ -60,9 +67,11 @@ def _marked_regions(prompt: Prompt, before: Mask, after: Mask, latest: Mask, sha
     """
     if not isinstance(prompt, Click):
         top, left, bottom, right = box_to_pixel_box(prompt, after.shape)
+        inside_box = np.s_[top : bottom + 1, left : right + 1]
         within = np.zeros_like(after)
-        within[top : bottom + 1, left : right + 1] = after[top : bottom + 1, left : right + 1]
-        yield _Region(_core(within, _deepest_pixel(within)), True, _CORE_SHARE)
+        within[inside_box] = after[inside_box]
+        row, column = _deepest_pixel(within[inside_box])
+        yield _Region(_core(within, Pixel(top + row, left + column)), True, _CORE_SHARE)
         yield _Region(within, True, share)
         return
     place = click_to_pixel(prompt, after.shape)

@@ -5,10 +5,9 @@ import time
 from langgraph.runtime import Runtime
 
 from ibisagent.agent.actions import Backtrack, to_plain
-from ibisagent.agent.graph_components import Components, active_prompts
-from ibisagent.agent.human_action import contradicts_person
+from ibisagent.agent.graph_components import Components, active_prompts, as_prompt
 from ibisagent.agent.nodes.common import Update, failure_update, is_cancelled
-from ibisagent.agent.protected_regions import violates_regions
+from ibisagent.agent.protected_regions import contradicts_clicks, violates_regions
 from ibisagent.agent.state import PendingAction, RunContext, State, UndoneAction
 from ibisagent.agent.steps import (
     INITIAL_MASK,
@@ -94,15 +93,19 @@ def _automatic_undo(state: State, item: PendingAction, mask: Rle, components: Co
 
 
 def _violates_protection(state: State, mask: Rle, components: Components) -> bool:
-    before, after = components.decode_mask(state["mask"]), components.decode_mask(mask)
-    if contradicts_person(state, before, after):
-        return True
-    if components.config.protect != "region":
+    persons = {
+        index: as_prompt(step["action"])
+        for index, step in enumerate(active_prompt_steps(state))
+        if step["actor"] == "person"
+    }
+    if not persons:
         return False
+    before, after = components.decode_mask(state["mask"]), components.decode_mask(mask)
+    if contradicts_clicks(persons.values(), before, after):
+        return True
     prompts = active_prompts(state)
-    persons = [index for index, step in enumerate(active_prompt_steps(state)) if step["actor"] == "person"]
-    return violates_regions(
-        prompts, persons, lambda count: components.predict(state, prompts[:count]).prediction.mask, before, after
+    return components.config.protect == "region" and violates_regions(
+        prompts, list(persons), lambda count: components.predict(state, prompts[:count]).prediction.mask, before, after
     )
 
 
@@ -128,7 +131,7 @@ def backtrack(state: State, runtime: Runtime[RunContext], components: Components
     return rest | append_step(runtime, step) | _mask_update(state, found, begun) | {"queue": []}
 
 
-def _undo(state: State, _parts: Components) -> tuple[Update, Update]:
+def _undo(state: State, _components: Components) -> tuple[Update, Update]:
     if not state["prompts"]:
         return {"initial_mask": None}, {"reverts": INITIAL_MASK}
     last = active_prompt_indices(steps_of_request(state))[-1]

@@ -87,17 +87,21 @@ class Memo:
         Nothing of the image's padding is in the mask of a prompt.
         """
         bare = tuple(prompt if prompt.target is None else replace(prompt, target=None) for prompt in prompts)
-        return self._predict(image, initial, bare)
-
-    def _predict(self, image: HashedImage, initial: Rle | None, prompts: tuple[Prompt, ...]) -> MemoEntry:
         padding = rle_key(encode(image.padding)) if image.padding is not None else None
-        key = (self.fingerprint, image.sha, padding, rle_key(initial) if initial else None, prompts)
-        return self._predictions.get(key, lambda: self._compute(image, initial, prompts))
+        start = (self.fingerprint, image.sha, padding, rle_key(initial) if initial else None)
+        return self._predict(start, image, initial, bare)
 
-    def _compute(self, image: HashedImage, initial: Rle | None, prompts: tuple[Prompt, ...]) -> MemoEntry:
+    def _predict(
+        self, start: tuple[str | None, ...], image: HashedImage, initial: Rle | None, prompts: tuple[Prompt, ...]
+    ) -> MemoEntry:
+        return self._predictions.get((*start, prompts), lambda: self._compute(start, image, initial, prompts))
+
+    def _compute(
+        self, start: tuple[str | None, ...], image: HashedImage, initial: Rle | None, prompts: tuple[Prompt, ...]
+    ) -> MemoEntry:
         if not prompts:
             return MemoEntry.of(self._start(image, initial))
-        before = self._predict(image, initial, prompts[:-1]).prediction
+        before = self._predict(start, image, initial, prompts[:-1]).prediction
         prediction = self.segmenter.predict(self.embed(image), prompts, before.prior)
         if image.padding is not None:  # it looks like any dark tissue, and masks run out into it
             prediction = replace(prediction, mask=make_read_only(prediction.mask & ~image.padding))
