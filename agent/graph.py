@@ -19,6 +19,7 @@ from ibisagent.agent.normalizing_graph import InputNormalizingGraph
 from ibisagent.agent.policies import Policy, get_policy
 from ibisagent.agent.state import Input, Output, RunContext, State
 from ibisagent.agent.stores import ImageStore, RunStore
+from ibisagent.agent.view import View
 from ibisagent.tools.segmenters import Segmenter
 from ibisagent.tools.segmenters.memo import Memo, get_memo
 
@@ -39,12 +40,14 @@ def build_graph(
     Graphs with the same segmenter share its memo; pass the same ``images`` and ``store`` to share those as well.
     """
     acting = get_policy(policy)
+    settings = (config or LoopConfig()).for_policy(acting)
     components = Components(
         policy=acting,
         memo=get_memo(segmenter),
-        config=(config or LoopConfig()).for_policy(acting),
+        config=settings,
         images=images or ImageStore(),
         store=store or RunStore(),
+        view=View(settings),
     )
     graph = StateGraph(State, context_schema=RunContext, input_schema=Input, output_schema=Output)
 

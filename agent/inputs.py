@@ -7,8 +7,8 @@ from typing import Any, get_args
 
 from langgraph.types import Command
 
-from ibisagent.agent.actions import to_plain
-from ibisagent.agent.graph_components import Components, as_prompt
+from ibisagent.agent.actions import as_prompt, to_plain
+from ibisagent.agent.graph_components import Components
 from ibisagent.agent.state import Input
 from ibisagent.agent.stores import ImageStore
 from ibisagent.tools.errors import InputError

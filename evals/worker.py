@@ -10,7 +10,8 @@ from ibisagent.agent import ImageStore, RunStore, build_graph
 from ibisagent.agent.config import preset
 from ibisagent.agent.privacy import restrict_to_local
 from ibisagent.agent.state import Input
-from ibisagent.agent.trajectory import Trajectory, build_trajectory, write_trajectory
+from ibisagent.agent.trajectory import Trajectory, build_trajectory
+from ibisagent.agent.trajectory_files import write_trajectory
 from ibisagent.evals.initial_conditions import build_initial_input
 from ibisagent.evals.metrics import case_metrics
 from ibisagent.evals.rows import EvalRun, Row, broken_row, done_row

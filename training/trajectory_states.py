@@ -1,5 +1,6 @@
 """The states of a recorded run, as the loop had them before each reply of the policy."""
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -8,11 +9,11 @@ from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.graph import build_graph
 from ibisagent.agent.graph_components import Components
 from ibisagent.agent.policies import ScriptedPolicy
-from ibisagent.agent.state import RunInfo, State, StepRecord
-from ibisagent.agent.steps import active_prompt_indices
+from ibisagent.agent.state import RunInfo, State, StepRecord, TargetState
+from ibisagent.agent.steps import INITIAL_MASK, active_prompt_indices
 from ibisagent.agent.stores import ImageStore, RunStore
-from ibisagent.agent.trajectory import Step, Trajectory
-from ibisagent.tools.masks.rle import Rle, rle_key
+from ibisagent.agent.trajectory import Step, Target, Trajectory
+from ibisagent.tools.masks.rle import rle_key
 
 __all__ = ["RecordedState", "build_components", "iter_states"]
 
@@ -35,42 +36,59 @@ def build_components(config: LoopConfig) -> Components:
 
 def iter_states(record: Trajectory, folder: Path, store: RunStore) -> Iterator[RecordedState]:
     """Yield the state before each reply; ``folder`` holds the record, ``store`` takes the replies and masks."""
-    start = store.put_mask(rle_key(record.start), record.start)
+    targets = {target.name: _first_state(target, store) for target in record.targets}
+    starts = {target.name: target.start for target in record.targets}
     steps: list[StepRecord] = []
-    mask, score, feedback, dropped = record.start, None, None, False
+    feedback: str | None = None
     for step in record.steps:
-        if step.reply is not None:
-            state = _build_state(record, folder, steps, mask, score, feedback, step)
-            state["initial_mask"] = None if dropped or not record.has_initial_mask else record.start
-            state["run"] = cast(RunInfo, {"first_step": 0, "start": start, "image": record.image["sha"]})
+        if step.origin == "reply":
+            active = targets[step.target]
+            active["undone"] = [{"action": action, "mask": rle_key(active["mask"])} for action in step.undone]
+            state = _build_state(record, folder, copy.deepcopy(list(targets.values())), list(steps), feedback, step)
             yield RecordedState(state, step)
-        feedback = step.error if step.reply is not None and step.action is None else None
-        dropped = (dropped or step.reverts == 0) and step.restores != 0
-        mask, score = step.mask, step.score
+        feedback = step.error if step.outcome == "unparseable" else None
         steps.append(_to_step_record(step, store))
+        target, made = targets[step.target], {each["index"]: each["action"] for each in steps}
+        own = [each for each in steps if each["target"] == step.target]
+        target["prompts"] = [made[number] or {} for number in active_prompt_indices(own)]
+        target["mask"], target["score"] = step.mask, step.score
+        if step.reverts == INITIAL_MASK:
+            target["initial_mask"] = None
+        if step.restores == INITIAL_MASK:
+            target["initial_mask"] = starts[step.target]
+
+
+def _first_state(target: Target, store: RunStore) -> TargetState:
+    return TargetState(
+        name=target.name,
+        start=store.put_mask(rle_key(target.start), target.start),
+        has_initial_mask=target.has_initial_mask,
+        mask=target.start,
+        score=None,
+        initial_mask=target.start if target.has_initial_mask else None,
+        prompts=[],
+        undone=[],
+    )
 
 
 def _build_state(
     record: Trajectory,
     folder: Path,
+    targets: list[TargetState],
     steps: list[StepRecord],
-    mask: Rle,
-    score: float | None,
     feedback: str | None,
     step: Step,
 ) -> State:
     uri = record.image.get("uri")
-    made = {each["index"]: each["action"] for each in steps}
+    run = {"first_step": 0, "image": record.image["sha"], "active": step.target, "view": step.view}
     state: dict[str, Any] = {
         "image": record.image | {"uri": str(folder / uri) if uri else None},
         "request": record.request,
         "kind": record.kind,
-        "mask": mask,
-        "score": score,
-        "steps": list(steps),
-        "prompts": [made[n] for n in active_prompt_indices(steps)],
-        "undone": [{"action": action, "mask": rle_key(mask)} for action in step.undone],
+        "target_states": targets,
+        "steps": steps,
         "feedback": feedback,
+        "run": cast(RunInfo, run),
     }
     return cast(State, state)
 
@@ -79,8 +97,12 @@ def _to_step_record(step: Step, store: RunStore) -> StepRecord:
     reply = store.put({"text": step.reply}) if step.reply is not None else None
     return StepRecord(
         index=step.index,
+        target=step.target,
+        view=step.view,
         actor=step.actor,
+        origin=step.origin,
         action=step.action,
+        outcome=step.outcome,
         error=step.error,
         mask=store.put_mask(rle_key(step.mask), step.mask),
         score=step.score,

@@ -12,7 +12,8 @@ from ibisagent.agent import SegmentationGraph
 from ibisagent.agent.contact_sheet import contact_sheet_of
 from ibisagent.agent.overlay import overlay
 from ibisagent.agent.state import State
-from ibisagent.agent.trajectory import Trajectory, build_trajectory, write_trajectory
+from ibisagent.agent.trajectory import Trajectory, build_trajectory
+from ibisagent.agent.trajectory_files import write_trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import Provenance, save_mask
 from ibisagent.tools.files import atomic_write, describe_os_error, printable_text, require_writable_folder
@@ -54,8 +55,8 @@ def write_run(
     saves: tuple[Path, ...] = (),
 ) -> list[Path]:
     """Write the results of a run into an existing folder, each file whole or not at all, and return the paths."""
-    mask = decode(state["mask"])
     record = build_trajectory(graph, state, truth=truth, folder=folder)
+    mask = decode(record.mask)
     save_mask(folder / "mask.png", mask, image)
     _write_picture(folder / "overlay.png", Image.fromarray(overlay(image.pixels, mask)))
     _write_picture(folder / "steps.png", contact_sheet_of(record, image))

@@ -10,9 +10,8 @@ from langgraph.types import Checkpointer, Send
 from langgraph.utils.runnable import RunnableCallable  # type: ignore[attr-defined]
 from typing_extensions import TypedDict
 
-from ibisagent.agent.actions import to_plain
+from ibisagent.agent.actions import as_prompt, to_plain
 from ibisagent.agent.graph import SegmentationGraph
-from ibisagent.agent.graph_components import as_prompt
 from ibisagent.agent.inputs import normalize_mask
 from ibisagent.agent.integrations.label_map import LabelMap, merge_labels
 from ibisagent.agent.integrations.nested_run import EventWriter, arun_nested, run_nested, to_plain_segmentation

@@ -28,7 +28,8 @@ from ibisagent.agent.integrations.summary import summarize
 from ibisagent.agent.policies import Policy
 from ibisagent.agent.state import Output
 from ibisagent.agent.stores import RunStore
-from ibisagent.agent.trajectory import build_trajectory, write_trajectory
+from ibisagent.agent.trajectory import build_trajectory
+from ibisagent.agent.trajectory_files import write_trajectory
 from ibisagent.tools.clicks import Box
 from ibisagent.tools.errors import InputError, StoreError
 from ibisagent.tools.files import require_writable_folder

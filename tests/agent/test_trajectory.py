@@ -10,7 +10,8 @@ from support.fakes import STOP, UNDO, CountingSegmenter, negative, positive, scr
 
 from ibisagent.agent import Box, Click, Guard, ImageStore, LoopConfig, OraclePolicy, RunStore, build_graph
 from ibisagent.agent.replay import replay
-from ibisagent.agent.trajectory import Trajectory, build_trajectory, read_trajectories, write_trajectory
+from ibisagent.agent.trajectory import Trajectory, build_trajectory
+from ibisagent.agent.trajectory_files import read_trajectories, write_trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.rle import decode, encode

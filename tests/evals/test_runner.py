@@ -16,7 +16,7 @@ from support.killed_jobs import write_slow_script
 
 from ibisagent.agent import LoopConfig, OraclePolicy, build_graph
 from ibisagent.agent.policies import CentrePolicy, SyncPolicy
-from ibisagent.agent.trajectory import read_trajectories
+from ibisagent.agent.trajectory_files import read_trajectories
 from ibisagent.evals.metrics import case_metrics
 from ibisagent.evals.rows import COLUMNS, VOLATILE
 from ibisagent.evals.runner import run_eval

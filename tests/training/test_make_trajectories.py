@@ -13,7 +13,8 @@ from ibisagent.agent.actions import Backtrack, Terminate
 from ibisagent.agent.policies import Completion, SyncPolicy
 from ibisagent.agent.replay import replay
 from ibisagent.agent.reply_parser import parse_reply
-from ibisagent.agent.trajectory import Trajectory, read_trajectories
+from ibisagent.agent.trajectory import Trajectory
+from ibisagent.agent.trajectory_files import read_trajectories
 from ibisagent.tools.clicks import click_to_pixel
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError

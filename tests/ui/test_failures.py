@@ -12,7 +12,8 @@ from support.openai_server import answer_with_script, serve
 
 from ibisagent.agent import build_graph
 from ibisagent.agent.contact_sheet import contact_sheet_of
-from ibisagent.agent.trajectory import build_trajectory, read_trajectories
+from ibisagent.agent.trajectory import build_trajectory
+from ibisagent.agent.trajectory_files import read_trajectories
 from ibisagent.tools.errors import RunFailed
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.ui.cli.evaluate import evaluate

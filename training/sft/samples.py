@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.coordinates import CoordinateFrame
 from ibisagent.agent.graph_components import Components
+from ibisagent.agent.observation import build_observation
 from ibisagent.agent.prompting import Message, PromptSet
 from ibisagent.agent.replay import replay_config
 from ibisagent.agent.stores import RunStore
@@ -104,7 +105,7 @@ class Samples:
         store = RunStore()
         components = replace(self._components_of(replay_config(record)), store=store)
         recorded = next(islice(iter_states(record, self.files[ref.file].parent, store), ref.state_index, None))
-        observation = components.build_observation(recorded.state)
+        observation = build_observation(recorded.state, components)
         reply = _reply_text(recorded, self._mistakes)
         return Sample(
             conversation=self._prompts.conversation(observation),
@@ -188,7 +189,7 @@ def _view_keys(record: Trajectory, mistakes: MistakeHandling) -> Iterable[str | 
     """Yield a key of what is shown at each reply; None where nothing is to be learned."""
     mask, sizes = record.start, [record.config.get(each) for each in _SIZE_SETTINGS]
     for step in record.steps:
-        if step.reply is not None:
+        if step.origin == "reply":
             relabeled = mistakes == "correct" and step.completion.get("label") is not None
             learned = step.actor == "policy" and (step.action is not None or relabeled)
             yield f"{record.image['sha']} {rle_key(mask)} {sizes}" if learned else None

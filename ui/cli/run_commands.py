@@ -34,7 +34,8 @@ from ibisagent.agent.privacy import restrict_to_local
 from ibisagent.agent.replay import replay
 from ibisagent.agent.thread_lock import lock_thread
 from ibisagent.agent.threads import resume_or_start
-from ibisagent.agent.trajectory import Trajectory, read_trajectories
+from ibisagent.agent.trajectory import Trajectory
+from ibisagent.agent.trajectory_files import read_trajectories
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import require_savable
 from ibisagent.tools.imaging.medical_image import MedicalImage
@@ -117,7 +118,7 @@ def run_replay(path: Path, image: Path | None, segmenter: str | None) -> None:
 
 
 def _recorded_segmenter(record: Trajectory) -> str:
-    name = record.segmenter.split()[0].rpartition("-")[0]
+    name = record.segmenter_name
     if name not in segmenter_names():
         raise InputError(f"recorded with {record.segmenter!r}: name its weights, as in --segmenter {name}:FILE")
     return name
