@@ -188,16 +188,16 @@ def _read_target(data: dict[str, Any]) -> Target:
 def _require_consistent(record: Trajectory) -> None:
     names = [target.name for target in record.targets]
     if len(set(names)) < len(names):
-        raise InputError(f"not a trajectory: got targets {names}, expected each name once")
+        raise InputError(f"trajectory: got targets {names}, expected each name once; record it anew")
     for what, name in (("active", record.active), *((f"step {step.index}", step.target) for step in record.steps)):
         if name not in names:
-            raise InputError(f"not a trajectory: {what}: got target {name!r}, expected one of {names}")
+            raise InputError(f"trajectory: got {what} on target {name!r}, expected one of {names}; record it anew")
     for step in record.steps:
         read_view(step.view)
         for what, got, known in (("origin", step.origin, _ORIGINS), ("outcome", step.outcome, _OUTCOMES)):
             if got not in known:
                 expected = f"expected one of {', '.join(known)}"
-                raise InputError(f"not a trajectory: step {step.index}: got {what} {got!r}, {expected}")
+                raise InputError(f"trajectory: got step {step.index} with {what} {got!r}, {expected}; record it anew")
 
 
 def build_trajectory(
@@ -234,9 +234,7 @@ def build_trajectory(
         config=asdict(components.config) | {"actions": list(components.config.actions)},
         targets=tuple(_build_target(components, state, target, truth) for target in state["target_states"]),
         active=state["run"]["active"],
-        steps=tuple(
-            _build_step(components, image, step, actions) for step, actions in zip(steps, undone, strict=True)
-        ),
+        steps=tuple(_build_step(components, image, step, actions) for step, actions in zip(steps, undone, strict=True)),
         stop=state["stop"],
         error=state["error"],
         answer=state["answer"],
@@ -251,9 +249,7 @@ def _software_version() -> str:
     return f"ibisagent {version('ibisagent')}"
 
 
-def _build_target(
-    components: Components, state: State, target: TargetState, truth: NDArray[np.bool_] | None
-) -> Target:
+def _build_target(components: Components, state: State, target: TargetState, truth: NDArray[np.bool_] | None) -> Target:
     """Build the record of a target; the active one's final mask is the result, once there is one."""
     active, mask, score = target["name"] == state["run"]["active"], target["mask"], target["score"]
     measurements: dict[str, Any] = {}
@@ -271,9 +267,7 @@ def _build_target(
     )
 
 
-def _build_step(
-    components: Components, image: MedicalImage, step: StepRecord, undone: list[dict[str, Any]]
-) -> Step:
+def _build_step(components: Components, image: MedicalImage, step: StepRecord, undone: list[dict[str, Any]]) -> Step:
     store, mask = components.store, components.store.get_mask(step["mask"])
     completion = dict(store.get(step["reply"])) if step["reply"] else {}
     frame = components.view.frame(image, mask, read_view(step["view"]))

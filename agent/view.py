@@ -52,7 +52,8 @@ class View:
     def _draw(self, image: MedicalImage, rle: Rle, view: Rectangle | None) -> NDArray[np.uint8]:
         canvas = draw_mask(self._blends.get(image.sha, lambda: prepare_blend(image.pixels)), self.mask(rle))
         if view is not None:
-            canvas = make_read_only(np.ascontiguousarray(canvas[crop_slices(view, image.shape)]))
+            canvas = np.ascontiguousarray(canvas[crop_slices(view, image.shape)])
+            canvas.setflags(write=False)
         config = self._config
         return fit_to_side(canvas, config.picture_side, self._smart_resize, enlarge=config.enlarge)
 

@@ -189,7 +189,7 @@ class _ToolRuns:
         if not self.include_overlay:
             return text, artifact
         image = self.graph.components.images.open(ended["image"])
-        return [{"type": "text", "text": text}, overlay_block(image, ended["mask"])], artifact
+        return [{"type": "text", "text": text}, overlay_block(image, summary.rle)], artifact
 
     def _write_record(self, ended: Output, folder: Path) -> str:
         record = build_trajectory(self.graph, ended)

@@ -76,11 +76,14 @@ def _apply(
     changes: Update,
     found: MemoEntry,
     begun: float,
-    **mark: int,
+    reverts: int | None = None,
+    restores: int | None = None,
 ) -> Update:
-    """Return the update of a step that changed the target and its mask; ``mark``: what it reverts or restores."""
+    """Return the update of a step that changed the target and its mask."""
     seconds, score = time.perf_counter() - begun, found.prediction.score
-    step = build_step_record(state, item, mask=found.rle, score=score, seconds=seconds, **mark)
+    step = build_step_record(
+        state, item, mask=found.rle, score=score, seconds=seconds, reverts=reverts, restores=restores
+    )
     run = state["run"] | {"seconds": state["run"]["seconds"] + seconds}
     return append_step(runtime, step) | update_target(state, **changes, mask=found.rle, score=score) | {"run": run}
 

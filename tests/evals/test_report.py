@@ -289,7 +289,7 @@ def test_a_picture_that_is_gone_leaves_masks_on_grey(copy):
 
 
 def test_a_trajectory_that_cannot_be_read_leaves_its_caption(copy):
-    texts = ("", "{", "[]", '{"version": 1, "steps": [{}]}', '{"version": 1, "steps": [1]}', "[" * 100_000)
+    texts = ("", "{", "[]", '{"version": 2, "steps": [{}]}', '{"version": 2, "steps": [1]}', "[" * 100_000)
     for index, path in enumerate(sorted(copy.glob("trajectories/*/*/*.json"))):
         path.write_text(texts[index % len(texts)])
     page = Page(write_report(copy))

@@ -3,10 +3,12 @@
 import csv
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from support.dataset_fixtures import write_organ_dataset
 from support.killed_jobs import kill_after_rows, write_slow_script
+from support.records import with_target
 from typer.testing import CliRunner
 
 from ibisagent.agent.actions import Backtrack, Terminate
@@ -185,7 +187,7 @@ def test_more_initial_masks_than_runs_are_refused():
 def test_runs_that_teach_nothing_are_dropped(unbroken):
     good = next(record for record in records(unbroken) if record.stop == "terminated" and len(record.steps) > 2)
     absent = next(record for record in records(unbroken) if record.stop == "target_absent")
-    poor = Trajectory.from_json(good.to_json() | {"mask": good.start, "stop": "max_steps"})
+    poor = replace(with_target(good, mask=good.start), stop="max_steps")
     faults = [
         find_fault(good, Filters()),
         find_fault(absent, Filters()),

@@ -53,7 +53,7 @@ def test_simulate_writes_the_run_folder_and_replay_repeats_it(case):
 def test_replay_tells_a_changed_record_and_a_changed_image(case, pixels):
     run("simulate", "scan.png", "truth.png", "--out", "out", cwd=case)
     record = json.loads((case / "out/trajectory.json").read_text())
-    record["steps"][0]["mask"] = record["start"]
+    record["steps"][0]["mask"] = record["targets"][0]["start"]
     (case / "out/changed.json").write_text(json.dumps(record))
     ran = run("replay", "out/changed.json", cwd=case)
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)

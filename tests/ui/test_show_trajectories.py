@@ -115,19 +115,25 @@ def test_what_a_data_set_does_not_tell_is_unknown(runs, capsys):
 
 def test_without_a_truth_a_dash_and_an_empty_cell_stand_for_no_figure(runs, capsys):
     path = runs / "a.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"truth": None}))
+    path.write_text(json.dumps(with_target_fields(json.loads(path.read_text()), truth=None)))
     show_stats([path], csv_file=Path("table.csv"))
     assert table_of(capsys) == [["all", "1", "2", "1.000", "-", "-", "-", "-", "-"]]
     assert Path("table.csv").read_text().splitlines()[1] == "all,1,2,1.0,,,,,"
 
 
+def with_target_fields(record, **fields):
+    """A plain record of one target with other fields of it."""
+    return record | {"targets": [record["targets"][0] | fields]}
+
+
 def broken(name, record):
     """Return the text of a broken record, made from a valid one."""
+    truth = record["targets"][0]["truth"] | {"size": [10, 40]}
     texts = {
-        "mask": json.dumps(record | {"mask": 7}),
-        "size": json.dumps(record | {"truth": record["truth"] | {"size": [10, 40]}}),
+        "mask": json.dumps(with_target_fields(record, mask=7)),
+        "size": json.dumps(with_target_fields(record, truth=truth)),
         "steps": json.dumps(record | {"steps": [1]}),
-        "version": json.dumps(record | {"version": 2}),
+        "version": json.dumps(record | {"version": 1}),
         "torn": json.dumps(record)[:200],
         "deep": "[" * 100_000,
         "empty": "",
@@ -142,8 +148,8 @@ def broken(name, record):
     [
         ("mask", "record: got data that cannot be decoded (TypeError), expected a sound trajectory; record it anew"),
         ("size", ""),  # in a sheet another line
-        ("steps", "not a trajectory of version 1: 'int' object is not subscriptable"),
-        ("version", "trajectory version 2: this package reads version 1"),
+        ("steps", "not a trajectory of version 2: 'int' object is not subscriptable"),
+        ("version", "trajectory version 1: this package reads version 2"),
         ("torn", "got no JSON ("),
         ("deep", "got no JSON ("),
         ("empty", "got no JSON ("),
@@ -239,11 +245,11 @@ def test_steps_tell_whose_they_are_what_they_undid_and_what_failed(runs, capsys)
     plain = json.loads(path.read_text())
     plain["steps"][0] |= {"actor": "person", "score": 0.5}
     plain["steps"][1] |= {"action": {"type": "backtrack"}, "actor": "guard", "reverts": 1}
-    plain["steps"][2] |= {"action": None, "error": "no action", "thought": ""}
+    plain["steps"][2] |= {"action": None, "outcome": "unparseable", "error": "no action", "thought": ""}
     first, *rest = plain["steps"]
     redo = rest[0] | {"index": 4, "action": {"type": "redo"}, "actor": "person", "reverts": None, "restores": 1}
     initial = redo | {"index": 5, "action": {"type": "backtrack"}, "reverts": 0, "restores": None}
-    path.write_text(json.dumps(plain | {"steps": [first, *rest, redo, initial], "truth": None}))
+    path.write_text(json.dumps(with_target_fields(plain, truth=None) | {"steps": [first, *rest, redo, initial]}))
     show_sheets(path, Path("out"))
     rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines() if line.strip()][2:]
     assert [row.rpartition(" ")[0] for row in rows] == [
