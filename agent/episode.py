@@ -40,6 +40,7 @@ def run_episode(
     if on_event is None:
         ended = graph.invoke(start, config, **options)
     else:
+        ended = {}
         for mode, chunk in graph.stream(start, config, stream_mode=_STREAMED, **options):
             if mode == "custom":
                 on_event(chunk)
@@ -62,6 +63,7 @@ async def arun_episode(
     if on_event is None:
         ended = await graph.ainvoke(start, config, **options)
     else:
+        ended = {}
         async for mode, chunk in graph.astream(start, config, stream_mode=_STREAMED, **options):
             if mode == "custom":
                 on_event(chunk)

@@ -18,7 +18,7 @@ from ibisagent.agent.trajectory import Trajectory
 from ibisagent.evals.metrics import CaseMetrics
 from ibisagent.evals.trajectories import RANKS, TrajectoryMetrics
 from ibisagent.tools.datasets import Case
-from ibisagent.tools.jobs.runner import Row
+from ibisagent.tools.jobs.job_runner import Row
 
 __all__ = [
     "COLUMNS",

@@ -22,8 +22,8 @@ from ibisagent.evals.worker import evaluate_case
 from ibisagent.evals.worker_state import EvalSettings, WorkerState, build_policy
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.jobs.job_runner import OnRow, RowFile, run_jobs
 from ibisagent.tools.jobs.run_settings import find_common_folder, hash_cases, hash_json, to_relative_path
-from ibisagent.tools.jobs.runner import OnRow, RowFile, run_jobs
 from ibisagent.tools.segmenters import get_segmenter
 
 __all__ = ["run_eval"]

@@ -17,8 +17,8 @@ from ibisagent.evals.clicks.rows import ClickRow, Key, is_broken, row_key
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.jobs.job_runner import OnRow, RowFile, run_jobs
 from ibisagent.tools.jobs.run_settings import to_relative_path
-from ibisagent.tools.jobs.runner import OnRow, RowFile, run_jobs
 from ibisagent.tools.segmenters import Segmenter, get_segmenter
 from ibisagent.tools.simulator import NextClick
 

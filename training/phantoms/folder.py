@@ -17,7 +17,7 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import describe_os_error, printable_text
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.jobs import jsonl
-from ibisagent.tools.jobs.runner import OnRow, RowFile, run_jobs
+from ibisagent.tools.jobs.job_runner import OnRow, RowFile, run_jobs
 from ibisagent.training.phantoms.request_rows import build_request_rows, choose_row
 from ibisagent.training.phantoms.spec import REQUEST_KINDS, PhantomDatasetSpec
 

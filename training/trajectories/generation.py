@@ -17,8 +17,8 @@ from ibisagent.agent import LoopConfig, Policy, get_policy
 from ibisagent.agent.policies import PER_CASE
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.jobs.job_runner import OnRow, RowFile, run_jobs
 from ibisagent.tools.jobs.run_settings import find_common_folder, hash_cases
-from ibisagent.tools.jobs.runner import OnRow, RowFile, run_jobs
 from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.training.experts.expert import ExpertConfig
 from ibisagent.training.experts.noisy_expert import MistakeRates

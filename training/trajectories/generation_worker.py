@@ -17,8 +17,8 @@ from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import IbisError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.jobs.job_runner import Row
 from ibisagent.tools.jobs.run_settings import case_seed
-from ibisagent.tools.jobs.runner import Row
 from ibisagent.tools.perturbations.initial_masks import make_initial_mask
 from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.tools.segmenters.memo import Memo

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ibisagent.agent import LoopConfig, Policy
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.jobs.runner import Row
+from ibisagent.tools.jobs.job_runner import Row
 from ibisagent.training.experts.expert import ExpertConfig
 from ibisagent.training.experts.noisy_expert import MistakeRates
 
