@@ -141,13 +141,13 @@ def test_options_reach_the_run_and_one_that_waits_has_no_stop(pixels):
     assert (waiting.stop, waiting.steps) == (None, ())
     assert run_episode(graph, None, config=THREAD).stop == "terminated"
 
-    class Cancelled:
+    class AlwaysSet:
         def is_set(self):
             return True
 
     ended = run_episode(
         build_graph(get_policy("centre"), "disk", LoopConfig(max_steps=3)),
         {"image": pixels, "request": "x"},
-        context={"cancel": Cancelled()},
+        context={"cancel": AlwaysSet()},
     )
     assert ended.stop == "cancelled"
