@@ -8,9 +8,10 @@ from pathlib import Path
 
 from ibisagent.agent import ImageStore, RunStore, build_graph
 from ibisagent.agent.config import preset
+from ibisagent.agent.episode import run_episode
 from ibisagent.agent.privacy import restrict_to_local
 from ibisagent.agent.state import Input
-from ibisagent.agent.trajectory import Trajectory, build_trajectory
+from ibisagent.agent.trajectory import Trajectory
 from ibisagent.agent.trajectory_files import write_trajectory
 from ibisagent.evals.initial_conditions import build_initial_input
 from ibisagent.evals.metrics import case_metrics
@@ -79,8 +80,7 @@ def _run_graph(
         images=ImageStore(),
         store=RunStore(),
     )
-    ended = graph.invoke(initial | Input(image=image, request=run.case.request))
-    return build_trajectory(graph, ended, truth=truth, folder=folder)
+    return run_episode(graph, initial | Input(image=image, request=run.case.request), truth=truth, folder=folder)
 
 
 def _error_text(error: BaseException, settings: EvalSettings) -> str:

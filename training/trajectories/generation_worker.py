@@ -6,16 +6,18 @@ from typing import Any
 import numpy as np
 
 from ibisagent.agent import ImageStore, Policy, RunStore, build_graph, get_policy
+from ibisagent.agent.episode import run_episode
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.policies import PER_CASE
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.agent.state import Input
-from ibisagent.agent.trajectory import Trajectory, build_trajectory
+from ibisagent.agent.trajectory import Trajectory
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import IbisError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.jobs.job_runner import Row
 from ibisagent.tools.jobs.run_settings import case_seed
 from ibisagent.tools.perturbations.initial_masks import make_initial_mask
 from ibisagent.tools.segmenters import get_segmenter
@@ -24,9 +26,9 @@ from ibisagent.training.experts.expert import Expert, ExpertPolicy, RelabeledPol
 from ibisagent.training.experts.noisy_expert import MistakeRates, NoisyExpert
 from ibisagent.training.requests import write_initial_request, write_refinement_request
 from ibisagent.training.trajectories.filtering import find_fault
-from ibisagent.training.trajectories.settings import GenerationJob, GenerationSettings, Row, build_row
+from ibisagent.training.trajectories.settings import GenerationJob, GenerationSettings, build_row
 
-__all__ = ["GenerationWorker", "run_jobs"]
+__all__ = ["GenerationWorker", "run_cases"]
 
 _EMBEDDINGS = 4
 _BYTES = 64 * 2**20
@@ -59,7 +61,7 @@ class GenerationWorker:
 
     def open_image(self, case: Case) -> MedicalImage:
         """Open a case's picture, unless it is still open."""
-        return self._pictures.get((case.image, case.slice, case.window), case.open)
+        return self._pictures.get(case.image_key, case.open)
 
     def build_policy(self, case: Case, truth: Mask, seed: int) -> Policy:
         """Return the policy of a run: an expert, a noisy one if mistakes are configured, or a relabeled policy."""
@@ -83,7 +85,7 @@ class GenerationWorker:
         return LLMRationaleExpert(expert, self._cache.get("chat", lambda: build_chat_model(name)), name)
 
 
-def run_jobs(worker: GenerationWorker, jobs: Sequence[GenerationJob]) -> list[Row]:
+def run_cases(worker: GenerationWorker, jobs: Sequence[GenerationJob]) -> list[Row]:
     """Run cases of one picture; a failed one is a row with its reason."""
     switch = _SwitchablePolicy()
     graph = build_graph(
@@ -127,7 +129,7 @@ def _run_case(
     given = Input(image=image, request=_request(settings, case, initial_mask is not None, rng))
     if initial_mask is not None:
         given["initial_mask"] = initial_mask
-    return build_trajectory(graph, graph.invoke(given), truth=truth, folder=settings.out)
+    return run_episode(graph, given, truth=truth, folder=settings.out)
 
 
 def _request(settings: GenerationSettings, case: Case, refined: bool, rng: np.random.Generator) -> str:

@@ -1,6 +1,5 @@
 """The settings of generating trajectories, the jobs of its processes, and the rows that they return."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,14 +7,11 @@ from typing import Any, NamedTuple
 from ibisagent.agent import LoopConfig, Policy
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.jobs.job_runner import Row
 from ibisagent.training.experts.expert import ExpertConfig
 from ibisagent.training.experts.noisy_expert import MistakeRates
 
-__all__ = ["COLUMNS", "Filters", "GenerationJob", "GenerationSettings", "InitialMaskRates", "OnRow", "Row", "build_row"]
-
-Row = dict[str, Any]
-OnRow = Callable[[Row, int, int], None]
-"""A new row, how many are finished, and of how many."""
+__all__ = ["COLUMNS", "Filters", "GenerationJob", "GenerationSettings", "InitialMaskRates", "build_row"]
 
 COLUMNS = ("id", "status", "reason", "record")
 """``status``: "kept" with the trajectory as ``record``, or "dropped" or "broken" with a reason."""
