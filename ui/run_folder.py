@@ -9,10 +9,10 @@ from typing import Any
 from PIL import Image
 
 from ibisagent.agent import SegmentationGraph
-from ibisagent.agent.contact_sheet import contact_sheet_of
 from ibisagent.agent.overlay import overlay
 from ibisagent.agent.state import State
 from ibisagent.agent.trajectory import Trajectory, build_trajectory, write_trajectory
+from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import Provenance, save_mask
 from ibisagent.tools.files import atomic_write, describe_os_error, printable_text, require_writable_folder

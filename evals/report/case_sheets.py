@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ibisagent.agent.contact_sheet import contact_sheet_of
 from ibisagent.agent.trajectory import Trajectory, read_trajectories
+from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.evals.report.read_results import EvalResults, ResultRow
 from ibisagent.tools.errors import IbisError, InputError
 from ibisagent.tools.imaging.medical_image import MedicalImage

@@ -18,8 +18,8 @@ from support.fakes import STOP, positive, script
 from support.image_fixtures import RAS, write_nifti
 
 from ibisagent.agent import build_graph
-from ibisagent.agent.contact_sheet import contact_sheet_of
 from ibisagent.agent.trajectory import Trajectory, build_trajectory, write_trajectory
+from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.ui.cli.show_trajectories import show_sheets, show_stats

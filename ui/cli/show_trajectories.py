@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ibisagent.agent.contact_sheet import contact_sheet_of
 from ibisagent.agent.trajectory import Trajectory
+from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.evals.trajectories import TrajectoryMetrics, TrajectoryTableRow, tabulate_metrics, trajectory_metrics
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError
