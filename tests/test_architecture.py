@@ -76,6 +76,16 @@ def imports_of(path, known):
             yield from (name if name in known else node.module for name in names if {name, node.module} & known)
 
 
+def test_what_trainings_share_needs_none_of_them():
+    """Run folders, config files, rendering and the like are used by one kind of training without another's code."""
+    shared = [
+        path for path in (ROOT / "training").rglob("*.py") if path.relative_to(ROOT / "training").parts[0] != "sft"
+    ]
+    assert {"run_folder.py", "config_files.py", "model_folder.py", "renderer.py"} <= {path.name for path in shared}
+    names = [name for path in shared for name in imported(path)]
+    assert [name for name in names if name.startswith("ibisagent.training.sft")] == []
+
+
 def test_a_reader_does_not_import_the_dispatcher_that_calls_it():
     """`open_image` chooses among the readers of tools/imaging, `read_dataset` among those of tools/datasets."""
     for folder, dispatcher in (("imaging", "open_image"), ("datasets", "__init__")):

@@ -163,11 +163,11 @@ def test_files_that_hold_no_samples_are_refused_in_a_line(tmp_path):
         with pytest.raises(InputError, match=said):
             Samples([file], prompts)
     scripted_local.write_records(tmp_path, replace(record, image=record.image | {"uri": None})).rename(file)
-    with pytest.raises(InputError, match=r"t\.jsonl: got a run on an image without a file"):
+    with pytest.raises(InputError, match=r"t\.jsonl: got a run on an image without a file .*--root$"):
         Samples([file], prompts)
     scripted_local.write_records(tmp_path, record).rename(file)
     (tmp_path / "scan.png").unlink()
-    with pytest.raises(InputError, match=r"scan\.png: got no such image for t\.jsonl"):
+    with pytest.raises(InputError, match=r"t\.jsonl: scan\.png: got no such image in a folder .*--root$"):
         Samples([file], prompts)
 
 

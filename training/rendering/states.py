@@ -1,7 +1,6 @@
 """The states of a recorded run, as the loop had them before each reply of the policy."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 from ibisagent.agent.config import LoopConfig
@@ -16,8 +15,6 @@ from ibisagent.tools.masks.rle import Rle, rle_key
 
 __all__ = ["RecordedState", "build_components", "iter_states"]
 
-_PICTURES = 64 * 2**20  # bytes
-
 
 class RecordedState(NamedTuple):
     """A state, and the step that the policy then made."""
@@ -26,21 +23,19 @@ class RecordedState(NamedTuple):
     step: Step
 
 
-def build_components(config: LoopConfig) -> Components:
+def build_components(config: LoopConfig, images: ImageStore) -> Components:
     """Build the components of a loop that shows states and never calls a policy or a segmenter."""
-    return build_graph(
-        ScriptedPolicy([]), "disk", config, images=ImageStore(max_bytes=_PICTURES), store=RunStore()
-    ).components
+    return build_graph(ScriptedPolicy([]), "disk", config, images=images, store=RunStore()).components
 
 
-def iter_states(record: Trajectory, folder: Path, store: RunStore) -> Iterator[RecordedState]:
-    """Yield the state before each reply; ``folder`` holds the record, ``store`` takes the replies and masks."""
+def iter_states(record: Trajectory, image: Mapping[str, Any], store: RunStore) -> Iterator[RecordedState]:
+    """Yield the state before each reply; ``image``: reference of its picture, ``store`` takes the replies and masks."""
     start = store.put_mask(rle_key(record.start), record.start)
     steps: list[StepRecord] = []
     mask, score, feedback, dropped = record.start, None, None, False
     for step in record.steps:
         if step.reply is not None:
-            state = _build_state(record, folder, steps, mask, score, feedback, step)
+            state = _build_state(record, image, steps, mask, score, feedback, step)
             state["initial_mask"] = None if dropped or not record.has_initial_mask else record.start
             state["run"] = cast(RunInfo, {"first_step": 0, "start": start, "image": record.image["sha"]})
             yield RecordedState(state, step)
@@ -52,17 +47,16 @@ def iter_states(record: Trajectory, folder: Path, store: RunStore) -> Iterator[R
 
 def _build_state(
     record: Trajectory,
-    folder: Path,
+    image: Mapping[str, Any],
     steps: list[StepRecord],
     mask: Rle,
     score: float | None,
     feedback: str | None,
     step: Step,
 ) -> State:
-    uri = record.image.get("uri")
     made = {each["index"]: each["action"] for each in steps}
     state: dict[str, Any] = {
-        "image": record.image | {"uri": str(folder / uri) if uri else None},
+        "image": dict(image),
         "request": record.request,
         "kind": record.kind,
         "mask": mask,
