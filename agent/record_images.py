@@ -63,10 +63,10 @@ def open_recorded_image(
     """
     given = {**reference, "uri": str(image)}
     found = find_recorded_image(reference, folder, roots, remedy) if image is None else given
-    image = open_image(found["uri"], slice=found.get("slice"), window=found.get("window"))
-    if image.sha != reference.get("sha"):
+    opened = open_image(found["uri"], slice=found.get("slice"), window=found.get("window"))
+    if opened.sha != reference.get("sha"):
         raise InputError(f"{_name(found['uri'])}: its pixels differ from those recorded; {remedy}")
-    return restore_reference(image, reference) if Path(found["uri"]).name == f"{image.sha}.png" else image
+    return restore_reference(opened, reference) if Path(found["uri"]).name == f"{opened.sha}.png" else opened
 
 
 def _resolve_existing(uri: str, folder: Path, allowed: Sequence[Path]) -> Path | None:

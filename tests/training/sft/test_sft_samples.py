@@ -171,6 +171,20 @@ def test_files_that_hold_no_samples_are_refused_in_a_line(tmp_path):
         Samples([file], prompts)
 
 
+def test_images_outside_the_trajectories_folder_are_taken_below_a_root_alone(tmp_path):
+    folders = data, records = tmp_path / "data", tmp_path / "records"
+    for folder in folders:
+        folder.mkdir()
+    scripted_local.draw_images(data, "scan.png")
+    graph = build_graph(FunctionPolicy(lambda _: STOP), "disk")
+    result = graph.invoke({"image": data / "scan.png", "request": "Segment."})
+    file = scripted_local.write_records(records, build_trajectory(graph, result, folder=records))
+    prompts = scripted_local.open_prompts(tiny_vlm.qwen25())
+    with pytest.raises(InputError, match=r"jsonl: scan\.png: got no such image in a folder that may be read"):
+        Samples([file], prompts)
+    assert [sample.reply for sample in Samples([file], prompts, roots=[data])] == [STOP]
+
+
 def test_runs_that_show_all_turns_are_not_packed(tmp_path):
     scripted_local.draw_images(tmp_path, "scan.png")
     config = LoopConfig(context="history")
