@@ -8,7 +8,7 @@ import torch
 from conftest import ellipse
 from PIL import Image
 from support import scripted_local, tiny_vlm
-from support.fakes import NOT_THERE, STOP, UNDO, FunctionPolicy, negative, positive
+from support.fakes import NOT_THERE, STOP, UNDO, FunctionPolicy, negative, positive, script
 from support.image_fixtures import RAS, write_nifti
 from torch.nn import functional
 
@@ -176,13 +176,13 @@ def test_images_outside_the_trajectories_folder_are_taken_below_a_root_alone(tmp
     for folder in folders:
         folder.mkdir()
     scripted_local.draw_images(data, "scan.png")
-    graph = build_graph(FunctionPolicy(lambda _: STOP), "disk")
+    graph = build_graph(script(RIGHT, STOP), "disk")
     result = graph.invoke({"image": data / "scan.png", "request": "Segment."})
     file = scripted_local.write_records(records, build_trajectory(graph, result, folder=records))
     prompts = scripted_local.open_prompts(tiny_vlm.qwen25())
     with pytest.raises(InputError, match=r"jsonl: scan\.png: got no such image in a folder that may be read"):
         Samples([file], prompts)
-    assert [sample.reply for sample in Samples([file], prompts, roots=[data])] == [STOP]
+    assert [sample.reply for sample in Samples([file], prompts, roots=[data])] == [RIGHT, STOP]
 
 
 def test_runs_that_show_all_turns_are_not_packed(tmp_path):
