@@ -9,8 +9,8 @@ from scipy import ndimage
 
 from ibisagent.agent import Backtrack, Click, ScriptedPolicy, Terminate, build_graph
 from ibisagent.agent.actions import write_reply
-from ibisagent.agent.contact_sheet import contact_sheet_of
 from ibisagent.agent.episode import run_episode
+from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.tools.imaging.open_image import open_image
 
 __all__ = ["ExampleImage", "draw_example_image", "main"]

@@ -20,12 +20,12 @@ from support.fakes import (
 from ibisagent.agent import Backtrack, Box, Click, ImageStore, LoopConfig, Redo, RunStore, Terminate, build_graph
 from ibisagent.agent.branches import requests
 from ibisagent.agent.checkpoints import aopen_checkpointer, open_checkpointer
-from ibisagent.agent.contact_sheet import contact_sheet_of
 from ibisagent.agent.policies import Completion
 from ibisagent.agent.replay import replay
 from ibisagent.agent.state import active_target, current_mask
 from ibisagent.agent.threads import aintervene, aresume_or_start, intervene, resume_or_start
 from ibisagent.agent.trajectory import build_trajectory
+from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.rle import area, decode

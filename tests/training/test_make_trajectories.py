@@ -17,6 +17,7 @@ from ibisagent.agent.replay import replay
 from ibisagent.agent.reply_parser import parse_reply
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.agent.trajectory_files import read_trajectories
+from ibisagent.evals.trajectories import find_fault
 from ibisagent.tools.clicks import click_to_pixel
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError
@@ -26,7 +27,6 @@ from ibisagent.tools.masks.rle import decode
 from ibisagent.training.experts.expert import ExpertConfig
 from ibisagent.training.experts.noisy_expert import MistakeRates
 from ibisagent.training.trajectories import Filters, InitialMaskRates, make_trajectories
-from ibisagent.training.trajectories.filtering import find_fault
 from ibisagent.ui.cli.app import app
 
 SETTINGS = {

@@ -64,6 +64,22 @@ def test_replay_tells_a_changed_record_and_a_changed_image(case, pixels):
     assert "--image" in ran.stderr
 
 
+def test_a_replay_opens_what_lies_below_the_current_folder_or_a_named_one(case, pixels):
+    """A record from elsewhere names a picture that its reader has and did not offer."""
+    run("simulate", "scan.png", "truth.png", "--out", "out", cwd=case)
+    (case / "elsewhere").mkdir()
+    for options in ([], ["--root", "elsewhere"], ["--root", "none"]):
+        ran = run("replay", str(case / "out/trajectory.json"), *options, cwd=case / "elsewhere")
+        assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+        assert "--root" in ran.stderr
+    for options in (["--root", ".."], ["--image", str(case / "scan.png")], ["--root", "/", "--root", "../out"]):
+        ran = run("replay", str(case / "out/trajectory.json"), *options, cwd=case / "elsewhere")
+        assert (ran.returncode, ran.stderr) == (0, "")
+    ran = run("replay", str(case / "out/trajectory.json"), cwd="/")  # where a service runs, not a folder that it chose
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    assert "scan.png: got no such image in a folder that may be read" in ran.stderr
+
+
 def test_own_clicks_need_no_policy(case):
     ran = run(
         *("segment", "scan.png", "the ellipse", "--policy", "none", "--out", "o"),

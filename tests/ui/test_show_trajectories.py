@@ -18,9 +18,9 @@ from support.fakes import STOP, positive, script
 from support.image_fixtures import RAS, write_nifti
 
 from ibisagent.agent import build_graph
-from ibisagent.agent.contact_sheet import contact_sheet_of
 from ibisagent.agent.trajectory import Trajectory, build_trajectory
 from ibisagent.agent.trajectory_files import write_trajectory
+from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.ui.cli.show_trajectories import show_sheets, show_stats
@@ -275,21 +275,25 @@ def test_a_folder_s_records_are_drawn_as_they_lie(runs, capsys):
     assert shown.err.splitlines()[1:] == ["left out: 1 JSON of another kind, 1 broken"]
 
 
+REMEDY = "bring it back, or name its folder with --root"
+PLACE = f"in a folder that may be read, expected it in the record's own or a named one; {REMEDY}"
+
+
 def changed_image():
     Image.new("L", (20, 20)).save("scan.png")
-    return "scan.png: its pixels differ from those recorded"
+    return f"scan.png: its pixels differ from those recorded; {REMEDY}"
 
 
 def missing_image():
     Path("scan.png").unlink()
-    return "runs/../scan.png: got a path with no file, expected a readable file; check the path"
+    return f"scan.png: got no such image {PLACE}"
 
 
 def nameless_image():
     path = Path("runs/a.json")
     record = json.loads(path.read_text())
     path.write_text(json.dumps(record | {"image": record["image"] | {"uri": None}}))
-    return "its image came without a file"
+    return f"got a run on an image without a file {PLACE}"
 
 
 @pytest.mark.parametrize("harm", [changed_image, missing_image, nameless_image])
@@ -315,6 +319,24 @@ def test_a_slice_is_opened_as_it_was_recorded_and_without_it_the_spacing_stays(r
     show_sheets(runs / "s.json", Path("out"))
     grey = replace(open_image(np.full(image.shape, 128, np.uint8)), spacing=image.spacing)
     assert np.array_equal(np.asarray(Image.open("out/s.steps.png")), np.asarray(contact_sheet_of(record, grey)))
+
+
+def test_a_picture_outside_is_drawn_on_grey_unless_its_folder_is_named(runs, capsys, monkeypatch):
+    """Beside the record, below the named folder, below the current one, or below a root."""
+    Path("inner").mkdir()
+    record = json.loads((runs / "a.json").read_text())
+    bundle = Path("bundle/records")
+    bundle.mkdir(parents=True)
+    (bundle / "a.json").write_text(json.dumps(record | {"image": record["image"] | {"uri": "../scan.png"}}))
+    Path("scan.png").rename("bundle/scan.png")
+    monkeypatch.chdir("inner")
+    show_sheets(Path("../bundle/records/a.json"), Path("out"))
+    assert "drawn on grey: scan.png: got no such image" in capsys.readouterr().err
+    show_sheets(Path("../bundle"), Path("out"))
+    show_sheets(Path("../bundle/records/a.json"), Path("out"), [Path("../bundle")])
+    assert capsys.readouterr().err == ""
+    with pytest.raises(InputError, match=r"--root .*inner/none: got no folder"):
+        show_sheets(Path("../bundle"), Path("out"), [Path("none")])
 
 
 def test_texts_of_a_record_are_shown_as_texts(runs, capsys):

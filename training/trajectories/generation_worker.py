@@ -12,6 +12,7 @@ from ibisagent.agent.policies import PER_CASE
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.agent.state import Input
 from ibisagent.agent.trajectory import Trajectory
+from ibisagent.evals.trajectories import find_fault
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import IbisError
@@ -25,7 +26,6 @@ from ibisagent.tools.segmenters.memo import Memo
 from ibisagent.training.experts.expert import Expert, ExpertPolicy, RelabeledPolicy
 from ibisagent.training.experts.noisy_expert import MistakeRates, NoisyExpert
 from ibisagent.training.requests import write_initial_request, write_refinement_request
-from ibisagent.training.trajectories.filtering import find_fault
 from ibisagent.training.trajectories.settings import GenerationJob, GenerationSettings, build_row
 
 __all__ = ["GenerationWorker", "run_cases"]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ibisagent.agent import LoopConfig, Policy
+from ibisagent.evals.trajectories import Filters
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.jobs.job_runner import Row
@@ -29,19 +30,6 @@ class InitialMaskRates:
         if min(self.perturbed, self.foreign) < 0 or self.perturbed + self.foreign > 1:
             got = f"got initial masks perturbed={self.perturbed}, foreign={self.foreign}"
             raise InputError(f"{got}, expected probabilities that sum to 1 at most; lower them")
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which runs are kept: ``min_dice`` of the final mask of a present target, ``max_replies`` of a run.
-
-    ``min_dice`` None: however a run ended, unless a tool failed. ``min_gain``: IoU that every right click must
-    gain, of those that are not mistakes; None: any.
-    """
-
-    min_dice: float | None = 0.5
-    max_replies: int | None = None
-    min_gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

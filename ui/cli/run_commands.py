@@ -4,7 +4,7 @@ import contextlib
 import sqlite3
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from ibisagent.agent.config import preset as loop_settings
 from ibisagent.agent.inputs import require_request
 from ibisagent.agent.policies import OraclePolicy, ScriptedPolicy
 from ibisagent.agent.privacy import restrict_to_local
+from ibisagent.agent.record_images import open_recorded_image
 from ibisagent.agent.replay import replay
 from ibisagent.agent.thread_lock import lock_thread
 from ibisagent.agent.threads import resume_or_start
@@ -45,10 +46,12 @@ from ibisagent.tools.segmenters import segmenter_names
 from ibisagent.tools.segmenters.memo import get_memo
 from ibisagent.ui.cli.failures import require_success
 from ibisagent.ui.cli.live import run_live
-from ibisagent.ui.cli.trajectory_files import open_recorded_image
+from ibisagent.ui.cli.trajectory_files import readable_roots
 from ibisagent.ui.run_folder import make_folder, new_folder, write_run
 
 __all__ = ["RunOptions", "load_policy", "run_case", "run_replay", "run_segment", "run_simulate"]
+
+_REPLAY_REMEDY = "name the right one with --image, or its folder with --root"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +108,14 @@ def run_simulate(options: RunOptions, mask: Path, target_iou: float) -> None:
     run_case(graph, {"image": image, "request": options.request}, options, truth)
 
 
-def run_replay(path: Path, image: Path | None, segmenter: str | None) -> None:
-    """Replay every record of a file; any difference is an error."""
-    console = Console()
+def run_replay(path: Path, image: Path | None, segmenter: str | None, roots: Sequence[Path] = ()) -> None:
+    """Replay every record of a file; any difference is an error.
+
+    ``image``: the picture; else it is found below the record's folder, the current one, or one of ``roots``.
+    """
+    console, readable = Console(), readable_roots(roots)
     for number, record in enumerate(read_trajectories(path), 1):
-        opened = open_recorded_image(path, record, image, remedy="; name the right one with --image")
+        opened = open_recorded_image(record.image, path.parent, readable, _REPLAY_REMEDY, image=image)
         name = segmenter if segmenter is not None else _recorded_segmenter(record)
         replayed = replay(record, name, opened)
         if replayed.differences:

@@ -6,12 +6,12 @@ from dataclasses import replace
 from PIL import Image
 
 from ibisagent.agent.actions import format_action, from_plain
-from ibisagent.agent.contact_sheet.crop import crop_window, to_crop
-from ibisagent.agent.contact_sheet.layout import draw_contact_sheet
-from ibisagent.agent.contact_sheet.panels import Panel
 from ibisagent.agent.overlay import OverlayBlend, draw_mask, prepare_blend
 from ibisagent.agent.stop_reasons import FAILURES
 from ibisagent.agent.trajectory import Step, Trajectory
+from ibisagent.evals.contact_sheets.crop import crop_window, to_crop
+from ibisagent.evals.contact_sheets.layout import draw_contact_sheet
+from ibisagent.evals.contact_sheets.panels import Panel
 from ibisagent.tools.clicks import Box, Click, PixelBox, Prompt
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.measure import iou

@@ -1,8 +1,7 @@
 """The states of a recorded run, as the loop had them before each reply of the policy."""
 
 import copy
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 from ibisagent.agent.config import LoopConfig
@@ -17,8 +16,6 @@ from ibisagent.tools.masks.rle import rle_key
 
 __all__ = ["RecordedState", "build_components", "iter_states"]
 
-_PICTURES = 64 * 2**20  # bytes
-
 
 class RecordedState(NamedTuple):
     """A state, and the step that the policy then made."""
@@ -27,15 +24,13 @@ class RecordedState(NamedTuple):
     step: Step
 
 
-def build_components(config: LoopConfig) -> Components:
+def build_components(config: LoopConfig, images: ImageStore) -> Components:
     """Build the components of a loop that shows states and never calls a policy or a segmenter."""
-    return build_graph(
-        ScriptedPolicy([]), "disk", config, images=ImageStore(max_bytes=_PICTURES), store=RunStore()
-    ).components
+    return build_graph(ScriptedPolicy([]), "disk", config, images=images, store=RunStore()).components
 
 
-def iter_states(record: Trajectory, folder: Path, store: RunStore) -> Iterator[RecordedState]:
-    """Yield the state before each reply; ``folder`` holds the record, ``store`` takes the replies and masks."""
+def iter_states(record: Trajectory, image: Mapping[str, Any], store: RunStore) -> Iterator[RecordedState]:
+    """Yield the state before each reply; ``image``: reference of its picture, ``store`` takes the replies and masks."""
     targets = {target.name: _first_state(target, store) for target in record.targets}
     starts = {target.name: target.start for target in record.targets}
     steps: list[StepRecord] = []
@@ -44,7 +39,7 @@ def iter_states(record: Trajectory, folder: Path, store: RunStore) -> Iterator[R
         if step.origin == "reply":
             active = targets[step.target]
             active["undone"] = [{"action": action, "mask": rle_key(active["mask"])} for action in step.undone]
-            state = _build_state(record, folder, copy.deepcopy(list(targets.values())), list(steps), feedback, step)
+            state = _build_state(record, image, copy.deepcopy(list(targets.values())), list(steps), feedback, step)
             yield RecordedState(state, step)
         feedback = step.error if step.outcome == "unparseable" else None
         steps.append(_to_step_record(step, store))
@@ -73,16 +68,15 @@ def _first_state(target: Target, store: RunStore) -> TargetState:
 
 def _build_state(
     record: Trajectory,
-    folder: Path,
+    image: Mapping[str, Any],
     targets: list[TargetState],
     steps: list[StepRecord],
     feedback: str | None,
     step: Step,
 ) -> State:
-    uri = record.image.get("uri")
     run = {"first_step": 0, "image": record.image["sha"], "active": step.target, "view": step.view}
     state: dict[str, Any] = {
-        "image": record.image | {"uri": str(folder / uri) if uri else None},
+        "image": dict(image),
         "request": record.request,
         "kind": record.kind,
         "target_states": targets,
