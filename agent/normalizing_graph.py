@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Self, TypeVar
 
-from langgraph._internal._constants import CONFIG_KEY_TASK_ID
 from langgraph.graph.state import CompiledStateGraph
 
 __all__ = ["InputNormalizingGraph"]
@@ -16,9 +15,12 @@ OutputT = TypeVar("OutputT")
 
 
 def _is_nested(args: Any, kwargs: Any) -> bool:
-    """Whether the graph runs as a node, by the arguments after its input: LangGraph then passes the parent's state."""
+    """Whether the graph runs as a node, by the arguments after its input: LangGraph then passes the parent's state.
+
+    It then passes the namespace of the parent's task as well; a caller's own configuration has none, or an empty one.
+    """
     config = kwargs.get("config", args[0] if args else None) or {}
-    return CONFIG_KEY_TASK_ID in config.get("configurable", {})
+    return bool(config.get("configurable", {}).get("checkpoint_ns"))
 
 
 class InputNormalizingGraph(CompiledStateGraph[StateT, ContextT, InputT, OutputT]):  # type: ignore[type-var]

@@ -7,7 +7,6 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Checkpointer, Send
-from langgraph.utils.runnable import RunnableCallable  # type: ignore[attr-defined]
 from typing_extensions import TypedDict
 
 from ibisagent.agent.actions import to_plain
@@ -17,6 +16,7 @@ from ibisagent.agent.inputs import normalize_mask
 from ibisagent.agent.integrations.label_map import LabelMap, merge_labels
 from ibisagent.agent.integrations.nested_run import EventWriter, arun_nested, run_nested, to_plain_segmentation
 from ibisagent.agent.integrations.summary import summarize
+from ibisagent.agent.langgraph_private import RunnableCallable
 from ibisagent.agent.normalizing_graph import InputNormalizingGraph
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.json_values import to_builtin as plain_of
