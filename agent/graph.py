@@ -73,9 +73,8 @@ def build_graph(
 
     compiled = graph.compile(checkpointer=checkpointer, name="ibisagent")
     limit = {"recursion_limit": components.config.recursion_limit}  # what its longest run needs
-    return SegmentationGraph.from_compiled(
-        compiled, normalize_input=partial(normalize_input, components=components), components=components, config=limit
-    )
+    normalize = partial(normalize_input, components=components)
+    return SegmentationGraph(components=components, normalize_input=normalize, **vars(compiled) | {"config": limit})
 
 
 def route_synchronously(route: Any) -> Any:

@@ -98,9 +98,8 @@ def fan_out(graph: SegmentationGraph, *, checkpointer: Checkpointer = None) -> C
     fan.add_conditional_edges("open", _branches, ["segment"])
     fan.add_edge("segment", "merge")
     fan.add_edge("merge", END)
-    return InputNormalizingGraph.from_compiled(
-        fan.compile(checkpointer=checkpointer, name="targets"), normalize_input=normalize
-    )
+    compiled = fan.compile(checkpointer=checkpointer, name="targets")
+    return InputNormalizingGraph(normalize_input=normalize, **vars(compiled))
 
 
 def _branches(state: _State) -> list[Send]:

@@ -53,7 +53,7 @@ def shared_state_graph(graph: SegmentationGraph) -> SegmentationGraph:
     Unlike the bare graph it has its own recursion limit, and takes the cancel event from the parent's context, whatever
     type that has.
     """
-    return _NestedGraph.from_compiled(graph)
+    return _NestedGraph(**vars(graph))
 
 
 class _NestedGraph(SegmentationGraph):

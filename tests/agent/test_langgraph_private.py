@@ -132,7 +132,7 @@ def test_a_parent_s_task_is_known_by_its_namespace():
         seen.append(nested)
         return given
 
-    graph = InputNormalizingGraph.from_compiled(inner, normalize_input=note)
+    graph = InputNormalizingGraph(normalize_input=note, **vars(inner))
     graph.invoke({}, {"configurable": {"thread_id": "1", "checkpoint_ns": ""}})
     parent = StateGraph(Words).add_node("inner", graph).add_edge(START, "inner")
     parent.compile().invoke({})
