@@ -10,10 +10,10 @@ import torch
 from ibisagent.agent.model_resize import SmartResize
 from ibisagent.agent.policies.abstention.known_targets import KnownTargets
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
-from ibisagent.agent.policies.local.batching import Batcher
 from ibisagent.agent.policies.local.processor_inputs import ProcessorInputs
 from ibisagent.agent.policies.local.qwen_inputs import QwenInputs
 from ibisagent.agent.prompting import PromptSet, load_prompts
+from ibisagent.tools.call_batcher import CallBatcher
 
 __all__ = ["MAX_TOKENS", "LocalPolicy"]
 
@@ -51,7 +51,7 @@ class LocalPolicy(SyncPolicy):
         self.model, self.inputs, self.name = model.eval(), inputs, name
         self.targets = targets
         self.coordinates, self._output_options = coordinates, _WITH_LOGITS if logprobs else {}
-        self._batcher = Batcher(self.act_many)
+        self._batcher = CallBatcher(self.act_many)
         self._prompts = prompts or load_prompts()
         self.actions = self._prompts.kinds
         self._decoding = _SAMPLING | {"temperature": temperature} if temperature > 0 else _GREEDY
