@@ -119,6 +119,7 @@ class Components:
             actions=self.config.actions,
             feedback=state["feedback"],
             turns=self._previous_turns(state) if self.config.context == "history" else (),
+            seed=state["run"]["seed"],
         )
 
     def _undone_actions(self, state: State) -> tuple[Action, ...]:

@@ -31,6 +31,7 @@ class Input(TypedDict, total=False):
     ``initial_mask``: an existing mask to refine: path, (H, W) bool array or COCO RLE. ``prompts``: clicks and boxes to
     apply before the policy's own; ``prompts_actor``: who made them, "experiment" for those of an evaluation or a
     training set, which the policy may undo like its own. ``kind``: "question" for a question that may need no mask.
+    ``seed``: from 0 up, of what a sampling policy draws: runs of one request that are to differ have different ones.
     """
 
     image: Any
@@ -39,6 +40,7 @@ class Input(TypedDict, total=False):
     initial_mask: Any
     prompts: list[Any]
     prompts_actor: Literal["person", "experiment"]
+    seed: int
 
 
 class StepRecord(TypedDict):
@@ -86,7 +88,8 @@ class RunInfo(TypedDict):
 
     ``request_index`` counts from 1; ``first_step``: position in ``steps`` of its first step; ``image``: content hash;
     ``start``: key of the mask that it began with; ``has_initial_mask``: that was an initial mask; ``request_hash``:
-    hash of the input (`ibisagent.agent.inputs.request_hash`); ``review``: a person confirms the end; ``seconds``,
+    hash of the input (`ibisagent.agent.inputs.request_hash`); ``seed``: of the input; ``review``: a person confirms the
+    end; ``seconds``,
     ``tokens``: spent so far in policy and segmenter; ``last_call_seconds``: of the last reply; ``segmenter``:
     fingerprint; ``fork_step``: first step of this branch, None on the trunk.
     """
@@ -97,6 +100,7 @@ class RunInfo(TypedDict):
     start: str
     has_initial_mask: bool
     request_hash: str
+    seed: int
     review: bool
     seconds: float
     tokens: int

@@ -33,7 +33,7 @@ class FanOutInput(TypedDict, total=False):
     """What to segment where.
 
     ``image``: as in `ibisagent.agent.state.Input`. ``targets``: names, each requested as "Segment the NAME.", or a
-    mapping of names to requests, or to the plain inputs of runs: ``request``, ``prompts``, ``initial_mask``.
+    mapping of names to requests, or to the plain inputs of runs: ``request``, ``prompts``, ``initial_mask``, ``seed``.
     """
 
     image: Any
@@ -123,7 +123,7 @@ def _parse_targets(targets: Any) -> dict[str, dict[str, Any]]:
 
 def _branch_input(name: str, asked: Any) -> dict[str, Any]:
     given = {"request": asked} if isinstance(asked, str) else dict(asked)
-    if unknown := given.keys() - {"request", "prompts", "initial_mask", "kind"}:
+    if unknown := given.keys() - {"request", "prompts", "initial_mask", "kind", "seed"}:
         raise InputError(f"targets: got {sorted(unknown)[0]!r} for {name!r}, expected request, prompts or initial_mask")
     prompts = [to_plain(as_prompt(prompt)) for prompt in given.get("prompts") or []]
     mask = {"initial_mask": normalize_mask(given["initial_mask"])} if "initial_mask" in given else {}

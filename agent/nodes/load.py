@@ -38,6 +38,7 @@ def load(state: State, components: Components) -> Update:
         start=components.store.put_mask(rle_key(start), start),
         has_initial_mask=initial is not None,
         request_hash=request_hash(state | {"initial_mask": given}, image, components.images),
+        seed=state["seed"],
         review=components.config.review,
         seconds=0.0,
         tokens=0,
