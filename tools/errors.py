@@ -14,7 +14,7 @@ __all__ = ["IbisError", "InputError", "MissingExtra", "RunFailed", "StoreError",
 
 
 def describe_error(error: BaseException, limit: int = 500) -> str:
-    """Return the first line of an error, printable and of at most ``limit`` characters, for a message or a record.
+    r"""Return the first line of an error, printable and of at most ``limit`` characters, for a message or a record.
 
     An error of our own is its text; any other has its type before it.
 

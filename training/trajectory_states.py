@@ -42,7 +42,7 @@ def iter_states(record: Trajectory, folder: Path, store: RunStore) -> Iterator[R
         if step.reply is not None:
             state = _build_state(record, folder, steps, mask, score, feedback, step)
             state["initial_mask"] = None if dropped or not record.has_initial_mask else record.start
-            state["run"] = cast(RunInfo, {"first_step": 0, "start": start, "image": record.image["sha"]})
+            state["run"] = cast(RunInfo, {"first_step": 0, "start": start, "image": record.image["sha"], "seed": 0})
             yield RecordedState(state, step)
         feedback = step.error if step.reply is not None and step.action is None else None
         dropped = (dropped or step.reverts == 0) and step.restores != 0

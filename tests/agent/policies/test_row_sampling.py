@@ -1,5 +1,6 @@
 """Draws by generators of their own: distributed as a softmax, the same in any batch, at any time."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -125,14 +126,12 @@ def test_a_seed_is_a_whole_number(seed, pixels):
         build_graph("centre", "disk").invoke({"image": pixels, "request": "Segment it.", "seed": seed})
 
 
-def test_policies_tell_their_sampling_and_the_hash_of_their_weights(tmp_path):
+def test_policies_tell_their_sampling_and_the_hash_of_their_weights():
     local = open_local(NANO, temperature=0.7, seed=2)
     assert local.sampling == {"temperature": 0.7, "seed": 2, "max_tokens": local.sampling["max_tokens"]}
     assert local.targets is not None
     wrapped = AbstainingPolicy(local, local.targets)
     assert (wrapped.sampling, wrapped.weights_hash) == (local.sampling, local.weights_hash)
-    import hashlib
-
     digest = hashlib.sha256((NANO / "model.safetensors").read_bytes()).hexdigest()
     assert local.weights_hash == digest[:16]
     assert get_policy("random", seed=4).sampling == {"seed": 4}
