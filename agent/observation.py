@@ -35,6 +35,7 @@ def build_observation(state: State, components: Components) -> Observation:
         actions=components.config.actions,
         feedback=state["feedback"],
         turns=_previous_turns(state, components) if components.config.context == "history" else (),
+        seed=state["run"]["seed"],
     )
 
 

@@ -40,7 +40,7 @@ def replay(record: Trajectory, segmenter: Segmenter | str, image: MedicalImage) 
     given = [step.action for step in first]
     replies = [_completion(step) for step in steps if step.origin == "reply"]
     graph = build_graph(ScriptedPolicy(replies), segmenter, replay_config(record), checkpointer=InMemorySaver())
-    begin = Input(image=image, request=record.request, prompts=given)
+    begin = Input(image=image, request=record.request, prompts=given, seed=record.seed)
     begin["prompts_actor"] = "experiment" if any(step.actor == "experiment" for step in first) else "person"
     begin["kind"] = "question" if record.kind == "question" else "segment"
     begin["initial_mask"] = record.start if record.has_initial_mask else None

@@ -57,6 +57,7 @@ class Input(TypedDict, total=False):
     ``initial_mask``: an existing mask to refine: path, (H, W) bool array or COCO RLE. ``prompts``: clicks and boxes to
     apply before the policy's own; ``prompts_actor``: who made them, "experiment" for those of an evaluation or a
     training set, which the policy may undo like its own. ``kind``: "question" for a question that may need no mask.
+    ``seed``: from 0 up, of what a sampling policy draws: runs of one request that are to differ have different ones.
     """
 
     image: Any
@@ -65,6 +66,7 @@ class Input(TypedDict, total=False):
     initial_mask: Any
     prompts: list[Any]
     prompts_actor: Literal["person", "experiment"]
+    seed: int
 
 
 class StepRecord(TypedDict):
@@ -135,17 +137,19 @@ class RunInfo(TypedDict):
     """Bookkeeping of one request on a thread.
 
     ``request_index`` counts from 1; ``first_step``: position in ``steps`` of its first step; ``image``: content hash;
-    ``request_hash``: hash of the input (`ibisagent.agent.inputs.request_hash`); ``review``: a person confirms the end;
-    ``seconds``, ``tokens``: spent so far in policy and segmenter; ``last_call_seconds``: of the last reply;
-    ``segmenter``: fingerprint; ``fork_step``: first step of this branch, None on the trunk. ``active``: name of the
-    target that is worked on. ``view``: the rectangle of the picture that the policy is shown, [x0, y0, x1, y1] in
-    [0, 1] of the whole, None for all of it; prompts are in coordinates of the whole picture, whatever the view.
+    ``request_hash``: hash of the input (`ibisagent.agent.inputs.request_hash`); ``seed``: of the input; ``review``: a
+    person confirms the end; ``seconds``, ``tokens``: spent so far in policy and segmenter; ``last_call_seconds``: of
+    the last reply; ``segmenter``: fingerprint; ``fork_step``: first step of this branch, None on the trunk.
+    ``active``: name of the target that is worked on. ``view``: the rectangle of the picture that the policy is shown,
+    [x0, y0, x1, y1] in [0, 1] of the whole, None for all of it; prompts are in coordinates of the whole picture,
+    whatever the view.
     """
 
     request_index: int
     first_step: int
     image: str
     request_hash: str
+    seed: int
     review: bool
     seconds: float
     tokens: int

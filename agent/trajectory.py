@@ -90,10 +90,10 @@ class Trajectory:
     """One request on one image, from the masks it began with to the final masks.
 
     ``image``: reference with content hash, path relative to the record's folder, slice and window; ``geometry``: size
-    and spacing of the displayed picture; ``policy``: its name, with the hash of its ``weights`` and its ``sampling``
-    settings where it has them; ``segmenter``: fingerprint, ``segmenter_name``: what it is called; ``targets``: an
-    ordinary request has one; ``active``: name of the one that was worked on last; ``fork_step``: the first step of its
-    own when the run is a branch of another.
+    and spacing of the displayed picture; ``seed``: of the input; ``policy``: its name, with the hash of its ``weights``
+    and its ``sampling`` settings where it has them; ``segmenter``: fingerprint, ``segmenter_name``: what it is called;
+    ``targets``: an ordinary request has one; ``active``: name of the one that was worked on last; ``fork_step``: the
+    first step of its own when the run is a branch of another.
     """
 
     version: int
@@ -103,6 +103,7 @@ class Trajectory:
     request: str
     kind: str
     request_index: int
+    seed: int
     policy: str
     weights: str | None
     sampling: dict[str, Any] | None
@@ -226,6 +227,7 @@ def build_trajectory(
         request=state["request"],
         kind=state["kind"],
         request_index=run["request_index"],
+        seed=run["seed"],
         policy=policy.name,
         weights=getattr(policy, "weights_hash", None),
         sampling=getattr(policy, "sampling", None),

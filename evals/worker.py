@@ -19,7 +19,7 @@ from ibisagent.evals.rows import EvalRun, Row, broken_row, done_row
 from ibisagent.evals.trajectories import trajectory_metrics
 from ibisagent.evals.worker_state import EvalSettings, UnsharedMemo, WorkerState
 from ibisagent.tools.datasets.names import is_safe_id
-from ibisagent.tools.errors import IbisError, InputError
+from ibisagent.tools.errors import InputError, describe_error
 from ibisagent.tools.files import describe_os_error, printable_text
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
@@ -84,8 +84,7 @@ def _run_graph(
 
 
 def _error_text(error: BaseException, settings: EvalSettings) -> str:
-    text = str(error) if isinstance(error, IbisError) else f"{type(error).__name__}: {error}"
-    return text.replace(f"{settings.root}{os.sep}", "")
+    return describe_error(error).replace(f"{settings.root}{os.sep}", "")
 
 
 def _safe_name(name: str) -> str:

@@ -56,6 +56,7 @@ def load(state: State, components: Components) -> Update:
         first_step=len(state["steps"]) if continues else 0,
         image=image.sha,
         request_hash=request_hash(state | {"initial_mask": given}, image, components.images),
+        seed=state["seed"],
         review=components.config.review,
         seconds=0.0,
         tokens=0,

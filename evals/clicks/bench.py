@@ -16,7 +16,7 @@ from ibisagent.evals.clicks.protocol import MODES, ClickRun, PixelPrompt, jitter
 from ibisagent.evals.clicks.rows import ClickRow, Key, is_broken, row_key
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.datasets import Case
-from ibisagent.tools.errors import InputError
+from ibisagent.tools.errors import InputError, describe_error
 from ibisagent.tools.jobs.job_runner import OnRow, RowFile, run_jobs
 from ibisagent.tools.jobs.run_settings import to_relative_path
 from ibisagent.tools.segmenters import Segmenter, get_segmenter
@@ -129,8 +129,7 @@ def _row(
         placement = jittered_placement(_seed(seed, case.id)) if job.mode == "jitter" else None
         run = simulate_clicks(segmenter, embedding, truth, clicks, placement, box=job.mode == "box")
     except Exception as error:  # also whatever a segmenter may raise
-        said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-        return job.row(reason=" ".join(said.split()))
+        return job.row(reason=describe_error(error))
     height, width = truth.shape
     sizes = {"height": height, "width": width, "area_px": int(truth.sum())}
     return job.row(**sizes, **_values(run), encoder_seconds=seconds)

@@ -75,6 +75,7 @@ def record(**fields):
         "request": "Segment it.",
         "kind": "segment",
         "request_index": 1,
+        "seed": 0,
         "policy": "hand",
         "weights": "0123456789ab",
         "sampling": {"temperature": 1.0, "seed": 3},

@@ -74,7 +74,7 @@ def _build_state(
     feedback: str | None,
     step: Step,
 ) -> State:
-    run = {"first_step": 0, "image": record.image["sha"], "active": step.target, "view": step.view}
+    run = {"first_step": 0, "image": record.image["sha"], "active": step.target, "view": step.view, "seed": record.seed}
     state: dict[str, Any] = {
         "image": dict(image),
         "request": record.request,

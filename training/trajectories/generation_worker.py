@@ -15,7 +15,7 @@ from ibisagent.agent.trajectory import Trajectory
 from ibisagent.evals.trajectories import find_fault
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.datasets import Case
-from ibisagent.tools.errors import IbisError
+from ibisagent.tools.errors import describe_error
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.jobs.job_runner import Row
@@ -110,8 +110,7 @@ def _row(worker: GenerationWorker, job: GenerationJob, graph: SegmentationGraph,
     try:
         record = _run_case(worker, job, graph, switch)
     except Exception as error:
-        reason = str(error) if isinstance(error, IbisError) else f"{type(error).__name__}: {error}"
-        return build_row(job.case, "broken", reason)
+        return build_row(job.case, "broken", describe_error(error))
     fault = find_fault(record, worker.settings.filters)
     return build_row(job.case, "dropped", fault) if fault else build_row(job.case, "kept", record=record.to_json())
 
