@@ -78,7 +78,9 @@ class Policy(Protocol):
 
     Other optional attributes: ``coordinates``, the profile that it writes in, by default "unit"; ``smart_resize``, the
     sizes at which it sees its pictures (`ibisagent.agent.model_resize.SmartResize`), for one that writes pixels;
-    ``actions``, the kinds of action that it is offered, if these are not all.
+    ``actions``, the kinds of action that it is offered, if these are not all; ``is_person``, true where a person acts,
+    whose actions the loop then records and protects as a person's; ``is_local``, true where no picture leaves this
+    machine, which ``--local-only`` demands of a third party's class.
     """
 
     @property

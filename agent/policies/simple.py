@@ -1,15 +1,15 @@
-"""Policies without a model: a script of replies, and two baselines."""
+"""Policies without a model: a script of replies, two baselines, and none at all."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from ibisagent.agent.actions import Terminate, write_reply
+from ibisagent.agent.actions import Decline, Terminate, write_reply
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.tools.clicks import Click
 
-__all__ = ["CentrePolicy", "RandomPolicy", "ScriptedPolicy"]
+__all__ = ["CentrePolicy", "NoPolicy", "RandomPolicy", "ScriptedPolicy"]
 
 
 class ScriptedPolicy(SyncPolicy):
@@ -32,6 +32,21 @@ class ScriptedPolicy(SyncPolicy):
             raise IndexError(f"the script has {len(self._replies)} replies, step {index + 1} was asked for")
         reply = self._replies[index]
         return replace(reply, model=self.name) if isinstance(reply, Completion) else Completion(reply, model=self.name)
+
+
+class NoPolicy(SyncPolicy):
+    """Stops at once, so that the mask is that of the prompts given; declines where there are none."""
+
+    name = "none"
+
+    def act(self, observation: Observation) -> Completion:
+        """Stop; without a prompt or an initial mask nothing is asserted about the target, where the loop allows it."""
+        given = bool(observation.prompts) or observation.has_initial_mask
+        if given or "decline" not in observation.actions:
+            text = write_reply("The prompts were given.", Terminate(), "Segmented as prompted.", observation.frame)
+        else:
+            text = write_reply("No prompts were given.", Decline(), "No prompts were given.", observation.frame)
+        return Completion(text, model=self.name)
 
 
 class CentrePolicy(SyncPolicy):

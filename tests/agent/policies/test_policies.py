@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage
 from PIL import Image
 from support.fakes import STOP, UNDO, RecordingPolicy, positive, script
 
-from ibisagent.agent import LoopConfig, OraclePolicy, RandomPolicy, build_graph, get_policy
+from ibisagent.agent import LoopConfig, OraclePolicy, PolicyOptions, RandomPolicy, build_graph, get_policy
 from ibisagent.agent.overlay import overlay
 from ibisagent.agent.policies.chat import ChatPolicy
 from ibisagent.agent.prompting import load_prompts
@@ -81,14 +81,14 @@ def test_a_script_that_is_over_is_a_policy_error(pixels):
 
 
 def test_names():
-    assert get_policy("random", seed=3).name == "random"
-    with pytest.raises(InputError, match="centre, person, random, oracle, nano, hf:FOLDER_OR_ID"):
+    assert get_policy("random", PolicyOptions(seed=3)).name == "random"
+    with pytest.raises(InputError, match=r"nano, hf:FOLDER_OR_ID, .* oracle.*, or package\.module:Class"):
         get_policy("nonsense")
     with pytest.raises(InputError, match="true mask"):
         get_policy("oracle")
-    assert get_policy("oracle", truth=np.ones((2, 2), bool)).name == "oracle"
+    assert get_policy("oracle", PolicyOptions(truth=np.ones((2, 2), bool))).name == "oracle"
     with pytest.raises(InputError, match="--local-only"):
-        get_policy("openai:gpt-4o", local_only=True)
+        get_policy("openai:gpt-4o", PolicyOptions(local_only=True))
 
 
 def test_a_missing_extra_is_named(monkeypatch):
