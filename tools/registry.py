@@ -92,7 +92,7 @@ class Table(Generic[EntryT]):
                 return entry
         if is_dotted(name):
             got = f"got {name[:80]!r}, which names code; expected one of {', '.join(self.forms)}"
-            raise InputError(f"{got}; name it yourself, as in --{self.kind} {name[:80]}")
+            raise InputError(f"{got}; name it yourself, as in --{self.kind} {split_options(name)[0][:80]}")
         raise InputError(f"{self.kind} {name!r}: expected {self._expected}")
 
     def is_third_party(self, name: str) -> bool:
