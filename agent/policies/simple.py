@@ -35,18 +35,17 @@ class ScriptedPolicy(SyncPolicy):
 
 
 class NoPolicy(SyncPolicy):
-    """Stops at once, so that the mask is that of the prompts given; declines where there are none."""
+    """Stops at once, so that the mask is that of the prompts given; declines where nothing is marked."""
 
     name = "none"
 
     def act(self, observation: Observation) -> Completion:
-        """Stop; without a prompt or an initial mask nothing is asserted about the target, where the loop allows it."""
-        given = bool(observation.prompts) or observation.has_initial_mask
-        if given or "decline" not in observation.actions:
-            text = write_reply("The prompts were given.", Terminate(), "Segmented as prompted.", observation.frame)
-        else:
-            text = write_reply("No prompts were given.", Decline(), "No prompts were given.", observation.frame)
-        return Completion(text, model=self.name)
+        """Stop; an empty mask is no statement about the target, so that nothing is asserted of it."""
+        if observation.mask.any() or "decline" not in observation.actions:
+            return Completion(
+                write_reply("The prompts were given.", Terminate(), "Segmented as prompted."), model=self.name
+            )
+        return Completion(write_reply("Nothing is marked.", Decline(), "The prompts mark nothing."), model=self.name)
 
 
 class CentrePolicy(SyncPolicy):

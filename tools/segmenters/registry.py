@@ -15,7 +15,7 @@ from ibisagent.tools.segmenters.base import Segmenter
 __all__ = ["SEGMENTERS", "find_segmenter", "get_segmenter", "recorded_segmenter_name", "require_local_segmenter"]
 
 _HERE = "ibisagent.tools.segmenters"
-_SAM = f"{_HERE}.sam.sam_spec:open_named_sam"
+_SAM = f"{_HERE}.sam.open_sam:open_sam"
 
 SEGMENTERS = Table(
     "segmenter",

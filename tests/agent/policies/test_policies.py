@@ -127,9 +127,9 @@ def test_none_stops_with_the_prompts_and_asserts_nothing_without(pixels, truth):
         assert (ended["stop"], ended["answer"]) == ("terminated", "Segmented as prompted.")
     assert area(ended["mask"]) > 0
     assert run("none", pixels, initial_mask=truth)["stop"] == "terminated"
-    assert run("none", pixels)["stop"] == "declined"
+    assert [run("none", pixels, prompts=given)["stop"] for given in ([], [Click(0.1, 0.1, False)])] == ["declined"] * 2
     points = LoopConfig(actions=("point", "terminate"))
-    assert run("none", pixels, config=points)["stop"] == "target_absent"
+    assert run("none", pixels, config=points)["stop"] == "parse_failures"  # still no word on the target
 
 
 def test_a_missing_extra_is_named(monkeypatch):

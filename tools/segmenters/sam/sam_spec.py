@@ -5,10 +5,9 @@ from typing import Any
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.registry import split_options
-from ibisagent.tools.segmenters.base import Segmenter
 from ibisagent.tools.segmenters.registry import SEGMENTERS
 
-__all__ = ["SamSpec", "open_named_sam", "parse_spec"]
+__all__ = ["SamSpec", "parse_spec"]
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _CHECKPOINTS = ("medsam2", "sam2")
@@ -41,14 +40,6 @@ class SamSpec:
     def build_error(self, got: str, expected: str) -> InputError:
         """Build the error for a fault in this name."""
         return InputError(f"segmenter {self.family}:{self.source}: got {got}, expected {expected}")
-
-
-def open_named_sam(name: str) -> Segmenter:
-    """Open the segmenter of a name; a wrong name is told before torch is imported."""
-    spec = parse_spec(name)
-    from ibisagent.tools.segmenters.sam.open_sam import open_sam
-
-    return open_sam(spec)
 
 
 def parse_spec(name: str) -> SamSpec:
