@@ -13,7 +13,7 @@ from typing import Any
 
 from ibisagent.agent import Policy
 from ibisagent.agent.config import preset as loop_settings
-from ibisagent.agent.policies import PER_CASE
+from ibisagent.agent.policies.registry import find_policy, require_autonomous
 from ibisagent.agent.prompting import PromptSet
 from ibisagent.evals.initial_conditions import STARTS
 from ibisagent.evals.results import write_results
@@ -25,10 +25,9 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.jobs.job_runner import OnRow, RowFile, run_jobs
 from ibisagent.tools.jobs.run_settings import find_common_folder, hash_cases, hash_json, to_relative_path
 from ibisagent.tools.segmenters import get_segmenter
+from ibisagent.tools.segmenters.registry import require_local_segmenter
 
 __all__ = ["run_eval"]
-
-_PROMPTLESS = ("centre", "oracle", "random")
 
 
 def run_eval(
@@ -94,10 +93,12 @@ def _require_valid(settings: EvalSettings, cases: Sequence[Case], pairs: Sequenc
         raise InputError("got cases of equal ids, expected each id once; name them anew")
     if settings.start not in STARTS:
         raise InputError(f"got start {settings.start[:40]!r}, expected one of {', '.join(STARTS)}; choose one")
-    if "person" in settings.policies:
-        raise InputError("policy 'person': got one that asks, expected one that acts alone; use `ibisagent segment`")
-    for name in settings.policies:
-        if name not in PER_CASE:
+    if settings.local_only:
+        for name in dict.fromkeys(segmenter for _, segmenter in pairs):
+            require_local_segmenter(name)
+    for name, policy in settings.policies.items():
+        require_autonomous(policy)
+        if not find_policy(policy).per_case:
             build_policy(settings, name)
 
 
@@ -109,7 +110,9 @@ def _row_settings(settings: EvalSettings, segmenters: Iterable[str]) -> dict[str
         "start": settings.start,
         "preset": settings.preset,
         "seed": settings.seed,
-        "policies": {name: None if name in _PROMPTLESS else prompts for name in settings.policies},
+        "policies": {
+            name: prompts if find_policy(policy).uses_prompts else None for name, policy in settings.policies.items()
+        },
         "segmenters": {name: get_segmenter(name).fingerprint for name in segmenters},
     }
 

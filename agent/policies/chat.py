@@ -17,13 +17,14 @@ from ibisagent.agent.coordinates import model_profile
 from ibisagent.agent.model_resize import SmartResize
 from ibisagent.agent.policies.base import Completion, Observation
 from ibisagent.agent.policies.finish_reason import raise_for_refusal, read_finish_reason
-from ibisagent.agent.policies.options import NUMBER_PAIR, PROFILE_NAME, parse_policy_name
+from ibisagent.agent.policies.options import NUMBER_PAIR, PROFILE_NAME, PolicyOptions
 from ibisagent.agent.policies.retries import Retries
 from ibisagent.agent.privacy import is_loopback
 from ibisagent.agent.prompting import Message, PromptSet, load_prompts
 from ibisagent.tools.errors import InputError, MissingExtra, describe_error
+from ibisagent.tools.registry import parse_options
 
-__all__ = ["CHAT_OPTIONS", "NO_RETRIES", "ChatPolicy", "Price", "build_chat_model", "image_block", "init_chat"]
+__all__ = ["CHAT_OPTIONS", "NO_RETRIES", "ChatPolicy", "Price", "build_chat_model", "image_block", "open_chat"]
 
 _MAX_CHARACTERS = 20_000  # of a reply that are kept
 NO_RETRIES: dict[str, Any] = {"max_retries": 0, "timeout": 120.0}  # seconds; `Retries` makes further attempts
@@ -153,15 +154,15 @@ def image_block(picture: NDArray[Any]) -> dict[str, Any]:
     return {"type": "image", "base64": data, "mime_type": "image/png"}
 
 
-def init_chat(name: str, *, prompts: PromptSet | None = None, local_only: bool = False) -> ChatPolicy:
-    """Make a policy from ``provider:model``, as `langchain.chat_models.init_chat_model` understands it.
+def open_chat(name: str, options: PolicyOptions) -> ChatPolicy:
+    """Open a policy from ``provider:model``, as `langchain.chat_models.init_chat_model` understands it.
 
     ``local_only`` refuses all but a server on this machine: Ollama, and whatever OPENAI_BASE_URL names.
     """
-    bare, options = parse_policy_name(name, CHAT_OPTIONS)
-    if local_only and not is_loopback(_address(bare.partition(":")[0])):
+    bare, own = parse_options("policy", name, CHAT_OPTIONS)
+    if options.local_only and not is_loopback(_address(bare.partition(":")[0])):
         raise InputError(f"policy {name!r}: it may send the picture to another machine, which --local-only forbids")
-    return ChatPolicy(build_chat_model(bare, **NO_RETRIES), prompts=prompts, name=name, **options)
+    return ChatPolicy(build_chat_model(bare, **NO_RETRIES), prompts=options.prompts, name=name, **own)
 
 
 def _address(provider: str) -> str:

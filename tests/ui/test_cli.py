@@ -19,6 +19,8 @@ from rich.console import Console
 from support.command_line import run
 
 from ibisagent.agent import build_graph
+from ibisagent.agent.policies import POLICIES
+from ibisagent.tools.segmenters import SEGMENTERS
 from ibisagent.ui.cli.app import main
 from ibisagent.ui.cli.live import run_live
 
@@ -177,6 +179,7 @@ def test_doctor_tells_what_is_missing_and_runs_the_loop(tmp_path):
     ran = run("doctor", cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "geocut: " in ran.stdout
+    assert [form for form in (*POLICIES.forms, *SEGMENTERS.forms) if f" {form} " not in ran.stdout] == []
     assert re.search("^nano(: [0-9]+ steps| cannot run here: )", ran.stdout, re.MULTILINE)
     assert not list(tmp_path.iterdir())
 
@@ -270,6 +273,30 @@ def test_an_unwritable_run_folder_is_told_before_anything_runs(case):
     ran = run("segment", "scan.png", "x", "--policy", "centre", "--out", "file/run", cwd=case)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "without"),
+    [
+        (["segment"], lambda entry: entry.needs_truth),
+        (["eval"], lambda entry: entry.is_person),
+        (["mcp"], lambda entry: entry.is_person or entry.needs_truth),
+        (["trajectories", "make"], lambda entry: entry.is_person),
+    ],
+)
+def test_the_help_names_every_policy_and_segmenter_that_the_command_takes(command, without, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    monkeypatch.setattr(sys, "argv", ["ibisagent", *command, "--help"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    shown = capsys.readouterr().out
+    (line,) = [line for line in shown.splitlines() if "--policy " in line and "nano" in line]
+    taken = [entry.form for entry in POLICIES.entries if not without(entry)]
+    assert [form for form in taken if not re.search(rf" {form}[, ]", line)] == []
+    assert [entry.form for entry in POLICIES.entries if without(entry) and f" {entry.form} (" in line] == []
+    (line,) = [line for line in shown.splitlines() if "--segmenter " in line]
+    assert f"{', '.join(SEGMENTERS.forms)}, or package.module:Class of your own" in line
+    assert caught.value.code == 0
 
 
 def test_help_needs_none_of_the_heavy_imports(tmp_path):

@@ -13,8 +13,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from ibisagent.agent import LoopConfig, Policy, get_policy
-from ibisagent.agent.policies import PER_CASE
+from ibisagent.agent import LoopConfig, Policy, PolicyOptions, get_policy
+from ibisagent.agent.policies.registry import find_policy, require_autonomous
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.jobs.job_runner import OnRow, RowFile, run_jobs
@@ -113,10 +113,9 @@ def _require_work(cases: Sequence[Case], settings: GenerationSettings) -> None:
 def _require_policy(settings: GenerationSettings, policy: Policy | str) -> None:
     if settings.mistakes != MistakeRates():
         raise InputError("got mistakes and a policy, expected one of them: a policy errs by itself; leave one out")
-    if policy == "person":
-        raise InputError("policy 'person': got one that asks, expected one that acts alone; use `ibisagent segment`")
-    if policy not in PER_CASE:
-        get_policy(policy, seed=settings.seed)
+    require_autonomous(policy)
+    if not find_policy(policy).per_case:
+        get_policy(policy, PolicyOptions(seed=settings.seed))
 
 
 def _list_jobs(cases: Sequence[Case]) -> dict[str, GenerationJob]:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from ibisagent.agent import ImageStore, Policy, RunStore, build_graph, get_policy
+from ibisagent.agent import ImageStore, Policy, PolicyOptions, RunStore, build_graph, get_policy
 from ibisagent.agent.episode import run_episode
 from ibisagent.agent.graph import SegmentationGraph
-from ibisagent.agent.policies import PER_CASE
+from ibisagent.agent.policies import find_policy
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.agent.state import Input
 from ibisagent.agent.trajectory import Trajectory
@@ -73,9 +73,9 @@ class GenerationWorker:
         return expert if self.settings.mistakes == MistakeRates() else NoisyExpert(expert, self.settings.mistakes, seed)
 
     def _load_policy(self, policy: Policy | str, truth: Mask, seed: int) -> Policy:
-        if policy in PER_CASE:
-            return get_policy(policy, truth=truth, seed=seed)
-        made: Policy = self._cache.get("policy", lambda: get_policy(policy, seed=self.settings.seed))
+        if find_policy(policy).per_case:
+            return get_policy(policy, PolicyOptions(seed=seed, truth=truth))
+        made: Policy = self._cache.get("policy", lambda: get_policy(policy, PolicyOptions(seed=self.settings.seed)))
         return made
 
     def _with_llm_rationales(self, expert: ExpertPolicy, name: str) -> ExpertPolicy:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ibisagent.tools.errors import IbisError
+from ibisagent.ui.cli.named_help import AUTONOMOUS, SEGMENTERS, SERVED, WITHOUT_TRUTH, NamedHelpCommand
 
 __all__ = ["app", "main", "run_with_exit_code"]
 
@@ -22,12 +23,8 @@ app = typer.Typer(
 ImageArgument = Annotated[
     Path, typer.Argument(help="PNG, JPEG, TIFF, WebP, BMP, DICOM (file, folder or zip), NIfTI, NRRD, MetaImage or NPZ.")
 ]
-_SEGMENTERS = "geocut, geodesic, disk, or weights: medsam2:FILE, sam2:FILE, sam:ID, medsam:ID, sam2hf:ID."
-_POLICIES = (
-    "nano, hf:FOLDER_OR_ID, vllm:URL#MODEL, provider:model, person, centre, random, or none: only the given prompts."
-)
-Segmenter = Annotated[str, typer.Option(help=_SEGMENTERS)]
-Segmenters = Annotated[list[str], typer.Option(help=f"{_SEGMENTERS} Repeatable.")]
+Segmenter = Annotated[str, typer.Option(help=f"{SEGMENTERS}.")]
+Segmenters = Annotated[list[str], typer.Option(help=f"{SEGMENTERS}. Repeatable.")]
 Slice = Annotated[str | None, typer.Option("--slice", help="Slice or page, such as 12 or coronal:middle.")]
 Window = Annotated[str | None, typer.Option(help="CT window by name, 'centre,width', or percentiles 'p1,p99'.")]
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: a new one in runs/.")]
@@ -64,12 +61,13 @@ def _options(
 ) -> None: ...
 
 
-@app.command()
+@app.command(cls=NamedHelpCommand)
 def segment(
     image: ImageArgument,
     request: Annotated[str, typer.Argument(help="What to segment, in words.")],
     policy: Annotated[
-        str | None, typer.Option(help=f"{_POLICIES} Default: nano; with --click or --box: none.", show_default=False)
+        str | None,
+        typer.Option(help=f"{WITHOUT_TRUTH}. Default: nano; with --click or --box: none.", show_default=False),
     ] = None,
     segmenter: Segmenter = "geocut",
     click: Annotated[
@@ -98,7 +96,7 @@ def segment(
     run_segment(case, policy, tuple(click or ()), box, mask, local_only, prompts, preset)
 
 
-@app.command()
+@app.command(cls=NamedHelpCommand)
 def simulate(
     image: ImageArgument,
     mask: Annotated[Path, typer.Argument(help="The true mask.")],
@@ -129,7 +127,7 @@ def replay(
     run_replay(trajectory, image, segmenter, root or ())
 
 
-@app.command()
+@app.command(cls=NamedHelpCommand)
 def clicks(
     dataset: DataSet,
     segmenter: Segmenters = ["geocut"],  # noqa: B006
@@ -150,10 +148,10 @@ def clicks(
     )
 
 
-@app.command("eval")
+@app.command("eval", cls=NamedHelpCommand)
 def evaluate(
     dataset: DataSet,
-    policy: Annotated[list[str] | None, typer.Option(help="A policy to evaluate, as in segment; repeatable.")] = None,
+    policy: Annotated[list[str] | None, typer.Option(help=f"{AUTONOMOUS}. Repeatable.")] = None,
     segmenter: Segmenters = ["geocut"],  # noqa: B006
     out: Out = None,
     baselines: Annotated[bool, typer.Option(help="Also run oracle, centre and random.")] = True,
@@ -237,7 +235,7 @@ trajectories = typer.Typer(help="Recorded runs: generate, tabulate and draw them
 app.add_typer(trajectories, name="trajectories")
 
 
-@trajectories.command("make")
+@trajectories.command("make", cls=NamedHelpCommand)
 def make_trajectories(
     dataset: DataSet,
     out: Annotated[Path, typer.Option(help="Folder for the records; an unfinished one is resumed.")],
@@ -246,7 +244,7 @@ def make_trajectories(
     workers: Workers = None,
     max_steps: MaxSteps = 6,
     policy: Annotated[
-        str | None, typer.Option(help="Policy that acts, as in segment; the expert labels its replies.")
+        str | None, typer.Option(help=f"Policy that acts, while the expert labels its replies: {AUTONOMOUS}.")
     ] = None,
     mistake_rate: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of clicks that are wrong, then undone; default: 0.3.")
@@ -263,7 +261,7 @@ def make_trajectories(
     reword: Annotated[bool, typer.Option(help="Reword requests, where the data set has none of its own.")] = True,
     min_dice: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Drop runs that end below this; default: 0.5, with --policy none."),
+        typer.Option(min=0, max=1, help="Drop runs that end below this; default: 0.5, with --policy no limit."),
     ] = None,
     rationale_model: Annotated[
         str | None, typer.Option(help="Chat model, provider:model, that writes the rationales.")
@@ -346,13 +344,13 @@ def train_sft(
     run_sft(config, data, out, base=base, overrides=overrides or (), roots=root or ())
 
 
-@app.command()
+@app.command(cls=NamedHelpCommand)
 def mcp(
     root: Annotated[
         list[Path] | None, typer.Option(help="Folder from which images may be read; repeatable; default: none.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for exported files; default: resources only.")] = None,
-    policy: Annotated[str, typer.Option(help=_POLICIES)] = "nano",
+    policy: Annotated[str, typer.Option(help=f"{SERVED}.")] = "nano",
     segmenter: Segmenter = "geocut",
     preset: Preset = "default",
     max_steps: MaxSteps = 20,

@@ -4,19 +4,20 @@ import logging
 import signal
 import socket
 import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ibisagent.agent import Policy, Terminate
-from ibisagent.agent.actions import write_reply
+from ibisagent.agent import Policy
 from ibisagent.agent.config import preset as loop_settings
-from ibisagent.agent.policies import ScriptedPolicy
+from ibisagent.agent.policies import find_policy, get_policy
+from ibisagent.agent.policies.options import read_policy_options
 from ibisagent.agent.privacy import restrict_to_local
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.files import describe_os_error
-from ibisagent.tools.segmenters.memo import get_memo
-from ibisagent.ui.cli.run_commands import load_policy
+from ibisagent.tools.segmenters.memo import Memo, get_memo
+from ibisagent.tools.segmenters.registry import require_local_segmenter
 from ibisagent.ui.mcp.limits import Limits
 from ibisagent.ui.run_folder import make_folder
 
@@ -54,12 +55,19 @@ def run_mcp(options: ServerOptions) -> None:
 
 
 def _policy(options: ServerOptions) -> Policy:
-    if options.policy == "person":
-        raise InputError("got --policy person, expected one that acts by itself; use none: the client clicks")
-    if options.policy == "none":
-        stop = write_reply("The prompts were given.", Terminate(), "Segmented as prompted.")
-        return ScriptedPolicy([stop] * options.limits.steps)
-    return load_policy(options.policy, True, options.seed, options.local_only, options.prompts)
+    with redirect_stdout(sys.stderr):  # what a third party's module prints is no message
+        if find_policy(options.policy).is_person:
+            got = f"got --policy {options.policy}"
+            raise InputError(f"{got}, expected one that acts by itself; use none: the client clicks")
+        given = read_policy_options(seed=options.seed, prompt_file=options.prompts, local_only=options.local_only)
+        return get_policy(options.policy, given)
+
+
+def _memo(options: ServerOptions) -> Memo:
+    with redirect_stdout(sys.stderr):
+        if options.local_only:
+            require_local_segmenter(options.segmenter)
+        return get_memo(options.segmenter)
 
 
 def serve(options: ServerOptions, policy: Policy) -> None:
@@ -73,8 +81,8 @@ def serve(options: ServerOptions, policy: Policy) -> None:
         make_folder(options.out)
     service = SegmentationService(
         policy=policy,
-        policy_clicks=options.policy != "none",
-        memo=get_memo(options.segmenter),
+        policy_clicks=find_policy(options.policy).adds_prompts,
+        memo=_memo(options),
         config=loop_settings(options.preset, max_steps=options.max_steps),
         roots=require_roots(options.roots),
         out=options.out.resolve() if options.out is not None else None,

@@ -17,7 +17,7 @@ from support.fakes import NOT_THERE, STOP, UNDO, RecordingPolicy, negative, posi
 from transformers import TrainerCallback
 from typer.testing import CliRunner
 
-from ibisagent.agent import LoopConfig, build_graph, get_policy
+from ibisagent.agent import LoopConfig, PolicyOptions, build_graph, get_policy
 from ibisagent.agent.policies.local import PROFILE, open_local, open_model, read_profile
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.training.config_files import list_shipped_configs
@@ -135,7 +135,7 @@ def test_adapters_learn_by_heart_and_leave_the_vision_encoder_as_it_is(base, dat
     differing = [name for name, value in before.items() if not torch.equal(value, after[name])]
     assert len(differing) == len(names) / 2
     assert not [name for name in differing if "visual" in name]
-    assert get_policy(f"hf:{model}", local_only=True).name == f"hf:{model}"
+    assert get_policy(f"hf:{model}", PolicyOptions(local_only=True)).name == f"hf:{model}"
     assert read_profile(model) == read_profile(base()) | tomllib.loads((tmp_path / "words.toml").read_text())
 
 
