@@ -22,6 +22,7 @@ from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.json_values import to_builtin
 from ibisagent.tools.masks.conversion import as_mask
 from ibisagent.tools.masks.rle import Rle, encode
+from ibisagent.tools.segmenters.base import recorded_name
 
 __all__ = ["VERSION", "Step", "Target", "Trajectory", "build_trajectory"]
 
@@ -232,7 +233,7 @@ def build_trajectory(
         weights=getattr(policy, "weights_hash", None),
         sampling=getattr(policy, "sampling", None),
         segmenter=run["segmenter"],
-        segmenter_name=components.memo.segmenter.name,
+        segmenter_name=recorded_name(components.memo.segmenter),
         config=asdict(components.config) | {"actions": list(components.config.actions)},
         targets=tuple(_build_target(components, state, target, truth) for target in state["target_states"]),
         active=state["run"]["active"],

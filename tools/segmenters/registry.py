@@ -86,7 +86,7 @@ def _checked(name: str, made: Any) -> Segmenter:
     """Return a segmenter of a third party if it has what is not a method as well."""
     missing = [
         f"{key} ({kind.__name__})"
-        for key, kind in (("name", str), ("fingerprint", str), ("calibrated", bool))
+        for key, kind in (("fingerprint", str), ("calibrated", bool))
         if not isinstance(getattr(made, key, None), kind)
     ]
     if missing:
