@@ -1,8 +1,5 @@
 """The command behind `ibisagent mcp`."""
 
-import logging
-import signal
-import socket
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +11,12 @@ from ibisagent.agent.config import preset as loop_settings
 from ibisagent.agent.policies import ScriptedPolicy
 from ibisagent.agent.privacy import restrict_to_local
 from ibisagent.tools.errors import InputError, MissingExtra
-from ibisagent.tools.files import describe_os_error
 from ibisagent.tools.segmenters.memo import get_memo
 from ibisagent.ui.cli.run_commands import load_policy
-from ibisagent.ui.mcp.limits import Limits
 from ibisagent.ui.run_folder import make_folder
+from ibisagent.ui.sessions.files import require_roots
+from ibisagent.ui.sessions.limits import Limits
+from ibisagent.ui.sessions.service import SessionService
 
 __all__ = ["LOOPBACK", "ServerOptions", "run_mcp"]
 
@@ -64,50 +62,32 @@ def _policy(options: ServerOptions) -> Policy:
 
 def serve(options: ServerOptions, policy: Policy) -> None:
     """Serve with ``policy`` in place of the one that the options name."""
-    from ibisagent.ui.mcp.files import require_roots
     from ibisagent.ui.mcp.server import make_server
-    from ibisagent.ui.mcp.service import SegmentationService
-    from ibisagent.ui.mcp.sessions import Sessions
+    from ibisagent.ui.mcp.transports import serve_http, serve_stdio
 
     if options.out is not None:
         make_folder(options.out)
-    service = SegmentationService(
+    service = SessionService(
         policy=policy,
-        policy_clicks=options.policy != "none",
         memo=get_memo(options.segmenter),
         config=loop_settings(options.preset, max_steps=options.max_steps),
-        roots=require_roots(options.roots),
-        out=options.out.resolve() if options.out is not None else None,
         limits=options.limits,
-        sessions=Sessions(options.limits),
+        roots=_roots(options),
+        prompts_required=options.policy == "none",
     )
-    stdio = options.transport == "stdio"
-    server = make_server(service, stdio=stdio, host=options.host)
-    if stdio:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # the thread that reads the next line would keep the process alive
-        server.run("stdio")
-        return
-    import uvicorn
-
-    _require_free(options.host, options.port)
-    logging.getLogger("mcp.server.streamable_http").addFilter(_keeps_log_record)
-    sys.stderr.write(f"ibisagent: MCP at http://{options.host}:{options.port}/mcp, Ctrl-C to end\n")
-    app = server.streamable_http_app()
-    uvicorn.run(app, host=options.host, port=options.port, log_level="error", timeout_graceful_shutdown=2)
+    out = options.out.resolve() if options.out is not None else None
+    server = make_server(service, out=out, stdio=options.transport == "stdio", host=options.host)
+    if options.transport == "stdio":
+        serve_stdio(server)
+    else:
+        serve_http(server, options.host, options.port)
 
 
-def _require_free(host: str, port: int) -> None:
+def _roots(options: ServerOptions) -> tuple[Path, ...]:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        socket.create_server((host, port), family=found[0][0]).close()
-    except OSError as error:
-        got = f"got --host {host} --port {port}, which cannot be listened on"
-        raise InputError(f"{got} ({describe_os_error(error)}); choose another") from None
-
-
-def _keeps_log_record(record: logging.LogRecord) -> bool:
-    """Whether to keep a log record: not the traceback of mcp 1.30 when a client disconnects with an open stream."""
-    return record.exc_info is None or type(record.exc_info[1]).__name__ != "ClosedResourceError"
+        return require_roots(options.roots)
+    except InputError as error:
+        raise InputError(f"--root {error}") from None
 
 
 def _warn_about_host(options: ServerOptions) -> None:

@@ -99,6 +99,7 @@ def current_mask(state: State) -> Rle:
 
 async def _report(session: Session, records: Sequence[StepRecord], on_step: OnStep) -> None:
     for record in records:
+        session.steps += 1
         await on_step(describe_step(session.graph, record))
 
 

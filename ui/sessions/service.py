@@ -5,58 +5,44 @@ The interfaces (MCP, a page) translate their requests into these calls, and valu
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 from langgraph.checkpoint.memory import InMemorySaver
 
 from ibisagent.agent import Action, LoopConfig, Policy, build_graph
-from ibisagent.agent.integrations.summary import summarize
 from ibisagent.agent.state import State
-from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.masks.reading import read_mask
 from ibisagent.tools.masks.rle import Rle
 from ibisagent.tools.segmenters.memo import Memo
 from ibisagent.ui.sessions import export, files, running
-from ibisagent.ui.sessions.files import Upload
+from ibisagent.ui.sessions.files import ImageSource
 from ibisagent.ui.sessions.limits import Limits
 from ibisagent.ui.sessions.running import OnStep
 from ibisagent.ui.sessions.session_errors import PromptsRequired, RequestRequired, SessionFull
-from ibisagent.ui.sessions.session_store import Durability, Session, Sessions, make_upload_folder
-from ibisagent.ui.sessions.session_values import SessionInfo, SessionStep, describe_step
+from ibisagent.ui.sessions.session_store import Durability, Session, Sessions
+from ibisagent.ui.sessions.session_values import RunRequest, SessionInfo, SessionStep, describe_session, describe_step
 
-__all__ = ["ImageSource", "RunRequest", "SessionService"]
-
-ImageSource = str | Sequence[Upload]
-"""A data URL, a path below a root, or uploads: one file, or the files of a series."""
+__all__ = ["SessionService"]
 
 _MARKED_REQUEST = "Segment what is marked."
 _Work = Callable[[threading.Event], Coroutine[Any, Any, None]]
 
 
+class _Start(NamedTuple):
+    """A request's text, and the mask in force of the session that it refines, None if that is another mask or none."""
+
+    text: str
+    earlier_mask: Rle | None
+
+
 async def _ignore(_step: SessionStep) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """A request on a session's image: a text, prompts, or both.
-
-    ``mask``: to refine; a path, COCO run lengths, an upload, or the handle of another session. Without one, a later
-    request on the same picture refines the mask in force. ``slice``, ``window``: of the picture, unchanged with None.
-    ``policy_acts``: False applies the prompts and waits for a person; the text may then be left out.
-    """
-
-    text: str | None = None
-    prompts: Sequence[Prompt] = ()
-    mask: str | Mapping[str, Any] | Upload | None = None
-    kind: Literal["segment", "question"] = "segment"
-    slice: str | None = None
-    window: str | None = None
-    policy_acts: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,17 +83,16 @@ class SessionService:
         start = await self._start(request, owner)
         async with self._slots:
             session = await asyncio.to_thread(self._open, image, request.slice, request.window)
+            opened, cancel = replace(request, slice=None, window=None), threading.Event()
             try:
-                await _finish(session, lambda cancel: self._run(session, request, start, on_step, cancel))
+                await running.finish_when_cancelled(self._run(session, opened, start, on_step, cancel), cancel)
             except BaseException:
                 session.end()
                 raise
         self.sessions.keep(session, owner)
         return await self._info(session)
 
-    async def run(
-        self, handle: str, owner: str | None, request: RunRequest, on_step: OnStep = _ignore
-    ) -> SessionInfo:
+    async def run(self, handle: str, owner: str | None, request: RunRequest, on_step: OnStep = _ignore) -> SessionInfo:
         """Run a request in a session, after what already runs there."""
         session = self.sessions.get(handle, owner)
         start = await self._start(request, owner)
@@ -126,7 +111,8 @@ class SessionService:
         session = self.sessions.get(handle, owner)
 
         async def work(cancel: threading.Event) -> None:
-            await self._require_room(session)
+            await _require_request(session)
+            self._require_room(session)
             await running.apply_action(session, action, on_step, cancel)
             if policy_acts:
                 await running.run_session(session, None, on_step, cancel)
@@ -148,6 +134,7 @@ class SessionService:
 
         async def work(cancel: threading.Event) -> None:
             await _require_request(session)
+            self._require_room(session)
             await running.fork_session(session, step, action, on_step, cancel, policy_acts=policy_acts)
 
         return await self._work(session, owner, work)
@@ -216,3 +203,81 @@ class SessionService:
         for name, content in made.items():
             export.write_file(folder / session.folder, name, content)
         return {name: f"{session.folder}/{name}" for name in made}
+
+    def _open(self, image: ImageSource, slice: str | None, window: str | None) -> Session:
+        file = files.find_image(image, self.roots, self.limits)
+        try:
+            opened = files.open_image_file(file, self.limits, slice=slice, window=window)
+        except BaseException:
+            file.delete_upload()
+            raise
+        graph = build_graph(self.policy, self.memo, self.config, checkpointer=InMemorySaver())
+        return Session(graph, opened, file if isinstance(file.place, Path) else None, self.durability)
+
+    def _view(self, session: Session, slice: str | None, window: str | None) -> MedicalImage:
+        image = session.image
+        if slice in (None, image.slice) and window in (None, image.window):
+            return image
+        if session.file is None:
+            got = "got one, or a window, for a picture that came as a data URL"
+            raise InputError(f"slice: {got}, expected none; open it with them")
+        chosen = {"slice": slice or image.slice, "window": window or image.window}
+        return files.open_image_file(session.file, self.limits, **chosen)
+
+    async def _start(self, request: RunRequest, owner: str | None) -> _Start:
+        """Check what a request lacks, before anything is opened."""
+        marked = bool(request.prompts) or request.mask is not None
+        if request.policy_acts and self.prompts_required and not marked:
+            raise PromptsRequired
+        if request.policy_acts and request.text is None and not marked:
+            raise RequestRequired
+        earlier = self.sessions.find(request.mask, owner) if isinstance(request.mask, str) else None
+        mask = running.current_mask(await _require_request(earlier)) if earlier is not None else None
+        return _Start(request.text if request.text is not None else _MARKED_REQUEST, mask)
+
+    async def _run(
+        self, session: Session, request: RunRequest, start: _Start, on_step: OnStep, cancel: threading.Event
+    ) -> None:
+        self._require_room(session)
+        image = await asyncio.to_thread(self._view, session, request.slice, request.window)
+        mask = await asyncio.to_thread(self._read_mask, request, start, image)
+        given = {"image": image, "request": start.text, "kind": request.kind, "prompts": list(request.prompts)}
+        session.image = image
+        await running.run_session(
+            session, given | {"initial_mask": mask}, on_step, cancel, policy_acts=request.policy_acts
+        )
+
+    def _read_mask(self, request: RunRequest, start: _Start, image: MedicalImage) -> Mask | None:
+        if start.earlier_mask is not None:
+            return read_mask(start.earlier_mask, image)
+        return files.read_given_mask(request.mask, image, self.roots, self.limits)
+
+    def _require_room(self, session: Session) -> None:
+        if session.steps >= self.limits.steps:
+            raise SessionFull(self.limits.steps)
+
+    async def _work(self, session: Session, owner: str | None, work: _Work) -> SessionInfo:
+        """Do a session's work when it is its turn; cancelled while it waits, it is not done."""
+        cancel = threading.Event()
+        session.cancels.add(cancel)
+        try:
+            async with session.lock:
+                async with self._slots:
+                    if not cancel.is_set():
+                        await running.finish_when_cancelled(work(cancel), cancel)
+                session.cancels.discard(cancel)
+                return await self._info(session)
+        finally:
+            session.cancels.discard(cancel)
+            self.sessions.find(session.handle, owner)  # unused from now on, not from its beginning
+
+    async def _info(self, session: Session) -> SessionInfo:
+        return await asyncio.to_thread(describe_session, session, await running.current_state(session))
+
+
+async def _require_request(session: Session) -> State:
+    """Return a session's state; `InputError` before its first request."""
+    state = await running.current_state(session)
+    if "run" not in state:
+        raise InputError("session: got one in which nothing was asked for, expected a request; begin with one")
+    return state

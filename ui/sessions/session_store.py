@@ -6,17 +6,13 @@ client's requests from another's, such as a hash of a header or a cookie; None w
 
 import asyncio
 import hashlib
-import re
 import secrets
-import shutil
-import tempfile
 import threading
 import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from langchain_core.runnables import RunnableConfig
@@ -27,10 +23,7 @@ from ibisagent.ui.sessions.files import ImageFile
 from ibisagent.ui.sessions.limits import Limits
 from ibisagent.ui.sessions.session_errors import UnknownSession
 
-__all__ = ["HANDLE", "THREAD", "Durability", "Session", "Sessions", "make_upload_folder"]
-
-HANDLE = re.compile(r"[\w-]{32}")
-"""The format of a handle."""
+__all__ = ["THREAD", "Durability", "Session", "Sessions"]
 
 THREAD = RunnableConfig(configurable={"thread_id": "session"})
 """The one thread of each session's own graph."""
@@ -42,25 +35,25 @@ Durability = Literal["exit", "sync"]
 class Session:
     """A graph with checkpoints and stores of its own, which are freed with the session; the lock serializes runs.
 
-    ``image``: the picture of the next request; ``file``: from which other slices and windows of it are opened, None for
-    a data URL's. ``uploads``: the session's own folder, deleted with it. ``durability``: LangGraph's; "exit" keeps the
-    last checkpoint of each run only, and "sync" each, so that the session can be forked. ``cancels``: the event of each
-    run that is in progress or waits for its turn.
+    ``image``: the picture of the next request; ``file``: from which other slices and windows of it are opened, None
+    for a data URL's; uploads are deleted with the session. ``durability``: LangGraph's; "exit" keeps the last
+    checkpoint of each run only, and "sync" each, so that the session can be forked. ``cancels``: the event of each run
+    that is in progress or waits for its turn. ``steps``: that were made in it, on every branch.
     """
 
     graph: SegmentationGraph
     image: MedicalImage
     file: ImageFile | None = None
-    uploads: Path | None = None
     durability: Durability = "exit"
     handle: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     cancels: set[threading.Event] = field(default_factory=set)
+    steps: int = 0
 
     def __post_init__(self) -> None:
-        """Have the folder deleted with the session, at the latest when the process exits."""
-        if self.uploads is not None:
-            weakref.finalize(self, _delete, self.uploads)
+        """Have uploads deleted with the session, at the latest when the process exits."""
+        if self.file is not None:
+            weakref.finalize(self, self.file.delete_upload)
 
     @property
     def folder(self) -> str:
@@ -75,17 +68,8 @@ class Session:
     def end(self) -> None:
         """Cancel what runs, and delete the uploads."""
         self.stop()
-        if self.uploads is not None:
-            _delete(self.uploads)
-
-
-def make_upload_folder() -> Path:
-    """Make an empty folder that only this user can read."""
-    return Path(tempfile.mkdtemp(prefix="ibisagent-"))
-
-
-def _delete(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+        if self.file is not None:
+            self.file.delete_upload()
 
 
 class Sessions:
