@@ -37,7 +37,7 @@ HANDLE = re.compile(r"[\w-]{32}")
 """The format of a session's handle."""
 
 _MIB = 2**20
-_ENDINGS = sorted((*VOLUME_ENDINGS, ".npz", ".json"), key=len, reverse=True)  # of files that are known by their name
+_ENDINGS = sorted(VOLUME_ENDINGS, key=len, reverse=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,9 @@ def _size(upload: Upload) -> int:
 
 
 def _ending(name: str) -> str:
-    return next((ending for ending in _ENDINGS if name.lower().endswith(ending)), "")
+    known = next((ending for ending in _ENDINGS if name.lower().endswith(ending)), None)
+    other = re.search(r"\.[a-z][a-z0-9]{0,4}$", name.lower())
+    return known or (other[0] if other else "")
 
 
 def _require_bytes(size: int, most: int) -> None:

@@ -11,8 +11,8 @@ class Limits:
 
     ``file_bytes``: of a file, of a folder's files together, of one call's uploads, or of a data URL. ``pixels``: of the
     displayed picture. ``sessions``: the least recently used one ends for a new one, one in which nothing runs first.
-    ``seconds``: a session unused for this long ends. ``steps``: of a session, on all its branches. ``runs``: concurrent ones; further ones
-    wait.
+    ``seconds``: a session unused for this long ends. ``steps``: of a session, on all its branches. ``runs``: concurrent
+    ones; further ones wait.
     """
 
     file_bytes: int = 512 * 2**20

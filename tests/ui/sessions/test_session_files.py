@@ -1,17 +1,26 @@
-"""What a client may have opened: files under the roots, not through links, and none that is too large."""
+"""What a client may have opened: files under the roots, not through links, and its own uploads; none too large."""
 
 import base64
 import io
-import os
+import json
 
 import numpy as np
 import pytest
 from PIL import Image
-from support.mcp_servers import call, call_refused, over_stdio, run
+from support.dicom_series_fixtures import write_series
 
 from ibisagent.tools.errors import InputError
-from ibisagent.ui.mcp.files import open_allowed, require_roots, resolve_allowed
-from ibisagent.ui.mcp.limits import Limits
+from ibisagent.tools.imaging.open_image import open_image
+from ibisagent.tools.masks.rle import encode
+from ibisagent.ui.sessions.files import (
+    Upload,
+    find_image,
+    open_image_file,
+    read_given_mask,
+    require_roots,
+    resolve_allowed,
+)
+from ibisagent.ui.sessions.limits import Limits
 
 GIB = 2**30
 
@@ -36,6 +45,10 @@ def url_of(pixels):
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def open_allowed(given, roots, limits):
+    return open_image_file(find_image(given, roots, limits), limits)
 
 
 OUTSIDE = {
@@ -81,13 +94,13 @@ def test_the_second_root_is_looked_in_as_well(root, tmp_path, pixels):
 
 
 def test_a_root_that_is_no_folder_is_refused(root):
-    with pytest.raises(InputError, match="--root"):
+    with pytest.raises(InputError, match="got no folder"):
         require_roots([root / "scan.png"])
 
 
 def test_without_roots_only_data_urls_are_opened(pixels):
     assert np.array_equal(open_allowed(url_of(pixels), [], Limits()).pixels, pixels)
-    with pytest.raises(InputError, match="reads no files"):
+    with pytest.raises(InputError, match="no files are read here"):
         open_allowed("scan.png", [], Limits())
 
 
@@ -138,33 +151,58 @@ def test_a_data_url_and_a_picture_are_bounded(pixels):
         open_allowed(url_of(pixels), [], Limits(pixels=pixels.size - 1))
 
 
-def test_a_client_is_told_so(root, tmp_path):
-    wrong = {
-        "../secret.png": "outside the folders",
-        "link.png": "outside the folders",
-        "huge.png": "5,120 MiB",
-        "none.png": "no file",
-        "inner": "",
-    }
+def test_an_upload_is_opened_by_its_content_and_leaves_nothing(pixels, tmp_path):
+    Image.fromarray(pixels).save(tmp_path / "arrived", "PNG")
+    for upload in (Upload("DOE.png", (tmp_path / "arrived").read_bytes()), Upload("../DOE", tmp_path / "arrived")):
+        file = find_image([upload], [], Limits())
+        image = open_image_file(file, Limits())
+        assert np.array_equal(image.pixels, pixels)
+        assert image.uri is None
+        assert file.upload_folder.stat().st_mode & 0o077 == 0
+        assert "DOE" not in str(file.place)
+        file.delete_upload()
+        assert not file.upload_folder.exists()
+    assert not (tmp_path / "arrived").exists()
 
-    async def ask():
-        async with over_stdio("--policy", "centre", "--root", root) as client:
-            told = {name: await call_refused(client, "segment", image=name, request="x") for name in wrong}
-            masks = [
-                await call_refused(client, "segment", image="scan.png", request="x", mask=mask)
-                for mask in ("../secret.png", "link.png", "huge.png", {"size": [90000, 90000], "counts": "0"})
-            ]
-            await call(client, "segment", image="scan.png", request="x")
-            return told, masks
 
-    told, masks = run(ask)
-    for name, words in told.items():
-        assert wrong[name] in words
-        assert "Traceback" not in words
-        assert str(tmp_path) not in words
-    assert all(words.startswith("mask: ") for words in masks)
-    assert [("outside" in words, "MiB" in words) for words in masks] == [(True, False)] * 2 + [
-        (False, True),
-        (False, False),
-    ]
-    assert os.stat(root / "huge.png").st_size == 5 * GIB
+def test_several_uploads_are_a_series(tmp_path):
+    slices = [path.read_bytes() for path in write_series(tmp_path)]
+    file = find_image([Upload(f"{number}.1", content) for number, content in enumerate(slices)], [], Limits())
+    first = open_image_file(file, Limits(), slice="axial:0")
+    second = open_image_file(file, Limits(), slice="axial:1")
+    file.delete_upload()
+    assert first.sha != second.sha
+    assert open_image(tmp_path, slice="axial:1").sha == second.sha
+
+
+@pytest.mark.parametrize(
+    ("uploads", "words"),
+    [
+        ([], "no file"),
+        ([Upload("DOE.png", b"x" * 3000)], "DOE.png: got 1 MiB"),
+        ([Upload("DOE.png", b"<script>")], "DOE.png: got an unknown kind of file"),
+        ([Upload("DOE.nii.gz", b"no gzip")], "DOE.nii.gz: "),
+        ([Upload("DOE.dcm", b"")], "DOE.dcm: got an empty file"),
+    ],
+)
+def test_a_wrong_upload_is_told_by_its_name_and_without_a_path(uploads, words):
+    limits = Limits(file_bytes=2000)
+    with pytest.raises(InputError) as refusal:
+        open_image_file(find_image(uploads, [], limits), limits)
+    assert words in str(refusal.value)
+    assert "/" not in str(refusal.value).replace("NIfTI/NRRD", "")
+
+
+def test_a_mask_is_read_from_an_upload_and_refused_in_the_name_of_the_argument(pixels, truth):
+    image = open_image(pixels)
+    buffer = io.BytesIO()
+    Image.fromarray(truth).save(buffer, "PNG")
+    given = (
+        Upload("DOE.png", buffer.getvalue()),
+        Upload("DOE.json", json.dumps(encode(truth)).encode()),
+        encode(truth),
+    )
+    for mask in given:
+        assert np.array_equal(read_given_mask(mask, image, [], Limits()), truth)
+    with pytest.raises(InputError, match=r"^mask: got"):
+        read_given_mask(Upload("DOE.png", b""), image, [], Limits())
