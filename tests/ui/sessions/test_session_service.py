@@ -41,7 +41,7 @@ REPLIES = (positive(0.3, 0.3), positive(0.7, 0.5), positive(0.5, 0.6), STOP)
 DIRECT = {"configurable": {"thread_id": "direct"}}
 
 
-def service(policy=None, **options):
+def make_service(policy=None, **options):
     return SessionService(policy or script(*REPLIES), get_memo("disk"), LoopConfig(), **options)
 
 
@@ -76,17 +76,17 @@ def begun(pixels, replies=REPLIES):
 
 def test_a_run_and_a_person_s_actions_are_those_of_the_graph(pixels, upload):
     async def ask():
-        desk, steps = service(), []
+        service, steps = make_service(), []
 
         async def seen(step):
             steps.append(step)
 
-        info = await desk.segment(upload, "me", REQUEST, seen)
+        info = await service.segment(upload, "me", REQUEST, seen)
         actions = (FIRST, SECOND, Backtrack(), Redo(), Terminate())
-        infos = [info, *[await desk.act(info.handle, "me", action, seen) for action in actions]]
-        assert await desk.steps(info.handle, "me") == steps
-        masks = [await desk.mask(info.handle, "me", step.mask) for step in steps]
-        return infos, steps, masks, await desk.mask(info.handle, "me")
+        infos = [info, *[await service.act(info.handle, "me", action, seen) for action in actions]]
+        assert await service.steps(info.handle, "me") == steps
+        masks = [await service.mask(info.handle, "me", step.mask) for step in steps]
+        return infos, steps, masks, await service.mask(info.handle, "me")
 
     infos, steps, masks, last = asyncio.run(ask())
     graph, ended = begun(pixels)
@@ -111,10 +111,10 @@ def test_a_run_and_a_person_s_actions_are_those_of_the_graph(pixels, upload):
 @pytest.mark.parametrize("action", [None, SECOND])
 def test_a_fork_replaces_a_step(action, pixels, upload):
     async def ask():
-        desk = service(FunctionPolicy(lambda seen: REPLIES[min(seen.step, 3)]), durability="sync")
-        info = await desk.segment(upload, "me", REQUEST)
-        branch = await desk.fork(info.handle, "me", 2, action)
-        return info, branch, await desk.steps(info.handle, "me")
+        service = make_service(FunctionPolicy(lambda seen: REPLIES[min(seen.step, 3)]), durability="sync")
+        info = await service.segment(upload, "me", REQUEST)
+        branch = await service.fork(info.handle, "me", 2, action)
+        return info, branch, await service.steps(info.handle, "me")
 
     info, branch, steps = asyncio.run(ask())
     graph = build_graph(FunctionPolicy(lambda seen: REPLIES[min(seen.step, 3)]), "disk", checkpointer=InMemorySaver())
@@ -129,10 +129,10 @@ def test_a_fork_replaces_a_step(action, pixels, upload):
 def test_a_fork_of_a_person_may_leave_the_policy_out(upload):
     async def ask():
         policy = RecordingPolicy(script(*REPLIES))
-        desk = service(policy, durability="sync")
-        info = await desk.segment(upload, "me", REQUEST)
+        service = make_service(policy, durability="sync")
+        info = await service.segment(upload, "me", REQUEST)
         asked = len(policy.seen)
-        branch = await desk.fork(info.handle, "me", 2, SECOND, policy_acts=False)
+        branch = await service.fork(info.handle, "me", 2, SECOND, policy_acts=False)
         return branch, len(policy.seen) - asked
 
     branch, asked = asyncio.run(ask())
@@ -141,11 +141,11 @@ def test_a_fork_of_a_person_may_leave_the_policy_out(upload):
 
 def test_a_fork_of_what_was_not_kept_is_refused_in_a_line(upload):
     async def ask():
-        desk = service()
-        info = await desk.segment(upload, "me", REQUEST)
+        service = make_service()
+        info = await service.segment(upload, "me", REQUEST)
         with pytest.raises(InputError, match="no checkpoint"):
-            await desk.fork(info.handle, "me", 2)
-        return await desk.info(info.handle, "me") == info
+            await service.fork(info.handle, "me", 2)
+        return await service.info(info.handle, "me") == info
 
     assert asyncio.run(ask())
 
@@ -170,19 +170,19 @@ class PausingPolicy(FunctionPolicy):
 def test_a_stopped_run_keeps_the_mask_in_force_and_the_session_goes_on(upload):
     async def ask():
         policy = PausingPolicy(since=3)
-        desk, steps = service(policy), []
+        service, steps = make_service(policy), []
 
         async def seen(step):
             steps.append(step)
 
-        opened = await desk.open(upload, "me")
-        run = asyncio.create_task(desk.run(opened.handle, "me", REQUEST, seen))
+        opened = await service.open(upload, "me")
+        run = asyncio.create_task(service.run(opened.handle, "me", REQUEST, seen))
         await asyncio.to_thread(policy.asked.acquire)
-        during = await desk.info(opened.handle, "me", wait=False)
-        desk.stop(opened.handle, "me")
+        during = await service.info(opened.handle, "me", wait=False)
+        service.stop(opened.handle, "me")
         stopped = await run
         policy.release.set()
-        return opened, during, stopped, steps, await desk.act(opened.handle, "me", SECOND, policy_acts=True)
+        return opened, during, stopped, steps, await service.act(opened.handle, "me", SECOND, policy_acts=True)
 
     opened, during, stopped, steps, later = asyncio.run(ask())
     assert (opened.summary, opened.request, opened.steps, opened.size) == (None, None, 0, (96, 128))
@@ -196,15 +196,15 @@ def test_a_stopped_run_keeps_the_mask_in_force_and_the_session_goes_on(upload):
 def test_a_caller_that_is_cancelled_ends_its_run_and_leaves_no_upload(upload, temporary):
     async def ask():
         policy = PausingPolicy(since=0)
-        desk = service(policy)
-        call = asyncio.create_task(desk.segment(upload, "me", REQUEST))
+        service = make_service(policy)
+        call = asyncio.create_task(service.segment(upload, "me", REQUEST))
         await asyncio.to_thread(policy.asked.acquire)
         assert list(temporary.iterdir())
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
         policy.release.set()
-        return len(desk.sessions)
+        return len(service.sessions)
 
     assert asyncio.run(ask()) == 0
     assert list(temporary.iterdir()) == []
@@ -213,14 +213,14 @@ def test_a_caller_that_is_cancelled_ends_its_run_and_leaves_no_upload(upload, te
 def test_runs_wait_for_their_turn_and_what_was_stopped_while_it_waited_is_not_done(upload):
     async def ask():
         policy = PausingPolicy(since=0)
-        desk = service(policy, limits=Limits(runs=1))
-        first, second = await desk.open(upload, "me"), await desk.open(upload, "me")
-        runs = [asyncio.create_task(desk.run(info.handle, "me", REQUEST)) for info in (first, second)]
+        service = make_service(policy, limits=Limits(runs=1))
+        first, second = await service.open(upload, "me"), await service.open(upload, "me")
+        runs = [asyncio.create_task(service.run(info.handle, "me", REQUEST)) for info in (first, second)]
         await asyncio.to_thread(policy.asked.acquire)
-        act = asyncio.create_task(desk.act(first.handle, "me", FIRST))
+        act = asyncio.create_task(service.act(first.handle, "me", FIRST))
         await asyncio.sleep(0.05)
         assert policy.calls == 1
-        desk.stop(second.handle, "me")
+        service.stop(second.handle, "me")
         policy.release.set()
         return *await asyncio.gather(*runs), await act, policy.calls
 
@@ -233,11 +233,11 @@ def test_runs_wait_for_their_turn_and_what_was_stopped_while_it_waited_is_not_do
 def test_without_the_policy_a_person_does_it_all(pixels, upload):
     async def ask():
         policy = RecordingPolicy(script(*REPLIES))
-        desk = service(policy)
-        opened = await desk.open(upload, "me")
-        waiting = await desk.run(opened.handle, "me", RunRequest(prompts=[FIRST], policy_acts=False))
-        info = await desk.act(opened.handle, "me", SECOND)
-        return policy.seen, waiting, info, await desk.act(opened.handle, "me", Terminate())
+        service = make_service(policy)
+        opened = await service.open(upload, "me")
+        waiting = await service.run(opened.handle, "me", RunRequest(prompts=[FIRST], policy_acts=False))
+        info = await service.act(opened.handle, "me", SECOND)
+        return policy.seen, waiting, info, await service.act(opened.handle, "me", Terminate())
 
     seen, waiting, info, accepted = asyncio.run(ask())
     direct = build_graph(script(STOP), "disk").invoke({"image": pixels, "request": "x", "prompts": [FIRST, SECOND]})
@@ -250,10 +250,10 @@ def test_without_the_policy_a_person_does_it_all(pixels, upload):
 def test_a_later_request_refines_the_mask_in_force(upload):
     async def ask():
         policy = RecordingPolicy(script(positive(0.3, 0.3), STOP, positive(0.7, 0.5), STOP))
-        desk = service(policy)
-        info = await desk.segment(upload, "me", REQUEST)
-        later = await desk.run(info.handle, "me", RunRequest("Now the rest."))
-        other = await desk.segment(upload, "me", RunRequest("The same.", mask=later.handle))
+        service = make_service(policy)
+        info = await service.segment(upload, "me", REQUEST)
+        later = await service.run(info.handle, "me", RunRequest("Now the rest."))
+        other = await service.segment(upload, "me", RunRequest("The same.", mask=later.handle))
         return [(seen.request, seen.has_initial_mask) for seen in policy.seen], later, other
 
     seen, later, other = asyncio.run(ask())
@@ -265,8 +265,8 @@ def test_a_later_request_refines_the_mask_in_force(upload):
 
 def test_a_question_is_answered(upload):
     async def ask():
-        desk = service(script(STOP))
-        return await desk.segment(upload, "me", RunRequest("What is it?", kind="question"))
+        service = make_service(script(STOP))
+        return await service.segment(upload, "me", RunRequest("What is it?", kind="question"))
 
     info = asyncio.run(ask())
     assert (info.summary.stop, info.summary.answer) == ("answered", "There it is.")
@@ -275,15 +275,15 @@ def test_a_question_is_answered(upload):
 @pytest.mark.parametrize("by_upload", [True, False])
 def test_slices_are_looked_at_and_run_on_and_exported_on_the_volume_s_grid(by_upload, volume, temporary):
     async def ask():
-        desk = service(roots=(volume.parent.resolve(),))
+        service = make_service(roots=(volume.parent.resolve(),))
         given = [Upload("DOE.nii.gz", volume.read_bytes())] if by_upload else volume.name
-        opened = await desk.open(given, "me", slice="axial:0")
-        other = await desk.view(opened.handle, "me", slice="axial:1")
-        windowed = await desk.view(opened.handle, "me", window="80,60")
-        info = await desk.run(opened.handle, "me", RunRequest("x", slice="axial:1"))
-        made = await desk.render(opened.handle, "me", "mask.nii.gz")
-        record = json.loads(await desk.render(opened.handle, "me", "trajectory.json"))
-        desk.close(opened.handle, "me")
+        opened = await service.open(given, "me", slice="axial:0")
+        other = await service.view(opened.handle, "me", slice="axial:1")
+        windowed = await service.view(opened.handle, "me", window="80,60")
+        info = await service.run(opened.handle, "me", RunRequest("x", slice="axial:1"))
+        made = await service.render(opened.handle, "me", "mask.nii.gz")
+        record = json.loads(await service.render(opened.handle, "me", "trajectory.json"))
+        service.close(opened.handle, "me")
         return opened, other, windowed, info, made, record
 
     opened, other, windowed, info, made, record = asyncio.run(ask())
@@ -300,13 +300,13 @@ def test_slices_are_looked_at_and_run_on_and_exported_on_the_volume_s_grid(by_up
 
 def test_files_are_bytes_or_lie_in_a_folder(upload, tmp_path):
     async def ask():
-        desk = service()
-        info = await desk.segment(upload, "me", REQUEST)
-        made = await desk.export(info.handle, "me", ["mask.png", "overlay.png"], tmp_path / "out")
-        checked = await desk.export(info.handle, "me", ["mask.json"], None)
+        service = make_service()
+        info = await service.segment(upload, "me", REQUEST)
+        made = await service.export(info.handle, "me", ["mask.png", "overlay.png"], tmp_path / "out")
+        checked = await service.export(info.handle, "me", ["mask.json"], None)
         with pytest.raises(InputError, match="DICOM"):
-            await desk.export(info.handle, "me", ["mask.png", "mask.dcm"], tmp_path / "none")
-        return info, made, checked, await desk.render(info.handle, "me", "mask.png")
+            await service.export(info.handle, "me", ["mask.png", "mask.dcm"], tmp_path / "none")
+        return info, made, checked, await service.render(info.handle, "me", "mask.png")
 
     info, made, checked, png = asyncio.run(ask())
     assert checked == {"mask.json": None}
@@ -318,9 +318,9 @@ def test_files_are_bytes_or_lie_in_a_folder(upload, tmp_path):
 
 def test_nothing_of_an_upload_s_name_or_place_is_told(upload, temporary):
     async def ask():
-        desk = service()
-        info = await desk.segment(upload, "me", REQUEST)
-        return repr(info) + (await desk.render(info.handle, "me", "trajectory.json")).decode()
+        service = make_service()
+        info = await service.segment(upload, "me", REQUEST)
+        return repr(info) + (await service.render(info.handle, "me", "trajectory.json")).decode()
 
     told = asyncio.run(ask())
     assert "DOE" not in told
@@ -330,35 +330,35 @@ def test_nothing_of_an_upload_s_name_or_place_is_told(upload, temporary):
 
 def test_another_owner_s_session_cannot_be_reached_by_any_call(upload):
     async def ask():
-        desk = service()
-        info = await desk.segment(upload, "me", REQUEST)
+        service = make_service()
+        info = await service.segment(upload, "me", REQUEST)
         handle, said = info.handle, []
         calls = (
-            lambda: desk.run(handle, "you", REQUEST),
-            lambda: desk.act(handle, "you", FIRST),
-            lambda: desk.fork(handle, "you", 1),
-            lambda: asyncio.to_thread(desk.stop, handle, "you"),
-            lambda: asyncio.to_thread(desk.close, handle, "you"),
-            lambda: desk.info(handle, "you"),
-            lambda: desk.info(handle, "you", wait=False),
-            lambda: desk.steps(handle, "you"),
-            lambda: desk.mask(handle, "you", info.summary.mask_key),
-            lambda: desk.view(handle, "you"),
-            lambda: desk.render(handle, "you", "mask.png"),
-            lambda: desk.export(handle, "you", ["mask.png"], None),
-            lambda: desk.info("never", "me"),
+            lambda: service.run(handle, "you", REQUEST),
+            lambda: service.act(handle, "you", FIRST),
+            lambda: service.fork(handle, "you", 1),
+            lambda: asyncio.to_thread(service.stop, handle, "you"),
+            lambda: asyncio.to_thread(service.close, handle, "you"),
+            lambda: service.info(handle, "you"),
+            lambda: service.info(handle, "you", wait=False),
+            lambda: service.steps(handle, "you"),
+            lambda: service.mask(handle, "you", info.summary.mask_key),
+            lambda: service.view(handle, "you"),
+            lambda: service.render(handle, "you", "mask.png"),
+            lambda: service.export(handle, "you", ["mask.png"], None),
+            lambda: service.info("never", "me"),
         )
         for call in calls:
             with pytest.raises(UnknownSession) as refusal:
                 await call()
             said.append(str(refusal.value))
         with pytest.raises(UnknownSession, match=r"^mask: "):
-            await desk.segment(upload, "you", RunRequest("x", mask=handle))
-        yours = await desk.segment(upload, "you", REQUEST)
-        mine = (await desk.act(handle, "me", Click(0.9, 0.9))).summary.mask_key
+            await service.segment(upload, "you", RunRequest("x", mask=handle))
+        yours = await service.segment(upload, "you", REQUEST)
+        mine = (await service.act(handle, "me", Click(0.9, 0.9))).summary.mask_key
         with pytest.raises(StoreError):
-            await desk.mask(yours.handle, "you", mine)
-        return said, await desk.info(handle, "me")
+            await service.mask(yours.handle, "you", mine)
+        return said, await service.info(handle, "me")
 
     said, info = asyncio.run(ask())
     assert len(set(said)) == 1
@@ -366,23 +366,26 @@ def test_another_owner_s_session_cannot_be_reached_by_any_call(upload):
 
 
 def test_what_a_request_lacks_is_a_line_of_its_own_kind(upload):
-    async def refused(desk, error, image, request):
+    async def refused(service, error, image, request):
         with pytest.raises(error):
-            await desk.segment(image, "me", request)
+            await service.segment(image, "me", request)
 
     async def ask():
-        await refused(service(), RequestRequired, upload, RunRequest())
-        await refused(service(prompts_required=True), PromptsRequired, upload, REQUEST)
-        await refused(service(), FilesNotServed, "scan.png", REQUEST)
-        await refused(service(), FilesNotServed, upload, RunRequest("x", mask="mask.png"))
-        desk = service(script(STOP), prompts_required=True, limits=Limits(steps=3))
-        info = await desk.segment(upload, "me", RunRequest(prompts=[FIRST, SECOND]))
+        await refused(make_service(), RequestRequired, upload, RunRequest())
+        await refused(make_service(prompts_required=True), PromptsRequired, upload, REQUEST)
+        await refused(make_service(), FilesNotServed, "scan.png", REQUEST)
+        await refused(make_service(), FilesNotServed, upload, RunRequest("x", mask="mask.png"))
+        service = make_service(script(STOP), prompts_required=True, limits=Limits(steps=3))
+        info = await service.segment(upload, "me", RunRequest(prompts=[FIRST, SECOND]))
         assert info.steps == 3
-        for call in (desk.act(info.handle, "me", FIRST), desk.run(info.handle, "me", RunRequest(prompts=[FIRST]))):
+        for call in (
+            service.act(info.handle, "me", FIRST),
+            service.run(info.handle, "me", RunRequest(prompts=[FIRST])),
+        ):
             with pytest.raises(SessionFull, match="3 steps"):
                 await call
-        opened = await desk.open(upload, "me")
-        for call in (desk.act(opened.handle, "me", FIRST), desk.render(opened.handle, "me", "mask.png")):
+        opened = await service.open(upload, "me")
+        for call in (service.act(opened.handle, "me", FIRST), service.render(opened.handle, "me", "mask.png")):
             with pytest.raises(InputError, match="nothing was asked for"):
                 await call
 
@@ -391,16 +394,16 @@ def test_what_a_request_lacks_is_a_line_of_its_own_kind(upload):
 
 def test_a_failed_request_leaves_the_session_as_it_was_and_no_new_one(upload, temporary):
     async def ask():
-        desk = service()
+        service = make_service()
         with pytest.raises(InputError, match="request"):
-            await desk.segment(upload, "me", RunRequest("  "))
-        assert (len(desk.sessions), list(temporary.iterdir())) == (0, [])
-        info = await desk.segment(upload, "me", REQUEST)
+            await service.segment(upload, "me", RunRequest("  "))
+        assert (len(service.sessions), list(temporary.iterdir())) == (0, [])
+        info = await service.segment(upload, "me", REQUEST)
         with pytest.raises(InputError, match="mask: got run lengths"):
-            await desk.run(info.handle, "me", RunRequest("x", mask={"size": [1, 1], "counts": "0"}))
+            await service.run(info.handle, "me", RunRequest("x", mask={"size": [1, 1], "counts": "0"}))
         with pytest.raises(InputError, match="nothing to redo"):
-            await desk.act(info.handle, "me", Redo())
-        return info, await desk.info(info.handle, "me")
+            await service.act(info.handle, "me", Redo())
+        return info, await service.info(info.handle, "me")
 
     info, later = asyncio.run(ask())
     assert info == later
@@ -408,12 +411,12 @@ def test_a_failed_request_leaves_the_session_as_it_was_and_no_new_one(upload, te
 
 def test_uploads_go_with_their_session(upload, temporary):
     async def ask():
-        desk = service(limits=Limits(sessions=1))
-        await desk.open(upload, "me")
-        await desk.open(upload, "me")
+        service = make_service(limits=Limits(sessions=1))
+        await service.open(upload, "me")
+        await service.open(upload, "me")
         assert len(list(temporary.iterdir())) == 1
-        info = await desk.open(upload, "me")
-        desk.close(info.handle, "me")
+        info = await service.open(upload, "me")
+        service.close(info.handle, "me")
 
     asyncio.run(ask())
     assert list(Path(temporary).iterdir()) == []
