@@ -43,7 +43,7 @@ $(DEV): $(READY) .ci/sam2.txt
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/python -m ibisagent.ui.demo
+	$(BIN)/python -m ibisagent.ui.cli.demo
 
 test: $(DEV)
 	$(call fast_tests,$(VENV))

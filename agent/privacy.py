@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-__all__ = ["is_loopback", "restrict_to_local"]
+__all__ = ["disable_tracing", "is_loopback", "restrict_to_local"]
 
 
 def is_loopback(url: str) -> bool:
@@ -36,3 +36,10 @@ def restrict_to_local(local_only: bool) -> Iterator[None]:
 
     with tracing_context(enabled=False):
         yield
+
+
+def disable_tracing() -> None:
+    """Disable LangSmith's tracing for the whole process, whatever its variables say."""
+    import langsmith
+
+    langsmith.configure(enabled=False)

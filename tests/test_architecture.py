@@ -66,6 +66,27 @@ def test_every_import_that_is_allowed_is_used():
     assert found == MAY_IMPORT
 
 
+TRANSPORTS = {"mcp", "gradio", "fastapi", "starlette", "uvicorn"}
+
+
+def test_sessions_know_no_transport_and_an_interface_reaches_the_graph_by_way_of_them():
+    for path in (ROOT / "ui" / "sessions").glob("*.py"):
+        names = list(imported(path))
+        assert not TRANSPORTS & {name.partition(".")[0] for name in names}, path
+        assert not [name for name in names if name.startswith(("ibisagent.ui.mcp", "ibisagent.ui.cli"))], path
+    loop = ("graph", "threads", "branches", "state", "checkpoints", "nodes", "stores", "trajectory")
+    for path in (ROOT / "ui" / "mcp").glob("*.py"):
+        names = list(imported(path))
+        inner = [name for name in names if name.startswith(tuple(f"ibisagent.agent.{part}" for part in loop))]
+        assert inner + [name for name in names if name.startswith(("langgraph", "ibisagent.ui.cli"))] == [], path
+        assert "build_graph" not in path.read_text(), path
+
+
+def test_using_sessions_imports_no_transport():
+    code = f"import ibisagent.ui.sessions.service, sys; sys.exit(bool({TRANSPORTS!r} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 def imports_of(path, known):
     """The modules of ours that a module imports, also inside functions and for its types alone."""
     for node in ast.walk(ast.parse(path.read_text())):

@@ -14,15 +14,14 @@ __all__ = ["IbisError", "InputError", "MissingExtra", "RunFailed", "StoreError",
 
 
 def describe_error(error: BaseException, limit: int = 500) -> str:
-    r"""Return the first line of an error, printable and of at most ``limit`` characters, for a message or a record.
+    r"""Return an error in one line, printable and of at most ``limit`` characters, for a message or a record.
 
     An error of our own is its text; any other has its type before it.
 
     >>> describe_error(ValueError("no digits\n(in line 3)")), describe_error(ValueError())
-    ('ValueError: no digits', 'ValueError')
+    ('ValueError: no digits (in line 3)', 'ValueError')
     """
-    lines = str(error).strip().splitlines()
-    text = "".join(each if each.isprintable() else "\ufffd" for each in " ".join(lines[0].split())) if lines else ""
+    text = "".join(each if each.isprintable() else "\ufffd" for each in " ".join(str(error).split()))
     if not isinstance(error, IbisError) or not text:
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return text[:limit]

@@ -1,1 +1,1 @@
-"""The command line, the MCP server, and the files that they write."""
+"""The command line, the MCP server, the sessions behind it, and the files that they write."""

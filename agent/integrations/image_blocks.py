@@ -1,4 +1,4 @@
-"""Pictures for the parent's model, in the form that its provider takes.
+"""Pictures in messages: those of a person, in any provider's form, and those for the parent's model, in its own.
 
 Anthropic, Gemini and OpenAI's Responses take pictures in a tool's result. OpenAI's chat completions, and the servers
 that speak them, take text alone there: `move_images_to_user_message` moves the pictures into a user message.
@@ -6,7 +6,7 @@ that speak them, take text alone there: `move_images_to_user_message` moves the 
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -14,14 +14,41 @@ from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
 from PIL import Image
 
 from ibisagent.agent.overlay import fit_to_side, overlay
-from ibisagent.tools.errors import MissingExtra
+from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.rle import Rle, decode
 
-__all__ = ["move_images_to_user_message", "overlay_block", "user_message_images_middleware"]
+__all__ = [
+    "block_source",
+    "find_image_block",
+    "move_images_to_user_message",
+    "overlay_block",
+    "user_message_images_middleware",
+]
 
 _SIDE = 256  # pixels
 _QUALITY = 75
+
+
+def find_image_block(message: BaseMessage) -> Mapping[str, Any] | None:
+    """Return the last image block of a message, None without one; LangChain unifies the providers' forms."""
+    blocks: list[Mapping[str, Any]] = [
+        block
+        for block in message.content_blocks
+        if block["type"] == "image" or (block["type"] == "file" and "text" not in str(block.get("mime_type")))
+    ]
+    return blocks[-1] if blocks else None
+
+
+def block_source(block: Mapping[str, Any]) -> dict[str, Any]:
+    """Return {"uri", "slice", "window"} of a block's picture, the content as a data URL; `InputError` without any."""
+    extras = {**block.get("extras", {}), **block}
+    source = block.get("url")
+    if source is None and block.get("base64"):
+        source = f"data:{block.get('mime_type') or 'image/png'};base64,{block['base64']}"
+    if not isinstance(source, str):
+        raise InputError("image: this block holds neither base64 nor a url; send one of them")
+    return {"uri": source, "slice": extras.get("slice"), "window": extras.get("window")}
 
 
 def overlay_block(image: MedicalImage, rle: Rle) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 
-__all__ = ["ImageCatalog", "ServerImageCatalog"]
+__all__ = ["ImageCatalog", "ServerImageCatalog", "client_reference"]
 
 
 class ImageCatalog(ImageStore):
@@ -89,9 +89,7 @@ class ServerImageCatalog(ImageCatalog):
     def to_reference(self, source: Any) -> dict[str, Any]:
         """Refer to a name as it is, and to a data URL's picture by its content."""
         asked = source if isinstance(source, dict) else {"uri": source}
-        if isinstance(asked.get("uri"), str) and asked["uri"][:5].lower() == "data:":
-            return super().to_reference(open_image(asked["uri"], slice=asked.get("slice"), window=asked.get("window")))
-        return super().to_reference(source)
+        return super().to_reference(_open_data_url(asked) or source)
 
     def source(self, name: str) -> Any:
         """Return the source of a name below the root."""
@@ -99,3 +97,24 @@ class ServerImageCatalog(ImageCatalog):
             got = "got a file's name, but no files are read here"
             raise InputError(f"image: {got}, expected a data URL; send one, or set IBISAGENT_ROOT")
         return super().source(name)
+
+
+def client_reference(images: ImageStore, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Refer to what a client of a server asked for: a data URL, or a name of a catalog; other stores open any file.
+
+    ``asked``: {"uri", "slice", "window"}, as in a reference.
+    """
+    picture = _open_data_url(asked)
+    if picture is not None:
+        return images.to_reference(picture)
+    if not isinstance(images, ImageCatalog):
+        raise InputError("image: no files are read here; send the picture itself, or set IBISAGENT_ROOT")
+    return images.to_reference(asked["uri"]) | {name: asked[name] for name in ("slice", "window")}
+
+
+def _open_data_url(asked: Mapping[str, Any]) -> MedicalImage | None:
+    """Open the picture of a data URL, None for a name."""
+    uri = asked.get("uri")
+    if not isinstance(uri, str) or uri[:5].lower() != "data:":
+        return None
+    return open_image(uri, slice=asked.get("slice"), window=asked.get("window"))

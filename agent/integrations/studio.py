@@ -12,11 +12,10 @@ Settings come from the environment: ``IBISAGENT_POLICY`` (nano), ``IBISAGENT_SEG
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Annotated, Any
 
-import langsmith
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langgraph.errors import GraphBubbleUp
 from langgraph.graph import END, START, StateGraph
@@ -28,13 +27,13 @@ from typing_extensions import TypedDict
 from ibisagent.agent.config import preset
 from ibisagent.agent.graph import SegmentationGraph, build_graph
 from ibisagent.agent.integrations.error_messages import user_message
-from ibisagent.agent.integrations.image_catalog import ImageCatalog, ServerImageCatalog
+from ibisagent.agent.integrations.image_blocks import block_source, find_image_block
+from ibisagent.agent.integrations.image_catalog import ServerImageCatalog, client_reference
 from ibisagent.agent.integrations.nested_run import arun_nested, to_plain_segmentation
 from ibisagent.agent.integrations.summary import summarize
 from ibisagent.agent.policies import PolicyOptions, get_policy
-from ibisagent.agent.privacy import restrict_to_local
+from ibisagent.agent.privacy import disable_tracing, restrict_to_local
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.segmenters.registry import require_local_segmenter
 
 __all__ = ["ChatState", "chat_graph", "graph", "loop", "loop_from_environment"]
@@ -87,41 +86,18 @@ async def _segment(
 def _loop_input(state: ChatState, loop: SegmentationGraph) -> tuple[str | None, dict[str, Any]]:
     """Return the id of the message with the picture, and the loop's input."""
     said = [message for message in state.get("messages", []) if isinstance(message, HumanMessage)]
-    shown = next((message for message in reversed(said) if _find_image_block(message) is not None), None)
-    block = _find_image_block(shown) if shown is not None else None
+    shown = next((message for message in reversed(said) if find_image_block(message) is not None), None)
+    block = find_image_block(shown) if shown is not None else None
     if shown is None or block is None:
         raise InputError("image: no message has a picture; send one as an image block, or by its name below the root")
-    start: dict[str, Any] = {"image": _image_reference(block, loop), "request": str(said[-1].text)}
+    start: dict[str, Any] = {
+        "image": client_reference(loop.components.images, block_source(block)),
+        "request": str(said[-1].text),
+    }
     before = state.get("segmentation")
     if before and before["image_message_id"] == shown.id and shown is not said[-1] and before["box"]:
         start["initial_mask"] = before["rle"]
     return shown.id, start
-
-
-def _find_image_block(message: HumanMessage) -> Mapping[str, Any] | None:
-    """Return the last image block of a message, None without one; LangChain unifies the providers' forms."""
-    blocks: list[Mapping[str, Any]] = [
-        block
-        for block in message.content_blocks
-        if block["type"] == "image" or (block["type"] == "file" and "text" not in str(block.get("mime_type")))
-    ]
-    return blocks[-1] if blocks else None
-
-
-def _image_reference(block: Mapping[str, Any], loop: SegmentationGraph) -> dict[str, Any]:
-    """Return the reference of a block's picture: its name, or its content, which the loop's image store then keeps."""
-    extras = {**block.get("extras", {}), **block}
-    chosen = {name: extras.get(name) for name in ("slice", "window")}
-    source = block.get("url")
-    if source is None and block.get("base64"):
-        source = f"data:{block.get('mime_type') or 'image/png'};base64,{block['base64']}"
-    if not isinstance(source, str):
-        raise InputError("image: this block holds neither base64 nor a url; send one of them")
-    if source[:5].lower() == "data:":
-        return loop.components.images.to_reference(open_image(source, **chosen))
-    if not isinstance(loop.components.images, ImageCatalog):  # a plain store opens any file
-        raise InputError("image: no files are read here; send the picture itself, or set IBISAGENT_ROOT")
-    return loop.components.images.to_reference(source) | chosen
 
 
 async def loop() -> SegmentationGraph:
@@ -147,5 +123,5 @@ def loop_from_environment() -> SegmentationGraph:
 
 _LOCAL_ONLY = os.environ.get("IBISAGENT_LOCAL_ONLY", "") in ("1", "true")
 if _LOCAL_ONLY:
-    langsmith.configure(enabled=False)  # for the server's own graphs too, which run outside of our context
+    disable_tracing()  # of the server's own graphs too, which run outside of our context
 graph = chat_graph(loop_from_environment, local_only=_LOCAL_ONLY)

@@ -7,8 +7,8 @@ import time
 from ibisagent.agent.actions import Terminate, write_reply
 from ibisagent.agent.policies import Completion, Observation, SyncPolicy
 from ibisagent.tools.clicks import Click
-from ibisagent.ui.mcp.command import ServerOptions, serve
-from ibisagent.ui.mcp.limits import Limits
+from ibisagent.ui.cli.mcp import ServerOptions, serve
+from ibisagent.ui.sessions.limits import Limits
 
 
 class SlowPolicy(SyncPolicy):

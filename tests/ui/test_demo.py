@@ -5,7 +5,7 @@ import json
 from support import tiny_vlm
 
 from ibisagent.tools.masks.rle import area
-from ibisagent.ui.demo import main
+from ibisagent.ui.cli.demo import main
 
 
 def test_every_show_is_a_run_folder_with_its_truth(tmp_path, capsys):

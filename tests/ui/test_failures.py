@@ -76,7 +76,7 @@ def test_the_sheet_of_a_policy_that_fails_ends_with_the_picture_and_the_reason(r
 
 
 def test_the_demonstration_and_the_doctor_fail_with_a_broken_policy(tmp_path):
-    demo = run("-c", f"{BROKEN}runpy.run_module('ibisagent.ui.demo', run_name='__main__')", cwd=tmp_path)
+    demo = run("-c", f"{BROKEN}runpy.run_module('ibisagent.ui.cli.demo', run_name='__main__')", cwd=tmp_path)
     doctor = run("-c", f"{BROKEN}runpy.run_module('ibisagent.ui', run_name='__main__')", "doctor", cwd=tmp_path)
     assert (demo.returncode, doctor.returncode) == (3, 3)
     said = "ibisagent: policy nano: got TypeError: got an unexpected keyword argument 'cache', expected a reply"

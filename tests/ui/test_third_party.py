@@ -38,10 +38,10 @@ def test_segment_and_replay_take_them(folder, pixels):
     assert (ran.returncode, ran.stderr) == (0, "")
     record = json.loads((folder / "o/trajectory.json").read_text())
     assert (record["policy"], record["segmenter"]) == ("brightest", "threshold-1 tolerance=45.0")
-    assert np.array_equal(decode(record["mask"]), np.abs(pixels - float(pixels.max())) <= 45)
+    assert np.array_equal(decode(record["targets"][0]["mask"]), np.abs(pixels - float(pixels.max())) <= 45)
     refused = command("replay", "o/trajectory.json", cwd=folder)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-    assert "segmenter 'threshold': expected one of" in refused.stderr
+    assert "which names code; expected one of" in refused.stderr
     again = command("replay", "o/trajectory.json", *named[2:], cwd=folder)
     assert (again.returncode, "every mask equal bit for bit" in again.stdout) == (0, True)
 
@@ -114,8 +114,8 @@ def test_no_record_no_manifest_and_no_settings_name_code(folder):
     plainly = ("-m", "ibisagent.ui")  # the current folder is on the module path
     command("segment", "scan.png", "x", "--policy", "centre", "--segmenter", "disk", "--out", "o", cwd=folder)
     record = json.loads((folder / "o/trajectory.json").read_text())
-    for name in (f"{SPY_NAME}-1 x", f"{SPY_NAME}?a=b-1"):
-        (folder / "o/changed.json").write_text(json.dumps(record | {"segmenter": name, "policy": SPY_NAME}))
+    for name in (SPY_NAME, f"{SPY_NAME}?a=b"):
+        (folder / "o/changed.json").write_text(json.dumps(record | {"segmenter_name": name, "policy": SPY_NAME}))
         ran = command("replay", "o/changed.json", cwd=folder, begin=plainly)
         assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
         assert "which names code" in ran.stderr

@@ -1,9 +1,9 @@
 """The MCP interface: four tools, and a session's files as resources."""
 
 import hashlib
-import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, redirect_stdout
+from pathlib import Path
 from sys import stderr
 from typing import Annotated, Any
 
@@ -12,15 +12,8 @@ from mcp.server.fastmcp.exceptions import ResourceError, ToolError
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
 
-from ibisagent.agent import Action, Backtrack, Box, Click
-from ibisagent.agent.integrations.error_messages import user_message
-from ibisagent.agent.integrations.summary import RunSummary
-from ibisagent.tools.errors import IbisError, InputError
 from ibisagent.tools.masks.measure import describe_measurements
-from ibisagent.ui.mcp.exports import FORMATS, MEDIA_TYPES
-from ibisagent.ui.mcp.runs import ReportStep
-from ibisagent.ui.mcp.service import SegmentationService, SegmentRequest
-from ibisagent.ui.mcp.sessions import Session
+from ibisagent.ui.mcp.error_texts import error_text
 from ibisagent.ui.mcp.strict_server import StrictServer
 from ibisagent.ui.mcp.tool_arguments import (
     Clicks,
@@ -33,18 +26,25 @@ from ibisagent.ui.mcp.tool_arguments import (
     Request,
     Slice,
     Window,
+    read_action,
+    read_prompts,
 )
+from ibisagent.ui.sessions.export import FORMATS, MEDIA_TYPES
+from ibisagent.ui.sessions.running import OnStep
+from ibisagent.ui.sessions.service import SessionService
+from ibisagent.ui.sessions.session_values import RunRequest, SessionInfo, SessionStep
 
 __all__ = ["SCHEME", "make_server"]
 
 SCHEME = "ibisagent://session"
 _INSTRUCTIONS = """Segment medical images by reasoning and clicking. `segment` gives a session; correct its mask with
 `refine`, read numbers with `measure`, get files with `export` or as resources. Not for diagnosis."""
-_log = logging.getLogger(__name__)
+_MESSAGE_BYTES = 32 * 2**20  # of an HTTP request
+_CONNECTIONS = 256  # open at a time over HTTP
 
 
 class SegmentResult(BaseModel):
-    """A session's mask in plain values; see `ibisagent.agent.integrations.summary.Told`."""
+    """A session's mask in plain values; see `ibisagent.agent.integrations.summary.RunSummary`."""
 
     session: str
     found: bool
@@ -64,31 +64,34 @@ class ExportResult(BaseModel):
     files: dict[str, str]
 
 
-def make_server(service: SegmentationService, *, stdio: bool, host: str = "127.0.0.1") -> FastMCP[Any]:
-    """Build a server with the tools and resources of a service.
+def make_server(
+    service: SessionService, *, out: Path | None = None, stdio: bool, host: str = "127.0.0.1"
+) -> FastMCP[Any]:
+    """Build a server with tools and resources for the sessions of a service.
 
-    ``stdio``: its standard output carries the messages. ``host``: the address to listen on otherwise; at a loopback
-    address only requests to a loopback host name are answered, against DNS rebinding.
+    ``out``: the folder of exports, None for resources alone. ``stdio``: its standard output carries the messages.
+    ``host``: the address to listen on otherwise; at a loopback address only requests to a loopback host name are
+    answered, against DNS rebinding.
     """
     server = StrictServer(
         "ibisagent",
         instructions=_INSTRUCTIONS,
         host=host,
         log_level="ERROR",
-        max_request_body_size=service.limits.message_bytes,
-        max_sessions=service.limits.connections,
+        max_request_body_size=_MESSAGE_BYTES,
+        max_sessions=_CONNECTIONS,
         lifespan=_redirect_stdout if stdio else None,
     )
     _add_segment(server, service)
     _add_refine(server, service)
     _add_measure(server, service)
-    _add_export(server, service)
+    _add_export(server, service, out)
     for name, media in MEDIA_TYPES.items():
         _add_resource(server, service, name, media)
     return server
 
 
-def _add_segment(server: FastMCP[Any], service: SegmentationService) -> None:
+def _add_segment(server: FastMCP[Any], service: SessionService) -> None:
     @server.tool(annotations=ToolAnnotations(title="Segment a medical image", readOnlyHint=True, openWorldHint=False))
     async def segment(
         context: Context[Any, Any, Any],
@@ -102,12 +105,12 @@ def _add_segment(server: FastMCP[Any], service: SegmentationService) -> None:
     ) -> Annotated[CallToolResult, SegmentResult]:
         """Segment what the request names, or a box and clicks mark; begins a session and returns what was found."""
         with _tool_errors(image):
-            request_data = SegmentRequest(image, request, region, clicks or (), mask, slice, window)
-            session, summary = await service.segment(request_data, _owner(context), _progress(context))
-        return _segment_result(session, summary)
+            asked = RunRequest(request, read_prompts(region, clicks or ()), mask, slice=slice, window=window)
+            info = await service.segment(image, _owner(context), asked, _progress(context))
+        return _segment_result(info)
 
 
-def _add_refine(server: FastMCP[Any], service: SegmentationService) -> None:
+def _add_refine(server: FastMCP[Any], service: SessionService) -> None:
     @server.tool(annotations=ToolAnnotations(title="Correct a mask", destructiveHint=False, openWorldHint=False))
     async def refine(
         context: Context[Any, Any, Any],
@@ -122,23 +125,21 @@ def _add_refine(server: FastMCP[Any], service: SegmentationService) -> None:
     ) -> Annotated[CallToolResult, SegmentResult]:
         """Correct a session's mask with one click, one box, or by undoing what was done last."""
         with _tool_errors():
-            action = _action(click, positive, box, undo)
-            held, summary = await service.refine(
-                session, action, _owner(context), _progress(context), continue_policy=continue_policy
-            )
-        return _segment_result(held, summary)
+            action = read_action(click, positive, box, undo)
+            info = await service.act(session, _owner(context), action, _progress(context), policy_acts=continue_policy)
+        return _segment_result(info)
 
 
-def _add_measure(server: FastMCP[Any], service: SegmentationService) -> None:
+def _add_measure(server: FastMCP[Any], service: SessionService) -> None:
     @server.tool(annotations=ToolAnnotations(title="Measure a mask", readOnlyHint=True, openWorldHint=False))
     async def measure(context: Context[Any, Any, Any], session: Handle) -> Annotated[CallToolResult, SegmentResult]:
         """Measure a session's mask: area, axes, side, intensities; in mm where the image's spacing is known."""
         with _tool_errors():
-            held, summary = await service.measure(session, _owner(context))
-        return _segment_result(held, summary, f"Measured: {describe_measurements(summary.measurements)}.")
+            info = await service.info(session, _owner(context))
+        return _segment_result(info, measured=True)
 
 
-def _add_export(server: FastMCP[Any], service: SegmentationService) -> None:
+def _add_export(server: FastMCP[Any], service: SessionService, out: Path | None) -> None:
     @server.tool(annotations=ToolAnnotations(title="Export a mask", destructiveHint=False, openWorldHint=False))
     async def export(
         context: Context[Any, Any, Any],
@@ -147,7 +148,7 @@ def _add_export(server: FastMCP[Any], service: SegmentationService) -> None:
     ) -> Annotated[CallToolResult, ExportResult]:
         """Export a session's mask, overlay and trajectory as resources, and as files where the server has a folder."""
         with _tool_errors():
-            files = await service.export(session, [FORMATS[each] for each in formats], _owner(context))
+            files = await service.export(session, _owner(context), [FORMATS[each] for each in formats], out)
         exported = ExportResult(
             session=session,
             resources={name: _uri(session, name) for name in files},
@@ -159,35 +160,20 @@ def _add_export(server: FastMCP[Any], service: SegmentationService) -> None:
         return _result("\n".join(places), exported)
 
 
-def _add_resource(server: FastMCP[Any], service: SegmentationService, name: str, media: str) -> None:
+def _add_resource(server: FastMCP[Any], service: SessionService, name: str, media: str) -> None:
     @server.resource(f"{SCHEME}/{{session}}/{name}", name=name, mime_type=media)
     async def resource(session: str) -> str | bytes:
         """Return a file of a session."""
         try:
-            made = await service.content(session, name, _owner(server.get_context()))
+            made = await service.render(session, _owner(server.get_context()), name)
         except Exception as error:
-            raise ResourceError(_error_text(error)) from None
+            raise ResourceError(error_text(error)) from None
         return made.decode() if media == "application/json" else made
 
 
-def _action(click: list[float] | None, positive: bool, box: list[float] | None, undo: bool) -> Action:
-    given: list[Action] = []
-    if click is not None:
-        x, y = click
-        given.append(Click(x, y, positive))
-    if box is not None:
-        x0, y0, x1, y1 = box
-        given.append(Box(x0, y0, x1, y1))
-    if undo:
-        given.append(Backtrack())
-    if len(given) != 1:
-        raise InputError(f"refine: got {len(given)} of click, box and undo, expected one; call once for each")
-    return given[0]
-
-
-def _progress(context: Context[Any, Any, Any]) -> ReportStep:
-    async def report(number: int, words: str) -> None:
-        await context.report_progress(number, message=f"step {number}: {words}")
+def _progress(context: Context[Any, Any, Any]) -> OnStep:
+    async def report(step: SessionStep) -> None:
+        await context.report_progress(step.index, message=f"step {step.index}: {step.text}")
 
     return report
 
@@ -205,28 +191,26 @@ def _tool_errors(given: str | None = None) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise ToolError(_error_text(error, given)) from None
+        raise ToolError(error_text(error, given)) from None
 
 
-def _error_text(error: Exception, given: str | None = None) -> str:
-    if not isinstance(error, IbisError):
-        _log.error("a bug, or an external failure", exc_info=error)
-    return user_message(error, given).removeprefix("Error: ")
-
-
-def _segment_result(session: Session, summary: RunSummary, text: str | None = None) -> CallToolResult:
-    said = summary.text.partition(" Mask reference:")[0] if text is None else text  # the handle takes its place
+def _segment_result(info: SessionInfo, *, measured: bool = False) -> CallToolResult:
+    summary = info.summary
+    assert summary is not None  # a handle is returned once its first request has run
+    said = summary.text.partition(" Mask reference:")[0]  # the handle takes its place
+    if measured:
+        said = f"Measured: {describe_measurements(summary.measurements)}."
     plain = SegmentResult(
-        session=session.handle,
+        session=info.handle,
         found=summary.found,
         stop=summary.stop,
         answer=summary.answer,
         box=summary.box,
         confidence=summary.confidence,
         measurements=summary.measurements,
-        resources={name: _uri(session.handle, name) for name in ("mask.png", "overlay.png", "trajectory.json")},
+        resources={name: _uri(info.handle, name) for name in ("mask.png", "overlay.png", "trajectory.json")},
     )
-    return _result(f"{said} Session: {session.handle}", plain)
+    return _result(f"{said} Session: {info.handle}", plain)
 
 
 def _result(text: str, plain: BaseModel) -> CallToolResult:

@@ -1,10 +1,14 @@
-"""Types of the tools' arguments; each description is also the expected value in error messages."""
+"""Types of the tools' arguments, and what they mean; each description is also the expected value in error messages."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ibisagent.ui.mcp.exports import FORMATS
+from ibisagent.agent import Action, Backtrack, Box, Click
+from ibisagent.tools.clicks import Prompt
+from ibisagent.tools.errors import InputError
+from ibisagent.ui.sessions.export import FORMATS
 
 __all__ = [
     "Clicks",
@@ -18,6 +22,8 @@ __all__ = [
     "Request",
     "Slice",
     "Window",
+    "read_action",
+    "read_prompts",
 ]
 
 ImageSource = Annotated[str, Field(description="A file under the server's roots, or a base64 data: URL.")]
@@ -85,3 +91,31 @@ Formats = Annotated[
     list[Annotated[Format, BeforeValidator(_normalize_format)]],
     Field(min_length=1, max_length=len(FORMATS), description=f"A list of one or more of {', '.join(FORMATS)}."),
 ]
+
+
+def read_prompts(region: Sequence[float] | None, clicks: Sequence[Sequence[float]]) -> list[Prompt]:
+    """Return the box and the clicks with which a run begins."""
+    boxes = [Box(x0, y0, x1, y1) for x0, y0, x1, y1 in ([region] if region is not None else [])]
+    return [*boxes, *(_click(number, *given) for number, given in enumerate(clicks))]
+
+
+def _click(number: int, x: float, y: float, on: float = 1) -> Click:
+    if on not in (0, 1):
+        raise InputError(f"clicks[{number}]: got {on:g} after x and y, expected 1 on the target or 0 beside it; choose")
+    return Click(x, y, on == 1)
+
+
+def read_action(click: Sequence[float] | None, positive: bool, box: Sequence[float] | None, undo: bool) -> Action:
+    """Return the one action that a correction names."""
+    given: list[Action] = []
+    if click is not None:
+        x, y = click
+        given.append(Click(x, y, positive))
+    if box is not None:
+        x0, y0, x1, y1 = box
+        given.append(Box(x0, y0, x1, y1))
+    if undo:
+        given.append(Backtrack())
+    if len(given) != 1:
+        raise InputError(f"refine: got {len(given)} of click, box and undo, expected one; call once for each")
+    return given[0]

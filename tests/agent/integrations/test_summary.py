@@ -155,7 +155,9 @@ def test_what_the_caller_named_is_told_whole(given):
 def faults():
     """The heads of errors that begin with a word and go on as those of a file do."""
     root = Path(embedding.__file__).parents[2]
-    for path in (path for folder in ("agent", "tools", "ui/mcp") for path in (root / folder).rglob("*.py")):
+    for path in (
+        path for folder in ("agent", "tools", "ui/mcp", "ui/sessions") for path in (root / folder).rglob("*.py")
+    ):
         yield from re.findall(r"""InputError\(f?["']([a-z ]+): (?:got|could not be|not a)""", path.read_text())
 
 

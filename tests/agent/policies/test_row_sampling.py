@@ -11,7 +11,7 @@ from scipy.stats import chisquare
 from support import tiny_vlm
 from support.observations import make_observation, make_picture
 
-from ibisagent.agent import LoopConfig, build_graph, get_policy
+from ibisagent.agent import LoopConfig, PolicyOptions, build_graph, get_policy
 from ibisagent.agent.policies import RandomPolicy
 from ibisagent.agent.policies.abstention import AbstainingPolicy
 from ibisagent.agent.policies.base import Observation
@@ -134,7 +134,7 @@ def test_policies_tell_their_sampling_and_the_hash_of_their_weights():
     assert (wrapped.sampling, wrapped.weights_hash) == (local.sampling, local.weights_hash)
     digest = hashlib.sha256((NANO / "model.safetensors").read_bytes()).hexdigest()
     assert local.weights_hash == digest[:16]
-    assert get_policy("random", seed=4).sampling == {"seed": 4}
+    assert get_policy("random", PolicyOptions(seed=4)).sampling == {"seed": 4}
     assert ChatPolicy(FakeListChatModel(responses=["x"])).sampling is None
     for without in ("centre", "person"):
         assert getattr(get_policy(without), "weights_hash", None) is None

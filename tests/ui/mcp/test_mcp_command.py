@@ -21,7 +21,7 @@ from support.mcp_servers import MCP, call, call_refused, http_server, over_http,
 from ibisagent.agent import build_graph
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks.rle import area
-from ibisagent.ui.mcp.command import ServerOptions, run_mcp
+from ibisagent.ui.cli.mcp import ServerOptions, run_mcp
 
 
 def url_of(pixels):

@@ -21,12 +21,11 @@ from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.reading import read_mask
 from ibisagent.tools.masks.rle import area
 from ibisagent.tools.segmenters.memo import get_memo
-from ibisagent.ui.mcp.exports import FORMATS, MEDIA_TYPES
-from ibisagent.ui.mcp.limits import Limits
 from ibisagent.ui.mcp.server import make_server
-from ibisagent.ui.mcp.service import SegmentationService
-from ibisagent.ui.mcp.sessions import Sessions
 from ibisagent.ui.mcp.tool_arguments import Format, Formats
+from ibisagent.ui.sessions.export import FORMATS, MEDIA_TYPES
+from ibisagent.ui.sessions.limits import Limits
+from ibisagent.ui.sessions.service import SessionService
 
 NAMED = "DOE JANE/my scan, 2: (left).png"
 NOTHING_MARKED = "clicks: got none, and no region or mask, but this server has no clicking model; add one of them."
@@ -49,17 +48,15 @@ def root(tmp_path, pixels):
 
 def server(root, *, acts=False, out=None, limits=DEFAULT):
     """The server of ``--policy none``, without a process of its own."""
-    desk = SegmentationService(
+    service = SessionService(
         policy=script(STOP, STOP, STOP),
-        policy_clicks=acts,
         memo=get_memo("disk"),
         config=preset("default"),
-        roots=(root,),
-        out=out,
         limits=limits,
-        sessions=Sessions(limits),
+        roots=(root,),
+        prompts_required=not acts,
     )
-    return make_server(desk, stdio=False)._mcp_server
+    return make_server(service, out=out, stdio=False)._mcp_server
 
 
 async def said(root, *calls, **options):

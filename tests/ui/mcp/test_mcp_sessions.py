@@ -1,13 +1,9 @@
-"""Sessions: handles that nobody can guess, bounded in number and age, never another's."""
+"""A client's handles over the wire: they open its own sessions alone, and the oldest ends for a new one."""
 
 import numpy as np
 import pytest
 from PIL import Image
 from support.mcp_servers import call, call_refused, http_server, over_http, over_stdio, read_resource, run
-
-from ibisagent.tools.errors import InputError
-from ibisagent.ui.mcp.limits import Limits
-from ibisagent.ui.mcp.sessions import Session, Sessions
 
 URI = "ibisagent://session/{}/mask.png"
 
@@ -17,65 +13,6 @@ def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("root")
     Image.fromarray(np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)).save(folder / "scan.png")
     return folder
-
-
-class Clock:
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
-def held(sessions, owner=None):
-    session = Session(graph=None, image=None)
-    sessions.keep(session, owner)
-    return session
-
-
-def test_handles_are_long_and_never_the_same():
-    handles = {Session(graph=None, image=None).handle for _ in range(1000)}
-    assert len(handles) == 1000
-    assert min(map(len, handles)) >= 32
-
-
-def test_the_least_recently_used_session_ends_first():
-    sessions = Sessions(Limits(sessions=2))
-    first, second = held(sessions), held(sessions)
-    sessions.get(first.handle, None)
-    third = held(sessions)
-    assert len(sessions) == 2
-    assert [sessions.find(each.handle, None) for each in (first, second, third)] == [first, None, third]
-
-
-def test_a_session_ends_with_age_unless_it_is_used():
-    clock = Clock()
-    sessions = Sessions(Limits(seconds=60), clock)
-    used, left = held(sessions), held(sessions)
-    clock.now = 50
-    sessions.get(used.handle, None)
-    clock.now = 100
-    assert sessions.get(used.handle, None) is used
-    with pytest.raises(InputError, match="ended"):
-        sessions.get(left.handle, None)
-    assert len(sessions) == 1
-
-
-def test_another_owner_s_session_is_refused_like_one_that_never_was():
-    sessions = Sessions(Limits())
-    mine = held(sessions, "me")
-    said = []
-    for handle, owner in ((mine.handle, "you"), (mine.handle, None), ("never", "me"), ("", "me")):
-        with pytest.raises(InputError) as refusal:
-            sessions.get(handle, owner)
-        said.append(str(refusal.value))
-    assert len(set(said)) == 1
-    assert sessions.get(mine.handle, "me") is mine
-
-
-def test_a_name_on_disk_does_not_give_the_handle_away():
-    session = Session(graph=None, image=None)
-    assert not any(session.handle[at : at + 5] in session.folder for at in range(len(session.handle) - 4))
 
 
 async def refusals(client, handle):

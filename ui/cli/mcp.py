@@ -1,8 +1,5 @@
 """The command behind `ibisagent mcp`."""
 
-import logging
-import signal
-import socket
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
@@ -14,12 +11,13 @@ from ibisagent.agent.config import preset as loop_settings
 from ibisagent.agent.policies import find_policy, get_policy
 from ibisagent.agent.policies.options import read_policy_options
 from ibisagent.agent.privacy import restrict_to_local
+from ibisagent.tools.allowed_paths import require_roots
 from ibisagent.tools.errors import InputError, MissingExtra
-from ibisagent.tools.files import describe_os_error
 from ibisagent.tools.segmenters.memo import Memo, get_memo
 from ibisagent.tools.segmenters.registry import require_local_segmenter
-from ibisagent.ui.mcp.limits import Limits
 from ibisagent.ui.run_folder import make_folder
+from ibisagent.ui.sessions.limits import Limits
+from ibisagent.ui.sessions.service import SessionService
 
 __all__ = ["LOOPBACK", "ServerOptions", "run_mcp"]
 
@@ -72,50 +70,25 @@ def _memo(options: ServerOptions) -> Memo:
 
 def serve(options: ServerOptions, policy: Policy) -> None:
     """Serve with ``policy`` in place of the one that the options name."""
-    from ibisagent.ui.mcp.files import require_roots
     from ibisagent.ui.mcp.server import make_server
-    from ibisagent.ui.mcp.service import SegmentationService
-    from ibisagent.ui.mcp.sessions import Sessions
+    from ibisagent.ui.mcp.transports import serve_http, serve_stdio
 
     if options.out is not None:
         make_folder(options.out)
-    service = SegmentationService(
+    service = SessionService(
         policy=policy,
-        policy_clicks=find_policy(options.policy).adds_prompts,
         memo=_memo(options),
         config=loop_settings(options.preset, max_steps=options.max_steps),
-        roots=require_roots(options.roots),
-        out=options.out.resolve() if options.out is not None else None,
         limits=options.limits,
-        sessions=Sessions(options.limits),
+        roots=require_roots(options.roots),
+        prompts_required=not find_policy(options.policy).adds_prompts,
     )
-    stdio = options.transport == "stdio"
-    server = make_server(service, stdio=stdio, host=options.host)
-    if stdio:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # the thread that reads the next line would keep the process alive
-        server.run("stdio")
-        return
-    import uvicorn
-
-    _require_free(options.host, options.port)
-    logging.getLogger("mcp.server.streamable_http").addFilter(_keeps_log_record)
-    sys.stderr.write(f"ibisagent: MCP at http://{options.host}:{options.port}/mcp, Ctrl-C to end\n")
-    app = server.streamable_http_app()
-    uvicorn.run(app, host=options.host, port=options.port, log_level="error", timeout_graceful_shutdown=2)
-
-
-def _require_free(host: str, port: int) -> None:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        socket.create_server((host, port), family=found[0][0]).close()
-    except OSError as error:
-        got = f"got --host {host} --port {port}, which cannot be listened on"
-        raise InputError(f"{got} ({describe_os_error(error)}); choose another") from None
-
-
-def _keeps_log_record(record: logging.LogRecord) -> bool:
-    """Whether to keep a log record: not the traceback of mcp 1.30 when a client disconnects with an open stream."""
-    return record.exc_info is None or type(record.exc_info[1]).__name__ != "ClosedResourceError"
+    out = options.out.resolve() if options.out is not None else None
+    server = make_server(service, out=out, stdio=options.transport == "stdio", host=options.host)
+    if options.transport == "stdio":
+        serve_stdio(server)
+    else:
+        serve_http(server, options.host, options.port)
 
 
 def _warn_about_host(options: ServerOptions) -> None:

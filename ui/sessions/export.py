@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from PIL import Image
 
+from ibisagent.agent import SegmentationGraph
 from ibisagent.agent.integrations.error_messages import redact_error
 from ibisagent.agent.overlay import overlay
 from ibisagent.agent.state import State, current_mask
@@ -18,7 +19,6 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import EXTENSIONS, require_savable, save_mask
 from ibisagent.tools.files import atomic_write
 from ibisagent.tools.masks.rle import decode
-from ibisagent.ui.mcp.sessions import Session
 from ibisagent.ui.run_folder import make_folder, mask_provenance
 
 __all__ = ["FORMATS", "MEDIA_TYPES", "render_file", "require_format", "write_file"]
@@ -45,29 +45,29 @@ MEDIA_TYPES = {
     "mask.nrrd": "application/octet-stream",
     "mask.dcm": "application/dicom",
 }
+"""Media types by file name."""
 
 
-def require_format(session: Session, name: str) -> None:
-    """Raise `InputError` for a format in which the session's mask cannot be written."""
+def require_format(graph: SegmentationGraph, state: State, name: str) -> None:
+    """Raise `InputError` for a format in which the mask of a state cannot be written."""
     if name not in ("overlay.png", "trajectory.json"):
         with TemporaryDirectory() as folder, _rename_errors(name):
-            require_savable(Path(folder) / name, session.image)
+            require_savable(Path(folder) / name, graph.components.images.open(state["image"]))
 
 
-def render_file(session: Session, state: State, name: str, roots: Sequence[Path]) -> bytes:
+def render_file(graph: SegmentationGraph, state: State, name: str, roots: Sequence[Path]) -> bytes:
     """Render one of the files; the image's path in a trajectory is relative to its root."""
-    mask = decode(current_mask(state))
+    image, mask = graph.components.images.open(state["image"]), decode(current_mask(state))
     if name == "overlay.png":
         buffer = io.BytesIO()
-        Image.fromarray(overlay(session.image.pixels, mask)).save(buffer, format="PNG")
+        Image.fromarray(overlay(image.pixels, mask)).save(buffer, format="PNG")
         return buffer.getvalue()
-    uri = session.image.uri
-    record = build_trajectory(session.graph, state, folder=find_root(Path(uri), roots) if uri else None)
+    record = build_trajectory(graph, state, folder=find_root(Path(image.uri), roots) if image.uri else None)
     if name == "trajectory.json":
         return json.dumps(record.to_json(), indent=1).encode()
     with TemporaryDirectory() as folder:
         with _rename_errors(name):
-            save_mask(Path(folder) / name, mask, session.image, mask_provenance(record))
+            save_mask(Path(folder) / name, mask, image, mask_provenance(record))
         return (Path(folder) / name).read_bytes()
 
 
@@ -80,9 +80,8 @@ def _rename_errors(name: str) -> Iterator[None]:
         raise redact_error(error, name) from None
 
 
-def write_file(out: Path, session: Session, name: str, made: bytes) -> str:
-    """Write a file into the session's folder under ``out``, whole or not at all; return its relative path."""
-    make_folder(out / session.folder)
-    with atomic_write(out / session.folder / name) as temporary:
-        temporary.write_bytes(made)
-    return f"{session.folder}/{name}"
+def write_file(folder: Path, name: str, content: bytes) -> None:
+    """Write a file into a folder, which is created if missing, whole or not at all."""
+    make_folder(folder)
+    with atomic_write(folder / name) as temporary:
+        temporary.write_bytes(content)

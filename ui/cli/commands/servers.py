@@ -1,0 +1,56 @@
+"""Commands that serve other programs: mcp."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ibisagent.ui.cli.commands.options import MaxSteps, Preset, Seed, Segmenter
+from ibisagent.ui.cli.named_help import SERVED
+
+__all__ = ["mcp"]
+
+
+def mcp(
+    root: Annotated[
+        list[Path] | None, typer.Option(help="Folder from which images may be read; repeatable; default: none.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for exported files; default: resources only.")] = None,
+    policy: Annotated[str, typer.Option(help=f"{SERVED}.")] = "nano",
+    segmenter: Segmenter = "geocut",
+    preset: Preset = "default",
+    max_steps: MaxSteps = 20,
+    seed: Seed = 0,
+    prompts: Annotated[Path | None, typer.Option(help="Prompt file in place of ours.")] = None,
+    http: Annotated[bool, typer.Option(help="Streamable HTTP at /mcp instead of stdio.")] = False,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but loopback lets other machines connect.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    sessions: Annotated[
+        int, typer.Option(min=1, help="Maximum number of sessions; the least recently used ends first.")
+    ] = 32,
+    file_mib: Annotated[int, typer.Option(min=1, help="Maximum size of a file or folder, in MiB.")] = 512,
+    local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
+) -> None:
+    """Serve segmentation over MCP (stdio or HTTP): tools segment, refine, measure, export."""
+    from ibisagent.ui.cli.mcp import ServerOptions, run_mcp
+    from ibisagent.ui.sessions.limits import Limits
+
+    run_mcp(
+        ServerOptions(
+            policy=policy,
+            segmenter=segmenter,
+            preset=preset,
+            max_steps=max_steps,
+            seed=seed,
+            prompts=prompts,
+            roots=tuple(root or ()),
+            out=out,
+            transport="http" if http else "stdio",
+            host=host,
+            port=port,
+            local_only=local_only,
+            limits=Limits(sessions=sessions, file_bytes=file_mib * 2**20),
+        )
+    )

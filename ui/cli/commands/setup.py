@@ -1,0 +1,26 @@
+"""Commands about the installation: example, doctor."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["doctor", "example"]
+
+
+def example(
+    folder: Annotated[Path, typer.Argument(help="Folder for the files; created if missing.")],
+) -> None:
+    """Write the pictures of the documentation, their true masks and a small data set into FOLDER."""
+    from rich.console import Console
+
+    from ibisagent.ui.example_folder import write_example
+
+    Console().print(f"wrote {', '.join(map(str, write_example(folder)))}", soft_wrap=True, markup=False)
+
+
+def doctor() -> None:
+    """Report what is installed, what missing extras are for, and whether the loop runs here."""
+    from ibisagent.ui.cli.doctor import run_doctor
+
+    run_doctor()

@@ -1,0 +1,30 @@
+"""Commands that train a policy: train."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ibisagent.ui.cli.commands.options import ImageRoots
+
+__all__ = ["training"]
+
+
+training = typer.Typer(help="Train a policy.", no_args_is_help=True)
+
+
+@training.command("sft")
+def train_sft(
+    config: Annotated[str, typer.Option(help="Training config: a file, or nano, nano-qwen or qwen2_5vl-7b.")],
+    data: Annotated[list[Path], typer.Option(help="Folder of training trajectories (.jsonl); repeatable.")],
+    out: Annotated[Path, typer.Option(help="Folder for model, checkpoints, logs; an unfinished run is resumed.")],
+    base: Annotated[str | None, typer.Option(help="Base model folder or hub id, overrides the config.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="Config override, such as train.max_steps=100; repeatable.")
+    ] = None,
+    root: ImageRoots = None,
+) -> None:
+    """Fine-tune a model on recorded trajectories (TRL). The same command resumes a killed run."""
+    from ibisagent.ui.cli.train import run_sft
+
+    run_sft(config, data, out, base=base, overrides=overrides or (), roots=root or ())

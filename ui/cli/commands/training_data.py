@@ -1,0 +1,140 @@
+"""Commands that make training data and show it: phantoms, trajectories."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ibisagent.ui.cli.commands.options import DataSet, ImageRoots, Kind, MaxSteps, Segmenter, Split, Workers
+from ibisagent.ui.cli.named_help import AUTONOMOUS, NamedHelpCommand
+
+__all__ = ["phantoms", "trajectories"]
+
+
+def phantoms(
+    number: Annotated[int, typer.Option("--n", min=1, help="Number of pictures, the modalities in turn.")],
+    out: Annotated[Path, typer.Option(help="Folder for the data set; an unfinished one is resumed.")],
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first picture; the next has the next.")] = 0,
+    size: Annotated[str, typer.Option(help="Side in pixels, or a range to draw each from, such as 112-176.")] = "256",
+    difficulty: Annotated[str, typer.Option(help="0 to 1, or a range to draw each from, such as 0.1-0.7.")] = "0.5",
+    modality: Annotated[
+        list[str] | None, typer.Option(help="Modality, such as ct_abdomen; repeatable; default: all.")
+    ] = None,
+    request_kind: Annotated[
+        list[str] | None,
+        typer.Option(help="Request kinds: present, absent, foreign, reasoning, comparison; repeatable; default: all."),
+    ] = None,
+    single_row: Annotated[bool, typer.Option("--single-row", help="One row per picture, drawn at random.")] = False,
+    workers: Workers = None,
+    sheet: Annotated[Path | None, typer.Option(help="PNG contact sheet of the first pictures, masks tinted.")] = None,
+) -> None:
+    """Draw a data set of phantoms: medical-looking pictures with exact masks, for training and tests."""
+    from ibisagent.training.phantoms import MODALITIES
+    from ibisagent.training.phantoms.spec import REQUEST_KINDS, PhantomDatasetSpec
+    from ibisagent.ui.cli.phantoms import parse_range, run_phantoms
+
+    run_phantoms(
+        PhantomDatasetSpec(
+            count=number,
+            seed=seed,
+            size=parse_range("--size", size, int),
+            difficulty=parse_range("--difficulty", difficulty, float),
+            modalities=tuple(modality or MODALITIES),
+            request_kinds=tuple(request_kind or REQUEST_KINDS),
+            single_row=single_row,
+        ),
+        out,
+        workers=workers,
+        sheet=sheet,
+    )
+
+
+trajectories = typer.Typer(help="Recorded runs: generate, tabulate and draw them.", no_args_is_help=True)
+
+
+@trajectories.command("make", cls=NamedHelpCommand)
+def make_trajectories(
+    dataset: DataSet,
+    out: Annotated[Path, typer.Option(help="Folder for the records; an unfinished one is resumed.")],
+    segmenter: Segmenter = "geocut",
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    workers: Workers = None,
+    max_steps: MaxSteps = 6,
+    policy: Annotated[
+        str | None, typer.Option(help=f"Policy that acts, while the expert labels its replies: {AUTONOMOUS}.")
+    ] = None,
+    mistake_rate: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of clicks that are wrong, then undone; default: 0.3.")
+    ] = None,
+    perturbed_mask: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of runs that refine a perturbed mask of the target.")
+    ] = 0.1,
+    foreign_mask: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of runs that begin with a mask of something else.")
+    ] = 0.1,
+    style: Annotated[str, typer.Option(help="Rationales: short (fixed sentences) or full (varied).")] = "short",
+    stop_iou: Annotated[float, typer.Option(min=0, max=1, help="The expert stops at this IoU.")] = 0.85,
+    snap: Annotated[float, typer.Option(min=0, max=0.1, help="Bin width of written coordinates; 0: exact.")] = 0.01,
+    reword: Annotated[bool, typer.Option(help="Reword requests, where the data set has none of its own.")] = True,
+    min_dice: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Drop runs that end below this; default: 0.5, with --policy no limit."),
+    ] = None,
+    rationale_model: Annotated[
+        str | None, typer.Option(help="Chat model, provider:model, that writes the rationales.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many cases, spread over the data set.")] = None,
+    kind: Kind = None,
+    split: Split = None,
+) -> None:
+    """Generate trajectories on DATASET with a noisy expert that knows the masks, or with a policy that it labels."""
+    from ibisagent.training import trajectories as made
+    from ibisagent.training.experts import expert
+    from ibisagent.training.experts import noisy_expert as errors
+    from ibisagent.ui.cli.make_trajectories import run_make_trajectories
+
+    run_make_trajectories(
+        dataset,
+        out,
+        segmenter=segmenter,
+        seed=seed,
+        workers=workers,
+        max_steps=max_steps,
+        policy=policy,
+        mistakes=errors.MistakeRates.from_total(
+            (0.3 if policy is None else 0.0) if mistake_rate is None else mistake_rate
+        ),
+        initial_masks=made.InitialMaskRates(perturbed_mask, foreign_mask),
+        filters=made.Filters(min_dice=min_dice) if min_dice is not None else None,
+        expert=expert.ExpertConfig(stop_iou=stop_iou, snap=snap or None, style=expert.parse_style(style)),
+        reword=reword,
+        rationale_model=rationale_model,
+        limit=limit,
+        kind=kind,
+        split=split,
+    )
+
+
+@trajectories.command()
+def stats(
+    paths: Annotated[list[Path], typer.Argument(help="Trajectory files or folders.")],
+    by: Annotated[str | None, typer.Option(help="modality, policy, segmenter, stop or all.")] = None,
+    dataset: Annotated[Path | None, typer.Option(help="Data set with each record's modality by its id.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write the table to this CSV file.")] = None,
+) -> None:
+    """Tabulate recorded runs: samples, states, length, IoU, Dice, click-hit rate."""
+    from ibisagent.ui.cli.show_trajectories import show_stats
+
+    show_stats(paths, by, dataset=dataset, csv_file=csv)
+
+
+@trajectories.command()
+def show(
+    path: Annotated[Path, typer.Argument(help="A trajectory file or folder.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: beside each record.")] = None,
+    root: ImageRoots = None,
+) -> None:
+    """Draw every recorded run as a contact sheet."""
+    from ibisagent.ui.cli import show_trajectories as pictures
+
+    pictures.show_sheets(path, out, root or ())
