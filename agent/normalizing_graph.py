@@ -1,7 +1,7 @@
 """A compiled graph that normalizes its inputs: everything passed in is made JSON-plain before it becomes state."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from langgraph.graph.state import CompiledStateGraph
@@ -45,3 +45,26 @@ class InputNormalizingGraph(CompiledStateGraph[StateT, ContextT, InputT, OutputT
         plain = await asyncio.to_thread(self.normalize_input, input, nested=_is_nested(args, kwargs))
         async for chunk in super().astream(plain, *args, **kwargs):
             yield chunk
+
+    def batch(self, inputs: Any, config: Any = None, **kwargs: Any) -> Any:
+        """Run several inputs at the same time, each with the graph's own recursion limit unless ``config`` has one."""
+        return super().batch(inputs, self._with_recursion_limit(config), **kwargs)
+
+    async def abatch(self, inputs: Any, config: Any = None, **kwargs: Any) -> Any:
+        """Do what `batch` does, without blocking the event loop."""
+        return await super().abatch(inputs, self._with_recursion_limit(config), **kwargs)
+
+    def batch_as_completed(self, inputs: Any, config: Any = None, **kwargs: Any) -> Any:
+        """Do what `batch` does, and yield results as they are ready, each with its number."""
+        return super().batch_as_completed(inputs, self._with_recursion_limit(config), **kwargs)
+
+    def abatch_as_completed(self, inputs: Any, config: Any = None, **kwargs: Any) -> Any:
+        """Do what `batch_as_completed` does, without blocking the event loop."""
+        return super().abatch_as_completed(inputs, self._with_recursion_limit(config), **kwargs)
+
+    def _with_recursion_limit(self, config: Any) -> Any:
+        """Add the graph's limit to a configuration, or to each of several; LangChain would add its default of 25."""
+        if isinstance(config, Sequence):
+            return [self._with_recursion_limit(each) for each in config]
+        own = {key: value for key, value in (self.config or {}).items() if key == "recursion_limit"}
+        return {**own, **(config or {})}

@@ -129,7 +129,8 @@ def _empty_loop(begun: list[float]) -> Any:
                 begun.append(time.perf_counter())
             writer({"event": name})
 
-        graph.add_node(name, node)
+        acting: Any = node
+        graph.add_node(name, acting)
         if name != "d":
             graph.add_edge(name, following)
     graph.add_edge(START, "a")

@@ -249,6 +249,28 @@ def test_schemas_are_published_for_whoever_embeds_the_graph():
     assert {"mask", "answer", "stop", "steps", "measurements"} <= set(graph.get_output_jsonschema()["properties"])
 
 
+@pytest.mark.parametrize("way", ["batch", "configs", "completed", "abatch", "acompleted"])
+def test_runs_of_a_batch_are_as_long_as_single_ones(way, pixels):
+    clicks = [positive(0.3 + 0.02 * number, 0.5) for number in range(12)]
+    graph = build_graph(script(*clicks, STOP), "disk", LoopConfig(max_steps=20))
+    given = {"image": pixels, "request": REQUEST}
+
+    async def completed():
+        return [ended async for _, ended in graph.abatch_as_completed([given])]
+
+    ways = {
+        "batch": lambda: graph.batch([given]),
+        "configs": lambda: graph.batch([given], [{"tags": ["x"]}]),
+        "completed": lambda: [ended for _, ended in graph.batch_as_completed([given], {"max_concurrency": 2})],
+        "abatch": lambda: asyncio.run(graph.abatch([given])),
+        "acompleted": lambda: asyncio.run(completed()),
+    }
+    (ended,) = ways[way]()
+    assert (ended["stop"], len(ended["steps"])) == ("terminated", 13)
+    (cut,) = graph.batch([given], {"recursion_limit": 25})  # asked for
+    assert cut["stop"] == "budget"
+
+
 def test_copies_keep_the_door_and_the_recursion_limit(pixels):
     graph = build_graph("centre", "disk").with_config(tags=["copied"])
     assert graph.config["recursion_limit"] == LoopConfig().recursion_limit

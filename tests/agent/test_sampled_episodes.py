@@ -44,7 +44,7 @@ def comparable(graph: SegmentationGraph, ended: Mapping[str, Any]) -> dict[str, 
 
 def run(given: Sequence[Input], at_once: int, steps: int) -> list[dict[str, Any]]:
     graph = build_graph(sampling_nano(), "geocut", LoopConfig(max_steps=steps))
-    ended = graph.batch(list(given), {"max_concurrency": at_once})
+    ended = graph.batch(list(given), {"max_concurrency": at_once}) if at_once > 1 else map(graph.invoke, given)
     return [comparable(graph, each) for each in ended]
 
 

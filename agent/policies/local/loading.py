@@ -67,8 +67,8 @@ def open_local(
         prompts = load_prompts(folder / PROFILE)
     family = "unit" if profile else model_profile(f"{name or folder.name} {model.config.model_type}")
     settings = {"max_tokens": profile.get("max_tokens", MAX_TOKENS), "coordinates": family} | options
-    fixed = {"prompts": prompts, "name": name or f"hf:{folder}", "targets": read_targets(folder)}
-    fixed |= {"weights": _weight_files(folder)}
+    fixed: dict[str, Any] = {"prompts": prompts, "name": name or f"hf:{folder}", "targets": read_targets(folder)}
+    fixed["weights"] = _weight_files(folder)
     return LocalPolicy(model.to(device), inputs, **fixed | settings)
 
 

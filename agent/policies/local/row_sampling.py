@@ -13,9 +13,9 @@ from ibisagent.agent.policies.base import Observation
 __all__ = ["NEAR_TIE", "RowSampler", "row_generator"]
 
 NEAR_TIE = {torch.float32: 1e-3}
-"""By the model's dtype the margin below which a choice may depend on the batch; logits of a row differ by 1e-5 in it.
+"""By the model's dtype the margin below which a choice may depend on the batch: far above what rounding does to logits.
 
-In 16 bits they differ by more than any margin that leaves batches worth while.
+That is 2e-5 on the CPU. In 16 bits it is larger than any margin that leaves batches worth while.
 """
 
 
@@ -47,7 +47,7 @@ class RowSampler(LogitsProcessor):
         self._over: torch.Tensor | None = None
         self.near_ties: Any = torch.zeros(len(generators), dtype=torch.bool)
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Return noisy logits, (B, vocabulary); ``input_ids``: (B, L), the prompt and the tokens drawn so far."""
         scores = scores.float()
         if self._temperature > 0:
