@@ -3,12 +3,12 @@
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ibisagent.agent import Policy, get_policy
-from ibisagent.agent.policies import PER_CASE
+from ibisagent.agent import Policy, PolicyOptions, get_policy
+from ibisagent.agent.policies import find_policy
 from ibisagent.agent.prompting import PromptSet
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.datasets import Case
@@ -40,6 +40,11 @@ class EvalSettings:
     local_only: bool
     start: str = "none"
     preset: str = "default"
+
+    @property
+    def policy_options(self) -> PolicyOptions:
+        """What every policy is opened with."""
+        return PolicyOptions(seed=self.seed, prompts=self.prompts, local_only=self.local_only)
 
 
 class LoadedSegmenter:
@@ -102,8 +107,9 @@ class WorkerState:
     def policy(self, name: str, case: Case, truth: Mask) -> Policy:
         """Return a policy, built at its first use, or for this case alone."""
         given = self.settings.policies[name]
-        if given in PER_CASE:
-            return get_policy(given, truth=truth, seed=case_seed(self.settings.seed, case.id))
+        if find_policy(given).per_case:
+            seed = case_seed(self.settings.seed, case.id)
+            return get_policy(given, replace(self.settings.policy_options, truth=truth, seed=seed))
         if name not in self._policies:
             self._policies[name] = build_policy(self.settings, name)
         return self._policies[name]
@@ -111,6 +117,4 @@ class WorkerState:
 
 def build_policy(settings: EvalSettings, name: str) -> Policy:
     """Build one of the policies that serve every case."""
-    return get_policy(
-        settings.policies[name], seed=settings.seed, prompts=settings.prompts, local_only=settings.local_only
-    )
+    return get_policy(settings.policies[name], settings.policy_options)

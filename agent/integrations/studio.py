@@ -31,9 +31,10 @@ from ibisagent.agent.integrations.image_blocks import block_source, find_image_b
 from ibisagent.agent.integrations.image_catalog import ServerImageCatalog, client_reference
 from ibisagent.agent.integrations.nested_run import arun_nested, to_plain_segmentation
 from ibisagent.agent.integrations.summary import summarize
-from ibisagent.agent.policies import get_policy
+from ibisagent.agent.policies import PolicyOptions, get_policy
 from ibisagent.agent.privacy import disable_tracing, restrict_to_local
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.segmenters.registry import require_local_segmenter
 
 __all__ = ["ChatState", "chat_graph", "graph", "loop", "loop_from_environment"]
 
@@ -107,14 +108,17 @@ async def loop() -> SegmentationGraph:
 @cache
 def loop_from_environment() -> SegmentationGraph:
     """Open the loop that the environment names."""
-    policy = get_policy(os.environ.get("IBISAGENT_POLICY", "nano"), local_only=_LOCAL_ONLY)
+    policy = get_policy(os.environ.get("IBISAGENT_POLICY", "nano"), PolicyOptions(local_only=_LOCAL_ONLY))
     try:
         steps = int(os.environ.get("IBISAGENT_MAX_STEPS", "20"))
     except ValueError:
         raise InputError("got an IBISAGENT_MAX_STEPS that is no number, expected one from 1 up; correct it") from None
     config = preset(os.environ.get("IBISAGENT_PRESET", "default"), max_steps=steps)
     images = ServerImageCatalog(os.environ.get("IBISAGENT_ROOT"))
-    return build_graph(policy, os.environ.get("IBISAGENT_SEGMENTER", "geocut"), config, images=images)
+    segmenter = os.environ.get("IBISAGENT_SEGMENTER", "geocut")
+    if _LOCAL_ONLY:
+        require_local_segmenter(segmenter)
+    return build_graph(policy, segmenter, config, images=images)
 
 
 _LOCAL_ONLY = os.environ.get("IBISAGENT_LOCAL_ONLY", "") in ("1", "true")

@@ -1,36 +1,41 @@
-"""Options at the end of a policy's name: ``...?max_tokens=256&grammar=1``."""
+"""What a policy is opened with: the caller's values, and readers for the options at the end of a name."""
 
-from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 from typing import Any
 
 from ibisagent.agent.coordinates import PROFILES
-from ibisagent.tools.errors import InputError
-from ibisagent.tools.split_options import split_options
+from ibisagent.agent.prompting import PromptSet, load_prompts
+from ibisagent.tools.registry import OptionReader
 
-__all__ = ["COUNT", "NUMBER_PAIR", "PROFILE_NAME", "one_of", "parse_policy_name"]
-
-Reader = Callable[[str], Any]
+__all__ = ["COUNT", "DEFAULTS", "NUMBER_PAIR", "PROFILE_NAME", "PolicyOptions", "one_of", "read_policy_options"]
 
 
-def parse_policy_name(name: str, readers: Mapping[str, tuple[str, Reader]]) -> tuple[str, dict[str, Any]]:
-    """Split a policy's name into its base and its options; ``readers``: by option, its form in words and its parser.
+@dataclass(frozen=True, slots=True, eq=False)
+class PolicyOptions:
+    """The caller's values for a policy; each policy takes what it uses.
 
-    >>> parse_policy_name("hf:folder?max_tokens=64", {"max_tokens": ("N", int)})
-    ('hf:folder', {'max_tokens': 64})
+    ``seed``: of what it draws; ``truth``: the true mask in any form that `OraclePolicy` takes; ``prompts``: in place of
+    the policy's own; ``local_only``: refuse what may send a picture to another machine, and ask no model hub.
     """
-    bare, options = split_options(name)
-    values: dict[str, Any] = {}
-    for key, value in options:
-        try:
-            values[key] = readers[key][1](value)
-        except (LookupError, ValueError, RuntimeError) as error:
-            known = ", ".join(f"{key}={words}" for key, (words, _) in readers.items())
-            raise InputError(f"policy {name!r}: got the option {key}={value!r}, expected {known}") from error
-    return bare, values
+
+    seed: int = 0
+    truth: Any = None
+    prompts: PromptSet | None = None
+    local_only: bool = False
 
 
-def one_of(**values: Any) -> tuple[str, Reader]:
+DEFAULTS = PolicyOptions()
+
+
+def read_policy_options(*, seed: int = 0, prompt_file: Path | None = None, local_only: bool = False) -> PolicyOptions:
+    """Return the options that a command line gives, its prompt file read; `InputError` for a wrong file."""
+    prompts = load_prompts(prompt_file) if prompt_file is not None else None
+    return PolicyOptions(seed=seed, prompts=prompts, local_only=local_only)
+
+
+def one_of(**values: Any) -> tuple[str, OptionReader]:
     """Return the form and the parser of an option that is one of a few words, each with a value."""
     return "|".join(values), values.__getitem__
 
@@ -48,6 +53,6 @@ def _numbers(text: str) -> tuple[float, ...]:
     return first, second
 
 
-NUMBER_PAIR: tuple[str, Reader] = ("X,Y", _numbers)
-COUNT: tuple[str, Reader] = ("N", _count)
-PROFILE_NAME: tuple[str, Reader] = one_of(**{profile: profile for profile in PROFILES})
+NUMBER_PAIR: tuple[str, OptionReader] = ("X,Y", _numbers)
+COUNT: tuple[str, OptionReader] = ("N", _count)
+PROFILE_NAME: tuple[str, OptionReader] = one_of(**{profile: profile for profile in PROFILES})

@@ -18,6 +18,7 @@ class PersonPolicy(SyncPolicy):
     """
 
     name = "person"
+    is_person = True
 
     def act(self, observation: Observation) -> Completion:
         """Ask the person; text is the reply as it is, so that the person is asked again if it cannot be parsed."""

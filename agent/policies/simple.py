@@ -1,15 +1,15 @@
-"""Policies without a model: a script of replies, and two baselines."""
+"""Policies without a model: a script of replies, two baselines, and none at all."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from ibisagent.agent.actions import Terminate, write_reply
+from ibisagent.agent.actions import Decline, Terminate, write_reply
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.tools.clicks import Click
 
-__all__ = ["CentrePolicy", "RandomPolicy", "ScriptedPolicy"]
+__all__ = ["CentrePolicy", "NoPolicy", "RandomPolicy", "ScriptedPolicy"]
 
 
 class ScriptedPolicy(SyncPolicy):
@@ -34,6 +34,20 @@ class ScriptedPolicy(SyncPolicy):
         return replace(reply, model=self.name) if isinstance(reply, Completion) else Completion(reply, model=self.name)
 
 
+class NoPolicy(SyncPolicy):
+    """Stops at once, so that the mask is that of the prompts given; declines where nothing is marked."""
+
+    name = "none"
+
+    def act(self, observation: Observation) -> Completion:
+        """Stop; an empty mask is no statement about the target, so that nothing is asserted of it."""
+        if observation.mask.any() or "decline" not in observation.actions:
+            return Completion(
+                write_reply("The prompts were given.", Terminate(), "Segmented as prompted."), model=self.name
+            )
+        return Completion(write_reply("Nothing is marked.", Decline(), "The prompts mark nothing."), model=self.name)
+
+
 class CentrePolicy(SyncPolicy):
     """One positive click on the centre of the picture, then a stop."""
 
@@ -54,12 +68,13 @@ class RandomPolicy(SyncPolicy):
     name = "random"
 
     def __init__(self, seed: int = 0) -> None:
-        """Draw from (seed, step), so that a resumed run equals an unbroken one."""
+        """Draw from (seed, step, the run's seed), so that a resumed run equals an unbroken one."""
         self._seed = seed
+        self.sampling = {"seed": seed}
 
     def act(self, observation: Observation) -> Completion:
         """Draw an action."""
-        rng = np.random.default_rng([self._seed, observation.step])
+        rng = np.random.default_rng([self._seed, observation.step, observation.seed])
         x, y, sign, stop = (float(value) for value in rng.random(4))
         if observation.prompts and stop < 1 / 6:
             return Completion(write_reply("I stop.", Terminate(), "Done.", observation.frame), model=self.name)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
-from ibisagent.agent import ImageStore, LoopConfig, RunStore, build_graph, get_policy
+from ibisagent.agent import ImageStore, LoopConfig, PolicyOptions, RunStore, build_graph, get_policy
 from ibisagent.agent.checkpoints import aopen_checkpointer, open_checkpointer
 from ibisagent.agent.policies import SyncPolicy
 
@@ -23,7 +23,7 @@ class PolicyBySeed(SyncPolicy):
     name = "each"
 
     def act(self, observation):
-        return get_policy("random", seed=int(observation.request)).act(observation)
+        return get_policy("random", PolicyOptions(seed=int(observation.request))).act(observation)
 
 
 def starts(pixels):

@@ -18,7 +18,7 @@ import numpy as np
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from ibisagent.agent import ImageStore, LoopConfig, RunStore, SegmentationGraph, build_graph, get_policy
+from ibisagent.agent import ImageStore, LoopConfig, PolicyOptions, RunStore, SegmentationGraph, build_graph, get_policy
 from ibisagent.agent.checkpoints import open_checkpointer
 from ibisagent.agent.state import Input
 from ibisagent.agent.threads import resume_or_start
@@ -30,7 +30,7 @@ START: Input = {"image": PIXELS, "request": "Segment the ellipse."}
 
 def build_test_graph(folder: Path, saver: BaseCheckpointSaver[Any], seed: int) -> SegmentationGraph:
     return build_graph(
-        get_policy("random", seed=seed),
+        get_policy("random", PolicyOptions(seed=seed)),
         "geocut",
         LoopConfig(max_steps=6),
         checkpointer=saver,

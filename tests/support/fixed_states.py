@@ -15,6 +15,7 @@ from ibisagent.agent.coordinates import CoordinateFrame
 from ibisagent.agent.overlay import draw_mask, prepare_blend
 from ibisagent.agent.policies import Observation
 from ibisagent.agent.policies.local import open_named
+from ibisagent.agent.policies.options import PolicyOptions
 from ibisagent.tools.clicks import Box, Click, Prompt
 
 REQUESTS = (
@@ -88,7 +89,7 @@ def _make_state(
 
 def replies() -> list[str]:
     """Return nano's reply to each of the states, as text, each asked for alone."""
-    policy = open_named("nano", local_only=True)
+    policy = open_named("nano", PolicyOptions(local_only=True))
     return [policy.act(state).text for state in make_states()]
 
 

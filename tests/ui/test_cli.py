@@ -19,6 +19,8 @@ from rich.console import Console
 from support.command_line import run
 
 from ibisagent.agent import build_graph
+from ibisagent.agent.policies import POLICIES
+from ibisagent.tools.segmenters import SEGMENTERS
 from ibisagent.ui.cli.app import main
 from ibisagent.ui.cli.live import run_live
 
@@ -53,7 +55,7 @@ def test_simulate_writes_the_run_folder_and_replay_repeats_it(case):
 def test_replay_tells_a_changed_record_and_a_changed_image(case, pixels):
     run("simulate", "scan.png", "truth.png", "--out", "out", cwd=case)
     record = json.loads((case / "out/trajectory.json").read_text())
-    record["steps"][0]["mask"] = record["start"]
+    record["steps"][0]["mask"] = record["targets"][0]["start"]
     (case / "out/changed.json").write_text(json.dumps(record))
     ran = run("replay", "out/changed.json", cwd=case)
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
@@ -62,6 +64,22 @@ def test_replay_tells_a_changed_record_and_a_changed_image(case, pixels):
     ran = run("replay", "out/trajectory.json", cwd=case)
     assert ran.returncode == 2
     assert "--image" in ran.stderr
+
+
+def test_a_replay_opens_what_lies_below_the_current_folder_or_a_named_one(case, pixels):
+    """A record from elsewhere names a picture that its reader has and did not offer."""
+    run("simulate", "scan.png", "truth.png", "--out", "out", cwd=case)
+    (case / "elsewhere").mkdir()
+    for options in ([], ["--root", "elsewhere"], ["--root", "none"]):
+        ran = run("replay", str(case / "out/trajectory.json"), *options, cwd=case / "elsewhere")
+        assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+        assert "--root" in ran.stderr
+    for options in (["--root", ".."], ["--image", str(case / "scan.png")], ["--root", "/", "--root", "../out"]):
+        ran = run("replay", str(case / "out/trajectory.json"), *options, cwd=case / "elsewhere")
+        assert (ran.returncode, ran.stderr) == (0, "")
+    ran = run("replay", str(case / "out/trajectory.json"), cwd="/")  # where a service runs, not a folder that it chose
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    assert "scan.png: got no such image in a folder that may be read" in ran.stderr
 
 
 def test_own_clicks_need_no_policy(case):
@@ -161,6 +179,7 @@ def test_doctor_tells_what_is_missing_and_runs_the_loop(tmp_path):
     ran = run("doctor", cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "geocut: " in ran.stdout
+    assert [form for form in (*POLICIES.forms, *SEGMENTERS.forms) if f" {form} " not in ran.stdout] == []
     assert re.search("^nano(: [0-9]+ steps| cannot run here: )", ran.stdout, re.MULTILINE)
     assert not list(tmp_path.iterdir())
 
@@ -254,6 +273,30 @@ def test_an_unwritable_run_folder_is_told_before_anything_runs(case):
     ran = run("segment", "scan.png", "x", "--policy", "centre", "--out", "file/run", cwd=case)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "without"),
+    [
+        (["segment"], lambda entry: entry.needs_truth),
+        (["eval"], lambda entry: entry.is_person),
+        (["mcp"], lambda entry: entry.is_person or entry.needs_truth),
+        (["trajectories", "make"], lambda entry: entry.is_person),
+    ],
+)
+def test_the_help_names_every_policy_and_segmenter_that_the_command_takes(command, without, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    monkeypatch.setattr(sys, "argv", ["ibisagent", *command, "--help"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    shown = capsys.readouterr().out
+    (line,) = [line for line in shown.splitlines() if "--policy " in line and "nano" in line]
+    taken = [entry.form for entry in POLICIES.entries if not without(entry)]
+    assert [form for form in taken if not re.search(rf" {form}[, ]", line)] == []
+    assert [entry.form for entry in POLICIES.entries if without(entry) and f" {entry.form} (" in line] == []
+    (line,) = [line for line in shown.splitlines() if "--segmenter " in line]
+    assert f"{', '.join(SEGMENTERS.forms)}, or package.module:Class of your own" in line
+    assert caught.value.code == 0
 
 
 def test_help_needs_none_of_the_heavy_imports(tmp_path):

@@ -12,7 +12,7 @@ from ibisagent.tools.imaging.grids import Mask
 
 Pixels = NDArray[np.uint8]
 
-__all__ = ["Mask", "Pixels", "Prediction", "Query", "Segmenter", "predict_one_by_one"]
+__all__ = ["Mask", "Pixels", "Prediction", "Query", "Segmenter", "predict_one_by_one", "recorded_name"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,8 +41,10 @@ class Query(NamedTuple):
 class Segmenter(Protocol):
     """A promptable segmenter. Implementations keep no state between calls but caches that cannot be observed.
 
-    ``fingerprint``: name, weights hash, dtype, device and thresholds in one line; equal fingerprints, equal masks.
-    ``calibrated``: True when ``score`` may be used to choose between masks.
+    ``fingerprint``: name, version, weights hash, dtype, device and thresholds in one line; equal fingerprints, equal
+    masks.
+    ``calibrated``: True when ``score`` may be used to choose between masks. Optional: ``name``, what
+    `ibisagent.tools.segmenters.get_segmenter` calls it, without its weights.
     """
 
     @property
@@ -67,6 +69,12 @@ class Segmenter(Protocol):
 
     def prior_from_mask(self, embedding: Any, mask: Mask) -> Any:
         """Convert an initial mask, (H, W) bool, to a prior for the next `predict`."""
+
+
+def recorded_name(segmenter: Segmenter) -> str:
+    """Return what a record calls a segmenter: its attribute ``name``, or its class as ``package.module:Class``."""
+    kind = type(segmenter)
+    return str(getattr(segmenter, "name", f"{kind.__module__}:{kind.__qualname__}"))
 
 
 def predict_one_by_one(segmenter: Segmenter, queries: Sequence[Query]) -> list[Prediction]:

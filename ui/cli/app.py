@@ -8,6 +8,7 @@ import typer
 
 from ibisagent.tools.errors import IbisError
 from ibisagent.ui.cli.commands import benchmarks, runs, servers, setup, training, training_data
+from ibisagent.ui.cli.named_help import NamedHelpCommand
 
 __all__ = ["app", "main", "run_with_exit_code"]
 
@@ -36,13 +37,13 @@ def _options(
 ) -> None: ...
 
 
-app.command()(runs.segment)
-app.command()(runs.simulate)
+app.command(cls=NamedHelpCommand)(runs.segment)
+app.command(cls=NamedHelpCommand)(runs.simulate)
 app.command()(runs.replay)
-app.command()(benchmarks.clicks)
-app.command("eval")(benchmarks.evaluate)
+app.command(cls=NamedHelpCommand)(benchmarks.clicks)
+app.command("eval", cls=NamedHelpCommand)(benchmarks.evaluate)
 app.command()(training_data.phantoms)
-app.command()(servers.mcp)
+app.command(cls=NamedHelpCommand)(servers.mcp)
 app.command()(setup.example)
 app.command()(setup.doctor)
 app.add_typer(training_data.trajectories, name="trajectories")

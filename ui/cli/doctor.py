@@ -2,6 +2,7 @@
 
 import platform
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
@@ -10,13 +11,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ibisagent.agent import Policy, build_graph, get_policy
-from ibisagent.agent.policies import OraclePolicy
+from ibisagent.agent import Policy, PolicyOptions, build_graph, get_policy
+from ibisagent.agent.policies import POLICIES, OraclePolicy
 from ibisagent.agent.stop_reasons import FAILURES
 from ibisagent.tools.errors import IbisError, RunFailed, install_hint
 from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.masks.rle import decode
-from ibisagent.tools.segmenters import segmenter_names
+from ibisagent.tools.registry import Entry
+from ibisagent.tools.segmenters import SEGMENTERS
 from ibisagent.tools.segmenters.base import Mask, Pixels
 from ibisagent.training.phantoms import draw
 from ibisagent.ui.cli.failures import failure_line
@@ -47,9 +49,13 @@ def run_doctor() -> None:
     console.print(f"ibisagent {version('ibisagent')}, Python {platform.python_version()}, {platform.platform()}")
     console.print(_packages())
     console.print(_extras())
+    console.print(_names("Policies", POLICIES.entries))
+    console.print(_names("Segmenters", SEGMENTERS.entries))
     pixels, truth = _ellipse()
     faults = [
-        _test_policy(console, OraclePolicy(truth), name, pixels, truth, "ellipse", 0.7) for name in segmenter_names()
+        _test_policy(console, OraclePolicy(truth), entry.form, pixels, truth, "ellipse", 0.7)
+        for entry in SEGMENTERS.entries
+        if not entry.needs_source
     ]
     faults.append(_test_nano(console))
     if any(faults):
@@ -78,11 +84,18 @@ def _extras() -> Table:
     return table
 
 
+def _names(title: str, entries: Sequence[Entry]) -> Table:
+    table = Table("name", "extra", "what", title=title)
+    for entry in entries:
+        table.add_row(entry.form, entry.extra or "", entry.description)
+    return table
+
+
 def _test_nano(console: Console) -> str | None:
     """Test the shipped policy on a phantom of a modality that it knows, or print why it cannot run."""
     phantom = draw("dermoscopy", _UNSEEN_SEED)
     try:
-        policy = get_policy("nano", local_only=True)
+        policy = get_policy("nano", PolicyOptions(local_only=True))
     except IbisError as error:
         console.print(escape(f"nano cannot run here: {error}"), soft_wrap=True)
         return None

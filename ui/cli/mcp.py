@@ -1,20 +1,21 @@
 """The command behind `ibisagent mcp`."""
 
 import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ibisagent.agent import Policy, Terminate
-from ibisagent.agent.actions import write_reply
+from ibisagent.agent import Policy
 from ibisagent.agent.config import preset as loop_settings
-from ibisagent.agent.policies import ScriptedPolicy
+from ibisagent.agent.policies import find_policy, get_policy
+from ibisagent.agent.policies.options import read_policy_options
 from ibisagent.agent.privacy import restrict_to_local
+from ibisagent.tools.allowed_paths import require_roots
 from ibisagent.tools.errors import InputError, MissingExtra
-from ibisagent.tools.segmenters.memo import get_memo
-from ibisagent.ui.cli.run_commands import load_policy
+from ibisagent.tools.segmenters.memo import Memo, get_memo
+from ibisagent.tools.segmenters.registry import require_local_segmenter
 from ibisagent.ui.run_folder import make_folder
-from ibisagent.ui.sessions.files import require_roots
 from ibisagent.ui.sessions.limits import Limits
 from ibisagent.ui.sessions.service import SessionService
 
@@ -52,12 +53,19 @@ def run_mcp(options: ServerOptions) -> None:
 
 
 def _policy(options: ServerOptions) -> Policy:
-    if options.policy == "person":
-        raise InputError("got --policy person, expected one that acts by itself; use none: the client clicks")
-    if options.policy == "none":
-        stop = write_reply("The prompts were given.", Terminate(), "Segmented as prompted.")
-        return ScriptedPolicy([stop] * options.limits.steps)
-    return load_policy(options.policy, True, options.seed, options.local_only, options.prompts)
+    with redirect_stdout(sys.stderr):  # what a third party's module prints is no message
+        if find_policy(options.policy).is_person:
+            got = f"got --policy {options.policy}"
+            raise InputError(f"{got}, expected one that acts by itself; use none: the client clicks")
+        given = read_policy_options(seed=options.seed, prompt_file=options.prompts, local_only=options.local_only)
+        return get_policy(options.policy, given)
+
+
+def _memo(options: ServerOptions) -> Memo:
+    with redirect_stdout(sys.stderr):
+        if options.local_only:
+            require_local_segmenter(options.segmenter)
+        return get_memo(options.segmenter)
 
 
 def serve(options: ServerOptions, policy: Policy) -> None:
@@ -69,11 +77,11 @@ def serve(options: ServerOptions, policy: Policy) -> None:
         make_folder(options.out)
     service = SessionService(
         policy=policy,
-        memo=get_memo(options.segmenter),
+        memo=_memo(options),
         config=loop_settings(options.preset, max_steps=options.max_steps),
         limits=options.limits,
-        roots=_roots(options),
-        prompts_required=options.policy == "none",
+        roots=require_roots(options.roots),
+        prompts_required=not find_policy(options.policy).adds_prompts,
     )
     out = options.out.resolve() if options.out is not None else None
     server = make_server(service, out=out, stdio=options.transport == "stdio", host=options.host)
@@ -81,13 +89,6 @@ def serve(options: ServerOptions, policy: Policy) -> None:
         serve_stdio(server)
     else:
         serve_http(server, options.host, options.port)
-
-
-def _roots(options: ServerOptions) -> tuple[Path, ...]:
-    try:
-        return require_roots(options.roots)
-    except InputError as error:
-        raise InputError(f"--root {error}") from None
 
 
 def _warn_about_host(options: ServerOptions) -> None:

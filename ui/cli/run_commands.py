@@ -4,7 +4,7 @@ import contextlib
 import sqlite3
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,35 +19,38 @@ from ibisagent.agent import (
     Click,
     ImageStore,
     LoopConfig,
-    Policy,
     RunStore,
     SegmentationGraph,
     build_graph,
     get_policy,
 )
-from ibisagent.agent.actions import Terminate, write_reply
 from ibisagent.agent.checkpoints import open_checkpointer
 from ibisagent.agent.config import preset as loop_settings
 from ibisagent.agent.inputs import require_request
-from ibisagent.agent.policies import OraclePolicy, ScriptedPolicy
+from ibisagent.agent.policies import OraclePolicy, find_policy
+from ibisagent.agent.policies.options import read_policy_options
 from ibisagent.agent.privacy import restrict_to_local
+from ibisagent.agent.record_images import open_recorded_image
 from ibisagent.agent.replay import replay
 from ibisagent.agent.thread_lock import lock_thread
 from ibisagent.agent.threads import resume_or_start
-from ibisagent.agent.trajectory import Trajectory, read_trajectories
+from ibisagent.agent.trajectory import Trajectory
+from ibisagent.agent.trajectory_files import read_trajectories
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import require_savable
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.reading import read_mask
-from ibisagent.tools.segmenters import segmenter_names
 from ibisagent.tools.segmenters.memo import get_memo
+from ibisagent.tools.segmenters.registry import recorded_segmenter_name, require_local_segmenter
 from ibisagent.ui.cli.failures import require_success
 from ibisagent.ui.cli.live import run_live
-from ibisagent.ui.cli.trajectory_files import open_recorded_image
+from ibisagent.ui.cli.trajectory_files import readable_roots
 from ibisagent.ui.run_folder import make_folder, new_folder, write_run
 
-__all__ = ["RunOptions", "load_policy", "run_case", "run_replay", "run_segment", "run_simulate"]
+__all__ = ["RunOptions", "run_case", "run_replay", "run_segment", "run_simulate"]
+
+_REPLAY_REMEDY = "name the right one with --image, or its folder with --root"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,12 @@ def run_segment(
     if policy is None:
         policy = "none" if given else "nano"
     with restrict_to_local(local_only):
-        chosen = load_policy(policy, bool(given) or mask is not None, options.seed, local_only, prompts)
+        if not (find_policy(policy).adds_prompts or given or mask is not None):
+            got = f"got --policy {policy} and no prompts"
+            raise InputError(f"{got}, expected a --click, a --box or a --mask with it; add one")
+        if local_only:
+            require_local_segmenter(options.segmenter)
+        chosen = get_policy(policy, read_policy_options(seed=options.seed, prompt_file=prompts, local_only=local_only))
         image = _open_image(options)
         start: dict[str, Any] = {"image": image, "request": options.request, "prompts": given}
         if mask is not None:
@@ -104,11 +112,14 @@ def run_simulate(options: RunOptions, mask: Path, target_iou: float) -> None:
     run_case(graph, {"image": image, "request": options.request}, options, truth)
 
 
-def run_replay(path: Path, image: Path | None, segmenter: str | None) -> None:
-    """Replay every record of a file; any difference is an error."""
-    console = Console()
+def run_replay(path: Path, image: Path | None, segmenter: str | None, roots: Sequence[Path] = ()) -> None:
+    """Replay every record of a file; any difference is an error.
+
+    ``image``: the picture; else it is found below the record's folder, the current one, or one of ``roots``.
+    """
+    console, readable = Console(), readable_roots(roots)
     for number, record in enumerate(read_trajectories(path), 1):
-        opened = open_recorded_image(path, record, image, remedy="; name the right one with --image")
+        opened = open_recorded_image(record.image, path.parent, readable, _REPLAY_REMEDY, image=image)
         name = segmenter if segmenter is not None else _recorded_segmenter(record)
         replayed = replay(record, name, opened)
         if replayed.differences:
@@ -117,22 +128,7 @@ def run_replay(path: Path, image: Path | None, segmenter: str | None) -> None:
 
 
 def _recorded_segmenter(record: Trajectory) -> str:
-    name = record.segmenter.split()[0].rpartition("-")[0]
-    if name not in segmenter_names():
-        raise InputError(f"recorded with {record.segmenter!r}: name its weights, as in --segmenter {name}:FILE")
-    return name
-
-
-def load_policy(name: str, has_prompts: bool, seed: int, local_only: bool, prompts: Path | None) -> Policy:
-    """Load the policy of a name on the command line; ``none``, which only stops, requires prompts."""
-    if name == "none" and not has_prompts:
-        raise InputError("got --policy none and no prompts, expected a --click, a --box or a --mask with it; add one")
-    if name == "none":
-        return ScriptedPolicy([write_reply("The prompts were given.", Terminate(), "Segmented as prompted.")])
-    from ibisagent.agent.prompting import load_prompts
-
-    words = load_prompts(prompts) if prompts is not None else None
-    return get_policy(name, seed=seed, prompts=words, local_only=local_only)
+    return recorded_segmenter_name(record.segmenter_name)
 
 
 def _open_image(options: RunOptions) -> MedicalImage:

@@ -12,7 +12,7 @@ from PIL import Image
 from ibisagent.agent import SegmentationGraph
 from ibisagent.agent.integrations.error_messages import redact_error
 from ibisagent.agent.overlay import overlay
-from ibisagent.agent.state import State
+from ibisagent.agent.state import State, current_mask
 from ibisagent.agent.trajectory import build_trajectory
 from ibisagent.tools.allowed_paths import find_root
 from ibisagent.tools.errors import InputError
@@ -20,7 +20,6 @@ from ibisagent.tools.export import EXTENSIONS, require_savable, save_mask
 from ibisagent.tools.files import atomic_write
 from ibisagent.tools.masks.rle import decode
 from ibisagent.ui.run_folder import make_folder, mask_provenance
-from ibisagent.ui.sessions.running import current_mask
 
 __all__ = ["FORMATS", "MEDIA_TYPES", "render_file", "require_format", "write_file"]
 

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ __all__ = [
     "find_image",
     "open_image_file",
     "read_given_mask",
-    "require_roots",
     "resolve_allowed",
 ]
 
@@ -71,15 +70,6 @@ class ImageFile:
         """Delete the uploads, if it is of some."""
         if self.upload_folder is not None:
             shutil.rmtree(self.upload_folder, ignore_errors=True)
-
-
-def require_roots(folders: Iterable[Path]) -> tuple[Path, ...]:
-    """Resolve the folders from which clients may read; `InputError` for one that is not a folder."""
-    roots = tuple(folder.resolve() for folder in folders)
-    for root in roots:
-        if not root.is_dir():
-            raise InputError(f"{root}: got no folder, expected an existing one; create it or name another")
-    return roots
 
 
 def find_image(given: ImageSource, roots: Sequence[Path], limits: Limits) -> ImageFile:

@@ -12,14 +12,12 @@ from ibisagent.agent import Action
 from ibisagent.agent.branches import afork
 from ibisagent.agent.state import RunContext, State, StepRecord
 from ibisagent.agent.threads import aintervene
-from ibisagent.tools.masks.rle import Rle
 from ibisagent.ui.sessions.session_store import THREAD, Session
 from ibisagent.ui.sessions.session_values import SessionStep, describe_step
 
 __all__ = [
     "OnStep",
     "apply_action",
-    "current_mask",
     "current_state",
     "finish_when_cancelled",
     "fork_session",
@@ -90,11 +88,6 @@ async def fork_session(
 async def current_state(session: Session) -> State:
     """Return the current state of a session, {} before its first request."""
     return cast(State, (await session.graph.aget_state(THREAD)).values)
-
-
-def current_mask(state: State) -> Rle:
-    """Return the mask in force in a session's state, whether its run has ended or waits."""
-    return state["mask"]
 
 
 async def _report(session: Session, records: Sequence[StepRecord], on_step: OnStep) -> None:

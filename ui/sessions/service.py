@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from langgraph.checkpoint.memory import InMemorySaver
 
 from ibisagent.agent import Action, LoopConfig, Policy, build_graph
-from ibisagent.agent.state import State
+from ibisagent.agent.state import State, current_mask
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
@@ -166,7 +166,7 @@ class SessionService:
         session = self.sessions.get(handle, owner)
         if key is not None:
             return session.graph.components.store.get_mask(key)
-        return running.current_mask(await _require_request(session))
+        return current_mask(await _require_request(session))
 
     async def view(
         self, handle: str, owner: str | None, *, slice: str | None = None, window: str | None = None
@@ -232,7 +232,7 @@ class SessionService:
         if request.policy_acts and request.text is None and not marked:
             raise RequestRequired
         earlier = self.sessions.find(request.mask, owner) if isinstance(request.mask, str) else None
-        mask = running.current_mask(await _require_request(earlier)) if earlier is not None else None
+        mask = current_mask(await _require_request(earlier)) if earlier is not None else None
         return _Start(request.text if request.text is not None else _MARKED_REQUEST, mask)
 
     async def _run(

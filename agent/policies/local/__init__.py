@@ -1,9 +1,9 @@
 """Vision-language models that run in this process, through transformers."""
 
 from ibisagent.agent.policies.local.loading import PROFILE, open_local, open_model, read_profile
+from ibisagent.agent.policies.local.named_models import NANO, find_model_folder, open_named
 from ibisagent.agent.policies.local.policy import LocalPolicy
 from ibisagent.agent.policies.local.qwen_inputs import EncodedConversation, QwenInputs
-from ibisagent.agent.policies.local.registry import NANO, find_model_folder, open_named
 
 __all__ = [
     "NANO",

@@ -13,7 +13,7 @@ from support.fakes import RecordingPolicy, positive, script
 from support.fixed_states import make_states
 
 from ibisagent.agent import LoopConfig, build_graph
-from ibisagent.agent.policies import get_policy
+from ibisagent.agent.policies import PolicyOptions, get_policy
 from ibisagent.agent.policies.abstention import TARGETS_FILE as FILE
 from ibisagent.agent.policies.abstention import AbstainingPolicy, parse_request, read_targets
 from ibisagent.agent.policies.abstention.answer_names import canonicalize_request, restore_names
@@ -435,7 +435,8 @@ def test_a_model_without_a_list_is_left_alone(tmp_path):
 
 def test_nano_tells_of_what_was_asked_alone():
     """In the states of `states`, with every request; the model is the one whose replies are recorded."""
-    policy, model = get_policy("nano", local_only=True), open_named("nano", local_only=True)
+    local = PolicyOptions(local_only=True)
+    policy, model = get_policy("nano", local), open_named("nano", local)
     assert (policy.model is model, policy.name, "decline" in policy.actions) == (True, "nano", True)
     assert "decline" not in model.actions
     names = sorted({" ".join(name.words) for name in NANOS.names if name.target}, key=len, reverse=True)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from support.observations import make_observations, make_picture
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.utils import logging
 
-from ibisagent.agent import LoopConfig, build_graph, get_policy
+from ibisagent.agent import LoopConfig, PolicyOptions, build_graph, get_policy
 from ibisagent.agent.policies.local import PROFILE, LocalPolicy, QwenInputs, open_local, open_named, read_profile
 from ibisagent.agent.prompting import Message, load_prompts
 from ibisagent.tools.errors import InputError, MissingExtra
@@ -157,7 +158,9 @@ def test_greedy_decoding_heeds_no_draw_of_the_checkpoint_s(tmp_path, capfd):
 
 def test_a_temperature_draws():
     policy = open_local(tiny_vlm.qwen3(), temperature=2.0, max_tokens=8)
-    assert len({policy.act(make_observations()[0]).text for _ in range(4)}) > 1
+    shown = make_observations()[0]
+    assert len({policy.act(replace(shown, seed=seed)).text for seed in range(4)}) == 4
+    assert policy.act(shown).text == policy.act(shown).text
 
 
 @FOLDERS
@@ -187,12 +190,12 @@ def test_the_profile_s_prompts_and_length_are_used_and_a_user_s_go_before_them()
 
 def test_a_folder_is_named_and_opened_once(monkeypatch):
     name = f"hf:{tiny_vlm.qwen25()}"
-    policy = get_policy(name, local_only=True)
+    policy = get_policy(name, PolicyOptions(local_only=True))
     assert (policy.name, get_policy(name)) == (name, policy)
     assert build_graph(name, "disk").components.policy is policy
     monkeypatch.chdir(tiny_vlm.qwen25().parent)
     assert get_policy("hf:qwen25").name == "hf:qwen25"
-    assert get_policy(name, prompts=load_prompts()) is not policy
+    assert get_policy(name, PolicyOptions(prompts=load_prompts())) is not policy
 
 
 def test_a_model_that_was_written_anew_is_opened_anew(tmp_path):
@@ -203,7 +206,7 @@ def test_a_model_that_was_written_anew_is_opened_anew(tmp_path):
 
 
 def test_nano_is_the_folder_that_ships_under_its_own_name(tmp_path):
-    policy = open_named("nano", local_only=True, nano=tiny_vlm.qwen25())
+    policy = open_named("nano", PolicyOptions(local_only=True), nano=tiny_vlm.qwen25())
     assert (policy.name, policy is open_named("nano", nano=tiny_vlm.qwen25())) == ("nano", True)
     assert policy.act(make_observations()[0]).model == "nano"
     with pytest.raises(InputError, match="policy 'nano': got a build without its model, expected the released one"):
@@ -212,7 +215,7 @@ def test_nano_is_the_folder_that_ships_under_its_own_name(tmp_path):
 
 def test_local_only_asks_no_hub():
     with pytest.raises(InputError, match="policy 'hf:owner/model': got no folder here, and --local-only forbids"):
-        get_policy("hf:owner/model", local_only=True)
+        get_policy("hf:owner/model", PolicyOptions(local_only=True))
 
 
 def test_a_cached_hub_id_is_a_name_and_so_is_a_folder_of_its(tmp_path, monkeypatch):

@@ -9,18 +9,22 @@ import numpy as np
 import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
+from langgraph.checkpoint.memory import InMemorySaver
 from PIL import Image
 from support.fakes import STOP, UNDO, RecordingPolicy, positive, script
 
-from ibisagent.agent import LoopConfig, OraclePolicy, RandomPolicy, build_graph, get_policy
+from ibisagent.agent import Click, LoopConfig, OraclePolicy, PolicyOptions, RandomPolicy, build_graph, get_policy
 from ibisagent.agent.overlay import overlay
+from ibisagent.agent.policies import POLICIES, find_policy
 from ibisagent.agent.policies.chat import ChatPolicy
 from ibisagent.agent.prompting import load_prompts
 from ibisagent.tools.clicks import click_to_pixel
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.measure import iou
-from ibisagent.tools.masks.rle import decode
+from ibisagent.tools.masks.rle import area, decode
+from ibisagent.tools.registry import constructor_arguments
+from ibisagent.tools.segmenters import SEGMENTERS
 
 
 def run(policy, pixels, segmenter="disk", config=None, **given):
@@ -81,14 +85,51 @@ def test_a_script_that_is_over_is_a_policy_error(pixels):
 
 
 def test_names():
-    assert get_policy("random", seed=3).name == "random"
-    with pytest.raises(InputError, match="centre, person, random, oracle, nano, hf:FOLDER_OR_ID"):
+    assert get_policy("random", PolicyOptions(seed=3)).name == "random"
+    with pytest.raises(InputError, match=r"nano, hf:FOLDER_OR_ID, .* oracle.*, or package\.module:Class"):
         get_policy("nonsense")
     with pytest.raises(InputError, match="true mask"):
         get_policy("oracle")
-    assert get_policy("oracle", truth=np.ones((2, 2), bool)).name == "oracle"
+    assert get_policy("oracle", PolicyOptions(truth=np.ones((2, 2), bool))).name == "oracle"
     with pytest.raises(InputError, match="--local-only"):
-        get_policy("openai:gpt-4o", local_only=True)
+        get_policy("openai:gpt-4o", PolicyOptions(local_only=True))
+
+
+def test_the_table_agrees_with_the_classes_that_it_names():
+    classes = [(entry, entry.load_factory()) for entry in POLICIES.entries if not entry.needs_source]
+    classes = [(entry, factory) for entry, factory in classes if isinstance(factory, type)]
+    assert {entry.form for entry, _ in classes} == {"person", "none", "centre", "random", "oracle"}
+    for entry, found in classes:
+        takes = constructor_arguments(found)
+        assert entry.needs_truth == takes.get("truth", False)
+        assert entry.per_case == bool(takes.keys() & {"truth", "seed"})
+        assert entry.uses_prompts == ("prompts" in takes)
+        assert entry.is_person == getattr(found, "is_person", False)
+        made = get_policy(entry.form, PolicyOptions(truth=np.ones((2, 2), bool)))
+        assert (made.name, find_policy(made).is_person) == (entry.form, entry.is_person)
+
+
+@pytest.mark.parametrize("entry", [*POLICIES.entries, *SEGMENTERS.entries], ids=lambda entry: entry.form)
+def test_every_factory_is_there_and_every_name_is_its_entry_s(entry):
+    assert callable(entry.load_factory())
+    name = f"{entry.prefix}:some/source?a=b" if entry.needs_source else entry.form
+    table = POLICIES if entry in POLICIES.entries else SEGMENTERS
+    assert table.find(name) is entry
+    assert not table.is_third_party(name)
+
+
+def test_none_stops_with_the_prompts_and_asserts_nothing_without(pixels, truth):
+    graph = build_graph("none", "disk", checkpointer=InMemorySaver())
+    thread = {"configurable": {"thread_id": "t"}}
+    start = {"image": pixels, "request": "Segment the ellipse."}
+    for turn in range(3):
+        ended = graph.invoke(start | {"prompts": [Click(0.3 + turn / 10, 0.4)]}, thread)
+        assert (ended["stop"], ended["answer"]) == ("terminated", "Segmented as prompted.")
+    assert area(ended["mask"]) > 0
+    assert run("none", pixels, initial_mask=truth)["stop"] == "terminated"
+    assert [run("none", pixels, prompts=given)["stop"] for given in ([], [Click(0.1, 0.1, False)])] == ["declined"] * 2
+    points = LoopConfig(actions=("point", "terminate"))
+    assert run("none", pixels, config=points)["stop"] == "parse_failures"  # still no word on the target
 
 
 def test_a_missing_extra_is_named(monkeypatch):

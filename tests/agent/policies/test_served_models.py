@@ -28,7 +28,7 @@ from support.openai_server import (
     serve,
 )
 
-from ibisagent.agent import LoopConfig, build_graph, get_policy
+from ibisagent.agent import LoopConfig, PolicyOptions, build_graph, get_policy
 from ibisagent.agent.actions import KINDS
 from ibisagent.agent.coordinates import CoordinateFrame
 from ibisagent.agent.grammar import reply_regex
@@ -213,9 +213,9 @@ def test_a_wrong_name_is_a_line(name):
 
 def test_another_machine_is_refused_locally():
     with pytest.raises(InputError, match="--local-only"):
-        get_policy("vllm:http://192.0.2.7:8000/v1#m", local_only=True)
+        get_policy("vllm:http://192.0.2.7:8000/v1#m", PolicyOptions(local_only=True))
     with serve(answer_with_script(*WORDS)) as server:
-        assert get_policy(f"vllm:{server.url}", local_only=True).name.startswith("vllm:")
+        assert get_policy(f"vllm:{server.url}", PolicyOptions(local_only=True)).name.startswith("vllm:")
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 8])

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from support import tiny_sam
 
 from ibisagent.tools.errors import InputError, MissingExtra
-from ibisagent.tools.segmenters import get_segmenter, segmenter_forms, segmenter_names
+from ibisagent.tools.segmenters import SEGMENTERS, get_segmenter
 from ibisagent.tools.segmenters.sam.sam2_package import build_model, get_published_config, infer_config
 from ibisagent.tools.segmenters.sam.sam_spec import SamSpec, parse_spec
 
@@ -56,7 +56,7 @@ def test_a_name_reads_as_family_source_and_options():
         ("medsam2:nowhere.pt", "nowhere.pt: got a path with no file, expected a readable file"),
         ("medsam2:https://host/a.pt", "https://host/a.pt: got a https address, expected a local file"),
         ("sam:/nowhere/at/all", "/nowhere/at/all: got no config.json there, expected a transformers model's folder"),
-        ("medsam2", "segmenter 'medsam2': expected one of disk, geocut, geodesic, medsam2:FILE, medsam:ID, sam2:FILE"),
+        ("medsam2", "segmenter 'medsam2': expected one of geocut, geodesic, disk, medsam2:FILE, sam2:FILE_OR_ID"),
     ],
 )
 def test_a_wrong_name_is_refused_in_one_line(name, line):
@@ -64,15 +64,9 @@ def test_a_wrong_name_is_refused_in_one_line(name, line):
 
 
 def test_help_texts_list_every_form_and_names_need_no_weights():
-    assert segmenter_names() == ("disk", "geocut", "geodesic")
-    assert segmenter_forms() == (
-        *segmenter_names(),
-        "medsam2:FILE",
-        "medsam:ID",
-        "sam2:FILE_OR_ID",
-        "sam2hf:ID",
-        "sam:ID",
-    )
+    embedded = [entry.form for entry in SEGMENTERS.entries if not entry.needs_source]
+    assert embedded == ["geocut", "geodesic", "disk"]
+    assert SEGMENTERS.forms == (*embedded, "medsam2:FILE", "sam2:FILE_OR_ID", "sam:ID", "medsam:ID", "sam2hf:ID")
 
 
 def test_a_hub_id_without_network_is_refused_in_one_line(monkeypatch):

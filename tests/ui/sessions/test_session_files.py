@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from support.dicom_series_fixtures import write_series
 
+from ibisagent.tools.allowed_paths import require_roots
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.rle import encode
@@ -17,7 +18,6 @@ from ibisagent.ui.sessions.files import (
     find_image,
     open_image_file,
     read_given_mask,
-    require_roots,
     resolve_allowed,
 )
 from ibisagent.ui.sessions.limits import Limits

@@ -6,7 +6,7 @@ import torch
 
 from ibisagent.tools.segmenters.sam import hf_models, sam2_package
 from ibisagent.tools.segmenters.sam.models import SamNetwork
-from ibisagent.tools.segmenters.sam.sam_spec import SamSpec
+from ibisagent.tools.segmenters.sam.sam_spec import SamSpec, parse_spec
 from ibisagent.tools.segmenters.sam.segmenter import SamSegmenter
 from ibisagent.tools.segmenters.sam.transforms import InputTransform, MedSamTransform, PadTransform, StretchTransform
 from ibisagent.tools.segmenters.sam.weights import fetch_folder
@@ -23,8 +23,9 @@ _VIEWS: dict[str, InputTransform] = {
 }
 
 
-def open_sam(spec: SamSpec) -> SamSegmenter:
+def open_sam(name: str) -> SamSegmenter:
     """Load the named network; `InputError` for wrong weights or options, `MissingExtra` for a missing package."""
+    spec = parse_spec(name)
     device = _choose_device(spec)
     model, files = _load_checkpoint(spec) if spec.family in ("medsam2", "sam2") else _load_folder(spec)
     return SamSegmenter(

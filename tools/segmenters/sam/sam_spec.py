@@ -4,17 +4,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.split_options import split_options
+from ibisagent.tools.registry import split_options
+from ibisagent.tools.segmenters.registry import SEGMENTERS
 
-__all__ = ["FORMS", "SamSpec", "parse_spec"]
+__all__ = ["SamSpec", "parse_spec"]
 
-FORMS = {
-    "medsam": "medsam:ID",
-    "medsam2": "medsam2:FILE",
-    "sam": "sam:ID",
-    "sam2": "sam2:FILE_OR_ID",
-    "sam2hf": "sam2hf:ID",
-}
 _DTYPES = ("float32", "bfloat16", "float16")
 _CHECKPOINTS = ("medsam2", "sam2")
 _LARGEST_SIDE = 4096
@@ -41,7 +35,7 @@ class SamSpec:
     @property
     def form(self) -> str:
         """The form in which such a name is written."""
-        return FORMS[self.family]
+        return SEGMENTERS.find(f"{self.family}:").form
 
     def build_error(self, got: str, expected: str) -> InputError:
         """Build the error for a fault in this name."""

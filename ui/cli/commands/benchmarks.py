@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ibisagent.ui.cli.commands.options import DataSet, Kind, MaxSteps, Out, Preset, Seed, Segmenters, Split, Workers
+from ibisagent.ui.cli.named_help import AUTONOMOUS
 
 __all__ = ["clicks", "evaluate"]
 
@@ -32,7 +33,7 @@ def clicks(
 
 def evaluate(
     dataset: DataSet,
-    policy: Annotated[list[str] | None, typer.Option(help="A policy to evaluate, as in segment; repeatable.")] = None,
+    policy: Annotated[list[str] | None, typer.Option(help=f"{AUTONOMOUS}. Repeatable.")] = None,
     segmenter: Segmenters = ["geocut"],  # noqa: B006
     out: Out = None,
     baselines: Annotated[bool, typer.Option(help="Also run oracle, centre and random.")] = True,

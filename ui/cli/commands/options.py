@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
+from ibisagent.ui.cli.named_help import SEGMENTERS
+
 __all__ = [
-    "POLICIES",
-    "SEGMENTERS",
     "DataSet",
     "ImageArgument",
+    "ImageRoots",
     "Kind",
     "MaxSteps",
     "Out",
@@ -26,12 +27,8 @@ __all__ = [
 ImageArgument = Annotated[
     Path, typer.Argument(help="PNG, JPEG, TIFF, WebP, BMP, DICOM (file, folder or zip), NIfTI, NRRD, MetaImage or NPZ.")
 ]
-SEGMENTERS = "geocut, geodesic, disk, or weights: medsam2:FILE, sam2:FILE, sam:ID, medsam:ID, sam2hf:ID."
-POLICIES = (
-    "nano, hf:FOLDER_OR_ID, vllm:URL#MODEL, provider:model, person, centre, random, or none: only the given prompts."
-)
-Segmenter = Annotated[str, typer.Option(help=SEGMENTERS)]
-Segmenters = Annotated[list[str], typer.Option(help=f"{SEGMENTERS} Repeatable.")]
+Segmenter = Annotated[str, typer.Option(help=f"{SEGMENTERS}.")]
+Segmenters = Annotated[list[str], typer.Option(help=f"{SEGMENTERS}. Repeatable.")]
 Slice = Annotated[str | None, typer.Option("--slice", help="Slice or page, such as 12 or coronal:middle.")]
 Window = Annotated[str | None, typer.Option(help="CT window by name, 'centre,width', or percentiles 'p1,p99'.")]
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: a new one in runs/.")]
@@ -43,6 +40,10 @@ Kind = Annotated[str | None, typer.Option(help="native, nnunet, biomedparse, coc
 Split = Annotated[str | None, typer.Option(help="Only the rows of this split.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
+ImageRoots = Annotated[
+    list[Path] | None,
+    typer.Option("--root", help="Folder with the images, if not the record's or the current one; repeatable."),
+]
 Preset = Annotated[
     str, typer.Option(help="Loop settings: default, self-check, or ibis for the paper's released weights.")
 ]

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from ibisagent.ui.cli.commands.options import (
-    POLICIES,
     ImageArgument,
+    ImageRoots,
     MaxSteps,
     Out,
     Preset,
@@ -16,6 +16,7 @@ from ibisagent.ui.cli.commands.options import (
     Slice,
     Window,
 )
+from ibisagent.ui.cli.named_help import WITHOUT_TRUTH
 
 __all__ = ["replay", "segment", "simulate"]
 
@@ -24,7 +25,8 @@ def segment(
     image: ImageArgument,
     request: Annotated[str, typer.Argument(help="What to segment, in words.")],
     policy: Annotated[
-        str | None, typer.Option(help=f"{POLICIES} Default: nano; with --click or --box: none.", show_default=False)
+        str | None,
+        typer.Option(help=f"{WITHOUT_TRUTH}. Default: nano; with --click or --box: none.", show_default=False),
     ] = None,
     segmenter: Segmenter = "geocut",
     click: Annotated[
@@ -74,8 +76,9 @@ def replay(
     trajectory: Annotated[Path, typer.Argument(help="A trajectory.json of an earlier run.")],
     image: Annotated[Path | None, typer.Option(help="The image, if it has moved.")] = None,
     segmenter: Annotated[str | None, typer.Option(help="Segmenter, if not the recorded one.")] = None,
+    root: ImageRoots = None,
 ) -> None:
     """Replay a recorded trajectory and compare every mask, bit for bit."""
     from ibisagent.ui.cli.run_commands import run_replay
 
-    run_replay(trajectory, image, segmenter)
+    run_replay(trajectory, image, segmenter, root or ())

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ibisagent.ui.cli.commands.options import POLICIES, MaxSteps, Preset, Seed, Segmenter
+from ibisagent.ui.cli.commands.options import MaxSteps, Preset, Seed, Segmenter
+from ibisagent.ui.cli.named_help import SERVED
 
 __all__ = ["mcp"]
 
@@ -15,7 +16,7 @@ def mcp(
         list[Path] | None, typer.Option(help="Folder from which images may be read; repeatable; default: none.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for exported files; default: resources only.")] = None,
-    policy: Annotated[str, typer.Option(help=POLICIES)] = "nano",
+    policy: Annotated[str, typer.Option(help=f"{SERVED}.")] = "nano",
     segmenter: Segmenter = "geocut",
     preset: Preset = "default",
     max_steps: MaxSteps = 20,

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ibisagent.ui.cli.commands.options import ImageRoots
+
 __all__ = ["training"]
 
 
@@ -20,8 +22,9 @@ def train_sft(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Config override, such as train.max_steps=100; repeatable.")
     ] = None,
+    root: ImageRoots = None,
 ) -> None:
     """Fine-tune a model on recorded trajectories (TRL). The same command resumes a killed run."""
     from ibisagent.ui.cli.train import run_sft
 
-    run_sft(config, data, out, base=base, overrides=overrides or ())
+    run_sft(config, data, out, base=base, overrides=overrides or (), roots=root or ())

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ibisagent.ui.cli.commands.options import DataSet, Kind, MaxSteps, Segmenter, Split, Workers
+from ibisagent.ui.cli.commands.options import DataSet, ImageRoots, Kind, MaxSteps, Segmenter, Split, Workers
+from ibisagent.ui.cli.named_help import AUTONOMOUS, NamedHelpCommand
 
 __all__ = ["phantoms", "trajectories"]
 
@@ -51,7 +52,7 @@ def phantoms(
 trajectories = typer.Typer(help="Recorded runs: generate, tabulate and draw them.", no_args_is_help=True)
 
 
-@trajectories.command("make")
+@trajectories.command("make", cls=NamedHelpCommand)
 def make_trajectories(
     dataset: DataSet,
     out: Annotated[Path, typer.Option(help="Folder for the records; an unfinished one is resumed.")],
@@ -60,7 +61,7 @@ def make_trajectories(
     workers: Workers = None,
     max_steps: MaxSteps = 6,
     policy: Annotated[
-        str | None, typer.Option(help="Policy that acts, as in segment; the expert labels its replies.")
+        str | None, typer.Option(help=f"Policy that acts, while the expert labels its replies: {AUTONOMOUS}.")
     ] = None,
     mistake_rate: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of clicks that are wrong, then undone; default: 0.3.")
@@ -77,7 +78,7 @@ def make_trajectories(
     reword: Annotated[bool, typer.Option(help="Reword requests, where the data set has none of its own.")] = True,
     min_dice: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Drop runs that end below this; default: 0.5, with --policy none."),
+        typer.Option(min=0, max=1, help="Drop runs that end below this; default: 0.5, with --policy no limit."),
     ] = None,
     rationale_model: Annotated[
         str | None, typer.Option(help="Chat model, provider:model, that writes the rationales.")
@@ -131,8 +132,9 @@ def stats(
 def show(
     path: Annotated[Path, typer.Argument(help="A trajectory file or folder.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: beside each record.")] = None,
+    root: ImageRoots = None,
 ) -> None:
     """Draw every recorded run as a contact sheet."""
     from ibisagent.ui.cli import show_trajectories as pictures
 
-    pictures.show_sheets(path, out)
+    pictures.show_sheets(path, out, root or ())

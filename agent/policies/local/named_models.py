@@ -8,15 +8,16 @@ from weakref import WeakValueDictionary
 
 import torch
 
+from ibisagent.agent.policies.abstention import AbstainingPolicy
+from ibisagent.agent.policies.base import Policy
 from ibisagent.agent.policies.local.loading import download_folder, open_local
 from ibisagent.agent.policies.local.policy import LocalPolicy
-from ibisagent.agent.policies.options import COUNT, PROFILE_NAME, one_of, parse_policy_name
-from ibisagent.agent.prompting import PromptSet
-from ibisagent.tools.errors import InputError
+from ibisagent.agent.policies.options import COUNT, DEFAULTS, PROFILE_NAME, PolicyOptions, one_of
+from ibisagent.tools.errors import InputError, describe_error
 from ibisagent.tools.files import printable_text
-from ibisagent.tools.segmenters.sam.weights import describe_error
+from ibisagent.tools.registry import parse_options
 
-__all__ = ["NANO", "find_model_folder", "open_named"]
+__all__ = ["NANO", "find_model_folder", "open_named", "open_policy"]
 
 NANO = Path(str(files("ibisagent.agent.policies") / "nano"))
 """The folder of the model that is part of the package."""
@@ -34,30 +35,33 @@ _shared: "WeakValueDictionary[object, LocalPolicy]" = WeakValueDictionary()
 _lock = threading.Lock()
 
 
-def open_named(
-    name: str, *, prompts: PromptSet | None = None, local_only: bool = False, nano: Path = NANO
-) -> LocalPolicy:
-    """Return the policy ``nano``, or ``hf:FOLDER_OR_ID``, the same one while it is in use and its files are unchanged.
+def open_policy(name: str, options: PolicyOptions) -> Policy:
+    """Return the policy of a model; one whose folder lists its learned targets declines any other target."""
+    model = open_named(name, options)
+    return AbstainingPolicy(model, model.targets) if model.targets is not None else model
 
-    ``hf:`` takes options at its end, ``?dtype=bf16&device=cuda:1&max_pixels=262144&max_tokens=256``. ``local_only``:
-    the hub is not asked; ``nano``: a folder in place of the shipped one. The shipped model runs on the CPU, where it is
+
+def open_named(name: str, options: PolicyOptions = DEFAULTS, *, nano: Path = NANO) -> LocalPolicy:
+    """Return the model ``nano``, or ``hf:FOLDER_OR_ID``, the same one while it is in use and its files are unchanged.
+
+    ``hf:`` takes options at its end, ``?dtype=bf16&device=cuda:1&max_pixels=262144&max_tokens=256``. ``nano``: a folder
+    in place of the shipped one. The shipped model runs on the CPU, where it is
     the same everywhere, any other on CUDA where there is some.
     """
     if name == "nano" and not (nano / "model.safetensors").is_file():
         raise InputError(
             "policy 'nano': got a build without its model, expected the released one; install that, or name hf:FOLDER"
         )
-    bare, options = parse_policy_name(name, _OPTIONS)
+    bare, own = parse_options("policy", name, _OPTIONS)
     source = bare.partition(":")[2]
-    folder = nano if name == "nano" else find_model_folder(source, local_only=local_only)
-    key = (name, repr(prompts), folder.resolve(), _modification_times(folder))
+    folder = nano if name == "nano" else find_model_folder(source, local_only=options.local_only)
+    key = (name, repr(options.prompts), folder.resolve(), _modification_times(folder))
     with _lock:
         policy = _shared.get(key)
         if policy is None:
             cuda = name != "nano" and torch.cuda.is_available()
-            policy = open_local(
-                folder, **{"name": name, "prompts": prompts, "device": "cuda" if cuda else "cpu"} | options
-            )
+            given = {"name": name, "prompts": options.prompts, "device": "cuda" if cuda else "cpu"}
+            policy = open_local(folder, **given | own)
             _shared[key] = policy
         return policy
 
@@ -74,7 +78,7 @@ def find_model_folder(source: str, *, local_only: bool = False) -> Path:
         return download_folder(source)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{named}: got no folder here and no hub id that can be downloaded ({describe_error(error)})"
+            f"{named}: got no folder here and no hub id that can be downloaded ({describe_error(error, 120)})"
         ) from error
 
 
