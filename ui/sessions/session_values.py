@@ -8,7 +8,7 @@ from ibisagent.agent import SegmentationGraph
 from ibisagent.agent.actions import format_action, from_plain
 from ibisagent.agent.integrations.summary import RunSummary, summarize
 from ibisagent.agent.reply_parser import parse_completion
-from ibisagent.agent.state import State, StepRecord
+from ibisagent.agent.state import Outcome, State, StepRecord
 from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.masks.rle import area
 from ibisagent.ui.sessions.files import MaskSource
@@ -39,17 +39,19 @@ class RunRequest:
 class SessionStep:
     """A step of a session, as it happens or afterwards.
 
-    ``index``, ``actor``, ``error``, ``score``, ``seconds``, ``reverts``, ``restores``: as in
+    ``index``, ``target``, ``actor``, ``outcome``, ``error``, ``score``, ``seconds``, ``reverts``, ``restores``: as in
     `ibisagent.agent.state.StepRecord`. ``action``: in its plain form, None for a reply that could not be read;
     ``text``: the action in words. ``thought``: the policy's reasoning, "" where it gave none. ``mask``: key of the mask
     after it, which `ibisagent.ui.sessions.service.SessionService.mask` takes; ``area``: of that mask, in pixels.
     """
 
     index: int
+    target: str
     actor: str
     action: dict[str, Any] | None
     text: str
     thought: str
+    outcome: Outcome
     error: str | None
     mask: str
     area: int
@@ -64,10 +66,12 @@ def describe_step(graph: SegmentationGraph, record: StepRecord) -> SessionStep:
     store = graph.components.store
     return SessionStep(
         index=record["index"],
+        target=record["target"],
         actor=record["actor"],
         action=record["action"],
         text=format_action(from_plain(record["action"])) if record["action"] else "an unreadable reply",
         thought=parse_completion(store.get(record["reply"])).thought if record["reply"] else "",
+        outcome=record["outcome"],
         error=record["error"],
         mask=record["mask"],
         area=area(store.get_mask(record["mask"])),

@@ -102,7 +102,7 @@ def test_a_run_and_a_person_s_actions_are_those_of_the_graph(pixels, upload):
     assert [step.actor for step in steps] == ["policy"] * 4 + ["person"] * 5
     assert [step.area for step in steps] == list(map(area, masks))
     assert [rle_key(mask) for mask in masks] == [step.mask for step in steps]
-    assert (steps[0].thought, steps[0].action["x"], steps[0].error) == ("Here.", 0.3, None)
+    assert (steps[0].thought, steps[0].action["x"], steps[0].outcome, steps[0].error) == ("Here.", 0.3, "applied", None)
     assert steps[4].text == "Positive Point (0.5500, 0.4200)"
     assert infos[-1].steps == 9
     assert not infos[-1].running
