@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ibisagent.agent.coordinates import UNIT, CoordinateFrame
-from ibisagent.tools.clicks import Box, Click
+from ibisagent.tools.clicks import Box, Click, Prompt
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.json_values import to_builtin
 
@@ -25,6 +25,7 @@ __all__ = [
     "Redo",
     "Stop",
     "Terminate",
+    "as_prompt",
     "clean_target",
     "format_action",
     "from_plain",
@@ -159,6 +160,14 @@ def from_plain(fields: Mapping[str, Any]) -> Action:
         return Box(x0, y0, x1, y1, target)
     worded: type[Backtrack | Terminate | Decline | Redo] = _TYPES[kind]  # type: ignore[assignment]
     return worded(target)
+
+
+def as_prompt(value: object) -> Prompt:
+    """Convert a click or a box, or the plain form of one, to a prompt."""
+    action = from_plain(value) if isinstance(value, dict) else value
+    if not isinstance(action, Click | Box):
+        raise InputError(f"prompt {value!r}: expected a Click, a Box, or the plain form of one")
+    return action
 
 
 def _number(fields: Mapping[str, Any], name: str) -> float:

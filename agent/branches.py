@@ -14,7 +14,7 @@ from ibisagent.agent.actions import Action
 from ibisagent.agent.checkpoints import CheckpointUpdate, checkpoint_id, thread_config, thread_id
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.human_action import apply_human_action
-from ibisagent.agent.state import State
+from ibisagent.agent.state import NO_RESULT, State
 from ibisagent.agent.steps import pending_action
 from ibisagent.tools.errors import InputError
 
@@ -84,10 +84,10 @@ def _plan_fork(
         raise InputError(f"thread {thread_id(config)!r}: it has no request yet; there is nothing to branch from")
     snapshot, skipped = (path[-1], []) if step is None else _checkpoint_before(path, step)
     state = cast(State, snapshot.values)
-    cleared: dict[str, Any] = dict.fromkeys(("stop", "answer", "error", "feedback", "reply"))
+    cleared: dict[str, Any] = NO_RESULT | {"feedback": None, "reply": None}
     first = len(state["steps"]) + 1 if step is None else step
     cleared |= {"failures": 0, "request": request or state["request"], "run": state["run"] | {"fork_step": first}}
-    given = [pending_action(prompt["action"], prompt["actor"]) for prompt in skipped]
+    given = [pending_action(prompt["action"], prompt["actor"], "request") for prompt in skipped]
     if action is None and not given:
         return CheckpointUpdate(snapshot.config, cleared | {"queue": []}, "backtrack")
     update = cleared | (

@@ -15,10 +15,11 @@ pixels         pixels of the picture as the model sees it (Qwen2.5-VL grounding)
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["PROFILES", "SLACK", "UNIT", "CoordinateFrame", "model_profile"]
+__all__ = ["PROFILES", "SLACK", "UNIT", "CoordinateFrame", "Rectangle", "model_profile"]
 
 PROFILES = ("unit", "thousand", "thousand_yx", "pixels")
 SLACK = 0.05  # share of the range by which a number may lie outside and still be clamped
@@ -48,19 +49,56 @@ def _are_decimals(numbers: Sequence[float]) -> bool:
     return all(0.0 <= number <= 1.0 for number in numbers) and not all(number.is_integer() for number in numbers)
 
 
+class Rectangle(NamedTuple):
+    """A part of a picture, with sides, in [0, 1] of the whole: x to the right, y down."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def to_part(self, units: Sequence[float]) -> tuple[float, ...]:
+        """Convert unit numbers x, y, x, y, ... of the whole picture to those of this part; outside it, to its edge.
+
+        >>> Rectangle(0.5, 0.0, 1.0, 0.5).to_part((0.75, 0.125)), Rectangle(0.5, 0.0, 1.0, 0.5).to_part((0.25, 0.125))
+        ((0.5, 0.25), (0.0, 0.25))
+        """
+        scaled = [(unit - low) / (high - low) for unit, (low, high) in self._with_edges(units)]
+        return tuple(min(max(number, 0.0), 1.0) for number in scaled)
+
+    def to_whole(self, units: Sequence[float]) -> tuple[float, ...]:
+        """Convert unit numbers x, y, x, y, ... of this part to those of the whole picture.
+
+        >>> Rectangle(0.5, 0.0, 1.0, 0.5).to_whole((0.5, 0.25))
+        (0.75, 0.125)
+        """
+        return tuple(low + unit * (high - low) for unit, (low, high) in self._with_edges(units))
+
+    def _with_edges(self, units: Sequence[float]) -> list[tuple[float, tuple[float, float]]]:
+        edges = ((self.x0, self.x1), (self.y0, self.y1))
+        return [(unit, edges[index % 2]) for index, unit in enumerate(units)]
+
+
 @dataclass(frozen=True, slots=True)
 class CoordinateFrame:
-    """The profile that a model writes in; ``pixels`` needs the size, in pixels, of the picture as the model sees it.
+    """How a model writes positions in the picture that it is shown.
+
+    ``profile``: see `PROFILES`; ``pixels`` needs ``width`` and ``height``, in pixels, of the picture as the model sees
+    it. ``view``: the part of the picture that is shown, None for all of it: the model's numbers are within it, what is
+    read from them refers to the whole picture.
 
     >>> CoordinateFrame("thousand_yx").read([250, 500])
     ((0.5, 0.25), ())
     >>> CoordinateFrame("thousand_yx").write((0.5, 0.25))
     '(250, 500)'
+    >>> CoordinateFrame("thousand", view=Rectangle(0.5, 0.0, 1.0, 0.5)).read([500, 250])
+    ((0.75, 0.125), ())
     """
 
     profile: str = "unit"
     width: int | None = None
     height: int | None = None
+    view: Rectangle | None = None
 
     def __post_init__(self) -> None:
         """Raise `InputError` for an unknown profile, and for ``pixels`` without a size."""
@@ -94,14 +132,18 @@ class CoordinateFrame:
             for name, number in zip(names, numbers, strict=True)
             if kept[name] != number
         )
-        return tuple(self._unit(name, kept[name]) for name in _NAMES[len(numbers)]), repairs
+        units = tuple(self._unit(name, kept[name]) for name in _NAMES[len(numbers)])
+        return self.view.to_whole(units) if self.view is not None else units, repairs
 
     def write(self, units: Sequence[float]) -> str:
         """Write unit (x, y) or (x0, y0, x1, y1) in this profile; a box that rounds to nothing is one step wide.
 
+        What is outside the view is written as its edge.
+
         >>> UNIT.write((0.1, 0.2, 0.10001, 0.9))
         '(0.1000, 0.2000, 0.1001, 0.9000)'
         """
+        units = self.view.to_part(units) if self.view is not None else units
         steps = {name: self._step(name, unit) for name, unit in zip(_NAMES[len(units)], units, strict=True)}
         for low, high in (("x0", "x1"), ("y0", "y1")) if len(units) == 4 else ():
             if steps[low] >= steps[high]:

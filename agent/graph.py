@@ -5,20 +5,20 @@ from inspect import signature
 from typing import Any, Literal
 
 from langchain_core.runnables import RunnableConfig
-from langgraph._internal._constants import CONFIG_KEY_RUNTIME
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Checkpointer
-from langgraph.utils.runnable import RunnableCallable  # type: ignore[attr-defined]
 
 from ibisagent.agent import nodes
 from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.graph_components import Components
 from ibisagent.agent.inputs import normalize_input
+from ibisagent.agent.langgraph_private import RunnableCallable, runtime_of
 from ibisagent.agent.normalizing_graph import InputNormalizingGraph
 from ibisagent.agent.policies import Policy, get_policy
 from ibisagent.agent.state import Input, Output, RunContext, State
 from ibisagent.agent.stores import ImageStore, RunStore
+from ibisagent.agent.view import View
 from ibisagent.tools.segmenters import Segmenter
 from ibisagent.tools.segmenters.memo import Memo, get_memo
 
@@ -39,12 +39,14 @@ def build_graph(
     Graphs with the same segmenter share its memo; pass the same ``images`` and ``store`` to share those as well.
     """
     acting = get_policy(policy)
+    settings = (config or LoopConfig()).for_policy(acting)
     components = Components(
         policy=acting,
         memo=get_memo(segmenter),
-        config=(config or LoopConfig()).for_policy(acting),
+        config=settings,
         images=images or ImageStore(),
         store=store or RunStore(),
+        view=View(settings),
     )
     graph = StateGraph(State, context_schema=RunContext, input_schema=Input, output_schema=Output)
 
@@ -74,9 +76,8 @@ def build_graph(
 
     compiled = graph.compile(checkpointer=checkpointer, name="ibisagent")
     limit = {"recursion_limit": components.config.recursion_limit}  # what its longest run needs
-    return SegmentationGraph.from_compiled(
-        compiled, normalize_input=partial(normalize_input, components=components), components=components, config=limit
-    )
+    normalize = partial(normalize_input, components=components)
+    return SegmentationGraph(components=components, normalize_input=normalize, **vars(compiled) | {"config": limit})
 
 
 def route_synchronously(route: Any) -> Any:
@@ -87,8 +88,7 @@ def route_synchronously(route: Any) -> Any:
     takes_runtime = "runtime" in signature(route).parameters
 
     def routed(state: State, config: RunnableConfig) -> Any:
-        runtime = config.get("configurable", {}).get(CONFIG_KEY_RUNTIME) or Runtime()
-        return route(state, runtime) if takes_runtime else route(state)
+        return route(state, runtime_of(config) or Runtime()) if takes_runtime else route(state)
 
     async def arouted(state: State, config: RunnableConfig) -> Any:
         return routed(state, config)

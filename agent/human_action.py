@@ -6,8 +6,8 @@ from typing import Any
 from ibisagent.agent.actions import ALL_KINDS, Action, Backtrack, Decline, Redo, Stop, Terminate, from_plain, to_plain
 from ibisagent.agent.answer_assertion import read_assertion
 from ibisagent.agent.reply_parser import parse_reply
-from ibisagent.agent.state import State
-from ibisagent.agent.steps import active_prompt_steps, build_step_record, pending_action, steps_of_request, undo_history
+from ibisagent.agent.state import NO_RESULT, State, active_target
+from ibisagent.agent.steps import active_prompt_steps, build_step_record, pending_action, steps_of_target, undo_history
 from ibisagent.agent.stop_reasons import StopReason
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks.rle import area
@@ -31,11 +31,11 @@ def apply_human_action(state: State, response: Action | Mapping[str, Any] | str 
     problem = why_not_applicable(state, action)
     if problem is not None:
         raise InputError(problem)
-    item = pending_action(to_plain(action), "person")
+    item = pending_action(to_plain(action), "person", "intervention")
     if not isinstance(action, Stop):
-        return {"queue": [item], "stop": None, "answer": None, "error": None, "feedback": None}
+        return NO_RESULT | {"queue": [item], "feedback": None}
     return {
-        "steps": [build_step_record(state, item, state["mask"], state["score"])],
+        "steps": [build_step_record(state, item)],
         "stop": stop_reason(state, action)
         if isinstance(action, Decline)
         else state["stop"] or stop_reason(state, action),
@@ -62,16 +62,18 @@ def _parse_human_action(response: object) -> tuple[Action, str | None]:
 
 def why_not_applicable(state: State, action: Action | None) -> str | None:
     """Return why an undo or a redo is not applicable, None if it is."""
-    if isinstance(action, Backtrack) and not state["prompts"] and state["initial_mask"] is None:
+    target = active_target(state)
+    if isinstance(action, Backtrack) and not target["prompts"] and target["initial_mask"] is None:
         return "Backtrack: there is nothing to undo"
-    if isinstance(action, Redo) and not undo_history(steps_of_request(state))[1]:
+    if isinstance(action, Redo) and not undo_history(steps_of_target(state))[1]:
         return "Redo: there is nothing to redo"
     return None
 
 
 def why_protected(state: State, action: Action | None) -> str | None:
     """Return why a policy may not undo the last prompt, which it may not if a person made it; else None."""
-    if isinstance(action, Backtrack) and state["prompts"] and active_prompt_steps(state)[-1]["actor"] == "person":
+    last = active_prompt_steps(state)[-1:]
+    if isinstance(action, Backtrack) and last and last[0]["actor"] == "person":
         return "Backtrack: the last prompt is a person's and stays; click elsewhere, or terminate"
     return None
 
@@ -83,7 +85,8 @@ def stop_reason(state: State, action: Stop, answer: str | None = None) -> StopRe
     """
     if isinstance(action, Decline):
         return "declined"
-    if state["prompts"] or area(state["mask"]):
+    target = active_target(state)
+    if target["prompts"] or area(target["mask"]):
         return "terminated"
     if state["kind"] == "question":
         return "answered"

@@ -5,10 +5,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, get_args
 
+import numpy as np
 from langgraph.types import Command
 
-from ibisagent.agent.actions import to_plain
-from ibisagent.agent.graph_components import Components, as_prompt
+from ibisagent.agent.actions import as_prompt, to_plain
+from ibisagent.agent.graph_components import Components
 from ibisagent.agent.state import Input
 from ibisagent.agent.stores import ImageStore
 from ibisagent.tools.errors import InputError
@@ -52,6 +53,7 @@ def normalize_input(given: Any, components: Components, *, nested: bool = False)
         "initial_mask": normalize_mask(fields.get("initial_mask")),
         "prompts": [to_plain(as_prompt(prompt)) for prompt in fields.get("prompts") or []],
         "prompts_actor": fields.get("prompts_actor") or "person",
+        "seed": _require_seed(fields.get("seed", 0)),
     }
     if "request" in fields:
         normalized["request"] = fields["request"]
@@ -81,6 +83,12 @@ def _require_one_of(key: str, fields: Mapping[str, Any], choices: tuple[str, ...
         raise InputError(f"{key}: got {got!r}, expected {' or '.join(choices)}; correct it")
 
 
+def _require_seed(given: object) -> int:
+    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 0:
+        raise InputError(f"seed: got {given!r}, expected a whole number from 0 up; correct it")
+    return int(given)
+
+
 def require_request(request: object) -> None:
     """Raise `InputError` for a request without words."""
     if not str(request or "").strip():
@@ -96,6 +104,6 @@ def request_hash(normalized: Mapping[str, Any], image: MedicalImage, images: Ima
     """Hash a normalized input by content: the same request on the same image is the same run."""
     given = normalized.get("initial_mask")
     mask = rle_key(encode(images.read_mask(given, image))) if given is not None else None
-    prompts = [normalized.get(name) for name in ("prompts", "prompts_actor")]
+    prompts = [normalized.get(name) for name in ("prompts", "prompts_actor", "seed")]
     question = [image.sha, normalized.get("request"), normalized.get("kind"), mask, *prompts]
     return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]

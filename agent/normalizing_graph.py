@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
-from langgraph._internal._constants import CONFIG_KEY_TASK_ID
 from langgraph.graph.state import CompiledStateGraph
 
 __all__ = ["InputNormalizingGraph"]
@@ -16,9 +15,12 @@ OutputT = TypeVar("OutputT")
 
 
 def _is_nested(args: Any, kwargs: Any) -> bool:
-    """Whether the graph runs as a node, by the arguments after its input: LangGraph then passes the parent's state."""
+    """Whether the graph runs as a node, by the arguments after its input: LangGraph then passes the parent's state.
+
+    It then passes the namespace of the parent's task as well; a caller's own configuration has none, or an empty one.
+    """
     config = kwargs.get("config", args[0] if args else None) or {}
-    return CONFIG_KEY_TASK_ID in config.get("configurable", {})
+    return bool(config.get("configurable", {}).get("checkpoint_ns"))
 
 
 class InputNormalizingGraph(CompiledStateGraph[StateT, ContextT, InputT, OutputT]):  # type: ignore[type-var]
@@ -30,16 +32,9 @@ class InputNormalizingGraph(CompiledStateGraph[StateT, ContextT, InputT, OutputT
     normalize_input: Callable[..., Any]
 
     def __init__(self, *, normalize_input: Callable[..., Any], **attributes: Any) -> None:
-        """Take the arguments of `CompiledStateGraph`, and ``normalize_input``; `with_config` copies the graph so."""
+        """Take ``**vars(compiled)`` of a compiled graph, and ``normalize_input``; `with_config` copies the graph so."""
         super().__init__(**attributes)
         self.normalize_input = normalize_input
-
-    @classmethod
-    def from_compiled(cls, compiled: CompiledStateGraph[Any, Any, Any, Any], **attributes: Any) -> Self:
-        """Convert ``compiled`` to this class, with ``normalize_input`` and the other attributes that the class has."""
-        graph = cls.__new__(cls)
-        graph.__dict__ = compiled.__dict__ | attributes
-        return graph
 
     def stream(self, input: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Stream a run; `invoke` and `batch` call this as well."""

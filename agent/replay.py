@@ -9,7 +9,6 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from ibisagent.agent.config import Guard, LoopConfig, SelfCheck
 from ibisagent.agent.graph import build_graph
-from ibisagent.agent.limits import REPEAT_PREFIX
 from ibisagent.agent.model_resize import SmartResize
 from ibisagent.agent.policies import Completion, ScriptedPolicy
 from ibisagent.agent.state import Input
@@ -36,20 +35,20 @@ def replay(record: Trajectory, segmenter: Segmenter | str, image: MedicalImage) 
 
     A step at which the segmenter or the run store failed changed nothing and is left out.
     """
-    steps = [step for step in record.steps if not _is_failed(step)]
-    first = list(takewhile(_is_request_prompt, steps))
+    steps = [step for step in record.steps if step.outcome != "failed"]
+    first = list(takewhile(lambda step: step.origin == "request", steps))
     given = [step.action for step in first]
-    replies = [_completion(step) for step in steps if step.reply is not None]
+    replies = [_completion(step) for step in steps if step.origin == "reply"]
     graph = build_graph(ScriptedPolicy(replies), segmenter, replay_config(record), checkpointer=InMemorySaver())
-    begin = Input(image=image, request=record.request, prompts=given)
+    begin = Input(image=image, request=record.request, prompts=given, seed=record.seed)
     begin["prompts_actor"] = "experiment" if any(step.actor == "experiment" for step in first) else "person"
     begin["kind"] = "question" if record.kind == "question" else "segment"
     begin["initial_mask"] = record.start if record.has_initial_mask else None
     graph.invoke(begin, _THREAD, interrupt_before=["reason"])
     for step in steps[len(given) :]:
-        if step.reply is not None:
+        if step.origin == "reply":
             graph.invoke(None, _THREAD, interrupt_before=["reason"])
-        elif step.actor == "person" and step.action is not None:  # a guard's steps are repeated by the guard
+        elif step.origin == "intervention" and step.action is not None:  # a guard's steps are repeated by the guard
             intervene(graph, _THREAD, step.action, interrupt_before=["reason"])
     run = build_trajectory(graph, graph.invoke(None, _THREAD))
     return ReplayResult(run, tuple(_differences(record, steps, run)))
@@ -60,23 +59,11 @@ def _completion(step: Step) -> Completion:
     return Completion(step.reply or "", finish_reason=str(step.completion.get("finish_reason", "stop")))
 
 
-def _is_failed(step: Step) -> bool:
-    return step.action is not None and step.error is not None and not step.error.startswith(REPEAT_PREFIX)
-
-
-def _is_request_prompt(step: Step) -> bool:
-    """Whether a step, before any reply, is a prompt that came with the request."""
-    return step.reply is None and step.action is not None and step.action["type"] in ("point", "box")
-
-
 def replay_config(record: Trajectory) -> LoopConfig:
     """Return the settings of a recorded run, without limits of time and tokens and without review."""
     known = {field.name for field in fields(LoopConfig)}
     settings = {name: value for name, value in record.config.items() if name in known}
     settings["actions"] = tuple(settings["actions"])
-    settings.setdefault("protect", False)  # a record from before this setting existed
-    if settings["protect"] is True:  # a record from before protection of regions
-        settings["protect"] = "click"
     for name, kind in (("guard", Guard), ("self_check", SelfCheck), ("smart_resize", SmartResize)):
         settings[name] = kind(**settings[name]) if settings.get(name) else None
     # Time limits and a person's review belong to the first run; a replay repeats the recorded actions.

@@ -1,50 +1,79 @@
 """Step records: pending actions, the records of applied ones, and which steps are active, that is, not undone."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langgraph.runtime import Runtime
 
-from ibisagent.agent.state import PendingAction, RunContext, State, StepRecord
+from ibisagent.agent.actions import as_prompt
+from ibisagent.agent.state import (
+    Origin,
+    Outcome,
+    PendingAction,
+    RunContext,
+    State,
+    StepRecord,
+    active_target,
+)
+from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.masks.rle import Rle, rle_key
 
 __all__ = [
     "INITIAL_MASK",
     "active_prompt_indices",
     "active_prompt_steps",
+    "active_prompts",
     "append_step",
     "build_step_record",
     "emit_event",
     "pending_action",
     "steps_of_request",
+    "steps_of_target",
     "undo_history",
+    "undone_actions_before",
 ]
 
 INITIAL_MASK = 0  # value of `reverts` and `restores` for the initial mask; steps count from 1
 
 
 def pending_action(
-    action: dict[str, Any] | None, by: str, reply: str | None = None, at: str = "", seconds: float = 0.0
+    action: dict[str, Any] | None,
+    by: str,
+    origin: Origin,
+    reply: str | None = None,
+    at: str = "",
+    seconds: float = 0.0,
 ) -> PendingAction:
     """Build a pending action; ``reply``: key of the raw reply, ``seconds``: the policy's time."""
-    return PendingAction(action=action, actor=by, reply=reply, context_key=at, seconds=seconds)
+    return PendingAction(action=action, actor=by, origin=origin, reply=reply, context_key=at, seconds=seconds)
 
 
 def build_step_record(
     state: State,
     item: PendingAction,
-    mask: Rle,
-    score: float | None,
-    *,
-    seconds: float = 0.0,
+    outcome: Outcome = "applied",
     error: str | None = None,
+    *,
+    mask: Rle | None = None,
+    score: float | None = None,
+    seconds: float = 0.0,
     reverts: int | None = None,
     restores: int | None = None,
 ) -> StepRecord:
-    """Build the record of a step with the current mask after it; ``seconds`` is the segmenter's time."""
+    """Build the record of a step on the active target.
+
+    ``mask``, ``score``: after it; without ``mask`` both are unchanged. ``seconds``: the segmenter's time.
+    """
+    target = active_target(state)
+    mask, score = (mask, score) if mask is not None else (target["mask"], target["score"])
     return StepRecord(
         index=len(state["steps"]) + 1,
+        target=target["name"],
+        view=state["run"]["view"],
         actor=item["actor"],
+        origin=item["origin"],
         action=item["action"],
+        outcome=outcome,
         error=error,
         mask=rle_key(mask),
         score=score,
@@ -72,16 +101,26 @@ def steps_of_request(state: State) -> list[StepRecord]:
     return state["steps"][state["run"]["first_step"] :]
 
 
+def steps_of_target(state: State) -> list[StepRecord]:
+    """Return the steps of the current request on the active target, oldest first."""
+    return [step for step in steps_of_request(state) if step["target"] == state["run"]["active"]]
+
+
+def active_prompts(state: State) -> tuple[Prompt, ...]:
+    """Return the active prompts of the active target, oldest first."""
+    return tuple(as_prompt(plain) for plain in active_target(state)["prompts"])
+
+
 def active_prompt_steps(state: State) -> list[StepRecord]:
-    """Return the steps of the current request whose prompts are active, oldest first."""
-    return [state["steps"][number - 1] for number in active_prompt_indices(steps_of_request(state))]
+    """Return the steps of the current request whose prompts are active on the active target, oldest first."""
+    return [state["steps"][number - 1] for number in active_prompt_indices(steps_of_target(state))]
 
 
 def active_prompt_indices(steps: list[StepRecord]) -> list[int]:
     """Return the indices of the steps whose prompts are active, oldest first.
 
     >>> click, undo = {"type": "point"}, {"type": "backtrack"}
-    >>> steps = [{"index": 1, "action": click, "error": None}, {"index": 2, "action": undo, "error": None}]
+    >>> steps = [{"index": n, "action": done, "outcome": "applied"} for n, done in ((1, click), (2, undo))]
     >>> active_prompt_indices(steps)
     []
     """
@@ -96,7 +135,7 @@ def undo_history(steps: list[StepRecord]) -> tuple[list[int], list[int]]:
     active: list[int] = []
     undone: list[int] = []
     for step in steps:
-        kind = step["action"]["type"] if step["action"] and not step["error"] else None
+        kind = step["action"]["type"] if step["action"] and step["outcome"] == "applied" else None
         if kind in ("point", "box"):
             active.append(step["index"])
             undone = []
@@ -106,3 +145,26 @@ def undo_history(steps: list[StepRecord]) -> tuple[list[int], list[int]]:
             restored = undone.pop(0)
             active += [restored] if restored != INITIAL_MASK else []
     return active, undone
+
+
+def undone_actions_before(steps: Sequence[StepRecord], start: Mapping[str, str]) -> list[list[dict[str, Any]]]:
+    """Return for each step the actions that had been undone on its target's mask before it.
+
+    ``start``: keys of the targets' first masks by name.
+    """
+    undone: list[tuple[dict[str, Any], str, str]] = []  # actions, target, and key of its mask after their undoing
+    before: list[list[dict[str, Any]]] = []
+    actions = {step["index"]: step["action"] for step in steps}
+    masks = dict(start)
+    for step in steps:
+        target = step["target"]
+        before.append([action for action, *place in undone if place == [target, masks[target]]])
+        masks[target] = step["mask"]
+        reverted = actions.get(step["reverts"] or 0)
+        if reverted is not None:
+            undone.append((reverted, target, step["mask"]))
+        restored = actions.get(step["restores"] or 0)
+        if restored is not None:
+            of_target = [index for index, each in enumerate(undone) if each[:2] == (restored, target)]
+            del undone[max(of_target)]
+    return before

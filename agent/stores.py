@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ibisagent.tools.json_values import to_builtin
 from ibisagent.tools.masks.reading import read_mask
 from ibisagent.tools.masks.rle import Rle, decode, encode
 
-__all__ = ["ImageStore", "RunStore"]
+__all__ = ["ImageStore", "RunStore", "reference_of", "restore_reference"]
 
 _BYTES = 1024 * 2**20
 _RECORDS = 64 * 2**20  # characters
@@ -123,8 +124,7 @@ class ImageStore:
             )
         image = open_image(source, slice=reference.get("slice"), window=reference.get("window"))
         if uri is None:
-            padding = decode(reference["padding"]) if reference.get("padding") else None
-            image = replace(image, uri=None, spacing=_spacing(reference), padding=padding)
+            image = restore_reference(image, reference)
         if sha is not None and image.sha != sha:
             raise InputError(f"{Path(str(uri)).name}: its pixels have changed since the run began; start a new run")
         self._cache(image)
@@ -160,6 +160,12 @@ def reference_of(image: MedicalImage) -> dict[str, Any]:
     return {"sha": image.sha, **place, "spacing_mm": spacing, **notes, **padding}
 
 
+def restore_reference(image: MedicalImage, reference: Mapping[str, Any]) -> MedicalImage:
+    """Return an image of which only the pixels were kept with the spacing and the padding of its reference."""
+    padding = decode(reference["padding"]) if reference.get("padding") else None
+    return replace(image, uri=None, spacing=_spacing(reference), padding=padding)
+
+
 def _key(reference: dict[str, Any]) -> tuple[Any, ...]:
     """Return a key that also separates equal pictures of other origin: two empty slices, exports of other spacing."""
     padding = (reference.get("padding") or {}).get("counts")
@@ -167,7 +173,7 @@ def _key(reference: dict[str, Any]) -> tuple[Any, ...]:
     return (reference.get("sha"), *place, _spacing(reference), padding)
 
 
-def _spacing(reference: dict[str, Any]) -> Spacing | None:
+def _spacing(reference: Mapping[str, Any]) -> Spacing | None:
     spacing = reference.get("spacing_mm")
     return Spacing(*spacing) if spacing is not None else None
 

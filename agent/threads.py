@@ -15,7 +15,8 @@ from ibisagent.agent.checkpoints import CheckpointUpdate, thread_config, thread_
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.human_action import apply_human_action
 from ibisagent.agent.inputs import normalize_input, request_hash
-from ibisagent.agent.state import State
+from ibisagent.agent.prediction import require_same_segmenter
+from ibisagent.agent.state import NO_RESULT, State
 from ibisagent.agent.stop_reasons import FAILURES
 from ibisagent.tools.errors import InputError
 
@@ -63,9 +64,9 @@ def _plan_resumption(
         return start, None
     ended = state["stop"] if not now.next else None
     if now.next or ended in _EXTERNAL_STOPS:
-        graph.components.require_same_segmenter(state)
+        require_same_segmenter(state, graph.components)
     if ended in _EXTERNAL_STOPS:
-        return None, CheckpointUpdate(now.config, {"stop": None, "error": None}, "backtrack")
+        return None, CheckpointUpdate(now.config, NO_RESULT, "backtrack")
     return None, None
 
 

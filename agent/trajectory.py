@@ -1,46 +1,57 @@
 """The record of a run: one versioned JSON object, read by SFT, GRPO, evals and `ibisagent.agent.replay`."""
 
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ibisagent.agent.coordinates import CoordinateFrame
 from ibisagent.agent.graph import SegmentationGraph
+from ibisagent.agent.graph_components import Components
 from ibisagent.agent.reply_parser import parse_completion
-from ibisagent.agent.state import State, StepRecord
-from ibisagent.agent.steps import steps_of_request
+from ibisagent.agent.state import Origin, Outcome, State, StepRecord, TargetState
+from ibisagent.agent.steps import steps_of_request, undone_actions_before
+from ibisagent.agent.view import read_view
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import atomic_write, describe_os_error
+from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.json_values import to_builtin
 from ibisagent.tools.masks.conversion import as_mask
 from ibisagent.tools.masks.rle import Rle, encode
 
-__all__ = ["VERSION", "Step", "Trajectory", "build_trajectory", "read_trajectories", "write_trajectory"]
+__all__ = ["VERSION", "Step", "Target", "Trajectory", "build_trajectory"]
 
-VERSION = 1
+VERSION = 2
+
+_ORIGINS, _OUTCOMES = get_args(Origin), get_args(Outcome)
+_KEPT = (  # fields of a step that a record keeps as they are in the state
+    *("index", "target", "view", "actor", "origin", "action", "outcome", "error", "score", "seconds"),
+    *("reverts", "restores"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """A step with everything that the state keeps in the run store.
 
-    ``reply``: raw text; ``undone``: actions that had been undone on the mask before the step; ``mask``: current after
-    it; ``seconds``: of policy and segmenter; ``index``, ``actor``, ``reverts``, ``restores``: see
-    `ibisagent.agent.state.StepRecord`; ``completion``: what else the policy returned (usage, finish, model, token ids
-    and log-probabilities).
+    ``target``: name of the target that it acted on; ``view``: the part of the picture that was shown, [x0, y0, x1, y1]
+    in [0, 1] of the whole, None for all of it; ``reply``: raw text; ``undone``: actions that had been undone on the
+    mask before the step; ``mask``: of the target after it; ``seconds``: of policy and segmenter; ``completion``: what
+    else the policy returned (usage, finish, model, token ids and log-probabilities). The other fields: see
+    `ibisagent.agent.state.StepRecord`.
     """
 
     index: int
+    target: str
+    view: list[float] | None
     actor: str
+    origin: Origin
     action: dict[str, Any] | None
+    outcome: Outcome
     error: str | None
     thought: str
     reply: str | None
@@ -50,17 +61,39 @@ class Step:
     score: float | None
     seconds: dict[str, float]
     reverts: int | None
+    restores: int | None
     completion: dict[str, Any]
-    restores: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One target of a request, from the mask that it began with to the final one.
+
+    ``start``: mask at the beginning; ``has_initial_mask``: that was an initial mask; ``prompts``: active at the end;
+    ``measurements``: of ``mask``; ``instances``: the masks of single instances, where ``mask`` is their union;
+    ``truth``: the true mask where it is known.
+    """
+
+    name: str
+    start: Rle
+    has_initial_mask: bool
+    mask: Rle
+    score: float | None
+    prompts: tuple[dict[str, Any], ...]
+    measurements: dict[str, Any]
+    instances: tuple[Rle, ...] | None = None
+    truth: Rle | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """One request on one image, from the mask it began with to the final mask.
+    """One request on one image, from the masks it began with to the final masks.
 
     ``image``: reference with content hash, path relative to the record's folder, slice and window; ``geometry``: size
-    and spacing of the displayed picture; ``start``: mask at the beginning; ``truth``: the true mask where it is known;
-    ``fork_step``: the first step of its own when the run is a branch of another.
+    and spacing of the displayed picture; ``seed``: of the input; ``policy``: its name, with the hash of its ``weights``
+    and its ``sampling`` settings where it has them; ``segmenter``: fingerprint, ``segmenter_name``: what it is called;
+    ``targets``: an ordinary request has one; ``active``: name of the one that was worked on last; ``fork_step``: the
+    first step of its own when the run is a branch of another.
     """
 
     version: int
@@ -70,22 +103,57 @@ class Trajectory:
     request: str
     kind: str
     request_index: int
+    seed: int
     policy: str
+    weights: str | None
+    sampling: dict[str, Any] | None
     segmenter: str
+    segmenter_name: str
     config: dict[str, Any]
-    start: Rle
-    has_initial_mask: bool
+    targets: tuple[Target, ...]
+    active: str
     steps: tuple[Step, ...]
     stop: str | None
     error: str | None
     answer: str | None
-    mask: Rle
-    score: float | None
-    measurements: dict[str, Any]
     seconds: float
     tokens: int
-    truth: Rle | None = None
     fork_step: int | None = None
+
+    @property
+    def target(self) -> Target:
+        """The active target."""
+        return next(target for target in self.targets if target.name == self.active)
+
+    @property
+    def start(self) -> Rle:
+        """The mask that the active target began with."""
+        return self.target.start
+
+    @property
+    def has_initial_mask(self) -> bool:
+        """Whether the active target began with an initial mask."""
+        return self.target.has_initial_mask
+
+    @property
+    def mask(self) -> Rle:
+        """The final mask of the active target."""
+        return self.target.mask
+
+    @property
+    def score(self) -> float | None:
+        """The segmenter's score of `mask`."""
+        return self.target.score
+
+    @property
+    def measurements(self) -> dict[str, Any]:
+        """Measurements of `mask`."""
+        return self.target.measurements
+
+    @property
+    def truth(self) -> Rle | None:
+        """The true mask of the active target, None where it is not known."""
+        return self.target.truth
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object."""
@@ -100,13 +168,37 @@ class Trajectory:
             raise InputError(f"trajectory version {data['version']!r}: this package reads version {VERSION}")
         try:
             steps = tuple(_read_step(step) for step in data["steps"])
-            return cls(**data | {"steps": steps})
-        except (KeyError, TypeError) as error:
+            targets = tuple(_read_target(target) for target in data["targets"])
+            record = cls(**data | {"steps": steps, "targets": targets})
+        except (AttributeError, KeyError, TypeError) as error:
             raise InputError(f"not a trajectory of version {VERSION}: {error}") from error
+        _require_consistent(record)
+        return record
 
 
 def _read_step(data: dict[str, Any]) -> Step:
     return Step(**data | {"repairs": tuple(data["repairs"]), "undone": tuple(data["undone"])})
+
+
+def _read_target(data: dict[str, Any]) -> Target:
+    instances = data.get("instances")
+    lists = {"prompts": tuple(data["prompts"]), "instances": None if instances is None else tuple(instances)}
+    return Target(**data | lists)
+
+
+def _require_consistent(record: Trajectory) -> None:
+    names = [target.name for target in record.targets]
+    if len(set(names)) < len(names):
+        raise InputError(f"trajectory: got targets {names}, expected each name once; record it anew")
+    for what, name in (("active", record.active), *((f"step {step.index}", step.target) for step in record.steps)):
+        if name not in names:
+            raise InputError(f"trajectory: got {what} on target {name!r}, expected one of {names}; record it anew")
+    for step in record.steps:
+        read_view(step.view)
+        for what, got, known in (("origin", step.origin, _ORIGINS), ("outcome", step.outcome, _OUTCOMES)):
+            if got not in known:
+                expected = f"expected one of {', '.join(known)}"
+                raise InputError(f"trajectory: got step {step.index} with {what} {got!r}, {expected}; record it anew")
 
 
 def build_trajectory(
@@ -116,15 +208,17 @@ def build_trajectory(
     truth: NDArray[np.bool_] | None = None,
     folder: str | os.PathLike[str] | None = None,
 ) -> Trajectory:
-    """Build the record of what ``graph`` ended with: the result of `invoke`, or the values of a thread's state.
+    """Build the record of what ``graph`` ended with, or of the state of a thread that waits.
 
-    ``folder``: where the record will be written; the image's path is made relative to it.
+    ``ended``: the result of `invoke`, or the values of a thread's state. ``folder``: where the record will be written;
+    the image's path is made relative to it.
     """
     components, state = graph.components, cast(State, ended)
     image = components.images.open(state["image"])
     run, steps = state["run"], steps_of_request(state)
-    frame, undone = components.frame(state), undone_actions_before(steps, run["start"])
+    undone = undone_actions_before(steps, {target["name"]: target["start"] for target in state["target_states"]})
     height, width = image.pixels.shape[:2]
+    policy = components.policy
     return Trajectory(
         version=VERSION,
         made_by=_software_version(),
@@ -133,21 +227,21 @@ def build_trajectory(
         request=state["request"],
         kind=state["kind"],
         request_index=run["request_index"],
-        policy=components.policy.name,
+        seed=run["seed"],
+        policy=policy.name,
+        weights=getattr(policy, "weights_hash", None),
+        sampling=getattr(policy, "sampling", None),
         segmenter=run["segmenter"],
+        segmenter_name=components.memo.segmenter.name,
         config=asdict(components.config) | {"actions": list(components.config.actions)},
-        start=components.store.get_mask(run["start"]),
-        has_initial_mask=run["has_initial_mask"],
-        steps=tuple(_build_step(graph, step, frame, actions) for step, actions in zip(steps, undone, strict=True)),
+        targets=tuple(_build_target(components, state, target, truth) for target in state["target_states"]),
+        active=state["run"]["active"],
+        steps=tuple(_build_step(components, image, step, actions) for step, actions in zip(steps, undone, strict=True)),
         stop=state["stop"],
         error=state["error"],
         answer=state["answer"],
-        mask=state["mask"],
-        score=state["score"],
-        measurements=state["measurements"],
         seconds=run["seconds"],
         tokens=run["tokens"],
-        truth=encode(as_mask(truth)) if truth is not None else None,
         fork_step=run["fork_step"],
     )
 
@@ -157,47 +251,40 @@ def _software_version() -> str:
     return f"ibisagent {version('ibisagent')}"
 
 
-def _build_step(
-    graph: SegmentationGraph, step: StepRecord, frame: CoordinateFrame, undone: list[dict[str, Any]]
-) -> Step:
-    store = graph.components.store
+def _build_target(components: Components, state: State, target: TargetState, truth: NDArray[np.bool_] | None) -> Target:
+    """Build the record of a target; the active one's final mask is the result, once there is one."""
+    active, mask, score = target["name"] == state["run"]["active"], target["mask"], target["score"]
+    measurements: dict[str, Any] = {}
+    if active and (result := state["mask"]) is not None:
+        mask, score, measurements = result, state["score"], state["measurements"]
+    return Target(
+        name=target["name"],
+        start=components.store.get_mask(target["start"]),
+        has_initial_mask=target["has_initial_mask"],
+        mask=mask,
+        score=score,
+        prompts=tuple(target["prompts"]),
+        measurements=measurements,
+        truth=encode(as_mask(truth)) if active and truth is not None else None,
+    )
+
+
+def _build_step(components: Components, image: MedicalImage, step: StepRecord, undone: list[dict[str, Any]]) -> Step:
+    store, mask = components.store, components.store.get_mask(step["mask"])
     completion = dict(store.get(step["reply"])) if step["reply"] else {}
+    frame = components.view.frame(image, mask, read_view(step["view"]))
     parsed = parse_completion(completion, frame=frame) if completion else None
     text = completion.pop("text", None)
+    kept = {name: step[name] for name in _KEPT}  # type: ignore[literal-required]
     return Step(
-        index=step["index"],
-        actor=step["actor"],
-        action=step["action"],
-        error=step["error"],
+        **kept,
         thought=parsed.thought if parsed else "",
         reply=text,
         repairs=parsed.repairs if parsed else (),
         undone=tuple(undone),
-        mask=store.get_mask(step["mask"]),
-        score=step["score"],
-        seconds=step["seconds"],
-        reverts=step["reverts"],
+        mask=mask,
         completion=completion,
-        restores=step["restores"],
     )
-
-
-def undone_actions_before(steps: Sequence[StepRecord], start: str) -> list[list[dict[str, Any]]]:
-    """Return for each step the actions that had been undone on the mask before it; ``start``: key of the first mask."""
-    undone: list[tuple[dict[str, Any], str]] = []  # actions, with the key of the mask after their undoing
-    before: list[list[dict[str, Any]]] = []
-    actions = {step["index"]: step["action"] for step in steps}
-    mask = start
-    for step in steps:
-        before.append([action for action, key in undone if key == mask])
-        mask = step["mask"]
-        reverted = actions.get(step["reverts"] or 0)
-        if reverted is not None:
-            undone.append((reverted, mask))
-        restored = actions.get(step["restores"] or 0)
-        if restored is not None:
-            del undone[max(index for index, (action, _) in enumerate(undone) if action == restored)]
-    return before
 
 
 def _relative_uri(uri: str | None, folder: str | os.PathLike[str] | None) -> str | None:
@@ -207,35 +294,3 @@ def _relative_uri(uri: str | None, folder: str | os.PathLike[str] | None) -> str
         return Path(os.path.relpath(uri, folder)).as_posix()
     except ValueError:  # another drive
         return Path(uri).name
-
-
-def write_trajectory(path: str | os.PathLike[str], record: Trajectory) -> None:
-    """Write one record as ``.json``, whole or not at all."""
-    with atomic_write(Path(path)) as temporary:
-        temporary.write_text(json.dumps(record.to_json(), indent=1), encoding="utf-8")
-
-
-def _describe_read_error(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"nothing that can be read ({describe_os_error(error)})"
-    if isinstance(error, json.JSONDecodeError):
-        return f"no JSON ({error})"
-    return "JSON nested too deep" if isinstance(error, RecursionError) else "data that is no text"
-
-
-def read_trajectories(path: str | os.PathLike[str]) -> Iterator[Trajectory]:
-    """Read the records of a ``.json`` (one object) or ``.jsonl`` (one a line) file."""
-    name = Path(path).name
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-        lines = [line for line in text.splitlines() if line.strip()] if Path(path).suffix == ".jsonl" else [text]
-        objects = [json.loads(line) for line in lines]
-    except (OSError, ValueError, RecursionError) as error:
-        expected = "expected the .json or .jsonl of a trajectory; name one"
-        got = _describe_read_error(error)
-        raise InputError(f"{name}: not a readable trajectory file: got {got}, {expected}") from error
-    for number, data in enumerate(objects, 1):
-        try:
-            yield Trajectory.from_json(data)
-        except InputError as error:
-            raise InputError(f"{name}, record {number}: {error}") from error

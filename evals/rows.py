@@ -18,6 +18,7 @@ from ibisagent.agent.trajectory import Trajectory
 from ibisagent.evals.metrics import CaseMetrics
 from ibisagent.evals.trajectories import RANKS, TrajectoryMetrics
 from ibisagent.tools.datasets import Case
+from ibisagent.tools.jobs.job_runner import Row
 
 __all__ = [
     "COLUMNS",
@@ -33,7 +34,6 @@ __all__ = [
     "row_key",
 ]
 
-Row = dict[str, Any]
 Key = tuple[str, str, str]
 """Case id, policy and segmenter, which identify a row."""
 Pair = tuple[str, str]

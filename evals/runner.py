@@ -5,9 +5,7 @@ The folder of a run holds ``rows.jsonl`` (rows as they came), ``settings.json`` 
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
-from contextlib import closing
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -19,21 +17,17 @@ from ibisagent.agent.policies.registry import find_policy, require_autonomous
 from ibisagent.agent.prompting import PromptSet
 from ibisagent.evals.initial_conditions import STARTS
 from ibisagent.evals.results import write_results
-from ibisagent.evals.rows import COLUMNS, EvalRun, Key, Pair, Row, broken_row, is_failed, row_key
+from ibisagent.evals.rows import COLUMNS, EvalRun, Key, Pair, broken_row, is_failed, row_key
 from ibisagent.evals.worker import evaluate_case
 from ibisagent.evals.worker_state import EvalSettings, WorkerState, build_policy
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.jobs import jsonl
-from ibisagent.tools.jobs.process_pool import map_unordered
-from ibisagent.tools.jobs.run_settings import find_common_folder, hash_json, record_settings, to_relative_path
+from ibisagent.tools.jobs.job_runner import OnRow, RowFile, run_jobs
+from ibisagent.tools.jobs.run_settings import find_common_folder, hash_cases, hash_json, to_relative_path
 from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.tools.segmenters.registry import require_local_segmenter
 
-__all__ = ["OnRow", "run_eval"]
-
-OnRow = Callable[[Row, int, int], None]
-"""Called with a new row, the number of finished rows, and the total."""
+__all__ = ["run_eval"]
 
 
 def run_eval(
@@ -73,37 +67,25 @@ def run_eval(
         preset=preset,
     )
     pairs = [(policy, name) for policy in settings.policies for name in dict.fromkeys(segmenters)]
-    _require_valid(settings, cases, pairs, workers)
-    rows = settings.out / "rows.jsonl"
-    known = record_settings(rows, cases, settings.root, **_row_settings(settings, dict.fromkeys(segmenters)))
+    _require_valid(settings, cases, pairs)
+    rows = RowFile(settings.out / "rows.jsonl", COLUMNS, row_key, is_failed)
+    known = run_jobs(
+        _list_runs(settings, cases, pairs),
+        partial(evaluate_case, WorkerState(settings)),
+        rows,
+        {"data": hash_cases(cases, settings.root), **_row_settings(settings, dict.fromkeys(segmenters))},
+        on_crash=broken_row,
+        group_by=lambda run: run.case.id,
+        workers=workers,
+        on_row=on_row,
+    )
     for torn in settings.out.glob("trajectories/*/*/.*.json"):  # what a killed process was writing
         torn.unlink(missing_ok=True)
-    jsonl.truncate_partial_line(rows)
-    latest = {row_key(row): is_failed(row) for _, row in jsonl.scan_rows(rows, COLUMNS)}
-    done = {key for key, again in latest.items() if not again}  # failed runs are retried
-    total = len(cases) * len(pairs)
-    count = sum((case.id, *pair) in done for case in cases for pair in pairs)
-    with closing(
-        map_unordered(
-            partial(evaluate_case, WorkerState(settings)),
-            _pending_runs(settings, cases, pairs, done),
-            workers,
-            broken_row,
-        )
-    ) as batches:
-        for batch in batches:
-            jsonl.append_rows(rows, batch)
-            for row in batch:
-                count += 1
-                if on_row is not None:
-                    on_row(row, count, total)
-    write_results(settings.out, rows, cases, list(known["policies"]), list(known["segmenters"]))
+    write_results(settings.out, rows.path, cases, list(known["policies"]), list(known["segmenters"]))
 
 
-def _require_valid(settings: EvalSettings, cases: Sequence[Case], pairs: Sequence[Pair], workers: int | None) -> None:
+def _require_valid(settings: EvalSettings, cases: Sequence[Case], pairs: Sequence[Pair]) -> None:
     """Raise `InputError` for every fault that can be found before anything runs."""
-    if workers is not None and workers < 1:
-        raise InputError(f"got {workers} workers, expected 1 or more; leave them out for one a core")
     if not cases or not pairs:
         got = f"{len(cases)} cases and {len(pairs)} pairs of policy and segmenter"
         raise InputError(f"got {got}, expected one of each or more; name them")
@@ -135,21 +117,15 @@ def _row_settings(settings: EvalSettings, segmenters: Iterable[str]) -> dict[str
     }
 
 
-def _pending_runs(
-    settings: EvalSettings, cases: Sequence[Case], pairs: Sequence[Pair], done: AbstractSet[Key]
-) -> Iterator[list[EvalRun]]:
-    """Yield for each case the runs that are not finished."""
+def _list_runs(settings: EvalSettings, cases: Sequence[Case], pairs: Sequence[Pair]) -> dict[Key, EvalRun]:
+    """Return every run by its key, those of one case together."""
     pictures: dict[Any, list[Case]] = {}
     if settings.start == "foreign_mask":
         for case in cases:
-            pictures.setdefault(_image_key(case), []).append(case)
+            pictures.setdefault(case.image_key, []).append(case)
+    runs = dict[Key, EvalRun]()
     for case in cases:
         image = to_relative_path(settings.root, case.image)
-        others = tuple(other for other in pictures.get(_image_key(case), ()) if other.id != case.id)
-        left = [EvalRun(case, image, *pair, others) for pair in pairs if (case.id, *pair) not in done]
-        if left:
-            yield left
-
-
-def _image_key(case: Case) -> tuple[Any, ...]:
-    return case.image, case.slice, case.window
+        others = tuple(other for other in pictures.get(case.image_key, ()) if other.id != case.id)
+        runs |= {(case.id, *pair): EvalRun(case, image, *pair, others) for pair in pairs}
+    return runs

@@ -8,16 +8,18 @@ from pathlib import Path
 
 from ibisagent.agent import ImageStore, RunStore, build_graph
 from ibisagent.agent.config import preset
+from ibisagent.agent.episode import run_episode
 from ibisagent.agent.privacy import restrict_to_local
 from ibisagent.agent.state import Input
-from ibisagent.agent.trajectory import Trajectory, build_trajectory, write_trajectory
+from ibisagent.agent.trajectory import Trajectory
+from ibisagent.agent.trajectory_files import write_trajectory
 from ibisagent.evals.initial_conditions import build_initial_input
 from ibisagent.evals.metrics import case_metrics
 from ibisagent.evals.rows import EvalRun, Row, broken_row, done_row
 from ibisagent.evals.trajectories import trajectory_metrics
 from ibisagent.evals.worker_state import EvalSettings, UnsharedMemo, WorkerState
 from ibisagent.tools.datasets.names import is_safe_id
-from ibisagent.tools.errors import IbisError, InputError
+from ibisagent.tools.errors import InputError, describe_error
 from ibisagent.tools.files import describe_os_error, printable_text
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
@@ -78,13 +80,11 @@ def _run_graph(
         images=ImageStore(),
         store=RunStore(),
     )
-    ended = graph.invoke(initial | Input(image=image, request=run.case.request))
-    return build_trajectory(graph, ended, truth=truth, folder=folder)
+    return run_episode(graph, initial | Input(image=image, request=run.case.request), truth=truth, folder=folder)
 
 
 def _error_text(error: BaseException, settings: EvalSettings) -> str:
-    text = str(error) if isinstance(error, IbisError) else f"{type(error).__name__}: {error}"
-    return text.replace(f"{settings.root}{os.sep}", "")
+    return describe_error(error).replace(f"{settings.root}{os.sep}", "")
 
 
 def _safe_name(name: str) -> str:

@@ -17,12 +17,12 @@ import pytest
 from ibisagent.tools.errors import install_hint
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("tools", "agent", "training", "evals", "ui")
+FOLDERS = ("tools", "agent", "evals", "training", "ui")
 MAY_IMPORT = {
     "tools": {"tools"},
     "agent": {"tools", "agent"},
-    "training": {"tools", "agent", "training"},
     "evals": {"tools", "agent", "evals"},
+    "training": {"tools", "agent", "evals", "training"},
     "ui": set(FOLDERS),
 }
 
@@ -46,11 +46,24 @@ def imported(path):
             yield node.module
 
 
+def ours_in(path):
+    return (name for name in imported(path) if name.startswith("ibisagent."))
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_imports_go_one_way(folder):
     for path in (ROOT / folder).rglob("*.py"):
-        ours = {name.split(".")[1] for name in imported(path) if name.startswith("ibisagent.")}
+        ours = {name.split(".")[1] for name in ours_in(path)}
         assert ours <= MAY_IMPORT[folder], f"{path.relative_to(ROOT)} imports {ours - MAY_IMPORT[folder]}"
+
+
+def test_every_import_that_is_allowed_is_used():
+    """What no folder needs is not allowed either: the table is the tree as it is."""
+    found = {
+        folder: {name.split(".")[1] for path in (ROOT / folder).rglob("*.py") for name in ours_in(path)}
+        for folder in FOLDERS
+    }
+    assert found == MAY_IMPORT
 
 
 def imports_of(path, known):
@@ -61,6 +74,25 @@ def imports_of(path, known):
         elif isinstance(node, ast.ImportFrom):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
             yield from (name if name in known else node.module for name in names if {name, node.module} & known)
+
+
+def test_what_trainings_share_needs_none_of_them():
+    """Run folders, config files, rendering and the like are used by one kind of training without another's code."""
+    shared = [
+        path for path in (ROOT / "training").rglob("*.py") if path.relative_to(ROOT / "training").parts[0] != "sft"
+    ]
+    assert {"run_folder.py", "config_files.py", "model_folder.py", "renderer.py"} <= {path.name for path in shared}
+    names = [name for path in shared for name in imported(path)]
+    assert [name for name in names if name.startswith("ibisagent.training.sft")] == []
+
+
+def test_a_reader_does_not_import_the_dispatcher_that_calls_it():
+    """`open_image` chooses among the readers of tools/imaging, `read_dataset` among those of tools/datasets."""
+    for folder, dispatcher in (("imaging", "open_image"), ("datasets", "__init__")):
+        name = f"ibisagent.tools.{folder}.{dispatcher}".removesuffix(".__init__")
+        readers = [path for path in (ROOT / "tools" / folder).rglob("*.py") if path.stem != dispatcher]
+        assert len(readers) > 5
+        assert [str(path) for path in readers if name in imports_of(path, {name})] == []
 
 
 def test_no_module_imports_itself_by_way_of_others():

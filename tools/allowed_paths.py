@@ -1,17 +1,26 @@
 """Paths restricted to allowed folders: a path is resolved first, every link in it followed, and then checked."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import PAIR_ENDINGS, VOLUME_ENDINGS, find_paired_file, local_path, require_file
 
-__all__ = ["find_root", "list_files", "resolve"]
+__all__ = ["find_root", "list_files", "require_roots", "resolve"]
 
 _HEADER = 2**20  # bytes at the head of a volume in which it may name another file
 _MAX_FILES = 2**16 + 1  # more than a series may have, which its reader refuses
+
+
+def require_roots(folders: Iterable[Path]) -> tuple[Path, ...]:
+    """Resolve the folders that may be read; `InputError` for one that is not a folder."""
+    roots = tuple(folder.resolve() for folder in folders)
+    for root in roots:
+        if not root.is_dir():
+            raise InputError(f"--root {root}: got no folder, expected an existing one; create it or name another")
+    return roots
 
 
 def resolve(given: str, roots: Sequence[Path]) -> Path:

@@ -10,7 +10,22 @@ IbisError(Exception)
 
 from importlib.util import find_spec
 
-__all__ = ["IbisError", "InputError", "MissingExtra", "RunFailed", "StoreError", "install_hint"]
+__all__ = ["IbisError", "InputError", "MissingExtra", "RunFailed", "StoreError", "describe_error", "install_hint"]
+
+
+def describe_error(error: BaseException, limit: int = 500) -> str:
+    r"""Return the first line of an error, printable and of at most ``limit`` characters, for a message or a record.
+
+    An error of our own is its text; any other has its type before it.
+
+    >>> describe_error(ValueError("no digits\n(in line 3)")), describe_error(ValueError())
+    ('ValueError: no digits', 'ValueError')
+    """
+    lines = str(error).strip().splitlines()
+    text = "".join(each if each.isprintable() else "\ufffd" for each in " ".join(lines[0].split())) if lines else ""
+    if not isinstance(error, IbisError) or not text:
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text[:limit]
 
 
 def install_hint(extra: str) -> str:

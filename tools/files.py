@@ -19,6 +19,7 @@ __all__ = [
     "find_paired_file",
     "hash_files",
     "local_path",
+    "make_folder",
     "printable_text",
     "require_file",
     "require_writable_folder",
@@ -101,6 +102,17 @@ def require_writable_folder(path: str | os.PathLike[str]) -> None:
         raise InputError(
             f"{printable_text(folder)}: got {got}, expected a writable folder; create it or choose another"
         )
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder unless it exists; `InputError` when it cannot be created or written to."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{printable_text(path)}: cannot be created ({describe_os_error(error)}); name a folder with write access"
+        ) from error
+    require_writable_folder(path)
 
 
 def find_paired_file(path: Path) -> Path | None:

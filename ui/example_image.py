@@ -9,8 +9,8 @@ from scipy import ndimage
 
 from ibisagent.agent import Backtrack, Click, ScriptedPolicy, Terminate, build_graph
 from ibisagent.agent.actions import write_reply
-from ibisagent.agent.contact_sheet import contact_sheet_of
-from ibisagent.agent.trajectory import build_trajectory
+from ibisagent.agent.episode import run_episode
+from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.tools.imaging.open_image import open_image
 
 __all__ = ["ExampleImage", "draw_example_image", "main"]
@@ -77,10 +77,8 @@ def main() -> None:
     pixels, truth = draw_example_image()
     image = open_image(pixels)
     graph = build_graph(ScriptedPolicy(_SCRIPT), "geocut")
-    ended = graph.invoke({"image": image, "request": "Segment the liver lesion."})
-    contact_sheet_of(build_trajectory(graph, ended, truth=truth), image).save(
-        Path(__file__).with_name("example_image.png"), optimize=True
-    )
+    record = run_episode(graph, {"image": image, "request": "Segment the liver lesion."}, truth=truth)
+    contact_sheet_of(record, image).save(Path(__file__).with_name("example_image.png"), optimize=True)
 
 
 if __name__ == "__main__":

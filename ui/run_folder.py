@@ -9,28 +9,17 @@ from typing import Any
 from PIL import Image
 
 from ibisagent.agent import SegmentationGraph
-from ibisagent.agent.contact_sheet import contact_sheet_of
 from ibisagent.agent.overlay import overlay
 from ibisagent.agent.state import State
-from ibisagent.agent.trajectory import Trajectory, build_trajectory, write_trajectory
-from ibisagent.tools.errors import InputError
+from ibisagent.agent.trajectory import Trajectory, build_trajectory
+from ibisagent.agent.trajectory_files import write_trajectory
+from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.tools.export import Provenance, save_mask
-from ibisagent.tools.files import atomic_write, describe_os_error, printable_text, require_writable_folder
+from ibisagent.tools.files import atomic_write, make_folder
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.rle import decode
 
 __all__ = ["make_folder", "mask_provenance", "new_folder", "write_run"]
-
-
-def make_folder(path: Path) -> None:
-    """Create a run folder unless it exists; `InputError` when it cannot be created or written to."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{printable_text(path)}: cannot be created ({describe_os_error(error)}); name a folder with write access"
-        ) from error
-    require_writable_folder(path)
 
 
 def new_folder(parent: Path) -> Path:
@@ -54,8 +43,8 @@ def write_run(
     saves: tuple[Path, ...] = (),
 ) -> list[Path]:
     """Write the results of a run into an existing folder, each file whole or not at all, and return the paths."""
-    mask = decode(state["mask"])
     record = build_trajectory(graph, state, truth=truth, folder=folder)
+    mask = decode(record.mask)
     save_mask(folder / "mask.png", mask, image)
     _write_picture(folder / "overlay.png", Image.fromarray(overlay(image.pixels, mask)))
     _write_picture(folder / "steps.png", contact_sheet_of(record, image))

@@ -7,16 +7,15 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Checkpointer, Send
-from langgraph.utils.runnable import RunnableCallable  # type: ignore[attr-defined]
 from typing_extensions import TypedDict
 
-from ibisagent.agent.actions import to_plain
+from ibisagent.agent.actions import as_prompt, to_plain
 from ibisagent.agent.graph import SegmentationGraph
-from ibisagent.agent.graph_components import as_prompt
 from ibisagent.agent.inputs import normalize_mask
 from ibisagent.agent.integrations.label_map import LabelMap, merge_labels
 from ibisagent.agent.integrations.nested_run import EventWriter, arun_nested, run_nested, to_plain_segmentation
 from ibisagent.agent.integrations.summary import summarize
+from ibisagent.agent.langgraph_private import RunnableCallable
 from ibisagent.agent.normalizing_graph import InputNormalizingGraph
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.json_values import to_builtin as plain_of
@@ -33,7 +32,7 @@ class FanOutInput(TypedDict, total=False):
     """What to segment where.
 
     ``image``: as in `ibisagent.agent.state.Input`. ``targets``: names, each requested as "Segment the NAME.", or a
-    mapping of names to requests, or to the plain inputs of runs: ``request``, ``prompts``, ``initial_mask``.
+    mapping of names to requests, or to the plain inputs of runs: ``request``, ``prompts``, ``initial_mask``, ``seed``.
     """
 
     image: Any
@@ -98,9 +97,8 @@ def fan_out(graph: SegmentationGraph, *, checkpointer: Checkpointer = None) -> C
     fan.add_conditional_edges("open", _branches, ["segment"])
     fan.add_edge("segment", "merge")
     fan.add_edge("merge", END)
-    return InputNormalizingGraph.from_compiled(
-        fan.compile(checkpointer=checkpointer, name="targets"), normalize_input=normalize
-    )
+    compiled = fan.compile(checkpointer=checkpointer, name="targets")
+    return InputNormalizingGraph(normalize_input=normalize, **vars(compiled))
 
 
 def _branches(state: _State) -> list[Send]:
@@ -124,7 +122,7 @@ def _parse_targets(targets: Any) -> dict[str, dict[str, Any]]:
 
 def _branch_input(name: str, asked: Any) -> dict[str, Any]:
     given = {"request": asked} if isinstance(asked, str) else dict(asked)
-    if unknown := given.keys() - {"request", "prompts", "initial_mask", "kind"}:
+    if unknown := given.keys() - {"request", "prompts", "initial_mask", "kind", "seed"}:
         raise InputError(f"targets: got {sorted(unknown)[0]!r} for {name!r}, expected request, prompts or initial_mask")
     prompts = [to_plain(as_prompt(prompt)) for prompt in given.get("prompts") or []]
     mask = {"initial_mask": normalize_mask(given["initial_mask"])} if "initial_mask" in given else {}

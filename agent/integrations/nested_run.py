@@ -1,15 +1,14 @@
 """A run nested in a parent graph: its events passed on to the parent, its result as plain JSON."""
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
-from langgraph._internal._constants import CONFIG_KEY_SCRATCHPAD
-from langgraph.config import get_config
 from langgraph.types import StreamMode
 
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.integrations.summary import RunSummary
+from ibisagent.agent.langgraph_private import numbered_run_config
 from ibisagent.agent.nodes.common import cancel_event_of_context
 from ibisagent.agent.state import Output, RunContext
 from ibisagent.tools.errors import InputError
@@ -19,7 +18,6 @@ __all__ = ["EventWriter", "arun_nested", "run_context", "run_nested", "to_plain_
 EventWriter = Callable[[dict[str, Any]], None]
 
 _MODES: list[StreamMode] = ["custom", "values"]
-_FIRST_NUMBER = 1000  # past the numbers of whatever else runs in the same task
 
 
 def run_nested(
@@ -31,7 +29,9 @@ def run_nested(
     ``number``: of the run among those of the same task, if these may begin in any order.
     """
     ended: Any = {}
-    for mode, chunk in graph.stream(start, _numbered_config(number), stream_mode=_MODES, context=run_context(context)):
+    for mode, chunk in graph.stream(
+        start, numbered_run_config(number), stream_mode=_MODES, context=run_context(context)
+    ):
         ended = _handle_chunk(mode, chunk, write, ended)
     return _check_ended(ended)
 
@@ -42,27 +42,10 @@ async def arun_nested(
     """Do what `run_nested` does, without blocking the event loop."""
     ended: Any = {}
     async for mode, chunk in graph.astream(
-        start, _numbered_config(number), stream_mode=_MODES, context=run_context(context)
+        start, numbered_run_config(number), stream_mode=_MODES, context=run_context(context)
     ):
         ended = _handle_chunk(mode, chunk, write, ended)
     return _check_ended(ended)
-
-
-def _numbered_config(number: int | None) -> Any:
-    """Return a configuration that numbers the run within the enclosing task, None without a number or a task.
-
-    LangGraph numbers the graphs that a task runs in the order in which they begin. A `ToolNode` runs parallel calls in
-    one task, so that a resumed call would find the checkpoints of whichever began in its place.
-    """
-    if number is None:
-        return None
-    try:
-        scratchpad = get_config()["configurable"][CONFIG_KEY_SCRATCHPAD]
-    except (KeyError, RuntimeError):
-        return None
-    return {
-        "configurable": {CONFIG_KEY_SCRATCHPAD: replace(scratchpad, subgraph_counter=lambda: _FIRST_NUMBER + number)}
-    }
 
 
 def _handle_chunk(mode: str, chunk: Any, write: EventWriter, ended: Any) -> Any:

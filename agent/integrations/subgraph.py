@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 from langgraph.runtime import Runtime, get_runtime
-from langgraph.utils.runnable import RunnableCallable  # type: ignore[attr-defined]
 
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.inputs import require_known_keys, select_inputs
 from ibisagent.agent.integrations.nested_run import arun_nested, run_context, run_nested, to_plain_segmentation
 from ibisagent.agent.integrations.summary import summarize
+from ibisagent.agent.langgraph_private import RunnableCallable
 from ibisagent.agent.state import Output
 
 __all__ = ["segmentation_node", "shared_state_graph"]
@@ -53,7 +53,7 @@ def shared_state_graph(graph: SegmentationGraph) -> SegmentationGraph:
     Unlike the bare graph it has its own recursion limit, and takes the cancel event from the parent's context, whatever
     type that has.
     """
-    return _NestedGraph.from_compiled(graph)
+    return _NestedGraph(**vars(graph))
 
 
 class _NestedGraph(SegmentationGraph):

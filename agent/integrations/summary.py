@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from ibisagent.agent.graph import SegmentationGraph
+from ibisagent.agent.state import State, current_mask, current_score
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.measure import describe_measurements, measure_on_image
 from ibisagent.tools.masks.rle import Rle, decode, rle_key
@@ -72,9 +73,9 @@ def summarize_result(result: Mapping[str, Any], image: MedicalImage, *, calibrat
 
     ``calibrated``: the segmenter's score is calibrated (`Segmenter.calibrated`); only then is it reported.
     """
-    rle, stop = result["mask"], result.get("stop") or ""
-    measured = result.get("measurements") if stop else None  # what a run that waits measured before is of another mask
-    measurements = measured or measure_on_image(decode(rle), image)
+    state = cast(State, result)
+    rle, stop = current_mask(state), state.get("stop") or ""
+    measurements = state.get("measurements") or measure_on_image(decode(rle), image)
     box = _box(measurements, image)
     summary = RunSummary(
         found=box is not None and stop != "declined",
@@ -82,7 +83,7 @@ def summarize_result(result: Mapping[str, Any], image: MedicalImage, *, calibrat
         text="",
         answer=result.get("answer"),
         box=box,
-        confidence=result.get("score") if calibrated and box else None,
+        confidence=current_score(state) if calibrated and box else None,
         measurements=measurements,
         rle=rle,
         mask_key=rle_key(rle),

@@ -28,7 +28,8 @@ from ibisagent.agent.integrations.summary import summarize
 from ibisagent.agent.policies import Policy
 from ibisagent.agent.state import Output
 from ibisagent.agent.stores import RunStore
-from ibisagent.agent.trajectory import build_trajectory, write_trajectory
+from ibisagent.agent.trajectory import build_trajectory
+from ibisagent.agent.trajectory_files import write_trajectory
 from ibisagent.tools.clicks import Box
 from ibisagent.tools.errors import InputError, StoreError
 from ibisagent.tools.files import require_writable_folder
@@ -188,7 +189,7 @@ class _ToolRuns:
         if not self.include_overlay:
             return text, artifact
         image = self.graph.components.images.open(ended["image"])
-        return [{"type": "text", "text": text}, overlay_block(image, ended["mask"])], artifact
+        return [{"type": "text", "text": text}, overlay_block(image, summary.rle)], artifact
 
     def _write_record(self, ended: Output, folder: Path) -> str:
         record = build_trajectory(self.graph, ended)

@@ -8,7 +8,7 @@ from langgraph.runtime import Runtime
 
 from ibisagent.agent.state import RunContext, State
 from ibisagent.agent.stop_reasons import StopReason
-from ibisagent.tools.errors import StoreError
+from ibisagent.tools.errors import StoreError, describe_error
 
 __all__ = ["Update", "cancel_event", "cancel_event_of_context", "failure_update", "is_cancelled", "replace_unstorable"]
 
@@ -34,9 +34,7 @@ def is_cancelled(runtime: Runtime[RunContext]) -> bool:
 def failure_update(state: State, stop: StopReason, error: Exception | None, begun: float) -> Update:
     """Return the update that ends the run with ``stop``, or ``store_error`` if that failed, and a line on ``error``."""
     spent = state["run"]["seconds"] + time.perf_counter() - begun
-    message = (
-        replace_unstorable(f"{type(error).__name__}: {error}".splitlines()[0][:500]) if error is not None else None
-    )
+    message = describe_error(error) if error is not None else None
     stop = "store_error" if isinstance(error, StoreError) else stop
     return {"stop": stop, "error": message, "reply": None, "queue": [], "run": state["run"] | {"seconds": spent}}
 

@@ -7,9 +7,19 @@ from ibisagent.agent.graph_components import Components
 from ibisagent.agent.inputs import request_hash, require_request
 from ibisagent.agent.limits import reached_limit
 from ibisagent.agent.nodes.common import Update
-from ibisagent.agent.state import RunContext, RunInfo, State
-from ibisagent.agent.steps import emit_event, pending_action, steps_of_request
+from ibisagent.agent.state import (
+    DEFAULT_TARGET,
+    NO_RESULT,
+    RunContext,
+    RunInfo,
+    State,
+    TargetState,
+    active_target,
+    current_mask,
+)
+from ibisagent.agent.steps import emit_event, pending_action, steps_of_target
 from ibisagent.agent.stores import reference_of
+from ibisagent.agent.view import read_view
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.measure import iou
@@ -29,36 +39,52 @@ def load(state: State, components: Components) -> Update:
     before = state.get("run")
     continues = before is not None and before["image"] == image.sha
     given = _read_initial_mask(state, image, components)
-    initial = given or (state["mask"] if continues and area(state["mask"]) else None)
+    initial = given or (_last_mask(state) if continues else None)
     start = initial or encode(np.zeros(image.pixels.shape[:2], np.bool_))
+    target = TargetState(
+        name=DEFAULT_TARGET,
+        start=components.store.put_mask(rle_key(start), start),
+        has_initial_mask=initial is not None,
+        mask=start,
+        score=None,
+        initial_mask=initial,
+        prompts=[],
+        undone=[],
+    )
     run = RunInfo(
         request_index=before["request_index"] + 1 if continues and before is not None else 1,
         first_step=len(state["steps"]) if continues else 0,
         image=image.sha,
-        start=components.store.put_mask(rle_key(start), start),
-        has_initial_mask=initial is not None,
         request_hash=request_hash(state | {"initial_mask": given}, image, components.images),
+        seed=state["seed"],
         review=components.config.review,
         seconds=0.0,
         tokens=0,
         last_call_seconds=0.0,
         segmenter=components.memo.fingerprint,
         fork_step=None,
+        active=DEFAULT_TARGET,
+        view=None,
     )
-    cleared: Update = dict.fromkeys(("score", "answer", "stop", "error", "feedback", "reply"))
-    if not continues:
-        cleared["steps"] = None
-    return cleared | {
+    return {
+        **NO_RESULT,
+        **({} if continues else {"steps": None}),
         "image": reference_of(image),
-        "initial_mask": initial,
-        "mask": start,
+        "target_states": [target],
+        "initial_mask": None,  # taken over into the target, as are the prompts
         "prompts": [],
-        "queue": [pending_action(prompt, state["prompts_actor"]) for prompt in state["prompts"]],
-        "undone": [],
+        "queue": [pending_action(prompt, state["prompts_actor"], "request") for prompt in state["prompts"]],
+        "feedback": None,
         "failures": 0,
-        "measurements": {},
+        "reply": None,
         "run": run,
     }
+
+
+def _last_mask(state: State) -> Rle | None:
+    """Return the mask that the thread's last request ended with, or is at; None for an empty one."""
+    mask = current_mask(state)
+    return mask if area(mask) else None
 
 
 def _read_initial_mask(state: State, image: MedicalImage, components: Components) -> Rle | None:
@@ -68,8 +94,9 @@ def _read_initial_mask(state: State, image: MedicalImage, components: Components
 
 def overlay(state: State, runtime: Runtime[RunContext], components: Components) -> Update:
     """Draw the current mask over the picture, emit an event for viewers, and check whether a limit is reached."""
-    components.render_overlay(components.open_image(state), state["mask"])
-    emit_event(runtime, "overlay", mask=rle_key(state["mask"]), steps=len(state["steps"]))
+    mask = active_target(state)["mask"]
+    components.view.picture(components.images.open(state["image"]), mask, read_view(state["run"]["view"]))
+    emit_event(runtime, "overlay", mask=rle_key(mask), steps=len(state["steps"]))
     return {
         "stop": state["stop"]
         or ("settled" if _is_settled(state, components) else reached_limit(state, components.config))
@@ -79,11 +106,14 @@ def overlay(state: State, runtime: Runtime[RunContext], components: Components) 
 def _is_settled(state: State, components: Components) -> bool:
     """Whether `LoopConfig.self_check` passes for the last step, which has to be a prompt of the policy."""
     check = components.config.self_check
-    if check is None or not components.memo.segmenter.calibrated or not (steps := steps_of_request(state)):
+    if check is None or not components.memo.segmenter.calibrated or not (steps := steps_of_target(state)):
         return False
     last, action = steps[-1], steps[-1]["action"]
-    if last["actor"] != "policy" or last["error"] or action is None or action["type"] not in ("point", "box"):
+    if last["actor"] != "policy" or last["outcome"] != "applied":
         return False
-    before = steps[-2]["mask"] if len(steps) > 1 else state["run"]["start"]
-    agreement = iou(components.decode_mask(state["mask"]), components.decode_mask(components.store.get_mask(before)))
-    return check.passes(agreement, state["score"]) and area(state["mask"]) > 0
+    if action is None or action["type"] not in ("point", "box"):
+        return False
+    target = active_target(state)
+    before = components.store.get_mask(steps[-2]["mask"] if len(steps) > 1 else target["start"])
+    agreement = iou(components.view.mask(target["mask"]), components.view.mask(before))
+    return check.passes(agreement, target["score"]) and area(target["mask"]) > 0

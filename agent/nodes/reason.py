@@ -10,13 +10,15 @@ from langgraph.runtime import Runtime
 from ibisagent.agent.actions import Stop, to_plain
 from ibisagent.agent.graph_components import Components
 from ibisagent.agent.human_action import stop_reason, why_inconsistent, why_not_applicable, why_protected
-from ibisagent.agent.limits import RESERVED_SUPER_STEPS, action_fingerprint, repeated_action
+from ibisagent.agent.limits import RESERVED_SUPER_STEPS, action_fingerprint, repeated_step
 from ibisagent.agent.nodes.common import Update, cancel_event, failure_update, replace_unstorable
+from ibisagent.agent.observation import build_observation
 from ibisagent.agent.policies.base import Completion, total_tokens
 from ibisagent.agent.reply_parser import parse_completion
-from ibisagent.agent.state import PendingAction, RunContext, State
+from ibisagent.agent.state import PendingAction, RunContext, State, active_target
 from ibisagent.agent.steps import append_step, build_step_record, pending_action
 from ibisagent.agent.timeouts import Cancelled, await_with_timeout, call_with_timeout
+from ibisagent.agent.view import read_view
 from ibisagent.tools.errors import InputError, StoreError
 from ibisagent.tools.json_values import to_builtin
 
@@ -31,7 +33,7 @@ def reason(state: State, runtime: Runtime[RunContext], components: Components) -
     try:
         patience = _reply_timeout(state, components)
         completion = call_with_timeout(
-            components.policy.act, components.build_observation(state), patience, cancel_event(runtime)
+            components.policy.act, build_observation(state, components), patience, cancel_event(runtime)
         )
         return _record_reply(state, components, completion, begun)
     except (GraphBubbleUp, InputError):
@@ -45,7 +47,7 @@ async def areason(state: State, runtime: Runtime[RunContext], components: Compon
     begun = time.perf_counter()
     try:
         patience = _reply_timeout(state, components)
-        observation = await asyncio.to_thread(components.build_observation, state)
+        observation = await asyncio.to_thread(build_observation, state, components)
         completion = await await_with_timeout(components.policy.aact, observation, patience, cancel_event(runtime))
         return await asyncio.to_thread(_record_reply, state, components, completion, begun)
     except (GraphBubbleUp, InputError):
@@ -88,7 +90,9 @@ def parse(state: State, runtime: Runtime[RunContext], components: Components) ->
         completion = components.store.get(state["reply"] or "")
     except StoreError as error:
         return failure_update(state, "store_error", error, time.perf_counter())
-    reply = parse_completion(completion, frame=components.frame(state), allow=components.allowed_kinds)
+    image, view = components.images.open(state["image"]), read_view(state["run"]["view"])
+    frame = components.view.frame(image, active_target(state)["mask"], view)
+    reply = parse_completion(completion, frame=frame, allow=components.allowed_kinds)
     seconds = state["run"]["last_call_seconds"]
     problem = (
         reply.error or why_not_applicable(state, reply.action) or why_inconsistent(state, reply.action, reply.answer)
@@ -96,26 +100,26 @@ def parse(state: State, runtime: Runtime[RunContext], components: Components) ->
     if problem is None and components.config.protect and components.actor == "policy":
         problem = why_protected(state, reply.action)
     if problem is not None or reply.action is None:
-        item = pending_action(None, components.actor, state["reply"], seconds=seconds)
+        item = pending_action(None, components.actor, "reply", state["reply"], seconds=seconds)
         return _record_parse_failure(state, runtime, item, problem or "no action", components.config.max_parse_failures)
     action = to_plain(reply.action)
-    item = pending_action(action, components.actor, state["reply"], action_fingerprint(state, action), seconds)
+    item = pending_action(action, components.actor, "reply", state["reply"], action_fingerprint(state, action), seconds)
     parsed: Update = {"feedback": None, "failures": 0}
     if isinstance(reply.action, Stop):
-        step = build_step_record(state, item, state["mask"], state["score"])
+        step = build_step_record(state, item)
         stop = stop_reason(state, reply.action, reply.answer)
         return parsed | append_step(runtime, step) | {"stop": stop, "answer": _clip_answer(reply.answer)}
-    loop = repeated_action(state, item["context_key"])
-    if loop is None:
+    earlier = repeated_step(state, item["context_key"])
+    if earlier is None:
         return parsed | {"queue": [item]}
-    step = build_step_record(state, item, state["mask"], state["score"], error=loop)
+    step = build_step_record(state, item, "repeated", f"repeats step {earlier} on the same mask")
     return parsed | append_step(runtime, step) | {"stop": "loop"}
 
 
 def _record_parse_failure(
     state: State, runtime: Runtime[RunContext], item: PendingAction, error: str, most: int
 ) -> Update:
-    step = build_step_record(state, item, state["mask"], state["score"], error=error)
+    step = build_step_record(state, item, "unparseable", error)
     failures = state["failures"] + 1
     stop = (
         "parse_failures" if failures >= most else "budget" if state["remaining_steps"] < RESERVED_SUPER_STEPS else None

@@ -1,22 +1,25 @@
 """Nodes ``segment`` and ``backtrack``: predict the mask after a prompt, an undo or a redo."""
 
 import time
+from typing import Any
 
 from langgraph.runtime import Runtime
 
-from ibisagent.agent.actions import Backtrack, to_plain
-from ibisagent.agent.graph_components import Components, active_prompts, as_prompt
+from ibisagent.agent.actions import Backtrack, as_prompt, to_plain
+from ibisagent.agent.graph_components import Components
 from ibisagent.agent.nodes.common import Update, failure_update, is_cancelled
+from ibisagent.agent.prediction import predict
 from ibisagent.agent.protected_regions import contradicts_clicks, violates_regions
-from ibisagent.agent.state import PendingAction, RunContext, State, UndoneAction
+from ibisagent.agent.state import PendingAction, RunContext, State, UndoneAction, active_target, update_target
 from ibisagent.agent.steps import (
     INITIAL_MASK,
     active_prompt_indices,
     active_prompt_steps,
+    active_prompts,
     append_step,
     build_step_record,
     pending_action,
-    steps_of_request,
+    steps_of_target,
     undo_history,
 )
 from ibisagent.tools.errors import InputError
@@ -47,36 +50,49 @@ def segment(state: State, runtime: Runtime[RunContext], components: Components) 
 
 def _segment_one(state: State, item: PendingAction, runtime: Runtime[RunContext], components: Components) -> Update:
     begun = time.perf_counter()
-    rest: Update = {"prompts": [*state["prompts"], item["action"]]}
+    changes: Update = {"prompts": [*active_target(state)["prompts"], item["action"]]}
     try:
-        found = _predict_and_store(state | rest, components)  # type: ignore[arg-type]
+        found = _predict_and_store(state, changes, components)
         automatic_undo = _automatic_undo(state, item, found.rle, components)
     except InputError:
         raise
     except Exception as error:
         return _segmenter_failure(state, item, runtime, error, begun)
-    step = build_step_record(state, item, found.rle, found.prediction.score, seconds=time.perf_counter() - begun)
-    now = rest | _mask_update(state, found, begun)
-    return now | append_step(runtime, step) | {"queue": automatic_undo}
+    return _apply(state, item, runtime, changes, found, begun) | {"queue": automatic_undo}
 
 
-def _predict_and_store(state: State, components: Components) -> MemoEntry:
-    """Predict from the active prompts and store the mask."""
-    found = components.predict(state, active_prompts(state))
+def _predict_and_store(state: State, changes: Update, components: Components) -> MemoEntry:
+    """Predict from the active prompts of the target after ``changes`` of it, and store the mask."""
+    changed: State = state | update_target(state, **changes)  # type: ignore[assignment]
+    found = predict(changed, components, active_prompts(changed))
     components.store.put_mask(found.key, found.rle)
     return found
 
 
-def _mask_update(state: State, found: MemoEntry, begun: float) -> Update:
-    spent = state["run"]["seconds"] + time.perf_counter() - begun
-    return {"mask": found.rle, "score": found.prediction.score, "run": state["run"] | {"seconds": spent}}
+def _apply(
+    state: State,
+    item: PendingAction,
+    runtime: Runtime[RunContext],
+    changes: Update,
+    found: MemoEntry,
+    begun: float,
+    reverts: int | None = None,
+    restores: int | None = None,
+) -> Update:
+    """Return the update of a step that changed the target and its mask."""
+    seconds, score = time.perf_counter() - begun, found.prediction.score
+    step = build_step_record(
+        state, item, mask=found.rle, score=score, seconds=seconds, reverts=reverts, restores=restores
+    )
+    run = state["run"] | {"seconds": state["run"]["seconds"] + seconds}
+    return append_step(runtime, step) | update_target(state, **changes, mask=found.rle, score=score) | {"run": run}
 
 
 def _segmenter_failure(
     state: State, item: PendingAction, runtime: Runtime[RunContext], error: Exception, begun: float
 ) -> Update:
     end = failure_update(state, "segmenter_error", error, begun)
-    step = build_step_record(state, item, state["mask"], state["score"], error=end["error"])
+    step = build_step_record(state, item, "failed", end["error"])
     return end | append_step(runtime, step)
 
 
@@ -86,9 +102,9 @@ def _automatic_undo(state: State, item: PendingAction, mask: Rle, components: Co
         return []
     guard, pixels = components.config.guard, mask["size"][0] * mask["size"][1]
     if components.config.protect and _violates_protection(state, mask, components):
-        return [pending_action(to_plain(Backtrack()), "protection")]
-    if guard is not None and guard.check(area(state["mask"]), area(mask), pixels):
-        return [pending_action(to_plain(Backtrack()), "guard")]
+        return [pending_action(to_plain(Backtrack()), "protection", "automatic")]
+    if guard is not None and guard.check(area(active_target(state)["mask"]), area(mask), pixels):
+        return [pending_action(to_plain(Backtrack()), "guard", "automatic")]
     return []
 
 
@@ -100,12 +116,12 @@ def _violates_protection(state: State, mask: Rle, components: Components) -> boo
     }
     if not persons:
         return False
-    before, after = components.decode_mask(state["mask"]), components.decode_mask(mask)
+    before, after = components.view.mask(active_target(state)["mask"]), components.view.mask(mask)
     if contradicts_clicks(persons.values(), before, after):
         return True
     prompts = active_prompts(state)
     return components.config.protect == "region" and violates_regions(
-        prompts, list(persons), lambda count: components.predict(state, prompts[:count]).prediction.mask, before, after
+        prompts, list(persons), lambda n: predict(state, components, prompts[:n]).prediction.mask, before, after
     )
 
 
@@ -118,31 +134,37 @@ def backtrack(state: State, runtime: Runtime[RunContext], components: Components
     item = state["queue"][0]
     assert item["action"] is not None
     try:
-        rest, mark = (_redo if item["action"]["type"] == "redo" else _undo)(state, components)
-        found = _predict_and_store(state | rest, components)  # type: ignore[arg-type]
+        changes, mark = (_redo if item["action"]["type"] == "redo" else _undo)(state, components)
+        found = _predict_and_store(state, changes, components)
     except InputError:
         raise
     except Exception as error:
         return _segmenter_failure(state, item, runtime, error, begun)
-    if dropped := rest.pop("dropped", None):
-        rest["undone"] = [*state["undone"], UndoneAction(action=dropped, mask=found.key)]
-    seconds = time.perf_counter() - begun
-    step = build_step_record(state, item, found.rle, found.prediction.score, seconds=seconds, **mark)
-    return rest | append_step(runtime, step) | _mask_update(state, found, begun) | {"queue": []}
+    undone = [UndoneAction(action=action, mask=found.key) for action in _dropped_prompts(state, changes)]
+    if undone:
+        changes["undone"] = [*active_target(state)["undone"], *undone]
+    return _apply(state, item, runtime, changes, found, begun, **mark) | {"queue": []}
 
 
-def _undo(state: State, _components: Components) -> tuple[Update, Update]:
-    if not state["prompts"]:
+def _undo(state: State, _components: Components) -> tuple[Update, dict[str, int]]:
+    target = active_target(state)
+    if not target["prompts"]:
         return {"initial_mask": None}, {"reverts": INITIAL_MASK}
-    last = active_prompt_indices(steps_of_request(state))[-1]
-    return {"prompts": state["prompts"][:-1], "dropped": state["prompts"][-1]}, {"reverts": last}
+    last = active_prompt_indices(steps_of_target(state))[-1]
+    return {"prompts": target["prompts"][:-1]}, {"reverts": last}
 
 
-def _redo(state: State, components: Components) -> tuple[Update, Update]:
-    back = undo_history(steps_of_request(state))[1][0]
+def _dropped_prompts(state: State, changes: Update) -> list[dict[str, Any]]:
+    """Return the prompts that ``changes`` take from the active target."""
+    before = active_target(state)["prompts"]
+    return before[len(changes.get("prompts", before)) :]
+
+
+def _redo(state: State, components: Components) -> tuple[Update, dict[str, int]]:
+    target, back = active_target(state), undo_history(steps_of_target(state))[1][0]
     if back == INITIAL_MASK:
-        return {"initial_mask": components.store.get_mask(state["run"]["start"])}, {"restores": back}
+        return {"initial_mask": components.store.get_mask(target["start"])}, {"restores": back}
     prompt = state["steps"][back - 1]["action"]
-    last = max(index for index, item in enumerate(state["undone"]) if item["action"] == prompt)
-    undone = [item for index, item in enumerate(state["undone"]) if index != last]
-    return {"prompts": [*state["prompts"], prompt], "undone": undone}, {"restores": back}
+    last = max(index for index, item in enumerate(target["undone"]) if item["action"] == prompt)
+    undone = [item for index, item in enumerate(target["undone"]) if index != last]
+    return {"prompts": [*target["prompts"], prompt], "undone": undone}, {"restores": back}

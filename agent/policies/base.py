@@ -52,7 +52,8 @@ class Observation:
 
     ``picture``: (h, w, 3) uint8, the overlay, shrunk to the configured side; ``frame``: how coordinates are written.
     ``mask``: (H, W) bool, the current mask of the displayed picture; ``image_sha``: that picture's content hash.
-    ``step``: replies made so far in this thread; a random policy seeds its generator with (seed, step).
+    ``step``: replies made so far in this thread; ``seed``: of the run (`ibisagent.agent.state.Input`). A policy that
+    draws does so from its own seed, ``seed`` and ``step``, so that neither a resume nor other runs change its draws.
     ``prompts``: active ones, oldest first; ``undone``: actions undone at this very mask, newest last, to be avoided;
     ``has_initial_mask``: an initial mask is active; ``feedback``: the last reply's error; ``turns``: all earlier ones.
     """
@@ -71,6 +72,7 @@ class Observation:
     actions: tuple[str, ...]
     feedback: str | None = None
     turns: tuple[Turn, ...] = ()
+    seed: int = 0
 
 
 class Policy(Protocol):
@@ -81,6 +83,10 @@ class Policy(Protocol):
     ``actions``, the kinds of action that it is offered, if these are not all; ``is_person``, true where a person acts,
     whose actions the loop then records and protects as a person's; ``is_local``, true where no picture leaves this
     machine, which ``--local-only`` demands of a third party's class.
+
+    And for the record: ``sampling``, its settings of draws and lengths, JSON-plain, such as temperature, top_p, seed
+    and max_tokens, None where it knows none; ``weights_hash``, the first 16 hex digits of the SHA-256 of its weights'
+    files, None where it has none; it may be computed at first use.
     """
 
     @property

@@ -21,7 +21,7 @@ from ibisagent.agent.policies.options import NUMBER_PAIR, PROFILE_NAME, PolicyOp
 from ibisagent.agent.policies.retries import Retries
 from ibisagent.agent.privacy import is_loopback
 from ibisagent.agent.prompting import Message, PromptSet, load_prompts
-from ibisagent.tools.errors import InputError, MissingExtra
+from ibisagent.tools.errors import InputError, MissingExtra, describe_error
 from ibisagent.tools.registry import parse_options
 
 __all__ = ["CHAT_OPTIONS", "NO_RETRIES", "ChatPolicy", "Price", "build_chat_model", "image_block", "open_chat"]
@@ -30,6 +30,9 @@ _MAX_CHARACTERS = 20_000  # of a reply that are kept
 NO_RETRIES: dict[str, Any] = {"max_retries": 0, "timeout": 120.0}  # seconds; `Retries` makes further attempts
 CHAT_OPTIONS = {"coordinates": PROFILE_NAME, "price": NUMBER_PAIR}
 """The options of `ChatPolicy` at the end of a policy's name: ``?coordinates=thousand&price=0.25,2``."""
+
+_SAMPLING = ("temperature", "top_p", "top_k", "seed", "max_tokens")
+"""Attributes of LangChain's chat models that the record keeps."""
 
 # The address of LangChain's clients: the first of the variables that is set, else a default.
 _ADDRESSES = {"openai": (("OPENAI_API_BASE", "OPENAI_BASE_URL"), ""), "ollama": (("OLLAMA_HOST",), "127.0.0.1")}
@@ -63,12 +66,15 @@ class ChatPolicy:
         error is repeated as ``retries`` say; with a `Price` every completion has its cost. ``smart_resize``: the sizes
         at which it sees pictures, for one that writes pixels (`Policy`). ``options``: further options of a call.
         """
-        model_name = _model_name(model)
+        inner = _inner_model(model)
+        model_name = _model_name(inner)
         self._model, self._options = model, options
         self._price = Price(*price) if price is not None else None
         self._prompts = prompts or load_prompts()
         self.actions = self._prompts.kinds
         self._retries = retries or Retries()
+        known = {key: getattr(inner, key, None) for key in _SAMPLING}
+        self.sampling = {key: value for key, value in known.items() if isinstance(value, int | float)} or None
         self.name = name or f"chat:{model_name}"
         self.coordinates, self.smart_resize = coordinates or model_profile(model_name), smart_resize
 
@@ -116,13 +122,17 @@ class ChatPolicy:
         return (read * self._price.input + written * self._price.output) / 1e6
 
 
-def _model_name(model: Any) -> str:
-    """Return the model's name; of one with fallbacks, or bound to options, that of the first."""
+def _inner_model(model: Any) -> Any:
+    """Return the chat model itself; of one with fallbacks, or bound to options, the first."""
     for _ in range(8):
         inner = getattr(model, "runnable", None) or getattr(model, "bound", None)
         if inner is None:
             break
         model = inner
+    return model
+
+
+def _model_name(model: Any) -> str:
     name = getattr(model, "model_name", None) or getattr(model, "model", None)
     return name if isinstance(name, str) else type(model).__name__
 
@@ -169,7 +179,7 @@ def build_chat_model(name: str, **options: Any) -> BaseChatModel:
     try:
         made: BaseChatModel = init_chat_model(name, temperature=0, **options)
     except ImportError as error:
-        raise MissingExtra(f"policy {name!r}: {str(error).splitlines()[0]}") from error
+        raise MissingExtra(f"policy {name!r}: {describe_error(error)}") from error
     except Exception as error:  # whatever a provider's client raises about keys and names
-        raise InputError(f"policy {name!r}: {type(error).__name__}: {str(error).splitlines()[0]}") from error
+        raise InputError(f"policy {name!r}: {describe_error(error)}") from error
     return made

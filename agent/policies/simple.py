@@ -68,12 +68,13 @@ class RandomPolicy(SyncPolicy):
     name = "random"
 
     def __init__(self, seed: int = 0) -> None:
-        """Draw from (seed, step), so that a resumed run equals an unbroken one."""
+        """Draw from (seed, step, the run's seed), so that a resumed run equals an unbroken one."""
         self._seed = seed
+        self.sampling = {"seed": seed}
 
     def act(self, observation: Observation) -> Completion:
         """Draw an action."""
-        rng = np.random.default_rng([self._seed, observation.step])
+        rng = np.random.default_rng([self._seed, observation.step, observation.seed])
         x, y, sign, stop = (float(value) for value in rng.random(4))
         if observation.prompts and stop < 1 / 6:
             return Completion(write_reply("I stop.", Terminate(), "Done.", observation.frame), model=self.name)

@@ -17,7 +17,7 @@ from ibisagent.agent.policies.base import Observation
 from ibisagent.agent.policies.chat import CHAT_OPTIONS, NO_RETRIES, ChatPolicy, build_chat_model
 from ibisagent.agent.policies.options import COUNT, PolicyOptions, one_of
 from ibisagent.agent.privacy import is_loopback
-from ibisagent.tools.errors import InputError
+from ibisagent.tools.errors import InputError, describe_error
 from ibisagent.tools.registry import parse_options
 
 __all__ = ["open_vllm"]
@@ -59,9 +59,8 @@ def _only_model(name: str, url: str, key: str) -> str:
         answer.raise_for_status()
         served = [str(each["id"]) for each in answer.json()["data"]]
     except (httpx.HTTPError, LookupError, TypeError, ValueError) as error:
-        got = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         raise InputError(
-            f"policy {name!r}: the server does not list its models ({got}); start it, or add #MODEL"
+            f"policy {name!r}: the server does not list its models ({describe_error(error)}); start it, or add #MODEL"
         ) from error
     if len(served) != 1:
         raise InputError(f"policy {name!r}: the server has {len(served)} models, expected one; add #MODEL")

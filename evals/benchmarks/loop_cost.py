@@ -1,8 +1,9 @@
 """Overhead of the loop: a step's time minus the time inside policy and segmenter, without a checkpointer.
 
-Run it as ``python -m ibisagent.evals.benchmarks.loop_cost``. Every time comes with its ratio to one copy of the picture
-measured in the same run, so that different machines can be compared. ``--sam`` also measures episodes with SAM 2, and
-``--policy`` those with a vision-language model, single and sixteen at once.
+Run it as ``python -m ibisagent.evals.benchmarks.loop_cost``. Every time comes with its ratio to four empty LangGraph
+nodes, as many as a step has, and to one copy of the picture, measured in the same run, so that different machines can
+be compared. ``--sam`` also measures episodes with SAM 2, and ``--policy`` those with a vision-language model, single
+and sixteen at once.
 """
 
 import statistics
@@ -11,11 +12,14 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import StreamWriter
 from rich.console import Console
 from rich.table import Table
+from typing_extensions import TypedDict
 
 from ibisagent.agent import Click, Completion, LoopConfig, Observation, Terminate, build_graph
 from ibisagent.agent.actions import write_reply
@@ -30,9 +34,11 @@ if TYPE_CHECKING:  # these modules need torch and sam2
     from ibisagent.evals.benchmarks.policy_cost import LoopCosts
     from ibisagent.evals.benchmarks.sam_cost import EpisodeCosts
 
-__all__ = ["main", "measure_copy_cost", "measure_step_costs", "policy_table", "sam_table"]
+__all__ = ["StepCosts", "main", "measure_copy_cost", "measure_step_costs", "policy_table", "sam_table"]
 
 _CLICKS = 19
+_PLAIN: Any = TypedDict("_PLAIN", {f"value_{number}": int for number in range(16)})  # type: ignore[misc]
+"""A state of as many channels as the loop's."""
 
 
 class _Clock:
@@ -76,24 +82,59 @@ class _TimedSegmenter(DiskSegmenter):
         return prediction
 
 
-def measure_step_costs(side: int, runs: int = 8, *, streaming: bool = False) -> list[float]:
-    """Return the loop's own seconds in each click of ``runs`` runs at ``side`` x ``side`` pixels, one thread.
+class StepCosts(NamedTuple):
+    """The seconds of each click: of the loop's own, and of four empty nodes in its place (`_empty_loop`)."""
 
-    ``streaming``: consume the custom events, for which LangGraph runs every node in another thread.
+    own: list[float]
+    empty: list[float]
+
+
+def measure_step_costs(side: int, runs: int = 8) -> tuple[StepCosts, StepCosts]:
+    """Measure ``runs`` runs at ``side`` x ``side`` pixels, on one thread, without and with custom events consumed.
+
+    Own and empty runs take turns. For custom events LangGraph runs every node in another thread.
     """
     rng = np.random.default_rng(0)
-    costs: list[float] = []
+    plain, streamed = StepCosts([], []), StepCosts([], [])
     for _ in range(runs):
-        pixels = rng.integers(0, 256, (side, side), dtype=np.uint8)
-        clock = _Clock()
-        graph = build_graph(_TimedPolicy(clock), _TimedSegmenter(clock), LoopConfig(max_steps=_CLICKS + 1))
-        start = Input(image=open_image(pixels), request="Segment the target.")
-        if streaming:
-            deque(graph.stream(start, stream_mode="custom"), maxlen=0)
-        else:
-            graph.invoke(start)
-        costs += [after - before for before, after in pairwise(clock.own)]
-    return costs
+        for costs, streaming in ((plain, False), (streamed, True)):
+            pixels = rng.integers(0, 256, (side, side), dtype=np.uint8)
+            clock = _Clock()
+            graph = build_graph(_TimedPolicy(clock), _TimedSegmenter(clock), LoopConfig(max_steps=_CLICKS + 1))
+            _run(graph, Input(image=open_image(pixels), request="Segment the target."), streaming)
+            costs.own.extend(after - before for before, after in pairwise(clock.own))
+            begun: list[float] = []
+            _run(_empty_loop(begun), dict.fromkeys(_PLAIN.__annotations__, 0), streaming)
+            costs.empty.extend(after - before for before, after in pairwise(begun))
+    return plain, streamed
+
+
+def _run(graph: Any, start: Any, streaming: bool) -> None:
+    if streaming:
+        deque(graph.stream(start, stream_mode="custom"), maxlen=0)
+    else:
+        graph.invoke(start)
+
+
+def _empty_loop(begun: list[float]) -> Any:
+    """Return a graph of four nodes that do nothing, in a loop as long as a run, over a state of plain values.
+
+    Each emits a custom event, as ours do. The first notes in ``begun`` when it begins, as the policy does.
+    """
+    graph = StateGraph(_PLAIN)
+    for name, following in zip("abcd", "bcda", strict=True):
+
+        def node(_: Any, writer: StreamWriter, name: str = name) -> None:
+            if name == "a":
+                begun.append(time.perf_counter())
+            writer({"event": name})
+
+        graph.add_node(name, node)
+        if name != "d":
+            graph.add_edge(name, following)
+    graph.add_edge(START, "a")
+    graph.add_conditional_edges("d", lambda _: "a" if len(begun) <= _CLICKS else END, ["a", END])
+    return graph.compile().with_config(recursion_limit=5 * _CLICKS)
 
 
 def measure_copy_cost(side: int, repeats: int = 50) -> float:
@@ -148,13 +189,27 @@ def policy_table(costs: "LoopCosts") -> Table:
 
 def step_cost_table() -> Table:
     """Measure the loop's own cost at both sizes, with and without event streaming."""
-    table = Table("picture", "median ms a step", "p95 ms", "in picture copies", title="Own cost of a step")
-    for side, streaming in ((512, False), (1024, False), (512, True), (1024, True)):
-        costs = measure_step_costs(side, streaming=streaming)
-        middle, high = statistics.median(costs), float(np.quantile(costs, 0.95))
-        name = f"{side} px, events streamed" if streaming else f"{side} px"
-        table.add_row(name, f"{1e3 * middle:.2f}", f"{1e3 * high:.2f}", f"{middle / measure_copy_cost(side):.0f}")
+    heads = ("picture", "median ms a step", "p95 ms", "four empty nodes, ms", "in empty nodes", "in picture copies")
+    table = Table(*heads, title="Own cost of a step")
+    shares = []
+    for side in (512, 1024):
+        plain, streamed = measure_step_costs(side)
+        copy = measure_copy_cost(side)
+        for name, costs in ((f"{side} px", plain), (f"{side} px, events streamed", streamed)):
+            middle, empty = map(statistics.median, costs)
+            high = float(np.quantile(costs.own, 0.95))
+            times = (f"{1e3 * seconds:.2f}" for seconds in (middle, high, empty))
+            table.add_row(name, *times, f"{middle / empty:.2f}", f"{middle / copy:.0f}")
+        shares.append(_streaming_share(side, plain, streamed))
+    table.caption = "\n".join(shares)
     return table
+
+
+def _streaming_share(side: int, plain: StepCosts, streamed: StepCosts) -> str:
+    """Compare a streamed step with a plain one, also without what LangGraph takes of empty nodes."""
+    (own, empty), (own_streamed, empty_streamed) = map(statistics.median, plain), map(statistics.median, streamed)
+    ours = own_streamed - (empty_streamed - empty)
+    return f"{side} px, streamed in plain: {own_streamed / own:.2f}; less the empty nodes' own: {ours / own:.2f}"
 
 
 def main() -> None:

@@ -1,33 +1,30 @@
 """The benchmark over a data set: every target, segmenter and mode a job, in parallel and in any order.
 
-Neighbouring targets of a picture go to one process, which opens and encodes the picture once. A failure is a row with
-its reason and never ends the run.
+Targets of a picture go to one process, a few at a time, which opens and encodes the picture once. A failure is a row
+with its reason and never ends the run.
 """
 
 import hashlib
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
-from functools import cache
-from itertools import groupby
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ibisagent.evals.clicks.protocol import MODES, ClickRun, PixelPrompt, jittered_placement, simulate_clicks
-from ibisagent.evals.clicks.rows import ClickRow, Key, read_rows
+from ibisagent.evals.clicks.rows import ClickRow, Key, is_broken, row_key
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.datasets import Case
-from ibisagent.tools.errors import InputError
-from ibisagent.tools.jobs.jsonl import append_rows, truncate_partial_line
-from ibisagent.tools.jobs.process_pool import map_unordered
+from ibisagent.tools.errors import InputError, describe_error
+from ibisagent.tools.jobs.job_runner import OnRow, RowFile, run_jobs
 from ibisagent.tools.jobs.run_settings import to_relative_path
 from ibisagent.tools.segmenters import Segmenter, get_segmenter
 from ibisagent.tools.simulator import NextClick
 
-__all__ = ["ClickJob", "JobRunner", "list_jobs", "list_unfinished_jobs", "run_jobs", "simulate_jobs"]
+__all__ = ["ClickJob", "JobRunner", "list_jobs", "run_click_jobs", "simulate_jobs"]
 
-_TARGETS_PER_BATCH = 4  # of one picture; an unfinished batch is lost when the run is killed
+_TARGETS_PER_GROUP = 4  # of one picture; an unfinished group is lost when the run is killed
 
 
 _cached_segmenter = cache(get_segmenter)
@@ -81,32 +78,35 @@ def list_jobs(cases: Iterable[Case], folder: Path, segmenters: Iterable[str], mo
     ]
 
 
-def list_unfinished_jobs(jobs: Iterable[ClickJob], path: Path) -> list[ClickJob]:
-    """Return the jobs without a row in ``path`` or with a broken one; a torn last line of the file is removed."""
-    truncate_partial_line(path)
-    done = {key for key, row in read_rows(path).items() if row.reason is None}
-    return [job for job in jobs if job.key not in done]
+def run_click_jobs(
+    jobs: Sequence[ClickJob],
+    path: Path,
+    simulate: JobRunner,
+    settings: Mapping[str, Any],
+    *,
+    workers: int | None = None,
+    on_row: OnRow | None = None,
+) -> dict[str, Any]:
+    """Run the jobs without a row in ``path`` or with a broken one, a few targets of a picture in one process.
 
-
-def run_jobs(
-    jobs: Iterable[ClickJob], path: Path, runner: JobRunner, workers: int | None
-) -> Generator[list[ClickRow], None, None]:
-    """Run jobs in processes, by default one per core; append the rows to ``path`` and yield them as they are done.
-
-    A job that kills its process is a broken row.
+    Returns the settings of the run; see `run_jobs`. A job that kills its process is a broken row.
     """
-    with closing(map_unordered(runner, _batches(jobs), workers, lambda job, reason: job.row(reason=reason))) as batches:
-        for rows in batches:
-            append_rows(path, [row._asdict() for row in rows])
-            yield rows
+    per_target = len({(job.segmenter, job.mode) for job in jobs})
+    return run_jobs(
+        {job.key: job for job in jobs},
+        partial(_plain_rows, simulate),
+        RowFile(path, ClickRow._fields, row_key, is_broken),
+        settings,
+        on_crash=lambda job, reason: job.row(reason=reason)._asdict(),
+        group_by=lambda job: job.case.image_key,
+        group_size=_TARGETS_PER_GROUP * per_target,
+        workers=workers,
+        on_row=on_row,
+    )
 
 
-def _batches(jobs: Iterable[ClickJob]) -> Iterator[list[ClickJob]]:
-    """Group the jobs on neighbouring targets of one picture, a few targets at a time."""
-    for _, group in groupby(jobs, lambda job: (job.case.image, job.case.slice, job.case.window)):
-        targets = [list(target) for _, target in groupby(group, lambda job: job.case.id)]
-        for start in range(0, len(targets), _TARGETS_PER_BATCH):
-            yield [job for target in targets[start : start + _TARGETS_PER_BATCH] for job in target]
+def _plain_rows(simulate: JobRunner, jobs: Sequence[ClickJob]) -> list[dict[str, Any]]:
+    return [row._asdict() for row in simulate(jobs)]
 
 
 def simulate_jobs(
@@ -129,8 +129,7 @@ def _row(
         placement = jittered_placement(_seed(seed, case.id)) if job.mode == "jitter" else None
         run = simulate_clicks(segmenter, embedding, truth, clicks, placement, box=job.mode == "box")
     except Exception as error:  # also whatever a segmenter may raise
-        said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-        return job.row(reason=" ".join(said.split()))
+        return job.row(reason=describe_error(error))
     height, width = truth.shape
     sizes = {"height": height, "width": width, "area_px": int(truth.sum())}
     return job.row(**sizes, **_values(run), encoder_seconds=seconds)

@@ -1,11 +1,11 @@
 """The rows of a benchmark: one for each target, segmenter and mode, kept a line each in ``clicks.jsonl``."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ibisagent.tools.jobs.jsonl import scan_rows
 
-__all__ = ["ClickRow", "Key", "read_rows"]
+__all__ = ["ClickRow", "Key", "is_broken", "read_rows", "row_key"]
 
 Key = tuple[str, str, str]
 """Case id, segmenter, mode."""
@@ -43,6 +43,16 @@ class ClickRow(NamedTuple):
     def key(self) -> Key:
         """Return the key that identifies the row in its run."""
         return self.id, self.segmenter, self.mode
+
+
+def row_key(row: dict[str, Any]) -> Key:
+    """Return the key of a row in its plain form."""
+    return row["id"], row["segmenter"], row["mode"]
+
+
+def is_broken(row: dict[str, Any]) -> bool:
+    """Whether a row in its plain form is of a job that failed: it is tried again."""
+    return row["reason"] is not None
 
 
 def read_rows(path: Path) -> dict[Key, ClickRow]:

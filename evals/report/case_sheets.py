@@ -9,15 +9,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ibisagent.agent.contact_sheet import contact_sheet_of
-from ibisagent.agent.trajectory import Trajectory, read_trajectories
+from ibisagent.agent.record_images import open_recorded_image
+from ibisagent.agent.trajectory import Trajectory
+from ibisagent.agent.trajectory_files import read_trajectories
+from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.evals.report.read_results import EvalResults, ResultRow
-from ibisagent.tools.errors import IbisError, InputError
+from ibisagent.tools.errors import IbisError
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 
 __all__ = ["ReportedCase", "SheetImage", "draw_cases", "select_ranked"]
 
+_GREY_NOTE = "the picture cannot be opened as it was recorded, the masks are drawn on grey"
 _LARGEST = (1400, 4000)  # pixels; about a seventh of a megabyte for twenty steps
 
 
@@ -53,37 +56,32 @@ def select_ranked(values: Sequence[float], count: int) -> list[tuple[str, int]]:
     return [(rank, index) for rank, indices in chosen.items() for index in indices]
 
 
-def draw_cases(results: EvalResults, policy: str, segmenter: str, count: int) -> Iterator[ReportedCase]:
-    """Draw a run's worst, median and best cases by IoU, one at a time."""
+def draw_cases(
+    results: EvalResults, policy: str, segmenter: str, count: int, roots: Sequence[Path]
+) -> Iterator[ReportedCase]:
+    """Draw a run's worst, median and best cases by IoU, one at a time; ``roots``: folders of their pictures."""
     done = results.done_rows(policy, segmenter)
     for rank, index in select_ranked([row.iou for row in done], count):
-        yield _draw_case(results.folder, rank, done[index])
+        yield _draw_case(results.folder, rank, done[index], roots)
 
 
-def _draw_case(folder: Path, rank: str, row: ResultRow) -> ReportedCase:
+def _draw_case(folder: Path, rank: str, row: ResultRow, roots: Sequence[Path]) -> ReportedCase:
     try:
         path = folder / row.trajectory
         record = next(read_trajectories(path))
-        image, note = _image(record, path.parent)
+        image, note = _image(record, path.parent, roots)
         return ReportedCase(rank, row, _picture(record, image, note), "")
     except (IbisError, ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
         return ReportedCase(rank, row, None, f"no step sheet: the trajectory cannot be drawn ({type(error).__name__})")
 
 
-def _image(record: Trajectory, folder: Path) -> tuple[MedicalImage, str]:
+def _image(record: Trajectory, folder: Path, roots: Sequence[Path]) -> tuple[MedicalImage, str]:
     """Open the image of a record, or return a grey one of its size with a note."""
-    recorded = record.image
     try:
-        if recorded["uri"] is None:
-            raise InputError("it came without a file")
-        image = open_image(folder / recorded["uri"], slice=recorded.get("slice"), window=recorded.get("window"))
-        if image.sha == recorded["sha"]:
-            return image, ""
-        note = "the picture has changed since, the masks are drawn on grey"
+        return open_recorded_image(record.image, folder, roots), ""
     except IbisError:
-        note = "the picture cannot be opened, the masks are drawn on grey"
-    size = record.geometry["height"], record.geometry["width"]
-    return open_image(np.full(size, 128, np.uint8)), note
+        size = record.geometry["height"], record.geometry["width"]
+        return open_image(np.full(size, 128, np.uint8)), _GREY_NOTE
 
 
 def _picture(record: Trajectory, image: MedicalImage, note: str) -> SheetImage:

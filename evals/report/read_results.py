@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ibisagent.tools.errors import InputError
+from ibisagent.tools.errors import InputError, describe_error
 from ibisagent.tools.files import printable_text
 
 __all__ = ["EvalResults", "ResultRow", "read_results"]
@@ -85,7 +85,7 @@ def _json(path: Path, *names: str) -> dict[str, Any]:
 
 
 def _not_an_evaluation(path: Path, error: Exception) -> InputError:
-    said = f"{type(error).__name__}: {printable_text(error)}"
+    said = describe_error(error)
     return InputError(
         f"{printable_text(path)}: not an evaluation's ({said}); name the folder of one that ran to its end"
     )

@@ -4,6 +4,7 @@ from itertools import takewhile
 
 from ibisagent.agent.actions import Terminate, to_plain, write_reply
 from ibisagent.agent.config import Guard, LoopConfig
+from ibisagent.agent.episode import run_episode
 from ibisagent.agent.graph import build_graph
 from ibisagent.agent.policies import OraclePolicy, ScriptedPolicy
 from ibisagent.agent.state import Input
@@ -41,10 +42,10 @@ def oracle_gap(record: Trajectory, segmenter: Segmenter | str, image: MedicalIma
     _require_same("image", image.sha, record.image["sha"])
     begin = Input(image=image, request=record.request, prompts=given, kind="segment")
     begin["initial_mask"] = record.start if record.has_initial_mask else None
-    ended = graph.invoke(begin)
-    if ended["stop"] in TOOL_FAILURES:
+    oracle = run_episode(graph, begin)
+    if oracle.stop in TOOL_FAILURES:
         return None
-    return iou(decode(ended["mask"]), truth) - iou(decode(record.mask), truth)
+    return iou(decode(oracle.mask), truth) - iou(decode(record.mask), truth)
 
 
 def _require_same(what: str, got: str, recorded: str) -> None:

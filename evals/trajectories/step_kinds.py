@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ibisagent.agent.graph_components import as_prompt
+from ibisagent.agent.actions import as_prompt
 from ibisagent.agent.trajectory import Step, Trajectory
 from ibisagent.tools.clicks import Prompt
 
@@ -13,13 +13,13 @@ TOOL_FAILURES = ("segmenter_error", "store_error")
 
 
 def is_policy_step(step: Step) -> bool:
-    """Whether a step is the policy's: steps of a guard, or of a person beside the policy, have no reply."""
-    return step.reply is not None
+    """Whether a step is the policy's, and not of a guard, of a person beside the policy, or given with the request."""
+    return step.origin == "reply"
 
 
 def has_action(step: Step, *kinds: str) -> bool:
     """Whether a step did an action of one of these kinds; a failed step did none."""
-    return step.error is None and step.action is not None and step.action.get("type") in kinds
+    return step.outcome == "applied" and step.action is not None and step.action.get("type") in kinds
 
 
 def indexed_prompts(record: Trajectory) -> Iterator[tuple[int, Prompt]]:

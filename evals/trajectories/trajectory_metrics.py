@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ibisagent.agent.policies.base import total_tokens
 from ibisagent.agent.trajectory import Step, Trajectory
-from ibisagent.evals.trajectories.step_kinds import TOOL_FAILURES, has_action, indexed_prompts, is_policy_step
+from ibisagent.evals.trajectories.step_kinds import has_action, indexed_prompts, is_policy_step
 from ibisagent.evals.trajectories.truth_fit import TruthFit, compute_truth_fit, ratio
 
 __all__ = ["Reversal", "TrajectoryMetrics", "trajectory_metrics"]
@@ -59,8 +59,7 @@ def trajectory_metrics(record: Trajectory) -> TrajectoryMetrics:
     """Compute the metrics of a run; `InputError` for masks of another size than the truth's and invalid prompts."""
     turns = [step for step in record.steps if is_policy_step(step)]
     stops = sum(has_action(step, "terminate", "decline") for step in turns)
-    failed = record.stop in TOOL_FAILURES
-    valid = sum(step.error is None or (failed and step is turns[-1]) for step in turns)
+    valid = sum(step.outcome in ("applied", "failed") for step in turns)  # a tool's failure is not the policy's
     repaired = sum(bool(step.repairs) and step.action is not None for step in turns)
     prompt_steps = [record.steps[index] for index, _ in indexed_prompts(record)]
     fit = compute_truth_fit(record)

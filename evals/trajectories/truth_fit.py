@@ -110,7 +110,7 @@ def _ious_at_steps(record: Trajectory, ious: list[float]) -> list[float]:
     """Return the IoU of the first mask that the policy saw, and after each of its valid actions."""
     after = [ious[0]]
     for step, value in zip(record.steps, ious[1:], strict=True):
-        if is_policy_step(step) and step.error is None:
+        if is_policy_step(step) and step.outcome == "applied":
             after.append(value)
         elif step.actor == "guard" or len(after) == 1:  # a person's prompts before the first action are where it begins
             after[-1] = value

@@ -12,7 +12,8 @@ from ibisagent.agent.branches import abranches, afork, arequests, branches, fork
 from ibisagent.agent.checkpoints import aopen_checkpointer, open_checkpointer
 from ibisagent.agent.replay import replay
 from ibisagent.agent.threads import intervene
-from ibisagent.agent.trajectory import build_trajectory, read_trajectories, write_trajectory
+from ibisagent.agent.trajectory import build_trajectory
+from ibisagent.agent.trajectory_files import read_trajectories, write_trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 

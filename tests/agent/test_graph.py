@@ -244,7 +244,7 @@ def test_an_image_is_encoded_once_and_no_prediction_is_computed_twice(pixels):
 
 def test_schemas_are_published_for_whoever_embeds_the_graph():
     graph = build_graph("centre", "disk")
-    keys = {"image", "request", "kind", "initial_mask", "prompts", "prompts_actor"}
+    keys = {"image", "request", "kind", "initial_mask", "prompts", "prompts_actor", "seed"}
     assert set(graph.get_input_jsonschema()["properties"]) == keys
     assert {"mask", "answer", "stop", "steps", "measurements"} <= set(graph.get_output_jsonschema()["properties"])
 

@@ -20,7 +20,8 @@ from ibisagent.agent.checkpoints import aopen_checkpointer, open_checkpointer
 from ibisagent.agent.integrations.multi_target import fan_out
 from ibisagent.agent.policies import Completion
 from ibisagent.agent.threads import intervene
-from ibisagent.agent.trajectory import build_trajectory, write_trajectory
+from ibisagent.agent.trajectory import build_trajectory
+from ibisagent.agent.trajectory_files import write_trajectory
 from ibisagent.tools.clicks import Click
 from ibisagent.tools.imaging.grids import Spacing
 from ibisagent.tools.imaging.medical_image import MedicalImage

@@ -61,8 +61,8 @@ def test_settings_that_cannot_run_are_refused(wrong):
 
 
 def test_super_steps_running_out_is_a_budget():
-    run = {"seconds": 0.0, "tokens": 0, "first_step": 0, "start": "a"}
-    state = {"run": run, "steps": [], "remaining_steps": 5}
+    run = {"seconds": 0.0, "tokens": 0, "first_step": 0, "active": "it"}
+    state = {"run": run, "target_states": [{"name": "it", "start": "a"}], "steps": [], "remaining_steps": 5}
     assert reached_limit(state, LoopConfig()) == "budget"
     assert reached_limit(state | {"remaining_steps": 6}, LoopConfig()) is None
 

@@ -10,7 +10,8 @@ from support.fakes import STOP, UNDO, CountingSegmenter, negative, positive, scr
 
 from ibisagent.agent import Box, Click, Guard, ImageStore, LoopConfig, OraclePolicy, RunStore, build_graph
 from ibisagent.agent.replay import replay
-from ibisagent.agent.trajectory import Trajectory, build_trajectory, read_trajectories, write_trajectory
+from ibisagent.agent.trajectory import Trajectory, build_trajectory
+from ibisagent.agent.trajectory_files import read_trajectories, write_trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.rle import decode, encode
@@ -60,7 +61,7 @@ def test_a_difference_is_told(pixels):
 
 def test_the_record_says_all_that_happened(pixels, truth):
     record = build_record(OraclePolicy(truth), pixels, "geodesic", truth=truth)
-    assert record.version == 1
+    assert record.version == 2
     assert record.segmenter.startswith("geodesic-")
     assert record.geometry == {"height": 96, "width": 128, "spacing_mm": None}
     assert np.array_equal(decode(record.truth), truth)
@@ -92,8 +93,10 @@ def test_jsonl_holds_one_record_a_line(pixels, tmp_path):
         ("[1]", "not a trajectory"),
         ("{}", "not a trajectory"),
         ('{"version": 99, "steps": []}', "version 99"),
-        ('{"version": 1, "steps": [{}]}', "not a trajectory of version 1"),
-        ('{"version": 1, "steps": []}', "not a trajectory of version 1"),
+        ('{"version": 1, "steps": []}', "version 1: this package reads version 2"),
+        ('{"version": 2, "steps": [{}]}', "not a trajectory of version 2"),
+        ('{"version": 2, "steps": []}', "not a trajectory of version 2"),
+        ('{"version": 2, "steps": [], "targets": [7]}', "not a trajectory of version 2"),
         ("[" * 100_000, "not a readable"),
         ("\x00\xff", "not a"),
     ],

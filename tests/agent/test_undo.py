@@ -19,8 +19,8 @@ from support.fakes import (
 )
 
 from ibisagent.agent import Guard, LoopConfig, PersonPolicy, build_graph
-from ibisagent.agent.contact_sheet import contact_sheet_of
 from ibisagent.agent.trajectory import build_trajectory
+from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.tools.clicks import Click
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.rle import decode

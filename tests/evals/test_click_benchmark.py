@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -25,15 +25,13 @@ from ibisagent.evals.clicks import (
     simulate_clicks,
     simulate_clicks_on_image,
 )
-from ibisagent.evals.clicks.bench import list_jobs, list_unfinished_jobs, run_jobs, simulate_jobs
+from ibisagent.evals.clicks.bench import list_jobs, run_click_jobs, simulate_jobs
 from ibisagent.evals.clicks.protocol import bounding_box_prompt
 from ibisagent.evals.clicks.rows import ClickRow, read_rows
 from ibisagent.evals.clicks.summary import click_metrics, summarize_clicks
 from ibisagent.tools.clicks import Click, Pixel, PixelBox, box_to_pixel_box
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError, MissingExtra
-from ibisagent.tools.jobs.jsonl import append_rows
-from ibisagent.tools.jobs.process_pool import map_unordered
 from ibisagent.tools.masks.measure import bounding_box, iou
 from ibisagent.tools.segmenters import Prediction, get_segmenter
 from ibisagent.tools.segmenters.disk import DiskSegmenter
@@ -435,11 +433,6 @@ def test_a_file_of_another_kind_is_refused_and_left_alone(dataset, tmp_path):
     assert path.read_text() == "my notes\n"
 
 
-def test_a_full_disk_is_told_in_a_line():
-    with pytest.raises(InputError, match=r"^/dev/full: could not be written \(No space left on device\); free space"):
-        append_rows(Path("/dev/full"), [{"id": "a"}])
-
-
 def test_targets_of_one_picture_share_its_embedding(dataset):
     segmenter = CountingSegmenter()
     jobs = list_jobs(read_dataset(dataset)[:3], dataset, ["disk"], ["centre", "jitter", "box"])
@@ -465,34 +458,23 @@ def test_jitter_depends_on_the_seed_and_the_case_alone(dataset):
     assert [row.pixel_prompts for row in simulate_jobs(jobs, 4, 1)] != marks
 
 
-def test_jobs_that_kill_their_process_cost_their_own_rows_alone():
-    died = "its process died (out of memory, or a crash in native code)"
-    units = [[0], [1, 2, 3], [4, 5], [6], [7]]
-    rows = [row for rows in map_unordered(killed_work.tenfold, units, 1, lambda *job: job) for row in rows]
-    assert sorted(rows, key=str) == [(3, died), (5, died), 0, 10, 20, 40, 60, 70]
-
-
-class Stillborn:
-    """Ends the process that unpickles it."""
-
-    def __reduce__(self):
-        return os._exit, (1,)
-
-
-def test_processes_that_die_as_they_begin_are_told():
-    with pytest.raises(InputError, match="got processes that end as they start, expected them to run"):
-        list(map_unordered(Stillborn(), [[0], [1]], 2, lambda *job: job))
-
-
 def test_a_case_that_kills_its_process_is_a_broken_row(dataset, tmp_path):
     cases = read_dataset(dataset)[:5]
     jobs = list_jobs(cases, dataset, ["disk"], ["centre"])
     path = tmp_path / "clicks.jsonl"
-    given = [row for rows in run_jobs(jobs, path, killed_work.two_clicks, 2) for row in rows]
-    assert sorted(row.id for row in given) == ["a 1", "a 2", "b 1", "b 2"]
-    assert {row.id: row.reason and row.reason[:16] for row in given if row.reason} == {"a 2": "its process died"}
-    assert read_rows(path) == {row.key: row for row in given}
-    assert [job.case.id for job in list_unfinished_jobs(jobs, path)] == ["a 2"]
+    told = []
+    run_click_jobs(jobs, path, killed_work.two_clicks, {}, workers=2, on_row=lambda *row: told.append(row))
+    assert sorted(row["id"] for row, _, _ in told) == ["a 1", "a 2", "b 1", "b 2"]
+    assert [done_of for _, *done_of in told] == [[done, 4] for done in range(1, 5)]
+    rows = read_rows(path)
+    assert {id: row.reason and row.reason[:16] for (id, *_), row in rows.items() if row.reason} == {
+        "a 2": "its process died"
+    }
+    told.clear()
+    two = partial(simulate_jobs, clicks=2, seed=0)  # the row that was broken is made anew, and no other
+    run_click_jobs(jobs, path, two, {}, workers=1, on_row=lambda *row: told.append(row))
+    assert [(row["id"], row["reason"], done, total) for row, done, total in told] == [("a 2", None, 4, 4)]
+    assert read_rows(path)["a 1", "disk", "centre"] == rows["a 1", "disk", "centre"]
 
 
 def test_what_cannot_be_run_is_refused_before_anything_is_written(dataset, tmp_path, monkeypatch):

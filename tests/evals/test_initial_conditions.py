@@ -10,7 +10,7 @@ from support.dataset_fixtures import write_organ_dataset
 
 from ibisagent.agent.actions import Backtrack, Terminate, write_reply
 from ibisagent.agent.policies import Completion, SyncPolicy
-from ibisagent.agent.trajectory import read_trajectories
+from ibisagent.agent.trajectory_files import read_trajectories
 from ibisagent.evals.initial_conditions import build_initial_input
 from ibisagent.evals.report import write_report
 from ibisagent.evals.runner import run_eval

@@ -62,7 +62,7 @@ def out(data, tmp_path_factory):
     """A finished evaluation with its report."""
     folder = tmp_path_factory.mktemp("out")
     run_eval(read_dataset(data), POLICIES, SEGMENTERS, folder, max_steps=3, workers=1)
-    write_report(folder)
+    write_report(folder, roots=[data])
     return folder
 
 
@@ -247,7 +247,7 @@ def test_equal_evaluations_give_equal_reports_but_for_the_time(out, data):
     rows = again / "rows.jsonl"
     rows.write_text(re.sub(r'seconds":[\d.e-]+', 'seconds":7.5', rows.read_text(encoding="utf-8")), encoding="utf-8")
     write_results(again, rows, read_dataset(data), POLICIES, SEGMENTERS)
-    write_report(again)
+    write_report(again, roots=[data])
     texts = [(folder / "report.html").read_text(encoding="utf-8") for folder in (out, again)]
     one, two = (re.split(r'(?s)<section id="timing">.*?</section>', text) for text in texts)
     assert len(one) == 2
@@ -285,11 +285,14 @@ def test_a_picture_that_is_gone_leaves_masks_on_grey(copy):
     """The copy lies elsewhere, so that no relative path leads to a picture."""
     captions = [caption for caption in Page(write_report(copy, cases=1)).captions if "IoU" in caption]
     assert len(captions) == 12
-    assert all(caption.endswith("the picture cannot be opened, the masks are drawn on grey") for caption in captions)
+    assert all(
+        caption.endswith("the picture cannot be opened as it was recorded, the masks are drawn on grey")
+        for caption in captions
+    )
 
 
 def test_a_trajectory_that_cannot_be_read_leaves_its_caption(copy):
-    texts = ("", "{", "[]", '{"version": 1, "steps": [{}]}', '{"version": 1, "steps": [1]}', "[" * 100_000)
+    texts = ("", "{", "[]", '{"version": 2, "steps": [{}]}', '{"version": 2, "steps": [1]}', "[" * 100_000)
     for index, path in enumerate(sorted(copy.glob("trajectories/*/*/*.json"))):
         path.write_text(texts[index % len(texts)])
     page = Page(write_report(copy))

@@ -16,7 +16,7 @@ from support.killed_jobs import write_slow_script
 
 from ibisagent.agent import LoopConfig, OraclePolicy, build_graph
 from ibisagent.agent.policies import CentrePolicy, SyncPolicy
-from ibisagent.agent.trajectory import read_trajectories
+from ibisagent.agent.trajectory_files import read_trajectories
 from ibisagent.evals.metrics import case_metrics
 from ibisagent.evals.rows import COLUMNS, VOLATILE
 from ibisagent.evals.runner import run_eval
@@ -205,7 +205,7 @@ def test_a_run_stopped_in_any_way_goes_on_where_it_was(dataset, unbroken, tmp_pa
     write_slow_script(script, BODY, seconds=0.1)
     code, said = stopped(script, dataset, out, 1, lambda pid: os.killpg(pid, signal.SIGINT))
     assert code == -signal.SIGINT
-    assert "the same command resumes from there" in " ".join(said.split())
+    assert f"the same command with --out {out} resumes from there" in " ".join(said.split())
     assert stopped(script, dataset, out, 2, lambda pid: os.killpg(pid, signal.SIGKILL))[0] == -signal.SIGKILL
     assert not (out / "results.csv").exists()
     with (out / "rows.jsonl").open("a") as file:
@@ -220,7 +220,7 @@ def test_a_run_stopped_in_any_way_goes_on_where_it_was(dataset, unbroken, tmp_pa
     assert kept
     assert {path: written(out)[path] for path in kept} == {path: before[path] for path in kept}
     assert sorted(kept | {row["trajectory"] for row, _, _ in told if row["status"] == "done"}) == sorted(written(out))
-    assert len(told) == 40 - len(kept)
+    assert [done_of for _, *done_of in told] == [[done, 40] for done in range(len(kept) + 1, 41)]
 
 
 def test_the_command_adds_the_baselines_and_tells_where_everything_is(dataset, tmp_path, capsys):

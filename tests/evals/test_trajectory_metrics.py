@@ -14,6 +14,7 @@ from langgraph.types import Command
 from support.fakes import NOT_THERE, STOP, UNDO, CountingSegmenter, FunctionPolicy, script
 from support.fakes import negative as negative_at
 from support.fakes import positive as positive_at
+from support.records import with_target
 
 from ibisagent.agent import Box, Click, Completion, Guard, LoopConfig, OraclePolicy, PersonPolicy, build_graph
 from ibisagent.agent.actions import KINDS
@@ -122,7 +123,7 @@ def test_a_run_in_figures():
 
 def test_without_a_truth_only_what_needs_it_is_missing():
     record = record_of(script(*WALK), truth=None)
-    known = trajectory_metrics(replace(record, truth=encode(TRUTH)))
+    known = trajectory_metrics(with_target(record, truth=encode(TRUTH)))
     unknown = tuple(replace(undo, iou_gain=None) for undo in known.undos)
     assert trajectory_metrics(record) == replace(known, fit=None, undos=unknown)
     told = summarize_metrics([trajectory_metrics(record)])
@@ -308,11 +309,10 @@ def test_seconds_and_tokens_a_step():
     assert told["tokens_per_step"] == {"mean": 200.0, "p50": 200.0, "p95": pytest.approx(290.0)}
 
 
-def test_a_record_without_the_newer_details_is_read():
+def test_a_record_without_seconds_and_completions_has_no_figures_of_them():
     record = record_of(script(*WALK))
     plain = json.loads(json.dumps(record.to_json()))
     for step in plain["steps"]:
-        step.pop("restores", None)
         step.update(completion={}, seconds={})
     old = Trajectory.from_json(plain)
     bare = replace(trajectory_metrics(record), policy_seconds=(), segmenter_seconds=(), tokens=())
@@ -333,7 +333,7 @@ def test_a_redo_is_told_with_what_it_gained():
 def test_masks_of_another_size_and_odd_prompts_are_told():
     record = record_of(script(BOX, STOP))
     with pytest.raises(InputError, match=r"mask of \(20, 20\), expected the true mask's \(40, 10\)"):
-        trajectory_metrics(replace(record, truth=encode(np.zeros((40, 10), bool))))
+        trajectory_metrics(with_target(record, truth=encode(np.zeros((40, 10), bool))))
     odd = replace(record.steps[0], action={"type": "point", "x": 7})
     with pytest.raises(InputError, match="x=7"):
         trajectory_metrics(replace(record, steps=(odd, *record.steps[1:])))

@@ -3,17 +3,21 @@
 import csv
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from support.dataset_fixtures import write_organ_dataset
 from support.killed_jobs import kill_after_rows, write_slow_script
+from support.records import with_target
 from typer.testing import CliRunner
 
 from ibisagent.agent.actions import Backtrack, Terminate
 from ibisagent.agent.policies import Completion, SyncPolicy
 from ibisagent.agent.replay import replay
 from ibisagent.agent.reply_parser import parse_reply
-from ibisagent.agent.trajectory import Trajectory, read_trajectories
+from ibisagent.agent.trajectory import Trajectory
+from ibisagent.agent.trajectory_files import read_trajectories
+from ibisagent.evals.trajectories import find_fault
 from ibisagent.tools.clicks import click_to_pixel
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError
@@ -23,7 +27,6 @@ from ibisagent.tools.masks.rle import decode
 from ibisagent.training.experts.expert import ExpertConfig
 from ibisagent.training.experts.noisy_expert import MistakeRates
 from ibisagent.training.trajectories import Filters, InitialMaskRates, make_trajectories
-from ibisagent.training.trajectories.filtering import find_fault
 from ibisagent.ui.cli.app import app
 
 SETTINGS = {
@@ -184,7 +187,7 @@ def test_more_initial_masks_than_runs_are_refused():
 def test_runs_that_teach_nothing_are_dropped(unbroken):
     good = next(record for record in records(unbroken) if record.stop == "terminated" and len(record.steps) > 2)
     absent = next(record for record in records(unbroken) if record.stop == "target_absent")
-    poor = Trajectory.from_json(good.to_json() | {"mask": good.start, "stop": "max_steps"})
+    poor = replace(with_target(good, mask=good.start), stop="max_steps")
     faults = [
         find_fault(good, Filters()),
         find_fault(absent, Filters()),

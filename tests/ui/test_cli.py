@@ -55,7 +55,7 @@ def test_simulate_writes_the_run_folder_and_replay_repeats_it(case):
 def test_replay_tells_a_changed_record_and_a_changed_image(case, pixels):
     run("simulate", "scan.png", "truth.png", "--out", "out", cwd=case)
     record = json.loads((case / "out/trajectory.json").read_text())
-    record["steps"][0]["mask"] = record["start"]
+    record["steps"][0]["mask"] = record["targets"][0]["start"]
     (case / "out/changed.json").write_text(json.dumps(record))
     ran = run("replay", "out/changed.json", cwd=case)
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
@@ -64,6 +64,22 @@ def test_replay_tells_a_changed_record_and_a_changed_image(case, pixels):
     ran = run("replay", "out/trajectory.json", cwd=case)
     assert ran.returncode == 2
     assert "--image" in ran.stderr
+
+
+def test_a_replay_opens_what_lies_below_the_current_folder_or_a_named_one(case, pixels):
+    """A record from elsewhere names a picture that its reader has and did not offer."""
+    run("simulate", "scan.png", "truth.png", "--out", "out", cwd=case)
+    (case / "elsewhere").mkdir()
+    for options in ([], ["--root", "elsewhere"], ["--root", "none"]):
+        ran = run("replay", str(case / "out/trajectory.json"), *options, cwd=case / "elsewhere")
+        assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+        assert "--root" in ran.stderr
+    for options in (["--root", ".."], ["--image", str(case / "scan.png")], ["--root", "/", "--root", "../out"]):
+        ran = run("replay", str(case / "out/trajectory.json"), *options, cwd=case / "elsewhere")
+        assert (ran.returncode, ran.stderr) == (0, "")
+    ran = run("replay", str(case / "out/trajectory.json"), cwd="/")  # where a service runs, not a folder that it chose
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    assert "scan.png: got no such image in a folder that may be read" in ran.stderr
 
 
 def test_own_clicks_need_no_policy(case):

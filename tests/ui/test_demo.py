@@ -12,7 +12,8 @@ def test_every_show_is_a_run_folder_with_its_truth(tmp_path, capsys):
     main(tmp_path, f"hf:{tiny_vlm.qwen25()}")
     shown = capsys.readouterr()
     records = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("*/trajectory.json")}
-    held = {name: (record["policy"].partition(":")[0], area(record["truth"]) > 0) for name, record in records.items()}
+    kinds = {name: record["policy"].partition(":")[0] for name, record in records.items()}
+    held = {name: (kinds[name], area(record["targets"][0]["truth"]) > 0) for name, record in records.items()}
     assert held == {
         "spleen": ("hf", True),
         "polyp": ("hf", False),

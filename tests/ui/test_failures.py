@@ -11,8 +11,9 @@ from support.fakes import STOP, CountingSegmenter, positive, script
 from support.openai_server import answer_with_script, serve
 
 from ibisagent.agent import build_graph
-from ibisagent.agent.contact_sheet import contact_sheet_of
-from ibisagent.agent.trajectory import build_trajectory, read_trajectories
+from ibisagent.agent.trajectory import build_trajectory
+from ibisagent.agent.trajectory_files import read_trajectories
+from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.tools.errors import RunFailed
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.ui.cli.evaluate import evaluate
@@ -63,7 +64,7 @@ def test_a_segmenter_that_fails_is_told_with_the_mask_before(tmp_path, pixels):
 @pytest.mark.parametrize("replies", [(), (positive(0.5, 0.5),), ("hm",)], ids=["at once", "later", "after a bad reply"])
 def test_the_sheet_of_a_policy_that_fails_ends_with_the_picture_and_the_reason(replies, pixels, monkeypatch):
     shown = []
-    sheet = "ibisagent.agent.contact_sheet.from_trajectory.draw_contact_sheet"
+    sheet = "ibisagent.evals.contact_sheets.from_trajectory.draw_contact_sheet"
     monkeypatch.setattr(sheet, lambda title, subtitle, panels, *rest, **more: shown.extend(panels))
     graph = build_graph(script(*replies), "disk")
     contact_sheet_of(

@@ -18,8 +18,9 @@ from support.fakes import STOP, positive, script
 from support.image_fixtures import RAS, write_nifti
 
 from ibisagent.agent import build_graph
-from ibisagent.agent.contact_sheet import contact_sheet_of
-from ibisagent.agent.trajectory import Trajectory, build_trajectory, write_trajectory
+from ibisagent.agent.trajectory import Trajectory, build_trajectory
+from ibisagent.agent.trajectory_files import write_trajectory
+from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.ui.cli.show_trajectories import show_sheets, show_stats
@@ -114,19 +115,25 @@ def test_what_a_data_set_does_not_tell_is_unknown(runs, capsys):
 
 def test_without_a_truth_a_dash_and_an_empty_cell_stand_for_no_figure(runs, capsys):
     path = runs / "a.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"truth": None}))
+    path.write_text(json.dumps(with_target_fields(json.loads(path.read_text()), truth=None)))
     show_stats([path], csv_file=Path("table.csv"))
     assert table_of(capsys) == [["all", "1", "2", "1.000", "-", "-", "-", "-", "-"]]
     assert Path("table.csv").read_text().splitlines()[1] == "all,1,2,1.0,,,,,"
 
 
+def with_target_fields(record, **fields):
+    """A plain record of one target with other fields of it."""
+    return record | {"targets": [record["targets"][0] | fields]}
+
+
 def broken(name, record):
     """Return the text of a broken record, made from a valid one."""
+    truth = record["targets"][0]["truth"] | {"size": [10, 40]}
     texts = {
-        "mask": json.dumps(record | {"mask": 7}),
-        "size": json.dumps(record | {"truth": record["truth"] | {"size": [10, 40]}}),
+        "mask": json.dumps(with_target_fields(record, mask=7)),
+        "size": json.dumps(with_target_fields(record, truth=truth)),
         "steps": json.dumps(record | {"steps": [1]}),
-        "version": json.dumps(record | {"version": 2}),
+        "version": json.dumps(record | {"version": 1}),
         "torn": json.dumps(record)[:200],
         "deep": "[" * 100_000,
         "empty": "",
@@ -141,8 +148,8 @@ def broken(name, record):
     [
         ("mask", "record: got data that cannot be decoded (TypeError), expected a sound trajectory; record it anew"),
         ("size", ""),  # in a sheet another line
-        ("steps", "not a trajectory of version 1: 'int' object is not subscriptable"),
-        ("version", "trajectory version 2: this package reads version 1"),
+        ("steps", "not a trajectory of version 2: 'int' object is not subscriptable"),
+        ("version", "trajectory version 1: this package reads version 2"),
         ("torn", "got no JSON ("),
         ("deep", "got no JSON ("),
         ("empty", "got no JSON ("),
@@ -238,11 +245,11 @@ def test_steps_tell_whose_they_are_what_they_undid_and_what_failed(runs, capsys)
     plain = json.loads(path.read_text())
     plain["steps"][0] |= {"actor": "person", "score": 0.5}
     plain["steps"][1] |= {"action": {"type": "backtrack"}, "actor": "guard", "reverts": 1}
-    plain["steps"][2] |= {"action": None, "error": "no action", "thought": ""}
+    plain["steps"][2] |= {"action": None, "outcome": "unparseable", "error": "no action", "thought": ""}
     first, *rest = plain["steps"]
     redo = rest[0] | {"index": 4, "action": {"type": "redo"}, "actor": "person", "reverts": None, "restores": 1}
     initial = redo | {"index": 5, "action": {"type": "backtrack"}, "reverts": 0, "restores": None}
-    path.write_text(json.dumps(plain | {"steps": [first, *rest, redo, initial], "truth": None}))
+    path.write_text(json.dumps(with_target_fields(plain, truth=None) | {"steps": [first, *rest, redo, initial]}))
     show_sheets(path, Path("out"))
     rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines() if line.strip()][2:]
     assert [row.rpartition(" ")[0] for row in rows] == [
@@ -268,21 +275,25 @@ def test_a_folder_s_records_are_drawn_as_they_lie(runs, capsys):
     assert shown.err.splitlines()[1:] == ["left out: 1 JSON of another kind, 1 broken"]
 
 
+REMEDY = "bring it back, or name its folder with --root"
+PLACE = f"in a folder that may be read, expected it in the record's own or a named one; {REMEDY}"
+
+
 def changed_image():
     Image.new("L", (20, 20)).save("scan.png")
-    return "scan.png: its pixels differ from those recorded"
+    return f"scan.png: its pixels differ from those recorded; {REMEDY}"
 
 
 def missing_image():
     Path("scan.png").unlink()
-    return "runs/../scan.png: got a path with no file, expected a readable file; check the path"
+    return f"scan.png: got no such image {PLACE}"
 
 
 def nameless_image():
     path = Path("runs/a.json")
     record = json.loads(path.read_text())
     path.write_text(json.dumps(record | {"image": record["image"] | {"uri": None}}))
-    return "its image came without a file"
+    return f"got a run on an image without a file {PLACE}"
 
 
 @pytest.mark.parametrize("harm", [changed_image, missing_image, nameless_image])
@@ -308,6 +319,24 @@ def test_a_slice_is_opened_as_it_was_recorded_and_without_it_the_spacing_stays(r
     show_sheets(runs / "s.json", Path("out"))
     grey = replace(open_image(np.full(image.shape, 128, np.uint8)), spacing=image.spacing)
     assert np.array_equal(np.asarray(Image.open("out/s.steps.png")), np.asarray(contact_sheet_of(record, grey)))
+
+
+def test_a_picture_outside_is_drawn_on_grey_unless_its_folder_is_named(runs, capsys, monkeypatch):
+    """Beside the record, below the named folder, below the current one, or below a root."""
+    Path("inner").mkdir()
+    record = json.loads((runs / "a.json").read_text())
+    bundle = Path("bundle/records")
+    bundle.mkdir(parents=True)
+    (bundle / "a.json").write_text(json.dumps(record | {"image": record["image"] | {"uri": "../scan.png"}}))
+    Path("scan.png").rename("bundle/scan.png")
+    monkeypatch.chdir("inner")
+    show_sheets(Path("../bundle/records/a.json"), Path("out"))
+    assert "drawn on grey: scan.png: got no such image" in capsys.readouterr().err
+    show_sheets(Path("../bundle"), Path("out"))
+    show_sheets(Path("../bundle/records/a.json"), Path("out"), [Path("../bundle")])
+    assert capsys.readouterr().err == ""
+    with pytest.raises(InputError, match=r"--root .*inner/none: got no folder"):
+        show_sheets(Path("../bundle"), Path("out"), [Path("none")])
 
 
 def test_texts_of_a_record_are_shown_as_texts(runs, capsys):

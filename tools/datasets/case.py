@@ -45,6 +45,11 @@ class Case:
         if not self.request:
             object.__setattr__(self, "request", f"Segment the {self.target}.")
 
+    @property
+    def image_key(self) -> tuple[Path, str | None, str | None]:
+        """Return what the cases of one picture have in common."""
+        return self.image, self.slice, self.window
+
     def open(self) -> MedicalImage:
         """Open the picture; `InputError` for a faulty row or whatever `open_image` refuses."""
         self._require_valid()

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -11,19 +11,17 @@ from typing import Any
 
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import atomic_write, printable_text
+from ibisagent.tools.files import atomic_write, describe_os_error, printable_text
 
-__all__ = ["case_seed", "find_common_folder", "hash_json", "record_settings", "to_relative_path"]
+__all__ = ["case_seed", "find_common_folder", "hash_cases", "hash_json", "record_settings", "to_relative_path"]
 
 
-def record_settings(rows: Path, cases: Sequence[Case], root: Path, **settings: Any) -> dict[str, Any]:
+def record_settings(rows: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Write ``settings.json`` beside the file ``rows``, or add to it, and return it; `InputError` names what differs.
 
-    ``data``: hash of the cases' rows with paths from ``root``, so that a data set that was moved is the same one;
     ``settings``: JSON values; of a dict, such as the segmenters' fingerprints, earlier and new keys are merged.
     """
-    out, plain = rows.parent, [_case_row(case, root) for case in cases]
-    now: dict[str, Any] = {"version": version("ibisagent"), "data": hash_json(plain), **settings}
+    out, now = rows.parent, {"version": version("ibisagent"), **settings}
     growing = [name for name, value in settings.items() if isinstance(value, dict)]
     before = _read_previous(rows, growing) or now
     differing = list(_list_differences(before, now))
@@ -34,6 +32,11 @@ def record_settings(rows: Path, cases: Sequence[Case], root: Path, **settings: A
     with atomic_write(out / "settings.json") as temporary:
         temporary.write_text(json.dumps(now, indent=1), encoding="utf-8")
     return now
+
+
+def hash_cases(cases: Sequence[Case], root: Path) -> str:
+    """Hash the cases' rows with paths from ``root``, so that a data set that was moved is the same one."""
+    return hash_json([_case_row(case, root) for case in cases])
 
 
 def hash_json(value: Any) -> str:
@@ -62,6 +65,11 @@ def _read_previous(rows: Path, growing: Sequence[str]) -> dict[str, Any] | None:
     out, path = rows.parent, rows.with_name("settings.json")
     try:
         out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{printable_text(out)}: cannot be made ({describe_os_error(error)}); choose another --out"
+        ) from error
+    try:
         if not path.exists() and not rows.exists():
             return None
         read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -41,9 +41,14 @@ class Query(NamedTuple):
 class Segmenter(Protocol):
     """A promptable segmenter. Implementations keep no state between calls but caches that cannot be observed.
 
-    ``fingerprint``: name, weights hash, dtype, device and thresholds in one line; equal fingerprints, equal masks.
+    ``name``: what `ibisagent.tools.segmenters.get_segmenter` calls it, without its weights; ``fingerprint``: name,
+    version, weights hash, dtype, device and thresholds in one line; equal fingerprints, equal masks.
     ``calibrated``: True when ``score`` may be used to choose between masks.
     """
+
+    @property
+    def name(self) -> str:
+        """The segmenter's name in trajectories."""
 
     @property
     def fingerprint(self) -> str:

@@ -20,6 +20,7 @@ class DiskSegmenter:
     """
 
     radius: float = 0.05
+    name = "disk"
     calibrated = False
 
     @property

@@ -17,7 +17,7 @@ __all__ = ["GeocutSegmenter"]
 class GeocutSegmenter(GeodesicSegmenter):
     """`GeodesicSegmenter` plus colour likelihoods and a contour that follows edges."""
 
-    name = "geocut-1"
+    name = "geocut"
     calibrated = True
 
     def _label(self, embedding: Features, unary: Field) -> Mask:

@@ -47,14 +47,14 @@ class GeodesicSegmenter:
     """Mask = pixels nearer, along paths that avoid edges, to a positive click than to a negative one or the far end."""
 
     parameters: Parameters = field(default_factory=Parameters)
-    name = "geodesic-1"
+    name = "geodesic"
     calibrated = False
 
     @property
     def fingerprint(self) -> str:
         """Name, version and every parameter in one line."""
         values = zip(fields(self.parameters), astuple(self.parameters), strict=True)
-        return " ".join([self.name, *(f"{item.name}={value}" for item, value in values)])
+        return " ".join([f"{self.name}-1", *(f"{item.name}={value}" for item, value in values)])
 
     def embed(self, pixels: Pixels) -> Features:
         """Extract the features once per picture."""

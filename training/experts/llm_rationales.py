@@ -13,10 +13,10 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from numpy.typing import NDArray
 
 from ibisagent.agent.actions import TAG, format_action, write_reply
-from ibisagent.agent.contact_sheet.tiles import FALSE_NEGATIVE, FALSE_POSITIVE
 from ibisagent.agent.overlay import GREEN
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.agent.policies.chat import image_block
+from ibisagent.evals.contact_sheets.tiles import FALSE_NEGATIVE, FALSE_POSITIVE
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.training.experts.expert import Decision, ExpertPolicy
 from ibisagent.training.experts.rationales import write_answer

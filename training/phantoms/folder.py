@@ -2,9 +2,9 @@
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,11 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import describe_os_error, printable_text
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.jobs import jsonl
-from ibisagent.tools.jobs.process_pool import map_unordered
-from ibisagent.tools.jobs.run_settings import record_settings
+from ibisagent.tools.jobs.job_runner import OnRow, RowFile, run_jobs
 from ibisagent.training.phantoms.request_rows import build_request_rows, choose_row
 from ibisagent.training.phantoms.spec import REQUEST_KINDS, PhantomDatasetSpec
 
 __all__ = ["REQUEST_KINDS", "PhantomDatasetSpec", "write_phantoms"]
-
-OnPicture = Callable[[int], None]
 
 _ROW = ("index", "cases")
 _PARTS = ("images", "masks")
@@ -35,56 +32,36 @@ def write_phantoms(
     out: str | os.PathLike[str],
     *,
     workers: int | None = None,
-    on_picture: OnPicture | None = None,
+    on_row: OnRow | None = None,
 ) -> Path:
     """Draw phantoms into the folder ``out`` and return its manifest, the last file that is written.
 
     ``images/`` and ``masks/`` hold a PNG each per picture, the mask a label map in which a target is one label or
     several (`Case.label`). Equal specs give equal files, whatever ``workers`` (processes, by default one a core); a
     stopped call is resumed, a finished folder is left alone, one of another spec is an `InputError`.
-    ``on_picture`` is called with the number done. The processes import the calling script, which therefore needs
+    ``on_row`` is called after each picture. The processes import the calling script, which therefore needs
     ``if __name__ == "__main__":``.
     """
-    if workers is not None and workers < 1:
-        raise InputError(f"got {workers} workers, expected 1 or more; leave them out for one a core")
     folder = Path(os.path.abspath(out))
     manifest, rows = folder / "manifest.csv", folder / ".rows.jsonl"
     if manifest.exists() and not (folder / "settings.json").exists():
         raise InputError(
             f"{printable_text(folder)}: got another data set, expected phantoms or nothing; choose another --out"
         )
-    _make_folder(folder)
-    record_settings(rows, (), folder, **spec.to_json())
-    if not manifest.exists():
-        for part in _PARTS:
-            _make_folder(folder / part)
-        _draw(spec, folder, rows, workers, on_picture)
+    finished = manifest.exists()
+    run_jobs(
+        {} if finished else {index: index for index in range(spec.count)},
+        partial(_write_pictures, spec, folder),
+        RowFile(rows, _ROW, itemgetter("index")),
+        spec.to_json(),
+        on_crash=_raise_killed,
+        workers=workers,
+        on_row=on_row,
+    )
+    if not finished:
         write_manifest(folder, _read_cases(spec, folder, rows))
     rows.unlink(missing_ok=True)
     return manifest
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{printable_text(folder)}: cannot be made ({describe_os_error(error)}); choose another --out"
-        ) from error
-
-
-def _draw(
-    spec: PhantomDatasetSpec, folder: Path, rows: Path, workers: int | None, on_picture: OnPicture | None
-) -> None:
-    jsonl.truncate_partial_line(rows)
-    done = {row["index"] for _, row in jsonl.scan_rows(rows, _ROW)}
-    todo, count = ([index] for index in range(spec.count) if index not in done), len(done)
-    with closing(map_unordered(partial(_write_pictures, spec, folder), todo, workers, _raise_killed)) as batches:
-        for batch in batches:
-            jsonl.append_rows(rows, batch)
-            count += len(batch)
-            if on_picture is not None:
-                on_picture(count)
 
 
 def _raise_killed(index: int, reason: str) -> dict[str, Any]:
@@ -131,6 +108,7 @@ def _build_label_map(masks: Mapping[str, Mask]) -> tuple[NDArray[np.uint8], dict
 def _save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     part = path.with_name(f".{path.name}")
     try:
+        path.parent.mkdir(exist_ok=True)
         Image.fromarray(pixels).save(part, format="PNG", compress_level=4)
         os.replace(part, path)
     except OSError as error:

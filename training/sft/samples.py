@@ -2,28 +2,25 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.coordinates import CoordinateFrame
-from ibisagent.agent.graph_components import Components
 from ibisagent.agent.prompting import Message, PromptSet
-from ibisagent.agent.replay import replay_config
-from ibisagent.agent.stores import RunStore
-from ibisagent.agent.trajectory import Trajectory
+from ibisagent.agent.record_images import find_recorded_image
+from ibisagent.agent.trajectory import Step, Trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import printable_text
 from ibisagent.tools.masks.rle import decode, rle_key
-from ibisagent.training.trajectory_states import RecordedState, build_components, iter_states
+from ibisagent.training.rendering import StateRenderer
 
 __all__ = ["MistakeHandling", "Sample", "SampleRef", "Samples"]
 
+_REMEDY = "bring it back, or name its folder with --root"
 _SIZE_SETTINGS = (
     "picture_side",
     "enlarge",
@@ -81,13 +78,22 @@ class Sample:
 class Samples:
     """The samples of trajectory files; only their `SampleRef` are kept in memory."""
 
-    def __init__(self, files: Sequence[Path], prompts: PromptSet, *, mistakes: MistakeHandling = "correct") -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        prompts: PromptSet,
+        *,
+        mistakes: MistakeHandling = "correct",
+        roots: Sequence[Path] = (),
+    ) -> None:
         """Find the samples of ``.jsonl`` files; each record's settings decide what its policy is shown.
 
-        `InputError` for a file that cannot be read, a record whose image is not there, and for files without samples.
+        ``roots``: folders with the records' images, beside the files' own. `InputError` for a file that cannot be read,
+        a record whose image is not there, and for files without samples.
         """
-        self.files, self._prompts, self._mistakes = list(files), prompts, mistakes
-        self._components: dict[LoopConfig, Components] = {}
+        self.files, self._mistakes, self._roots = list(files), mistakes, tuple(roots)
+        self._renderer = StateRenderer(prompts)
+        self._images: dict[tuple[Any, ...], dict[str, Any]] = {}
         self._has_history = False
         self.refs = list(self._find_refs())
         if not self.refs:
@@ -101,15 +107,12 @@ class Samples:
         """Render a sample with the loop's own code for observations."""
         ref = self.refs[index]
         record = self._read_record(ref)
-        store = RunStore()
-        components = replace(self._components_of(replay_config(record)), store=store)
-        recorded = next(islice(iter_states(record, self.files[ref.file].parent, store), ref.state_index, None))
-        observation = components.build_observation(recorded.state)
-        reply = _reply_text(recorded, self._mistakes)
+        image = self._find_image(record, self.files[ref.file])
+        conversation, observation, step = self._renderer.render_state(record, image, ref.state_index)
         return Sample(
-            conversation=self._prompts.conversation(observation),
-            reply=reply,
-            action_has_loss=self._mistakes == "correct" or recorded.step.completion.get("label") is None,
+            conversation=conversation,
+            reply=_reply_text(step, self._mistakes),
+            action_has_loss=self._mistakes == "correct" or step.completion.get("label") is None,
             mask=observation.mask,
             truth=decode(record.truth) if record.truth is not None else None,
             frame=observation.frame,
@@ -135,15 +138,9 @@ class Samples:
         return [some[start : start + max_size] for some in together.values() for start in range(0, len(some), max_size)]
 
     def _find_refs(self) -> Iterator[SampleRef]:
-        there = set[Path]()
         for number, path in enumerate(self.files):
             for offset, record in _read_records(path):
-                picture = _image_path(record, path)
-                if picture not in there and not picture.exists():
-                    raise InputError(
-                        f"{printable_text(picture)}: got no such image for {path.name}, expected it; bring it back"
-                    )
-                there.add(picture)
+                self._find_image(record, path)
                 self._has_history |= record.config.get("context") == "history"
                 for index, view_key in enumerate(_view_keys(record, self._mistakes)):
                     if view_key is not None:
@@ -154,10 +151,15 @@ class Samples:
             file.seek(ref.offset)
             return Trajectory.from_json(json.loads(file.readline()))
 
-    def _components_of(self, config: LoopConfig) -> Components:
-        if config not in self._components:
-            self._components[config] = build_components(config)
-        return self._components[config]
+    def _find_image(self, record: Trajectory, path: Path) -> dict[str, Any]:
+        """Return the reference of a record's image, with a path that may be opened; each is looked up once."""
+        key = (path.parent, *(repr(record.image.get(name)) for name in ("uri", "sha", "slice", "window")))
+        if key not in self._images:
+            try:
+                self._images[key] = find_recorded_image(record.image, path.parent, self._roots, _REMEDY)
+            except InputError as error:
+                raise InputError(f"{printable_text(path)}: {error}") from error
+        return self._images[key]
 
 
 def _read_records(path: Path) -> Iterator[tuple[int, Trajectory]]:
@@ -175,26 +177,17 @@ def _read_records(path: Path) -> Iterator[tuple[int, Trajectory]]:
         ) from error
 
 
-def _image_path(record: Trajectory, path: Path) -> Path:
-    uri: str | None = record.image.get("uri")
-    if uri is None:
-        raise InputError(
-            f"{printable_text(path)}: got a run on an image without a file, expected one; leave the run out"
-        )
-    return path.parent / uri
-
-
 def _view_keys(record: Trajectory, mistakes: MistakeHandling) -> Iterable[str | None]:
     """Yield a key of what is shown at each reply; None where nothing is to be learned."""
     mask, sizes = record.start, [record.config.get(each) for each in _SIZE_SETTINGS]
     for step in record.steps:
-        if step.reply is not None:
+        if step.origin == "reply":
             relabeled = mistakes == "correct" and step.completion.get("label") is not None
             learned = step.actor == "policy" and (step.action is not None or relabeled)
             yield f"{record.image['sha']} {rle_key(mask)} {sizes}" if learned else None
         mask = step.mask
 
 
-def _reply_text(recorded: RecordedState, mistakes: MistakeHandling) -> str:
-    relabel = recorded.step.completion.get("label")
-    return str(relabel if relabel is not None and mistakes == "correct" else recorded.step.reply)
+def _reply_text(step: Step, mistakes: MistakeHandling) -> str:
+    label = step.completion.get("label")
+    return str(label if label is not None and mistakes == "correct" else step.reply)

@@ -11,10 +11,11 @@ from trl.trainer.sft_config import SFTConfig
 from ibisagent.agent.policies.local import QwenInputs
 from ibisagent.agent.policies.pointer import PointerForConditionalGeneration
 from ibisagent.tools.errors import InputError
+from ibisagent.training.config_files import build_settings
 from ibisagent.training.from_scratch import COORDINATES
 from ibisagent.training.sft.auxiliary_losses import AuxiliaryHeads
 from ibisagent.training.sft.collator import Collator
-from ibisagent.training.sft.config import Loss, TrainingConfig, build_settings
+from ibisagent.training.sft.config import Loss, TrainingConfig
 from ibisagent.training.sft.samples import Samples
 from ibisagent.training.sft.trainer import PackedTrainer, PointerTrainer, ResumableTrainer
 

@@ -7,9 +7,9 @@ cases, and ``summary.json`` counts both.
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +17,25 @@ from ibisagent.agent import LoopConfig, Policy, PolicyOptions, get_policy
 from ibisagent.agent.policies.registry import find_policy, require_autonomous
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.jobs import jsonl
-from ibisagent.tools.jobs.process_pool import map_unordered
-from ibisagent.tools.jobs.run_settings import find_common_folder, record_settings
+from ibisagent.tools.jobs.job_runner import OnRow, RowFile, run_jobs
+from ibisagent.tools.jobs.run_settings import find_common_folder, hash_cases
 from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.training.experts.expert import ExpertConfig
 from ibisagent.training.experts.noisy_expert import MistakeRates
-from ibisagent.training.trajectories.generation_worker import GenerationWorker, run_jobs
+from ibisagent.training.trajectories.generation_worker import GenerationWorker, run_cases
 from ibisagent.training.trajectories.settings import (
     COLUMNS,
     Filters,
     GenerationJob,
     GenerationSettings,
     InitialMaskRates,
-    OnRow,
-    Row,
     build_row,
 )
 from ibisagent.training.trajectories.shards import SUMMARY, write_shards
 
 __all__ = ["make_trajectories"]
 
-_CASES_PER_UNIT = 16
+_CASES_PER_GROUP = 16
 
 
 def make_trajectories(
@@ -81,21 +78,28 @@ def make_trajectories(
         rationale_model=rationale_model,
         policy=policy,
     )
-    _require_work(cases, settings, workers)
-    rows = settings.out / ".rows.jsonl"
-    recorded = settings.to_json() | {"segmenter": get_segmenter(segmenter).fingerprint}
-    record_settings(rows, cases, find_common_folder(cases), **recorded)
-    if not (settings.out / SUMMARY).exists():
-        _run(cases, settings, rows, workers, on_row)
+    _require_work(cases, settings)
+    rows, finished = settings.out / ".rows.jsonl", (settings.out / SUMMARY).exists()
+    depends_on = settings.to_json() | {"segmenter": get_segmenter(segmenter).fingerprint}
+    run_jobs(
+        {} if finished else _list_jobs(cases),
+        partial(run_cases, GenerationWorker(settings)),
+        RowFile(rows, COLUMNS, itemgetter("id"), lambda row: row["status"] == "broken"),
+        {"data": hash_cases(cases, find_common_folder(cases)), **depends_on},
+        on_crash=lambda job, reason: build_row(job.case, "broken", reason),
+        group_by=lambda job: job.case.image_key,
+        group_size=_CASES_PER_GROUP,
+        workers=workers,
+        on_row=on_row,
+    )
+    if not finished:
         write_shards(settings.out, rows, cases)
     rows.unlink(missing_ok=True)
     summary: dict[str, Any] = json.loads((settings.out / SUMMARY).read_text(encoding="utf-8"))
     return summary
 
 
-def _require_work(cases: Sequence[Case], settings: GenerationSettings, workers: int | None) -> None:
-    if workers is not None and workers < 1:
-        raise InputError(f"got {workers} workers, expected 1 or more; leave them out for one a core")
+def _require_work(cases: Sequence[Case], settings: GenerationSettings) -> None:
     if not cases or len({case.id for case in cases}) < len(cases):
         raise InputError(f"got {len(cases)} cases, expected one or more, each id once; rename them")
     if settings.rationale_model is not None:
@@ -114,36 +118,10 @@ def _require_policy(settings: GenerationSettings, policy: Policy | str) -> None:
         get_policy(policy, PolicyOptions(seed=settings.seed))
 
 
-def _run(
-    cases: Sequence[Case], settings: GenerationSettings, rows: Path, workers: int | None, on_row: OnRow | None
-) -> None:
-    jsonl.truncate_partial_line(rows)
-    status = {row["id"]: row["status"] for _, row in jsonl.scan_rows(rows, COLUMNS)}
-    done = {case.id for case in cases if status.get(case.id) in ("kept", "dropped")}  # a broken one is tried again
-    count = len(done)
-    with closing(
-        map_unordered(
-            partial(run_jobs, GenerationWorker(settings)), _group_cases(cases, done), workers, _build_killed_row
-        )
-    ) as batches:
-        for batch in batches:
-            jsonl.append_rows(rows, batch)
-            for row in batch:
-                count += 1
-                if on_row is not None:
-                    on_row(row, count, len(cases))
-
-
-def _build_killed_row(job: GenerationJob, reason: str) -> Row:
-    return build_row(job.case, "broken", reason)
-
-
-def _group_cases(cases: Sequence[Case], done: set[str]) -> Iterator[list[GenerationJob]]:
-    """Yield the unfinished cases grouped by picture, a few at a time."""
+def _list_jobs(cases: Sequence[Case]) -> dict[str, GenerationJob]:
+    """Return a job for each case, by its id."""
     pictures: dict[Any, list[Case]] = {}
     for case in cases:
-        pictures.setdefault((case.image, case.slice, case.window), []).append(case)
-    for some in pictures.values():
-        left = [GenerationJob(case, tuple(some)) for case in some if case.id not in done]
-        for first in range(0, len(left), _CASES_PER_UNIT):
-            yield left[first : first + _CASES_PER_UNIT]
+        pictures.setdefault(case.image_key, []).append(case)
+    together = {key: tuple(some) for key, some in pictures.items()}
+    return {case.id: GenerationJob(case, together[case.image_key]) for case in cases}

@@ -6,16 +6,19 @@ from typing import Any
 import numpy as np
 
 from ibisagent.agent import ImageStore, Policy, PolicyOptions, RunStore, build_graph, get_policy
+from ibisagent.agent.episode import run_episode
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.policies import find_policy
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.agent.state import Input
-from ibisagent.agent.trajectory import Trajectory, build_trajectory
+from ibisagent.agent.trajectory import Trajectory
+from ibisagent.evals.trajectories import find_fault
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.datasets import Case
-from ibisagent.tools.errors import IbisError
+from ibisagent.tools.errors import describe_error
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.jobs.job_runner import Row
 from ibisagent.tools.jobs.run_settings import case_seed
 from ibisagent.tools.perturbations.initial_masks import make_initial_mask
 from ibisagent.tools.segmenters import get_segmenter
@@ -23,10 +26,9 @@ from ibisagent.tools.segmenters.memo import Memo
 from ibisagent.training.experts.expert import Expert, ExpertPolicy, RelabeledPolicy
 from ibisagent.training.experts.noisy_expert import MistakeRates, NoisyExpert
 from ibisagent.training.requests import write_initial_request, write_refinement_request
-from ibisagent.training.trajectories.filtering import find_fault
-from ibisagent.training.trajectories.settings import GenerationJob, GenerationSettings, Row, build_row
+from ibisagent.training.trajectories.settings import GenerationJob, GenerationSettings, build_row
 
-__all__ = ["GenerationWorker", "run_jobs"]
+__all__ = ["GenerationWorker", "run_cases"]
 
 _EMBEDDINGS = 4
 _BYTES = 64 * 2**20
@@ -59,7 +61,7 @@ class GenerationWorker:
 
     def open_image(self, case: Case) -> MedicalImage:
         """Open a case's picture, unless it is still open."""
-        return self._pictures.get((case.image, case.slice, case.window), case.open)
+        return self._pictures.get(case.image_key, case.open)
 
     def build_policy(self, case: Case, truth: Mask, seed: int) -> Policy:
         """Return the policy of a run: an expert, a noisy one if mistakes are configured, or a relabeled policy."""
@@ -83,7 +85,7 @@ class GenerationWorker:
         return LLMRationaleExpert(expert, self._cache.get("chat", lambda: build_chat_model(name)), name)
 
 
-def run_jobs(worker: GenerationWorker, jobs: Sequence[GenerationJob]) -> list[Row]:
+def run_cases(worker: GenerationWorker, jobs: Sequence[GenerationJob]) -> list[Row]:
     """Run cases of one picture; a failed one is a row with its reason."""
     switch = _SwitchablePolicy()
     graph = build_graph(
@@ -108,8 +110,7 @@ def _row(worker: GenerationWorker, job: GenerationJob, graph: SegmentationGraph,
     try:
         record = _run_case(worker, job, graph, switch)
     except Exception as error:
-        reason = str(error) if isinstance(error, IbisError) else f"{type(error).__name__}: {error}"
-        return build_row(job.case, "broken", reason)
+        return build_row(job.case, "broken", describe_error(error))
     fault = find_fault(record, worker.settings.filters)
     return build_row(job.case, "dropped", fault) if fault else build_row(job.case, "kept", record=record.to_json())
 
@@ -127,7 +128,7 @@ def _run_case(
     given = Input(image=image, request=_request(settings, case, initial_mask is not None, rng))
     if initial_mask is not None:
         given["initial_mask"] = initial_mask
-    return build_trajectory(graph, graph.invoke(given), truth=truth, folder=settings.out)
+    return run_episode(graph, given, truth=truth, folder=settings.out)
 
 
 def _request(settings: GenerationSettings, case: Case, refined: bool, rng: np.random.Generator) -> str:

@@ -1,21 +1,18 @@
 """The settings of generating trajectories, the jobs of its processes, and the rows that they return."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ibisagent.agent import LoopConfig, Policy
+from ibisagent.evals.trajectories import Filters
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.jobs.job_runner import Row
 from ibisagent.training.experts.expert import ExpertConfig
 from ibisagent.training.experts.noisy_expert import MistakeRates
 
-__all__ = ["COLUMNS", "Filters", "GenerationJob", "GenerationSettings", "InitialMaskRates", "OnRow", "Row", "build_row"]
-
-Row = dict[str, Any]
-OnRow = Callable[[Row, int, int], None]
-"""A new row, how many are finished, and of how many."""
+__all__ = ["COLUMNS", "Filters", "GenerationJob", "GenerationSettings", "InitialMaskRates", "build_row"]
 
 COLUMNS = ("id", "status", "reason", "record")
 """``status``: "kept" with the trajectory as ``record``, or "dropped" or "broken" with a reason."""
@@ -33,19 +30,6 @@ class InitialMaskRates:
         if min(self.perturbed, self.foreign) < 0 or self.perturbed + self.foreign > 1:
             got = f"got initial masks perturbed={self.perturbed}, foreign={self.foreign}"
             raise InputError(f"{got}, expected probabilities that sum to 1 at most; lower them")
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which runs are kept: ``min_dice`` of the final mask of a present target, ``max_replies`` of a run.
-
-    ``min_dice`` None: however a run ended, unless a tool failed. ``min_gain``: IoU that every right click must
-    gain, of those that are not mistakes; None: any.
-    """
-
-    min_dice: float | None = 0.5
-    max_replies: int | None = None
-    min_gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.files import atomic_write
 from ibisagent.tools.jobs import jsonl
-from ibisagent.training.trajectories.settings import COLUMNS, Row
+from ibisagent.tools.jobs.job_runner import Row
+from ibisagent.training.trajectories.settings import COLUMNS
 
 __all__ = ["SUMMARY", "write_shards"]
 

@@ -36,6 +36,10 @@ Kind = Annotated[str | None, typer.Option(help="native, nnunet, biomedparse, coc
 Split = Annotated[str | None, typer.Option(help="Only the rows of this split.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
+ImageRoots = Annotated[
+    list[Path] | None,
+    typer.Option("--root", help="Folder with the images, if not the record's or the current one; repeatable."),
+]
 Preset = Annotated[
     str, typer.Option(help="Loop settings: default, self-check, or ibis for the paper's released weights.")
 ]
@@ -115,11 +119,12 @@ def replay(
     trajectory: Annotated[Path, typer.Argument(help="A trajectory.json of an earlier run.")],
     image: Annotated[Path | None, typer.Option(help="The image, if it has moved.")] = None,
     segmenter: Annotated[str | None, typer.Option(help="Segmenter, if not the recorded one.")] = None,
+    root: ImageRoots = None,
 ) -> None:
     """Replay a recorded trajectory and compare every mask, bit for bit."""
     from ibisagent.ui.cli.run_commands import run_replay
 
-    run_replay(trajectory, image, segmenter)
+    run_replay(trajectory, image, segmenter, root or ())
 
 
 @app.command(cls=NamedHelpCommand)
@@ -310,11 +315,12 @@ def stats(
 def show(
     path: Annotated[Path, typer.Argument(help="A trajectory file or folder.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: beside each record.")] = None,
+    root: ImageRoots = None,
 ) -> None:
     """Draw every recorded run as a contact sheet."""
     from ibisagent.ui.cli import show_trajectories as pictures
 
-    pictures.show_sheets(path, out)
+    pictures.show_sheets(path, out, root or ())
 
 
 training = typer.Typer(help="Train a policy.", no_args_is_help=True)
@@ -330,11 +336,12 @@ def train_sft(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Config override, such as train.max_steps=100; repeatable.")
     ] = None,
+    root: ImageRoots = None,
 ) -> None:
     """Fine-tune a model on recorded trajectories (TRL). The same command resumes a killed run."""
     from ibisagent.ui.cli.train import run_sft
 
-    run_sft(config, data, out, base=base, overrides=overrides or ())
+    run_sft(config, data, out, base=base, overrides=overrides or (), roots=root or ())
 
 
 @app.command(cls=NamedHelpCommand)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,17 +9,17 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ibisagent.evals.clicks.bench import ClickJob, JobRunner, list_jobs, list_unfinished_jobs, run_jobs, simulate_jobs
+from ibisagent.evals.clicks.bench import list_jobs, run_click_jobs, simulate_jobs
 from ibisagent.evals.clicks.plot import write_plot
 from ibisagent.evals.clicks.protocol import MODES
 from ibisagent.evals.clicks.rows import ClickRow, read_rows
 from ibisagent.evals.clicks.summary import NOC_TARGETS, RANKS, summarize_clicks, write_csv, write_json
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError, MissingExtra
-from ibisagent.tools.jobs.run_settings import record_settings
+from ibisagent.tools.jobs.run_settings import hash_cases
+from ibisagent.ui.cli.progress import progress_bar
 from ibisagent.ui.run_folder import make_folder
 
 __all__ = ["run_clicks"]
@@ -57,28 +56,15 @@ def run_clicks(
     make_folder(folder)
     kept = folder / "clicks.jsonl"
     models = {job.segmenter: job.fingerprint for job in jobs}
-    settings = record_settings(kept, cases, dataset, clicks=clicks, seed=seed, segmenters=models)
-    _run_jobs(jobs, kept, partial(simulate_jobs, clicks=clicks, seed=seed), workers)
+    depends_on = {"data": hash_cases(cases, dataset), "clicks": clicks, "seed": seed, "segmenters": models}
+    simulate = partial(simulate_jobs, clicks=clicks, seed=seed)
+    with progress_bar(folder, "tables") as tell:
+        settings = run_click_jobs(jobs, kept, simulate, depends_on, workers=workers, on_row=tell)
     done = read_rows(kept)
     rows = [done[job.key] for job in jobs]
     summary = summarize_clicks(rows, settings, sum(not case.present for case in cases))
     _write(folder, rows, summary)
     _print_summary(summary, rows, folder)
-
-
-def _run_jobs(jobs: Sequence[ClickJob], kept: Path, work: JobRunner, workers: int | None) -> None:
-    console, left = Console(stderr=True), list_unfinished_jobs(jobs, kept)
-    columns = TextColumn("clicking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True)
-    try:
-        with Progress(*columns, console=console) as progress, closing(run_jobs(left, kept, work, workers)) as done:
-            task = progress.add_task("", total=len(jobs), completed=len(jobs) - len(left))
-            for rows in done:
-                progress.advance(task, len(rows))
-    except KeyboardInterrupt:
-        console.print(
-            f"stopped; the same command with --out {escape(str(kept.parent))} resumes from here", soft_wrap=True
-        )
-        raise
 
 
 def _write(folder: Path, rows: Sequence[ClickRow], summary: dict[str, Any]) -> None:

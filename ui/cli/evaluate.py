@@ -80,7 +80,8 @@ def evaluate(
     console.print(f"wrote results.csv, summary.json and trajectories/ in {escape(str(out))}", soft_wrap=True)
     from ibisagent.evals.report import write_report
 
-    console.print(f"wrote {escape(str(write_report(out)))}", soft_wrap=True)
+    report = write_report(out, roots=sorted({case.image.resolve().parent for case in cases}))
+    console.print(f"wrote {escape(str(report))}", soft_wrap=True)
     dead = [run for run in summary["runs"] if run["failed"] == run["done"] + run["broken"]]
     if dead:
         raise RunFailed(f"{'; '.join(map(_failures_line, dead))}; fix that, and the same command retries them")

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from ibisagent.agent.contact_sheet.text import Color, TextLine, draw_line, line_height, text_width
+from ibisagent.evals.contact_sheets.text import Color, TextLine, draw_line, line_height, text_width
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.training.phantoms import Phantom
 from ibisagent.training.phantoms.spec import PhantomDatasetSpec

@@ -48,7 +48,7 @@ def run_phantoms(spec: PhantomDatasetSpec, out: Path, *, workers: int | None = N
     if sheet is not None:
         _require_sheet(sheet, out)
     with progress_bar(out, "manifest") as tell:
-        write_phantoms(spec, out, workers=workers, on_picture=lambda count: tell({}, count, spec.count))
+        write_phantoms(spec, out, workers=workers, on_row=tell)
     console = Console()
     console.print(_table(read_dataset(out, kind="native"), spec))
     console.print(f"wrote manifest.csv, images/ and masks/ in {escape(str(out))}", soft_wrap=True)

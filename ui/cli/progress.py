@@ -44,5 +44,9 @@ def progress_bar(out: Path, at_the_end: str) -> Iterator[Callable[[dict[str, Any
         with progress:
             yield tell
     except KeyboardInterrupt:
-        console.print(f"finished work is kept in {escape(str(out))}; the same command resumes from there")
+        folder = escape(str(out))
+        console.print(
+            f"finished work is kept in {folder}; the same command with --out {folder} resumes from there",
+            soft_wrap=True,
+        )
         raise

@@ -4,7 +4,7 @@ import contextlib
 import sqlite3
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,12 @@ from ibisagent.agent.inputs import require_request
 from ibisagent.agent.policies import OraclePolicy, find_policy
 from ibisagent.agent.policies.options import read_policy_options
 from ibisagent.agent.privacy import restrict_to_local
+from ibisagent.agent.record_images import open_recorded_image
 from ibisagent.agent.replay import replay
 from ibisagent.agent.thread_lock import lock_thread
 from ibisagent.agent.threads import resume_or_start
-from ibisagent.agent.trajectory import Trajectory, read_trajectories
+from ibisagent.agent.trajectory import Trajectory
+from ibisagent.agent.trajectory_files import read_trajectories
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import require_savable
 from ibisagent.tools.imaging.medical_image import MedicalImage
@@ -43,10 +45,12 @@ from ibisagent.tools.segmenters.memo import get_memo
 from ibisagent.tools.segmenters.registry import recorded_segmenter_name, require_local_segmenter
 from ibisagent.ui.cli.failures import require_success
 from ibisagent.ui.cli.live import run_live
-from ibisagent.ui.cli.trajectory_files import open_recorded_image
+from ibisagent.ui.cli.trajectory_files import readable_roots
 from ibisagent.ui.run_folder import make_folder, new_folder, write_run
 
 __all__ = ["RunOptions", "run_case", "run_replay", "run_segment", "run_simulate"]
+
+_REPLAY_REMEDY = "name the right one with --image, or its folder with --root"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +112,14 @@ def run_simulate(options: RunOptions, mask: Path, target_iou: float) -> None:
     run_case(graph, {"image": image, "request": options.request}, options, truth)
 
 
-def run_replay(path: Path, image: Path | None, segmenter: str | None) -> None:
-    """Replay every record of a file; any difference is an error."""
-    console = Console()
+def run_replay(path: Path, image: Path | None, segmenter: str | None, roots: Sequence[Path] = ()) -> None:
+    """Replay every record of a file; any difference is an error.
+
+    ``image``: the picture; else it is found below the record's folder, the current one, or one of ``roots``.
+    """
+    console, readable = Console(), readable_roots(roots)
     for number, record in enumerate(read_trajectories(path), 1):
-        opened = open_recorded_image(path, record, image, remedy="; name the right one with --image")
+        opened = open_recorded_image(record.image, path.parent, readable, _REPLAY_REMEDY, image=image)
         name = segmenter if segmenter is not None else _recorded_segmenter(record)
         replayed = replay(record, name, opened)
         if replayed.differences:
@@ -121,7 +128,7 @@ def run_replay(path: Path, image: Path | None, segmenter: str | None) -> None:
 
 
 def _recorded_segmenter(record: Trajectory) -> str:
-    return recorded_segmenter_name(record.segmenter.partition(" ")[0].rpartition("-")[0])
+    return recorded_segmenter_name(record.segmenter_name)
 
 
 def _open_image(options: RunOptions) -> MedicalImage:

@@ -1,8 +1,10 @@
 """`ibisagent trajectories`: recorded runs as the paper's data table, and a contact sheet of each."""
 
 import csv
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +15,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ibisagent.agent.contact_sheet import contact_sheet_of
+from ibisagent.agent.record_images import open_recorded_image
 from ibisagent.agent.trajectory import Trajectory
+from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.evals.trajectories import TrajectoryMetrics, TrajectoryTableRow, tabulate_metrics, trajectory_metrics
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError
@@ -27,8 +30,8 @@ from ibisagent.ui.cli.step_table import build_step_table
 from ibisagent.ui.cli.trajectory_files import (
     RecordLocation,
     map_records,
-    open_recorded_image,
     print_line,
+    readable_roots,
     to_printable_line,
 )
 from ibisagent.ui.run_folder import make_folder
@@ -39,6 +42,7 @@ BY = ("modality", "policy", "segmenter", "stop", "all")
 """Groupings of the table's rows."""
 
 _GREY = 128
+_REMEDY = "bring it back, or name its folder with --root"
 _HEADS = (
     *("samples", "states", "mean\nlength"),
     *("mean\nIoU", "median\nIoU", "mean\nDice", "median\nDice", "click-hit\nrate"),
@@ -121,15 +125,17 @@ class _RecordSheet(NamedTuple):
     missing_reason: str | None
 
 
-def show_sheets(path: Path, out: Path | None = None) -> None:
+def show_sheets(path: Path, out: Path | None = None, roots: Sequence[Path] = ()) -> None:
     """Draw the contact sheet of every record of a file or folder, ``NAME.steps.png``, beside it or in ``out``.
 
-    Below ``out`` the sheets have the records' subfolders. A record whose image is missing or has changed is drawn on
-    grey, with a printed line. The steps of a single record are printed as well.
+    Below ``out`` the sheets have the records' subfolders. A record whose image is not found below its own folder,
+    ``path``, the current folder or one of ``roots``, or has changed, is drawn on grey, with a printed line. The steps
+    of a single record are printed as well.
     """
     console, written = Console(stderr=True), list[Path]()
+    readable = (*([path] if os.path.isdir(path) else []), *readable_roots(roots))
     drawn = None
-    for place, drawn in map_records([path], _draw, console, "Drawing"):
+    for place, drawn in map_records([path], partial(_draw, readable), console, "Drawing"):
         target = _target(place, path, out)
         with atomic_write(target) as temporary:
             drawn.sheet.save(temporary, format="PNG")
@@ -151,9 +157,9 @@ def _target(place: RecordLocation, path: Path, out: Path | None) -> Path:
     return folder / f"{place.path.stem}{number}.steps.png"
 
 
-def _draw(place: RecordLocation, record: Trajectory) -> _RecordSheet:
+def _draw(roots: Sequence[Path], place: RecordLocation, record: Trajectory) -> _RecordSheet:
     try:
-        image, missing_reason = open_recorded_image(place.path, record), None
+        image, missing_reason = open_recorded_image(record.image, place.path.parent, roots, _REMEDY), None
     except InputError as error:
         image, missing_reason = _grey(record), str(error)
     return _RecordSheet(contact_sheet_of(record, image), build_step_table(record), missing_reason)

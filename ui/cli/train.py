@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ibisagent.tools.errors import MissingExtra
+from ibisagent.ui.cli.trajectory_files import readable_roots
 
 MissingExtra.require("train", "torch", "transformers", "trl", "peft", "datasets", "accelerate")
 
@@ -21,8 +22,19 @@ __all__ = ["run_sft"]
 _FIGURES = {"loss": "loss", "coordinate_nll": "coordinates"}
 
 
-def run_sft(config: str, data: Sequence[Path], out: Path, *, base: str | None, overrides: Sequence[str]) -> None:
-    """Train by a training config with ``overrides``; the same call resumes an earlier one."""
+def run_sft(
+    config: str,
+    data: Sequence[Path],
+    out: Path,
+    *,
+    base: str | None,
+    overrides: Sequence[str],
+    roots: Sequence[Path] = (),
+) -> None:
+    """Train by a training config with ``overrides``; the same call resumes an earlier one.
+
+    The trajectories' images are found below ``data``, the current folder or ``roots``.
+    """
     from ibisagent.training.sft.config import read_training_config
     from ibisagent.training.sft.run import train_sft
 
@@ -31,7 +43,7 @@ def run_sft(config: str, data: Sequence[Path], out: Path, *, base: str | None, o
     loud.set_verbosity_error()
     loud.disable_progress_bar()
     with _training_bar(out) as bar:
-        folder = train_sft(plan, data, out, base=base, callbacks=[bar])
+        folder = train_sft(plan, data, out, base=base, roots=readable_roots(roots), callbacks=[bar])
     Console().print(f"wrote {escape(str(folder))}; try it: --policy hf:{escape(str(folder))}", soft_wrap=True)
 
 

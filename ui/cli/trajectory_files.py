@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -10,13 +10,12 @@ from rich.console import Console
 from rich.progress import track
 
 from ibisagent.agent.trajectory import Trajectory
+from ibisagent.tools.allowed_paths import require_roots
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import printable_text, require_file
 from ibisagent.tools.imaging.decoding import decode_guard
-from ibisagent.tools.imaging.medical_image import MedicalImage
-from ibisagent.tools.imaging.open_image import open_image
 
-__all__ = ["RecordLocation", "map_records", "open_recorded_image", "print_line", "to_printable_line"]
+__all__ = ["RecordLocation", "map_records", "print_line", "readable_roots", "to_printable_line"]
 
 Value = TypeVar("Value")
 
@@ -62,19 +61,14 @@ def map_records(
         print_line(console, f"left out: {left}")
 
 
-def open_recorded_image(path: Path, record: Trajectory, image: Path | None = None, remedy: str = "") -> MedicalImage:
-    """Open the image of a record in the file ``path``, or ``image`` in its place, as it was recorded.
+def readable_roots(roots: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the folders in which a command may find a record's picture: the given ones and the current folder.
 
-    `InputError` for a missing image or other pixels; ``remedy`` ends its text.
+    The root of the file system, where a service or a container runs, is no current folder that anybody chose.
+    `InputError` for a root that is no folder.
     """
-    uri = record.image.get("uri")
-    if image is None and uri is None:
-        raise InputError(f"its image came without a file{remedy}")
-    source = image if image is not None else path.parent / str(uri)
-    opened = open_image(source, slice=record.image.get("slice"), window=record.image.get("window"))
-    if opened.sha != record.image["sha"]:
-        raise InputError(f"{source.name}: its pixels differ from those recorded{remedy}")
-    return opened
+    current = Path.cwd()
+    return (*require_roots(roots), *((current,) if current.parent != current else ()))
 
 
 def print_line(console: Console, line: str) -> None:

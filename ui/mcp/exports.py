@@ -11,7 +11,7 @@ from PIL import Image
 
 from ibisagent.agent.integrations.error_messages import redact_error
 from ibisagent.agent.overlay import overlay
-from ibisagent.agent.state import State
+from ibisagent.agent.state import State, current_mask
 from ibisagent.agent.trajectory import build_trajectory
 from ibisagent.tools.allowed_paths import find_root
 from ibisagent.tools.errors import InputError
@@ -56,7 +56,7 @@ def require_format(session: Session, name: str) -> None:
 
 def render_file(session: Session, state: State, name: str, roots: Sequence[Path]) -> bytes:
     """Render one of the files; the image's path in a trajectory is relative to its root."""
-    mask = decode(state["mask"])
+    mask = decode(current_mask(state))
     if name == "overlay.png":
         buffer = io.BytesIO()
         Image.fromarray(overlay(session.image.pixels, mask)).save(buffer, format="PNG")

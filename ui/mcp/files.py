@@ -1,10 +1,10 @@
 """Access to the files that clients name: below the allowed roots, and within the limits."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from ibisagent.tools.allowed_paths import list_files, resolve
+from ibisagent.tools.allowed_paths import list_files, require_roots, resolve
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import require_file
 from ibisagent.tools.imaging.medical_image import MedicalImage
@@ -14,15 +14,6 @@ from ibisagent.ui.mcp.limits import Limits
 __all__ = ["open_allowed", "require_roots", "resolve_allowed"]
 
 _MIB = 2**20
-
-
-def require_roots(folders: Iterable[Path]) -> tuple[Path, ...]:
-    """Resolve the folders from which clients may read; `InputError` for one that is not a folder."""
-    roots = tuple(folder.resolve() for folder in folders)
-    for root in roots:
-        if not root.is_dir():
-            raise InputError(f"--root {root}: got no folder, expected an existing one; create it or name another")
-    return roots
 
 
 def open_allowed(

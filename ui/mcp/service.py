@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ibisagent.agent import Action, Box, Click, LoopConfig, Policy, build_graph
 from ibisagent.agent.integrations.error_messages import redact_error
 from ibisagent.agent.integrations.summary import RunSummary, summarize
-from ibisagent.agent.state import State
+from ibisagent.agent.state import State, current_mask
 from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.medical_image import MedicalImage
@@ -100,7 +100,7 @@ class SegmentationService:
 
     def _mask(self, given: str | Mapping[str, Any] | Session, image: MedicalImage) -> NDArray[np.bool_]:
         if isinstance(given, Session):
-            return read_mask(runs.current_state(given)["mask"], image)
+            return read_mask(current_mask(runs.current_state(given)), image)
         if isinstance(given, str):
             try:
                 return read_mask(resolve_allowed(given, self.roots, self.limits.file_bytes), image)

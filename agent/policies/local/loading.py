@@ -20,10 +20,10 @@ from ibisagent.agent.policies.local.processor_inputs import ProcessorInputs
 from ibisagent.agent.policies.local.qwen_inputs import QwenInputs
 from ibisagent.agent.policies.pointer import PointerConfig
 from ibisagent.agent.prompting import PromptSet, load_prompts
-from ibisagent.tools.errors import InputError, MissingExtra
+from ibisagent.tools.errors import InputError, MissingExtra, describe_error
 from ibisagent.tools.files import printable_text
 from ibisagent.tools.quiet_loading import suppress_load_output
-from ibisagent.tools.segmenters.sam.weights import describe_differing_keys, describe_error
+from ibisagent.tools.segmenters.sam.weights import describe_differing_keys
 
 __all__ = ["PROFILE", "download_folder", "open_local", "open_model", "read_profile"]
 
@@ -68,7 +68,14 @@ def open_local(
     family = "unit" if profile else model_profile(f"{name or folder.name} {model.config.model_type}")
     settings = {"max_tokens": profile.get("max_tokens", MAX_TOKENS), "coordinates": family} | options
     fixed = {"prompts": prompts, "name": name or f"hf:{folder}", "targets": read_targets(folder)}
+    fixed |= {"weights": _weight_files(folder)}
     return LocalPolicy(model.to(device), inputs, **fixed | settings)
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """Return the files of a model's weights, as `from_pretrained` chooses; an adapter's after those of its base."""
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    return [*_weight_files(_find_base(folder)), *files] if (folder / _ADAPTER).is_file() else files
 
 
 def read_profile(folder: Path) -> dict[str, Any]:
@@ -123,7 +130,7 @@ def _loading_errors(folder: Path) -> Iterator[None]:
     except (ImportError, InputError):
         raise
     except Exception as error:
-        raise _load_error(folder, describe_error(error)) from error
+        raise _load_error(folder, describe_error(error, 120)) from error
 
 
 def _load(folder: Path, options: dict[str, Any]) -> Any:

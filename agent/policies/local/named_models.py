@@ -13,10 +13,9 @@ from ibisagent.agent.policies.base import Policy
 from ibisagent.agent.policies.local.loading import download_folder, open_local
 from ibisagent.agent.policies.local.policy import LocalPolicy
 from ibisagent.agent.policies.options import COUNT, DEFAULTS, PROFILE_NAME, PolicyOptions, one_of
-from ibisagent.tools.errors import InputError
+from ibisagent.tools.errors import InputError, describe_error
 from ibisagent.tools.files import printable_text
 from ibisagent.tools.registry import parse_options
-from ibisagent.tools.segmenters.sam.weights import describe_error
 
 __all__ = ["NANO", "find_model_folder", "open_named", "open_policy"]
 
@@ -79,7 +78,7 @@ def find_model_folder(source: str, *, local_only: bool = False) -> Path:
         return download_folder(source)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{named}: got no folder here and no hub id that can be downloaded ({describe_error(error)})"
+            f"{named}: got no folder here and no hub id that can be downloaded ({describe_error(error, 120)})"
         ) from error
 
 

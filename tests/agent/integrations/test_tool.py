@@ -16,7 +16,7 @@ from ibisagent.agent import LoopConfig, RunStore, build_graph
 from ibisagent.agent.checkpoints import open_checkpointer
 from ibisagent.agent.integrations import ImageCatalog, segmentation_tool
 from ibisagent.agent.replay import replay
-from ibisagent.agent.trajectory import read_trajectories
+from ibisagent.agent.trajectory_files import read_trajectories
 from ibisagent.tools.errors import InputError, MissingExtra, StoreError
 from ibisagent.tools.export import save_mask
 from ibisagent.tools.imaging.open_image import open_image

@@ -1,10 +1,8 @@
-"""Calls of several threads made as one, and a local model that answers them so."""
+"""A local model that answers the calls of several threads as one."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 import torch
 from support import tiny_vlm
@@ -12,63 +10,6 @@ from support.observations import make_observation, make_picture
 
 from ibisagent.agent import LoopConfig, build_graph
 from ibisagent.agent.policies.local import open_local
-from ibisagent.agent.policies.local.batching import Batcher
-
-
-def counting(seconds=0.02, fails=()):
-    """Answer with the doubles, keeping how many came at once; a call with one of ``fails`` raises."""
-    sizes = []
-
-    def answer(several):
-        sizes.append(len(several))
-        time.sleep(seconds)
-        if set(fails) & set(several):
-            raise ValueError(f"no {sorted(set(fails) & set(several))}")
-        return [2 * each for each in several]
-
-    return answer, sizes
-
-
-def test_one_alone_never_waits():
-    answer, sizes = counting(0)
-    together = Batcher(answer)
-    begun = time.perf_counter()
-    assert [together(number) for number in range(200)] == list(range(0, 400, 2))
-    assert sizes == [1] * 200
-    assert time.perf_counter() - begun < 1
-
-
-def test_threads_share_calls_and_each_has_its_own_answer():
-    answer, sizes = counting()
-    together = Batcher(answer)
-    with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda start: [together(start + step) for step in range(0, 1000, 100)], range(16)))
-    assert answers == [[2 * (start + step) for step in range(0, 1000, 100)] for start in range(16)]
-    assert sum(sizes) == 160
-    assert np.mean(sizes) > 8
-
-
-def test_no_call_is_larger_than_allowed():
-    answer, sizes = counting()
-    together = Batcher(answer, max_batch_size=3)
-    with ThreadPoolExecutor(16) as pool:
-        assert list(pool.map(together, range(64))) == list(range(0, 128, 2))
-    assert max(sizes) == 3
-
-
-def test_one_that_fails_does_not_take_the_others_along():
-    answer, _ = counting(fails=[5])
-    together = Batcher(answer)
-
-    def ask(number):
-        try:
-            return together(number)
-        except ValueError as error:
-            return str(error)
-
-    with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(ask, range(16)))
-    assert answers == [2 * number if number != 5 else "no [5]" for number in range(16)]
 
 
 @pytest.mark.parametrize(

@@ -107,16 +107,16 @@ def test_what_a_person_types_is_whole_whatever_it_ends_with(pixels):
 @pytest.mark.parametrize(
     ("message", "told"),
     [
-        (AIMessage("", additional_kwargs={"refusal": REFUSED}), f"NoReply: the provider refused: {REFUSED}"),
-        (AIMessage([{"type": "refusal", "refusal": REFUSED}]), f"NoReply: the provider refused: {REFUSED}"),
-        (AIMessage(STOP, additional_kwargs={"refusal": "No.\nNever."}), "NoReply: the provider refused: No. Never."),
+        (AIMessage("", additional_kwargs={"refusal": REFUSED}), f"the provider refused: {REFUSED}"),
+        (AIMessage([{"type": "refusal", "refusal": REFUSED}]), f"the provider refused: {REFUSED}"),
+        (AIMessage(STOP, additional_kwargs={"refusal": "No.\nNever."}), "the provider refused: No. Never."),
         (
             AIMessage("", response_metadata={"finish_reason": "content_filter"}),
-            "NoReply: the provider refused: content_",
+            "the provider refused: content_",
         ),
-        (AIMessage(STOP, response_metadata={"finish_reason": "SAFETY"}), "NoReply: the provider refused: safety"),
-        (AIMessage("", response_metadata={"stop_reason": "refusal"}), "NoReply: the provider refused: refusal"),
-        (AIMessage("", response_metadata={"finish_reason": "length"}), "NoReply: the provider sent no text"),
+        (AIMessage(STOP, response_metadata={"finish_reason": "SAFETY"}), "the provider refused: safety"),
+        (AIMessage("", response_metadata={"stop_reason": "refusal"}), "the provider refused: refusal"),
+        (AIMessage("", response_metadata={"finish_reason": "length"}), "the provider sent no text"),
         (AIMessage(" \n"), "EmptyReply: the provider sent an empty reply (it ended with 'stop')"),
     ],
 )

@@ -15,8 +15,8 @@ from ibisagent.agent.policies.local import open_model
 from ibisagent.agent.policies.pointer.vision_encoder import coord_channels
 from ibisagent.agent.prompting import Message
 from ibisagent.tools.errors import InputError
+from ibisagent.training.config_files import build_settings
 from ibisagent.training.from_scratch import COORDINATES, PointerSizes
-from ibisagent.training.sft.config import build_settings
 
 CACHE = next(field.name for field in fields(CausalLMOutputWithPast) if field.name in ("cache", "past_key_values"))
 SIDE = 16  # places of the drawing across, a quarter of the picture's

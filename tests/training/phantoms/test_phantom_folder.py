@@ -84,7 +84,7 @@ def test_one_row_a_picture_of_the_kinds_that_were_asked_for(tmp_path):
 
 def test_the_number_of_processes_does_not_matter(unbroken, tmp_path):
     reported = []
-    write_phantoms(SPEC, tmp_path, workers=2, on_picture=reported.append)
+    write_phantoms(SPEC, tmp_path, workers=2, on_row=lambda *row: reported.append(row[1]))
     assert files(tmp_path) == files(unbroken)
     assert reported == list(range(1, 19))
 
@@ -105,7 +105,7 @@ def test_a_killed_run_goes_on_where_it_was(unbroken, tmp_path):
         file.write('{"index":17,"cas')
     (out / "images" / f".{SPEC.file_name(17)}.png").write_bytes(b"torn")
     reported = []
-    write_phantoms(SPEC, out, workers=1, on_picture=reported.append)
+    write_phantoms(SPEC, out, workers=1, on_row=lambda *row: reported.append(row[1]))
     assert reported == list(range(finished + 1, 19))
     assert files(out) == files(unbroken)
 
@@ -113,7 +113,7 @@ def test_a_killed_run_goes_on_where_it_was(unbroken, tmp_path):
 def test_a_finished_folder_is_left_alone_and_another_spec_refused(unbroken):
     before = {path: path.stat().st_mtime_ns for path in unbroken.rglob("*.png")}
     reported = []
-    assert write_phantoms(SPEC, unbroken, on_picture=reported.append) == unbroken / "manifest.csv"
+    assert write_phantoms(SPEC, unbroken, on_row=lambda *row: reported.append(row[1])) == unbroken / "manifest.csv"
     with pytest.raises(
         InputError, match=r"got count 19 after 18; give the settings of its rows, or choose another --out"
     ):
@@ -224,5 +224,5 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     ran.send_signal(signal.SIGINT)
     said = ran.communicate(timeout=30)[1]
     assert ran.returncode == 130
-    assert "finished work is kept in out; the same command resumes from there" in said
+    assert "finished work is kept in out; the same command with --out out resumes from there" in said
     assert not (tmp_path / "out/manifest.csv").exists()

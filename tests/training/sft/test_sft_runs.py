@@ -20,9 +20,10 @@ from typer.testing import CliRunner
 from ibisagent.agent import LoopConfig, PolicyOptions, build_graph, get_policy
 from ibisagent.agent.policies.local import PROFILE, open_local, open_model, read_profile
 from ibisagent.tools.errors import InputError, MissingExtra
-from ibisagent.training.sft.config import Loss, list_shipped_configs, read_training_config
+from ibisagent.training.config_files import list_shipped_configs
+from ibisagent.training.run_folder import last_checkpoint
+from ibisagent.training.sft.config import Loss, read_training_config
 from ibisagent.training.sft.run import train_sft
-from ibisagent.training.sft.training_folder import last_checkpoint
 from ibisagent.ui.cli.app import app
 
 STORIES = (
@@ -303,15 +304,16 @@ def refused(*command):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("train.max_stepz=3", "[train]: got 'max_stepz', no setting of SFTConfig; correct it"),
+        ("train.max_stepz=3", "[train]: max_stepz: got an unknown name, expected max_steps; correct it"),
+        ("train.frobnicate=3", "[train]: frobnicate: got an unknown name, expected a setting of SFTConfig; correct it"),
         (
             "loss.blurr=3",
-            "[loss]: got 'blurr', expected keys of coordinates, coordinate_sigma, refusals, attention, position, mask;",
+            "[loss]: blurr: got an unknown name, expected one of coordinates, coordinate_sigma, refusals, attention, ",
         ),
         ("train.learning_rate='high'", "[train]: got learning_rate='high', expected a number or true or false"),
         ("train.lr_scheduler_type='steep'", "[train]: got settings that SFTConfig refuses ("),
         ("train.output_dir='/'", "[train]: got 'output_dir', expected settings without it; leave it out"),
-        ("packs=3", "plan.toml: got 'packs', expected keys of attn_implementation, base, "),
+        ("packs=3", "plan.toml: packs: got an unknown name, expected pack; correct it"),
         ("pack='3'", "plan.toml: got pack='3', expected int; correct it"),
         ("mistakes='keep'", "plan.toml: got mistakes='keep', expected 'mask' or 'correct'; choose one"),
         ("lora.r=8", "plan.toml: got 'pack' with 'lora', expected one of them; leave the other out"),
@@ -338,7 +340,7 @@ def test_what_is_not_there_is_refused_in_a_line(data, tmp_path):
     assert "ships: nano, nano-qwen, qwen2_5vl-7b" in refused("--config", "nono", *given)
     assert f"{tmp_path}: got no .jsonl file" in refused("--config", plan, "--data", tmp_path, "--out", out)
     (tmp_path / "file").touch()
-    assert "file: cannot be made (" in refused("--config", plan, "--data", data, "--out", tmp_path / "file")
+    assert "file: cannot be created (" in refused("--config", plan, "--data", data, "--out", tmp_path / "file")
     assert "got 'pack' for a model without tokens for coordinates" in refused(
         "--config", plan_of(tmp_path, stock(tmp_path)), *given
     )
@@ -374,7 +376,7 @@ def test_the_paper_s_settings():
     assert train["lr_scheduler_type"] == "cosine"
 
 
-@pytest.mark.parametrize("name", list_shipped_configs())
+@pytest.mark.parametrize("name", list_shipped_configs("sft"))
 def test_a_training_that_ships_runs_on_a_tiny_model(name, data, tmp_path):
     tiny = ["train.max_steps=1", "train.per_device_train_batch_size=2", "train.gradient_accumulation_steps=2"]
     sizes = ["num_hidden_layers=1", "hidden_size=48", "num_attention_heads=2", "num_key_value_heads=1"]

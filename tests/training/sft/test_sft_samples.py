@@ -8,7 +8,7 @@ import torch
 from conftest import ellipse
 from PIL import Image
 from support import scripted_local, tiny_vlm
-from support.fakes import NOT_THERE, STOP, UNDO, FunctionPolicy, negative, positive
+from support.fakes import NOT_THERE, STOP, UNDO, FunctionPolicy, negative, positive, script
 from support.image_fixtures import RAS, write_nifti
 from torch.nn import functional
 
@@ -163,12 +163,26 @@ def test_files_that_hold_no_samples_are_refused_in_a_line(tmp_path):
         with pytest.raises(InputError, match=said):
             Samples([file], prompts)
     scripted_local.write_records(tmp_path, replace(record, image=record.image | {"uri": None})).rename(file)
-    with pytest.raises(InputError, match=r"t\.jsonl: got a run on an image without a file"):
+    with pytest.raises(InputError, match=r"t\.jsonl: got a run on an image without a file .*--root$"):
         Samples([file], prompts)
     scripted_local.write_records(tmp_path, record).rename(file)
     (tmp_path / "scan.png").unlink()
-    with pytest.raises(InputError, match=r"scan\.png: got no such image for t\.jsonl"):
+    with pytest.raises(InputError, match=r"t\.jsonl: scan\.png: got no such image in a folder .*--root$"):
         Samples([file], prompts)
+
+
+def test_images_outside_the_trajectories_folder_are_taken_below_a_root_alone(tmp_path):
+    folders = data, records = tmp_path / "data", tmp_path / "records"
+    for folder in folders:
+        folder.mkdir()
+    scripted_local.draw_images(data, "scan.png")
+    graph = build_graph(script(RIGHT, STOP), "disk")
+    result = graph.invoke({"image": data / "scan.png", "request": "Segment."})
+    file = scripted_local.write_records(records, build_trajectory(graph, result, folder=records))
+    prompts = scripted_local.open_prompts(tiny_vlm.qwen25())
+    with pytest.raises(InputError, match=r"jsonl: scan\.png: got no such image in a folder that may be read"):
+        Samples([file], prompts)
+    assert [sample.reply for sample in Samples([file], prompts, roots=[data])] == [RIGHT, STOP]
 
 
 def test_runs_that_show_all_turns_are_not_packed(tmp_path):

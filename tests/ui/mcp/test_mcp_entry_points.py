@@ -172,7 +172,7 @@ def test_a_session_is_corrected_measured_and_undone(root, url):
     assert [step["actor"] for step in record["steps"]] == ["policy", "policy", "person", "person", "person", "policy"]
     image = open_image(root / "scan.png")
     assert replay(Trajectory.from_json(record), "geocut", image).differences == ()
-    mask = decode(record["mask"])
+    mask = decode(record["targets"][0]["mask"])
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(shown))), overlay(image.pixels, mask))
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from ibisagent.tools.errors import InputError
+from ibisagent.tools.errors import InputError, describe_error
 from ibisagent.tools.files import printable_text
 from ibisagent.tools.quiet_loading import suppress_load_output
 from ibisagent.tools.segmenters.sam.models import DecoderBatch, FeatureMaps, MaskLogits
-from ibisagent.tools.segmenters.sam.weights import describe_differing_keys, describe_error, import_optional
+from ibisagent.tools.segmenters.sam.weights import describe_differing_keys, import_optional
 
 __all__ = ["HFSam", "HFSam2", "list_weight_files", "load_model"]
 
@@ -109,7 +109,7 @@ def load_model(folder: Path, kind: str) -> Any:
             )
         except Exception as error:  # whatever a broken config or file makes of itself
             raise InputError(
-                f"{printable_text(folder)}: got {describe_error(error)}, expected a {kind}; check its files"
+                f"{printable_text(folder)}: got {describe_error(error, 120)}, expected a {kind}; check its files"
             ) from error
     reshaped = [item[0] for item in info["mismatched_keys"]]
     wrong = describe_differing_keys(info["missing_keys"], info["unexpected_keys"], reshaped)

@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ibisagent.tools.errors import InputError, MissingExtra
+from ibisagent.tools.errors import InputError, MissingExtra, describe_error
 from ibisagent.tools.files import local_path, printable_text, require_file
 from ibisagent.tools.segmenters.sam.frame import STRIDE
 from ibisagent.tools.segmenters.sam.models import DecoderBatch, FeatureMaps, MaskLogits
 from ibisagent.tools.segmenters.sam.sam_spec import SamSpec
 from ibisagent.tools.segmenters.sam.weights import (
     describe_difference,
-    describe_error,
     fetch_file,
     import_optional,
     load_checkpoint,
@@ -147,7 +146,7 @@ def build_model(config: Path, side: int) -> Any:
         raise
     except Exception as error:  # whatever a constructor says to wrong arguments
         remedy = "expected a SAM 2 model's config; check the file"
-        raise InputError(f"{printable_text(config)}: got {describe_error(error)}, {remedy}") from error
+        raise InputError(f"{printable_text(config)}: got {describe_error(error, 120)}, {remedy}") from error
 
 
 def _instantiate(part: Any) -> Any:

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ibisagent.tools.call_batcher import CallBatcher
 from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.files import hash_files
 from ibisagent.tools.imaging.grids import Mask, make_read_only
 from ibisagent.tools.segmenters.base import Pixels, Prediction, Query
-from ibisagent.tools.segmenters.sam.call_batcher import CallBatcher
 from ibisagent.tools.segmenters.sam.frame import (
     DecoderPrompt,
     InputFrame,
@@ -68,7 +68,7 @@ class SamSegmenter:
 
     @cached_property
     def _batcher(self) -> CallBatcher[Query, Prediction]:
-        return CallBatcher(self.predict_many, _LARGEST_BATCH)
+        return CallBatcher(self.predict_many, limit=_LARGEST_BATCH)
 
     def embed(self, pixels: Pixels) -> Embedding:
         """Encode a picture."""
@@ -81,7 +81,7 @@ class SamSegmenter:
     def predict(self, embedding: Embedding, prompts: Sequence[Prompt], prior: LogitsPrior | None) -> Prediction:
         """Segment from all prompts; see `Segmenter.predict`."""
         query = Query(embedding, prompts, prior)
-        return self._batcher.submit(query) if self.batches_calls else self.predict_many([query])[0]
+        return self._batcher(query) if self.batches_calls else self.predict_many([query])[0]
 
     def predict_many(self, queries: Sequence[Query]) -> list[Prediction]:
         """Answer in batches of equal numbers of clicks, with or without box and prior; the pictures may differ."""

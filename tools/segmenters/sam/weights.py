@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 
-from ibisagent.tools.errors import InputError, MissingExtra, install_hint
+from ibisagent.tools.errors import InputError, MissingExtra, describe_error, install_hint
 from ibisagent.tools.files import printable_text
 
 __all__ = [
     "describe_difference",
     "describe_differing_keys",
-    "describe_error",
     "fetch_file",
     "fetch_folder",
     "import_optional",
@@ -44,12 +43,6 @@ def import_optional(name: str) -> Any:
         raise
 
 
-def describe_error(error: BaseException) -> str:
-    """Return an error in one short line: its type and first sentence."""
-    first = " ".join(str(error).split()).partition(". ")[0]
-    return f"{type(error).__name__}: {first[:100]}"
-
-
 def load_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     """Read a state dict: ``{"model": state_dict}`` as SAM 2 and MedSAM2 publish it, a bare one, or safetensors."""
     try:
@@ -58,7 +51,7 @@ def load_checkpoint(path: Path) -> dict[str, torch.Tensor]:
         raise
     except Exception as error:  # unpickling and unzipping what is neither raises almost anything
         raise InputError(
-            f"{printable_text(path)}: got no weights ({describe_error(error)}), expected a checkpoint; check it"
+            f"{printable_text(path)}: got no weights ({describe_error(error, 120)}), expected a checkpoint; check it"
         ) from error
     state = held.get("model", held) if isinstance(held, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
@@ -123,5 +116,5 @@ def _call_hub(how: str, name: str, **options: Any) -> Path:
     except (OSError, ValueError) as error:
         remedy = "download it and give its path"
         raise InputError(
-            f"{printable_text(name)}: got no hub id that can be had ({describe_error(error)}); {remedy}"
+            f"{printable_text(name)}: got no hub id that can be had ({describe_error(error, 120)}); {remedy}"
         ) from error

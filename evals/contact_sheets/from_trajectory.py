@@ -6,12 +6,12 @@ from dataclasses import replace
 from PIL import Image
 
 from ibisagent.agent.actions import format_action, from_plain
-from ibisagent.agent.contact_sheet.crop import crop_window, to_crop
-from ibisagent.agent.contact_sheet.layout import draw_contact_sheet
-from ibisagent.agent.contact_sheet.panels import Panel
 from ibisagent.agent.overlay import OverlayBlend, draw_mask, prepare_blend
 from ibisagent.agent.stop_reasons import FAILURES
 from ibisagent.agent.trajectory import Step, Trajectory
+from ibisagent.evals.contact_sheets.crop import crop_window, to_crop
+from ibisagent.evals.contact_sheets.layout import draw_contact_sheet
+from ibisagent.evals.contact_sheets.panels import Panel
 from ibisagent.tools.clicks import Box, Click, PixelBox, Prompt
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.measure import iou
@@ -68,8 +68,7 @@ def _build_panels(record: Trajectory, on: OverlayBlend, image: MedicalImage, tru
         facts = _facts(step.mask, step.score, sum(step.seconds.values()) if step.seconds else None, image, truth)
         undone = undone_by.get(step.index)
         yield Panel(_heading(step), step.thought, facts, draw_mask(on, mask), prompts, mask, undone, step.error)
-    last = record.steps[-1].error if record.steps else None
-    failed = record.stop in FAILURES and last != record.error
+    failed = record.stop in FAILURES and not (record.steps and record.steps[-1].outcome == "failed")
     if failed or not (
         record.steps or record.has_initial_mask
     ):  # a last panel with the reason why there is no further step
@@ -92,7 +91,7 @@ def _undoing_steps(record: Trajectory) -> dict[int, int]:
 def _prompts_after(prompts: tuple[Prompt, ...], step: Step, record: Trajectory) -> tuple[Prompt, ...]:
     """Return the active prompts after a step."""
     source = next((other for other in record.steps if other.index == step.restores), step)
-    action = from_plain(source.action) if source.action and not step.error else None
+    action = from_plain(source.action) if source.action and step.outcome == "applied" else None
     if isinstance(action, Click | Box):
         return (*prompts, action)
     return prompts[:-1] if step.reverts else prompts

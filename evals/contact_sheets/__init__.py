@@ -1,7 +1,7 @@
 """The contact sheet of a run: every step with its thought, its clicks, and its errors."""
 
-from ibisagent.agent.contact_sheet.from_trajectory import contact_sheet_of
-from ibisagent.agent.contact_sheet.layout import (
+from ibisagent.evals.contact_sheets.from_trajectory import contact_sheet_of
+from ibisagent.evals.contact_sheets.layout import (
     FALSE_NEGATIVE,
     FALSE_POSITIVE,
     TRUE_POSITIVE,

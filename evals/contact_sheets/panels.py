@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from ibisagent.agent.contact_sheet.markers import Area, draw_prompts
-from ibisagent.agent.contact_sheet.text import (
+from ibisagent.evals.contact_sheets.markers import Area, draw_prompts
+from ibisagent.evals.contact_sheets.text import (
     Color,
     TextLine,
     draw_line,
@@ -18,7 +18,7 @@ from ibisagent.agent.contact_sheet.text import (
     to_drawable,
     wrap_lines,
 )
-from ibisagent.agent.contact_sheet.tiles import draw_error_map, fit_size, resize_picture
+from ibisagent.evals.contact_sheets.tiles import draw_error_map, fit_size, resize_picture
 from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.segmenters.base import Mask, Pixels
 

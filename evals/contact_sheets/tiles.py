@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from ibisagent.agent.contact_sheet.text import Color
 from ibisagent.agent.overlay import GREEN
+from ibisagent.evals.contact_sheets.text import Color
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.segmenters.base import Mask, Pixels
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from ibisagent.agent.contact_sheet.markers import Area, draw_click, draw_prompts
-from ibisagent.agent.contact_sheet.panels import (
+from ibisagent.evals.contact_sheets.markers import Area, draw_click, draw_prompts
+from ibisagent.evals.contact_sheets.panels import (
     BLACK,
     GREY,
     GUTTER,
@@ -18,8 +18,8 @@ from ibisagent.agent.contact_sheet.panels import (
     draw_panel,
     stack_vertically,
 )
-from ibisagent.agent.contact_sheet.text import Color, TextLine, draw_line, render_lines, text_width, wrap_lines
-from ibisagent.agent.contact_sheet.tiles import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, error_map
+from ibisagent.evals.contact_sheets.text import Color, TextLine, draw_line, render_lines, text_width, wrap_lines
+from ibisagent.evals.contact_sheets.tiles import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, error_map
 from ibisagent.tools.clicks import Box, Click, Prompt
 from ibisagent.tools.segmenters.base import Mask, Pixels
 

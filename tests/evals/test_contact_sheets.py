@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ibisagent.agent.contact_sheet import (
+from ibisagent.evals.contact_sheets import (
     FALSE_NEGATIVE,
     FALSE_POSITIVE,
     TRUE_POSITIVE,
@@ -12,9 +12,9 @@ from ibisagent.agent.contact_sheet import (
     draw_contact_sheet,
     error_map,
 )
-from ibisagent.agent.contact_sheet.crop import crop_window, to_crop
-from ibisagent.agent.contact_sheet.markers import NEGATIVE, POSITIVE, Area, draw_prompts
-from ibisagent.agent.contact_sheet.text import TextLine, draw_line, fitting_size, text_width, to_drawable, wrap_text
+from ibisagent.evals.contact_sheets.crop import crop_window, to_crop
+from ibisagent.evals.contact_sheets.markers import NEGATIVE, POSITIVE, Area, draw_prompts
+from ibisagent.evals.contact_sheets.text import TextLine, draw_line, fitting_size, text_width, to_drawable, wrap_text
 from ibisagent.tools.clicks import Box, Click, PixelBox, click_to_pixel
 from ibisagent.tools.errors import InputError
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from ibisagent.agent.contact_sheet.text import Color
+from ibisagent.evals.contact_sheets.text import Color
 from ibisagent.tools.clicks import Box, Click, Prompt
 
 __all__ = ["NEGATIVE", "POSITIVE", "Area", "draw_click", "draw_prompts"]
