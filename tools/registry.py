@@ -20,7 +20,7 @@ from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from typing import Any, Generic, TypeVar
 
-from ibisagent.tools.errors import IbisError, InputError, MissingExtra
+from ibisagent.tools.errors import IbisError, InputError, MissingExtra, describe_error
 
 __all__ = ["Entry", "OptionReader", "Table", "constructor_arguments", "instantiate", "parse_options", "split_options"]
 
@@ -125,7 +125,7 @@ class Table(Generic[EntryT]):
         return f"one of {', '.join(self.forms)}, or package.module:Class of your own"
 
     def _import_error(self, name: str, error: BaseException) -> InputError:
-        return InputError(f"{self.kind} {name!r}: its module cannot be imported ({_describe(error)}); correct it")
+        return InputError(f"{self.kind} {name!r}: its module cannot be imported ({describe_error(error)}); correct it")
 
 
 def is_dotted(name: str) -> bool:
@@ -165,7 +165,7 @@ def instantiate(kind: str, name: str, cls: type[Any], given: Mapping[str, Any]) 
     except IbisError:
         raise
     except (Exception, SystemExit) as error:
-        raise InputError(f"{kind} {name!r}: it cannot be made ({_describe(error)}); correct it") from error
+        raise InputError(f"{kind} {name!r}: it cannot be made ({describe_error(error)}); correct it") from error
 
 
 def split_options(name: str) -> tuple[str, list[tuple[str, str]]]:
@@ -211,7 +211,3 @@ def _look_in_current_folder(module: str) -> None:
         here = os.getcwd()
         if top not in sys.modules and find_spec(top) is None and PathFinder.find_spec(top, [here]) is not None:
             sys.path.append(here)
-
-
-def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0][:300]

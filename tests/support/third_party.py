@@ -20,6 +20,7 @@ print("my_segmenter is imported")
 
 
 class Threshold:
+    name = "threshold"
     calibrated = False
 
     def __init__(self, tolerance="30"):

@@ -34,7 +34,7 @@ def here(tmp_path, monkeypatch):
         (f"{SPY_NAME}?a=\nb", "which names code; .* as in --segmenter spy:Spy$"),
         ("spy.part:Spy", "which names code"),
         ("threshold", "segmenter 'threshold': expected one of geocut"),
-        ("", "segmenter '': expected one of geocut"),
+        ("", "recorded with another segmenter: segmenter '': expected one of geocut.*; name it with --segmenter"),
     ],
 )
 def test_a_recorded_name_opens_what_ships_alone(name, said, here, monkeypatch):

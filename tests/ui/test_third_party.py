@@ -1,8 +1,10 @@
 """A third party's policy and segmenter by their dotted names, through the command line, a data set and a server."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +16,10 @@ from support.third_party import POLICY_NAME, SEGMENTER_NAME, SPY_NAME, forget, w
 
 from ibisagent.agent import build_graph
 from ibisagent.tools.masks.rle import decode
+from ibisagent.ui.cli import run_commands
 from ibisagent.ui.cli.app import main
 
+ROOT = Path(__file__).parents[2]
 BEGIN = ("-P", "-m", "ibisagent.ui")  # as the installed command: the current folder is not on the module path
 
 
@@ -37,11 +41,13 @@ def test_segment_and_replay_take_them(folder, pixels):
     ran = command("segment", "scan.png", "x", *named, "--out", "o", cwd=folder)
     assert (ran.returncode, ran.stderr) == (0, "")
     record = json.loads((folder / "o/trajectory.json").read_text())
-    assert (record["policy"], record["segmenter"]) == ("brightest", "threshold-1 tolerance=45.0")
+    written = [record[key] for key in ("policy", "segmenter", "segmenter_name")]
+    assert written == ["brightest", "threshold-1 tolerance=45.0", "threshold"]
     assert np.array_equal(decode(record["targets"][0]["mask"]), np.abs(pixels - float(pixels.max())) <= 45)
     refused = command("replay", "o/trajectory.json", cwd=folder)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-    assert "which names code; expected one of" in refused.stderr
+    assert "segmenter 'threshold': expected one of" in refused.stderr
+    assert "name it with --segmenter" in refused.stderr
     again = command("replay", "o/trajectory.json", *named[2:], cwd=folder)
     assert (again.returncode, "every mask equal bit for bit" in again.stdout) == (0, True)
 
@@ -115,7 +121,8 @@ def test_no_record_no_manifest_and_no_settings_name_code(folder):
     command("segment", "scan.png", "x", "--policy", "centre", "--segmenter", "disk", "--out", "o", cwd=folder)
     record = json.loads((folder / "o/trajectory.json").read_text())
     for name in (SPY_NAME, f"{SPY_NAME}?a=b"):
-        (folder / "o/changed.json").write_text(json.dumps(record | {"segmenter_name": name, "policy": SPY_NAME}))
+        named = dict.fromkeys(("segmenter", "segmenter_name", "policy"), name)
+        (folder / "o/changed.json").write_text(json.dumps(record | named))
         ran = command("replay", "o/changed.json", cwd=folder, begin=plainly)
         assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
         assert "which names code" in ran.stderr
@@ -130,8 +137,38 @@ def test_no_record_no_manifest_and_no_settings_name_code(folder):
     ran = command(*line, "--workers", 1, cwd=folder, begin=plainly)
     assert ran.returncode == 0, ran.stderr
     assert not trace.exists()
-    command("segment", "scan.png", "x", "--segmenter", SPY_NAME, cwd=folder)
+    command("segment", "scan.png", "x", "--policy", "centre", "--segmenter", SPY_NAME, cwd=folder)
     assert trace.exists()  # it would have been seen
+
+
+@pytest.mark.parametrize("name", ["nano", "vllm:http://127.0.0.1:9/v1#model", "openai:some-model", POLICY_NAME])
+def test_a_policy_s_name_crosses_at_most_eight_files_to_its_policy(name, folder, monkeypatch):
+    """From the command line to the object that completes; what runs after that only reports the name."""
+    files = set()
+
+    def trace(frame, event, argument):
+        path = frame.f_code.co_filename
+        if f"{ROOT}{os.sep}" not in path:
+            return None
+        if name in [value for value in frame.f_locals.values() if isinstance(value, str)]:
+            files.add(os.path.relpath(path, ROOT))
+        return trace
+
+    forget(monkeypatch)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setattr(run_commands, "run_case", lambda *arguments: sys.settrace(None))
+    monkeypatch.setattr(sys, "argv", ["ibisagent", "segment", "scan.png", "x", "--policy", name])
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with pytest.raises(SystemExit) as caught:
+            main()
+    finally:
+        sys.settrace(before)
+    assert caught.value.code == 0
+    assert {"ui/cli/app.py", "ui/cli/run_commands.py", "agent/policies/registry.py"} <= files
+    assert len(files) <= 8, sorted(files)
 
 
 WRONG = {
@@ -184,7 +221,7 @@ def wrong_modules(tmp_path, pixels, monkeypatch):
         (["--policy", "none", "--segmenter", "wrong_a:Raising"], "got a class without embed, predict"),
         (
             ["--policy", "centre", "--segmenter", "wrong_a:NoFingerprint"],
-            "got one without fingerprint (str), calibrated",
+            "got one without name (str), fingerprint (str), calibrated",
         ),
         (
             ["--policy", "centre", "--segmenter", "wrong_a:NoFingerprint", "--local-only"],

@@ -73,13 +73,14 @@ def recorded_segmenter_name(name: str) -> str:
 
     `InputError` for a name with weights, which lie elsewhere here, for a dotted one, and for an unknown one.
     """
-    if any(name == entry.prefix for entry in SEGMENTERS.entries if entry.needs_source):
-        entry = SEGMENTERS.find(f"{name}:")
-    else:
-        entry = SEGMENTERS.find(name)
-    if entry.needs_source:
-        raise InputError(f"recorded with {name[:80]!r}: name its weights, as in --segmenter {entry.form}")
-    return name
+    for entry in SEGMENTERS.entries:
+        if entry.needs_source and name.partition(":")[0] == entry.prefix:
+            raise InputError(f"recorded with {name[:80]!r}: name its weights, as in --segmenter {entry.form}")
+    try:
+        return SEGMENTERS.find(name).form
+    except InputError as error:
+        remedy = "" if SEGMENTERS.is_third_party(name) else "; name it with --segmenter"
+        raise InputError(f"recorded with another segmenter: {error}{remedy}") from error
 
 
 def _checked(name: str, made: Any) -> Segmenter:
