@@ -221,7 +221,7 @@ def wrong_modules(tmp_path, pixels, monkeypatch):
         (["--policy", "none", "--segmenter", "wrong_a:Raising"], "got a class without embed, predict"),
         (
             ["--policy", "centre", "--segmenter", "wrong_a:NoFingerprint"],
-            "got one without name (str), fingerprint (str), calibrated",
+            "got one without fingerprint (str), calibrated",
         ),
         (
             ["--policy", "centre", "--segmenter", "wrong_a:NoFingerprint", "--local-only"],
