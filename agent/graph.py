@@ -16,6 +16,7 @@ from ibisagent.agent.inputs import normalize_input
 from ibisagent.agent.langgraph_private import RunnableCallable, runtime_of
 from ibisagent.agent.normalizing_graph import InputNormalizingGraph
 from ibisagent.agent.policies import Policy, get_policy
+from ibisagent.agent.proposers import Proposer, get_proposer
 from ibisagent.agent.state import Input, Output, RunContext, State
 from ibisagent.agent.stores import ImageStore, RunStore
 from ibisagent.agent.view import View
@@ -30,13 +31,16 @@ def build_graph(
     segmenter: Segmenter | Memo | str,
     config: LoopConfig | None = None,
     *,
+    proposer: Proposer | str | None = None,
     checkpointer: Checkpointer = None,
     images: ImageStore | None = None,
     store: RunStore | None = None,
 ) -> "SegmentationGraph":
     """Compile the loop; see `ibisagent.agent.state.Input` and `Output` for its input and output.
 
-    Graphs with the same segmenter share its memo; pass the same ``images`` and ``store`` to share those as well.
+    ``proposer``: makes the initial mask of a request that has neither mask nor prompts; None is the policy's own, which
+    nano has, and "none" is none. Graphs with the same segmenter share its memo; pass the same ``images`` and ``store``
+    to share those as well.
     """
     acting = get_policy(policy)
     settings = (config or LoopConfig()).for_policy(acting)
@@ -47,6 +51,7 @@ def build_graph(
         images=images or ImageStore(),
         store=store or RunStore(),
         view=View(settings),
+        proposer=get_proposer(proposer, acting),
     )
     graph = StateGraph(State, context_schema=RunContext, input_schema=Input, output_schema=Output)
 

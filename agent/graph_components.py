@@ -1,10 +1,11 @@
-"""The components of a compiled graph: the policy, the memoised segmenter, the stores, the settings, the view."""
+"""The components of a compiled graph: policy, memoised segmenter, proposer, stores, settings, view."""
 
 from dataclasses import dataclass
 
 from ibisagent.agent.actions import ALL_KINDS
 from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.policies.base import Policy
+from ibisagent.agent.proposers.base import Proposer
 from ibisagent.agent.stores import ImageStore, RunStore
 from ibisagent.agent.view import View
 from ibisagent.tools.segmenters.memo import Memo
@@ -24,6 +25,7 @@ class Components:
     images: ImageStore
     store: RunStore
     view: View
+    proposer: Proposer | None = None
 
     @property
     def actor(self) -> str:

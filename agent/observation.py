@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from ibisagent.agent.actions import Action, from_plain
 from ibisagent.agent.graph_components import Components
 from ibisagent.agent.policies.base import Observation, Turn
-from ibisagent.agent.state import State, StepRecord, active_target
+from ibisagent.agent.state import State, StepRecord, active_target, proposed_by
 from ibisagent.agent.steps import active_prompts, steps_of_request
 from ibisagent.agent.view import read_view
 from ibisagent.tools.masks.rle import rle_key
@@ -31,6 +31,7 @@ def build_observation(state: State, components: Components) -> Observation:
         prompts=active_prompts(state),
         undone=_undone_actions(state) if components.config.undo_notice else (),
         has_initial_mask=target["initial_mask"] is not None,
+        initial_mask_by=proposed_by(target),
         score=target["score"],
         actions=components.config.actions,
         feedback=state["feedback"],

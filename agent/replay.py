@@ -39,7 +39,8 @@ def replay(record: Trajectory, segmenter: Segmenter | str, image: MedicalImage) 
     first = list(takewhile(lambda step: step.origin == "request", steps))
     given = [step.action for step in first]
     replies = [_completion(step) for step in steps if step.origin == "reply"]
-    graph = build_graph(ScriptedPolicy(replies), segmenter, replay_config(record), checkpointer=InMemorySaver())
+    settings, saver = replay_config(record), InMemorySaver()
+    graph = build_graph(ScriptedPolicy(replies), segmenter, settings, proposer="none", checkpointer=saver)
     begin = Input(image=image, request=record.request, prompts=given, seed=record.seed)
     begin["prompts_actor"] = "experiment" if any(step.actor == "experiment" for step in first) else "person"
     begin["kind"] = "question" if record.kind == "question" else "segment"

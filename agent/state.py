@@ -20,6 +20,7 @@ __all__ = [
     "Outcome",
     "Output",
     "PendingAction",
+    "ProposalRecord",
     "RunContext",
     "RunInfo",
     "State",
@@ -29,6 +30,7 @@ __all__ = [
     "active_target",
     "current_mask",
     "current_score",
+    "proposed_by",
     "update_target",
 ]
 
@@ -104,12 +106,27 @@ class UndoneAction(TypedDict):
     mask: str
 
 
+class ProposalRecord(TypedDict):
+    """What a proposer offered as a target's initial mask.
+
+    ``by``: its name; ``outcome``: "proposed", "nothing" (it offers none), "failed", or "preceded", where the caller's
+    own mask or prompts took precedence and it was not asked; ``reason``: one line on any but the first; ``score``: its
+    estimate of the mask's IoU in [0, 1], None if unknown; ``seconds``: that it took.
+    """
+
+    by: str
+    outcome: Literal["proposed", "nothing", "failed", "preceded"]
+    reason: str | None
+    score: float | None
+    seconds: float
+
+
 class TargetState(TypedDict):
     """One target of a request; an ordinary request has one, `DEFAULT_TARGET`.
 
     ``start``: key of the mask that it began with; ``has_initial_mask``: that was an initial mask. ``mask``: the current
     one; ``score``: the segmenter's; ``initial_mask``: None where there is none, or where it was dropped; ``prompts``:
-    active ones, oldest first.
+    active ones, oldest first; ``proposal``: None without a proposer, and on a request that refines the last mask.
     """
 
     name: str
@@ -120,6 +137,7 @@ class TargetState(TypedDict):
     initial_mask: Rle | None
     prompts: list[dict[str, Any]]
     undone: list[UndoneAction]
+    proposal: ProposalRecord | None
 
 
 class PendingAction(TypedDict):
@@ -205,6 +223,13 @@ class State(Input, Output, total=False):
     failures: int
     reply: str | None
     remaining_steps: RemainingSteps
+
+
+def proposed_by(target: TargetState) -> str | None:
+    """Return the name of the proposer that made the initial mask in force, None where there is none of a proposer."""
+    proposal = target["proposal"]
+    proposed = proposal is not None and proposal["outcome"] == "proposed" and target["initial_mask"] is not None
+    return proposal["by"] if proposed and proposal is not None else None
 
 
 def active_target(state: State) -> TargetState:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.graph_components import Components
 from ibisagent.agent.reply_parser import parse_completion
-from ibisagent.agent.state import Origin, Outcome, State, StepRecord, TargetState
+from ibisagent.agent.state import Origin, Outcome, ProposalRecord, State, StepRecord, TargetState
 from ibisagent.agent.steps import steps_of_request, undone_actions_before
 from ibisagent.agent.view import read_view
 from ibisagent.tools.errors import InputError
@@ -72,7 +72,8 @@ class Target:
 
     ``start``: mask at the beginning; ``has_initial_mask``: that was an initial mask; ``prompts``: active at the end;
     ``measurements``: of ``mask``; ``instances``: the masks of single instances, where ``mask`` is their union;
-    ``truth``: the true mask where it is known.
+    ``truth``: the true mask where it is known; ``proposal``: what a proposer offered, which is ``start`` where its
+    outcome is "proposed" (`ibisagent.agent.state.ProposalRecord`).
     """
 
     name: str
@@ -84,6 +85,7 @@ class Target:
     measurements: dict[str, Any]
     instances: tuple[Rle, ...] | None = None
     truth: Rle | None = None
+    proposal: ProposalRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +269,7 @@ def _build_target(components: Components, state: State, target: TargetState, tru
         prompts=tuple(target["prompts"]),
         measurements=measurements,
         truth=encode(as_mask(truth)) if active and truth is not None else None,
+        proposal=target["proposal"],
     )
 
 

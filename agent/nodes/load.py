@@ -6,10 +6,12 @@ from langgraph.runtime import Runtime
 from ibisagent.agent.graph_components import Components
 from ibisagent.agent.inputs import request_hash, require_request
 from ibisagent.agent.limits import reached_limit
-from ibisagent.agent.nodes.common import Update
+from ibisagent.agent.nodes.common import Update, cancel_event
+from ibisagent.agent.propose import propose
 from ibisagent.agent.state import (
     DEFAULT_TARGET,
     NO_RESULT,
+    ProposalRecord,
     RunContext,
     RunInfo,
     State,
@@ -28,8 +30,11 @@ from ibisagent.tools.masks.rle import Rle, area, encode, rle_key
 __all__ = ["load", "overlay"]
 
 
-def load(state: State, components: Components) -> Update:
-    """Open the image and start a request: the current mask becomes the initial mask; a new image starts afresh."""
+def load(state: State, runtime: Runtime[RunContext], components: Components) -> Update:
+    """Open the image and start a request: the current mask becomes the initial mask; a new image starts afresh.
+
+    Without a current mask the proposer is asked for one, unless the caller gave a mask or prompts.
+    """
     require_request(state.get("request"))
     if not state.get("image"):
         raise InputError("image: got nothing, expected a path, an array, a picture or a MedicalImage")
@@ -40,6 +45,11 @@ def load(state: State, components: Components) -> Update:
     continues = before is not None and before["image"] == image.sha
     given = _read_initial_mask(state, image, components)
     initial = given or (_last_mask(state) if continues else None)
+    proposal: ProposalRecord | None = None
+    if given is not None or initial is None:
+        has_own = given is not None or bool(state["prompts"])
+        proposal, proposed = propose(state, image, has_own, components, cancel_event(runtime))
+        initial = initial or proposed
     start = initial or encode(np.zeros(image.pixels.shape[:2], np.bool_))
     target = TargetState(
         name=DEFAULT_TARGET,
@@ -50,7 +60,10 @@ def load(state: State, components: Components) -> Update:
         initial_mask=initial,
         prompts=[],
         undone=[],
+        proposal=proposal,
     )
+    if proposal is not None:
+        emit_event(runtime, "proposal", **proposal)
     run = RunInfo(
         request_index=before["request_index"] + 1 if continues and before is not None else 1,
         first_step=len(state["steps"]) if continues else 0,
@@ -58,7 +71,7 @@ def load(state: State, components: Components) -> Update:
         request_hash=request_hash(state | {"initial_mask": given}, image, components.images),
         seed=state["seed"],
         review=components.config.review,
-        seconds=0.0,
+        seconds=proposal["seconds"] if proposal is not None else 0.0,
         tokens=0,
         last_call_seconds=0.0,
         segmenter=components.memo.fingerprint,

@@ -9,7 +9,7 @@ from langgraph.types import interrupt
 from ibisagent.agent.graph_components import Components
 from ibisagent.agent.human_action import apply_human_action
 from ibisagent.agent.nodes.common import Update, is_cancelled
-from ibisagent.agent.state import RunContext, State, active_target
+from ibisagent.agent.state import RunContext, State, active_target, proposed_by
 from ibisagent.agent.steps import active_prompt_steps, emit_event
 from ibisagent.tools.errors import InputError, StoreError
 from ibisagent.tools.masks.measure import measure_on_image
@@ -62,7 +62,7 @@ def _declined_result(state: State) -> tuple[Rle, float | None]:
     """Return the result of a declined run: the current mask where a person contributed to it, else an empty one."""
     target = active_target(state)
     persons = any(step["actor"] == "person" for step in active_prompt_steps(state))
-    if persons or target["initial_mask"] is not None:
+    if persons or (target["initial_mask"] is not None and proposed_by(target) is None):
         return target["mask"], target["score"]
     return encode(np.zeros(target["mask"]["size"], np.bool_)), None
 

@@ -84,7 +84,8 @@ class Policy(Protocol):
     sizes at which it sees its pictures (`ibisagent.agent.model_resize.SmartResize`), for one that writes pixels;
     ``actions``, the kinds of action that it is offered, if these are not all; ``is_person``, true where a person acts,
     whose actions the loop then records and protects as a person's; ``is_local``, true where no picture leaves this
-    machine, which ``--local-only`` demands of a third party's class.
+    machine, which ``--local-only`` demands of a third party's class; ``proposer``, the `Proposer` of initial masks that
+    the loop takes where the caller names none.
 
     And for the record: ``sampling``, its settings of draws and lengths, JSON-plain, such as temperature, top_p, seed
     and max_tokens, None where it knows none; ``weights_hash``, the first 16 hex digits of the SHA-256 of its weights'

@@ -63,6 +63,7 @@ def _first_state(target: Target, store: RunStore) -> TargetState:
         initial_mask=target.start if target.has_initial_mask else None,
         prompts=[],
         undone=[],
+        proposal=target.proposal,
     )
 
 

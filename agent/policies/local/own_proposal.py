@@ -1,12 +1,14 @@
 """A policy that is content with the mask that its own drawing proposed."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ibisagent.agent.actions import Terminate, write_reply
 from ibisagent.agent.policies.abstention import parse_request
 from ibisagent.agent.policies.base import Completion, Observation
 from ibisagent.agent.policies.local.policy import LocalPolicy
+from ibisagent.agent.proposers.drawing import DrawingProposer
 
 __all__ = ["OwnProposalPolicy"]
 
@@ -25,6 +27,11 @@ class OwnProposalPolicy:
     def name(self) -> str:
         """The model's name."""
         return self.model.name
+
+    @cached_property
+    def proposer(self) -> DrawingProposer:
+        """The proposer of the model's drawings, which the loop takes where the caller names none."""
+        return DrawingProposer(self.model)
 
     def __getattr__(self, name: str) -> Any:
         """Return the model's other attributes, such as ``coordinates`` or ``actions``."""
