@@ -222,8 +222,8 @@ def test_a_policy_that_fails_ends_with_the_mask_in_force(pixels, said):
 def test_a_segmenter_that_fails_leaves_the_mask_of_the_step_before(pixels):
     ended = run(script(positive(0.3, 0.5), positive(0.7, 0.5), STOP), pixels, segmenter=CountingSegmenter(fails_at=2))
     assert ended["stop"] == "segmenter_error"
-    assert ended["error"] == "RuntimeError: out of memory"
-    assert ended["steps"][-1]["error"] == "RuntimeError: out of memory"
+    assert ended["error"] == "RuntimeError: out of memory second line"
+    assert ended["steps"][-1]["error"] == "RuntimeError: out of memory second line"
     with_one = run(script(positive(0.3, 0.5), STOP), pixels, segmenter=CountingSegmenter())
     assert ended["mask"] == with_one["mask"]
 
