@@ -55,7 +55,8 @@ class Observation:
     ``step``: replies made so far in this thread; ``seed``: of the run (`ibisagent.agent.state.Input`). A policy that
     draws does so from its own seed, ``seed`` and ``step``, so that neither a resume nor other runs change its draws.
     ``prompts``: active ones, oldest first; ``undone``: actions undone at this very mask, newest last, to be avoided;
-    ``has_initial_mask``: an initial mask is active; ``feedback``: the last reply's error; ``turns``: all earlier ones.
+    ``has_initial_mask``: an initial mask is active; ``initial_mask_by``: the name of the proposer that made it, if one
+    did; ``feedback``: the last reply's error; ``turns``: all earlier ones.
     """
 
     picture: NDArray[np.uint8]
@@ -73,6 +74,7 @@ class Observation:
     feedback: str | None = None
     turns: tuple[Turn, ...] = ()
     seed: int = 0
+    initial_mask_by: str | None = None
 
 
 class Policy(Protocol):

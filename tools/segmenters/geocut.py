@@ -7,8 +7,9 @@ from scipy import ndimage
 
 from ibisagent.tools.segmenters.base import Mask
 from ibisagent.tools.segmenters.features import Features, Field
-from ibisagent.tools.segmenters.geodesic import GeodesicSegmenter
+from ibisagent.tools.segmenters.geodesic import CERTAIN_ENERGY, MAX_ENERGY, GeodesicSegmenter
 from ibisagent.tools.segmenters.maxflow import min_cut
+from ibisagent.tools.segmenters.working_grid import enlarge_mask
 
 __all__ = ["GeocutSegmenter"]
 
@@ -19,6 +20,22 @@ class GeocutSegmenter(GeodesicSegmenter):
 
     name = "geocut"
     calibrated = True
+
+    def cut_near_contour(self, embedding: Features, log_odds: Field, width: float) -> Mask:
+        """Return a coarse drawing as a mask, (H, W) bool, its contour moved onto edges of the picture near it.
+
+        ``log_odds``: (h, w) on the working grid, above 0 inside. ``width``: in working pixels, how far from the
+        drawing's contour a pixel may change sides; colours are compared with those at up to 3 times of it outside.
+        """
+        drawn = log_odds > 0
+        if drawn.any() and not drawn.all():
+            inward, outward = (ndimage.distance_transform_edt(part) for part in (drawn, ~drawn))
+            near = (outward > width / 2) & (outward < 3 * width)
+            unary = np.clip(log_odds, -MAX_ENERGY, MAX_ENERGY)
+            unary = unary + self._compare_colours(embedding, inward > width / 2, near)
+            unary[inward > width], unary[outward > width] = CERTAIN_ENERGY, -CERTAIN_ENERGY
+            drawn = self._label(embedding, unary)
+        return enlarge_mask(embedding.grid, drawn, None)
 
     def _label(self, embedding: Features, unary: Field) -> Mask:
         key = ("pairs", self.parameters)

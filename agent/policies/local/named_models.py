@@ -11,6 +11,7 @@ import torch
 from ibisagent.agent.policies.abstention import AbstainingPolicy
 from ibisagent.agent.policies.base import Policy
 from ibisagent.agent.policies.local.loading import download_folder, open_local
+from ibisagent.agent.policies.local.own_proposal import OwnProposalPolicy
 from ibisagent.agent.policies.local.policy import LocalPolicy
 from ibisagent.agent.policies.options import COUNT, DEFAULTS, PROFILE_NAME, PolicyOptions, one_of
 from ibisagent.tools.errors import InputError, describe_error
@@ -36,9 +37,13 @@ _lock = threading.Lock()
 
 
 def open_policy(name: str, options: PolicyOptions) -> Policy:
-    """Return the policy of a model; one whose folder lists its learned targets declines any other target."""
+    """Return the policy of a model; one whose folder lists its learned targets declines any other target.
+
+    One that draws its targets stops at a mask that its own drawing proposed.
+    """
     model = open_named(name, options)
-    return AbstainingPolicy(model, model.targets) if model.targets is not None else model
+    policy: Policy = OwnProposalPolicy(model) if model.draws else model
+    return AbstainingPolicy(policy, model.targets) if model.targets is not None else policy
 
 
 def open_named(name: str, options: PolicyOptions = DEFAULTS, *, nano: Path = NANO) -> LocalPolicy:

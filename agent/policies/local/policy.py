@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import LogitsProcessorList
 
 from ibisagent.agent.model_resize import SmartResize
@@ -104,6 +106,23 @@ class LocalPolicy(SyncPolicy):
                 (completions[number],), _ = self._generate([observations[number]], [encoded[number]])
         seconds = (time.perf_counter() - begun) / len(observations)
         return [replace(each, seconds=seconds) for each in completions]
+
+    @property
+    def draws(self) -> bool:
+        """Whether `draw_target` can be called: the model is a pointer model."""
+        return hasattr(self.model, "predict_target")
+
+    def draw_target(self, observation: Observation) -> NDArray[np.float32]:
+        """Draw what a pointer model takes for the target before it replies, (h, w) logits, in one forward pass.
+
+        The map covers the whole picture, its rows and columns in equal parts whatever the picture's aspect ratio.
+        """
+        inputs: Any = self.inputs
+        encoded = inputs.encode(self._prompts.conversation(observation))
+        given = {name: self._to_device(value) for name, value in inputs.batch([encoded]).items()}
+        with self._model_lock, torch.inference_mode():
+            drawn = self.model.predict_target(**given)[0]
+        return np.asarray(drawn.float().cpu().numpy(), np.float32)
 
     def _generate(
         self, observations: Sequence[Observation], encoded: Sequence[Any]

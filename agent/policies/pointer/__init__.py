@@ -7,7 +7,8 @@ transformers' auto classes know it once this package is imported.
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from ibisagent.agent.policies.pointer.configuration import PointerConfig
-from ibisagent.agent.policies.pointer.modeling import PointerForConditionalGeneration, PointerOutput, PointerState
+from ibisagent.agent.policies.pointer.modeling import PointerForConditionalGeneration
+from ibisagent.agent.policies.pointer.outputs import PointerOutput, PointerState
 
 __all__ = ["PointerConfig", "PointerForConditionalGeneration", "PointerOutput", "PointerState"]
 

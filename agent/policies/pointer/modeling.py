@@ -8,51 +8,28 @@ no operation on a cache (rows repeated, selected, reordered, cut) loses it or le
 """
 
 import inspect
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 from transformers import DynamicCache, GenerationMixin, PreTrainedModel
 from transformers.masking_utils import create_causal_mask
-from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
 
 from ibisagent.agent.policies.pointer.configuration import PointerConfig
+from ibisagent.agent.policies.pointer.outputs import PointerOutput, PointerState
 from ibisagent.agent.policies.pointer.pointer_head import PointerHead, PointerMaps
 from ibisagent.agent.policies.pointer.vision_encoder import VisionEncoder
 
-__all__ = ["PointerForConditionalGeneration", "PointerOutput", "PointerState"]
+__all__ = ["PointerForConditionalGeneration"]
 
 # What transformers calls the cache: `cache` from 5.24 on, which warns of the name before.
 _CACHE = "cache" if "cache" in inspect.signature(create_causal_mask).parameters else "past_key_values"
 
 _CLICK_SIGMA = 0.025  # deviation, as a share of the picture's side, of a click named in the prompt
 _REVISIT_WEIGHT, _REVISIT_SIGMA = 10.0, 0.01  # subtracted from the logits where a click was made; its deviation
-
-
-class PointerState(NamedTuple):
-    """What a call that continues a cache needs of the call before.
-
-    ``maps``: of each turn; ``reply_of``: (B,) long, the row of the maps that each row of the batch replies by, their
-    count for none; ``last_tokens``: (B, 2) long, the last two tokens in the cache.
-    """
-
-    maps: PointerMaps
-    reply_of: torch.Tensor
-    last_tokens: torch.Tensor
-
-
-@dataclass
-class PointerOutput(CausalLMOutputWithPast):
-    """Transformers' own output, its cache under the installed version's name, with the ``pointer_state``.
-
-    ``logits``: (B, L, vocabulary), or (n, vocabulary) of the places asked for.
-    """
-
-    pointer_state: PointerState | None = None
 
 
 class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-call]
@@ -205,6 +182,14 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size)
         now = PointerState(maps, reply_of[:, -1], trail[:, -2:])
         return PointerOutput(loss=loss, logits=logits, pointer_state=now, **{_CACHE: held})
+
+    def predict_target(self, **inputs: Any) -> torch.Tensor:
+        """Draw the target of each row's reply in one pass, (B, h, w) logits over the whole of its last picture.
+
+        ``inputs``: of `forward`, up to where the model replies.
+        """
+        state = self(**inputs, use_cache=False, logits_to_keep=1).pointer_state
+        return state.maps.target_logits[state.reply_of]  # type: ignore[no-any-return]
 
     def prepare_inputs_for_generation(self, input_ids: torch.Tensor, **kwargs: Any) -> dict[str, Any]:
         """Pass on the pointer state with the tokens before the new ones: beam search changes the rows."""
