@@ -94,8 +94,7 @@ def test_nano_proposes_what_it_is_asked_for(nano):
     asked = {"liver": "ct_abdomen", "brain": "brain_mr", "right lung": "chest_xray", "optic disc": "fundus"}
     for name, modality in asked.items():
         phantom = draw(modality, seed=20_000_000, size=192, difficulty=0.3)
-        truth = next(phantom.mask(each) for each in phantom.present if each.name == name)
-        image = image_of(phantom.pixels)
+        truth, image = phantom.masks[name], image_of(phantom.image)
         found = nano.propose(image, f"Segment the {name}.")
         assert found.by == "nano"
         assert found.reason is None
@@ -120,7 +119,7 @@ def test_nano_proposes_what_it_is_asked_for(nano):
     ],
 )
 def test_there_is_none_and_it_says_why(nano, request_text, reason):
-    image = image_of(draw("ct_abdomen", seed=20_000_000, size=160).pixels)
+    image = image_of(draw("ct_abdomen", seed=20_000_000, size=160).image)
     found = nano.propose(image, request_text)
     assert found.mask is None
     assert found.score is None
@@ -129,7 +128,7 @@ def test_there_is_none_and_it_says_why(nano, request_text, reason):
 
 
 def test_a_model_without_drawings_is_refused():
-    with pytest.raises(InputError, match=r"^proposer 'hf:.*without drawings"):
+    with pytest.raises(InputError, match=r"^proposer 'hf:.*expected a pointer model"):
         DrawingProposer(open_local(tiny_vlm.qwen3()))
 
 
