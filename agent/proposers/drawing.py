@@ -46,9 +46,8 @@ class DrawingProposer:
     def __post_init__(self) -> None:
         """Refuse a model without drawings."""
         if not self.policy.draws:
-            raise InputError(
-                f"proposer {self.name!r}: got a model that does not draw, expected a pointer model as nano"
-            )
+            got = "got a model that does not draw, expected a pointer model"
+            raise InputError(f"proposer {self.name!r}: {got}; name nano, or a folder trained as nano")
 
     @property
     def name(self) -> str:

@@ -437,7 +437,7 @@ def test_nano_tells_of_what_was_asked_alone():
     """In the states of `states`, with every request; the model is the one whose replies are recorded."""
     local = PolicyOptions(local_only=True)
     policy, model = get_policy("nano", local), open_named("nano", local)
-    assert (policy.model is model, policy.name, "decline" in policy.actions) == (True, "nano", True)
+    assert (policy.model.model is model, policy.name, "decline" in policy.actions) == (True, "nano", True)
     assert "decline" not in model.actions
     names = sorted({" ".join(name.words) for name in NANOS.names if name.target}, key=len, reverse=True)
     some = [replace(state, actions=policy.actions) for state in list(make_states())[::4]]

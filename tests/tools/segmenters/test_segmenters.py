@@ -409,3 +409,40 @@ def test_features_shrink_to_the_working_side_and_are_read_only():
     features = extract_features(np.zeros((512, 1024, 3), np.uint8), side=256)
     assert (features.grid.work, features.colours.shape) == ((128, 256), (128, 256, 1))
     assert not features.colours.flags.writeable
+
+
+# A coarse drawing
+
+
+def test_a_coarse_drawing_is_brought_to_the_edges():
+    pixels, truth = scene(noise=6.0)
+    geocut = GeocutSegmenter()
+    embedding = geocut.embed(pixels)
+    coarse = ndimage.zoom(ndimage.zoom(truth.astype(np.float32), 1 / 12, order=1), 12, order=1) - 0.4
+    drawn = np.asarray(8 * np.pad(coarse, [(0, n - m) for n, m in zip(truth.shape, coarse.shape, strict=True)]))
+    before, after = (
+        (mask & truth).sum() / (mask | truth).sum()
+        for mask in (drawn > 0, geocut.cut_near_contour(embedding, drawn, 12))
+    )
+    assert after > before + 0.03
+
+
+def test_a_drawing_changes_near_its_contour_alone():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (128, 160), dtype=np.uint8)
+    geocut = GeocutSegmenter()
+    embedding, drawn = geocut.embed(pixels), ellipse((128, 160), (60, 80), (40, 50))
+    after = geocut.cut_near_contour(embedding, np.where(drawn, 1, -1).astype(np.float32), 6)
+    sides = ndimage.distance_transform_edt(drawn), ndimage.distance_transform_edt(~drawn)
+    assert after[sides[0] > 8].all()
+    assert not after[sides[1] > 8].any()
+    assert not np.array_equal(after, drawn)
+
+
+@pytest.mark.parametrize("value", [-1.0, 1.0])
+def test_a_drawing_without_a_contour_stays_as_it_is(value):
+    geocut = GeocutSegmenter()
+    embedding = geocut.embed(np.zeros((300, 260), np.uint8))
+    mask = geocut.cut_near_contour(embedding, np.full(embedding.grid.work, value, np.float32), 6)
+    assert mask.shape == (300, 260)
+    assert mask.all() if value > 0 else not mask.any()
