@@ -7,7 +7,9 @@ data set: targets and slices of one file are one unit of the bootstrap.
 
 ``start`` is the kind of the initial condition (`ibisagent.evals.initial_conditions.STARTS`), None in a run that
 begins without one: ``start_iou`` is the IoU of the first mask that the policy saw, ``start_undone`` is whether the
-initial mask or distractor click was undone. ``first_click_hit``: whether the policy's first click or box hit
+initial mask or distractor click was undone. ``proposal`` is the outcome of a proposer
+(`ibisagent.agent.state.ProposalRecord`), None without one: ``proposal_iou`` is the IoU of what it proposed, and
+``proposal_gain`` is what the loop then added to that. ``first_click_hit``: whether the policy's first click or box hit
 (`ibisagent.tools.click_correctness`), None when it made none.
 """
 
@@ -42,6 +44,7 @@ Pair = tuple[str, str]
 _CASE = ("id", "image", "target", "modality", "source", "split", "request")
 _RUN = ("policy", "segmenter", "status", "reason", "stop")
 _START = ("start", "start_iou", "start_undone")
+_PROPOSAL = ("proposal", "proposal_by", "proposal_score", "proposal_iou", "proposal_gain")
 _TRAJECTORY = (
     *("turns", "length", *(f"iou_at_{k}" for k in RANKS), "best_iou", "regret"),
     *("first_click_hit", "hits", "misses", "click_hit_rate", "wasted_clicks"),
@@ -50,7 +53,7 @@ _TRAJECTORY = (
 )
 VOLATILE = ("seconds", "policy_seconds", "segmenter_seconds", "tokens")
 """Sums over a run in wall-clock time, while other processes compute; image encoding counts for the segmenter."""
-COLUMNS = (*_CASE, *_RUN, *CaseMetrics._fields, *_START, *_TRAJECTORY, "score", "trajectory", *VOLATILE)
+COLUMNS = (*_CASE, *_RUN, *CaseMetrics._fields, *_START, *_PROPOSAL, *_TRAJECTORY, "score", "trajectory", *VOLATILE)
 
 
 class EvalRun(NamedTuple):
@@ -114,6 +117,7 @@ def done_row(
         **metrics._asdict(),
         **_trajectory_columns(trajectory),
         **(_start_columns(start, trajectory) if start is not None else {}),
+        **_proposal_columns(record, metrics, trajectory),
     )
 
 
@@ -124,6 +128,20 @@ def _start_columns(kind: str, measured: TrajectoryMetrics) -> Row:
         "start": kind,
         "start_iou": met,
         "start_undone": any(undo.reversed_step == initial for undo in measured.undos),
+    }
+
+
+def _proposal_columns(record: Trajectory, metrics: CaseMetrics, measured: TrajectoryMetrics) -> Row:
+    proposal = record.target.proposal
+    if proposal is None:
+        return {}
+    found = measured.fit.start_iou if measured.fit is not None and proposal["outcome"] == "proposed" else None
+    return {
+        "proposal": proposal["outcome"],
+        "proposal_by": proposal["by"],
+        "proposal_score": proposal["score"],
+        "proposal_iou": found,
+        "proposal_gain": metrics.iou - found if found is not None else None,
     }
 
 

@@ -15,6 +15,7 @@ from ibisagent.agent import Policy
 from ibisagent.agent.config import preset as loop_settings
 from ibisagent.agent.policies.registry import find_policy, require_autonomous
 from ibisagent.agent.prompting import PromptSet
+from ibisagent.agent.proposers import open_proposer
 from ibisagent.evals.initial_conditions import STARTS
 from ibisagent.evals.results import write_results
 from ibisagent.evals.rows import COLUMNS, EvalRun, Key, Pair, broken_row, is_failed, row_key
@@ -38,6 +39,7 @@ def run_eval(
     *,
     max_steps: int = 20,
     start: str = "none",
+    propose: str | None = None,
     preset: str = "default",
     seed: int = 0,
     workers: int | None = None,
@@ -48,6 +50,7 @@ def run_eval(
     """Run every policy with every segmenter on every case and write the folder ``out``.
 
     ``start``: what runs begin from, one of `ibisagent.evals.initial_conditions.STARTS`, drawn from (seed, case id).
+    ``propose``: the name of a proposer of initial masks, None for each policy's own, "none" for none.
     ``preset``: of the loop's settings (`ibisagent.agent.config.PRESETS`).
     Equal settings give equal rows except for `VOLATILE`, whatever ``workers`` (processes, by default one per core).
     Finished rows in ``out`` are not run again: settings other than those of ``out`` are an `InputError`, further
@@ -64,6 +67,7 @@ def run_eval(
         prompts=prompts,
         local_only=local_only,
         start=start,
+        propose=propose,
         preset=preset,
     )
     pairs = [(policy, name) for policy in settings.policies for name in dict.fromkeys(segmenters)]
@@ -96,6 +100,8 @@ def _require_valid(settings: EvalSettings, cases: Sequence[Case], pairs: Sequenc
     if settings.local_only:
         for name in dict.fromkeys(segmenter for _, segmenter in pairs):
             require_local_segmenter(name)
+    if settings.propose is not None:
+        open_proposer(settings.propose, None, settings.policy_options)
     for name, policy in settings.policies.items():
         require_autonomous(policy)
         if not find_policy(policy).per_case:
@@ -108,6 +114,7 @@ def _row_settings(settings: EvalSettings, segmenters: Iterable[str]) -> dict[str
     return {
         "max_steps": settings.max_steps,
         "start": settings.start,
+        "propose": settings.propose,
         "preset": settings.preset,
         "seed": settings.seed,
         "policies": {

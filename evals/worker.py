@@ -73,10 +73,12 @@ def _write_record(path: Path, record: Trajectory) -> None:
 def _run_graph(
     state: WorkerState, run: EvalRun, image: MedicalImage, truth: Mask, initial: Input, memo: Memo, folder: Path
 ) -> Trajectory:
+    policy = state.policy(run.policy, run.case, truth)
     graph = build_graph(
-        state.policy(run.policy, run.case, truth),
+        policy,
         memo,
         preset(state.settings.preset, max_steps=state.settings.max_steps),
+        proposer=state.proposer(policy),
         images=ImageStore(),
         store=RunStore(),
     )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ibisagent.agent import Policy, PolicyOptions, get_policy
 from ibisagent.agent.policies import find_policy
 from ibisagent.agent.prompting import PromptSet
+from ibisagent.agent.proposers import Proposer, open_proposer
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.imaging.grids import Mask
@@ -28,7 +29,8 @@ class EvalSettings:
     """Settings of an evaluation, shared by its processes.
 
     ``root``: the folder to which the keys of pictures are relative; ``start``: one of
-    `ibisagent.evals.initial_conditions.STARTS`; ``preset``: one of `ibisagent.agent.config.PRESETS`.
+    `ibisagent.evals.initial_conditions.STARTS`; ``propose``: the name of a proposer, None for each policy's own;
+    ``preset``: one of `ibisagent.agent.config.PRESETS`.
     """
 
     out: Path
@@ -39,6 +41,7 @@ class EvalSettings:
     prompts: PromptSet | None
     local_only: bool
     start: str = "none"
+    propose: str | None = None
     preset: str = "default"
 
     @property
@@ -97,6 +100,7 @@ class WorkerState:
         self.settings = settings
         self._segmenters: dict[str, LoadedSegmenter] = {}
         self._policies: dict[str, Policy] = {}
+        self._proposer: Proposer | str | None = None
 
     def segmenter(self, name: str) -> LoadedSegmenter:
         """Return a segmenter, loaded at its first use."""
@@ -113,6 +117,14 @@ class WorkerState:
         if name not in self._policies:
             self._policies[name] = build_policy(self.settings, name)
         return self._policies[name]
+
+    def proposer(self, policy: Policy) -> Proposer | str:
+        """Return the proposer of the settings, opened at its first use, or the policy's own; "none" without one."""
+        if self.settings.propose is None:
+            return open_proposer(None, policy, self.settings.policy_options)
+        if self._proposer is None:
+            self._proposer = open_proposer(self.settings.propose, policy, self.settings.policy_options)
+        return self._proposer
 
 
 def build_policy(settings: EvalSettings, name: str) -> Policy:

@@ -5,8 +5,8 @@ Later messages without a picture continue from the current mask. The bare loop t
 image is a data URL or such a name, {"uri", "slice", "window"} for a volume.
 
 Settings come from the environment: ``IBISAGENT_POLICY`` (nano), ``IBISAGENT_SEGMENTER`` (geocut),
-``IBISAGENT_PRESET`` (default), ``IBISAGENT_MAX_STEPS`` (20), ``IBISAGENT_ROOT`` (none: no files are read) and
-``IBISAGENT_LOCAL_ONLY`` (1: nothing leaves this machine).
+``IBISAGENT_PROPOSE`` (the policy's own), ``IBISAGENT_PRESET`` (default), ``IBISAGENT_MAX_STEPS`` (20),
+``IBISAGENT_ROOT`` (none: no files are read) and ``IBISAGENT_LOCAL_ONLY`` (1: nothing leaves this machine).
 """
 
 import asyncio
@@ -33,6 +33,7 @@ from ibisagent.agent.integrations.nested_run import arun_nested, to_plain_segmen
 from ibisagent.agent.integrations.summary import summarize
 from ibisagent.agent.policies import PolicyOptions, get_policy
 from ibisagent.agent.privacy import disable_tracing, restrict_to_local
+from ibisagent.agent.proposers import open_proposer
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.segmenters.registry import require_local_segmenter
 
@@ -114,11 +115,13 @@ def loop_from_environment() -> SegmentationGraph:
     except ValueError:
         raise InputError("got an IBISAGENT_MAX_STEPS that is no number, expected one from 1 up; correct it") from None
     config = preset(os.environ.get("IBISAGENT_PRESET", "default"), max_steps=steps)
+    options = PolicyOptions(local_only=_LOCAL_ONLY)
+    proposer = open_proposer(os.environ.get("IBISAGENT_PROPOSE"), policy, options)
     images = ServerImageCatalog(os.environ.get("IBISAGENT_ROOT"))
     segmenter = os.environ.get("IBISAGENT_SEGMENTER", "geocut")
     if _LOCAL_ONLY:
         require_local_segmenter(segmenter)
-    return build_graph(policy, segmenter, config, images=images)
+    return build_graph(policy, segmenter, config, proposer=proposer, images=images)
 
 
 _LOCAL_ONLY = os.environ.get("IBISAGENT_LOCAL_ONLY", "") in ("1", "true")

@@ -26,6 +26,7 @@ from ibisagent.agent.integrations.image_catalog import ImageCatalog
 from ibisagent.agent.integrations.nested_run import EventWriter, arun_nested, run_nested, to_plain_segmentation
 from ibisagent.agent.integrations.summary import summarize
 from ibisagent.agent.policies import Policy
+from ibisagent.agent.proposers import Proposer
 from ibisagent.agent.state import Output
 from ibisagent.agent.stores import RunStore
 from ibisagent.agent.trajectory import build_trajectory
@@ -69,6 +70,7 @@ def segmentation_tool(
     segmenter: Segmenter | Memo | str,
     config: LoopConfig | None = None,
     *,
+    proposer: Proposer | str | None = None,
     root: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     images: ImageCatalog | None = None,
     store: RunStore | None = None,
@@ -78,6 +80,8 @@ def segmentation_tool(
     description: str = DESCRIPTION,
 ) -> BaseTool:
     """Return the loop as a tool; each call is a run, which under a parent's checkpointer resumes if it was killed.
+
+    ``proposer``: as of `build_graph`.
 
     ``root``: the folder of the images, by default the current one, or a mapping of names to images; ``images`` in its
     place shares opened images between tools. ``store``: keeps the masks that later calls refer to; one with a folder
@@ -93,7 +97,7 @@ def segmentation_tool(
     if trajectory_folder is not None:
         require_writable_folder(trajectory_folder)
     known = images if images is not None else ImageCatalog(root if root is not None else Path.cwd())
-    graph = build_graph(policy, segmenter, config, images=known, store=store)
+    graph = build_graph(policy, segmenter, config, proposer=proposer, images=known, store=store)
     runs = _ToolRuns(graph, known, Path(trajectory_folder) if trajectory_folder is not None else None, include_overlay)
 
     def call(

@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -99,7 +100,8 @@ def _split(piece: str, name: str, value: str) -> list[str]:
 def _write_picture(path: Path, image: MedicalImage) -> None:
     values = image.values if image.values is not None else image.pixels
     grey = values.mean(axis=2) if values.ndim == 3 else values
-    nib.save(nib.Nifti1Image(np.asarray(grey, np.float32).T[..., None], np.eye(4)), path)
+    nifti: Any = nib.Nifti1Image
+    nib.save(nifti(np.asarray(grey, np.float32).T[..., None], np.eye(4)), path)
 
 
 def _read(out: Path, image: MedicalImage) -> Mask:

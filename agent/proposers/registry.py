@@ -12,7 +12,7 @@ from ibisagent.agent.proposers.base import Proposer
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.registry import Entry, Table, instantiate
 
-__all__ = ["PROPOSERS", "get_proposer", "require_local_proposer"]
+__all__ = ["PROPOSERS", "get_proposer", "open_proposer", "require_local_proposer"]
 
 _HERE = "ibisagent.agent.proposers"
 _MODELS = ("torch", "transformers")
@@ -56,6 +56,11 @@ def get_proposer(
         raise InputError(f"propose {proposer!r}: got one without name (str); {PROPOSERS.remedy}")
     named: Proposer = made
     return named
+
+
+def open_proposer(proposer: str | None, policy: object, options: PolicyOptions) -> Proposer | str:
+    """Return what ``--propose`` names, or the ``policy``'s own, or "none": an argument of `build_graph`."""
+    return get_proposer(proposer, policy, options) or "none"
 
 
 def require_local_proposer(proposer: str, local_only: bool) -> None:

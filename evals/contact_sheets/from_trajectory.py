@@ -59,8 +59,12 @@ def _build_panels(record: Trajectory, on: OverlayBlend, image: MedicalImage, tru
     undone_by = _undoing_steps(record)
     if record.has_initial_mask:
         start = decode(record.start)
-        facts = _facts(record.start, None, None, image, truth)
-        yield Panel("Initial mask", "", facts, draw_mask(on, start), (), start, undone_by.get(0))
+        proposal = record.target.proposal
+        proposed = proposal if proposal is not None and proposal["outcome"] == "proposed" else None
+        score, seconds = (proposed["score"], proposed["seconds"]) if proposed is not None else (None, None)
+        facts = _facts(record.start, score, seconds, image, truth)
+        heading = f"Initial mask, proposed by {proposed['by']}" if proposed is not None else "Initial mask"
+        yield Panel(heading, "", facts, draw_mask(on, start), (), start, undone_by.get(0))
     prompts: tuple[Prompt, ...] = ()
     for step in record.steps:
         prompts = _prompts_after(prompts, step, record)

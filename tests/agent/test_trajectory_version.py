@@ -63,6 +63,7 @@ def target(name, mask, **fields):
         "measurements": {"area_px": 7},
         "instances": None,
         "truth": None,
+        "proposal": None,
     } | fields
 
 

@@ -108,6 +108,7 @@ def test_a_row_holds_the_case_and_the_figures_of_its_run(dataset, unbroken):
         **{"status": "done", "reason": None, "stop": ended["stop"]},
         **case_metrics(decode(ended["mask"]), truth)._asdict(),
         **{"start": None, "start_iou": None, "start_undone": None},
+        **dict.fromkeys(("proposal", "proposal_by", "proposal_score", "proposal_iou", "proposal_gain")),
         **{
             "turns": run.turns,
             "length": run.length,

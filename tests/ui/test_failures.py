@@ -55,7 +55,9 @@ def test_a_dead_server_is_told_and_the_click_so_far_is_kept(tmp_path, pixels):
 def test_a_segmenter_that_fails_is_told_with_the_mask_before(tmp_path, pixels):
     graph = build_graph(script(positive(0.5, 0.5), positive(0.6, 0.5), STOP), CountingSegmenter(fails_at=2))
     case = RunOptions(tmp_path / "scan.png", "Segment it.", "disk", None, None, max_steps=5, out=tmp_path / "o")
-    with pytest.raises(RunFailed, match="segmenter disk: got RuntimeError: out of memory second line, expected a mask; check that"):
+    with pytest.raises(
+        RunFailed, match="segmenter disk: got RuntimeError: out of memory second line, expected a mask; check that"
+    ):
         run_case(graph, {"image": open_image(pixels), "request": case.request}, case)
     assert sorted(path.name for path in (tmp_path / "o").iterdir()) == FILES
     assert np.asarray(Image.open(tmp_path / "o/mask.png")).any()

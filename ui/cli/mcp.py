@@ -11,6 +11,7 @@ from ibisagent.agent.config import preset as loop_settings
 from ibisagent.agent.policies import find_policy, get_policy
 from ibisagent.agent.policies.options import read_policy_options
 from ibisagent.agent.privacy import restrict_to_local
+from ibisagent.agent.proposers import Proposer, open_proposer
 from ibisagent.tools.allowed_paths import require_roots
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.segmenters.memo import Memo, get_memo
@@ -30,6 +31,7 @@ class ServerOptions:
 
     policy: str = "nano"
     segmenter: str = "geocut"
+    propose: str | None = None
     preset: str = "default"
     max_steps: int = 20
     seed: int = 0
@@ -61,6 +63,12 @@ def _policy(options: ServerOptions) -> Policy:
         return get_policy(options.policy, given)
 
 
+def _proposer(options: ServerOptions, policy: Policy) -> Proposer | str:
+    with redirect_stdout(sys.stderr):
+        given = read_policy_options(seed=options.seed, local_only=options.local_only)
+        return open_proposer(options.propose, policy, given)
+
+
 def _memo(options: ServerOptions) -> Memo:
     with redirect_stdout(sys.stderr):
         if options.local_only:
@@ -81,6 +89,7 @@ def serve(options: ServerOptions, policy: Policy) -> None:
         config=loop_settings(options.preset, max_steps=options.max_steps),
         limits=options.limits,
         roots=require_roots(options.roots),
+        proposer=_proposer(options, policy),
         prompts_required=not find_policy(options.policy).adds_prompts,
     )
     out = options.out.resolve() if options.out is not None else None

@@ -6,9 +6,10 @@ from typer.core import TyperCommand
 
 from ibisagent.tools.registry import Entry
 
-__all__ = ["AUTONOMOUS", "SEGMENTERS", "SERVED", "WITHOUT_TRUTH", "NamedHelpCommand", "fill_names"]
+__all__ = ["AUTONOMOUS", "PROPOSERS", "SEGMENTERS", "SERVED", "WITHOUT_TRUTH", "NamedHelpCommand", "fill_names"]
 
 SEGMENTERS = "{segmenters}"
+PROPOSERS = "{proposers}"
 WITHOUT_TRUTH, AUTONOMOUS, SERVED = "{policies without truth}", "{autonomous policies}", "{served policies}"
 """In a help text: the policies that act without the true mask, those that ask no person, and those that do neither."""
 
@@ -33,11 +34,13 @@ def fill_names(text: str) -> str:
     if "{" not in text:
         return text
     from ibisagent.agent.policies import POLICIES
+    from ibisagent.agent.proposers import PROPOSERS as PROPOSER_TABLE
     from ibisagent.tools.segmenters import SEGMENTERS as TABLE
 
     entries = POLICIES.entries
     names = {
         SEGMENTERS: TABLE.forms,
+        PROPOSERS: PROPOSER_TABLE.forms,
         WITHOUT_TRUTH: [_explained(entry) for entry in entries if not entry.needs_truth],
         AUTONOMOUS: [_explained(entry) for entry in entries if not entry.is_person],
         SERVED: [_explained(entry) for entry in entries if not (entry.is_person or entry.needs_truth)],

@@ -30,6 +30,7 @@ from ibisagent.agent.inputs import require_request
 from ibisagent.agent.policies import OraclePolicy, find_policy
 from ibisagent.agent.policies.options import read_policy_options
 from ibisagent.agent.privacy import restrict_to_local
+from ibisagent.agent.proposers import open_proposer
 from ibisagent.agent.record_images import open_recorded_image
 from ibisagent.agent.replay import replay
 from ibisagent.agent.thread_lock import lock_thread
@@ -79,6 +80,7 @@ def run_segment(
     local_only: bool,
     prompts: Path | None,
     preset: str = "default",
+    proposer: str | None = None,
 ) -> None:
     """Segment with a policy, a person's own prompts, or both; the policy ``none`` adds nothing to the prompts.
 
@@ -94,14 +96,17 @@ def run_segment(
             raise InputError(f"{got}, expected a --click, a --box or a --mask with it; add one")
         if local_only:
             require_local_segmenter(options.segmenter)
-        chosen = get_policy(policy, read_policy_options(seed=options.seed, prompt_file=prompts, local_only=local_only))
+        given_options = read_policy_options(seed=options.seed, prompt_file=prompts, local_only=local_only)
+        chosen = get_policy(policy, given_options)
         image = _open_image(options)
         start: dict[str, Any] = {"image": image, "request": options.request, "prompts": given}
         if mask is not None:
             start["initial_mask"] = read_mask(mask, image)
         with _persistence(options) as persistence:
             config = loop_settings(preset, max_steps=options.max_steps)
-            run_case(build_graph(chosen, options.segmenter, config, **persistence), start, options)
+            proposes = open_proposer(proposer, chosen, given_options)
+            graph = build_graph(chosen, options.segmenter, config, proposer=proposes, **persistence)
+            run_case(graph, start, options)
 
 
 def run_simulate(options: RunOptions, mask: Path, target_iou: float) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from langgraph.checkpoint.memory import InMemorySaver
 
 from ibisagent.agent import Action, LoopConfig, Policy, build_graph
+from ibisagent.agent.proposers import Proposer
 from ibisagent.agent.state import State, current_mask
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask
@@ -49,6 +50,7 @@ async def _ignore(_step: SessionStep) -> None: ...
 class SessionService:
     """The sessions of one process; every method takes the owner, and none reveals another owner's sessions.
 
+    ``proposer``: as of `build_graph`.
     ``prompts_required``: the policy adds no prompts, so that it needs some to begin with. ``roots``: resolved folders
     from which images are read. ``durability``: see `ibisagent.ui.sessions.session_store.Session`; a fork needs "sync".
     """
@@ -59,6 +61,7 @@ class SessionService:
     limits: Limits = field(default_factory=Limits)
     roots: tuple[Path, ...] = ()
     prompts_required: bool = False
+    proposer: Proposer | str | None = None
     durability: Durability = "exit"
     sessions: Sessions = field(init=False)
     _slots: asyncio.Semaphore = field(init=False)
@@ -211,7 +214,7 @@ class SessionService:
         except BaseException:
             file.delete_upload()
             raise
-        graph = build_graph(self.policy, self.memo, self.config, checkpointer=InMemorySaver())
+        graph = build_graph(self.policy, self.memo, self.config, proposer=self.proposer, checkpointer=InMemorySaver())
         return Session(graph, opened, file if isinstance(file.place, Path) else None, self.durability)
 
     def _view(self, session: Session, slice: str | None, window: str | None) -> MedicalImage:

@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from ibisagent.ui.cli.commands.options import DataSet, Kind, MaxSteps, Out, Preset, Seed, Segmenters, Split, Workers
+from ibisagent.ui.cli.commands.options import (
+    DataSet,
+    Kind,
+    MaxSteps,
+    Out,
+    Preset,
+    Propose,
+    Seed,
+    Segmenters,
+    Split,
+    Workers,
+)
 from ibisagent.ui.cli.named_help import AUTONOMOUS
 
 __all__ = ["clicks", "evaluate"]
@@ -34,6 +45,7 @@ def clicks(
 def evaluate(
     dataset: DataSet,
     policy: Annotated[list[str] | None, typer.Option(help=f"{AUTONOMOUS}. Repeatable.")] = None,
+    propose: Propose = None,
     segmenter: Segmenters = ["geocut"],  # noqa: B006
     out: Out = None,
     baselines: Annotated[bool, typer.Option(help="Also run oracle, centre and random.")] = True,
@@ -63,6 +75,7 @@ def evaluate(
         baselines=baselines,
         max_steps=max_steps,
         start=start,
+        propose=propose,
         preset=preset,
         seed=seed,
         workers=workers,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ibisagent.ui.cli.named_help import SEGMENTERS
+from ibisagent.ui.cli.named_help import PROPOSERS, SEGMENTERS
 
 __all__ = [
     "DataSet",
@@ -15,6 +15,7 @@ __all__ = [
     "MaxSteps",
     "Out",
     "Preset",
+    "Propose",
     "Seed",
     "Segmenter",
     "Segmenters",
@@ -43,6 +44,14 @@ Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 ImageRoots = Annotated[
     list[Path] | None,
     typer.Option("--root", help="Folder with the images, if not the record's or the current one; repeatable."),
+]
+Propose = Annotated[
+    str | None,
+    typer.Option(
+        "--propose",
+        help=f"Draws the initial mask where you give none: {PROPOSERS}. Default: the policy's own, as nano's.",
+        show_default=False,
+    ),
 ]
 Preset = Annotated[
     str, typer.Option(help="Loop settings: default, self-check, or ibis for the paper's released weights.")

@@ -11,6 +11,7 @@ from ibisagent.ui.cli.commands.options import (
     MaxSteps,
     Out,
     Preset,
+    Propose,
     Seed,
     Segmenter,
     Slice,
@@ -28,6 +29,7 @@ def segment(
         str | None,
         typer.Option(help=f"{WITHOUT_TRUTH}. Default: nano; with --click or --box: none.", show_default=False),
     ] = None,
+    propose: Propose = None,
     segmenter: Segmenter = "geocut",
     click: Annotated[
         list[str] | None, typer.Option(help="Your click, '+x,y' (target) or '-x,y' (background), 0 to 1; repeatable.")
@@ -52,7 +54,7 @@ def segment(
     from ibisagent.ui.cli.run_commands import RunOptions, run_segment
 
     case = RunOptions(image, request, segmenter, slice_, window, max_steps, out, tuple(save or ()), seed, thread, db)
-    run_segment(case, policy, tuple(click or ()), box, mask, local_only, prompts, preset)
+    run_segment(case, policy, tuple(click or ()), box, mask, local_only, prompts, preset, propose)
 
 
 def simulate(

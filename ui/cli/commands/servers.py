@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ibisagent.ui.cli.commands.options import MaxSteps, Preset, Seed, Segmenter
+from ibisagent.ui.cli.commands.options import MaxSteps, Preset, Propose, Seed, Segmenter
 from ibisagent.ui.cli.named_help import SERVED
 
 __all__ = ["mcp"]
@@ -17,6 +17,7 @@ def mcp(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for exported files; default: resources only.")] = None,
     policy: Annotated[str, typer.Option(help=f"{SERVED}.")] = "nano",
+    propose: Propose = None,
     segmenter: Segmenter = "geocut",
     preset: Preset = "default",
     max_steps: MaxSteps = 20,
@@ -41,6 +42,7 @@ def mcp(
         ServerOptions(
             policy=policy,
             segmenter=segmenter,
+            propose=propose,
             preset=preset,
             max_steps=max_steps,
             seed=seed,
