@@ -14,6 +14,7 @@ from ibisagent.agent.policies import Completion, ScriptedPolicy
 from ibisagent.agent.state import Input
 from ibisagent.agent.threads import intervene
 from ibisagent.agent.trajectory import Step, Trajectory, build_trajectory
+from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.segmenters import Segmenter
 
@@ -33,8 +34,12 @@ class ReplayResult:
 def replay(record: Trajectory, segmenter: Segmenter | str, image: MedicalImage) -> ReplayResult:
     """Run the graph again on ``image`` with the recorded replies and a person's recorded actions.
 
-    A step at which the segmenter or the run store failed changed nothing and is left out.
+    A step at which the segmenter or the run store failed changed nothing and is left out. `InputError` for a record of
+    several targets or of a part of the picture, which this graph does not make.
     """
+    if len(record.targets) > 1 or any(step.view is not None for step in record.steps):
+        got = f"got {len(record.targets)} targets" if len(record.targets) > 1 else "got steps on a part of the picture"
+        raise InputError(f"trajectory: {got}, expected one target on the whole picture; it can be shown, not replayed")
     steps = [step for step in record.steps if step.outcome != "failed"]
     first = list(takewhile(lambda step: step.origin == "request", steps))
     given = [step.action for step in first]
@@ -79,7 +84,15 @@ def _differences(record: Trajectory, steps: list[Step], run: Trajectory) -> Iter
     for before, now in zip(steps, run.steps, strict=False):
         if before.action != now.action:
             yield f"step {before.index}: action {before.action} recorded, {now.action} replayed"
+        if before.outcome != now.outcome:
+            yield f"step {before.index}: {before.outcome} recorded, {now.outcome} replayed"
         if before.mask != now.mask:
             yield f"step {before.index}: the mask differs"
+        elif before.score != now.score:
+            yield f"step {before.index}: score {before.score} recorded, {now.score} replayed"
+    if record.start != run.start:
+        yield "first mask: it differs"
+    if record.target.prompts != run.target.prompts:
+        yield "active prompts: they differ"
     if record.mask != run.mask:
         yield "final mask: it differs"

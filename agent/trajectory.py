@@ -16,6 +16,7 @@ from ibisagent.agent.graph_components import Components
 from ibisagent.agent.reply_parser import parse_completion
 from ibisagent.agent.state import Origin, Outcome, ProposalRecord, State, StepRecord, TargetState
 from ibisagent.agent.steps import steps_of_request, undone_actions_before
+from ibisagent.agent.stop_reasons import StopReason
 from ibisagent.agent.view import read_view
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.medical_image import MedicalImage
@@ -28,7 +29,12 @@ __all__ = ["VERSION", "Step", "Target", "Trajectory", "build_trajectory"]
 
 VERSION = 2
 
-_ORIGINS, _OUTCOMES = get_args(Origin), get_args(Outcome)
+_ORIGINS, _OUTCOMES, _STOPS = get_args(Origin), get_args(Outcome), get_args(StopReason)
+_TYPES = {
+    **dict.fromkeys(("made_by", "request", "kind", "policy", "segmenter", "segmenter_name", "active"), str),
+    **dict.fromkeys(("image", "geometry", "config"), dict),
+    **dict.fromkeys(("request_index", "seed"), int),
+}
 _KEPT = (  # fields of a step that a record keeps as they are in the state
     *("index", "target", "view", "actor", "origin", "action", "outcome", "error", "score", "seconds"),
     *("reverts", "restores"),
@@ -173,9 +179,9 @@ class Trajectory:
             steps = tuple(_read_step(step) for step in data["steps"])
             targets = tuple(_read_target(target) for target in data["targets"])
             record = cls(**data | {"steps": steps, "targets": targets})
+            _require_consistent(record)
         except (AttributeError, KeyError, TypeError) as error:
             raise InputError(f"not a trajectory of version {VERSION}: {error}") from error
-        _require_consistent(record)
         return record
 
 
@@ -189,8 +195,24 @@ def _read_target(data: dict[str, Any]) -> Target:
     return Target(**data | lists)
 
 
+def _require_types(record: Trajectory) -> None:
+    for name, kind in _TYPES.items():
+        if not isinstance(getattr(record, name), kind):
+            raise TypeError(f"{name} is {type(getattr(record, name)).__name__}, expected {kind.__name__}")
+    if record.stop is not None and record.stop not in _STOPS:
+        raise TypeError(f"stop is {record.stop!r}, expected one of {', '.join(_STOPS)}")
+    if not 0 <= record.seed < 2**63:
+        raise TypeError("seed is out of range, expected a whole number from 0 to 2**63")
+    shape = [record.geometry["height"], record.geometry["width"]]
+    masks = [mask for target in record.targets for mask in (target.start, target.mask)]
+    for rle in (*masks, *(step.mask for step in record.steps)):
+        if list(rle["size"]) != shape or not isinstance(rle["counts"], str):
+            raise TypeError(f"a mask is of size {rle['size']}, expected {shape}, the picture's")
+
+
 def _require_consistent(record: Trajectory) -> None:
-    names = [target.name for target in record.targets]
+    _require_types(record)
+    names = [str(target.name) for target in record.targets]
     if len(set(names)) < len(names):
         raise InputError(f"trajectory: got targets {names}, expected each name once; record it anew")
     for what, name in (("active", record.active), *((f"step {step.index}", step.target) for step in record.steps)):

@@ -15,6 +15,7 @@ from ibisagent.agent.config import SelfCheck
 from ibisagent.agent.policies import Completion, OraclePolicy
 from ibisagent.tools.clicks import Box, Click
 from ibisagent.tools.masks.rle import decode
+from ibisagent.tools.segmenters import Prediction
 
 
 def run(policy, pixels, segmenter="disk", config=None, **given):
@@ -333,3 +334,22 @@ def test_a_run_of_replies_that_cannot_be_read_ends_with_what_they_said(pixels):
     ended = graph.invoke({"image": pixels, "request": "Segment the cyst."})
     assert ended["stop"] == "parse_failures"
     assert ended["error"].startswith("got \"I'm sorry, but I can't help with medical images.\"")
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (lambda mask: Prediction(mask[:3, :3], None, None), "a mask as bool of (3, 3), expected bool of"),
+        (lambda mask: Prediction(mask.astype(float), None, None), "a mask as float64 of"),
+        (lambda mask: Prediction(mask, float("nan"), None), "the score nan"),
+        (lambda mask: None, "the segmenter returned NoneType"),
+    ],
+)
+def test_what_is_no_mask_of_the_picture_is_the_segmenter_s_failure(returned, said, pixels):
+    class Wrong(CountingSegmenter):
+        def predict(self, embedding, prompts, prior):
+            return returned(super().predict(embedding, prompts, prior).mask)
+
+    ended = build_graph(script(positive(0.5, 0.5), STOP), Wrong()).invoke({"image": pixels, "request": "x"})
+    assert (ended["stop"], ended["steps"][-1]["outcome"]) == ("segmenter_error", "failed")
+    assert said in ended["error"]

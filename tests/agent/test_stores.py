@@ -138,8 +138,8 @@ def test_twenty_clicks_at_1024_pixels_stay_small_in_sqlite(tmp_path, capsys):
     with capsys.disabled():
         for durability, (row, click) in sizes.items():
             print(f"\n{durability}: RLE {np.mean(lengths):.0f} bytes, largest row {row}, {click:.0f} a click")  # noqa: T201
-    assert sizes["sync"][0] < 20_000
-    assert sizes["sync"][1] < 60_000
+    assert sizes["sync"][0] < 26_000  # the last row holds the result beside the mask in force
+    assert sizes["sync"][1] < 63_000
     assert sizes["exit"][1] < 2_000
 
 

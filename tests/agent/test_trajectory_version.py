@@ -6,17 +6,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.fakes import STOP, RecordingPolicy, positive, script
+from support.records import with_target
 
 from ibisagent.agent import build_graph
 from ibisagent.agent.coordinates import Rectangle
 from ibisagent.agent.observation import build_observation
 from ibisagent.agent.overlay import overlay
+from ibisagent.agent.replay import replay
 from ibisagent.agent.state import active_target, update_target
 from ibisagent.agent.trajectory import Trajectory, build_trajectory
 from ibisagent.agent.trajectory_files import read_trajectories, write_trajectory
 from ibisagent.evals.trajectories import trajectory_metrics
 from ibisagent.tools.clicks import Click
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.rle import encode
 
 
@@ -155,6 +158,17 @@ def test_a_record_of_several_targets_speaks_of_the_active_one():
         ({"steps": [step(1, POINT, LIVER, view="all")]}, "view: got 'all'"),
         ({"targets": []}, "got active on target 'target', expected one of"),
         ({"targets": None}, "not a trajectory of version 2"),
+        ({"targets": [target([], LIVER)]}, "not a trajectory of version 2|got active"),
+        ({"targets": [target("target", None)]}, "not a trajectory of version 2"),
+        (
+            {"targets": [target("target", encode(np.zeros((4, 4), bool)))]},
+            r"of size \[4, 4\], expected",
+        ),
+        ({"segmenter_name": None}, "segmenter_name is NoneType, expected str"),
+        ({"image": "x"}, "image is str, expected dict"),
+        ({"config": []}, "config is list, expected dict"),
+        ({"seed": 10**400}, "seed is out of range"),
+        ({"stop": "nonsense"}, "stop is 'nonsense', expected one of terminated"),
     ],
 )
 def test_a_record_that_contradicts_itself_is_refused_in_a_line(fields, said):
@@ -171,6 +185,38 @@ def test_a_run_records_how_its_policy_samples_and_its_weights(pixels):
     assert (made.sampling, made.weights, made.segmenter_name) == ({"temperature": 0.7}, "abc", "disk")
     plain = build_trajectory(graph, graph.invoke({"image": pixels, "request": "x"}))
     assert replace(plain, seconds=0, steps=()) == replace(made, seconds=0, steps=())
+
+
+def test_what_a_replay_cannot_repeat_it_refuses(pixels):
+    image = open_image(pixels)
+    with pytest.raises(InputError, match="got 2 targets, expected one target"):
+        replay(Trajectory.from_json(TWO_TARGETS), "disk", image)
+    with pytest.raises(InputError, match="a part of the picture"):
+        replay(Trajectory.from_json(ZOOMED), "disk", image)
+
+
+def with_first_step(made, **fields):
+    return replace(made, steps=(replace(made.steps[0], **fields), *made.steps[1:]))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda made: with_target(made, start=made.mask), "first mask: it differs"),
+        (lambda made: with_target(made, prompts=()), "active prompts: they differ"),
+        (
+            lambda made: replace(made, steps=(replace(made.steps[0], outcome="repeated"), *made.steps[1:])),
+            "repeated rec",
+        ),
+        (lambda made: replace(made, steps=(replace(made.steps[0], score=0.123), *made.steps[1:])), "score 0.123"),
+    ],
+)
+def test_a_replay_tells_every_difference(change, said, pixels):
+    graph = build_graph(script(positive(0.3, 0.5), STOP), "geocut")
+    made = build_trajectory(graph, graph.invoke({"image": pixels, "request": "x"}))
+    image = open_image(pixels)
+    assert replay(made, "geocut", image).differences == ()
+    assert any(said in line for line in replay(change(made), "geocut", image).differences)
 
 
 # A view: what a zoomed state shows, and where its clicks land

@@ -5,6 +5,7 @@ key. Undo, resume, fork, replay and rollouts that share a prefix therefore cost 
 process was killed the priors are rebuilt by predicting the prompts again.
 """
 
+import math
 import threading
 from dataclasses import dataclass, replace
 from functools import cache
@@ -103,6 +104,7 @@ class Memo:
             return MemoEntry.of(self._start(image, initial))
         before = self._predict(start, image, initial, prompts[:-1]).prediction
         prediction = self.segmenter.predict(self.embed(image), prompts, before.prior)
+        _require_usable(prediction, image.pixels.shape[:2])
         if image.padding is not None:  # it looks like any dark tissue, and masks run out into it
             prediction = replace(prediction, mask=make_read_only(prediction.mask & ~image.padding))
         return MemoEntry.of(prediction)
@@ -112,6 +114,20 @@ class Memo:
             return Prediction(make_read_only(np.zeros(image.pixels.shape[:2], dtype=np.bool_)), None, None)
         mask = make_read_only(decode(initial))
         return Prediction(mask, None, self.segmenter.prior_from_mask(self.embed(image), mask))
+
+
+def _require_usable(prediction: Any, shape: tuple[int, ...]) -> None:
+    """Raise `TypeError` for what a segmenter returned that is no prediction of the picture."""
+    if not isinstance(prediction, Prediction):
+        raise TypeError(f"the segmenter returned {type(prediction).__name__}, expected a Prediction")
+    mask, score = prediction.mask, prediction.score
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != shape:
+        got = f"{mask.dtype} of {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
+        raise TypeError(
+            f"the segmenter returned a mask as {got}, expected bool of {shape}, the displayed picture's size"
+        )
+    if score is not None and not math.isfinite(score):
+        raise TypeError(f"the segmenter returned the score {score}, expected a number from 0 to 1 or None")
 
 
 _shared: "WeakValueDictionary[int, Memo]" = WeakValueDictionary()

@@ -39,6 +39,7 @@ from ibisagent.agent.trajectory import Trajectory
 from ibisagent.agent.trajectory_files import read_trajectories
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import require_savable
+from ibisagent.tools.imaging.decoding import decode_guard
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.reading import read_mask
@@ -126,7 +127,8 @@ def run_replay(path: Path, image: Path | None, segmenter: str | None, roots: Seq
     for number, record in enumerate(read_trajectories(path), 1):
         opened = open_recorded_image(record.image, path.parent, readable, _REPLAY_REMEDY, image=image)
         name = segmenter if segmenter is not None else _recorded_segmenter(record)
-        replayed = replay(record, name, opened)
+        with decode_guard(f"record {number}", "a sound trajectory", "record it anew"):
+            replayed = replay(record, name, opened)
         if replayed.differences:
             raise InputError(f"record {number}: {replayed.differences[0]} ({len(replayed.differences)} differences)")
         console.print(f"record {number}: {len(record.steps)} steps, every mask equal bit for bit")
