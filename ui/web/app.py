@@ -1,0 +1,32 @@
+"""The application: our routes, and the page, which Gradio draws, behind one door.
+
+The page (`ibisagent.ui.web.page.build_page`) gets a `WebSessions` and calls nothing else. In every handler the handle is
+``request.query_params["s"]`` and the owner `ibisagent.ui.web.door.owner_of(request.cookies)`. Methods, each with
+``(handle, owner, ...)``; all but `watch` only start a job and return, so that a run belongs to its session:
+
+* ``open_example(name)``; ``open_upload(uploads, kind)`` is called by the upload route alone
+* ``ask(text, kind="segment"|"question")``: a follow-up refines the mask in force
+* ``click(x, y, positive)``, ``box(x0, y0, x1, y1)``: in [0, 1] of the picture; before any request they begin one in which
+  no model acts (manual mode); during a run they stop it first
+* ``undo()``, ``redo()``, ``accept()``, ``stop()``
+* ``go_on()``: the policy continues from here; ``fork(step, action=None)``: on a new branch, in place of that step, by a
+  person's action in its plain form, or by the policy
+* ``switch(branch)``: index in ``branches``
+* ``set_view(slice, window)``: either may be None for unchanged
+* ``set_keep(on)``: keep this case as training data, or delete what was kept
+* ``forget()``: delete all of the session; the page then goes to ``/``
+* ``watch()``: an async generator of `ibisagent.ui.sessions.snapshots.Snapshot`, the first at once, one at each change
+  and one a second while something runs; it ends when nothing runs. `UnknownSession` where the owner has no such session
+
+What a person did wrong is never raised by them, but for `UnknownSession`: it is the snapshot's ``message`` with
+``error`` true.
+
+Routes, 404 without the owner's cookie:
+
+* ``GET /``: 303 to ``/?s=HANDLE`` with the cookie, also for a handle that is nobody's or another's
+* ``GET /s/HANDLE/picture?v=SHA[&slice=..&window=..]``: PNG
+* ``GET /s/HANDLE/slice/PLANE/INDEX[?window=..][&still=1]``: JPEG while dragging, PNG with ``still``; PLANE may be "frame"
+* ``POST /s/HANDLE/upload?kind=image|mask|truth&name=FILE[&more=1]``: the raw body; ``more``: another file of the same
+  series follows. JSON ``{"ok": true}``, or ``{"error": LINE}`` with 413 or 422; call `watch` then
+* ``GET /s/HANDLE/file/NAME``: one of ``downloads``
+"""
