@@ -2,11 +2,11 @@
 
 const POSITIVE = '#0072b2', NEGATIVE = '#d55e00';
 
-/** Steps whose prompt is in force after the first `count`: not undone, and of the last request. */
-function activePrompts(steps, count) {
-  const active = new Map();
+/** Steps whose prompt is in force after the first `count`: not undone, and of the same request. */
+function activePrompts(steps, count, requests) {
+  const active = new Map(), firsts = new Set((requests || []).map(request => request.first_step));
   for (const step of steps.slice(0, count)) {
-    if (step.new_request) active.clear();
+    if (firsts.has(step.index)) active.clear();
     if (step.reverts) active.delete(step.reverts);
     if (step.restores) active.set(step.restores, steps.find(other => other.index === step.restores));
     const kind = step.action?.type;

@@ -74,12 +74,13 @@ class MaskCache {
     return this.once(`layer ${key}`, () => {
       const bitmap = new OffscreenCanvas(width, height), data = new ImageData(width, height);
       const pixels = new Uint32Array(data.data.buffer);
-      for (const [bits, [red, green, blue]] of parts()) {
+      const made = parts();
+      for (const [bits, [red, green, blue]] of made) {
         const colour = (255 << 24 | blue << 16 | green << 8 | red) >>> 0;
         for (let i = 0; i < bits.length; i++) if (bits[i]) pixels[i] = colour;
       }
       bitmap.getContext('2d').putImageData(data, 0, 0);
-      return {bitmap, path: edgePath(parts()[0][0], width, height)};
+      return {bitmap, path: edgePath(made[0][0], width, height)};
     });
   }
 
