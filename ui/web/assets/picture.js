@@ -113,14 +113,14 @@ function renderExamples() {
   const list = find('.iv-examples'), examples = value().examples || [], key = examples.map(example => example.name).join('\n');
   if (list.dataset.names === key) return;
   list.dataset.names = key;
-  list.replaceChildren(...examples.map(({name, title, caption}) => {
+  list.replaceChildren(...examples.map(({name, title, caption, request}) => {
     const card = document.createElement('button'), strong = document.createElement('strong'), span = document.createElement('span');
     card.type = 'button';
     card.dataset.example = name;
     strong.textContent = title;
     span.textContent = caption;
     card.append(strong, span);
-    card.addEventListener('click', () => { chooser = false; act('example', {name}); });
+    card.addEventListener('click', () => { chooser = false; act('example', {name, request}); });
     return card;
   }));
 }

@@ -1,0 +1,208 @@
+"""The page: Gradio's chat and buttons, and our own picture; wiring only, what happens is in `WebSessions`.
+
+Nothing here is kept in Gradio: each handler finds the session by the page's address and the owner's cookie, so that the
+page survives a reload and a restart. Every text is data: templates are constant, and scripts set text, never HTML.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.resources import files
+from typing import Any
+
+import gradio as gr
+
+from ibisagent.ui.sessions.session_errors import UnknownSession
+from ibisagent.ui.sessions.snapshots import Snapshot
+from ibisagent.ui.sessions.web_sessions import WebSessions
+from ibisagent.ui.web.conversation import describe_conversation
+from ibisagent.ui.web.door import owner_of
+
+__all__ = ["MOUNT_OPTIONS", "build_page"]
+
+_PICTURE_SCRIPTS = ("masks", "viewport", "drawing", "gestures", "outcome", "upload", "volume", "picture", "controls")
+_DETAIL_SCRIPTS = ("plot", "tree", "details")
+_PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
+_FONTS = ["system-ui", "sans-serif"]
+
+Handler = Callable[..., Awaitable[None]]
+
+
+def _asset(name: str) -> str:
+    return (files("ibisagent.ui.web") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _theme() -> gr.themes.Base:
+    theme = gr.themes.Base(
+        primary_hue="blue", neutral_hue="slate", font=_FONTS, font_mono=["ui-monospace", "monospace"]
+    )
+    return theme.set(  # subdued text and buttons that can be read
+        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued_dark="*neutral_400",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_dark="*primary_600",
+        button_secondary_background_fill="*neutral_100",
+        button_secondary_background_fill_dark="*neutral_700",
+    )
+
+
+MOUNT_OPTIONS: dict[str, Any] = {
+    "theme": _theme(),
+    "css": _asset("page.css"),
+    "footer_links": [],
+    "run_history": False,
+    "enable_monitoring": False,
+    "ssr_mode": False,
+}
+"""How Gradio mounts the page: no history in the browser, no monitoring, no server of its own, no foreign font."""
+
+
+def build_page(service: WebSessions) -> gr.Blocks:
+    """Build the page over the sessions of ``service``."""
+    with gr.Blocks(analytics_enabled=False, title="ibisagent") as blocks:
+        gr.HTML(html_template=_asset("header.html"), js_on_load=None, apply_default_css=False, elem_id="header")
+        with gr.Row(elem_id="work"):
+            with gr.Column(scale=3, min_width=340):
+                picture = _component("picture", _PICTURE_SCRIPTS)
+            with gr.Column(scale=2, min_width=320, elem_id="side"):
+                chat = gr.Chatbot(
+                    elem_id="chat",
+                    show_label=False,
+                    buttons=[],
+                    feedback_options=None,
+                    render_markdown=False,
+                    group_consecutive_messages=False,
+                    height=None,
+                    placeholder="Every step of the model appears here.",
+                )
+                with gr.Column(elem_id="ask"):
+                    words = gr.Textbox(elem_id="words", label="Request", container=False, lines=1, max_lines=4)
+                    with gr.Row(elem_id="send"):
+                        kind = gr.Radio(
+                            [("Segment", "segment"), ("Question", "question")],
+                            value="segment",
+                            show_label=False,
+                            container=False,
+                            elem_id="kind",
+                        )
+                        stop = gr.Button("Stop", elem_id="stop", interactive=False, size="md", min_width=80)
+                        send = gr.Button("Send", variant="primary", elem_id="go", size="md", min_width=80)
+        details = _component("details", _DETAIL_SCRIPTS)
+        shown = [chat, picture, details, words, send, stop]
+
+        async def watch(request: gr.Request) -> AsyncIterator[list[Any]]:
+            try:
+                async for snapshot in service.watch(*_caller(request)):
+                    yield _describe(snapshot)
+            except UnknownSession:
+                raise _ended() from None
+
+        async def ask(text: str, kind: str, request: gr.Request) -> str:
+            await _call(service.ask, request, text, kind)
+            return ""
+
+        async def open_example(request: gr.Request, event: gr.EventData) -> str:
+            await _call(service.open_example, request, _read(event, "name", str))
+            return _read(event, "request", str)
+
+        async def fork(request: gr.Request, event: gr.EventData) -> None:
+            if event._data.get("step") is None:
+                return await _call(service.go_on, request)
+            return await _call(service.fork, request, _read(event, "step", int), event._data.get("action"))
+
+        async def set_view(request: gr.Request, event: gr.EventData) -> None:
+            slice, window = (event._data.get(name) for name in ("slice", "window"))
+            await _call(service.set_view, request, slice and str(slice), window and str(window))
+
+        async def opened() -> None:
+            """The upload's own route has done it; what is left is to watch."""
+
+        async def stop_run(request: gr.Request) -> None:
+            await _call(service.stop, request)
+
+        def then_watch(started: Any) -> None:
+            started.then(watch, None, shown, **_PRIVATE)
+
+        blocks.load(watch, None, shown, **_PRIVATE)
+        for asked in (send.click, words.submit):
+            then_watch(asked(ask, [words, kind], words, **_PRIVATE))
+        then_watch(picture.example(open_example, None, words, **_PRIVATE))
+        then_watch(picture.fork(fork, None, None, **_PRIVATE))
+        then_watch(picture.view(set_view, None, None, **_PRIVATE))
+        then_watch(picture.opened(opened, None, None, **_PRIVATE))
+        then_watch(stop.click(stop_run, None, None, **_PRIVATE))
+        for event, method, types in (
+            (picture.spot, service.click, {"x": float, "y": float, "positive": bool}),
+            (picture.box, service.box, dict.fromkeys(("x0", "y0", "x1", "y1"), float)),
+            (picture.undo, service.undo, {}),
+            (picture.redo, service.redo, {}),
+            (picture.accept, service.accept, {}),
+            (details.switch, service.switch, {"branch": int}),
+            (details.keep, service.set_keep, {"on": bool}),
+        ):
+            then_watch(event(_handler(method, types), None, None, **_PRIVATE))
+        forgotten = details.forget(_handler(service.forget, {}), None, None, **_PRIVATE)
+        forgotten.then(None, None, None, js="() => { location.assign('/'); }", **_PRIVATE)
+    return blocks
+
+
+def _component(name: str, scripts: tuple[str, ...]) -> Any:
+    return gr.HTML(
+        {"steps": []},
+        html_template=_asset(f"{name}.html"),
+        css_template=_asset(f"{name}.css"),
+        js_on_load="\n".join(_asset(f"{script}.js") for script in scripts),
+        apply_default_css=False,
+        elem_id=name,
+    )
+
+
+def _describe(snapshot: Snapshot) -> list[Any]:
+    """Return the values of ``shown``."""
+    picture, running = snapshot["picture"], snapshot["running"]
+    details = {
+        **{key: snapshot[key] for key in ("handle", "running", "branches", "downloads", "keep")},
+        "has_picture": picture is not None,
+        "steps": [{key: step[key] for key in ("index", "actor", "score", "area_px", "iou")} for step in snapshot["steps"]],
+    }
+    usable = picture is not None and not snapshot["read_only"]
+    hint = "What to segment" if snapshot["request"] is None else "Refine it in words, or ask for something else"
+    return [
+        describe_conversation(snapshot),
+        snapshot,
+        details,
+        gr.update(placeholder=hint if usable else "Open a picture first", interactive=usable),
+        gr.update(interactive=usable and not running),
+        gr.update(interactive=running),
+    ]
+
+
+def _handler(method: Handler, types: dict[str, Callable[[Any], Any]]) -> Handler:
+    """Return a handler that calls a method of the service with fields of the event's data."""
+
+    async def handle(request: gr.Request, event: gr.EventData) -> None:
+        await _call(method, request, *(_read(event, name, read) for name, read in types.items()))
+
+    return handle
+
+
+async def _call(method: Handler, request: gr.Request, *given: Any) -> None:
+    try:
+        await method(*_caller(request), *given)
+    except UnknownSession:
+        raise _ended() from None
+
+
+def _caller(request: gr.Request) -> tuple[str, str]:
+    """Return the handle that the page's address names, and the owner that its cookie names."""
+    return request.query_params.get("s", ""), owner_of(request.cookies)
+
+
+def _read(event: gr.EventData, name: str, read: Callable[[Any], Any]) -> Any:
+    try:
+        return read(event._data[name])
+    except (KeyError, TypeError, ValueError):
+        raise gr.Error(f"{name}: not understood; reload the page", print_exception=False) from None
+
+
+def _ended() -> gr.Error:
+    return gr.Error("This session has ended. Reload the page to begin a new one.", print_exception=False)
