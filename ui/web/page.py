@@ -5,8 +5,9 @@ page survives a reload and a restart. Every text is data: templates are constant
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import gradio as gr
 
@@ -14,7 +15,6 @@ from ibisagent.ui.sessions.session_errors import UnknownSession
 from ibisagent.ui.sessions.snapshots import Snapshot
 from ibisagent.ui.sessions.web_sessions import WebSessions
 from ibisagent.ui.web.conversation import describe_conversation
-from ibisagent.ui.web.door import owner_of
 
 __all__ = ["MOUNT_OPTIONS", "build_page"]
 
@@ -23,7 +23,7 @@ _DETAIL_SCRIPTS = ("plot", "tree", "details")
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
 _FONTS = ["system-ui", "sans-serif"]
 
-Handler = Callable[..., Awaitable[None]]
+Method = Callable[..., Awaitable[None]]
 
 
 def _asset(name: str) -> str:
@@ -42,6 +42,10 @@ def _theme() -> gr.themes.Base:
         button_primary_background_fill_dark="*primary_600",
         button_secondary_background_fill="*neutral_100",
         button_secondary_background_fill_dark="*neutral_700",
+        input_background_fill="*background_fill_primary",
+        input_border_width="1px",
+        input_border_color="*neutral_300",
+        input_border_color_dark="*neutral_600",
     )
 
 
@@ -56,93 +60,123 @@ MOUNT_OPTIONS: dict[str, Any] = {
 """How Gradio mounts the page: no history in the browser, no monitoring, no server of its own, no foreign font."""
 
 
+class _Widgets(NamedTuple):
+    """What is on the page; in the order in which `_describe` values it, but for the last."""
+
+    chat: gr.Chatbot
+    picture: Any
+    details: Any
+    words: gr.Textbox
+    send: gr.Button
+    stop: gr.Button
+    kind: gr.Radio
+
+
 def build_page(service: WebSessions) -> gr.Blocks:
     """Build the page over the sessions of ``service``."""
     with gr.Blocks(analytics_enabled=False, title="ibisagent") as blocks:
-        gr.HTML(html_template=_asset("header.html"), js_on_load=None, apply_default_css=False, elem_id="header")
-        with gr.Row(elem_id="work"):
-            with gr.Column(scale=3, min_width=340):
-                picture = _component("picture", _PICTURE_SCRIPTS)
-            with gr.Column(scale=2, min_width=320, elem_id="side"):
-                chat = gr.Chatbot(
-                    elem_id="chat",
-                    show_label=False,
-                    buttons=[],
-                    feedback_options=None,
-                    render_markdown=False,
-                    group_consecutive_messages=False,
-                    height=None,
-                    placeholder="Every step of the model appears here.",
-                )
-                with gr.Column(elem_id="ask"):
-                    words = gr.Textbox(elem_id="words", label="Request", container=False, lines=1, max_lines=4)
-                    with gr.Row(elem_id="send"):
-                        kind = gr.Radio(
-                            [("Segment", "segment"), ("Question", "question")],
-                            value="segment",
-                            show_label=False,
-                            container=False,
-                            elem_id="kind",
-                        )
-                        stop = gr.Button("Stop", elem_id="stop", interactive=False, size="md", min_width=80)
-                        send = gr.Button("Send", variant="primary", elem_id="go", size="md", min_width=80)
-        details = _component("details", _DETAIL_SCRIPTS)
-        shown = [chat, picture, details, words, send, stop]
-
-        async def watch(request: gr.Request) -> AsyncIterator[list[Any]]:
-            try:
-                async for snapshot in service.watch(*_caller(request)):
-                    yield _describe(snapshot)
-            except UnknownSession:
-                raise _ended() from None
-
-        async def ask(text: str, kind: str, request: gr.Request) -> str:
-            await _call(service.ask, request, text, kind)
-            return ""
-
-        async def open_example(request: gr.Request, event: gr.EventData) -> str:
-            await _call(service.open_example, request, _read(event, "name", str))
-            return _read(event, "request", str)
-
-        async def fork(request: gr.Request, event: gr.EventData) -> None:
-            if event._data.get("step") is None:
-                return await _call(service.go_on, request)
-            return await _call(service.fork, request, _read(event, "step", int), event._data.get("action"))
-
-        async def set_view(request: gr.Request, event: gr.EventData) -> None:
-            slice, window = (event._data.get(name) for name in ("slice", "window"))
-            await _call(service.set_view, request, slice and str(slice), window and str(window))
-
-        async def opened() -> None:
-            """The upload's own route has done it; what is left is to watch."""
-
-        async def stop_run(request: gr.Request) -> None:
-            await _call(service.stop, request)
-
-        def then_watch(started: Any) -> None:
-            started.then(watch, None, shown, **_PRIVATE)
-
-        blocks.load(watch, None, shown, **_PRIVATE)
-        for asked in (send.click, words.submit):
-            then_watch(asked(ask, [words, kind], words, **_PRIVATE))
-        then_watch(picture.example(open_example, None, words, **_PRIVATE))
-        then_watch(picture.fork(fork, None, None, **_PRIVATE))
-        then_watch(picture.view(set_view, None, None, **_PRIVATE))
-        then_watch(picture.opened(opened, None, None, **_PRIVATE))
-        then_watch(stop.click(stop_run, None, None, **_PRIVATE))
-        for event, method, types in (
-            (picture.spot, service.click, {"x": float, "y": float, "positive": bool}),
-            (picture.box, service.box, dict.fromkeys(("x0", "y0", "x1", "y1"), float)),
-            (picture.undo, service.undo, {}),
-            (picture.redo, service.redo, {}),
-            (picture.accept, service.accept, {}),
-            (details.switch, service.switch, {"branch": int}),
-            (details.keep, service.set_keep, {"on": bool}),
-        ):
-            then_watch(event(_handler(method, types), None, None, **_PRIVATE))
-        forgotten = details.forget(_handler(service.forget, {}), None, None, **_PRIVATE)
-        forgotten.then(None, None, None, js="() => { location.assign('/'); }", **_PRIVATE)
+        _wire(blocks, _lay_out(), service)
     return blocks
+
+
+def _lay_out() -> _Widgets:
+    gr.HTML(html_template=_asset("header.html"), js_on_load=None, apply_default_css=False, elem_id="header")
+    with gr.Row(elem_id="work", equal_height=True):
+        with gr.Column(scale=3, min_width=340):
+            picture = _component("picture", _PICTURE_SCRIPTS)
+        with gr.Column(scale=2, min_width=320, elem_id="side"):
+            chat = gr.Chatbot(
+                elem_id="chat",
+                show_label=False,
+                buttons=[],
+                feedback_options=None,
+                render_markdown=False,
+                group_consecutive_messages=False,
+                height=None,
+                placeholder="Every step of the model appears here.",
+            )
+            with gr.Column(elem_id="ask"):
+                words = gr.Textbox(elem_id="words", label="Request", container=False, lines=1, max_lines=4)
+                with gr.Row(elem_id="send"):
+                    kinds = [("Segment", "segment"), ("Question", "question")]
+                    kind = gr.Radio(kinds, value="segment", show_label=False, container=False, elem_id="kind")
+                    stop = gr.Button("Stop", elem_id="stop", interactive=False, size="md", min_width=80)
+                    send = gr.Button("Send", variant="primary", elem_id="go", size="md", min_width=80)
+    return _Widgets(chat, picture, _component("details", _DETAIL_SCRIPTS), words, send, stop, kind)
+
+
+def _wire(blocks: gr.Blocks, widgets: _Widgets, service: WebSessions) -> None:
+    """Have each event start something in the session, and then watch the session until nothing runs there."""
+    calls, picture, details = _Calls(service), widgets.picture, widgets.details
+
+    async def watch(request: gr.Request) -> AsyncIterator[list[Any]]:
+        try:
+            async for snapshot in service.watch(*calls.caller(request)):
+                yield _describe(snapshot)
+        except UnknownSession:
+            raise _ended() from None
+
+    async def ask(text: str, kind: str, request: gr.Request) -> str:
+        await calls.call(service.ask, request, text, kind)
+        return ""
+
+    async def open_example(request: gr.Request, event: gr.EventData) -> str:
+        await calls.call(service.open_example, request, _read(event, "name", str))
+        return cast(str, _read(event, "request", str))
+
+    async def fork(request: gr.Request, event: gr.EventData) -> None:
+        await calls.call(service.fork, request, _read(event, "step", int), event._data.get("action"))
+
+    async def set_view(request: gr.Request, event: gr.EventData) -> None:
+        slice, window = (event._data.get(name) for name in ("slice", "window"))
+        await calls.call(service.set_view, request, slice and str(slice), window and str(window))
+
+    def start(event: Callable[..., Any], handler: Any, inputs: Any = None, outputs: Any = None) -> None:
+        event(handler, inputs, outputs, **_PRIVATE).then(watch, None, [*widgets[:-1]], **_PRIVATE)
+
+    blocks.load(watch, None, [*widgets[:-1]], **_PRIVATE)
+    picture.opened(watch, None, [*widgets[:-1]], **_PRIVATE)  # the upload's own route has opened it
+    for asked in (widgets.send.click, widgets.words.submit):
+        start(asked, ask, [widgets.words, widgets.kind], widgets.words)
+    start(widgets.stop.click, calls.handler(service.stop))
+    start(picture.example, open_example, None, widgets.words)
+    start(picture.fork, fork)
+    start(picture.view, set_view)
+    start(picture.go_on, calls.handler(service.go_on))
+    start(picture.spot, calls.handler(service.click, x=float, y=float, positive=bool))
+    start(picture.box, calls.handler(service.box, x0=float, y0=float, x1=float, y1=float))
+    start(picture.undo, calls.handler(service.undo))
+    start(picture.redo, calls.handler(service.redo))
+    start(picture.accept, calls.handler(service.accept))
+    start(details.switch, calls.handler(service.switch, branch=int))
+    start(details.keep, calls.handler(service.set_keep, on=bool))
+    forgotten = details.forget(calls.handler(service.forget), None, None, **_PRIVATE)
+    forgotten.then(None, None, None, js="() => { location.assign('/'); }", **_PRIVATE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """Calls of the service's methods for whoever a request comes from."""
+
+    service: WebSessions
+
+    def caller(self, request: gr.Request) -> tuple[str, str]:
+        """Return the handle that the page's address names, and the owner that its cookie names."""
+        return request.query_params.get("s", ""), self.service.owner_of(request.cookies)
+
+    async def call(self, method: Method, request: gr.Request, *given: Any) -> None:
+        try:
+            await method(*self.caller(request), *given)
+        except UnknownSession:
+            raise _ended() from None
+
+    def handler(self, method: Method, **types: Callable[[Any], Any]) -> Method:
+        """Return a handler that calls a method with fields of the event's data, each read as one of ``types``."""
+
+        async def handle(request: gr.Request, event: gr.EventData) -> None:
+            await self.call(method, request, *(_read(event, name, read) for name, read in types.items()))
+
+        return handle
 
 
 def _component(name: str, scripts: tuple[str, ...]) -> Any:
@@ -157,12 +191,15 @@ def _component(name: str, scripts: tuple[str, ...]) -> Any:
 
 
 def _describe(snapshot: Snapshot) -> list[Any]:
-    """Return the values of ``shown``."""
+    """Return the values of `_Widgets` in its order."""
     picture, running = snapshot["picture"], snapshot["running"]
+    figures = ("index", "actor", "score", "area_px", "iou")
     details = {
         **{key: snapshot[key] for key in ("handle", "running", "branches", "downloads", "keep")},
         "has_picture": picture is not None,
-        "steps": [{key: step[key] for key in ("index", "actor", "score", "area_px", "iou")} for step in snapshot["steps"]],
+        "steps": [
+            {key: step[key] for key in ("index", "actor", "score", "area_px", "iou")} for step in snapshot["steps"]
+        ],
     }
     usable = picture is not None and not snapshot["read_only"]
     hint = "What to segment" if snapshot["request"] is None else "Refine it in words, or ask for something else"
@@ -174,27 +211,6 @@ def _describe(snapshot: Snapshot) -> list[Any]:
         gr.update(interactive=usable and not running),
         gr.update(interactive=running),
     ]
-
-
-def _handler(method: Handler, types: dict[str, Callable[[Any], Any]]) -> Handler:
-    """Return a handler that calls a method of the service with fields of the event's data."""
-
-    async def handle(request: gr.Request, event: gr.EventData) -> None:
-        await _call(method, request, *(_read(event, name, read) for name, read in types.items()))
-
-    return handle
-
-
-async def _call(method: Handler, request: gr.Request, *given: Any) -> None:
-    try:
-        await method(*_caller(request), *given)
-    except UnknownSession:
-        raise _ended() from None
-
-
-def _caller(request: gr.Request) -> tuple[str, str]:
-    """Return the handle that the page's address names, and the owner that its cookie names."""
-    return request.query_params.get("s", ""), owner_of(request.cookies)
 
 
 def _read(event: gr.EventData, name: str, read: Callable[[Any], Any]) -> Any:

@@ -1,28 +1,17 @@
-// What is said in one line about the session: each way to end looks and reads differently.
+// What is said in one line about the session: each way to end looks different, and the server's line says which it is.
 
-const OUTCOMES = {
-  done: ['✓', 'Done. Correct it with a click, refine it with a sentence, or accept it.'],
-  absent: ['∅', 'Not in the picture: the model is sure that there is nothing to segment. The mask is empty.'],
-  declined: ['?', 'The model cannot tell, so it asserts nothing. Mark it yourself, or ask in other words.'],
-  failed: ['!', 'Something failed; the mask in force is kept. Try again, or go on by hand.'],
-  cancelled: ['■', 'Stopped. The mask in force is kept.'],
-  waiting: ['•', 'Your turn: correct it with a click, or let the model go on.'],
-};
+const SIGNS = {done: '✓', absent: '∅', declined: '?', failed: '!', cancelled: '■', waiting: '•'};
 
 /** {kind, sign, text} of a snapshot. */
 function describeOutcome(snapshot, stepCount) {
   if (snapshot.error) return {kind: 'error', sign: '!', text: snapshot.message};
   if (snapshot.running) return {kind: 'running', sign: '◌', text: stepCount ? `Step ${stepCount} done, thinking …` : 'Looking at the picture …'};
   if (!snapshot.picture) return {kind: '', sign: '', text: snapshot.message || 'Open a scan or an example to begin.'};
-  if (snapshot.accepted) return {kind: 'done', sign: '✓', text: 'Accepted. Take the mask home below, or keep correcting it.'};
   if (snapshot.request === null) {
     const text = snapshot.picture.manual_first ? 'Click on the structure to mark it yourself.' : 'Say what to segment, or click on it yourself.';
-    return {kind: 'waiting', sign: '•', text: snapshot.message || text};
+    return {kind: 'waiting', sign: SIGNS.waiting, text: snapshot.message || text};
   }
-  if (snapshot.answer && !snapshot.mask?.counts) return {kind: 'done', sign: '✓', text: 'Answered; see the conversation.'};
-  const [sign, text] = OUTCOMES[snapshot.stop_kind];
-  const said = ['failed', 'waiting', 'cancelled'].includes(snapshot.stop_kind) && snapshot.message;
-  return {kind: snapshot.stop_kind, sign, text: said || text};
+  return {kind: snapshot.stop_kind, sign: SIGNS[snapshot.stop_kind], text: snapshot.message};
 }
 
 /** A step's figures in one line. */

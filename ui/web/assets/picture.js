@@ -30,7 +30,8 @@ function correct(name, action) {
 }
 function forkHere() {
   if (!idle()) return;
-  act('fork', {step: current() < steps().length ? current() + 1 : null, action: null});
+  if (current() < steps().length) act('fork', {step: current() + 1, action: null});
+  else act('go_on');
   shown = null;
 }
 function scrub(count) {
@@ -147,6 +148,7 @@ function renderControls() {
 }
 function render() {
   for (const part of [renderOutcome, renderNote, renderLegend, renderHint, renderExamples, renderControls, draw]) part();
+  root.mask = maskAfter(current());
   Object.assign(root.dataset, {
     ready: picture ? `${picture.width}x${picture.height}` : '', steps: steps().length, shown: current(),
     state: value().running ? 'running' : value().stop_kind || '', version: value().version ?? '',
