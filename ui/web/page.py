@@ -13,8 +13,8 @@ import gradio as gr
 
 from ibisagent.ui.sessions.session_errors import UnknownSession
 from ibisagent.ui.sessions.snapshots import Snapshot
-from ibisagent.ui.sessions.web_sessions import WebSessions
 from ibisagent.ui.web.conversation import describe_conversation
+from ibisagent.ui.web.web_sessions import WebSessions
 
 __all__ = ["MOUNT_OPTIONS", "build_page"]
 
@@ -197,9 +197,7 @@ def _describe(snapshot: Snapshot) -> list[Any]:
     details = {
         **{key: snapshot[key] for key in ("handle", "running", "branches", "downloads", "keep")},
         "has_picture": picture is not None,
-        "steps": [
-            {key: step[key] for key in ("index", "actor", "score", "area_px", "iou")} for step in snapshot["steps"]
-        ],
+        "steps": [{key: step[key] for key in figures} for step in snapshot["steps"]],
     }
     usable = picture is not None and not snapshot["read_only"]
     hint = "What to segment" if snapshot["request"] is None else "Refine it in words, or ask for something else"
