@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from ibisagent.tools.masks.rle import Rle
 
-__all__ = ["BranchView", "ExampleView", "PictureView", "SliceChoice", "Snapshot", "StepView", "StopKind"]
+__all__ = ["BranchView", "ExampleView", "PictureView", "RequestView", "SliceChoice", "Snapshot", "StepView", "StopKind"]
 
 StopKind = Literal["done", "absent", "declined", "failed", "cancelled", "waiting"]
 """How a request ended; "waiting": it did not, or ended unfinished (steps used up, going round in circles)."""
@@ -72,6 +72,17 @@ class StepView(TypedDict):
     restores: int | None
 
 
+class RequestView(TypedDict):
+    """A request on the shown picture and the active branch; ``first_step``: index that its first step has, or would."""
+
+    text: str
+    kind: str
+    first_step: int
+    stop: str | None
+    stop_kind: StopKind
+    answer: str | None
+
+
 class BranchView(TypedDict):
     """A branch of the tree; ``parent``: index of the one that it was forked from, before its ``first_step``."""
 
@@ -96,10 +107,11 @@ class Snapshot(TypedDict):
     """A session at one moment.
 
     ``version`` grows with each change. ``thinking_seconds``: since the last step, 0.0 while nothing runs.
-    ``suggestion``: what to ask here, "" without one. ``start``: the mask before the first step, None where it was
-    empty; ``mask``: in force, None before the first request and while another slice is shown; ``read_only``: a record
-    is shown, without any model. ``keep``: "off" (not offered here), "no" or "yes" (this case is kept). ``message``: one
-    line for people, of the newest change or error. ``downloads``: names below ``/s/HANDLE/file/``.
+    ``requests``: oldest first; ``suggestion``: what to ask here, "" without one. ``start``: the mask before the first
+    step, None where it was empty; ``mask``: in force, None before the first request and while another slice is shown;
+    ``read_only``: a record is shown, without any model. ``keep``: "off" (not offered here), "no" or "yes" (this case is
+    kept). ``message``: one line for people, of the newest change or error. ``downloads``: names below
+    ``/s/HANDLE/file/``.
     """
 
     version: int
@@ -109,6 +121,7 @@ class Snapshot(TypedDict):
     picture: PictureView | None
     request: str | None
     kind: str
+    requests: list[RequestView]
     suggestion: str
     steps: list[StepView]
     start: Rle | None
