@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV := $(VENV)/.ready-dev
+WEB := $(VENV)/.ready-web
 PINNED := --constraint constraints.txt --build-constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow test-newest test-oldest constraints lint types bench picture clean
+.PHONY: demo web test test-slow test-newest test-oldest constraints lint types bench picture clean
 .DEFAULT_GOAL := demo
 
 # pip with the environment of folder $(1); what a package's own setup warns of is not ours to tell.
@@ -42,8 +43,15 @@ $(DEV): $(READY) .ci/sam2.txt
 	$(call with_dev,$(VENV),$(PINNED))
 	@touch $@
 
+$(WEB): $(READY)
+	$(call pip,$(VENV)) $(PINNED) --editable '.[models,ui]'
+	@touch $@
+
 demo: $(READY)
 	$(BIN)/python -m ibisagent.ui.cli.demo
+
+web: $(WEB)
+	$(BIN)/ibisagent web
 
 test: $(DEV)
 	$(call fast_tests,$(VENV))

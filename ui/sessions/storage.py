@@ -132,6 +132,8 @@ async def open_storage(database: Path | None) -> AsyncIterator[SessionStorage]:
 async def _open(database: Path) -> AsyncIterator[SessionStorage]:
     folder = database.absolute().with_name(f"{database.name}.store")
     folder.mkdir(mode=0o700, exist_ok=True)
+    if not database.exists():
+        database.touch(mode=0o600)
     async with aopen_checkpointer(database) as opened:
         saver = cast(AsyncSqliteSaver, opened)
         storage = SessionStorage(saver, Ledger(saver), folder)
