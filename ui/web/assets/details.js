@@ -5,7 +5,7 @@ const keep = root.querySelector('.id-keep'), kept = keep.querySelector('input'),
 const NAMES = {
   'mask.png': 'Mask, PNG', 'overlay.png': 'Overlay, PNG', 'mask.nii.gz': 'Mask, NIfTI', 'mask.nii': 'Mask, NIfTI (plain)',
   'mask.nrrd': 'Mask, NRRD', 'mask.dcm': 'Mask, DICOM-SEG', 'mask.json': 'Mask, COCO run lengths',
-  'trajectory.json': 'Trajectory, JSON', 'sheet.png': 'Contact sheet', 'measurements.csv': 'Measurements, CSV',
+  'trajectory.json': 'Trajectory, JSON', 'steps.png': 'Contact sheet', 'measurements.csv': 'Measurements, CSV',
 };
 let chosen = null;
 

@@ -5,7 +5,7 @@ const SIGNS = {done: '✓', absent: '∅', declined: '?', failed: '!', cancelled
 /** {kind, sign, text} of a snapshot. */
 function describeOutcome(snapshot, stepCount) {
   if (snapshot.error) return {kind: 'error', sign: '!', text: snapshot.message};
-  if (snapshot.running) return {kind: 'running', sign: '◌', text: stepCount ? `Step ${stepCount} done, thinking …` : 'Looking at the picture …'};
+  if (snapshot.running) return {kind: 'running', sign: '◌', text: snapshot.message || (stepCount ? `Step ${stepCount} done, thinking …` : 'At work …')};
   if (!snapshot.picture) return {kind: '', sign: '', text: snapshot.message || 'Open a scan or an example to begin.'};
   if (snapshot.request === null) {
     const text = snapshot.picture.manual_first ? 'Click on the structure to mark it yourself.' : 'Say what to segment, or click on it yourself.';

@@ -126,8 +126,7 @@ function renderExamples() {
   }));
 }
 function renderControls() {
-  const now = value(), count = steps().length, ready = idle(), anything = Boolean(now.mask || count);
-  const running = now.running;
+  const now = value(), count = steps().length, ready = idle(), anything = typeof now.request === 'string', running = now.running;
   for (const button of all('button[data-tool]')) button.disabled = !picture || Boolean(now.read_only);
   for (const name of ['undo', 'redo', 'accept']) find(`[data-event=${name}]`).disabled = !ready || !anything;
   for (const item of all('[data-with=picture]')) item.hidden = !picture;
@@ -151,7 +150,7 @@ function render() {
   root.mask = maskAfter(current());
   Object.assign(root.dataset, {
     ready: picture ? `${picture.width}x${picture.height}` : '', steps: steps().length, shown: current(),
-    state: value().running ? 'running' : value().stop_kind || '', version: value().version ?? '',
+    asked: value().request === null || value().request === undefined ? '' : 'yes', state: value().running ? 'running' : value().stop_kind || '', version: value().version ?? '',
   });
 }
 async function load() {
