@@ -10,7 +10,7 @@ PINNED := --constraint constraints.txt --build-constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo web test test-slow test-newest test-oldest constraints lint types bench picture clean
+.PHONY: demo web screenshots test test-slow test-newest test-oldest constraints lint types bench picture clean
 .DEFAULT_GOAL := demo
 
 # pip with the environment of folder $(1); what a package's own setup warns of is not ours to tell.
@@ -93,6 +93,10 @@ types: $(DEV)
 
 bench: $(DEV)
 	$(BIN)/python -m ibisagent.evals.benchmarks.loop_cost --sam --policy
+
+# Pictures of the page's main states, in runs/screenshots: look at them after a change to it. Needs Chromium.
+screenshots: $(DEV)
+	PYTHONPATH=tests $(BIN)/python -m support.screenshots runs/screenshots
 
 picture: $(READY)
 	$(BIN)/python -m ibisagent.ui.example_image

@@ -19,7 +19,7 @@ STATES = ("empty", "running", "done", "corrected", "branches", "accepted", "manu
 
 
 def take_screenshots(folder: Path) -> Iterator[Path]:
-    """Yield the files SCREEN-SCHEME-STATE.png, each of the whole page, as they are written."""
+    """Yield the files SCREEN-SCHEME-STATE.png as they are written: of the whole page, or what a phone shows of it."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as data, web_server(Path(data)) as address, started_browser() as browser:
         for screen, (width, height, ratio) in SCREENS.items():
@@ -29,7 +29,8 @@ def take_screenshots(folder: Path) -> Iterator[Path]:
                     if state != "running":
                         page.wait_for_timeout(500)  # transitions, and the chat's own scrolling
                     path = folder / f"{screen}-{scheme}-{state}.png"
-                    page.screenshot(path=path, full_page=True)
+                    page.evaluate("scrollTo(0, 0)")
+                    page.screenshot(path=path, full_page=screen == "desktop")
                     yield path
                 page.context.close()
 

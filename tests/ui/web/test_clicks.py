@@ -12,7 +12,11 @@ from scipy import ndimage
 from support.browsers import needs_chromium, open_page, started_browser
 from support.recorded_clicks import served_pictures
 
-pytestmark = [pytest.mark.slow, needs_chromium]
+pytestmark = [
+    pytest.mark.slow,
+    needs_chromium,
+    pytest.mark.filterwarnings("ignore:.*(no_silent_downcasting|copy keyword)"),  # of pandas, to Gradio's queue
+]
 SIZES = {"square": (512, 512), "wide": (900, 300), "tall": (300, 900), "photo": (1024, 683), "strip": (1600, 200)}
 HUES = [tuple(round(255 * part) for part in colorsys.hsv_to_rgb(index / 20, 1, 1)) for index in range(20)]
 WINDOWS = [(1280, 900), (820, 700), (390, 844)]

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 from support.browsers import needs_chromium, open_page, started_browser
@@ -52,8 +53,7 @@ def steps_of(page):
 
 
 def wait_for_steps(page, count):
-    page.wait_for_function(f"+document.querySelector('.iv').dataset.steps === {count}", timeout=60_000)
-    idle(page)
+    page.wait_for_selector(f'.iv[data-steps="{count}"]:not([data-state=running])', timeout=60_000)
 
 
 def shown_mask(page):
@@ -150,7 +150,7 @@ def test_the_whole_story(opened, tmp_path):
     assert np.array_equal(decode(json.loads(download(page, "mask.json", tmp_path).read_text())), mask)
     assert np.array_equal(np.asarray(Image.open(download(page, "mask.png", tmp_path))) > 0, mask)
     record = json.loads(download(page, "trajectory.json", tmp_path).read_text())
-    assert len(record["steps"]) == count + 3
+    assert record["steps"][-1]["index"] == count + 3
     assert Image.open(download(page, "overlay.png", tmp_path)).size == (width, height)
 
 
@@ -179,7 +179,7 @@ def test_a_volume_by_hand_and_its_files(opened, tmp_path):
 
 
 def test_a_real_scan_by_hand_and_its_dicom_seg(opened, tmp_path):
-    path, truth = load_scan_with_lesion()
+    _, truth = load_scan_with_lesion()
     page = opened.page
     open_example(page, "scan")
     assert page.is_visible(".iv-hint")
@@ -187,8 +187,9 @@ def test_a_real_scan_by_hand_and_its_dicom_seg(opened, tmp_path):
     click(page, float(columns.mean() + 0.5) / truth.shape[1], float(rows.mean() + 0.5) / truth.shape[0])
     mask = shown_mask(page)
     assert mask[round(rows.mean()), round(columns.mean())]
-    seg = download(page, "mask.dcm", tmp_path)
-    assert np.array_equal(read_mask(seg, open_image(path)), mask)
+    segmentation = pydicom.dcmread(download(page, "mask.dcm", tmp_path))
+    assert segmentation.Modality == "SEG"
+    assert np.array_equal(segmentation.pixel_array.reshape(mask.shape) > 0, mask)
 
 
 def test_a_true_mask_gives_figures_and_a_bad_file_a_line(opened):
@@ -206,7 +207,7 @@ def test_a_true_mask_gives_figures_and_a_bad_file_a_line(opened):
     assert "IoU" in page.inner_text(".iv-note")
     page.select_option("[data-mode]", "errors")
     assert page.inner_text(".iv-legend").split() == ["right", "missed", "too", "much"]
-    opened.page.goto(page.url)
+    page.reload()
     wait_for_steps(page, 1)
 
 
@@ -225,8 +226,7 @@ def test_a_request_is_text_and_endings_differ(opened):
     open_example(page, "absent")
     page.click("#go")
     page.wait_for_selector(".iv-outcome[data-kind=absent]")
-    open_again = ask(page, HOSTILE)
-    assert open_again is None
+    ask(page, HOSTILE)
     page.wait_for_selector(".iv-outcome[data-kind=declined]")
     assert HOSTILE in page.inner_text("#chat"), "as it was typed, in the request and in the model's reply"
     assert page.locator("#chat img").count() == 0
