@@ -31,11 +31,14 @@ class RecordedPage:
 
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
+            self._complain(message.text)
 
     def _fail(self, error: Error) -> None:
-        if not str(error).startswith("AbortError"):  # Gradio's own, when a page is left that waits for the server
-            self.complaints.append(str(error))
+        self._complain(str(error))
+
+    def _complain(self, text: str) -> None:
+        if not text.startswith("AbortError"):  # Gradio's own, when a page is left that waits for the server
+            self.complaints.append(text)
 
 
 @contextmanager

@@ -20,7 +20,12 @@ __all__ = ["MOUNT_OPTIONS", "build_page"]
 
 _PICTURE_SCRIPTS = ("masks", "viewport", "drawing", "gestures", "outcome", "upload", "volume", "picture", "controls")
 _DETAIL_SCRIPTS = ("plot", "tree", "details")
-_PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
+_PRIVATE: dict[str, Any] = {
+    "api_visibility": "private",
+    "show_progress": "hidden",
+    "concurrency_limit": None,
+    "trigger_mode": "multiple",  # else a click is dropped that follows another quickly
+}
 _FONTS = ["system-ui", "sans-serif"]
 
 Method = Callable[..., Awaitable[None]]

@@ -86,6 +86,11 @@ def click(page, x, y):
     wait_for_steps(page, before + 1)
 
 
+def read_pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
 def download(page, name, folder):
     with page.expect_download() as download:
         page.click(f'.id-files a[download="{name}"]')
@@ -148,10 +153,10 @@ def test_the_whole_story(opened, tmp_path):
     wait_for_steps(page, count + 3)
     assert np.array_equal(shown_mask(page), mask), "a reload keeps the session"
     assert np.array_equal(decode(json.loads(download(page, "mask.json", tmp_path).read_text())), mask)
-    assert np.array_equal(np.asarray(Image.open(download(page, "mask.png", tmp_path))) > 0, mask)
+    assert np.array_equal(read_pixels(download(page, "mask.png", tmp_path)) > 0, mask)
     record = json.loads(download(page, "trajectory.json", tmp_path).read_text())
     assert record["steps"][-1]["index"] == count + 3
-    assert Image.open(download(page, "overlay.png", tmp_path)).size == (width, height)
+    assert read_pixels(download(page, "overlay.png", tmp_path)).shape == (height, width, 3)
 
 
 def test_a_volume_by_hand_and_its_files(opened, tmp_path):
