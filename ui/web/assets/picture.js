@@ -47,7 +47,7 @@ function choose(name) {
 async function send(kind, list) {
   if (!list.length || sending) return;
   refused = '';
-  const failed = await sendFiles(value().handle, kind, list, (number, count) => {
+  const failed = await sendFiles(new URLSearchParams(location.search).get('s'), kind, list, (number, count) => {
     sending = count > 1 ? `Sending file ${number} of ${count} …` : 'Sending, and reading the file …';
     render();
   });
