@@ -199,7 +199,7 @@ async def switch_branch(session: Session, index: int) -> None:
     """Have a session continue from the end of another branch; `InputError` where it has no such branch."""
     branches = await abranches(session.graph, session.thread)
     if not 0 <= index < len(branches):
-        raise InputError(f"branch: got {index}, expected one of 0 to {len(branches) - 1}; choose one of the tree")
+        raise InputError(f"session: got branch {index}, expected one of 0 to {len(branches) - 1}; choose another")
     session.head = branches[index].config
 
 

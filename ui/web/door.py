@@ -73,11 +73,13 @@ class Door:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            await self._answer(Request(scope), _bounded(scope, receive, self._most_bytes(scope)), _with_headers(send))
+            await self._answer(Request(scope), _bounded(receive, self._most_bytes(scope)), _with_headers(send))
 
     async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
         answer = self._refuse(request)
         try:
+            if answer is None and _declared_bytes(request.scope) > self._most_bytes(request.scope):
+                answer = Response("too large", 413)
             if answer is None and request.url.path in ("/login", "/logout"):
                 answer = await self._log_in(Request(request.scope, receive))
             elif answer is None and not self._is_logged_in(request):
@@ -167,16 +169,17 @@ def _is_same_origin(origin: str | None, host: str) -> bool:
     return bool(origin) and urlsplit(origin or "").netloc == host and bool(host)
 
 
-def _bounded(scope: Scope, receive: Receive, most: int) -> Receive:
-    """Refuse a body of more than ``most`` bytes, whatever its header says."""
+def _declared_bytes(scope: Scope) -> int:
     declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    seen = int(declared) if declared.isdigit() else 0
+    return int(declared) if declared.isdigit() else 0
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
+    """Refuse a body of more than ``most`` bytes, also where none are declared."""
     total = 0
 
     async def bounded() -> Message:
         nonlocal total
-        if seen > most:
-            raise _TooLargeError
         message = await receive()
         total += len(message.get("body", b""))
         if total > most:

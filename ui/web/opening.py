@@ -77,7 +77,8 @@ class SessionOpening(SessionJobs):
         files = sorted(folder.iterdir())
         received = ImageFile(folder if len(files) > 1 else files[0], live.incoming[0].name, folder)
         live.incoming.clear()
-        self._cancel(live)
+        if kind == "image":
+            self._cancel(live)
 
         async def work(live: LiveSession, service: SessionService) -> None:
             try:

@@ -9,6 +9,7 @@ from ibisagent.agent.record_images import open_recorded_image
 from ibisagent.agent.trajectory_files import read_trajectories
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.masks.rle import decode
 from ibisagent.ui.sessions.session_view import SessionView, view_of_record
 
 __all__ = ["open_record"]
@@ -30,6 +31,11 @@ def open_record(
         Image.fromarray(known.pixels).save(folder / f"{known.sha}.png")
     image = open_recorded_image(record.image, folder, roots, _REMEDY)
     masks = [record.start, record.mask, *(step.mask for step in record.steps)]
-    if any(list(mask["size"]) != list(image.shape) for mask in masks):
+    try:
+        sizes = {decode(mask).shape for mask in masks}
+        view = view_of_record(record)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # a record can come from anywhere
+        raise InputError("the file: got a record whose steps do not fit together; record it anew") from error
+    if sizes != {image.shape}:
         raise InputError("the file: got a record with masks of another size than its picture; record it anew")
-    return view_of_record(record), image
+    return view, image

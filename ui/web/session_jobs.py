@@ -126,6 +126,7 @@ class SessionJobs:
             await self._drop(held)  # it was forgotten by another process
         if row is None or not owner or not hmac.compare_digest(row.owner, hash_secret(owner)):
             raise UnknownSession
+        await self.storage.ledger.touch(thread)
         live = self._held.get(thread)
         if live is None:
             live = self._hold(handle, owner, thread, WebCase.from_json(row.case))
@@ -248,8 +249,7 @@ class SessionJobs:
 
         async def report(step: SessionStep) -> None:
             mask = await service.mask(live.handle, live.owner, step.mask)
-            spacing = live.image.spacing if live.image is not None else None
-            live.mark_step(live.view.with_step(view_step(step, mask, spacing, live.case.truth)))
+            live.mark_step(live.view.with_step(view_step(step, mask, live.view.spacing, live.case.truth)))
 
         return report
 

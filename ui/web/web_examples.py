@@ -15,6 +15,7 @@ from ibisagent.tools.masks.rle import Rle, encode
 from ibisagent.ui.example_folder import draw_unseen_phantom, load_scan_with_lesion
 from ibisagent.ui.sessions.snapshots import ExampleView
 
+_WRONG_CLICK = {"type": "point", "x": 0.1, "y": 0.8, "positive": True}
 __all__ = ["EXAMPLES", "ExampleContent", "open_content", "view_examples"]
 
 
@@ -47,11 +48,7 @@ def _wrong_mask() -> ExampleContent:
 
 def _wrong_click() -> ExampleContent:
     pixels, truth = draw_unseen_phantom("spleen")
-    rows, columns = np.nonzero(_mirror(truth))
-    height, width = truth.shape
-    x, y = (float(columns.mean()) + 0.5) / width, (float(rows.mean()) + 0.5) / height
-    click = {"type": "point", "x": round(x, 4), "y": round(y, 4), "positive": True}
-    return ExampleContent(_png(pixels), ".png", encode(truth), prompts=(click,))
+    return ExampleContent(_png(pixels), ".png", encode(truth), prompts=(_WRONG_CLICK,))
 
 
 def _scan() -> ExampleContent:
@@ -82,7 +79,7 @@ EXAMPLES = {
         _wrong_mask,
     ),
     "wrong-click": _Example(
-        "A wrong click", "It begins with a click on the other side of the body.", "Segment the spleen.", _wrong_click
+        "A wrong click", "It begins with a click beside the body.", "Segment the spleen.", _wrong_click
     ),
     "scan": _Example(
         "A real MR scan",
@@ -105,7 +102,7 @@ def view_examples() -> list[ExampleView]:
 def open_content(name: str) -> ExampleContent:
     """Return the content of an example; `InputError` for another name."""
     if name not in EXAMPLES:
-        raise InputError(f"example: got {name[:40]!r}, expected one of {', '.join(EXAMPLES)}; choose one")
+        raise InputError(f"session: got the example {name[:40]!r}, expected one of {', '.join(EXAMPLES)}; choose one")
     return EXAMPLES[name].make()
 
 

@@ -184,7 +184,7 @@ class WebSessions(SessionOpening):
             if live.view.request and not live.shows_asked:
                 live.say("Nothing was asked about this slice yet.")
 
-        await self._act(handle, owner, work)
+        await self._act(handle, owner, work, waits=True)
 
     async def picture(
         self, handle: str, owner: str, slice: str | None = None, window: str | None = None
@@ -210,13 +210,13 @@ class WebSessions(SessionOpening):
                 await asyncio.to_thread(kept_cases.delete_case, folder)
                 await self.save(live, keeps=False)
 
-        await self._act(handle, owner, work)
+        await self._act(handle, owner, work, waits=True)
 
     async def _keep(self, live: LiveSession, service: SessionService, accepted: bool) -> None:
         if self.options.keep is None:
-            raise InputError("keep: this server keeps no cases; its operator names a folder with --keep")
+            raise InputError("session: this server keeps no cases; its operator names a folder with --keep")
         if live.image is None or not live.shows_asked:
-            raise InputError("keep: got a picture about which nothing was asked, expected a mask; ask first")
+            raise InputError("session: got a picture about which nothing was asked, expected a mask; ask first")
         folder = kept_cases.case_folder(self.options.keep, live.thread, live.image).absolute()
         await self.save(live, keeps=True, kept=tuple(dict.fromkeys([*live.case.kept, str(folder)])))
         await kept_cases.write_case(service, live.handle, live.owner, live.image, folder, accepted)
@@ -235,10 +235,13 @@ class WebSessions(SessionOpening):
             await self._require_session(live, service)
             return await service.render(handle, owner, name)
 
-    async def _act(self, handle: str, owner: str, work: Work, job: PendingJob | None = None) -> None:
-        """Start a job, after what runs has been stopped."""
+    async def _act(
+        self, handle: str, owner: str, work: Work, job: PendingJob | None = None, *, waits: bool = False
+    ) -> None:
+        """Start a job, after what runs has been stopped or, if it ``waits``, has ended."""
         live = await self.find(handle, owner)
-        self._cancel(live)
+        if not waits:
+            self._cancel(live)
 
         async def checked(live: LiveSession, service: SessionService) -> None:
             if live.case.record:
