@@ -179,11 +179,13 @@ def test_bodies_have_limits_whatever_their_header_says():
         handle = await enter(client)
         for path, content in (
             ("/gradio_api/queue/join", bytes(2**20 + 1)),
-            (f"/s/{handle}/upload?name=a.png", bytes(2**21)),
-            (f"/s/{handle}/upload?name=a.png", pieces()),
+            (f"/s/{handle}/upload?name=a.png", bytes(2**22)),
         ):
             answer = await client.post(path, content=content, headers=SAME)
             assert answer.status_code == 413, path
+        undeclared = await client.post(f"/s/{handle}/upload?name=a.png", content=pieces(), headers=SAME)
+        assert undeclared.status_code == 413
+        assert "1 MiB" in undeclared.json()["error"]
         assert (await client.get(f"/?s={handle}")).status_code == 200
 
     ask(calls, limits=Limits(file_bytes=2**20 + 2**19))

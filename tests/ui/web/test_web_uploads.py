@@ -121,7 +121,7 @@ def test_hostile_files_are_a_line_each_and_all_goes_on(tmp_path, pixels):
                 assert (after["message"], after["error"]) == (line, True), name
                 assert "\n" not in line
                 assert str(tmp_path) not in line
-                assert len(line) < 300
+                assert len(line) < 400
                 assert after["picture"] == before["picture"]
             await sessions.ask(handle, OWNER, "Segment it.")
             assert len((await settle(sessions, handle))["steps"]) == 2
@@ -130,7 +130,8 @@ def test_hostile_files_are_a_line_each_and_all_goes_on(tmp_path, pixels):
             return lines
 
     lines = asyncio.run(story())
-    assert all("expected" in line for line in lines.values()), lines
+    for line in lines.values():
+        assert "expected" in line or "not a trajectory" in line, line
 
 
 def test_too_many_bytes_and_nothing_at_all_are_refused_and_leave_nothing(tmp_path):
