@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV := $(VENV)/.ready-dev
+WEB := $(VENV)/.ready-web
 PINNED := --constraint constraints.txt --build-constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow test-newest test-oldest constraints lint types bench picture clean
+.PHONY: demo web screenshots test test-slow test-newest test-oldest constraints lint types bench picture clean
 .DEFAULT_GOAL := demo
 
 # pip with the environment of folder $(1); what a package's own setup warns of is not ours to tell.
@@ -42,8 +43,15 @@ $(DEV): $(READY) .ci/sam2.txt
 	$(call with_dev,$(VENV),$(PINNED))
 	@touch $@
 
+$(WEB): $(READY)
+	$(call pip,$(VENV)) $(PINNED) --editable '.[models,ui]'
+	@touch $@
+
 demo: $(READY)
 	$(BIN)/python -m ibisagent.ui.cli.demo
+
+web: $(WEB)
+	$(BIN)/ibisagent web
 
 test: $(DEV)
 	$(call fast_tests,$(VENV))
@@ -85,6 +93,10 @@ types: $(DEV)
 
 bench: $(DEV)
 	$(BIN)/python -m ibisagent.evals.benchmarks.loop_cost --sam --policy
+
+# Pictures of the page's main states, in runs/screenshots: look at them after a change to it. Needs Chromium.
+screenshots: $(DEV)
+	PYTHONPATH=tests $(BIN)/python -m support.screenshots runs/screenshots
 
 picture: $(READY)
 	$(BIN)/python -m ibisagent.ui.example_image

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ibisagent.tools.errors import IbisError
-from ibisagent.ui.cli.commands import benchmarks, runs, servers, setup, training, training_data
+from ibisagent.ui.cli.commands import benchmarks, runs, servers, setup, stored_sessions, training, training_data
 from ibisagent.ui.cli.named_help import NamedHelpCommand
 
 __all__ = ["app", "main", "run_with_exit_code"]
@@ -44,10 +44,12 @@ app.command(cls=NamedHelpCommand)(benchmarks.clicks)
 app.command("eval", cls=NamedHelpCommand)(benchmarks.evaluate)
 app.command()(training_data.phantoms)
 app.command(cls=NamedHelpCommand)(servers.mcp)
+app.command(cls=NamedHelpCommand)(servers.web)
 app.command()(setup.example)
 app.command()(setup.doctor)
 app.add_typer(training_data.trajectories, name="trajectories")
 app.add_typer(training.training, name="train")
+app.add_typer(stored_sessions.stored_sessions, name="sessions")
 
 
 def main() -> None:

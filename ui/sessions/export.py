@@ -1,11 +1,13 @@
 """The files of a session, rendered on request."""
 
+import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from PIL import Image
 
@@ -14,14 +16,26 @@ from ibisagent.agent.integrations.error_messages import redact_error
 from ibisagent.agent.overlay import overlay
 from ibisagent.agent.state import State, current_mask
 from ibisagent.agent.trajectory import build_trajectory
+from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.tools.allowed_paths import find_root
-from ibisagent.tools.errors import InputError
+from ibisagent.tools.errors import IbisError, InputError
 from ibisagent.tools.export import EXTENSIONS, require_savable, save_mask
 from ibisagent.tools.files import atomic_write
+from ibisagent.tools.masks.measure import measure_on_image
 from ibisagent.tools.masks.rle import decode
 from ibisagent.ui.run_folder import make_folder, mask_provenance
+from ibisagent.ui.sessions.session_store import Session
 
-__all__ = ["FORMATS", "MEDIA_TYPES", "render_file", "require_format", "write_file"]
+__all__ = [
+    "FORMATS",
+    "MEDIA_TYPES",
+    "PAGE_FILES",
+    "export_files",
+    "list_files",
+    "render_file",
+    "require_format",
+    "write_file",
+]
 
 FORMATS = {
     "png": "mask.png",
@@ -34,6 +48,9 @@ FORMATS = {
     **{ending: f"mask{ending}" for ending in EXTENSIONS},
 }
 """File names by export format: a format's name or a file ending."""
+
+PAGE_FILES = {"steps.png": "image/png", "measurements.csv": "text/csv"}
+"""What a page offers besides, with its media types: the contact sheet of all steps, and the measurements."""
 
 MEDIA_TYPES = {
     "mask.png": "image/png",
@@ -63,12 +80,37 @@ def render_file(graph: SegmentationGraph, state: State, name: str, roots: Sequen
         Image.fromarray(overlay(image.pixels, mask)).save(buffer, format="PNG")
         return buffer.getvalue()
     record = build_trajectory(graph, state, folder=find_root(Path(image.uri), roots) if image.uri else None)
+    if name == "steps.png":
+        buffer = io.BytesIO()
+        contact_sheet_of(record, image).save(buffer, format="PNG")
+        return buffer.getvalue()
+    if name == "measurements.csv":
+        return _measurements_csv(measure_on_image(mask, image))
     if name == "trajectory.json":
         return json.dumps(record.to_json(), indent=1).encode()
     with TemporaryDirectory() as folder:
         with _rename_errors(name):
             save_mask(Path(folder) / name, mask, image, mask_provenance(record))
         return (Path(folder) / name).read_bytes()
+
+
+def _measurements_csv(measurements: dict[str, Any]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(measurements)
+    writer.writerow("" if value is None else value for value in measurements.values())
+    return text.getvalue().encode()
+
+
+def list_files(graph: SegmentationGraph, state: State) -> list[str]:
+    """List the files that can be rendered of a state, those of a page included."""
+    names = list(dict.fromkeys(FORMATS.values()))
+    for name in list(names):
+        try:
+            require_format(graph, state, name)
+        except IbisError:  # another format, or an extra that is missing
+            names.remove(name)
+    return [*names, *PAGE_FILES]
 
 
 @contextmanager
@@ -78,6 +120,20 @@ def _rename_errors(name: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise redact_error(error, name) from None
+
+
+def export_files(
+    session: Session, state: State, names: Sequence[str], folder: Path | None, roots: Sequence[Path]
+) -> dict[str, str | None]:
+    """Write a session's files under ``folder``, all or none; return each one's path relative to it, None without it."""
+    for name in names:
+        require_format(session.graph, state, name)
+    if folder is None:
+        return dict.fromkeys(names)
+    made = {name: render_file(session.graph, state, name, roots) for name in names}
+    for name, content in made.items():
+        write_file(folder / session.folder, name, content)
+    return {name: f"{session.folder}/{name}" for name in made}
 
 
 def write_file(folder: Path, name: str, content: bytes) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "ImageSource",
     "MaskSource",
     "Upload",
+    "file_ending",
     "find_image",
     "open_image_file",
     "read_given_mask",
@@ -105,7 +106,7 @@ def _store_uploads(uploads: Sequence[Upload], limits: Limits) -> ImageFile:
         raise redact_error(error, name) from None
     folder = Path(tempfile.mkdtemp(prefix="ibisagent-"))
     for number, upload in enumerate(uploads):
-        path = folder / f"{number:05}{_ending(upload.name)}"
+        path = folder / f"{number:05}{file_ending(upload.name)}"
         if isinstance(upload.content, bytes):
             path.write_bytes(upload.content)
         else:
@@ -181,7 +182,8 @@ def _size(upload: Upload) -> int:
     return len(upload.content) if isinstance(upload.content, bytes) else upload.content.stat().st_size
 
 
-def _ending(name: str) -> str:
+def file_ending(name: str) -> str:
+    """Return the ending of a file's name, in small letters, "" for one of an unknown form."""
     known = next((ending for ending in _ENDINGS if name.lower().endswith(ending)), None)
     other = re.search(r"\.[a-z][a-z0-9]{0,4}$", name.lower())
     return known or (other[0] if other else "")

@@ -11,8 +11,8 @@ from langchain_core.runnables import RunnableConfig
 from ibisagent.agent import Action
 from ibisagent.agent.branches import afork
 from ibisagent.agent.state import RunContext, State, StepRecord
-from ibisagent.agent.threads import aintervene
-from ibisagent.ui.sessions.session_store import THREAD, Session
+from ibisagent.agent.threads import aintervene, aresume_or_start
+from ibisagent.ui.sessions.session_store import Session
 from ibisagent.ui.sessions.session_values import SessionStep, describe_step
 
 __all__ = [
@@ -21,6 +21,8 @@ __all__ = [
     "current_state",
     "finish_when_cancelled",
     "fork_session",
+    "proceed",
+    "resume_session",
     "run_session",
 ]
 
@@ -38,15 +40,16 @@ async def run_session(
     cancel: threading.Event,
     *,
     policy_acts: bool = True,
-    config: RunnableConfig = THREAD,
+    config: RunnableConfig | None = None,
 ) -> None:
     """Run a session's graph with the input ``given``, or continue from its state with None.
 
-    ``policy_acts``: otherwise the run waits where the policy would act. ``config``: of the checkpoint to continue from.
+    ``policy_acts``: otherwise the run waits where the policy would act. ``config``: of the checkpoint to continue
+    from, None: the session's.
     """
     events = session.graph.astream(
         given,
-        config,
+        config or session.place,
         stream_mode="custom",
         interrupt_before=None if policy_acts else _BEFORE_POLICY,
         context=RunContext(cancel=cancel),
@@ -55,6 +58,22 @@ async def run_session(
     async for event in events:
         if event["event"] == "step":
             await _report(session, [event], on_step)
+    session.head = None
+
+
+async def resume_session(
+    session: Session, on_step: OnStep, cancel: threading.Event, *, policy_acts: bool = True
+) -> None:
+    """Finish the run of a session whose process was killed."""
+    given, config = await aresume_or_start(session.graph, None, session.thread)
+    await run_session(session, given, on_step, cancel, policy_acts=policy_acts, config=config)
+
+
+async def proceed(session: Session, on_step: OnStep, cancel: threading.Event) -> None:
+    """Let the policy continue from where the session waits or has ended."""
+    waits = bool((await session.graph.aget_state(session.place)).next)
+    config = session.place if waits else await afork(session.graph, session.place)
+    await run_session(session, None, on_step, cancel, config=config)
 
 
 async def apply_action(session: Session, action: Action, on_step: OnStep, cancel: threading.Event) -> None:
@@ -62,12 +81,13 @@ async def apply_action(session: Session, action: Action, on_step: OnStep, cancel
     before = len((await current_state(session))["steps"])
     await aintervene(
         session.graph,
-        THREAD,
+        session.place,
         action,
         interrupt_before=_BEFORE_POLICY,
         context=RunContext(cancel=cancel),
         durability=session.durability,
     )
+    session.head = None
     await _report(session, (await current_state(session))["steps"][before:], on_step)
 
 
@@ -81,13 +101,13 @@ async def fork_session(
     policy_acts: bool,
 ) -> None:
     """Continue on a new branch, which replaces a step by a person's action, or else by what the policy now does."""
-    config = await afork(session.graph, THREAD, step=step, action=action)
+    config = await afork(session.graph, session.place, step=step, action=action)
     await run_session(session, None, on_step, cancel, policy_acts=policy_acts, config=config)
 
 
 async def current_state(session: Session) -> State:
     """Return the current state of a session, {} before its first request."""
-    return cast(State, (await session.graph.aget_state(THREAD)).values)
+    return cast(State, (await session.graph.aget_state(session.place)).values)
 
 
 async def _report(session: Session, records: Sequence[StepRecord], on_step: OnStep) -> None:

@@ -101,6 +101,26 @@ class SessionService:
         start = await self._start(request, owner)
         return await self._work(session, owner, partial(self._run, session, request, start, on_step))
 
+    async def resume(self, handle: str, owner: str | None, policy_acts: bool, on_step: OnStep = _ignore) -> SessionInfo:
+        """Finish what ran in a session when its process was killed."""
+        session = self.sessions.get(handle, owner)
+
+        async def work(cancel: threading.Event) -> None:
+            await running.resume_session(session, on_step, cancel, policy_acts=policy_acts)
+
+        return await self._work(session, owner, work)
+
+    async def proceed(self, handle: str, owner: str | None, on_step: OnStep = _ignore) -> SessionInfo:
+        """Let the policy continue a session's request, with as many steps as a new one has."""
+        session = self.sessions.get(handle, owner)
+
+        async def work(cancel: threading.Event) -> None:
+            await _require_request(session)
+            self._require_room(session)
+            await running.proceed(session, on_step, cancel)
+
+        return await self._work(session, owner, work)
+
     async def act(
         self,
         handle: str,
@@ -175,7 +195,7 @@ class SessionService:
         self, handle: str, owner: str | None, *, slice: str | None = None, window: str | None = None
     ) -> MedicalImage:
         """Open another slice of a session's image, or the same one in another window, without running anything."""
-        return await asyncio.to_thread(self._view, self.sessions.get(handle, owner), slice, window)
+        return await asyncio.to_thread(_view, self.sessions.get(handle, owner), self.limits, slice, window)
 
     async def render(self, handle: str, owner: str | None, name: str) -> bytes:
         """Render one of a session's files (`ibisagent.ui.sessions.export.FORMATS`)."""
@@ -193,19 +213,8 @@ class SessionService:
         """
         session = self.sessions.get(handle, owner)
         async with session.lock:
-            return await asyncio.to_thread(self._export, session, await _require_request(session), names, folder)
-
-    def _export(
-        self, session: Session, state: State, names: Sequence[str], folder: Path | None
-    ) -> dict[str, str | None]:
-        for name in names:
-            export.require_format(session.graph, state, name)
-        if folder is None:
-            return dict.fromkeys(names)
-        made = {name: export.render_file(session.graph, state, name, self.roots) for name in names}
-        for name, content in made.items():
-            export.write_file(folder / session.folder, name, content)
-        return {name: f"{session.folder}/{name}" for name in made}
+            state = await _require_request(session)
+            return await asyncio.to_thread(export.export_files, session, state, names, folder, self.roots)
 
     def _open(self, image: ImageSource, slice: str | None, window: str | None) -> Session:
         file = files.find_image(image, self.roots, self.limits)
@@ -216,16 +225,6 @@ class SessionService:
             raise
         graph = build_graph(self.policy, self.memo, self.config, proposer=self.proposer, checkpointer=InMemorySaver())
         return Session(graph, opened, file if isinstance(file.place, Path) else None, self.durability)
-
-    def _view(self, session: Session, slice: str | None, window: str | None) -> MedicalImage:
-        image = session.image
-        if slice in (None, image.slice) and window in (None, image.window):
-            return image
-        if session.file is None:
-            got = "got one, or a window, for a picture that came as a data URL"
-            raise InputError(f"slice: {got}, expected none; open it with them")
-        chosen = {"slice": slice or image.slice, "window": window or image.window}
-        return files.open_image_file(session.file, self.limits, **chosen)
 
     async def _start(self, request: RunRequest, owner: str | None) -> _Start:
         """Check what a request lacks, before anything is opened."""
@@ -242,9 +241,10 @@ class SessionService:
         self, session: Session, request: RunRequest, start: _Start, on_step: OnStep, cancel: threading.Event
     ) -> None:
         self._require_room(session)
-        image = await asyncio.to_thread(self._view, session, request.slice, request.window)
+        image = await asyncio.to_thread(_view, session, self.limits, request.slice, request.window)
         mask = await asyncio.to_thread(self._read_mask, request, start, image)
         given = {"image": image, "request": start.text, "kind": request.kind, "prompts": list(request.prompts)}
+        given |= {"prompts_actor": request.prompts_actor}
         session.image = image
         await running.run_session(
             session, given | {"initial_mask": mask}, on_step, cancel, policy_acts=request.policy_acts
@@ -276,6 +276,17 @@ class SessionService:
 
     async def _info(self, session: Session) -> SessionInfo:
         return await asyncio.to_thread(describe_session, session, await running.current_state(session))
+
+
+def _view(session: Session, limits: Limits, slice: str | None, window: str | None) -> MedicalImage:
+    image = session.image
+    if slice in (None, image.slice) and window in (None, image.window):
+        return image
+    if session.file is None:
+        got = "got one, or a window, for a picture that came as a data URL"
+        raise InputError(f"slice: {got}, expected none; open it with them")
+    chosen = {"slice": slice or image.slice, "window": window or image.window}
+    return files.open_image_file(session.file, limits, **chosen)
 
 
 async def _require_request(session: Session) -> State:

@@ -38,7 +38,9 @@ class Session:
     ``image``: the picture of the next request; ``file``: from which other slices and windows of it are opened, None
     for a data URL's; uploads are deleted with the session. ``durability``: LangGraph's; "exit" keeps the last
     checkpoint of each run only, and "sync" each, so that the session can be forked. ``cancels``: the event of each run
-    that is in progress or waits for its turn. ``steps``: that were made in it, on every branch.
+    that is in progress or waits for its turn. ``steps``: that were made in it, on every branch. ``thread``: of the
+    graph's checkpointer; ``head``: the checkpoint of another branch than the newest, from which it continues next.
+    ``stored``: its data are kept elsewhere, and the end of this object does not delete them.
     """
 
     graph: SegmentationGraph
@@ -49,11 +51,19 @@ class Session:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     cancels: set[threading.Event] = field(default_factory=set)
     steps: int = 0
+    thread: RunnableConfig = field(default_factory=lambda: THREAD)
+    head: RunnableConfig | None = None
+    stored: bool = False
 
     def __post_init__(self) -> None:
         """Have uploads deleted with the session, at the latest when the process exits."""
-        if self.file is not None:
+        if self.file is not None and not self.stored:
             weakref.finalize(self, self.file.delete_upload)
+
+    @property
+    def place(self) -> RunnableConfig:
+        """The checkpoint from which the session continues."""
+        return self.head or self.thread
 
     @property
     def folder(self) -> str:
@@ -66,9 +76,9 @@ class Session:
             cancel.set()
 
     def end(self) -> None:
-        """Cancel what runs, and delete the uploads."""
+        """Cancel what runs, and delete the uploads, unless they are stored."""
         self.stop()
-        if self.file is not None:
+        if self.file is not None and not self.stored:
             self.file.delete_upload()
 
 

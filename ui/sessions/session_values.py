@@ -24,6 +24,7 @@ class RunRequest:
     ``mask``: to refine; a path, COCO run lengths, an upload, or the handle of another session. Without one, a later
     request on the same picture refines the mask in force. ``slice``, ``window``: of the picture, unchanged with None.
     ``policy_acts``: False applies the prompts and waits for a person; the text may then be left out.
+    ``prompts_actor``: "experiment" for prompts that the policy may undo.
     """
 
     text: str | None = None
@@ -33,14 +34,15 @@ class RunRequest:
     slice: str | None = None
     window: str | None = None
     policy_acts: bool = True
+    prompts_actor: Literal["person", "experiment"] = "person"
 
 
 @dataclass(frozen=True, slots=True)
 class SessionStep:
     """A step of a session, as it happens or afterwards.
 
-    ``index``, ``target``, ``actor``, ``outcome``, ``error``, ``score``, ``seconds``, ``reverts``, ``restores``: as in
-    `ibisagent.agent.state.StepRecord`. ``action``: in its plain form, None for a reply that could not be read;
+    ``index``, ``target``, ``actor``, ``origin``, ``outcome``, ``error``, ``score``, ``seconds``, ``reverts``,
+    ``restores``: as in `ibisagent.agent.state.StepRecord`. ``action``: in its plain form, None for an unreadable reply;
     ``text``: the action in words. ``thought``: the policy's reasoning, "" where it gave none. ``mask``: key of the mask
     after it, which `ibisagent.ui.sessions.service.SessionService.mask` takes; ``area``: of that mask, in pixels.
     """
@@ -48,6 +50,7 @@ class SessionStep:
     index: int
     target: str
     actor: str
+    origin: str
     action: dict[str, Any] | None
     text: str
     thought: str
@@ -68,6 +71,7 @@ def describe_step(graph: SegmentationGraph, record: StepRecord) -> SessionStep:
         index=record["index"],
         target=record["target"],
         actor=record["actor"],
+        origin=record["origin"],
         action=record["action"],
         text=format_action(from_plain(record["action"])) if record["action"] else "an unreadable reply",
         thought=parse_completion(store.get(record["reply"])).thought if record["reply"] else "",

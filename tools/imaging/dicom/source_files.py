@@ -48,6 +48,7 @@ EXPECTED = "a whole DICOM image"
 _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
 _INSTALL = f"run in a clone of ibisagent: {install_hint('medical')}, or decompress it"
 _MAX_BYTES = 2**30  # of one file inside a zip
+_MAX_ELEMENTS = 2**14  # before the pixels, those inside sequences not counted
 _MAX_INFLATED = 2**28  # of a deflated data set, which pydicom unpacks at once
 _MAX_MEMBERS = 2**16
 _UNDEFINED = 2**32 - 1  # the length of encapsulated pixels (PS3.5 A.4)
@@ -118,12 +119,15 @@ def read_header(file: BinaryIO, name: str, tags: list[BaseTag | int] | None = No
     A count of several frames is emptied where the pixels are those of one, so that it reads as missing and is noted. A
     count that is missing is that of the pixels (`is_counted`), where these are of several.
     """
+    _require_data_set(file, name)
     _require_inflatable(file, name)
-    reached, size = False, 0
+    reached, size, elements = False, 0, 0
 
     def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:  # noqa: ARG001 - pydicom's signature
-        nonlocal reached, size
-        reached, size = tag in _PIXELS, length
+        nonlocal reached, size, elements
+        reached, size, elements = tag in _PIXELS, length, elements + 1
+        if elements > _MAX_ELEMENTS:  # a file of zeros reads as one empty element after the other, for minutes
+            raise InputError(f"{name}: got over {_MAX_ELEMENTS:,} elements, expected {EXPECTED}; check its kind")
         return reached
 
     dataset = read_partial(file, stop_when=at_pixels, specific_tags=tags, force=True)
@@ -188,6 +192,14 @@ def _has_one_fragment(file: BinaryIO) -> bool:
             return False
         file.seek(size, io.SEEK_CUR)
     return file.read(4) == _END
+
+
+def _require_data_set(file: BinaryIO, name: str) -> None:
+    """Refuse what begins as a network command does, in group 0000: zeros, which pydicom reads for minutes."""
+    head = file.read(134)
+    file.seek(0)
+    if (head[132:134] if head[128:132] == b"DICM" else head[:2]) == bytes(2):
+        raise InputError(f"{name}: got a file without DICOM elements, expected {EXPECTED}; check its kind")
 
 
 def _require_inflatable(file: BinaryIO, name: str) -> None:

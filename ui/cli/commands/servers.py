@@ -1,4 +1,4 @@
-"""Commands that serve other programs: mcp."""
+"""Commands that serve other programs, or people: mcp, web."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from ibisagent.ui.cli.commands.options import MaxSteps, Preset, Propose, Seed, Segmenter
 from ibisagent.ui.cli.named_help import SERVED
 
-__all__ = ["mcp"]
+__all__ = ["mcp", "web"]
 
 
 def mcp(
@@ -53,6 +53,53 @@ def mcp(
             host=host,
             port=port,
             local_only=local_only,
+            limits=Limits(sessions=sessions, file_bytes=file_mib * 2**20),
+        )
+    )
+
+
+def web(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 7860,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but loopback lets other machines in and needs --auth.")
+    ] = "127.0.0.1",
+    policy: Annotated[str, typer.Option(help=f"{SERVED}.")] = "nano",
+    segmenter: Segmenter = "geocut",
+    preset: Preset = "default",
+    max_steps: MaxSteps = 20,
+    root: Annotated[
+        list[Path] | None, typer.Option(help="Folder in which a recorded run's picture may lie; repeatable.")
+    ] = None,
+    db: Annotated[
+        Path | None, typer.Option(help="SQLite file of the sessions, which then outlive the server; default: none.")
+    ] = None,
+    auth: Annotated[
+        Path | None, typer.Option(help="File with lines user:password, or user:scrypt:SALT:HASH in hex.")
+    ] = None,
+    local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
+    keep: Annotated[
+        Path | None, typer.Option(help="Folder for cases that people keep as training data; default: not offered.")
+    ] = None,
+    file_mib: Annotated[int, typer.Option(min=1, help="Maximum size of an upload, in MiB.")] = 512,
+    sessions: Annotated[int, typer.Option(min=1, help="Maximum number of sessions in memory.")] = 32,
+) -> None:
+    """Serve the page: watch each step, correct it with a click, go back, take the mask home."""
+    from ibisagent.ui.cli.web import PageOptions, run_web
+    from ibisagent.ui.sessions.limits import Limits
+
+    run_web(
+        PageOptions(
+            port=port,
+            host=host,
+            policy=policy,
+            segmenter=segmenter,
+            preset=preset,
+            max_steps=max_steps,
+            roots=tuple(root or ()),
+            database=db,
+            auth=auth,
+            local_only=local_only,
+            keep=keep,
             limits=Limits(sessions=sessions, file_bytes=file_mib * 2**20),
         )
     )

@@ -1,0 +1,42 @@
+"""The page's server in a process of its own."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+__all__ = ["web_server"]
+
+
+@contextmanager
+def web_server(folder: Path, *options: object) -> Iterator[str]:
+    """Serve the page with its sessions in ``folder``, and yield its address once it answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "ibisagent.ui", "web", "--port", str(port), "--db", str(folder / "web.db")]
+    address = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen([*command, *map(str, options)])
+    try:
+        until = time.monotonic() + 120
+        while not _answers(f"{address}/config"):
+            assert process.poll() is None, "the server ended"
+            assert time.monotonic() < until, "the server does not answer"
+            time.sleep(0.2)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _answers(address: str) -> bool:
+    try:
+        httpx.get(address, trust_env=False, timeout=5)
+    except httpx.HTTPError:
+        return False
+    return True

@@ -1,0 +1,134 @@
+"""The command behind `ibisagent web`."""
+
+import ctypes
+import os
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ibisagent.agent.config import preset as loop_settings
+from ibisagent.agent.policies import find_policy, get_policy
+from ibisagent.agent.policies.options import read_policy_options
+from ibisagent.agent.privacy import restrict_to_local
+from ibisagent.tools.allowed_paths import require_roots
+from ibisagent.tools.errors import InputError, MissingExtra
+from ibisagent.tools.files import make_folder
+from ibisagent.tools.segmenters.memo import get_memo
+from ibisagent.tools.segmenters.registry import require_local_segmenter
+from ibisagent.ui.cli.mcp import LOOPBACK
+from ibisagent.ui.sessions.limits import Limits
+from ibisagent.ui.sessions.service import SessionService
+
+if TYPE_CHECKING:
+    from ibisagent.ui.web.passwords import Passwords
+
+__all__ = ["PageOptions", "run_web"]
+
+_ARENAS = (-8, 2)  # M_ARENA_MAX: a thread for each call of a policy would else keep an arena of its own
+
+
+@dataclass(frozen=True, slots=True)
+class PageOptions:
+    """Options of the page's server, from the command line."""
+
+    port: int = 7860
+    host: str = "127.0.0.1"
+    policy: str = "nano"
+    segmenter: str = "geocut"
+    preset: str = "default"
+    max_steps: int = 20
+    roots: tuple[Path, ...] = ()
+    database: Path | None = None
+    auth: Path | None = None
+    local_only: bool = False
+    keep: Path | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+def run_web(options: PageOptions) -> None:
+    """Serve the page until Ctrl-C; the port is open before the policy is loaded."""
+    MissingExtra.require("ui", "gradio")
+    _require_allowed(options)
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(*_ARENAS)
+    with tempfile.TemporaryDirectory(prefix="ibisagent-gradio-") as temporary, restrict_to_local(options.local_only):
+        os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": temporary, "GRADIO_SHARE": "False"}
+        _serve(options)
+
+
+def _require_allowed(options: PageOptions) -> None:
+    if options.host not in LOOPBACK:
+        got = f"got --host {options.host}, which lets other machines in"
+        if options.local_only:
+            raise InputError(f"{got}, with --local-only, expected this machine alone; drop one of them")
+        if options.auth is None:
+            raise InputError(f"{got}, without --auth, expected a password file with it; name one")
+    if find_policy(options.policy).is_person:
+        got = f"got --policy {options.policy}"
+        raise InputError(f"{got}, expected one that acts by itself; use none: people click on the page anyway")
+    if options.local_only:
+        require_local_segmenter(options.segmenter)
+    loop_settings(options.preset, max_steps=options.max_steps)
+    if options.keep is not None:
+        make_folder(options.keep)
+
+
+def _serve(options: PageOptions) -> None:
+    import uvicorn
+
+    from ibisagent.ui.web.app import make_app
+    from ibisagent.ui.web.passwords import read_passwords
+    from ibisagent.ui.web.server import PageServer, require_free
+    from ibisagent.ui.web.session_jobs import WebOptions
+    from ibisagent.ui.web.web_sessions import WebSessions
+
+    passwords: Passwords | None = read_passwords(options.auth) if options.auth is not None else None
+    require_free(options.host, options.port)
+    roots = require_roots(options.roots)
+    made = WebOptions(
+        database=options.database,
+        keep=options.keep,
+        roots=roots,
+        limits=options.limits,
+        weak_on_scans=options.policy.partition("?")[0] in ("nano", "none"),
+        cookie=f"ibisagent-{options.port}",
+    )
+    failures: list[BaseException] = []
+
+    def fail(error: BaseException) -> None:
+        failures.append(error)
+        server.should_exit = True
+
+    sessions = WebSessions(made, lambda: _load(options, roots))
+    app: Any = make_app(sessions, passwords=passwords, loopback=options.host in LOOPBACK, on_failure=fail)
+    config = uvicorn.Config(
+        app,
+        host=options.host,
+        port=options.port,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    server = PageServer(config, f"http://{options.host}:{options.port}/")
+    server.run()
+    if failures:
+        raise failures[0]
+
+
+def _load(options: PageOptions, roots: tuple[Path, ...]) -> SessionService:
+    policy = get_policy(options.policy, read_policy_options(local_only=options.local_only))
+    sys.stderr.write("ibisagent: the model is awake\n")
+    return SessionService(
+        policy=policy,
+        memo=get_memo(options.segmenter),
+        config=loop_settings(options.preset, max_steps=options.max_steps),
+        limits=options.limits,
+        roots=roots,
+        prompts_required=not find_policy(options.policy).adds_prompts,
+        proposer="none",  # the page shows how the mask comes about, click by click
+        durability="sync",
+    )

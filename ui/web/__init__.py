@@ -1,0 +1,1 @@
+"""The web page: sessions, bytes and the door are ours, Gradio shows them; see `ibisagent.ui.web.app`."""

@@ -1,0 +1,50 @@
+"""Cases that a person keeps as training data: run folders with a consent, the form that training reads."""
+
+import io
+import json
+import shutil
+import time
+from pathlib import Path
+
+from PIL import Image
+
+from ibisagent.tools.files import make_folder
+from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.ui.sessions.export import write_file
+from ibisagent.ui.sessions.service import SessionService
+
+__all__ = ["CONSENT_SCOPE", "case_folder", "delete_case", "write_case"]
+
+CONSENT_SCOPE = "training and evaluation of segmentation models"
+
+
+def case_folder(keep: Path, thread: str, image: MedicalImage) -> Path:
+    """Return the folder of a kept case; neither handle nor file name can be read from its name."""
+    return keep / f"case-{thread[:16]}-{image.sha[:8]}"
+
+
+async def write_case(
+    service: SessionService, handle: str, owner: str, image: MedicalImage, folder: Path, accepted: bool
+) -> None:
+    """Write or rewrite a case: trajectory.json, the picture under its hash, consent.json, and mask.png if accepted.
+
+    ``mask.png`` is the accepted mask; a case without one was kept before it was accepted.
+    """
+    files = {"trajectory.json": await service.render(handle, owner, "trajectory.json")}
+    buffer = io.BytesIO()
+    Image.fromarray(image.pixels).save(buffer, "PNG")
+    files[f"{image.sha}.png"] = buffer.getvalue()
+    if accepted:
+        files["mask.png"] = await service.render(handle, owner, "mask.png")
+    consent = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "scope": CONSENT_SCOPE}
+    files["consent.json"] = json.dumps(consent | {"accepted": accepted}, indent=1).encode()
+    make_folder(folder)
+    for name, content in files.items():
+        write_file(folder, name, content)
+    if not accepted:
+        (folder / "mask.png").unlink(missing_ok=True)
+
+
+def delete_case(folder: Path) -> None:
+    """Delete a kept case."""
+    shutil.rmtree(folder, ignore_errors=True)

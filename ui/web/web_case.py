@@ -1,0 +1,63 @@
+"""What the page needs of a session to go on with it in another process: plain values, kept in the ledger."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ibisagent.tools.masks.rle import Rle
+
+__all__ = ["PendingJob", "WebCase"]
+
+
+@dataclass(frozen=True, slots=True)
+class PendingJob:
+    """A job that was in progress when the process ended.
+
+    ``policy_acts``: the policy goes on by itself; ``text``, ``kind``: of a request; ``newest``: the thread's newest
+    checkpoint when the job began, None for none.
+    """
+
+    policy_acts: bool
+    text: str | None = None
+    kind: str = "segment"
+    newest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WebCase:
+    """A session's picture and what was chosen for it.
+
+    ``place``: of the picture, relative to the session's folder, "" before one is opened; ``record``: it is a recorded
+    run instead; ``slice``, ``window``: shown; ``title``: of an example; ``suggestion``: a request for it;
+    ``manual_first``: clicking by hand is to be offered first. ``truth``; ``mask``: to begin the first request with, as
+    ``prompts`` (plain forms), which are an experiment's. ``head``: checkpoint of the active branch, where it is not
+    the newest, ``newest``. ``kept``: folders of kept cases, the last one of this picture if ``keeps``.
+    """
+
+    place: str = ""
+    record: str = ""
+    slice: str | None = None
+    window: str | None = None
+    suggestion: str = ""
+    manual_first: bool = False
+    truth: Rle | None = None
+    mask: Rle | None = None
+    prompts: tuple[dict[str, Any], ...] = ()
+    head: str | None = None
+    newest: str | None = None
+    job: PendingJob | None = None
+    kept: tuple[str, ...] = ()
+    keeps: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "WebCase":
+        """Read the plain values; unknown ones, of another version, are left out."""
+        known = {field.name: data[field.name] for field in fields(cls) if field.name in data}
+        for name in ("prompts", "kept"):
+            known[name] = tuple(known.get(name, ()))
+        if known.get("job"):
+            known["job"] = PendingJob(**known["job"])
+        return cls(**known)
