@@ -43,7 +43,7 @@ class RecordingSessions:
     async def watch(self, handle: str, owner: str) -> AsyncIterator[dict[str, Any]]:
         """Yield the snapshot of a session in which nothing was asked for."""
         width, height = self.pictures[handle].size
-        picture = {
+        picture: Any = {
             **{"url": f"/s/{handle}/picture?v=1", "width": width, "height": height, "sha": "1", "slices": None},
             **{"windows": [], "free_window": False, "window": None, "notes": [], "manual_first": False},
         }

@@ -88,7 +88,7 @@ def _describe_stop(stop: str | None, accepted: bool) -> tuple[StopKind, str]:
     """Return the kind of a stop, and the line for people."""
     if accepted:
         return "done", _ACCEPTED
-    return _KINDS.get(stop, "waiting"), _MESSAGES.get(stop or "", "")  # type: ignore[call-overload, no-any-return]
+    return _KINDS.get(stop, "waiting"), _MESSAGES.get(stop or "", "")  # type: ignore[call-overload]
 
 
 def view_step(step: SessionStep, mask: Rle, spacing: Spacing | None, truth: Rle | None) -> StepView:
@@ -241,6 +241,7 @@ def _view_recorded_step(record: Trajectory, number: int, spacing: Spacing | None
     step: Any = record.steps[number]
     shown = SessionStep(
         index=step.index,
+        target=step.target,
         actor=step.actor,
         origin=step.origin,
         outcome=step.outcome,

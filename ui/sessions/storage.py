@@ -96,6 +96,7 @@ class SessionStorage:
             service.policy,
             service.memo,
             service.config,
+            proposer=service.proposer,
             checkpointer=self.saver,
             images=ImageStore(folder / "images", max_bytes=_IMAGE_BYTES),
             store=RunStore(folder / "records"),

@@ -79,9 +79,10 @@ class _Widgets(NamedTuple):
 
 def build_page(service: WebSessions) -> gr.Blocks:
     """Build the page over the sessions of ``service``."""
-    with gr.Blocks(analytics_enabled=False, title="ibisagent") as blocks:
-        _wire(blocks, _lay_out(), service)
-    return blocks
+    page: gr.Blocks = gr.Blocks(analytics_enabled=False, title="ibisagent")
+    with page:
+        _wire(page, _lay_out(), service)
+    return page
 
 
 def _lay_out() -> _Widgets:
@@ -202,7 +203,7 @@ def _describe(snapshot: Snapshot) -> list[Any]:
     details = {
         **{key: snapshot[key] for key in ("handle", "running", "branches", "downloads", "keep")},
         "has_picture": picture is not None,
-        "steps": [{key: step[key] for key in figures} for step in snapshot["steps"]],
+        "steps": [{key: dict(step)[key] for key in figures} for step in snapshot["steps"]],
     }
     usable = picture is not None and not snapshot["read_only"]
     hint = "What to segment" if snapshot["request"] is None else "Refine it in words, or ask for something else"
