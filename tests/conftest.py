@@ -9,9 +9,13 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["LANGSMITH_TRACING"] = "false"
 
+import hypothesis
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one takes ten times as long
+hypothesis.settings.load_profile("any machine")
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _FOLDERS = ("tools", "agent", "training", "evals", "ui")

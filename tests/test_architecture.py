@@ -173,7 +173,7 @@ def test_every_data_file_is_packaged():
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     globs = [(Path(*name.split(".")[1:]), glob) for name, some in listed.items() for glob in some]
     packaged = {path for folder, glob in globs for path in (ROOT / folder).glob(glob)}
-    suffixes = {".toml", ".csv", ".j2", ".css", ".json", ".jinja", ".md", ".safetensors", ".typed"}
+    suffixes = {".toml", ".csv", ".j2", ".css", ".js", ".html", ".json", ".jinja", ".md", ".safetensors", ".typed"}
     data = {path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in suffixes}
     assert data == packaged
 

@@ -13,7 +13,6 @@ from ibisagent.agent.policies.abstention import parse_request
 from ibisagent.agent.policies.abstention.answer_names import canonicalize_request
 from ibisagent.agent.policies.base import Observation
 from ibisagent.agent.policies.local.policy import LocalPolicy
-from ibisagent.agent.policies.options import PolicyOptions
 from ibisagent.agent.proposers.base import Proposal
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import make_read_only
@@ -24,7 +23,7 @@ from ibisagent.tools.segmenters.parameters import Parameters
 
 Field = NDArray[np.float32]
 
-__all__ = ["DrawingProposer", "open_drawing"]
+__all__ = ["DrawingProposer"]
 
 # Chosen on phantoms of seeds from 20,000,000 (EXPERIMENTS.md).
 _OFFSET = 0.5  # added to the drawn logits: thin drawings are a little too small
@@ -107,10 +106,3 @@ def _estimate_iou(log_odds: Field, mask: NDArray[np.bool_]) -> float:
     probability = 1 / (1 + np.exp(-log_odds.astype(np.float64)))
     both = float(probability[mask].sum())
     return round(both / (float(probability.sum()) + int(mask.sum()) - both), 4) if mask.any() else 0.0
-
-
-def open_drawing(name: str, options: PolicyOptions) -> DrawingProposer:
-    """Return the proposer of ``nano`` or ``hf:FOLDER_OR_ID``."""
-    from ibisagent.agent.policies.local.named_models import open_named
-
-    return DrawingProposer(open_named(name, options))

@@ -15,15 +15,20 @@ from ibisagent.tools.registry import Entry, Table, instantiate
 __all__ = ["PROPOSERS", "get_proposer", "open_proposer", "require_local_proposer"]
 
 _HERE = "ibisagent.agent.proposers"
+_DRAWING = f"{_HERE}.named_drawing:open_drawing"
 _MODELS = ("torch", "transformers")
 
 PROPOSERS = Table(
     "propose",
     (
         Entry("none", "", "no proposal"),
-        Entry("nano", f"{_HERE}.drawing:open_drawing", "what nano draws", "models", _MODELS),
+        Entry("nano", _DRAWING, "what nano draws", "models", _MODELS),
         Entry(
-            "hf:FOLDER_OR_ID", f"{_HERE}.drawing:open_drawing", "what a model of nano's kind draws", "models", _MODELS
+            "hf:FOLDER_OR_ID",
+            _DRAWING,
+            "what a model of nano's kind draws",
+            "models",
+            _MODELS,
         ),
         Entry("command:LINE", f"{_HERE}.command:open_command", "a program", is_local=False),
         Entry("local-command:LINE", f"{_HERE}.command:open_command", "a program that keeps pictures on this machine"),

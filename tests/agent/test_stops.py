@@ -346,10 +346,10 @@ def test_a_run_of_replies_that_cannot_be_read_ends_with_what_they_said(pixels):
     ],
 )
 def test_what_is_no_mask_of_the_picture_is_the_segmenter_s_failure(returned, said, pixels):
-    class Wrong(CountingSegmenter):
+    class ForgedSegmenter(CountingSegmenter):
         def predict(self, embedding, prompts, prior):
             return returned(super().predict(embedding, prompts, prior).mask)
 
-    ended = build_graph(script(positive(0.5, 0.5), STOP), Wrong()).invoke({"image": pixels, "request": "x"})
+    ended = build_graph(script(positive(0.5, 0.5), STOP), ForgedSegmenter()).invoke({"image": pixels, "request": "x"})
     assert (ended["stop"], ended["steps"][-1]["outcome"]) == ("segmenter_error", "failed")
     assert said in ended["error"]

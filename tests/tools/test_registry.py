@@ -73,4 +73,8 @@ def test_names_run_code_in_one_place():
     def using(words):
         return sorted(str(path.relative_to(ROOT)) for path in files if re.search(words, path.read_text()))
 
-    assert using(r"\.import_class\(") == ["agent/policies/registry.py", "tools/segmenters/registry.py"]
+    assert using(r"\.import_class\(") == [
+        "agent/policies/registry.py",
+        "agent/proposers/registry.py",
+        "tools/segmenters/registry.py",
+    ]
