@@ -146,7 +146,7 @@ def broken(name, record):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("mask", "record: got data that cannot be decoded (TypeError), expected a sound trajectory; record it anew"),
+        ("mask", "not a trajectory of version 2: 'int' object is not subscriptable"),
         ("size", ""),  # in a sheet another line
         ("steps", "not a trajectory of version 2: 'int' object is not subscriptable"),
         ("version", "trajectory version 1: this package reads version 2"),

