@@ -88,7 +88,7 @@ def _describe_stop(stop: str | None, accepted: bool) -> tuple[StopKind, str]:
     """Return the kind of a stop, and the line for people."""
     if accepted:
         return "done", _ACCEPTED
-    return _KINDS.get(stop, "waiting"), _MESSAGES.get(stop or "", "")  # type: ignore[call-overload, no-any-return]
+    return _KINDS.get(stop, "waiting"), _MESSAGES.get(stop or "", "")  # type: ignore[call-overload]
 
 
 def view_step(step: SessionStep, mask: Rle, spacing: Spacing | None, truth: Rle | None) -> StepView:

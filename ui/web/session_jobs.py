@@ -206,7 +206,9 @@ class SessionJobs:
         """Build a session over what is stored, and have the service hold it."""
         case, file = live.case, live.file
         assert file is not None
-        image = live.image or await asyncio.to_thread(self._open, file, case.slice, case.window)
+        image = live.image
+        if image is None:
+            image = await asyncio.to_thread(self._open, file, case.slice, case.window)
         newest = await self.storage.newest_checkpoint(live.thread) if case.head else None
         head = case.head if newest == case.newest else None  # else the session went on from there
         session = await self.storage.make_session(service, live.handle, image, file, head)
