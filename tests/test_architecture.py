@@ -75,9 +75,11 @@ def test_sessions_know_no_transport_and_an_interface_reaches_the_graph_by_way_of
         assert not TRANSPORTS & {name.partition(".")[0] for name in names}, path
         assert not [name for name in names if name.startswith(("ibisagent.ui.mcp", "ibisagent.ui.cli"))], path
     loop = ("graph", "threads", "branches", "state", "checkpoints", "nodes", "stores", "trajectory")
-    for path in (ROOT / "ui" / "mcp").glob("*.py"):
+    interfaces = [path for folder in ("mcp", "web") for path in (ROOT / "ui" / folder).glob("*.py")]
+    assert len(interfaces) > 20
+    for path in interfaces:
         names = list(imported(path))
-        inner = [name for name in names if name.startswith(tuple(f"ibisagent.agent.{part}" for part in loop))]
+        inner = [name for name in names if f"{name}.".startswith(tuple(f"ibisagent.agent.{part}." for part in loop))]
         assert inner + [name for name in names if name.startswith(("langgraph", "ibisagent.ui.cli"))] == [], path
         assert "build_graph" not in path.read_text(), path
 

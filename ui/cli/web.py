@@ -15,7 +15,7 @@ from ibisagent.agent.policies.options import read_policy_options
 from ibisagent.agent.privacy import restrict_to_local
 from ibisagent.tools.allowed_paths import require_roots
 from ibisagent.tools.errors import InputError, MissingExtra
-from ibisagent.tools.files import make_folder
+from ibisagent.tools.files import make_folder, require_writable_folder
 from ibisagent.tools.segmenters.memo import get_memo
 from ibisagent.tools.segmenters.registry import require_local_segmenter
 from ibisagent.ui.cli.mcp import LOOPBACK
@@ -72,6 +72,8 @@ def _require_allowed(options: PageOptions) -> None:
     if options.local_only:
         require_local_segmenter(options.segmenter)
     loop_settings(options.preset, max_steps=options.max_steps)
+    if options.database is not None:
+        require_writable_folder(options.database.absolute().parent)
     if options.keep is not None:
         make_folder(options.keep)
 

@@ -37,11 +37,12 @@ class Viewport {
     this.hold();
   }
 
-  /** Never lose the picture: centred where it is smaller than the stage, else up to its edges. */
+  /** Never lose the picture: centred at fit, else the stage's middle is on it; so what is under the pointer stays there. */
   hold() {
     const box = this.box, width = this.picture.width * this.scale, height = this.picture.height * this.scale;
-    this.x = width <= box.width ? (box.width - width) / 2 : clamp(this.x, box.width - width, 0);
-    this.y = height <= box.height ? (box.height - height) / 2 : clamp(this.y, box.height - height, 0);
+    const centred = this.scale <= this.fit * 1.001;
+    this.x = centred ? (box.width - width) / 2 : clamp(this.x, box.width / 2 - width, box.width / 2);
+    this.y = centred ? (box.height - height) / 2 : clamp(this.y, box.height / 2 - height, box.height / 2);
   }
 
   zoom(x, y, factor) {

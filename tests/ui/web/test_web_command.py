@@ -1,0 +1,43 @@
+"""`ibisagent web` from outside: what it refuses before it serves, and how it ends when its model cannot be loaded."""
+
+import socket
+
+import pytest
+from support.command_line import run
+
+
+def test_it_does_not_let_other_machines_in_without_a_password(tmp_path):
+    ended = run("web", "--host", "0.0.0.0", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "without --auth" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--policy", "nobody"), "nobody"),
+        (("--policy", "person"), "acts by itself"),
+        (("--root", "missing"), "existing one"),
+        (("--auth", "missing"), "missing"),
+        (("--local-only", "--host", "0.0.0.0"), "this machine alone"),
+        (("--db", "missing/web.db"), "writable folder"),
+    ],
+    ids=str,
+)
+def test_a_wrong_option_is_one_line(tmp_path, options, says):
+    ended = run("web", *options, cwd=tmp_path)
+    assert ended.returncode == 2, ended.stderr
+    assert says in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+
+
+def test_a_taken_port_and_a_model_that_cannot_be_loaded_are_one_line(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run("web", "--port", port, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "choose another" in ended.stderr
+    ended = run("web", "--port", port, "--policy", "hf:missing-folder/x", "--local-only", cwd=tmp_path)
+    assert ended.returncode == 2, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "missing-folder" in ended.stderr.splitlines()[-1]
