@@ -1,4 +1,7 @@
-"""`langgraph dev` with our langgraph.json: the mask over its HTTP API and its A2A face, and nothing sent elsewhere."""
+"""`langgraph dev` with our langgraph.json: the mask over its HTTP API and its A2A face, and nothing sent elsewhere.
+
+Without proposals, so that there is a click to see and to fork at.
+"""
 
 import base64
 import contextlib
@@ -22,7 +25,11 @@ from ibisagent.ui.example_image import draw_example_image
 
 ROOT = Path(__file__).parents[3]
 REQUEST = "Segment the liver."
-SWITCHES = {"LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGGRAPH_NO_VERSION_CHECK": "true"}
+SWITCHES = {
+    "LANGGRAPH_CLI_NO_ANALYTICS": "1",
+    "LANGGRAPH_NO_VERSION_CHECK": "true",
+    "IBISAGENT_PROPOSE": "none",
+}
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +78,7 @@ def served(tmp_path_factory, pixels):
 
 @pytest.fixture(scope="module")
 def expected(pixels):
-    mask = build_graph("nano", "geocut").invoke({"image": pixels, "request": REQUEST})["mask"]
+    mask = build_graph("nano", "geocut", proposer="none").invoke({"image": pixels, "request": REQUEST})["mask"]
     assert area(mask) > 0
     return mask
 
