@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["Box", "Click", "Pixel", "PixelBox", "Prompt", "box_to_pixel_box", "click_to_pixel", "pixel_to_click"]
+__all__ = ["Box", "Click", "Pixel", "PixelBox", "Prompt", "Similar", "box_to_pixel_box", "click_to_pixel", "pixel_to_click"]
 
 
 class Pixel(NamedTuple):
@@ -64,6 +64,20 @@ class Box:
         if not (self.x0 < self.x1 and self.y0 < self.y1):
             corners = (self.x0, self.y0, self.x1, self.y1)
             raise InputError(f"empty box {corners}: expected (x0, y0, x1, y1) with x0 < x1 and y0 < y1")
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """An example of what all targets look like (positive), or of what none does: everything like this pixel."""
+
+    x: float
+    y: float
+    positive: bool = True
+    target: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a coordinate outside [0, 1] with `InputError`."""
+        _require_unit(x=self.x, y=self.y)
 
 
 Prompt = Click | Box
