@@ -9,7 +9,17 @@ from typing import NamedTuple
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["Box", "Click", "Pixel", "PixelBox", "Prompt", "Similar", "box_to_pixel_box", "click_to_pixel", "pixel_to_click"]
+__all__ = [
+    "Box",
+    "Click",
+    "Pixel",
+    "PixelBox",
+    "Prompt",
+    "Similar",
+    "box_to_pixel_box",
+    "click_to_pixel",
+    "pixel_to_click",
+]
 
 
 class Pixel(NamedTuple):
