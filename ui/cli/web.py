@@ -4,7 +4,7 @@ import ctypes
 import os
 import sys
 import tempfile
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,11 @@ from ibisagent.agent.config import preset as loop_settings
 from ibisagent.agent.policies import find_policy, get_policy
 from ibisagent.agent.policies.options import read_policy_options
 from ibisagent.agent.privacy import restrict_to_local
+from ibisagent.agent.proposers import open_proposer
+from ibisagent.agent.thread_lock import lock_file
 from ibisagent.tools.allowed_paths import require_roots
 from ibisagent.tools.errors import InputError, MissingExtra
-from ibisagent.tools.files import make_folder, require_writable_folder
+from ibisagent.tools.files import make_folder, printable_text, require_writable_folder
 from ibisagent.tools.segmenters.memo import get_memo
 from ibisagent.tools.segmenters.registry import require_local_segmenter
 from ibisagent.ui.cli.mcp import LOOPBACK
@@ -38,6 +40,7 @@ class PageOptions:
     host: str = "127.0.0.1"
     policy: str = "nano"
     segmenter: str = "geocut"
+    propose: str | None = None
     preset: str = "default"
     max_steps: int = 20
     roots: tuple[Path, ...] = ()
@@ -54,7 +57,11 @@ def run_web(options: PageOptions) -> None:
     _require_allowed(options)
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(*_ARENAS)
-    with tempfile.TemporaryDirectory(prefix="ibisagent-gradio-") as temporary, restrict_to_local(options.local_only):
+    with (
+        tempfile.TemporaryDirectory(prefix="ibisagent-gradio-") as temporary,
+        restrict_to_local(options.local_only),
+        _alone(options.database),
+    ):
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": temporary, "GRADIO_SHARE": "False"}
         _serve(options)
 
@@ -76,6 +83,14 @@ def _require_allowed(options: PageOptions) -> None:
         require_writable_folder(options.database.absolute().parent)
     if options.keep is not None:
         make_folder(options.keep)
+
+
+def _alone(database: Path | None) -> AbstractContextManager[None]:
+    """Lock a server's file of sessions: a second server would resume the first one's jobs, and delete its sessions."""
+    if database is None:
+        return nullcontext()
+    path, busy = database.resolve(), "is served by another process; end that one, or name another file"
+    return lock_file(path.with_name(f"{path.name}.lock"), f"--db {printable_text(database)}", busy)
 
 
 def _serve(options: PageOptions) -> None:
@@ -122,7 +137,8 @@ def _serve(options: PageOptions) -> None:
 
 
 def _load(options: PageOptions, roots: tuple[Path, ...]) -> SessionService:
-    policy = get_policy(options.policy, read_policy_options(local_only=options.local_only))
+    given = read_policy_options(local_only=options.local_only)
+    policy = get_policy(options.policy, given)
     sys.stderr.write("ibisagent: the model is awake\n")
     return SessionService(
         policy=policy,
@@ -131,6 +147,6 @@ def _load(options: PageOptions, roots: tuple[Path, ...]) -> SessionService:
         limits=options.limits,
         roots=roots,
         prompts_required=not find_policy(options.policy).adds_prompts,
-        proposer="none",  # the page shows how the mask comes about, click by click
+        proposer=open_proposer(options.propose, policy, given),
         durability="sync",
     )

@@ -29,6 +29,13 @@ from ibisagent.ui.sessions.running import OnStep
 from ibisagent.ui.sessions.session_errors import PromptsRequired, RequestRequired, SessionFull
 from ibisagent.ui.sessions.session_store import Durability, Session, Sessions
 from ibisagent.ui.sessions.session_values import RunRequest, SessionInfo, SessionStep, describe_session, describe_step
+    RunRequest,
+    SessionInfo,
+    SessionStart,
+    SessionStep,
+    describe_session,
+    describe_step,
+)
 
 __all__ = ["SessionService"]
 
@@ -43,7 +50,7 @@ class _Start(NamedTuple):
     earlier_mask: Rle | None
 
 
-async def _ignore(_step: SessionStep) -> None: ...
+async def _ignore(_step: object) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

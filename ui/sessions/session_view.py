@@ -8,18 +8,18 @@ from typing import Any
 from ibisagent.agent.actions import format_action, from_plain
 from ibisagent.agent.branches import Branch, abranches, arequests
 from ibisagent.agent.checkpoints import checkpoint_id
-from ibisagent.agent.state import State, current_mask
+from ibisagent.agent.state import State, active_target, current_mask
 from ibisagent.agent.stop_reasons import StopReason
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Spacing
-from ibisagent.tools.masks.measure import iou
-from ibisagent.tools.masks.rle import Rle, area, decode
+from ibisagent.tools.masks.rle import Rle, area
 from ibisagent.ui.sessions import running
 from ibisagent.ui.sessions.export import list_files
 from ibisagent.ui.sessions.session_store import Session
 from ibisagent.ui.sessions.session_values import SessionStep, describe_step
-from ibisagent.ui.sessions.snapshots import BranchView, RequestView, StepView, StopKind
+from ibisagent.ui.sessions.snapshots import BranchView, RequestView, StartView, StepView, StopKind
+from ibisagent.ui.sessions.start_view import compare, compute_area_mm2, view_start
 
 __all__ = ["SessionView", "list_downloads", "read_view", "switch_branch", "view_of_record", "view_step"]
 
@@ -83,6 +83,14 @@ class SessionView:
         kept = [each for each in self.steps if each["index"] < step["index"]]
         return replace(self, steps=[*kept, step], mask=step["mask"], stop=None, stop_kind="waiting", answer=None)
 
+    def with_start(self, start: StartView | None) -> "SessionView":
+        """Return the view with what the last request begins with."""
+        *earlier, last = self.requests
+        last = last | {"start": start}  # type: ignore[assignment,operator]
+        mask = start["mask"] if start else None
+        first = self.start if self.steps else mask or self.start
+        return replace(self, requests=[*earlier, last], start=first, mask=mask or self.mask)
+
 
 def _describe_stop(stop: str | None, accepted: bool) -> tuple[StopKind, str]:
     """Return the kind of a stop, and the line for people."""
@@ -104,19 +112,13 @@ def view_step(step: SessionStep, mask: Rle, spacing: Spacing | None, truth: Rle 
         error=step.error,
         score=step.score,
         area_px=step.area,
-        area_mm2=step.area * spacing.row * spacing.column if spacing else None,
+        area_mm2=compute_area_mm2(step.area, spacing),
         seconds=sum(step.seconds.values()),
         mask=mask,
-        iou=_compare(mask, truth),
+        iou=compare(mask, truth),
         reverts=step.reverts,
         restores=step.restores,
     )
-
-
-def _compare(mask: Rle, truth: Rle | None) -> float | None:
-    if truth is None or list(truth["size"]) != list(mask["size"]):
-        return None
-    return float(iou(decode(mask), decode(truth)))
 
 
 async def read_view(session: Session, truth: Rle | None) -> SessionView:
@@ -128,33 +130,41 @@ async def read_view(session: Session, truth: Rle | None) -> SessionView:
     asked = await arequests(session.graph, session.place)
     return replace(
         _view_state(session, state, truth),
-        requests=[_view_request(each) for each in asked if each["run"]["image"] == state["run"]["image"]],
+        requests=[
+            _view_request(session, each, truth) for each in asked if each["run"]["image"] == state["run"]["image"]
+        ],
         branches=_view_branches(branches, checkpoint_id(session.head)),
     )
 
 
-def _view_request(state: State) -> RequestView:
-    steps = state["steps"]
+def _view_request(session: Session, state: State, truth: Rle | None) -> RequestView:
+    steps, target = state["steps"], active_target(state)
+    begins = target["has_initial_mask"] and (target["proposal"] is not None or state["run"]["request_index"] == 1)
+    initial = session.graph.components.store.get_mask(target["start"]) if begins else None
     accepted = bool(steps) and _is_acceptance(steps[-1])
     return RequestView(
         text=state["request"],
         kind=state["kind"],
         first_step=state["run"]["first_step"] + 1,
+        start=view_start(target["proposal"], initial, _read_spacing(state), truth),
         stop=state["stop"],
         stop_kind=_describe_stop(state["stop"], accepted)[0],
         answer=state["answer"],
     )
 
 
+def _read_spacing(state: State) -> Spacing | None:
+    spacing = state["image"]["spacing_mm"]
+    return Spacing(*spacing) if spacing else None
+
+
 def _view_state(session: Session, state: State, truth: Rle | None) -> SessionView:
-    store, reference = session.graph.components.store, state["image"]
-    spacing = Spacing(*reference["spacing_mm"]) if reference["spacing_mm"] else None
+    store, reference, spacing = session.graph.components.store, state["image"], _read_spacing(state)
     steps = [
         view_step(describe_step(session.graph, record), store.get_mask(record["mask"]), spacing, truth)
         for record in state["steps"]
     ]
-    target = next(each for each in state["target_states"] if each["name"] == state["run"]["active"])
-    start = store.get_mask(target["start"])
+    start = store.get_mask(active_target(state)["start"])
     earlier = state["run"]["first_step"] > 0  # then the steps begin with those of an earlier request
     accepted = bool(steps) and _is_acceptance(steps[-1])
     kind, message = _describe_stop(state["stop"], accepted)
@@ -224,6 +234,12 @@ def view_of_record(record: Trajectory) -> SessionView:
                 text=record.request,
                 kind=record.kind,
                 first_step=steps[0]["index"] if steps else 1,
+                start=view_start(
+                    record.target.proposal,
+                    record.start if record.target.has_initial_mask else None,
+                    known,
+                    record.truth,
+                ),
                 stop=record.stop,
                 stop_kind=kind,
                 answer=record.answer,

@@ -9,7 +9,17 @@ from typing_extensions import TypedDict
 
 from ibisagent.tools.masks.rle import Rle
 
-__all__ = ["BranchView", "ExampleView", "PictureView", "RequestView", "SliceChoice", "Snapshot", "StepView", "StopKind"]
+__all__ = [
+    "BranchView",
+    "ExampleView",
+    "PictureView",
+    "RequestView",
+    "SliceChoice",
+    "Snapshot",
+    "StartView",
+    "StepView",
+    "StopKind",
+]
 
 StopKind = Literal["done", "absent", "declined", "failed", "cancelled", "waiting"]
 """How a request ended; "waiting": it did not, or ended unfinished (steps used up, going round in circles)."""
@@ -72,12 +82,33 @@ class StepView(TypedDict):
     restores: int | None
 
 
+class StartView(TypedDict):
+    """The mask that a request begins with, before its first step.
+
+    ``by``: the proposer's name, None for a mask that came with the request; ``mask``: None where nothing was proposed,
+    for ``reason``. ``score``: the proposer's estimate of the IoU; ``iou``: with the truth, None without one.
+    """
+
+    by: str | None
+    reason: str | None
+    score: float | None
+    seconds: float
+    mask: Rle | None
+    area_px: int
+    area_mm2: float | None
+    iou: float | None
+
+
 class RequestView(TypedDict):
-    """A request on the shown picture and the active branch; ``first_step``: index that its first step has, or would."""
+    """A request on the shown picture and the active branch; ``first_step``: index that its first step has, or would.
+
+    ``start``: None where it went on from the mask in force, or from none and nobody was to propose one.
+    """
 
     text: str
     kind: str
     first_step: int
+    start: StartView | None
     stop: str | None
     stop_kind: StopKind
     answer: str | None

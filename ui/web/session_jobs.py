@@ -18,8 +18,9 @@ from ibisagent.ui.sessions.limits import Limits
 from ibisagent.ui.sessions.service import SessionService
 from ibisagent.ui.sessions.session_errors import UnknownSession
 from ibisagent.ui.sessions.session_store import Session
-from ibisagent.ui.sessions.session_values import SessionStep
+from ibisagent.ui.sessions.session_values import SessionStart, SessionStep
 from ibisagent.ui.sessions.session_view import list_downloads, read_view, view_step
+from ibisagent.ui.sessions.start_view import view_start
 from ibisagent.ui.sessions.storage import SessionStorage, hash_secret, open_storage
 from ibisagent.ui.web.live_session import LiveSession
 from ibisagent.ui.web.record_view import open_record
@@ -247,10 +248,15 @@ class SessionJobs:
         raise NotImplementedError
 
     def reporter(self, live: LiveSession, service: SessionService) -> Callable[[SessionStep], Awaitable[None]]:
-        """Return what shows a step as it happens."""
+        """Return what shows a proposal, and each step, as it happens."""
 
-        async def report(step: SessionStep) -> None:
+        async def report(step: SessionStart | SessionStep) -> None:
             mask = await service.mask(live.handle, live.owner, step.mask)
+            if isinstance(step, SessionStart):
+                proposed = mask if step.proposal["outcome"] == "proposed" else None
+                start = view_start(step.proposal, proposed or live.case.mask, live.view.spacing, live.case.truth)
+                live.mark_step(live.view.with_start(start))
+                return
             live.mark_step(live.view.with_step(view_step(step, mask, live.view.spacing, live.case.truth)))
 
         return report

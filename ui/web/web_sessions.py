@@ -14,6 +14,7 @@ from ibisagent.ui.sessions.session_errors import UnknownSession
 from ibisagent.ui.sessions.session_values import RunRequest
 from ibisagent.ui.sessions.session_view import switch_branch
 from ibisagent.ui.sessions.snapshots import RequestView, Snapshot
+from ibisagent.ui.sessions.start_view import view_start
 from ibisagent.ui.web import kept_cases
 from ibisagent.ui.web.live_session import LiveSession
 from ibisagent.ui.web.opening import SessionOpening
@@ -73,6 +74,7 @@ class WebSessions(SessionOpening):
             text=request.text or "",
             kind=request.kind,
             first_step=len(kept.steps) + 1,
+            start=view_start(None, None if view.request else live.case.mask, image.spacing, live.case.truth),
             stop=None,
             stop_kind="waiting",
             answer=None,

@@ -64,6 +64,7 @@ def web(
         str, typer.Option(help="Address to listen on; any but loopback lets other machines in and needs --auth.")
     ] = "127.0.0.1",
     policy: Annotated[str, typer.Option(help=f"{SERVED}.")] = "nano",
+    propose: Propose = None,
     segmenter: Segmenter = "geocut",
     preset: Preset = "default",
     max_steps: MaxSteps = 20,
@@ -92,6 +93,7 @@ def web(
             port=port,
             host=host,
             policy=policy,
+            propose=propose,
             segmenter=segmenter,
             preset=preset,
             max_steps=max_steps,
