@@ -29,13 +29,6 @@ from ibisagent.ui.sessions.running import OnStep
 from ibisagent.ui.sessions.session_errors import PromptsRequired, RequestRequired, SessionFull
 from ibisagent.ui.sessions.session_store import Durability, Session, Sessions
 from ibisagent.ui.sessions.session_values import RunRequest, SessionInfo, SessionStep, describe_session, describe_step
-    RunRequest,
-    SessionInfo,
-    SessionStart,
-    SessionStep,
-    describe_session,
-    describe_step,
-)
 
 __all__ = ["SessionService"]
 

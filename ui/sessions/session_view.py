@@ -220,6 +220,7 @@ def view_of_record(record: Trajectory) -> SessionView:
     steps = [_view_recorded_step(record, number, known) for number in range(len(record.steps))]
     accepted = bool(steps) and _is_acceptance(steps[-1])
     kind, message = _describe_stop(record.stop, accepted)
+    initial = record.start if record.target.has_initial_mask else None
     return SessionView(
         sha=record.image["sha"],
         slice=record.image.get("slice"),
@@ -234,12 +235,7 @@ def view_of_record(record: Trajectory) -> SessionView:
                 text=record.request,
                 kind=record.kind,
                 first_step=steps[0]["index"] if steps else 1,
-                start=view_start(
-                    record.target.proposal,
-                    record.start if record.target.has_initial_mask else None,
-                    known,
-                    record.truth,
-                ),
+                start=view_start(record.target.proposal, initial, known, record.truth),
                 stop=record.stop,
                 stop_kind=kind,
                 answer=record.answer,

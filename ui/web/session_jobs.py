@@ -251,13 +251,12 @@ class SessionJobs:
         """Return what shows a proposal, and each step, as it happens."""
 
         async def report(step: SessionStart | SessionStep) -> None:
-            mask = await service.mask(live.handle, live.owner, step.mask)
-            if isinstance(step, SessionStart):
-                proposed = mask if step.proposal["outcome"] == "proposed" else None
-                start = view_start(step.proposal, proposed or live.case.mask, live.view.spacing, live.case.truth)
-                live.mark_step(live.view.with_start(start))
-                return
-            live.mark_step(live.view.with_step(view_step(step, mask, live.view.spacing, live.case.truth)))
+            view, truth, mask = live.view, live.case.truth, await service.mask(live.handle, live.owner, step.mask)
+            if isinstance(step, SessionStep):
+                live.mark_step(view.with_step(view_step(step, mask, view.spacing, truth)))
+            else:
+                initial = mask if step.proposal["outcome"] == "proposed" else live.case.mask
+                live.mark_step(view.with_start(view_start(step.proposal, initial, view.spacing, truth)))
 
         return report
 
