@@ -20,11 +20,12 @@ OWNER = "o" * 32
 
 
 def make_sessions(policy: Callable[[], Policy], **options: Any) -> WebSessions:
-    """Make sessions in which a new policy acts on the disk segmenter."""
-    limits = options.pop("limits", Limits())
+    """Make sessions in which a new policy acts on the disk segmenter, after a ``proposer`` where one is given."""
+    limits, proposer = options.pop("limits", Limits()), options.pop("proposer", None)
 
     def load() -> SessionService:
-        return SessionService(policy(), get_memo("disk"), LoopConfig(), limits=limits, durability="sync")
+        memo, settings = get_memo("disk"), LoopConfig()
+        return SessionService(policy(), memo, settings, limits=limits, proposer=proposer, durability="sync")
 
     return WebSessions(WebOptions(limits=limits, **options), load)
 

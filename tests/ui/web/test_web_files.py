@@ -156,7 +156,9 @@ def test_a_plain_picture(tmp_path, pixels):
 def test_a_volume_of_any_orientation(tmp_path, source, plane):
     path = tmp_path / source
     kind = source.partition(".")[0]
-    written = write_nrrd(path) if path.suffix == ".nrrd" else write_nifti(path, turned(25) if kind == "oblique" else FLIP)
+    written = (
+        write_nrrd(path) if path.suffix == ".nrrd" else write_nifti(path, turned(25) if kind == "oblique" else FLIP)
+    )
     counts = {"axial": 4, "coronal": 5, "sagittal": 11} if kind == "flipped" else {}
     name = plane.partition(":")[0]
     chosen = f"{name}:{counts.get(name, plane.partition(':')[2])}"
