@@ -56,8 +56,8 @@ def _describe_run(number: int, steps: list[StepView], thinking_seconds: float | 
     """Return the entry below which the steps are nested; ``thinking_seconds``: None once the run has ended."""
     metadata: dict[str, Any] = {"id": f"run-{number}"}
     if thinking_seconds is None:
-        metadata |= {"title": f"{len(steps)} step{'' if len(steps) == 1 else 's'}"}
-        metadata |= {"duration": round(sum(step["seconds"] for step in steps), 2)}
+        seconds = sum(step["seconds"] for step in steps)
+        metadata |= {"title": f"{len(steps)} step{'' if len(steps) == 1 else 's'}, {seconds:.1f} s"}
     else:
         metadata |= {"title": f"Step {len(steps) + 1}, {thinking_seconds:.0f} s …", "status": "pending"}
     return {"role": "assistant", "content": "", "metadata": metadata}
@@ -72,8 +72,7 @@ def _describe_start(number: int, start: StartView) -> Message:
     else:
         title, content = f"0. Proposed by {start['by']}", "A first mask, before any click. Undo drops it."
     metadata: dict[str, Any] = {"title": escape(title), "id": f"step-{number}-0", "parent_id": f"run-{number}"}
-    metadata |= {"log": _figures(start)} if start["mask"] else {}
-    metadata |= {"duration": round(start["seconds"], 2)} if start["by"] else {}
+    metadata |= {"log": ", ".join(_figures(start) if start["by"] else [_area(start)])}
     return {"role": "assistant", "content": escape(content), "metadata": metadata}
 
 
@@ -83,8 +82,7 @@ def _describe_step(number: int, step: StepView) -> Message:
         "title": escape(f"{step['index']}. {who}{step['label']}"),
         "id": f"step-{number}-{step['index']}",
         "parent_id": f"run-{number}",
-        "duration": round(step["seconds"], 2),
-        "log": _figures(step),
+        "log": ", ".join(_figures(step)),
     }
     return {"role": "assistant", "content": escape(step["error"] or step["thought"]), "metadata": metadata}
 
@@ -95,9 +93,9 @@ def _describe_ending(request: RequestView, steps: list[StepView]) -> str:
     return _ENDINGS[request["stop_kind"]].format(area=_area(steps[-1]) if steps else "the mask is as it was")
 
 
-def _figures(step: StartView | StepView) -> str:
+def _figures(step: StartView | StepView) -> list[str]:
     score = [] if step["score"] is None else [f"score {step['score']:.2f}"]
-    return ", ".join([*score, _area(step)])
+    return [*score, *([_area(step)] if step["mask"] else []), f"{step['seconds']:.1f} s"]
 
 
 def _area(step: StartView | StepView) -> str:

@@ -48,6 +48,9 @@ def _theme() -> gr.themes.Base:
         button_secondary_background_fill="*neutral_100",
         button_secondary_background_fill_dark="*neutral_700",
         input_background_fill="*background_fill_primary",
+        input_background_fill_dark="*neutral_800",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
         input_border_width="1px",
         input_border_color="*neutral_300",
         input_border_color_dark="*neutral_600",
@@ -201,7 +204,7 @@ def _describe(snapshot: Snapshot) -> list[Any]:
     picture, running = snapshot["picture"], snapshot["running"]
     figures = ("index", "actor", "score", "area_px", "iou")
     begun = next((request["start"] for request in snapshot["requests"] if request["start"]), None)
-    start = begun if begun and begun["mask"] == snapshot["start"] else None
+    start = begun if begun and begun["mask"] and begun["mask"] == snapshot["start"] else None
     details = {
         **{key: snapshot[key] for key in ("handle", "running", "branches", "downloads", "keep")},
         "has_picture": picture is not None,

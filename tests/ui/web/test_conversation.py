@@ -9,7 +9,7 @@ EVIL = "<img src=x>"
 
 def step(index, **other):
     known = {"actor": "policy", "label": EVIL, "thought": EVIL, "error": None, "score": 0.5, "seconds": 0.25}
-    return {"index": index, "area_px": 1234, "area_mm2": None} | known | other
+    return {"index": index, "area_px": 1234, "area_mm2": None, "mask": {"size": [9, 9], "counts": "x"}} | known | other
 
 
 def request(first_step, stop_kind="done", answer=None, start=None):
@@ -32,7 +32,10 @@ def test_each_request_has_its_steps_below_it_and_an_ending():
     assert parents == [None, None, "run-0", "run-0", None, None, None, "run-1", None]
     assert [message["role"] for message in messages].count("user") == 2
     assert messages[4]["content"] == "Done: 1,234 px."
-    assert [message["metadata"]["title"] for message in messages if not message["content"]] == ["2 steps", "1 step"]
+    assert [message["metadata"]["title"] for message in messages if not message["content"]] == [
+        "2 steps, 0.5 s",
+        "1 step, 0.2 s",
+    ]
 
 
 def test_nothing_of_a_text_is_left_as_html():
@@ -49,11 +52,10 @@ def test_a_proposal_is_step_0_with_its_author_score_area_and_seconds():
         "title": "0. Proposed by nano",
         "id": "step-0-0",
         "parent_id": run["metadata"]["id"],
-        "log": "score 0.75, 4,321 px, 20 mm²",
-        "duration": 0.5,
+        "log": "score 0.75, 4,321 px, 20 mm², 0.5 s",
     }
     assert first["metadata"]["parent_id"] == "run-0"
-    assert run["metadata"]["title"] == "1 step"
+    assert run["metadata"]["title"] == "1 step, 0.2 s"
 
 
 def test_nothing_proposed_says_why_and_a_given_mask_is_named():
@@ -63,7 +65,7 @@ def test_nothing_proposed_says_why_and_a_given_mask_is_named():
         "0. Nothing proposed by nano",
         "Nothing proposed: no such target.",
     )
-    assert "log" not in said["metadata"]
+    assert said["metadata"]["log"] == "0.5 s"
     given = describe_conversation(snapshot([request(1, start=start(by=None, score=None))], []))[2]
     assert given["metadata"]["title"] == "0. Initial mask"
     assert given["metadata"]["log"] == "4,321 px, 20 mm²"

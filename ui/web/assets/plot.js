@@ -34,7 +34,7 @@ const SERIES = [
 function drawPlot(start, taken, chosen, choose) {
   const steps = start ? [{...start, index: 0, actor: 'start'}, ...taken] : taken, before = start ? 0 : 1;
   const rows = SERIES.filter(series => steps.some(step => series.read(step) !== null));
-  const width = 420, left = 56, right = 84, high = 58, gap = 14;
+  const width = 420, left = 56, right = 84, high = 54, gap = 20;
   const plot = svg('svg', {viewBox: `0 0 ${width} ${rows.length * (high + gap) + 16}`, class: 'id-plot', role: 'group', 'aria-label': 'Figures over the steps'});
   const across = index => left + (steps.length < 2 ? 0.5 : index / (steps.length - 1)) * (width - left - right);
   rows.forEach((series, row) => {
