@@ -55,7 +55,7 @@ def _visit_states(page: Page, address: str) -> Iterator[str]:
     _click(page, *MISSED)
     yield "corrected"
     page.locator(".iv-stage").focus()
-    for _ in range(2):
+    for _ in range(4):
         page.keyboard.press("ArrowLeft")
     page.click("[data-do=fork]")
     _wait_until_idle(page)

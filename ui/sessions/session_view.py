@@ -107,7 +107,7 @@ def view_step(step: SessionStep, mask: Rle, spacing: Spacing | None, truth: Rle 
         origin=step.origin,
         outcome=step.outcome,
         action=step.action,
-        label=step.text,
+        label="Accept" if _accepts(step.actor, step.action) else step.text,
         thought=step.thought,
         error=step.error,
         score=step.score,
@@ -186,7 +186,11 @@ def _view_state(session: Session, state: State, truth: Rle | None) -> SessionVie
 
 
 def _is_acceptance(step: Mapping[str, Any]) -> bool:
-    return step["actor"] == "person" and step["action"] is not None and step["action"]["type"] == "terminate"
+    return _accepts(step["actor"], step["action"])
+
+
+def _accepts(actor: str, action: Mapping[str, Any] | None) -> bool:
+    return actor == "person" and action is not None and action["type"] == "terminate"
 
 
 def _view_branches(branches: list[Branch], head: str) -> list[BranchView]:

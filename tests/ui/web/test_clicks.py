@@ -53,6 +53,14 @@ def picture(size):
     return drawn
 
 
+def find_hues(pixels):
+    """Which disc each pixel of (H, W, 3) has the hue of, counted from 1; 0 for none."""
+    colours, inverse = np.unique(pixels.astype(np.int32) @ (1 << 16, 1 << 8, 1), return_inverse=True)
+    parts = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=-1)
+    near = np.abs(parts[:, None] - np.array(HUES)).max(2) < 14
+    return np.where(near.any(1), near.argmax(1) + 1, 0)[inverse].reshape(pixels.shape[:2])
+
+
 def find_discs(page, ratio, indices=range(20)):
     """Those of some discs that are wholly on the stage and in the window."""
     box, window = page.locator(".iv-stage").bounding_box(), page.viewport_size
@@ -60,14 +68,15 @@ def find_discs(page, ratio, indices=range(20)):
     right, bottom = min(window["width"], box["x"] + box["width"]), min(window["height"], box["y"] + box["height"])
     clip = {"x": left, "y": top, "width": right - left, "height": bottom - top}
     image = Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")
-    pixels = np.asarray(image).astype(int)
-    found = []
+    hues = find_hues(np.asarray(image))
+    places, found = ndimage.find_objects(hues, len(HUES)), []
     for index in indices:
-        labels, count = ndimage.label(np.abs(pixels - HUES[index]).max(2) < 14, np.ones((3, 3)))
-        if not count:
+        if places[index] is None:
             continue
+        labels, _ = ndimage.label(hues[places[index]] == index + 1, np.ones((3, 3)))
         sizes = np.bincount(labels.ravel())[1:]
         rows, columns = np.nonzero(labels == sizes.argmax() + 1)
+        rows, columns = rows + places[index][0].start, columns + places[index][1].start
         high, wide = np.ptp(rows) + 1, np.ptp(columns) + 1
         cut = (
             rows.min() == 0 or columns.min() == 0 or rows.max() + 1 == image.height or columns.max() + 1 == image.width

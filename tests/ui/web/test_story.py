@@ -103,8 +103,8 @@ def upload(page, name, content, kind="image"):
 def record_steps(page):
     """Have the page note each state that it shows, with its number of steps."""
     page.evaluate("""() => {
-      const view = document.querySelector('.iv'), note = () => seen.push([view.dataset.state, Number(view.dataset.steps)]);
-      const seen = window.seen = [];
+      const seen = window.seen = [], view = document.querySelector('.iv');
+      const note = () => seen.push([view.dataset.state, Number(view.dataset.steps)]);
       new MutationObserver(note).observe(view, {attributes: true, attributeFilter: ['data-state', 'data-steps']});
     }""")
 
@@ -204,7 +204,7 @@ def test_a_proposal_is_step_0_and_can_be_undone(opened):
 
 
 def test_the_three_error_stories_end_as_they_are_meant(opened, address):
-    """An absent target is said to be absent; a mask that does not fit, and a wrong click, are taken back by the model."""
+    """An absent target is said to be absent; a mask that does not fit and a wrong click are taken back by the model."""
     page = opened.page
     open_example(page, "absent")
     page.click("#go")

@@ -87,6 +87,7 @@ def test_a_person_watches_corrects_goes_back_and_takes_the_mask_home(png):
             await sessions.accept(handle, OWNER)
             ended = await settle(sessions, handle)
             assert (ended["accepted"], ended["stop_kind"], ended["mask"]) == (True, "done", grown["mask"])
+            assert labels(ended)[-1] == "Accept"
             return ended, {name: await sessions.render(handle, OWNER, name) for name in ended["downloads"]}
 
     ended, files = asyncio.run(story())
