@@ -58,6 +58,7 @@ def _visit_states(page: Page, address: str) -> Iterator[str]:
     for _ in range(4):
         page.keyboard.press("ArrowLeft")
     page.click("[data-do=fork]")
+    page.wait_for_selector('.id[data-branches="2"]')
     _wait_until_idle(page)
     yield "branches"
     page.click("[data-event=accept]")

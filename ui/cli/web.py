@@ -13,7 +13,7 @@ from ibisagent.agent.config import preset as loop_settings
 from ibisagent.agent.policies import find_policy, get_policy
 from ibisagent.agent.policies.options import read_policy_options
 from ibisagent.agent.privacy import restrict_to_local
-from ibisagent.agent.proposers import open_proposer
+from ibisagent.agent.proposers import PROPOSERS, open_proposer, require_local_proposer
 from ibisagent.agent.thread_lock import lock_file
 from ibisagent.tools.allowed_paths import require_roots
 from ibisagent.tools.errors import InputError, MissingExtra
@@ -76,8 +76,11 @@ def _require_allowed(options: PageOptions) -> None:
     if find_policy(options.policy).is_person:
         got = f"got --policy {options.policy}"
         raise InputError(f"{got}, expected one that acts by itself; use none: people click on the page anyway")
+    if options.propose not in (None, "none") and not PROPOSERS.is_third_party(options.propose):
+        PROPOSERS.find(options.propose)
     if options.local_only:
         require_local_segmenter(options.segmenter)
+        require_local_proposer(options.propose or "none", local_only=True)
     loop_settings(options.preset, max_steps=options.max_steps)
     if options.database is not None:
         require_writable_folder(options.database.absolute().parent)

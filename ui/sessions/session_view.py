@@ -128,11 +128,12 @@ async def read_view(session: Session, truth: Rle | None) -> SessionView:
         return SessionView()
     branches = await abranches(session.graph, session.thread)
     asked = await arequests(session.graph, session.place)
+    requests = [_view_request(session, each, truth) for each in asked if each["run"]["image"] == state["run"]["image"]]
+    first = requests[0]["start"] if requests else None
     return replace(
         _view_state(session, state, truth),
-        requests=[
-            _view_request(session, each, truth) for each in asked if each["run"]["image"] == state["run"]["image"]
-        ],
+        requests=requests,
+        start=first["mask"] if first else None,
         branches=_view_branches(branches, checkpoint_id(session.head)),
     )
 
@@ -164,8 +165,6 @@ def _view_state(session: Session, state: State, truth: Rle | None) -> SessionVie
         view_step(describe_step(session.graph, record), store.get_mask(record["mask"]), spacing, truth)
         for record in state["steps"]
     ]
-    start = store.get_mask(active_target(state)["start"])
-    earlier = state["run"]["first_step"] > 0  # then the steps begin with those of an earlier request
     accepted = bool(steps) and _is_acceptance(steps[-1])
     kind, message = _describe_stop(state["stop"], accepted)
     return SessionView(
@@ -175,7 +174,6 @@ def _view_state(session: Session, state: State, truth: Rle | None) -> SessionVie
         request=state["request"],
         kind=state["kind"],
         steps=steps,
-        start=start if not earlier and area(start) else None,
         mask=current_mask(state),
         stop=state["stop"],
         stop_kind=kind,

@@ -203,12 +203,11 @@ def _describe(snapshot: Snapshot) -> list[Any]:
     """Return the values of `_Widgets` in its order."""
     picture, running = snapshot["picture"], snapshot["running"]
     figures = ("index", "actor", "score", "area_px", "iou")
-    begun = next((request["start"] for request in snapshot["requests"] if request["start"]), None)
-    start = begun if begun and begun["mask"] and begun["mask"] == snapshot["start"] else None
+    start = snapshot["requests"][0]["start"] if snapshot["requests"] else None
     details = {
         **{key: snapshot[key] for key in ("handle", "running", "branches", "downloads", "keep")},
         "has_picture": picture is not None,
-        "start": {key: start[key] for key in ("by", "score", "area_px", "iou")} if start else None,
+        "start": {key: start[key] for key in ("by", "score", "area_px", "iou")} if start and start["mask"] else None,
         "steps": [{key: dict(step)[key] for key in figures} for step in snapshot["steps"]],
     }
     usable = picture is not None and not snapshot["read_only"]

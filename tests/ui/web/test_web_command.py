@@ -18,6 +18,7 @@ def test_it_does_not_let_other_machines_in_without_a_password(tmp_path):
     [
         (("--policy", "nobody"), "nobody"),
         (("--policy", "person"), "acts by itself"),
+        (("--propose", "nobody"), "nobody"),
         (("--root", "missing"), "existing one"),
         (("--auth", "missing"), "missing"),
         (("--local-only", "--host", "0.0.0.0"), "this machine alone"),
