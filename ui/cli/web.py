@@ -76,11 +76,12 @@ def _require_allowed(options: PageOptions) -> None:
     if find_policy(options.policy).is_person:
         got = f"got --policy {options.policy}"
         raise InputError(f"{got}, expected one that acts by itself; use none: people click on the page anyway")
-    if options.propose not in (None, "none") and not PROPOSERS.is_third_party(options.propose):
-        PROPOSERS.find(options.propose)
+    proposer = options.propose or "none"
+    if not PROPOSERS.is_third_party(proposer):
+        PROPOSERS.find(proposer)
     if options.local_only:
         require_local_segmenter(options.segmenter)
-        require_local_proposer(options.propose or "none", local_only=True)
+        require_local_proposer(proposer, local_only=True)
     loop_settings(options.preset, max_steps=options.max_steps)
     if options.database is not None:
         require_writable_folder(options.database.absolute().parent)

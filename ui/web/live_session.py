@@ -148,7 +148,7 @@ class LiveSession:
             windows=list_windows(image) if not self.case.record else [],
             free_window=image.values is not None and not self.case.record,
             window=image.window,
-            notes=list(image.notes),
+            notes=[note for note in image.notes if not note.startswith("slice: took")],  # the slider says it
             manual_first=self.case.manual_first,
         )
 

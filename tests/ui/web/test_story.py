@@ -226,7 +226,8 @@ def test_the_three_error_stories_end_as_they_are_meant(opened, address):
 def test_a_volume_by_hand_and_its_files(opened, tmp_path):
     pixels, truth = draw_unseen_phantom("spleen")
     grey = pixels if pixels.ndim == 2 else pixels[..., 0]
-    values = np.stack([np.zeros_like(grey), grey, grey], axis=-1).transpose(1, 0, 2)[::-1, ::-1].astype(np.int16)
+    values = np.stack([np.zeros_like(grey), grey, grey], axis=-1).transpose(1, 0, 2)[::-1, ::-1].astype(np.float32)
+    values[40, 40, 1] = np.nan
     source = tmp_path / "volume.nii.gz"
     nibabel.save(nibabel.Nifti1Image(values, np.diag([0.8, 0.8, 3.0, 1])), source)
     page = opened.page
@@ -235,6 +236,7 @@ def test_a_volume_by_hand_and_its_files(opened, tmp_path):
     assert "yourself" in page.inner_text(".iv-hint"), "by hand is offered first where the picture is real"
     page.select_option("[data-plane]", "axial")
     idle(page)
+    page.wait_for_selector(f'.iv-facts:has-text("1 of {truth.size:,} pixels have no finite value")')
     rows, columns = np.nonzero(truth)
     click(page, float(columns.mean() + 0.5) / truth.shape[1], float(rows.mean() + 0.5) / truth.shape[0])
     mask = shown_mask(page)

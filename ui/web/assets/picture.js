@@ -113,6 +113,12 @@ function renderHint() {
   hint.hidden = !text;
   hint.textContent = text;
 }
+/** What the reader of the file says about it. */
+function renderFacts() {
+  const facts = find('.iv-facts'), notes = value().picture?.notes || [];
+  facts.hidden = !notes.length;
+  facts.textContent = notes.length ? `About this picture: ${notes.join('; ')}.` : '';
+}
 function renderExamples() {
   const list = find('.iv-examples'), examples = value().examples || [], key = examples.map(example => example.name).join('\n');
   if (list.dataset.names === key) return;
@@ -149,7 +155,7 @@ function renderControls() {
   splitter.setAttribute('aria-valuenow', Math.round(100 * (look.split ?? 0.5)));
 }
 function render() {
-  for (const part of [renderOutcome, renderNote, renderLegend, renderHint, renderExamples, renderControls, draw]) part();
+  for (const part of [renderOutcome, renderNote, renderLegend, renderHint, renderFacts, renderExamples, renderControls, draw]) part();
   root.mask = maskInForce();
   Object.assign(root.dataset, {
     start: startAt(0) ? startAt(0).mask ? 'mask' : 'nothing' : '',
