@@ -53,12 +53,15 @@ def picture(size):
     return drawn
 
 
-def find_hues(pixels):
-    """Which disc each pixel of (H, W, 3) has the hue of, counted from 1; 0 for none."""
-    colours, inverse = np.unique(pixels.astype(np.int32) @ (1 << 16, 1 << 8, 1), return_inverse=True)
-    parts = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=-1)
-    near = np.abs(parts[:, None] - np.array(HUES)).max(2) < 14
-    return np.where(near.any(1), near.argmax(1) + 1, 0)[inverse].reshape(pixels.shape[:2])
+def build_table():
+    """The number of the disc that each colour is of, counted from 1; 0 for none."""
+    table = np.zeros((256, 256, 256), np.uint8)
+    for number, hue in enumerate(HUES, 1):
+        table[tuple(slice(max(0, part - 13), part + 14) for part in hue)] = number
+    return table
+
+
+TABLE = build_table()
 
 
 def find_discs(page, ratio, indices=range(20)):
@@ -68,7 +71,8 @@ def find_discs(page, ratio, indices=range(20)):
     right, bottom = min(window["width"], box["x"] + box["width"]), min(window["height"], box["y"] + box["height"])
     clip = {"x": left, "y": top, "width": right - left, "height": bottom - top}
     image = Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")
-    hues = find_hues(np.asarray(image))
+    red, green, blue = np.moveaxis(np.asarray(image), 2, 0)
+    hues = TABLE[red, green, blue]
     places, found = ndimage.find_objects(hues, len(HUES)), []
     for index in indices:
         if places[index] is None:
