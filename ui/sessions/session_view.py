@@ -86,7 +86,7 @@ class SessionView:
     def with_start(self, start: StartView | None) -> "SessionView":
         """Return the view with what the last request begins with."""
         *earlier, last = self.requests
-        last = last | {"start": start}  # type: ignore[assignment,operator]
+        last = last | {"start": start}
         mask = start["mask"] if start else None
         first = self.start if self.steps else mask or self.start
         return replace(self, requests=[*earlier, last], start=first, mask=mask or self.mask)

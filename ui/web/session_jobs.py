@@ -15,6 +15,7 @@ from ibisagent.tools.errors import IbisError
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.ui.sessions.files import ImageFile, open_image_file
 from ibisagent.ui.sessions.limits import Limits
+from ibisagent.ui.sessions.running import OnStep
 from ibisagent.ui.sessions.service import SessionService
 from ibisagent.ui.sessions.session_errors import UnknownSession
 from ibisagent.ui.sessions.session_store import Session
@@ -29,8 +30,7 @@ from ibisagent.ui.web.web_examples import view_examples
 
 __all__ = ["EXPIRY", "SessionJobs", "WebOptions", "Work"]
 
-EXPIRY = 24 * 3600.0
-"""Seconds after which an unused session is deleted."""
+EXPIRY = 24 * 3600.0  # seconds after which an unused session is deleted
 
 _MOST_STORED = 1000
 _SWEEP_SECONDS = 60.0
@@ -247,7 +247,7 @@ class SessionJobs:
         """Run a request on the shown picture; a first one with the mask or the prompts that the case begins with."""
         raise NotImplementedError
 
-    def reporter(self, live: LiveSession, service: SessionService) -> Callable[[SessionStep], Awaitable[None]]:
+    def reporter(self, live: LiveSession, service: SessionService) -> OnStep:
         """Return what shows a proposal, and each step, as it happens."""
 
         async def report(step: SessionStart | SessionStep) -> None:
