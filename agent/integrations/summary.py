@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from ibisagent.agent.graph import SegmentationGraph
-from ibisagent.agent.state import State, current_mask, current_score
+from ibisagent.agent.state import State, active_target, current_mask, current_score
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.measure import describe_measurements, measure_on_image
 from ibisagent.tools.masks.rle import Rle, decode, rle_key
@@ -88,9 +88,18 @@ def summarize_result(result: Mapping[str, Any], image: MedicalImage, *, calibrat
         rle=rle,
         mask_key=rle_key(rle),
     )
+    notes = _proposal_notes(state)
     said = result["image"].get("notes", ()) if "image" in result else image.notes  # what this run's caller left open
-    notes = [f"Note: {note}." for note in said[:_MOST_NOTES]]
+    notes += [f"Note: {note}." for note in said[:_MOST_NOTES]]
     return replace(summary, text=" ".join(_sentences(summary, image, result.get("error"), notes)))
+
+
+def _proposal_notes(state: State) -> list[str]:
+    """Say that a proposer failed, without its words, which can hold paths and addresses."""
+    proposal = active_target(state)["proposal"] if state.get("target_states") else None
+    if proposal is None or proposal["outcome"] != "failed":
+        return []
+    return [f"The proposer {proposal['by']} failed; the run began without a proposal."]
 
 
 def _box(measurements: Mapping[str, Any], image: MedicalImage) -> list[float] | None:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from ibisagent.agent import Policy, PolicyOptions, build_graph, get_policy
 from ibisagent.agent.policies import POLICIES, OraclePolicy
+from ibisagent.agent.proposers import PROPOSERS
 from ibisagent.agent.stop_reasons import FAILURES
 from ibisagent.tools.errors import IbisError, RunFailed, install_hint
 from ibisagent.tools.masks.measure import iou
@@ -50,6 +51,7 @@ def run_doctor() -> None:
     console.print(_packages())
     console.print(_extras())
     console.print(_names("Policies", POLICIES.entries))
+    console.print(_names("Proposers", PROPOSERS.entries))
     console.print(_names("Segmenters", SEGMENTERS.entries))
     pixels, truth = _ellipse()
     faults = [

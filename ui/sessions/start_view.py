@@ -23,13 +23,20 @@ def view_start(
             return None
     return StartView(
         by=proposal["by"] if proposal else None,
-        reason=proposal["reason"] if proposal else None,
+        reason=_describe_reason(proposal) if proposal else None,
         score=proposal["score"] if proposal else None,
         seconds=proposal["seconds"] if proposal else 0.0,
         mask=initial,
         area_px=area(initial) if initial else 0,
         area_mm2=compute_area_mm2(area(initial), spacing) if initial else None,
         iou=compare(initial, truth) if initial else None,
+    )
+
+
+def _describe_reason(proposal: ProposalRecord) -> str | None:
+    """Return why nothing was proposed; what a proposer broke by is the operator's to read, in the record."""
+    return (
+        "the proposer failed, and the run goes on without it" if proposal["outcome"] == "failed" else proposal["reason"]
     )
 
 
