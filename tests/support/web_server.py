@@ -10,12 +10,19 @@ from pathlib import Path
 
 import httpx
 
-__all__ = ["web_server"]
+__all__ = ["served_process", "web_server"]
 
 
 @contextmanager
 def web_server(folder: Path, *options: object) -> Iterator[str]:
     """Serve the page with its sessions in ``folder``, and yield its address once it answers."""
+    with served_process(folder, *options) as (address, _):
+        yield address
+
+
+@contextmanager
+def served_process(folder: Path, *options: object) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Serve the page as `web_server` does, and yield its process as well."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -28,7 +35,7 @@ def web_server(folder: Path, *options: object) -> Iterator[str]:
             assert process.poll() is None, "the server ended"
             assert time.monotonic() < until, "the server does not answer"
             time.sleep(0.2)
-        yield address
+        yield address, process
     finally:
         process.terminate()
         process.wait(30)
