@@ -1,7 +1,8 @@
 """Load on the page's server: python -m support.web_load [--at-once 20] [--sessions 200].
 
-Each person opens a page of his own, sends a picture and asks `nano` for the spleen, as a browser would. Printed: runs that
-failed, the 95th percentile of the time from the request to the first step, and the server's memory after each round.
+Each person opens a page of his own, sends a picture and asks `nano` for the spleen, as a browser would. Printed: runs
+that failed, the 95th percentile of the time from the request to the first step, and the server's memory after each
+round.
 """
 
 import argparse

@@ -46,7 +46,7 @@ _NAME = r"[\w.~-]+"
 _READ = re.compile(
     r"/|/config/?|/theme\.css|/favicon\.ico|/manifest\.json|/(?:assets|static|svelte)/.+"
     r"|/gradio_api/(?:startup-events|queue/data|app_id/?|info/?)"
-    rf"|/s/{_NAME}/(?:picture|slice/{_NAME}/\d+|file/{_NAME})"
+    rf"|/s/{_NAME}/(?:picture|cases|slice/{_NAME}/\d+|file/{_NAME})"
 )
 _WRITTEN = re.compile(r"/gradio_api/(?:queue/join|cancel|reset/?)")
 _UPLOAD = re.compile(rf"/s/{_NAME}/upload")

@@ -69,6 +69,7 @@ class _Widgets(NamedTuple):
     """What is on the page; in the order in which `_describe` values it, but for the last."""
 
     chat: gr.Chatbot
+    cases: Any
     picture: Any
     details: Any
     words: gr.Textbox
@@ -87,6 +88,7 @@ def build_page(service: WebSessions) -> gr.Blocks:
 
 def _lay_out() -> _Widgets:
     gr.HTML(html_template=_asset("header.html"), js_on_load=None, apply_default_css=False, elem_id="header")
+    cases = _component("cases", ("cases",))
     with gr.Row(elem_id="work", equal_height=True):
         with gr.Column(scale=3, min_width=340):
             picture = _component("picture", _PICTURE_SCRIPTS)
@@ -108,7 +110,7 @@ def _lay_out() -> _Widgets:
                     kind = gr.Radio(kinds, value="segment", show_label=False, container=False, elem_id="kind")
                     stop = gr.Button("Stop", elem_id="stop", interactive=False, size="md", min_width=80)
                     send = gr.Button("Send", variant="primary", elem_id="go", size="md", min_width=80)
-    return _Widgets(chat, picture, _component("details", _DETAIL_SCRIPTS), words, send, stop, kind)
+    return _Widgets(chat, cases, picture, _component("details", _DETAIL_SCRIPTS), words, send, stop, kind)
 
 
 def _wire(blocks: gr.Blocks, widgets: _Widgets, service: WebSessions) -> None:
@@ -154,6 +156,7 @@ def _wire(blocks: gr.Blocks, widgets: _Widgets, service: WebSessions) -> None:
     start(picture.undo, calls.handler(service.undo))
     start(picture.redo, calls.handler(service.redo))
     start(picture.accept, calls.handler(service.accept))
+    start(widgets.cases.choose, calls.handler(service.open_case, index=int))
     start(details.switch, calls.handler(service.switch, branch=int))
     start(details.keep, calls.handler(service.set_keep, on=bool))
     forgotten = details.forget(calls.handler(service.forget), None, None, **_PRIVATE)
@@ -207,11 +210,13 @@ def _describe(snapshot: Snapshot) -> list[Any]:
     }
     usable = picture is not None and not snapshot["read_only"]
     hint = "What to segment" if snapshot["request"] is None else "Refine it in words, or ask for something else"
+    closed = "A recorded run is for reading" if snapshot["read_only"] else "Open a picture first"
     return [
         describe_conversation(snapshot),
+        {key: snapshot[key] for key in ("handle", "running", "cases")},
         snapshot,
         details,
-        gr.update(placeholder=hint if usable else "Open a picture first", interactive=usable),
+        gr.update(placeholder=hint if usable else closed, interactive=usable),
         gr.update(interactive=usable and not running),
         gr.update(interactive=running),
     ]
