@@ -150,7 +150,7 @@ function render() {
   root.mask = maskAfter(current());
   Object.assign(root.dataset, {
     ready: picture ? `${picture.width}x${picture.height}` : '', steps: steps().length, shown: current(),
-    asked: value().request === null || value().request === undefined ? '' : 'yes', state: value().running ? 'running' : value().stop_kind || '', version: value().version ?? '',
+    asked: value().request === null || value().request === undefined ? '' : 'yes', state: value().running ? 'running' : value().stop_kind || '', version: value().version ?? '', reading: value().read_only ? 'yes' : '',
   });
 }
 async function load() {
