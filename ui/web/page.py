@@ -6,7 +6,6 @@ page survives a reload and a restart. Every text is data: templates are constant
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, NamedTuple, cast
 
 import gradio as gr
@@ -14,11 +13,11 @@ import gradio as gr
 from ibisagent.ui.sessions.session_errors import UnknownSession
 from ibisagent.ui.sessions.snapshots import Snapshot
 from ibisagent.ui.web.conversation import describe_conversation
+from ibisagent.ui.web.page_assets import PICTURE_SCRIPTS, join_scripts, read_asset
 from ibisagent.ui.web.web_sessions import WebSessions
 
 __all__ = ["MOUNT_OPTIONS", "build_page"]
 
-_PICTURE_SCRIPTS = ("masks", "viewport", "drawing", "gestures", "outcome", "upload", "volume", "picture", "controls")
 _DETAIL_SCRIPTS = ("plot", "tree", "details")
 _PRIVATE: dict[str, Any] = {
     "api_visibility": "private",
@@ -29,10 +28,6 @@ _PRIVATE: dict[str, Any] = {
 _FONTS = ["system-ui", "sans-serif"]
 
 Method = Callable[..., Awaitable[None]]
-
-
-def _asset(name: str) -> str:
-    return (files("ibisagent.ui.web") / "assets" / name).read_text(encoding="utf-8")
 
 
 def _theme() -> gr.themes.Base:
@@ -56,7 +51,7 @@ def _theme() -> gr.themes.Base:
 
 MOUNT_OPTIONS: dict[str, Any] = {
     "theme": _theme(),
-    "css": _asset("page.css"),
+    "css": read_asset("page.css"),
     "footer_links": [],
     "run_history": False,
     "enable_monitoring": False,
@@ -87,11 +82,11 @@ def build_page(service: WebSessions) -> gr.Blocks:
 
 
 def _lay_out() -> _Widgets:
-    gr.HTML(html_template=_asset("header.html"), js_on_load=None, apply_default_css=False, elem_id="header")
+    gr.HTML(html_template=read_asset("header.html"), js_on_load=None, apply_default_css=False, elem_id="header")
     cases = _component("cases", ("cases",))
     with gr.Row(elem_id="work", equal_height=True):
         with gr.Column(scale=3, min_width=340):
-            picture = _component("picture", _PICTURE_SCRIPTS)
+            picture = _component("picture", PICTURE_SCRIPTS)
         with gr.Column(scale=2, min_width=320, elem_id="side"):
             chat = gr.Chatbot(
                 elem_id="chat",
@@ -191,9 +186,9 @@ class _Calls:
 def _component(name: str, scripts: tuple[str, ...]) -> Any:
     return gr.HTML(
         {"steps": []},
-        html_template=_asset(f"{name}.html"),
-        css_template=_asset(f"{name}.css"),
-        js_on_load="\n".join(_asset(f"{script}.js") for script in scripts),
+        html_template=read_asset(f"{name}.html"),
+        css_template=read_asset(f"{name}.css"),
+        js_on_load=join_scripts(scripts),
         apply_default_css=False,
         elem_id=name,
     )

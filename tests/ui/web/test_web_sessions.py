@@ -18,9 +18,9 @@ from ibisagent.agent.trajectory_files import read_trajectories
 from ibisagent.tools.masks.rle import area, decode
 from ibisagent.tools.segmenters.memo import get_memo
 from ibisagent.ui.sessions.limits import Limits
+from ibisagent.ui.sessions.recorded_runs import open_record
 from ibisagent.ui.sessions.session_errors import UnknownSession
 from ibisagent.ui.sessions.storage import hash_secret
-from ibisagent.ui.sessions.recorded_runs import open_record
 
 REPLIES = (positive(0.3, 0.3), positive(0.7, 0.5), positive(0.5, 0.6), STOP)
 
