@@ -27,14 +27,9 @@ def test_cohen_s_kappa_by_hand():
 
 
 def test_linear_weights_by_hand():
-    """Mean distance seen (0 + 1 + 0 + 2) / 4; expected over rows (2, 1, 1) and columns (1, 1, 2), each of 4.
-
-    2 * (0 + 1 + 4) + (1 + 0 + 2) + (2 + 1 + 0) = 16 of 16, so that 1 - 0.75 / 1 remains.
-    """
-    codes = np.array([(0, 0), (0, 1), (2, 2), (1, 2)])
-    moved = np.array([(0, 0), (0, 1), (2, 2), (0, 2)])
-    assert cohen_kappa(moved, linear=True) == pytest.approx(1 - 0.75 / ((3 * (0 + 1 + 4) + (2 + 1 + 0)) / 16))
-    assert cohen_kappa(codes, linear=True) == pytest.approx(1 - 0.5 / 1.0)
+    """Seen: mean distances 2 / 4 and 3 / 4. Expected, over all 16 pairs of a first and a second: 16 and 18 of 16."""
+    assert cohen_kappa(np.array([(0, 0), (0, 1), (2, 2), (1, 2)]), linear=True) == pytest.approx(1 - 0.5 / 1)
+    assert cohen_kappa(np.array([(0, 0), (0, 1), (2, 2), (0, 2)]), linear=True) == pytest.approx(1 - 0.75 / 1.125)
 
 
 def test_fleiss_kappa_as_printed():

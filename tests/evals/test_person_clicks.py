@@ -42,7 +42,8 @@ def test_each_click_is_judged_by_the_mask_that_it_met(image):
     before, after = (decode(step.mask) for step in (record.steps[1], record.steps[2]))
     assert not (before & truth).any()
     assert (first.step, first.positive, first.hit, first.distance) == (3, True, True, 0)
-    assert first.gain == pytest.approx(iou(after, truth) - iou(before, truth)) and first.gain > 0
+    assert first.gain == pytest.approx(iou(after, truth) - iou(before, truth))
+    assert first.gain > 0
     assert first.simulated_gain is None, "without a segmenter"
     assert (second.positive, second.hit) == (False, False), "it takes away what is right"
     assert second.gain < 0

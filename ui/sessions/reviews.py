@@ -35,6 +35,7 @@ FAILURES = (
 """What can be wrong with it; every verdict but the first names one."""
 
 _MOST_NAME, _MOST_COMMENT, _MOST_READERS = 60, 2000, 200
+_MOST_OPEN = 8  # pictures in memory
 _LONGEST = 24 * 3600.0
 
 
@@ -204,9 +205,12 @@ class ReviewBook:
         return None
 
     def _open(self, reader: str, number: int) -> RecordedRun:
-        held = self._opened.get(reader)
+        held = self._opened.pop(reader, None)
         if held is None or held[0] != number:
-            held = self._opened[reader] = number, self.records.open(self.order(reader)[number])
+            held = number, self.records.open(self.order(reader)[number])
+        self._opened[reader] = held
+        if len(self._opened) > _MOST_OPEN:
+            del self._opened[next(iter(self._opened))]
         return held[1]
 
     def _view(self, reader: str, number: int | None, run: RecordedRun | None) -> ReadingView:
