@@ -23,7 +23,7 @@ from ibisagent.tools.export import EXTENSIONS, require_savable, save_mask
 from ibisagent.tools.files import atomic_write
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.measure import measure_on_image
-from ibisagent.tools.masks.rle import decode
+from ibisagent.tools.masks.rle import Rle, decode
 from ibisagent.ui.run_folder import make_folder, mask_provenance
 from ibisagent.ui.sessions.session_store import Session
 
@@ -74,11 +74,17 @@ def require_format(image: MedicalImage, name: str) -> None:
             require_savable(Path(folder) / name, image)
 
 
-def render_file(graph: SegmentationGraph, state: State, name: str, roots: Sequence[Path]) -> bytes:
-    """Render one of the files; the image's path in a trajectory is relative to its root."""
+def render_file(
+    graph: SegmentationGraph, state: State, name: str, roots: Sequence[Path], truth: Rle | None = None
+) -> bytes:
+    """Render one of the files; the image's path in a trajectory is relative to its root.
+
+    ``truth``: the true mask, which goes into the trajectory where it is of the picture's size.
+    """
     image = graph.components.images.open(state["image"])
-    record = build_trajectory(graph, state, folder=find_root(Path(image.uri), roots) if image.uri else None)
-    return render_record(record, image, name)
+    known = decode(truth) if truth is not None and list(truth["size"]) == list(image.shape) else None
+    folder = find_root(Path(image.uri), roots) if image.uri else None
+    return render_record(build_trajectory(graph, state, truth=known, folder=folder), image, name)
 
 
 def render_record(record: Trajectory, image: MedicalImage, name: str) -> bytes:

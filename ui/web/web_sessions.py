@@ -219,7 +219,7 @@ class WebSessions(SessionOpening):
             raise InputError("session: got a picture about which nothing was asked, expected a mask; ask first")
         folder = kept_cases.case_folder(self.options.keep, live.thread, live.image).absolute()
         await self.save(live, keeps=True, kept=tuple(dict.fromkeys([*live.case.kept, str(folder)])))
-        await kept_cases.write_case(service, live.handle, live.owner, live.image, folder, accepted)
+        await kept_cases.write_case(service, live, live.image, folder, accepted)
 
     async def forget(self, handle: str, owner: str) -> None:
         """Delete all of a session."""
@@ -235,7 +235,7 @@ class WebSessions(SessionOpening):
                 return await asyncio.to_thread(live.recorded.render, name)
             service = await self.service()
             await self._require_session(live, service)
-            return await service.render(handle, owner, name)
+            return await service.render(handle, owner, name, live.case.truth)
 
     async def cases(self, handle: str, owner: str) -> list[CaseView]:
         """List the recorded runs that can be read in a session."""

@@ -1,12 +1,20 @@
 """The reading page without a browser: what it serves to whom, what it refuses, and what the command prints of it."""
 
 import asyncio
+import io
 
 import httpx
+import numpy as np
 import pytest
+from conftest import ellipse
+from PIL import Image
 from support.command_line import run
+from support.fakes import STOP, script
 from support.run_folders import write_runs
+from support.web_sessions import OWNER, make_sessions, send, settle, started
 
+from ibisagent.evals.person_clicks import compare_person_clicks
+from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.ui.sessions.recorded_runs import list_records
 from ibisagent.ui.sessions.reviews import ReviewBook, Verdict
 from ibisagent.ui.web.http_checks import CONTENT_SECURITY_POLICY
@@ -94,6 +102,41 @@ def test_the_report_counts_by_policy_and_measures_agreement(tmp_path, book):
     assert "What was wrong: leak 5" in made.stdout
     assert "Agreement on 4 cases on 2 pictures read by all of 2 readers: Cohen's kappa 0.50" in made.stdout
     assert "the same verdict in 0.75" in made.stdout
+
+
+def test_the_report_sets_a_person_s_clicks_beside_the_simulator_s(tmp_path):
+    """On a session of the page with a true mask: one click in the middle of what is missed, one in what is right."""
+    truth, name = ellipse((48, 64), (24, 44), (9, 9)), tmp_path / "scan.png"
+    Image.fromarray((90 + 80 * truth).astype(np.uint8)).save(name)
+    packed = io.BytesIO()
+    Image.fromarray(truth).save(packed, "PNG")
+
+    async def story():
+        sessions = make_sessions(lambda: script(STOP))
+        async with started(sessions) as handle:
+            await send(sessions, handle, name, "scan.png")
+            await send(sessions, handle, packed.getvalue(), "truth.png", "truth")
+            await sessions.click(handle, OWNER, 44.5 / 64, 24.5 / 48)
+            await settle(sessions, handle)
+            await sessions.click(handle, OWNER, 44.5 / 64, 24.5 / 48, False)
+            await settle(sessions, handle)
+            return await sessions.render(handle, OWNER, "trajectory.json")
+
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/case.json").write_bytes(asyncio.run(story()))
+    name.rename(tmp_path / f"runs/{open_image(name).sha}.png")
+    records = list_records(tmp_path / "runs")
+    book = ReviewBook(records, tmp_path / "reviews.csv")
+    book.judge(book.register("anna"), Verdict(0, "accept", "", "", 3.0))
+    made = run("review", "runs", "--report", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert "none to measure" in made.stdout
+    assert "Clicks of a person: 2 in 1 runs" in made.stdout
+    assert "in what was missed (positive) or too much (negative): 0.50 [1]" in made.stdout
+    both = compare_person_clicks(records.read(0))
+    assert both[0].distance == 0
+    gains = [line for line in made.stdout.splitlines() if line.startswith("IoU gained, by 2 of them")]
+    assert f"{(both[0].gain + both[1].gain) / 2:.2f}" in gains[0]
 
 
 @pytest.mark.parametrize(
