@@ -150,7 +150,8 @@ class LiveSession:
         records = self.records
         if records is None or len(records.entries) < 2:
             return None
-        return CaseListView(key=f"{id(records):x}", count=len(records.entries), open=self.case.chosen)
+        shown = self.case.chosen if self.recorded is not None else None
+        return CaseListView(key=f"{id(records):x}", count=len(records.entries), open=shown)
 
     def _truth(self) -> Any:
         truth, image = self.recorded.truth if self.recorded is not None else self.case.truth, self.image

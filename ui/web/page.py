@@ -208,7 +208,7 @@ def _describe(snapshot: Snapshot) -> list[Any]:
     closed = "A recorded run is for reading" if snapshot["read_only"] else "Open a picture first"
     return [
         describe_conversation(snapshot),
-        {key: snapshot[key] for key in ("handle", "running", "cases")},
+        {key: snapshot[key] for key in ("handle", "running", "cases", "message", "error")},
         snapshot,
         details,
         gr.update(placeholder=hint if usable else closed, interactive=usable),

@@ -173,6 +173,22 @@ def test_nothing_else_of_a_zip_is_unpacked_and_a_bomb_is_a_line(tmp_path, runs):
     assert asyncio.run(story()) == ["a", "b"], "a refused file leaves what was there"
 
 
+def test_a_served_case_whose_picture_is_not_found_is_a_line_and_the_others_open(runs):
+    (runs.parent / "images/case-0.png").unlink()
+
+    async def story():
+        sessions = make_sessions(idle, runs=list_records(runs, [runs.parent]))
+        async with started(sessions) as handle:
+            missing = await settle(sessions, handle)
+            await sessions.open_case(handle, OWNER, 1)
+            return missing, await settle(sessions, handle)
+
+    missing, shown = asyncio.run(story())
+    assert (missing["error"], missing["picture"], missing["cases"]["open"]) == (True, None, None)
+    assert "name its folder by --root" in missing["message"]
+    assert (shown["error"], shown["cases"]["open"], shown["picture"]["width"]) == (False, 1, 64)
+
+
 def test_a_folder_without_records_is_one_line(tmp_path, runs):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty/settings.json").write_text("{}")

@@ -92,7 +92,9 @@ function mark() {
   }
 }
 async function changed() {
-  const key = list()?.key ?? null;
+  const key = list()?.key ?? null, line = find('.ic-line');
+  line.hidden = !props.value?.error;
+  line.textContent = props.value?.error ? props.value.message : '';
   root.hidden = key === null;
   if (key === loaded) return mark();
   loaded = key;
