@@ -87,6 +87,10 @@ def make_review_app(book: ReviewBook, *, names_open: bool, loopback: bool) -> Ap
         unknown = isinstance(error, UnknownSession)
         return Response("not found", 404) if unknown else JSONResponse({"error": str(error)}, 422)
 
+    @app.exception_handler(TooLargeError)
+    async def refuse_size(_request: Request, _error: TooLargeError) -> Response:
+        return Response("too large", 413)
+
     return _guard(app, loopback)
 
 
@@ -98,13 +102,7 @@ def _guard(app: App, loopback: bool) -> App:
             await app(scope, receive, send)
             return
         answer, sending = refuse_foreign(Request(scope), loopback), with_headers(send)
-        if answer is None:
-            try:
-                await app(scope, limit_body(receive, _MOST_BYTES), sending)
-                return
-            except TooLargeError:
-                answer = Response("too large", 413)
-        await answer(scope, receive, sending)
+        await (answer or app)(scope, limit_body(receive, _MOST_BYTES), sending)
 
     return guarded
 
