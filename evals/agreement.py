@@ -1,6 +1,6 @@
 """Agreement between readers who judge the same cases: Cohen's kappa for two, Fleiss' for more."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,10 +45,17 @@ def cohen_kappa(codes: Floats, *, linear: bool = False) -> float:
 def fleiss_kappa(codes: Floats) -> float:
     """Return Fleiss' kappa (1971) of codes (n, readers), whole numbers from 0, nan where it is not defined."""
     cases, readers = codes.shape
-    kinds = int(codes.max()) + 1 if cases else 1
-    counts = np.stack([np.bincount(row, minlength=kinds) for row in codes.astype(int)]) if cases else np.zeros((1, 1))
-    expected = float(((counts.sum(axis=0) / max(counts.sum(), 1)) ** 2).sum())
-    return (_same_pairs(counts, readers) - expected) / (1 - expected) if cases and expected < 1 else float("nan")
+    if not cases:
+        return float("nan")
+    counts = _count_verdicts(codes)
+    expected = float(((counts.sum(axis=0) / counts.sum()) ** 2).sum())
+    return (_same_pairs(counts, readers) - expected) / (1 - expected) if expected < 1 else float("nan")
+
+
+def _count_verdicts(codes: Floats) -> Floats:
+    """Count each code in each case, (n, kinds)."""
+    kinds = np.arange(int(codes.max()) + 1)
+    return (codes[:, :, None] == kinds).sum(axis=1).astype(np.float64)
 
 
 def _same_pairs(counts: Floats, readers: int) -> float:
@@ -69,14 +76,14 @@ def measure_agreement(
         raise InputError(f"{got}, expected one or more by two or more; have another reader judge them")
     table, how = np.asarray(codes, dtype=np.float64), bootstrap or Bootstrap(resamples=2000)
     two = readers == 2
+    statistic: Callable[[Floats], float] = cohen_kappa if two else fleiss_kappa
     return Agreement(
         readers=readers,
-        kappa=statistic_interval(cohen_kappa if two else fleiss_kappa, table, groups, how),
+        kappa=statistic_interval(statistic, table, groups, how),
         weighted=statistic_interval(lambda drawn: cohen_kappa(drawn, linear=True), table, groups, how) if two else None,
         same=statistic_interval(_share_of_same_pairs, table, groups, how),
     )
 
 
 def _share_of_same_pairs(codes: Floats) -> float:
-    kinds = np.arange(int(codes.max()) + 1)
-    return _same_pairs((codes[:, :, None] == kinds).sum(axis=1).astype(np.float64), codes.shape[1])
+    return _same_pairs(_count_verdicts(codes), codes.shape[1])

@@ -41,7 +41,8 @@ def compare_person_clicks(record: Trajectory, predict: Predict | None = None) ->
     """Judge each click that a person made in a run, oldest first; none without a true mask."""
     if record.truth is None:
         return []
-    truth, before, found = decode(record.truth), record.start, []
+    truth, before = decode(record.truth), record.start
+    found: list[PersonClick] = []
     for number, step in enumerate(record.steps):
         prompt = as_prompt(step.action) if _is_click(step) else None
         if isinstance(prompt, Click):

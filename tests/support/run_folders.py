@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 from conftest import ellipse
+from numpy.typing import NDArray
 from PIL import Image
 
 from ibisagent.agent import ImageStore, OraclePolicy, RunStore, build_graph
 from ibisagent.agent.episode import run_episode
 from ibisagent.agent.policies import Policy
+from ibisagent.agent.state import Input
 from ibisagent.agent.trajectory_files import write_trajectory
 from ibisagent.tools.imaging.open_image import open_image
 from support.fakes import NOT_THERE, STOP, positive, script
@@ -34,12 +36,12 @@ def write_runs(folder: Path, cases: int = 2, policies: Sequence[str] = POLICIES)
             target = folder / f"runs/trajectories/{name}/disk/case-{number}.json"
             target.parent.mkdir(parents=True, exist_ok=True)
             graph = build_graph(_policy(name, truth), "disk", images=ImageStore(), store=RunStore())
-            given = {"image": open_image(path), "request": "Segment the organ."}
+            given = Input(image=open_image(path), request="Segment the organ.")
             write_trajectory(target, run_episode(graph, given, truth=truth, folder=target.parent))
     return folder / "runs"
 
 
-def _policy(name: str, truth: "np.typing.NDArray[np.bool_]") -> Policy:
+def _policy(name: str, truth: NDArray[np.bool_]) -> Policy:
     if name == "oracle":
         return OraclePolicy(truth, target_iou=0.75)
     return script(positive(0.5, 0.4), STOP) if truth.any() else script(NOT_THERE)

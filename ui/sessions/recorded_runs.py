@@ -72,8 +72,18 @@ class RecordList:
 
     def describe(self) -> list[CaseView]:
         """Return the list as a page shows it."""
-        names = CaseView.__annotations__
-        return [CaseView(**{name: getattr(entry, name) for name in names}) for entry in self.entries]  # type: ignore[typeddict-item]
+        return [
+            CaseView(
+                case=entry.case,
+                policy=entry.policy,
+                segmenter=entry.segmenter,
+                request=entry.request,
+                stop=entry.stop,
+                steps=entry.steps,
+                iou=entry.iou,
+            )
+            for entry in self.entries
+        ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

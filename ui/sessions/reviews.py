@@ -260,7 +260,10 @@ def read_reviews(file: Path) -> list[Review]:
             rows = csv.DictReader(opened)
             if tuple(rows.fieldnames or ()) != Review._fields:
                 raise ValueError("other columns")
-            return [Review(**{**row, "seconds": float(row["seconds"])}) for row in rows]  # type: ignore[arg-type]
+            return [
+                Review._make(float(row[name]) if name == "seconds" else row[name] or "" for name in Review._fields)
+                for row in rows
+            ]
     except (OSError, ValueError, TypeError, csv.Error) as error:
         got = f"got no verdicts ({describe_error(error)})"
         raise InputError(f"{printable_text(file)}: {got}, expected a file of ibisagent review; name another") from error

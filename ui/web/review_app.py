@@ -110,8 +110,13 @@ def _guard(app: App, loopback: bool) -> App:
 def _read_verdict(body: bytes) -> Verdict:
     try:
         data = json.loads(body)
-        texts = (str(data[name]) for name in ("verdict", "failure", "comment"))
-        given = Verdict(int(data["number"]), *texts, float(data["seconds"]))
+        given = Verdict(
+            number=int(data["number"]),
+            verdict=str(data["verdict"]),
+            failure=str(data["failure"]),
+            comment=str(data["comment"]),
+            seconds=float(data["seconds"]),
+        )
         if given.seconds != given.seconds:
             raise ValueError
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
