@@ -11,7 +11,7 @@ from ibisagent.tools.segmenters.memo import get_memo
 from ibisagent.ui.sessions.limits import Limits
 from ibisagent.ui.sessions.service import SessionService
 from ibisagent.ui.sessions.snapshots import Snapshot
-from ibisagent.ui.web.session_jobs import WebOptions
+from ibisagent.ui.web.web_options import WebOptions
 from ibisagent.ui.web.web_sessions import WebSessions
 
 __all__ = ["OWNER", "make_sessions", "raise_failure", "send", "settle", "started"]

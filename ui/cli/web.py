@@ -4,6 +4,7 @@ import ctypes
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,13 +22,15 @@ from ibisagent.tools.files import make_folder, printable_text, require_writable_
 from ibisagent.tools.segmenters.memo import get_memo
 from ibisagent.tools.segmenters.registry import require_local_segmenter
 from ibisagent.ui.cli.mcp import LOOPBACK
+from ibisagent.ui.cli.trajectory_files import readable_roots
 from ibisagent.ui.sessions.limits import Limits
+from ibisagent.ui.sessions.recorded_runs import RecordList, list_records
 from ibisagent.ui.sessions.service import SessionService
 
 if TYPE_CHECKING:
     from ibisagent.ui.web.passwords import Passwords
 
-__all__ = ["PageOptions", "run_web"]
+__all__ = ["PageOptions", "list_runs", "run_web"]
 
 _ARENAS = (-8, 2)  # M_ARENA_MAX: a thread for each call of a policy would else keep an arena of its own
 
@@ -38,6 +41,7 @@ class PageOptions:
 
     port: int = 7860
     host: str = "127.0.0.1"
+    runs: Path | None = None
     policy: str = "nano"
     segmenter: str = "geocut"
     propose: str | None = None
@@ -103,16 +107,18 @@ def _serve(options: PageOptions) -> None:
     from ibisagent.ui.web.app import make_app
     from ibisagent.ui.web.passwords import read_passwords
     from ibisagent.ui.web.server import PageServer, require_free
-    from ibisagent.ui.web.session_jobs import WebOptions
+    from ibisagent.ui.web.web_options import WebOptions
     from ibisagent.ui.web.web_sessions import WebSessions
 
     passwords: Passwords | None = read_passwords(options.auth) if options.auth is not None else None
     require_free(options.host, options.port)
     roots = require_roots(options.roots)
+    runs = list_runs(options.runs, options.roots) if options.runs is not None else None
     made = WebOptions(
         database=options.database,
         keep=options.keep,
         roots=roots,
+        runs=runs,
         limits=options.limits,
         weak_on_scans=options.policy.partition("?")[0] in ("nano", "none"),
         cookie=f"ibisagent-{options.port}",
@@ -138,6 +144,15 @@ def _serve(options: PageOptions) -> None:
     server.run()
     if failures:
         raise failures[0]
+
+
+def list_runs(runs: Path, roots: Sequence[Path]) -> RecordList:
+    """List the recorded runs of a file or a folder that a command names; their pictures may lie in what it names."""
+    folder = runs if runs.is_dir() else runs.absolute().parent
+    records = list_records(runs, (folder.resolve(), *readable_roots(roots)))
+    if records.broken:
+        sys.stderr.write(f"ibisagent: {printable_text(runs)}: {records.broken} broken records are left out\n")
+    return records
 
 
 def _load(options: PageOptions, roots: tuple[Path, ...]) -> SessionService:

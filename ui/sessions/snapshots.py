@@ -11,6 +11,8 @@ from ibisagent.tools.masks.rle import Rle
 
 __all__ = [
     "BranchView",
+    "CaseListView",
+    "CaseView",
     "ExampleView",
     "PictureView",
     "RequestView",
@@ -134,15 +136,38 @@ class ExampleView(TypedDict):
     request: str
 
 
+class CaseView(TypedDict):
+    """A recorded run in a list; ``stop``: stop reason or "unfinished"; ``iou``: None without a truth."""
+
+    case: str
+    policy: str
+    segmenter: str
+    request: str
+    stop: str
+    steps: int
+    iou: float | None
+
+
+class CaseListView(TypedDict):
+    """A list of recorded runs: their number, which one is open, None for none, and a key that changes with the list.
+
+    The list itself is at ``/s/HANDLE/cases``.
+    """
+
+    key: str
+    count: int
+    open: int | None
+
+
 class Snapshot(TypedDict):
     """A session at one moment.
 
     ``version`` grows with each change. ``thinking_seconds``: since the last step, 0.0 while nothing runs.
     ``requests``: oldest first; ``suggestion``: what to ask here, "" without one. ``start``: the mask before the first
     step, None where it was empty; ``mask``: in force, None before the first request and while another slice is shown;
-    ``read_only``: a record is shown, without any model. ``keep``: "off" (not offered here), "no" or "yes" (this case is
-    kept). ``message``: one line for people, of the newest change or error. ``downloads``: names below
-    ``/s/HANDLE/file/``.
+    ``read_only``: a record is shown, without any model; ``cases``: the list that it is one of, None for a single one.
+    ``keep``: "off" (not offered here), "no" or "yes" (this case is kept). ``message``: one line for people, of the
+    newest change or error. ``downloads``: names below ``/s/HANDLE/file/``.
     """
 
     version: int
@@ -164,6 +189,7 @@ class Snapshot(TypedDict):
     answer: str | None
     accepted: bool
     read_only: bool
+    cases: CaseListView | None
     keep: Literal["off", "no", "yes"]
     branches: list[BranchView]
     truth: Rle | None

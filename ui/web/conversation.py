@@ -33,12 +33,12 @@ def describe_conversation(snapshot: Snapshot) -> list[Message]:
         steps = [step for step in snapshot["steps"] if step["index"] >= request["first_step"]]
         steps = [step for step in steps if end is None or step["index"] < end]
         thinking = snapshot["thinking_seconds"] if last and snapshot["running"] else None
-        messages += _describe_request(number, request, steps, thinking)
+        messages += _describe_request(number, request, steps, thinking, recorded=snapshot["read_only"])
     return messages
 
 
 def _describe_request(
-    number: int, request: RequestView, steps: list[StepView], thinking_seconds: float | None
+    number: int, request: RequestView, steps: list[StepView], thinking_seconds: float | None, *, recorded: bool
 ) -> list[Message]:
     messages: list[Message] = [{"role": "user", "content": escape(request["text"])}]
     start = request["start"]
@@ -48,7 +48,7 @@ def _describe_request(
         messages.append(_describe_start(number, start))
     messages += [_describe_step(number, step) for step in steps]
     if thinking_seconds is None:
-        messages.append({"role": "assistant", "content": escape(_describe_ending(request, steps))})
+        messages.append({"role": "assistant", "content": escape(_describe_ending(request, steps, recorded))})
     return messages
 
 
@@ -87,9 +87,11 @@ def _describe_step(number: int, step: StepView) -> Message:
     return {"role": "assistant", "content": escape(step["error"] or step["thought"]), "metadata": metadata}
 
 
-def _describe_ending(request: RequestView, steps: list[StepView]) -> str:
+def _describe_ending(request: RequestView, steps: list[StepView], recorded: bool) -> str:
     if request["answer"]:
         return request["answer"]
+    if recorded:
+        return f"Recorded end: {(request['stop'] or 'unfinished').replace('_', ' ')}."
     return _ENDINGS[request["stop_kind"]].format(area=_area(steps[-1]) if steps else "the mask is as it was")
 
 

@@ -23,7 +23,7 @@ def start(**other):
 
 
 def snapshot(requests, steps, running=False):
-    return {"requests": requests, "steps": steps, "running": running, "thinking_seconds": 2.6}
+    return {"requests": requests, "steps": steps, "running": running, "thinking_seconds": 2.6, "read_only": False}
 
 
 def test_each_request_has_its_steps_below_it_and_an_ending():

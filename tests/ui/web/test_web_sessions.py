@@ -18,9 +18,9 @@ from ibisagent.agent.trajectory_files import read_trajectories
 from ibisagent.tools.masks.rle import area, decode
 from ibisagent.tools.segmenters.memo import get_memo
 from ibisagent.ui.sessions.limits import Limits
+from ibisagent.ui.sessions.recorded_runs import open_record
 from ibisagent.ui.sessions.session_errors import UnknownSession
 from ibisagent.ui.sessions.storage import hash_secret
-from ibisagent.ui.web.record_view import open_record
 
 REPLIES = (positive(0.3, 0.3), positive(0.7, 0.5), positive(0.5, 0.6), STOP)
 
@@ -311,7 +311,7 @@ def test_forget_leaves_no_file_and_no_row(tmp_path, png):
     (kept,) = keep.iterdir()
     record = kept / "trajectory.json"
     (trajectory,) = read_trajectories(record)
-    view, _ = open_record(record, kept, ())
+    view = open_record(trajectory, kept, ()).view
     assert view.mask == trajectory.mask
     assert np.array_equal(np.asarray(Image.open(kept / "mask.png")) > 0, decode(trajectory.mask))
     assert json.loads((kept / "consent.json").read_text()).keys() == {"time", "scope", "accepted"}

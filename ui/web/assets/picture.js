@@ -160,7 +160,7 @@ function render() {
   Object.assign(root.dataset, {
     start: startAt(0) ? startAt(0).mask ? 'mask' : 'nothing' : '',
     ready: picture ? `${picture.width}x${picture.height}` : '', steps: steps().length, shown: current(),
-    asked: value().request === null || value().request === undefined ? '' : 'yes', state: value().running ? 'running' : value().stop_kind || '', version: value().version ?? '',
+    asked: value().request === null || value().request === undefined ? '' : 'yes', state: value().running ? 'running' : value().stop_kind || '', version: value().version ?? '', reading: value().read_only ? 'yes' : '',
   });
 }
 async function load() {
