@@ -8,6 +8,7 @@ It prints how well each source is ranked by a rule that never saw it.
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,7 @@ from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.perturbations.initial_masks import make_initial_mask
 from ibisagent.tools.segmenters import confidence
 from ibisagent.tools.segmenters.base import Prediction
-from ibisagent.tools.segmenters.confidence import NAMES, ScoreContext, ScoreRule, measure_mask
+from ibisagent.tools.segmenters.confidence import ScoreContext, ScoreRule, measure_mask
 from ibisagent.tools.segmenters.features import Features
 from ibisagent.tools.segmenters.geocut import GeocutSegmenter
 from ibisagent.tools.segmenters.geodesic import MaskPrior
@@ -42,6 +43,7 @@ __all__ = ["MeasuredState", "collect_states", "fit_rule", "main"]
 
 RUNS = ("nano", "nano without proposal", "random", "expert", "expert from a mask")
 STEPS = 5  # actions of a run, at most
+POLICY_WEIGHT = 3  # of a policy's state, beside 1 of an expert's, who is right more often than policies are
 
 
 class MeasuredState(NamedTuple):
@@ -94,7 +96,7 @@ def collect_states(case: Case, seed: int = 0, runs: Sequence[str] = RUNS) -> Ite
         graph = build_graph(policy, segmenter, LoopConfig(max_steps=STEPS), proposer=proposer, images=ImageStore())
         run_episode(graph, begin, truth=truth)
         for numbers, score, value in segmenter.seen:
-            yield MeasuredState(case.source, case.id, run, score, numbers.tolist(), value)
+            yield MeasuredState(f"{case.source}, {case.modality}", case.id, run, score, numbers.tolist(), value)
 
 
 _OPENED: dict[str, Policy] = {}
@@ -108,28 +110,24 @@ def _open_policy(run: str, case: Case, truth: Mask, seed: int) -> Policy:
     return NoisyExpert(Expert(truth, case.target, seed=seed), MistakeRates.from_total(0.4), seed)
 
 
-def fit_rule(states: Sequence[MeasuredState], l2: float = 0.003) -> ScoreRule:
-    """Fit the rule: cross entropy with the IoU; every target weighs the same."""
+def fit_rule(states: Sequence[MeasuredState], l2: float = 0.01) -> ScoreRule:
+    """Fit the rule: cross entropy with the IoU; targets weigh the same, a policy's states more than an expert's."""
     numbers = np.array([state.numbers for state in states])
     values = np.array([state.iou for state in states])
-    cases = [state.case for state in states]
-    counts = {case: cases.count(case) for case in set(cases)}
-    weights = np.array([1 / counts[case] for case in cases])
+    counts = Counter(state.case for state in states)
+    weights = np.array([(1 if "expert" in state.run else POLICY_WEIGHT) / counts[state.case] for state in states])
     weights /= weights.sum()
-    none = np.zeros(len(NAMES))
-    empty = ScoreRule(numbers.mean(axis=0), numbers.std(axis=0) + 1e-3, none, none, 0.0)
-    terms = np.concatenate([empty.expand(numbers), np.ones((len(states), 1))], axis=1)
+    scale = ScoreRule(numbers.mean(axis=0), numbers.std(axis=0) + 1e-3, np.zeros(0), 0.0)
+    terms = np.concatenate([scale.expand(numbers), np.ones((len(states), 1))], axis=1)
 
     def loss(rule: Floats) -> tuple[float, Floats]:
         merit = terms @ rule
-        chance = 1 / (1 + np.exp(-merit))
         value = float(weights @ (np.logaddexp(0, merit) - values * merit)) + l2 * float(rule[:-1] @ rule[:-1])
-        slope = terms.T @ (weights * (chance - values)) + 2 * l2 * np.append(rule[:-1], 0)
+        slope = terms.T @ (weights * (1 / (1 + np.exp(-merit)) - values)) + 2 * l2 * np.append(rule[:-1], 0)
         return value, slope
 
     found = optimize.minimize(loss, np.zeros(terms.shape[1]), jac=True, method="L-BFGS-B").x
-    count = len(NAMES)
-    return empty._replace(weights=found[:count], squares=found[count:-1], bias=float(found[-1]))
+    return scale._replace(weights=found[:-1], bias=float(found[-1]))
 
 
 def describe_fit(name: str, scores: Floats, values: Floats) -> str:
@@ -145,6 +143,8 @@ def _print_held_out(states: Sequence[MeasuredState], l2: float, console: Console
     scores = np.zeros(len(states))
     values = np.array([state.iou for state in states])
     sources = np.array([state.source for state in states])
+    if len(set(sources)) < 2:
+        return
     for source in sorted(set(sources)):
         rule = fit_rule([state for state in states if state.source != source], l2)
         own = np.flatnonzero(sources == source)
@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--per-source", type=int, default=30, help="targets of a source, at most")
     parser.add_argument("--run", action="append", choices=RUNS, help="only these runs; repeatable")
     parser.add_argument("--states", type=Path, help="file of states, read and added to")
-    parser.add_argument("--l2", type=float, default=0.003, help="penalty on the rule's weights")
+    parser.add_argument("--l2", type=float, default=0.01, help="penalty on the rule's weights")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--check", action="store_true", help="measure the rule that ships; fit nothing")
     parser.add_argument("--out", type=Path, default=Path(confidence.__file__).with_suffix(".json"))

@@ -1,4 +1,4 @@
-"""An estimate of a mask's IoU: a fitted logistic rule over numbers, and their squares, that need no truth.
+"""An estimate of a mask's IoU: a fitted logistic rule over numbers, and their products, that need no truth.
 
 ``confidence.json`` holds the rule, fitted on states that policies reach: ``python -m
 ibisagent.training.segmenter_score``. Edge strength and contrast say whether the mask is an object; the last
@@ -43,22 +43,25 @@ class ScoreContext(NamedTuple):
 
 
 class ScoreRule(NamedTuple):
-    """Logistic regression on numbers brought to mean 0 and spread 1, and on their squares; one of each a name."""
+    """Logistic regression on numbers brought to mean 0 and spread 1, one for each name, and on products of two.
+
+    ``weights``: of the numbers, then of the products, each number by itself and all that follow.
+    """
 
     means: Floats
     spreads: Floats
     weights: Floats
-    squares: Floats
     bias: float
 
     def expand(self, numbers: Floats) -> Floats:
-        """Return the regression's terms, (..., 2 n), of numbers (..., n)."""
+        """Return the regression's terms, (..., n + n (n + 1) / 2), of numbers (..., n)."""
         normal = np.clip((numbers - self.means) / self.spreads, -3, 3)
-        return np.concatenate([normal, normal**2], axis=-1)
+        one, other = np.triu_indices(normal.shape[-1])
+        return np.concatenate([normal, normal[..., one] * normal[..., other]], axis=-1)
 
     def estimate(self, numbers: Floats) -> Floats:
         """Return the expected IoU, (...), of numbers (..., n)."""
-        merit = self.expand(numbers) @ np.concatenate([self.weights, self.squares]) + self.bias
+        merit = self.expand(numbers) @ self.weights + self.bias
         visible = np.minimum(1.0, numbers[..., NAMES.index("contrast")] / MIN_CONTRAST)
         return np.asarray(visible / (1 + np.exp(-merit)))
 
