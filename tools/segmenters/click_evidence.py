@@ -184,7 +184,7 @@ def limit_edit(
     if int(asked.sum()) <= count:
         return label
     a_map = _get_map(features, click.pixel, parameters)
-    furthest = np.partition(a_map[asked], count)[count]
+    furthest = np.partition(a_map[asked], count - 1)[count - 1]
     kept = asked & (a_map <= furthest)
     kept = ndimage.binary_opening(kept) | (kept & (a_map <= 0.5 * furthest))
     return np.asarray(label ^ (asked & ~kept))
