@@ -110,7 +110,7 @@ def _open_policy(run: str, case: Case, truth: Mask, seed: int) -> Policy:
     return NoisyExpert(Expert(truth, case.target, seed=seed), MistakeRates.from_total(0.4), seed)
 
 
-def fit_rule(states: Sequence[MeasuredState], l2: float = 0.01) -> ScoreRule:
+def fit_rule(states: Sequence[MeasuredState], l2: float = 0.03) -> ScoreRule:
     """Fit the rule: cross entropy with the IoU; targets weigh the same, a policy's states more than an expert's."""
     numbers = np.array([state.numbers for state in states])
     values = np.array([state.iou for state in states])
@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--per-source", type=int, default=30, help="targets of a source, at most")
     parser.add_argument("--run", action="append", choices=RUNS, help="only these runs; repeatable")
     parser.add_argument("--states", type=Path, help="file of states, read and added to")
-    parser.add_argument("--l2", type=float, default=0.01, help="penalty on the rule's weights")
+    parser.add_argument("--l2", type=float, default=0.03, help="penalty on the rule's weights")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--check", action="store_true", help="measure the rule that ships; fit nothing")
     parser.add_argument("--out", type=Path, default=Path(confidence.__file__).with_suffix(".json"))

@@ -55,7 +55,7 @@ def test_a_far_click_adds_less_the_more_prompts_made_the_mask():
 
 
 @pytest.mark.parametrize("make", [GeocutSegmenter, GeodesicSegmenter])
-@pytest.mark.parametrize("right", [60, 45])
+@pytest.mark.parametrize("right", [60, 70])
 def test_a_click_after_a_box_corrects_its_mask(make, right):
     """A piece is missing at the object's edge."""
     truth = disc(100, 120, 60) & ~disc(100, 120 + right, 22)
