@@ -46,10 +46,10 @@ class Parameters:
     weight_disc: float = 3.0
     # a click adds or removes at most so many discs that reach from it to the contour of the mask so far; it adds at
     # most so many times that mask, or this share of the picture, divided by the number of prompts before it
-    most_added: float = 6.0
+    most_added: float = 8.0
     most_removed: float = 10.0
     outgrow: float = 8.0
-    least_added: float = 0.04
+    least_added: float = 0.12
     # geocut alone: colour likelihoods, and the pair weights of the cut
     weight_colour: float = 0.5
     smoothness: float = 6.0

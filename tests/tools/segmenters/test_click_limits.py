@@ -24,7 +24,7 @@ def limit(label, old, click, prompts=1):
     return limit_edit(extract_features(EVEN, 256), label, old, prompts, click, Parameters())
 
 
-@pytest.mark.parametrize(("positive", "most"), [(True, 6 * np.pi * 3.5**2 + 9), (False, 10 * np.pi * 3.5**2 + 9)])
+@pytest.mark.parametrize(("positive", "most"), [(True, 8 * np.pi * 3.5**2 + 9), (False, 10 * np.pi * 3.5**2 + 9)])
 def test_an_edit_of_more_than_its_click_sees_is_cut_to_the_nearest(positive, most):
     old = COLUMNS <= 120
     click = GridClick(Pixel(100, 123 if positive else 118), positive)  # three pixels from the contour
