@@ -2,8 +2,8 @@
 
 Run it as ``python -m ibisagent.evals.benchmarks.loop_cost``. Every time comes with its ratio to four empty LangGraph
 nodes, as many as a step has, and to one copy of the picture, measured in the same run, so that different machines can
-be compared. ``--sam`` also measures episodes with SAM 2, and ``--policy`` those with a vision-language model, single
-and sixteen at once.
+be compared. Then come calls of geocut. ``--sam`` also measures episodes with SAM 2, and ``--policy`` those with a
+vision-language model, single and sixteen at once.
 """
 
 import statistics
@@ -25,6 +25,7 @@ from ibisagent.agent import Click, Completion, LoopConfig, Observation, Terminat
 from ibisagent.agent.actions import write_reply
 from ibisagent.agent.policies import SyncPolicy
 from ibisagent.agent.state import Input
+from ibisagent.evals.benchmarks.segmenter_cost import segmenter_table
 from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.segmenters import Prediction
@@ -217,6 +218,7 @@ def main() -> None:
     """Print the loop's own cost, and the benchmarks of the options, which need the extras ``models`` and ``sam2``."""
     console = Console()
     console.print(step_cost_table())
+    console.print(segmenter_table())
     if "--sam" in sys.argv[1:]:
         from ibisagent.evals.benchmarks.sam_cost import measure_episode_costs
 

@@ -29,6 +29,7 @@ from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.rle import area, decode
+from ibisagent.tools.segmenters.geocut import GeocutSegmenter
 
 THREAD = {"configurable": {"thread_id": "1"}}
 WAIT = {"interrupt_before": ["reason"]}
@@ -229,6 +230,26 @@ def test_another_segmenter_is_refused_at_once(pixels):
     other = build_graph(script(STOP), "geodesic", checkpointer=keeper, images=images)
     with pytest.raises(InputError, match="the run began with 'disk-1"):
         resume_or_start(other, start, THREAD)
+
+
+class EarlierGeocut(GeocutSegmenter):
+    """Geocut under the fingerprint of its first version."""
+
+    @property
+    def fingerprint(self):
+        return super().fingerprint.replace("geocut-2", "geocut-1")
+
+
+def test_an_earlier_version_of_the_segmenter_is_refused(pixels):
+    keeper, images = InMemorySaver(), ImageStore()
+    start = {"image": pixels, "request": "x"}
+    begun = build_graph(script(positive(0.5, 0.5), STOP), EarlierGeocut(), checkpointer=keeper, images=images)
+    begun.invoke(start, THREAD, interrupt_before=["terminate"])
+    now = build_graph(script(STOP), "geocut", checkpointer=keeper, images=images)
+    with pytest.raises(InputError, match=r"segmenter 'geocut-2 .*the run began with 'geocut-1 .*resume it with that"):
+        resume_or_start(now, start, THREAD)
+    with pytest.raises(InputError, match="the run began with 'geocut-1 "):
+        now.invoke(None, THREAD)
 
 
 def test_what_ended_from_outside_goes_on_after_it(pixels):

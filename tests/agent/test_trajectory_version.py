@@ -209,6 +209,10 @@ def with_first_step(made, **fields):
             "repeated rec",
         ),
         (lambda made: replace(made, steps=(replace(made.steps[0], score=0.123), *made.steps[1:])), "score 0.123"),
+        (
+            lambda made: replace(made, segmenter="geocut-1 side=256"),
+            "recorded with geocut-1 side=256, replayed with geo",
+        ),
     ],
 )
 def test_a_replay_tells_every_difference(change, said, pixels):

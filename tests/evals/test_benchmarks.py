@@ -3,6 +3,8 @@
 from ibisagent.evals.benchmarks.loop_cost import measure_copy_cost, measure_step_costs, policy_table, sam_table
 from ibisagent.evals.benchmarks.policy_cost import LoopCosts, build_random_qwen, measure_loop_costs
 from ibisagent.evals.benchmarks.sam_cost import EpisodeCosts, build_tiny_sam, measure_episode_costs
+from ibisagent.evals.benchmarks.segmenter_cost import measure_call_costs
+from ibisagent.tools.segmenters import get_segmenter
 
 
 def test_every_step_but_the_first_is_measured_beside_as_many_empty_ones():
@@ -10,6 +12,12 @@ def test_every_step_but_the_first_is_measured_beside_as_many_empty_ones():
         assert [len(each) for each in costs] == [2 * 19] * 2
         assert all(cost > 0 for each in costs for cost in each)
     assert measure_copy_cost(64, repeats=3) > 0
+
+
+def test_a_segmenters_calls_are_measured_apart():
+    costs = measure_call_costs(get_segmenter("geocut"), 64, pictures=2, colour=True)
+    assert [len(part) for part in costs] == [2, 2, 14]
+    assert min(costs.first) > 0
 
 
 def test_an_episode_with_sam2_is_measured_beside_its_passes():

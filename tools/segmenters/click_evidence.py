@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from skimage.graph import MCP_Geometric
 
 from ibisagent.tools.clicks import Pixel
@@ -17,7 +18,7 @@ from ibisagent.tools.segmenters.features import Features, Field
 from ibisagent.tools.segmenters.parameters import Parameters
 from ibisagent.tools.segmenters.working_grid import GridClick
 
-__all__ = ["Evidence", "compute_geodesic_map", "draw_seeds", "gather_evidence", "measure_correction"]
+__all__ = ["Evidence", "compute_geodesic_map", "draw_seeds", "gather_evidence", "limit_edit", "measure_correction"]
 
 FAR = np.float32(9.0)  # a normalised distance that stands for "no such click"
 INITIAL_MASK_DISTANCES = (np.float32(0.45), np.float32(3.0))  # that of a pixel inside and outside an initial mask
@@ -164,3 +165,26 @@ def draw_seeds(clicks: Sequence[GridClick], old: Mask | None, shape: tuple[int, 
     for pixel, positive in clicks:
         inside[pixel], outside[pixel] = positive, not positive
     return inside, outside
+
+
+def limit_edit(
+    features: Features, label: Mask, old: Mask, prompts: int, click: GridClick, parameters: Parameters
+) -> Mask:
+    """Return a label (h, w) that changes no more of the mask so far, in the click's direction, than the click can mean.
+
+    ``prompts``: how many made the mask so far. What is nearest along the click's own map changes; see `Parameters` for
+    how much.
+    """
+    asked = label & ~old if click.positive else old & ~label
+    gap, p = measure_correction(click, old) or 1.0, parameters
+    most = (p.most_added if click.positive else p.most_removed) * np.pi * (gap + 0.5) ** 2
+    if click.positive:
+        most = min(most, max(p.outgrow * float(old.sum()), p.least_added * old.size) / max(1, prompts))
+    count = int(most) + 9
+    if int(asked.sum()) <= count:
+        return label
+    a_map = _get_map(features, click.pixel, parameters)
+    furthest = np.partition(a_map[asked], count - 1)[count - 1]
+    kept = asked & (a_map <= furthest)
+    kept = ndimage.binary_opening(kept) | (kept & (a_map <= 0.5 * furthest))
+    return np.asarray(label ^ (asked & ~kept))

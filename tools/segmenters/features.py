@@ -15,8 +15,9 @@ from ibisagent.tools.segmenters.base import Mask, Pixels
 
 Field = NDArray[np.float32]
 
-__all__ = ["Features", "Field", "WorkingGrid", "extract_features"]
+__all__ = ["FINE_SIDE", "Features", "Field", "WorkingGrid", "extract_features"]
 
+FINE_SIDE = 1024  # larger pictures are refined at this size
 _MAX_MAPS = 48  # geodesic maps and rankings kept for an image
 _LAB_RANGE = np.array([100.0, 60.0, 60.0], np.float32)  # L*, a*, b* to about [0, 1] and [-1, 1]
 
@@ -59,11 +60,13 @@ class Features:
 
     ``colours``: (h, w, c) float32, c = 1 (grey) or 3 (CIE Lab), denoised, one unit = the picture's grey range.
     ``gradient``: (h, w) float32, length of the colour gradient in units a pixel.
+    ``fine``: (H', W', c) uint8, the picture at its displayed size, at most `FINE_SIDE`, grey or RGB, slightly blurred.
     """
 
     grid: WorkingGrid
     colours: Field
     gradient: Field
+    fine: Pixels
     memo: OnceCache[Any] = field(default_factory=lambda: OnceCache(_MAX_MAPS))
 
 
@@ -75,9 +78,17 @@ def extract_features(pixels: Pixels, side: int) -> Features:
     colours = (colours / max(float(high - low), 0.05)).astype(np.float32)
     squares = [ndimage.gaussian_gradient_magnitude(channel, 1.0) ** 2 for channel in np.moveaxis(colours, 2, 0)]
     gradient = np.sqrt(np.sum(squares, axis=0)).astype(np.float32)
-    colours.setflags(write=False)
-    gradient.setflags(write=False)
-    return Features(grid, colours, gradient)
+    fine = _blur(_shrink(pixels, WorkingGrid.of(pixels.shape, FINE_SIDE)))
+    for array in (colours, gradient, fine):
+        array.setflags(write=False)
+    return Features(grid, colours, gradient, fine)
+
+
+def _blur(pixels: Pixels, sigma: float = 0.7) -> Pixels:
+    """Blur each channel, (h, w, c), one where the picture is grey."""
+    grey = _drop_equal_channels(pixels)
+    channels = grey[..., None] if grey.ndim == 2 else grey
+    return np.asarray(ndimage.gaussian_filter(channels, (sigma, sigma, 0), truncate=3.0), np.uint8)
 
 
 def _shrink(pixels: Pixels, grid: WorkingGrid) -> Pixels:
@@ -86,9 +97,14 @@ def _shrink(pixels: Pixels, grid: WorkingGrid) -> Pixels:
     return np.asarray(Image.fromarray(pixels).resize(grid.work[::-1], Image.Resampling.BOX))
 
 
+def _drop_equal_channels(pixels: Pixels) -> Pixels:
+    """Return (h, w) of a grey picture stored as colour, any other as it is."""
+    grey = pixels.ndim == 3 and int(np.ptp(pixels, axis=2).max()) <= 2
+    return pixels[..., 0] if grey else pixels
+
+
 def _split_channels(pixels: Pixels) -> Field:
-    if pixels.ndim == 3 and int(np.ptp(pixels, axis=2).max()) <= 2:  # a grey picture stored as colour
-        pixels = pixels[..., 0]
+    pixels = _drop_equal_channels(pixels)
     if pixels.ndim == 2:
         return np.asarray(pixels[..., None] / np.float32(255), np.float32)
     return np.asarray(color.rgb2lab(pixels) / _LAB_RANGE, np.float32)

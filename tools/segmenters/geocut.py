@@ -1,17 +1,24 @@
 """The default embedded segmenter: geodesic evidence and colour, combined by an exact minimum cut."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
+from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.segmenters.base import Mask
-from ibisagent.tools.segmenters.features import Features, Field
+from ibisagent.tools.segmenters.contour_band import refine_contour
+from ibisagent.tools.segmenters.features import Features, Field, WorkingGrid
 from ibisagent.tools.segmenters.geodesic import CERTAIN_ENERGY, MAX_ENERGY, GeodesicSegmenter
-from ibisagent.tools.segmenters.maxflow import min_cut
-from ibisagent.tools.segmenters.working_grid import enlarge_mask
+from ibisagent.tools.segmenters.maxflow import LENGTHS, STEPS, PairWeights, min_cut, pair_slices
+from ibisagent.tools.segmenters.working_grid import enlarge_mask, to_grid_prompts
 
 __all__ = ["GeocutSegmenter"]
+
+# What is this unlikely everywhere is outside: leaving it can save no more than one pair's weight for each row of it.
+_UNLIKELY = 2.5
+_MARGIN, _BLOCK = 5, 32  # working pixels around all that is likelier, and in a block
 
 
 @dataclass(frozen=True)
@@ -37,23 +44,61 @@ class GeocutSegmenter(GeodesicSegmenter):
             drawn = self._label(embedding, unary)
         return enlarge_mask(embedding.grid, drawn, None)
 
+    def _refine(self, embedding: Features, mask: Mask, prompts: Sequence[Prompt], changed: Mask | None) -> Mask:
+        height, width = embedding.fine.shape[:2]
+        grid = WorkingGrid(mask.shape, (height, width))
+        small = mask if grid.work == grid.full else grid.coverage(mask) >= 0.5
+        free = None
+        if changed is not None:
+            near = ndimage.binary_dilation(changed, iterations=3).astype(np.float32)
+            free = WorkingGrid(grid.work, embedding.grid.work).to_full_size(near) > 0
+        scale = max(grid.work) / max(embedding.grid.work)
+        refined = refine_contour(embedding.fine, small, scale, to_grid_prompts(prompts, grid).clicks, free)
+        return refined if grid.work == grid.full else enlarge_mask(grid, refined, (mask, small))
+
     def _label(self, embedding: Features, unary: Field) -> Mask:
         key = ("pairs", self.parameters)
-        right, down = embedding.memo.get(key, lambda: self._weigh_pairs(embedding.colours))
-        return min_cut(unary, right, down)
+        weights = embedding.memo.get(key, lambda: self._weigh_pairs(embedding.colours))
+        label = np.zeros(unary.shape, np.bool_)
+        part = _find_possible(unary > -_UNLIKELY)
+        if part is None:
+            return label
+        size = unary[part].shape
+        cropped = (
+            field[part[0].start :, part[1].start :][: size[0] - down, : size[1] - abs(across)]
+            for field, (down, across) in zip(weights, STEPS, strict=True)
+        )
+        label[part] = min_cut(unary[part], PairWeights(*cropped))
+        return label
 
-    def _weigh_pairs(self, colours: Field) -> tuple[Field, Field]:
-        """Weight of each pair, (h, w - 1) and (h - 1, w): cheap to cut where colours differ (Boykov and Jolly 2001)."""
+    def _weigh_pairs(self, colours: Field) -> PairWeights:
+        """Weight the pairs: cheap to cut where colours differ (Boykov and Jolly 2001)."""
         across, along = ((np.diff(colours, axis=axis) ** 2).sum(axis=2) for axis in (1, 0))
         scale = 2 * max(sum(float(part.mean()) for part in (across, along) if part.size), 1e-5)
-        p = self.parameters
-        return p.smoothness * np.exp(-across / scale) + p.floor, p.smoothness * np.exp(-along / scale) + p.floor
+        p, fields = self.parameters, []
+        for step, length in zip(STEPS, LENGTHS, strict=True):
+            here, there = pair_slices(*step)
+            difference = ((colours[there] - colours[here]) ** 2).sum(axis=2) / (scale * np.dot(step, step))
+            fields.append(length * (p.smoothness * np.exp(-difference) + p.floor))
+        return PairWeights(*fields)
 
     def _compare_colours(self, embedding: Features, inside: Mask, outside: Mask) -> Field | float:
         if inside.sum() <= 8 or outside.sum() <= 8:
             return 0.0
         a, b = _estimate_likelihood(embedding.colours, inside), _estimate_likelihood(embedding.colours, outside)
         return np.asarray(self.parameters.weight_colour * np.clip(np.log((a + 0.05) / (b + 0.05)), -3, 3), np.float32)
+
+
+def _find_possible(possible: Mask) -> tuple[slice, slice] | None:
+    """The part of the grid around all that could be inside, None when nothing could; in whole blocks, for few sizes."""
+    spans = []
+    for axis in (1, 0):
+        found = np.flatnonzero(possible.any(axis=axis))
+        if not found.size:
+            return None
+        start, stop = (int(found[0]) - _MARGIN) // _BLOCK, (int(found[-1]) + _MARGIN) // _BLOCK + 1
+        spans.append(slice(max(0, start * _BLOCK), min(stop * _BLOCK, possible.shape[1 - axis])))
+    return spans[0], spans[1]
 
 
 def _estimate_likelihood(colours: Field, sample: Mask, width: float = 0.06) -> Field:

@@ -8,7 +8,13 @@ import numpy as np
 from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.imaging.grids import make_read_only
 from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Query, predict_one_by_one
-from ibisagent.tools.segmenters.click_evidence import Evidence, draw_seeds, gather_evidence, measure_correction
+from ibisagent.tools.segmenters.click_evidence import (
+    Evidence,
+    draw_seeds,
+    gather_evidence,
+    limit_edit,
+    measure_correction,
+)
 from ibisagent.tools.segmenters.confidence import ScoreContext, estimate_iou
 from ibisagent.tools.segmenters.features import Features, Field, extract_features
 from ibisagent.tools.segmenters.parameters import Parameters
@@ -54,7 +60,7 @@ class GeodesicSegmenter:
     def fingerprint(self) -> str:
         """Name, version and every parameter in one line."""
         values = zip(fields(self.parameters), astuple(self.parameters), strict=True)
-        return " ".join([f"{self.name}-1", *(f"{item.name}={value}" for item, value in values)])
+        return " ".join([f"{self.name}-2", *(f"{item.name}={value}" for item, value in values)])
 
     def embed(self, pixels: Pixels) -> Features:
         """Extract the features once per picture."""
@@ -74,9 +80,12 @@ class GeodesicSegmenter:
 
     def predict(self, embedding: Features, prompts: Sequence[Prompt], prior: MaskPrior | None) -> Prediction:
         """Segment from all prompts; see `Segmenter.predict`. No prompts: the mask so far."""
-        grid, grid_prompts = embedding.grid, to_grid_prompts(prompts, embedding.grid)
+        grid, has_mask = embedding.grid, prior is not None and bool(prior.work.any())
+        grid_prompts = to_grid_prompts(prompts, grid, has_mask)
         given = prior is not None and prior.has_initial_mask
-        if not grid_prompts.clicks or not (given or any(click.positive for click in grid_prompts.clicks)):
+        # a mask found in a box is worth as much as a given one: it rests on more than the clicks say
+        kept = given or (has_mask and grid_prompts.box is not None and not grid_prompts.box_is_latest)
+        if not grid_prompts.clicks or not (kept or any(click.positive for click in grid_prompts.clicks)):
             empty = MaskPrior(
                 make_read_only(np.zeros(grid.full, np.bool_)),
                 make_read_only(np.zeros(grid.work, np.bool_)),
@@ -84,29 +93,37 @@ class GeodesicSegmenter:
             )
             state = prior if prior is not None and not prompts else empty
             return Prediction(state.full, None, state)
-        unary = self._unary(embedding, grid_prompts, prior)
-        label = clean_components(
-            self._label(embedding, unary), grid_prompts.clicks, prior.work if prior is not None and given else None
-        )
-        full = enlarge_mask(grid, label, (prior.full, prior.work) if prior is not None and given else None)
+        unary = self._unary(embedding, grid_prompts, prior, kept)
+        before = prior.work if prior is not None and kept else None
+        label = clean_components(self._label(embedding, unary), grid_prompts.clicks, before)
+        if prior is not None and prior.work.any() and not grid_prompts.box_is_latest:
+            label = clean_components(
+                limit_edit(embedding, label, prior.work, prior.prompts, grid_prompts.clicks[-1], self.parameters),
+                grid_prompts.clicks,
+                before,
+            )
+        full = enlarge_mask(grid, label, (prior.full, prior.work) if prior is not None and kept else None)
+        full = self._refine(embedding, full, prompts, label ^ before if before is not None else None)
         mask = make_read_only(enforce_prompts(full, prompts))
         state = MaskPrior(mask, make_read_only(label), given, len(prompts))
-        return Prediction(mask, estimate_iou(embedding, label, _build_context(grid_prompts, prior, unary)), state)
+        return Prediction(mask, self._estimate(embedding, label, _build_context(grid_prompts, prior, unary)), state)
 
-    def _unary(self, embedding: Features, grid_prompts: GridPrompts, prior: MaskPrior | None) -> Field:
-        """Energy of calling each pixel inside, (h, w), in log odds."""
+    def _estimate(self, embedding: Features, label: Mask, context: ScoreContext) -> float:
+        """Estimate the IoU of a working mask, (h, w)."""
+        return estimate_iou(embedding, label, context)
+
+    def _unary(self, embedding: Features, grid_prompts: GridPrompts, prior: MaskPrior | None, kept: bool) -> Field:
+        """Energy of calling each pixel inside, (h, w), in log odds; see `_weigh_locally` for ``kept``."""
         shape, box = embedding.grid.work, grid_prompts.box
         old = prior.work if prior is not None else None
         area = 0.0 if box is None else BOX_FILL * float(fill_box(box, shape).sum())
-        evidence = gather_evidence(
-            embedding, grid_prompts.clicks, old, prior is not None and prior.has_initial_mask, area, self.parameters
-        )
+        evidence = gather_evidence(embedding, grid_prompts.clicks, old, kept, area, self.parameters)
         chance = evidence.chance
         inside, outside = draw_seeds(grid_prompts.clicks, old if old is not None and old.any() else None, shape)
         colour = self._compare_colours(embedding, (chance > 0.75) | inside, ((chance < 0.12) & ~inside) | outside)
         unary = np.asarray(np.log((chance + 0.02) / (1.02 - chance)) + colour, np.float32)
-        if prior is not None and prior.work.any() and (prior.has_initial_mask or not grid_prompts.box_is_latest):
-            unary = self._weigh_locally(unary, grid_prompts, evidence, prior)
+        if prior is not None and prior.work.any() and (kept or not grid_prompts.box_is_latest):
+            unary = self._weigh_locally(unary, grid_prompts, evidence, prior, kept)
         unary = np.clip(unary, -MAX_ENERGY, MAX_ENERGY)
         if box is not None:
             unary = np.where(
@@ -115,10 +132,12 @@ class GeodesicSegmenter:
         unary[inside], unary[outside] = CERTAIN_ENERGY, -CERTAIN_ENERGY
         return unary
 
-    def _weigh_locally(self, unary: Field, grid_prompts: GridPrompts, evidence: Evidence, prior: MaskPrior) -> Field:
+    def _weigh_locally(
+        self, unary: Field, grid_prompts: GridPrompts, evidence: Evidence, prior: MaskPrior, kept: bool
+    ) -> Field:
         """Let the latest click decide near itself and the mask so far elsewhere.
 
-        The larger a correction is beside the mask so far, the less that mask is trusted.
+        The larger a correction is beside the mask so far, the less that mask is trusted, unless it is to be ``kept``.
         """
         p, old, click = self.parameters, prior.work, grid_prompts.clicks[-1]
         rows, columns = np.ogrid[: old.shape[0], : old.shape[1]]
@@ -126,7 +145,7 @@ class GeodesicSegmenter:
         gap, size = measure_correction(click, old), float(np.sqrt(old.sum()))
         reach = max(p.least, min(p.near * gap, p.local * size, 0.3 * max(old.shape)))
         far = np.clip(distance / reach, 0, 1) ** 1.5
-        if not prior.has_initial_mask:
+        if not kept:
             doubt = gap / (p.trust * (1 + p.grow * max(0, prior.prompts - 1)) * size / np.sqrt(np.pi))
             far = np.minimum(far, np.clip(evidence.latest / p.along, 0, 1) ** 1.5) / (1 + doubt**2)
         disc = np.clip(1.5 - distance / (p.disc * gap + 1e-6), 0, 1) * (1 if click.positive else -1)
@@ -138,6 +157,11 @@ class GeodesicSegmenter:
         del embedding, inside, outside
         return 0.0
 
+    def _refine(self, embedding: Features, mask: Mask, prompts: Sequence[Prompt], changed: Mask | None) -> Mask:
+        """Improve the contour of a mask (H, W), where ``changed`` (h, w) is not None only near it; here not at all."""
+        del embedding, prompts, changed
+        return mask
+
     def _label(self, embedding: Features, unary: Field) -> Mask:
         """Decide each pixel, (h, w), from its energy; here alone."""
         del embedding
@@ -146,5 +170,6 @@ class GeodesicSegmenter:
 
 def _build_context(grid_prompts: GridPrompts, prior: MaskPrior | None, unary: Field) -> ScoreContext:
     before = None if prior is None else prior.work
-    gap = measure_correction(grid_prompts.clicks[-1], before) if before is not None else 0.0
-    return ScoreContext(len(grid_prompts.clicks), gap, before, unary)
+    click = grid_prompts.clicks[-1]
+    gap = measure_correction(click, before) if before is not None else 0.0
+    return ScoreContext(len(grid_prompts.clicks), gap, click.positive, before, unary)

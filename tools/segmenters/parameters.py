@@ -44,6 +44,12 @@ class Parameters:
     # around the latest click, a disc of this share of the correction is taken to be wrong
     disc: float = 0.8
     weight_disc: float = 3.0
+    # a click adds or removes at most so many discs that reach from it to the contour of the mask so far; it adds at
+    # most so many times that mask, or this share of the picture, divided by the number of prompts before it
+    most_added: float = 8.0
+    most_removed: float = 10.0
+    outgrow: float = 8.0
+    least_added: float = 0.12
     # geocut alone: colour likelihoods, and the pair weights of the cut
     weight_colour: float = 0.5
     smoothness: float = 6.0

@@ -40,8 +40,11 @@ class GridPrompts(NamedTuple):
     box_is_latest: bool
 
 
-def to_grid_prompts(prompts: Sequence[Prompt], grid: WorkingGrid) -> GridPrompts:
-    """Bring prompts to the working grid; a box without a positive click stands for one on its centre."""
+def to_grid_prompts(prompts: Sequence[Prompt], grid: WorkingGrid, has_mask: bool = False) -> GridPrompts:
+    """Bring prompts to the working grid; a box without a positive click stands for one on its centre.
+
+    Not so once clicks correct the mask that was found in the box (``has_mask``).
+    """
     clicks: dict[Pixel, GridClick] = {}
     box = None
     for prompt in prompts:
@@ -52,10 +55,11 @@ def to_grid_prompts(prompts: Sequence[Prompt], grid: WorkingGrid) -> GridPrompts
         clicks.pop(pixel, None)
         clicks[pixel] = GridClick(pixel, prompt.positive)
     ordered = list(clicks.values())
-    if box is not None and not any(click.positive for click in ordered):
+    box_is_latest = bool(prompts) and isinstance(prompts[-1], Box)
+    if box is not None and (box_is_latest or not has_mask) and not any(click.positive for click in ordered):
         centre = _find_centre(box)
         ordered = [GridClick(centre, True), *(click for click in ordered if click.pixel != centre)]
-    return GridPrompts(ordered, box, bool(prompts) and isinstance(prompts[-1], Box))
+    return GridPrompts(ordered, box, box_is_latest)
 
 
 def _find_centre(box: PixelBox) -> Pixel:
