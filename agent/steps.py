@@ -5,7 +5,7 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
-from ibisagent.agent.actions import as_prompt
+from ibisagent.agent.actions import PROMPT_KINDS, as_prompt
 from ibisagent.agent.state import (
     Origin,
     Outcome,
@@ -136,7 +136,7 @@ def undo_history(steps: list[StepRecord]) -> tuple[list[int], list[int]]:
     undone: list[int] = []
     for step in steps:
         kind = step["action"]["type"] if step["action"] and step["outcome"] == "applied" else None
-        if kind in ("point", "box"):
+        if kind in PROMPT_KINDS:
             active.append(step["index"])
             undone = []
         elif kind == "backtrack":

@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from ibisagent.agent import SegmentationGraph
+from ibisagent.agent.actions import PROMPT_KINDS
 from ibisagent.agent.overlay import overlay
 from ibisagent.agent.state import State
 from ibisagent.agent.trajectory import Trajectory, build_trajectory
@@ -56,7 +57,7 @@ def write_run(
 
 def mask_provenance(record: Trajectory) -> Provenance:
     """Return a mask's provenance for export: its target, its algorithm, and whether a person clicked."""
-    prompts = [step for step in record.steps if step.action and step.action["type"] in ("point", "box")]
+    prompts = [step for step in record.steps if step.action and step.action["type"] in PROMPT_KINDS]
     targets = [step.action["target"] for step in prompts if step.action and step.action.get("target")]
     return Provenance(
         target=targets[-1] if targets else record.request,

@@ -9,6 +9,7 @@ from ibisagent.tools.segmenters.base import Mask
 from ibisagent.tools.segmenters.features import Features, Field
 from ibisagent.tools.segmenters.geodesic import CERTAIN_ENERGY, MAX_ENERGY, GeodesicSegmenter
 from ibisagent.tools.segmenters.maxflow import min_cut
+from ibisagent.tools.segmenters.prompt_kinds import PROMPT_KINDS
 from ibisagent.tools.segmenters.working_grid import enlarge_mask
 
 __all__ = ["GeocutSegmenter"]
@@ -20,6 +21,7 @@ class GeocutSegmenter(GeodesicSegmenter):
 
     name = "geocut"
     calibrated = True
+    prompts = PROMPT_KINDS
 
     def cut_near_contour(self, embedding: Features, log_odds: Field, width: float) -> Mask:
         """Return a coarse drawing as a mask, (H, W) bool, its contour moved onto edges of the picture near it.

@@ -12,6 +12,7 @@ from ibisagent.tools.segmenters.click_evidence import Evidence, draw_seeds, gath
 from ibisagent.tools.segmenters.confidence import ScoreContext, estimate_iou
 from ibisagent.tools.segmenters.features import Features, Field, extract_features
 from ibisagent.tools.segmenters.parameters import Parameters
+from ibisagent.tools.segmenters.prompt_kinds import require_taken, taken_by
 from ibisagent.tools.segmenters.working_grid import (
     GridPrompts,
     clean_components,
@@ -74,6 +75,7 @@ class GeodesicSegmenter:
 
     def predict(self, embedding: Features, prompts: Sequence[Prompt], prior: MaskPrior | None) -> Prediction:
         """Segment from all prompts; see `Segmenter.predict`. No prompts: the mask so far."""
+        require_taken(prompts, taken_by(self), self.name)
         grid, grid_prompts = embedding.grid, to_grid_prompts(prompts, embedding.grid)
         given = prior is not None and prior.has_initial_mask
         if not grid_prompts.clicks or not (given or any(click.positive for click in grid_prompts.clicks)):
