@@ -83,8 +83,8 @@ def intervene(
 
     ``action``: a click, a box, an example, an undo, a redo, or a stop, which accepts the current mask; as an object, as
     text, or in its plain form. The policy continues after it; with ``interrupt_before=["reason"]``, which like every
-    option is passed to `invoke`, it waits. A run in progress has to be cancelled first. `InputError`: there is no such thread, or
-    the action cannot be read, is not applicable, or is a prompt that the segmenter does not take.
+    option is passed to `invoke`, it waits. A run in progress has to be cancelled first. `InputError`: there is no such
+    thread, or the action cannot be read, is not applicable, or is a prompt that the segmenter does not take.
     """
     return graph.invoke(
         None, graph.update_state(*_plan_intervention(graph, graph.get_state(config), config, action)), **options
