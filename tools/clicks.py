@@ -90,7 +90,7 @@ class Similar:
         _require_unit(x=self.x, y=self.y)
 
 
-Prompt = Click | Box
+Prompt = Click | Box | Similar
 
 
 def _index(unit: float, size: int) -> int:
