@@ -1,10 +1,10 @@
 """All pixels like the examples: one map of log odds for the picture, a global cut, and corrections that spoil nothing.
 
-A later example may be obeyed in several ways: the map so far, a shift of it, or the classifier fitted anew with the
-example at several weights. The map that changes least and obeys all examples wins.
+A later example moves the classifier away from its own earlier answers no further than needed: its weight rises until
+all examples are obeyed. Where that would change too much, the example is obeyed around itself alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from ibisagent.tools.segmenters.base import Mask
 from ibisagent.tools.segmenters.features import Field
 from ibisagent.tools.segmenters.maxflow import min_cut
 from ibisagent.tools.segmenters.similar.appearance import Appearance
-from ibisagent.tools.segmenters.similar.classifier import WeightedSamples, classify
+from ibisagent.tools.segmenters.similar.classifier import WeightedSamples, classify, reclassify
 from ibisagent.tools.segmenters.similar.examples import ExampleMap, map_example, sample_correction, sample_object
 from ibisagent.tools.segmenters.similar.settings import SimilarSettings
 from ibisagent.tools.segmenters.working_grid import GridClick
@@ -34,7 +34,7 @@ class Union(NamedTuple):
 
 def find_first(appearance: Appearance, examples: Sequence[GridClick], settings: SimilarSettings) -> Union:
     """Fit the classifier on all examples at once; the first positive one gives its object and its surroundings."""
-    odds = _fit(appearance, examples, settings.weights[1], settings)
+    odds = _fit(appearance, examples, settings.seed_weight, settings)
     return Union(odds, _cut(appearance, odds, examples, settings))
 
 
@@ -42,44 +42,47 @@ def add_example(
     appearance: Appearance, examples: Sequence[GridClick], before: Union, settings: SimilarSettings
 ) -> Union:
     """Correct ``before`` by the last of the examples."""
-    odds = min(
-        _propose(appearance, examples, before.odds, settings),
-        key=lambda proposal: _cost(proposal, before.odds, examples),
-    )[0]
-    mask = _cut(appearance, odds, examples, settings)
     pixel, positive = examples[-1]
-    if (odds[pixel] > 0) == positive:
-        return Union(odds, mask)
-    return _settle_here(appearance, examples, odds, mask, settings)
+    for odds in _propose(appearance, examples, before.odds, settings):
+        if _obeys(odds, examples) and _is_moderate(odds, before.odds, positive, settings):
+            return Union(odds, _cut(appearance, odds, examples, settings))
+    mask = _cut(appearance, before.odds, examples, settings)
+    return _settle_here(appearance, examples, before.odds, mask, settings)
 
 
 def _propose(
-    appearance: Appearance, examples: Sequence[GridClick], odds: Field, settings: SimilarSettings
-) -> list[tuple[Field, float]]:
-    """Return maps that may obey the last example, each with a penalty."""
-    pixel, positive = examples[-1]
-    seed = sample_correction(_map(appearance, pixel, settings), pixel, positive, odds.shape, settings)
-    lacking = float((0.3 if positive else -0.3) - np.median(odds.ravel()[seed.indices]))
-    proposals = [(odds, 0.0)]
-    if (lacking > 0) == positive:
-        proposals.append((np.clip(odds + np.clip(np.float32(lacking), -6, 6), -8, 8), 0.15))
-    return proposals + [(_fit(appearance, examples, weight, settings), 0.05) for weight in settings.weights]
+    appearance: Appearance, examples: Sequence[GridClick], before: Field, settings: SimilarSettings
+) -> Iterator[Field]:
+    """Yield maps, (h, w), that follow the examples more and more."""
+    yield before
+    shape = before.shape
+    first = next(index for index, example in enumerate(examples) if example.positive)
+    seeds = [
+        sample_correction(_map(appearance, pixel, settings), pixel, positive, shape, settings)
+        for index, (pixel, positive) in enumerate(examples)
+        if index != first
+    ]
+    for weight in settings.weights:
+        groups = [(samples, weight) for samples in seeds]
+        yield reclassify(appearance.numbers, before.ravel(), groups, settings).reshape(shape)
 
 
-def _cost(proposal: tuple[Field, float], before: Field, examples: Sequence[GridClick]) -> float:
-    """Weigh what a map disobeys against how much it changes, twice where that is against the last example."""
-    odds, penalty = proposal
+def _obeys(odds: Field, examples: Sequence[GridClick]) -> bool:
     smooth = ndimage.uniform_filter(odds, 3)
-    obeyed = sum((smooth[pixel] > 0) == positive for pixel, positive in examples)
-    old, new = float((before > 0).mean()) + 1e-4, float((odds > 0).mean()) + 1e-4
-    change = float(np.log(new / old))
-    against = max(0.0, -change if examples[-1].positive else change)
-    flood = 2.0 if new > 0.7 and old < 0.6 else 0.0
-    return 0.6 * abs(change) + 0.6 * against + penalty + flood - obeyed
+    return all((smooth[pixel] > 0) == positive for pixel, positive in examples)
+
+
+def _is_moderate(odds: Field, before: Field, positive: bool, settings: SimilarSettings) -> bool:
+    """Whether a map changes little enough, and nearly all of it in the direction of the last example."""
+    old, new = before > 0, odds > 0
+    gained, lost, size = int((new & ~old).sum()), int((old & ~new).sum()), int(old.sum()) + 1
+    along, against = (gained, lost) if positive else (lost, gained)
+    bound = settings.most_growth if positive else 0.8
+    return along <= bound * size and against <= settings.against * size
 
 
 def _fit(appearance: Appearance, examples: Sequence[GridClick], weight: float, settings: SimilarSettings) -> Field:
-    """Fit the classifier; ``weight``: of a correcting example beside the first one's."""
+    """Fit the classifier; ``weight``: of each other example beside the 100 of the first one."""
     shape = appearance.grid.work
     groups: list[WeightedSamples] = []
     first = next(index for index, example in enumerate(examples) if example.positive)
@@ -91,7 +94,7 @@ def _fit(appearance: Appearance, examples: Sequence[GridClick], weight: float, s
                 for samples in sample_object(found, shape, settings)
             ]
         else:
-            groups.append((sample_correction(found, pixel, positive, shape, settings), 100 * weight))
+            groups.append((sample_correction(found, pixel, positive, shape, settings), weight))
     return classify(appearance.numbers, groups, settings).reshape(shape)
 
 
