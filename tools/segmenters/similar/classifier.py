@@ -63,7 +63,10 @@ def reclassify(numbers: Field, before: Field, groups: Sequence[WeightedSamples],
     indices = np.concatenate([*kept, *(some for some, _, _ in picked)])
     known = np.concatenate(kept)
     labels = np.concatenate(
-        [1 / (1 + np.exp(-before[known])), *(np.full(some.size, float(samples.positive)) for some, samples, _ in picked)]
+        [
+            1 / (1 + np.exp(-before[known])),
+            *(np.full(some.size, float(samples.positive)) for some, samples, _ in picked),
+        ]
     )
     weights = np.concatenate(
         [
