@@ -15,8 +15,9 @@ from ibisagent.tools.segmenters.base import Mask, Pixels
 
 Field = NDArray[np.float32]
 
-__all__ = ["Features", "Field", "WorkingGrid", "extract_features"]
+__all__ = ["PICTURE_SIDE", "Features", "Field", "WorkingGrid", "extract_features"]
 
+PICTURE_SIDE = 384  # of what is kept of a picture for its appearance
 _MAX_MAPS = 48  # geodesic maps and rankings kept for an image
 _LAB_RANGE = np.array([100.0, 60.0, 60.0], np.float32)  # L*, a*, b* to about [0, 1] and [-1, 1]
 
@@ -59,12 +60,15 @@ class Features:
 
     ``colours``: (h, w, c) float32, c = 1 (grey) or 3 (CIE Lab), denoised, one unit = the picture's grey range.
     ``gradient``: (h, w) float32, length of the colour gradient in units a pixel.
+    ``picture``: the displayed picture, at most `PICTURE_SIDE` on its longer side, uint8; None where only the rest is
+    needed.
     """
 
     grid: WorkingGrid
     colours: Field
     gradient: Field
     memo: OnceCache[Any] = field(default_factory=lambda: OnceCache(_MAX_MAPS))
+    picture: Pixels | None = None
 
 
 def extract_features(pixels: Pixels, side: int) -> Features:
@@ -77,7 +81,8 @@ def extract_features(pixels: Pixels, side: int) -> Features:
     gradient = np.sqrt(np.sum(squares, axis=0)).astype(np.float32)
     colours.setflags(write=False)
     gradient.setflags(write=False)
-    return Features(grid, colours, gradient)
+    picture = _shrink(pixels, WorkingGrid.of(pixels.shape, PICTURE_SIDE))
+    return Features(grid, colours, gradient, picture=picture.copy() if picture is pixels else picture)
 
 
 def _shrink(pixels: Pixels, grid: WorkingGrid) -> Pixels:
