@@ -15,7 +15,7 @@ from ibisagent.evals.contact_sheets import (
 from ibisagent.evals.contact_sheets.crop import crop_window, to_crop
 from ibisagent.evals.contact_sheets.markers import NEGATIVE, POSITIVE, Area, draw_prompts
 from ibisagent.evals.contact_sheets.text import TextLine, draw_line, fitting_size, text_width, to_drawable, wrap_text
-from ibisagent.tools.clicks import Box, Click, PixelBox, click_to_pixel
+from ibisagent.tools.clicks import Box, Click, PixelBox, Similar, click_to_pixel
 from ibisagent.tools.errors import InputError
 
 WHITE = (255, 255, 255)
