@@ -8,7 +8,6 @@ from support.strategies import actions
 
 from ibisagent.agent.actions import (
     ALL_KINDS,
-    KINDS,
     Action,
     Backtrack,
     Terminate,
