@@ -1,6 +1,6 @@
 """Step records: pending actions, the records of applied ones, and which steps are active, that is, not undone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -26,6 +26,7 @@ __all__ = [
     "append_step",
     "build_step_record",
     "emit_event",
+    "has_examples",
     "pending_action",
     "steps_of_request",
     "steps_of_target",
@@ -109,6 +110,11 @@ def steps_of_target(state: State) -> list[StepRecord]:
 def active_prompts(state: State) -> tuple[Prompt, ...]:
     """Return the active prompts of the active target, oldest first."""
     return tuple(as_prompt(plain) for plain in active_target(state)["prompts"])
+
+
+def has_examples(prompts: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether an example is among prompts in their plain form, so that the mask is of many objects and not of one."""
+    return any(prompt["type"] == "similar" for prompt in prompts)
 
 
 def active_prompt_steps(state: State) -> list[StepRecord]:

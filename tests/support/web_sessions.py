@@ -20,11 +20,11 @@ OWNER = "o" * 32
 
 
 def make_sessions(policy: Callable[[], Policy], **options: Any) -> WebSessions:
-    """Make sessions in which a new policy acts on the disk segmenter."""
-    limits = options.pop("limits", Limits())
+    """Make sessions in which a new policy acts on a segmenter, by default the disk segmenter."""
+    limits, memo = options.pop("limits", Limits()), get_memo(options.pop("segmenter", "disk"))
 
     def load() -> SessionService:
-        return SessionService(policy(), get_memo("disk"), LoopConfig(), limits=limits, durability="sync")
+        return SessionService(policy(), memo, LoopConfig(), limits=limits, durability="sync")
 
     return WebSessions(WebOptions(limits=limits, **options), load)
 

@@ -8,7 +8,7 @@ import typer
 
 from ibisagent.tools.errors import IbisError
 from ibisagent.ui.cli.commands import benchmarks, runs, servers, setup, stored_sessions, training, training_data
-from ibisagent.ui.cli.named_help import NamedHelpCommand
+from ibisagent.ui.cli.named_help import NamedHelpCommand, OrderedMarksCommand
 
 __all__ = ["app", "main", "run_with_exit_code"]
 
@@ -37,7 +37,7 @@ def _options(
 ) -> None: ...
 
 
-app.command(cls=NamedHelpCommand)(runs.segment)
+app.command(cls=OrderedMarksCommand)(runs.segment)
 app.command(cls=NamedHelpCommand)(runs.simulate)
 app.command()(runs.replay)
 app.command(cls=NamedHelpCommand)(benchmarks.clicks)

@@ -2,7 +2,6 @@
 
 import platform
 import time
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
@@ -17,7 +16,6 @@ from ibisagent.agent.stop_reasons import FAILURES
 from ibisagent.tools.errors import IbisError, RunFailed, install_hint
 from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.masks.rle import decode
-from ibisagent.tools.registry import Entry
 from ibisagent.tools.segmenters import SEGMENTERS
 from ibisagent.tools.segmenters.base import Mask, Pixels
 from ibisagent.training.phantoms import draw
@@ -49,8 +47,8 @@ def run_doctor() -> None:
     console.print(f"ibisagent {version('ibisagent')}, Python {platform.python_version()}, {platform.platform()}")
     console.print(_packages())
     console.print(_extras())
-    console.print(_names("Policies", POLICIES.entries))
-    console.print(_names("Segmenters", SEGMENTERS.entries))
+    console.print(_policies())
+    console.print(_segmenters())
     pixels, truth = _ellipse()
     faults = [
         _test_policy(console, OraclePolicy(truth), entry.form, pixels, truth, "ellipse", 0.7)
@@ -84,10 +82,17 @@ def _extras() -> Table:
     return table
 
 
-def _names(title: str, entries: Sequence[Entry]) -> Table:
-    table = Table("name", "extra", "what", title=title)
-    for entry in entries:
+def _policies() -> Table:
+    table = Table("name", "extra", "what", title="Policies")
+    for entry in POLICIES.entries:
         table.add_row(entry.form, entry.extra or "", entry.description)
+    return table
+
+
+def _segmenters() -> Table:
+    table = Table("name", "extra", "prompts", "what", title="Segmenters")
+    for entry in SEGMENTERS.entries:
+        table.add_row(entry.form, entry.extra or "", ", ".join(entry.prompts), entry.description)
     return table
 
 

@@ -14,16 +14,18 @@ from PIL import Image
 from ibisagent.agent import SegmentationGraph
 from ibisagent.agent.integrations.error_messages import redact_error
 from ibisagent.agent.overlay import overlay
-from ibisagent.agent.state import State, current_mask
+from ibisagent.agent.state import State, active_target, current_mask
+from ibisagent.agent.steps import has_examples
 from ibisagent.agent.trajectory import build_trajectory
 from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.tools.allowed_paths import find_root
 from ibisagent.tools.errors import IbisError, InputError
-from ibisagent.tools.export import EXTENSIONS, require_savable, save_mask
+from ibisagent.tools.export import EXTENSIONS, require_instances_savable, require_savable, save_instances, save_mask
 from ibisagent.tools.files import atomic_write
+from ibisagent.tools.masks.instances import instances
 from ibisagent.tools.masks.measure import measure_on_image
 from ibisagent.tools.masks.rle import decode
-from ibisagent.ui.run_folder import make_folder, mask_provenance
+from ibisagent.ui.run_folder import INSTANCE_FILES, make_folder, mask_provenance
 from ibisagent.ui.sessions.session_store import Session
 
 __all__ = [
@@ -45,6 +47,7 @@ FORMATS = {
     "nifti": "mask.nii.gz",
     "nrrd": "mask.nrrd",
     "dicom-seg": "mask.dcm",
+    **dict(zip(("labels", "instances", "instances-coco"), INSTANCE_FILES, strict=True)),
     **{ending: f"mask{ending}" for ending in EXTENSIONS},
 }
 """File names by export format: a format's name or a file ending."""
@@ -61,6 +64,7 @@ MEDIA_TYPES = {
     "mask.nii.gz": "application/gzip",
     "mask.nrrd": "application/octet-stream",
     "mask.dcm": "application/dicom",
+    **dict(zip(INSTANCE_FILES, ("image/png", "text/csv", "application/json"), strict=True)),
 }
 """Media types by file name."""
 
@@ -69,7 +73,8 @@ def require_format(graph: SegmentationGraph, state: State, name: str) -> None:
     """Raise `InputError` for a format in which the mask of a state cannot be written."""
     if name not in ("overlay.png", "trajectory.json"):
         with TemporaryDirectory() as folder, _rename_errors(name):
-            require_savable(Path(folder) / name, graph.components.images.open(state["image"]))
+            require = require_instances_savable if name in INSTANCE_FILES else require_savable
+            require(Path(folder) / name, graph.components.images.open(state["image"]))
 
 
 def render_file(graph: SegmentationGraph, state: State, name: str, roots: Sequence[Path]) -> bytes:
@@ -90,7 +95,10 @@ def render_file(graph: SegmentationGraph, state: State, name: str, roots: Sequen
         return json.dumps(record.to_json(), indent=1).encode()
     with TemporaryDirectory() as folder:
         with _rename_errors(name):
-            save_mask(Path(folder) / name, mask, image, mask_provenance(record))
+            if name in INSTANCE_FILES:
+                save_instances(Path(folder) / name, instances(mask), image, mask_provenance(record))
+            else:
+                save_mask(Path(folder) / name, mask, image, mask_provenance(record))
         return (Path(folder) / name).read_bytes()
 
 
@@ -103,8 +111,12 @@ def _measurements_csv(measurements: dict[str, Any]) -> bytes:
 
 
 def list_files(graph: SegmentationGraph, state: State) -> list[str]:
-    """List the files that can be rendered of a state, those of a page included."""
-    names = list(dict.fromkeys(FORMATS.values()))
+    """List the files that are of use of a state, those of a page included; of objects only with an example in force.
+
+    Those that cannot be rendered are left out.
+    """
+    unused = () if has_examples(active_target(state)["prompts"]) else INSTANCE_FILES
+    names = [name for name in dict.fromkeys(FORMATS.values()) if name not in unused]
     for name in list(names):
         try:
             require_format(graph, state, name)

@@ -43,7 +43,8 @@ class WebOptions:
 
     ``database``: of the sessions, None for a temporary one; ``keep``: folder of kept cases, None for none; ``roots``:
     further folders in which a record's picture may lie; ``weak_on_scans``: the policy knows synthetic pictures alone,
-    so that a real one is to be begun by hand; ``cookie``: name of the owner's; ``expiry``: in seconds.
+    so that a real one is to be begun by hand; ``takes_examples``: so does the segmenter; ``cookie``: name of the
+    owner's; ``expiry``: in seconds.
     """
 
     database: Path | None = None
@@ -51,6 +52,7 @@ class WebOptions:
     roots: tuple[Path, ...] = ()
     limits: Limits = field(default_factory=Limits)
     weak_on_scans: bool = False
+    takes_examples: bool = False
     cookie: str = "ibisagent"
     expiry: float = EXPIRY
 
