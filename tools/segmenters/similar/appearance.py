@@ -40,10 +40,11 @@ def extract_appearance(embedding: Features, settings: SimilarSettings) -> Appear
     assert embedding.picture is not None
     grid = WorkingGrid(embedding.grid.full, embedding.picture.shape[:2])
     channels = _split_channels(embedding.picture)
-    numbers = np.stack([values.ravel() for values in _measure(channels)], axis=1)
+    numbers = np.stack([values.ravel() for values in _measure(channels, settings)], axis=1)
     numbers -= numbers.mean(axis=0)
     numbers /= numbers.std(axis=0) + 1e-3
-    numbers = np.concatenate([numbers, 0.5 * np.clip(numbers**2 - 1, -3, 6)], axis=1)
+    if settings.squares:
+        numbers = np.concatenate([numbers, settings.squares * np.clip(numbers**2 - 1, -3, 6)], axis=1)
     colours = np.stack([_blur(channel, 0.7) for channel in np.moveaxis(channels, 2, 0)], axis=2)
     squares = [ndimage.gaussian_gradient_magnitude(channel, 1.0) ** 2 for channel in np.moveaxis(channels, 2, 0)]
     gradient = np.sqrt(np.sum(squares, axis=0)).astype(np.float32)
@@ -61,7 +62,7 @@ def _split_channels(pixels: Pixels) -> Field:
     return np.asarray(channels / max(float(high - low), 0.05), np.float32)
 
 
-def _measure(channels: Field) -> list[Field]:
+def _measure(channels: Field, settings: SimilarSettings) -> list[Field]:
     """Return fields (h, w): blurred channels, what stands out of the background, ridges and blobs, edges, texture."""
     light, *hues = np.moveaxis(channels, 2, 0)
     wide = max(light.shape) / _BACKGROUND
@@ -70,6 +71,10 @@ def _measure(channels: Field) -> list[Field]:
     found = [_blur(channel, sigma) for channel in (light, *hues) for sigma in _BLURS]
     found += [near - background, 0.3 * (near - background) / spread]
     found += [_blur(hue, 1.0) - _blur(hue, wide) for hue in hues]
+    if settings.dim:
+        low = np.percentile(light, 1)
+        dim = np.log(settings.dim + np.maximum(light - low, 0)).astype(np.float32)
+        found += [_blur(dim, 1.0), _blur(dim, 1.0) - _blur(dim, wide)]
     for sigma in _SCALES:
         found += _curvatures(_blur(light, sigma), sigma)
     for sigma in _SPREADS:

@@ -50,36 +50,50 @@ def classify(numbers: Field, groups: Sequence[WeightedSamples], settings: Simila
     return np.asarray(np.clip(odds - settings.threshold * shift, -_BOUND, _BOUND), np.float32)
 
 
-def reclassify(numbers: Field, before: Field, groups: Sequence[WeightedSamples], settings: SimilarSettings) -> Field:
-    """Return log odds (n,) near those ``before`` (n,), moved by further examples as far as their weights ask for.
+def reclassify(
+    numbers: Field, before: Field, corrections: Sequence[Samples], weight: float, settings: SimilarSettings
+) -> Field:
+    """Return log odds (n,) near those ``before`` (n,), but for pixels that look like the latest correction.
 
-    The classifier is fitted anew to its own earlier answers on some of the pixels, and to the examples.
+    The classifier is fitted anew to its own earlier answers on some of the pixels, less on those like the correction,
+    to the correction's label on these, and to all corrections; ``weight``: of the last two.
     """
     rng = np.random.default_rng(0)
-    inside, outside = np.flatnonzero(before > 0), np.flatnonzero(before <= 0)
-    kept = [_thin(part, rng) for part in (inside, outside) if part.size]
-    parts = [part.size for part in (inside, outside) if part.size]
-    picked = [(_thin(samples.indices, rng), samples, weight) for samples, weight in groups if samples.indices.size]
-    indices = np.concatenate([*kept, *(some for some, _, _ in picked)])
-    known = np.concatenate(kept)
-    labels = np.concatenate(
-        [
-            1 / (1 + np.exp(-before[known])),
-            *(np.full(some.size, float(samples.positive)) for some, samples, _ in picked),
-        ]
+    parts = [part for part in (np.flatnonzero(before > 0), np.flatnonzero(before <= 0)) if part.size]
+    kept = [_thin(part, rng) for part in parts]
+    shares = np.concatenate([np.full(some.size, part.size / some.size) for some, part in zip(kept, parts, strict=True)])
+    shares *= settings.anchor / before.size
+    some = np.concatenate(kept)
+    latest = corrections[-1]
+    alike = _likeness(numbers[some], numbers[latest.indices], settings)
+    seeds = [_thin(each.indices, rng) for each in corrections]
+    fitted = fit_logistic(
+        numbers[np.concatenate([some, some, *seeds])].astype(np.float64),
+        np.concatenate(
+            [
+                1 / (1 + np.exp(-before[some])),
+                np.full(some.size, float(latest.positive)),
+                *(np.full(seed.size, float(each.positive)) for seed, each in zip(seeds, corrections, strict=True)),
+            ]
+        ),
+        np.concatenate(
+            [
+                shares * (1 - alike),
+                shares * alike * weight,
+                *(np.full(seed.size, weight * settings.seed_pixel) for seed in seeds),
+            ]
+        ),
+        settings.change_ridge,
     )
-    weights = np.concatenate(
-        [
-            *(
-                np.full(some.size, settings.anchor * part / before.size / some.size)
-                for some, part in zip(kept, parts, strict=True)
-            ),
-            *(np.full(some.size, weight / some.size) for some, _, weight in picked),
-        ]
-    )
-    fitted = fit_logistic(numbers[indices].astype(np.float64), labels, weights, settings.change_ridge)
     odds = numbers @ fitted[:-1].astype(np.float32) + np.float32(fitted[-1])
     return np.asarray(np.clip(odds, -_BOUND, _BOUND), np.float32)
+
+
+def _likeness(numbers: Field, example: Field, settings: SimilarSettings) -> Floats:
+    """Return how much pixels (n, d) look like those of an example (m, d), in [0, 1]."""
+    spread = example.std(axis=0) + settings.likeness
+    distance = (((numbers - example.mean(axis=0)) / spread) ** 2).mean(axis=1)
+    return np.asarray(np.exp(-0.5 * distance), np.float64)
 
 
 def _thin(indices: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:

@@ -12,7 +12,9 @@ class SimilarSettings:
     Chosen on the training split of real pictures (EXPERIMENTS.md).
     """
 
-    window: int = 160  # the square around an example in which its object is looked for
+    squares: float = 0.0  # weight of the squares of numbers
+    dim: float = 0.0  # of the grey range: what is added to the lightness before its logarithm
+    window: int = 256  # the square around an example in which its object is looked for
     # the first example's object: up to this share of its geodesic level; what surrounds it: beyond that share of it
     core: float = 0.8
     beyond: float = 1.15
@@ -23,15 +25,18 @@ class SimilarSettings:
     ridge: float = 0.9
     unlabelled: float = 0.3
     rounds: int = 2
-    threshold: float = 0.5  # how far the decision moves towards Otsu's threshold
+    threshold: float = 1.0  # how far the decision moves towards Otsu's threshold
     # a later example: pixels around it, weights at which the classifier is fitted anew
     seed_radius: float = 3.0
     reach: float = 0.7
     seed_weight: float = 10.0
     anchor: float = 400.0
     change_ridge: float = 0.05
-    weights: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
+    weights: tuple[float, ...] = (0.3, 1.0, 3.0, 10.0)
+    seed_pixel: float = 0.3
+    likeness: float = 0.3
     most_growth: float = 1.0
+    shallow: float = 0.65
     against: float = 0.15
     # the cut: scale and bound of the log odds, weight and floor of the pairs
     scale: float = 1.05

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from ibisagent.tools.clicks import Pixel
 from ibisagent.tools.segmenters.base import Mask
@@ -48,7 +47,7 @@ def find_first(appearance: Appearance, examples: Sequence[GridClick], settings: 
     pixel, _ = examples[-1]
     shape = appearance.grid.work
     corrections = tuple(
-        sample_correction(_map(appearance, each, settings), each, positive, shape, settings.seed_radius)
+        sample_correction(_map(appearance, each, settings), each, positive, shape, settings.seed_radius, settings)
         for each, positive in examples[:-1]
     )
     groups = [(samples, settings.seed_weight) for samples in corrections]
@@ -63,16 +62,22 @@ def find_first(appearance: Appearance, examples: Sequence[GridClick], settings: 
 def add_example(
     appearance: Appearance, examples: Sequence[GridClick], before: Union, settings: SimilarSettings
 ) -> Union:
-    """Correct ``before`` by the last of the examples."""
+    """Correct ``before`` by the last of the examples.
+
+    A click in the middle of what is wrong tells how much of an object is: one near the contour is obeyed there alone.
+    """
     pixel, positive = examples[-1]
-    reach = max(1.0, settings.reach * measure_correction(examples[-1], before.mask))
-    latest = sample_correction(_map(appearance, pixel, settings), pixel, positive, before.odds.shape, reach)
+    gap = measure_correction(examples[-1], before.mask)
+    reach = max(1.0, settings.reach * gap)
+    latest = sample_correction(_map(appearance, pixel, settings), pixel, positive, before.odds.shape, reach, settings)
     corrections = (*before.corrections, latest)
-    for odds in _propose(appearance, corrections, before.odds, settings):
-        if _obeys(odds, before.odds, corrections) and _is_moderate(odds, before.odds, positive, settings):
-            return Union(odds, _cut(appearance, odds, examples, settings), corrections)
-    mask = _cut(appearance, before.odds, examples, settings)
-    return _settle_here(appearance, examples, Union(before.odds, mask, corrections), settings)
+    areas = [_map(appearance, each.pixel, settings).area for each in examples if each.positive]
+    if gap > settings.shallow * float(np.sqrt(np.median(areas) / np.pi)):
+        for odds in _propose(appearance, corrections, before.odds, settings):
+            if _obeys(odds, before.odds, corrections) and _is_moderate(odds, before.odds, positive, settings):
+                return Union(odds, _cut(appearance, odds, examples, settings), corrections)
+    odds = _settle_here(_map(appearance, pixel, settings), examples[-1], before.odds, 1.5 * gap)
+    return Union(odds, _cut(appearance, odds, examples, settings), before.corrections)
 
 
 def _propose(
@@ -81,8 +86,7 @@ def _propose(
     """Yield maps, (h, w), that follow the examples more and more."""
     yield before
     for weight in settings.weights:
-        groups = [(samples, weight * samples.indices.size) for samples in corrections]
-        yield reclassify(appearance.numbers, before.ravel(), groups, settings).reshape(before.shape)
+        yield reclassify(appearance.numbers, before.ravel(), corrections, weight, settings).reshape(before.shape)
 
 
 def _obeys(odds: Field, before: Field, corrections: Sequence[Samples]) -> bool:
@@ -120,23 +124,10 @@ def _cut(appearance: Appearance, odds: Field, examples: Sequence[GridClick], set
     return min_cut(unary, appearance.right, appearance.down)
 
 
-def _settle_here(
-    appearance: Appearance, examples: Sequence[GridClick], union: Union, settings: SimilarSettings
-) -> Union:
-    """Obey the last example around itself alone, where the classifier cannot learn it."""
-    pixel, positive = examples[-1]
-    odds, mask = union.odds, union.mask
-    found = _map(appearance, pixel, settings)
-    usual = float(np.median([_map(appearance, each.pixel, settings).area for each in examples if each.positive]))
-    here = found.place(found.distances <= 0.9, odds.shape)
-    if positive:
-        changed = here if found.area < 4 * usual else np.zeros_like(mask)
-    else:
-        parts, _ = ndimage.label(mask)
-        rows, columns = np.ogrid[: odds.shape[0], : odds.shape[1]]
-        near = np.hypot(rows - pixel.row, columns - pixel.column)
-        around = parts[max(0, pixel.row - 3) : pixel.row + 4, max(0, pixel.column - 3) : pixel.column + 4]
-        changed = (parts == (parts[pixel] or around.max())) & mask & (here | (near < 6))
-    limited = np.maximum(odds, 1) if positive else np.minimum(odds, -1)
-    changed_mask = mask | changed if positive else mask & ~changed
-    return Union(np.where(changed, limited, odds), changed_mask, union.corrections)
+def _settle_here(found: ExampleMap, example: GridClick, odds: Field, reach: float) -> Field:
+    """Obey an example around itself alone: in its object, no farther than ``reach``."""
+    pixel, positive = example
+    rows, columns = np.ogrid[: odds.shape[0], : odds.shape[1]]
+    near = np.hypot(rows - pixel.row, columns - pixel.column) <= reach
+    here = near & found.place(found.distances <= 1, odds.shape)
+    return np.where(here, np.maximum(odds, 1) if positive else np.minimum(odds, -1), odds)
