@@ -363,3 +363,33 @@ def test_a_policy_that_fails_or_kills_its_process_costs_its_own_row_alone(datase
     assert sorted(path.name for path in (tmp_path / "out/trajectories" / folder / "disk").iterdir()) == [
         *("a1.json", "b.json", "c.json")
     ]
+
+
+# All like this
+
+
+def test_in_mode_similar_the_oracle_and_the_baselines_give_examples(dataset, tmp_path):
+    cases = [case for case in read_dataset(dataset) if case.id in ("a1", "b")]
+    run_eval(cases, ["oracle", "centre"], ["geocut"], tmp_path, max_steps=3, mode="similar", workers=1)
+    records = list(read_trajectories(tmp_path))
+    assert {step["action"]["type"] for record in records for step in record.steps if step["action"]} <= {
+        "similar",
+        "terminate",
+    }
+    rows = rows_of(tmp_path)
+    assert {float(row["f1_50"]) for key, row in rows.items() if key[1] == "oracle"} == {1.0}
+    assert all(float(row["count_error"]) == 0 for key, row in rows.items() if key[1] == "oracle")
+    overall = json.loads((tmp_path / "summary.json").read_text())["runs"][0]["overall"]
+    assert (overall["f1_50"]["value"], overall["f1_50"]["n"]) == (1.0, 2)
+    with pytest.raises(InputError, match="mode"):
+        run_eval(cases, ["oracle", "centre"], ["geocut"], tmp_path, max_steps=3, workers=1)
+
+
+@pytest.mark.parametrize(
+    ("segmenter", "mode", "message"),
+    [("disk", "similar", "'disk': got Similar"), ("geocut", "all", "got mode 'all', expected one of point, similar")],
+)
+def test_mode_that_cannot_run_is_refused(dataset, tmp_path, segmenter, mode, message):
+    with pytest.raises(InputError, match=message):
+        run_eval(read_dataset(dataset)[:1], ["oracle"], [segmenter], tmp_path / "out", mode=mode)
+    assert not (tmp_path / "out").exists()

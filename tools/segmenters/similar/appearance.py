@@ -22,7 +22,7 @@ _LAB_RANGE = np.array([100.0, 60.0, 60.0], np.float32)
 
 
 class Appearance(NamedTuple):
-    """``numbers`` (h * w, d) float32, each of mean 0 and spread 1 over the picture, squares among them.
+    """``numbers`` (h * w, d) float32, each of mean 0 and spread 1 over the picture.
 
     ``features``: colours and gradient on the same grid, (h, w), for geodesic maps. ``right`` (h, w - 1) and ``down``
     (h - 1, w): weights of pairs of neighbours, cheap to cut where colours differ.
@@ -40,11 +40,9 @@ def extract_appearance(embedding: Features, settings: SimilarSettings) -> Appear
     assert embedding.picture is not None
     grid = WorkingGrid(embedding.grid.full, embedding.picture.shape[:2])
     channels = _split_channels(embedding.picture)
-    numbers = np.stack([values.ravel() for values in _measure(channels, settings)], axis=1)
+    numbers = np.stack([values.ravel() for values in _measure(channels)], axis=1)
     numbers -= numbers.mean(axis=0)
     numbers /= numbers.std(axis=0) + 1e-3
-    if settings.squares:
-        numbers = np.concatenate([numbers, settings.squares * np.clip(numbers**2 - 1, -3, 6)], axis=1)
     colours = np.stack([_blur(channel, 0.7) for channel in np.moveaxis(channels, 2, 0)], axis=2)
     squares = [ndimage.gaussian_gradient_magnitude(channel, 1.0) ** 2 for channel in np.moveaxis(channels, 2, 0)]
     gradient = np.sqrt(np.sum(squares, axis=0)).astype(np.float32)
@@ -62,7 +60,7 @@ def _split_channels(pixels: Pixels) -> Field:
     return np.asarray(channels / max(float(high - low), 0.05), np.float32)
 
 
-def _measure(channels: Field, settings: SimilarSettings) -> list[Field]:
+def _measure(channels: Field) -> list[Field]:
     """Return fields (h, w): blurred channels, what stands out of the background, ridges and blobs, edges, texture."""
     light, *hues = np.moveaxis(channels, 2, 0)
     wide = max(light.shape) / _BACKGROUND
@@ -71,10 +69,6 @@ def _measure(channels: Field, settings: SimilarSettings) -> list[Field]:
     found = [_blur(channel, sigma) for channel in (light, *hues) for sigma in _BLURS]
     found += [near - background, 0.3 * (near - background) / spread]
     found += [_blur(hue, 1.0) - _blur(hue, wide) for hue in hues]
-    if settings.dim:
-        low = np.percentile(light, 1)
-        dim = np.log(settings.dim + np.maximum(light - low, 0)).astype(np.float32)
-        found += [_blur(dim, 1.0), _blur(dim, 1.0) - _blur(dim, wide)]
     for sigma in _SCALES:
         found += _curvatures(_blur(light, sigma), sigma)
     for sigma in _SPREADS:

@@ -4,7 +4,7 @@ A later example moves the classifier away from its own earlier answers no furthe
 all examples are obeyed. Where that would change too much, the example is obeyed around itself alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from ibisagent.tools.segmenters.click_evidence import measure_correction
 from ibisagent.tools.segmenters.features import Field
 from ibisagent.tools.segmenters.maxflow import min_cut
 from ibisagent.tools.segmenters.similar.appearance import Appearance
-from ibisagent.tools.segmenters.similar.classifier import classify, reclassify
+from ibisagent.tools.segmenters.similar.classifier import classify, measure_likeness, reclassify
 from ibisagent.tools.segmenters.similar.examples import (
     ExampleMap,
     Samples,
@@ -73,28 +73,30 @@ def add_example(
     corrections = (*before.corrections, latest)
     areas = [_map(appearance, each.pixel, settings).area for each in examples if each.positive]
     if gap > settings.shallow * float(np.sqrt(np.median(areas) / np.pi)):
-        for odds in _propose(appearance, corrections, before.odds, settings):
-            if _obeys(odds, before.odds, corrections) and _is_moderate(odds, before.odds, positive, settings):
-                return Union(odds, _cut(appearance, odds, examples, settings), corrections)
+        odds = _learn(appearance, corrections, before.odds, settings)
+        if odds is not None:
+            return Union(odds, _cut(appearance, odds, examples, settings), corrections)
     odds = _settle_here(_map(appearance, pixel, settings), examples[-1], before.odds, 1.5 * gap)
     return Union(odds, _cut(appearance, odds, examples, settings), before.corrections)
 
 
-def _propose(
+def _learn(
     appearance: Appearance, corrections: Sequence[Samples], before: Field, settings: SimilarSettings
-) -> Iterator[Field]:
-    """Yield maps, (h, w), that follow the examples more and more."""
-    yield before
-    for weight in settings.weights:
-        yield reclassify(appearance.numbers, before.ravel(), corrections, weight, settings).reshape(before.shape)
+) -> Field | None:
+    """Return the map, (h, w), that changes least and obeys the latest correction; None where none is near enough.
 
-
-def _obeys(odds: Field, before: Field, corrections: Sequence[Samples]) -> bool:
-    """Whether a map obeys the latest correction, and each earlier one that was obeyed ``before``."""
+    A correction is obeyed where most of its pixels are; earlier ones that were obeyed ``before`` still are.
+    """
     *earlier, latest = corrections
-    return _share(odds, latest) > 0.5 and all(
-        _share(odds, each) > 0.5 for each in earlier if _share(before, each) > 0.5
-    )
+    held = [each for each in earlier if _share(before, each) > 0.5]
+    alike = measure_likeness(appearance.numbers, latest, settings)
+    for weight in settings.weights:
+        odds = reclassify(appearance.numbers, before.ravel(), corrections, alike, weight, settings)
+        odds = odds.reshape(before.shape)
+        obeyed = all(_share(odds, each) > 0.5 for each in (latest, *held))
+        if obeyed and _is_moderate(odds, before, latest.positive, settings):
+            return odds
+    return None
 
 
 def _share(odds: Field, correction: Samples) -> float:
@@ -106,7 +108,7 @@ def _is_moderate(odds: Field, before: Field, positive: bool, settings: SimilarSe
     old, new = before > 0, odds > 0
     gained, lost, size = int((new & ~old).sum()), int((old & ~new).sum()), int(old.sum()) + 1
     along, against = (gained, lost) if positive else (lost, gained)
-    bound = settings.most_growth if positive else 0.8
+    bound = settings.most_growth if positive else settings.most_loss
     return along <= bound * size and against <= settings.against * size
 
 
