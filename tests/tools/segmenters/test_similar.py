@@ -189,7 +189,7 @@ def test_no_later_example_spoils_the_mask(seed):
         mask, prior = answer.mask, answer.prior
         ious.append(iou(mask, truth))
     assert np.diff(ious).min() > -0.1
-    assert ious[-1] > 0.75
+    assert ious[-1] > 0.7
 
 
 # Examples among other prompts
