@@ -17,7 +17,7 @@ from ibisagent.agent.policies import (
 )
 from ibisagent.agent.reply_parser import Reply, parse_reply
 from ibisagent.agent.stores import ImageStore, RunStore
-from ibisagent.tools.clicks import Box, Click
+from ibisagent.tools.clicks import Box, Click, Similar
 
 __all__ = [
     "Action",
@@ -41,6 +41,7 @@ __all__ = [
     "RunStore",
     "ScriptedPolicy",
     "SegmentationGraph",
+    "Similar",
     "Terminate",
     "build_graph",
     "get_policy",

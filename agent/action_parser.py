@@ -39,14 +39,16 @@ from ibisagent.agent.json_actions import (
     read_position,
     swap_xy,
 )
-from ibisagent.tools.clicks import Box, Click
+from ibisagent.tools.clicks import Box, Click, Similar
 
 __all__ = ["MAX_MATCHES", "STOP_KINDS", "contains_position", "has_action", "read_action", "text_before", "to_action"]
 
 _NOUN = r"(?:point|click)(?:s|_2d)?"
+_SIMILAR = rf"similar(?:[\s_*-]{{1,4}}{_NOUN})?"
 _LABEL = r"[xy][012]?\s?[=:]"
 _ACTION = re.compile(
-    rf"\b(?:(?P<sign>positive|negative)[\s_*-]{{0,4}}(?:{_NOUN})?|{_NOUN}|(?P<box>b?box(?:es|_2d)?))"
+    rf"\b(?:(?P<sign>positive|negative)[\s_*-]{{0,4}}(?:(?P<similar>{_SIMILAR})|{_NOUN})?"
+    rf"|(?P<alike>{_SIMILAR})|{_NOUN}|(?P<box>b?box(?:es|_2d)?))"
     rf"[\s:：=*`_\"']{{0,8}}(?:at\b[\s:]{{0,4}})?(?P<run>[(\[（［\s]{{0,8}}(?:{_LABEL}\s?)?{_NUMBER}"
     rf"(?:{_NUMBER}|{_LABEL}|[()\[\]（）［］\s,;，；])*+)"
     rf"|^{_PADDING}(?:action\s?[:：=]{_PADDING})?"
@@ -93,7 +95,8 @@ MAX_MATCHES = 1000  # tags, or actions in one text; the rest of a longer reply i
 def _compile_canonical(number: str) -> re.Pattern[str]:
     """Compile the canonical spelling of an action: what `format_action` writes, with any values."""
     point, box = (rf"\({', '.join([number] * count)}\)" for count in (2, 4))
-    head = rf"(?:Positive|Negative) Point {point}|Box {box}|Backtrack|Terminate|Decline|Redo"
+    head = rf"(?:Positive|Negative) Point {point}|(?:Negative )?Similar {point}|Box {box}"
+    head += "|Backtrack|Terminate|Decline|Redo"
     return re.compile(rf"(?:{head})(?: for ([^\n]{{1,500}}))?")
 
 
@@ -158,7 +161,7 @@ def read_action(
 
 def _line_repairs(found: ActionMatch, line: str, frame: CoordinateFrame) -> Iterator[str]:
     run, box = found.match["run"], found.match["box"]
-    if run and not (found.match["sign"] or box):
+    if run and not (found.match["sign"] or found.match["alike"] or box):
         yield "no sign: taken as positive"
     elif not _is_canonical(line, frame):
         yield "spelling of the action"
@@ -176,7 +179,8 @@ def _read_line(found: ActionMatch, frame: CoordinateFrame) -> RawAction:
     labels = _LABELS.findall(match["run"])
     if labels and labels[0].lower() != frame.names(2)[0]:
         numbers = swap_xy(numbers)
-    return RawAction("box" if match["box"] else "point", (match["sign"] or "").lower() != "negative", numbers, target)
+    kind = "box" if match["box"] else "similar" if match["similar"] or match["alike"] else "point"
+    return RawAction(kind, (match["sign"] or "").lower() != "negative", numbers, target)
 
 
 def _is_canonical(line: str, frame: CoordinateFrame) -> bool:
@@ -243,7 +247,8 @@ def _read_fields(fields: dict[str, Any], frame: CoordinateFrame, repairs: list[s
 
 def contains_position(text: str) -> bool:
     """Whether a text that should be words contains a click, a box or an outline, in any spelling."""
-    runs = (match["run"] or "" for match in islice(_ACTION.finditer(text), MAX_MATCHES))
+    found = islice(_ACTION.finditer(text), MAX_MATCHES)
+    runs = (match["run"] or "" for match in found if not match["alike"])  # "nodules of similar 11 and 12 mm" are words
     if _POSITION.search(_NO_PLACE.sub(" ", text)) or any(len(NUMBERS.findall(run)) >= 2 for run in runs):
         return True
     brace = text.find("{")
@@ -257,8 +262,9 @@ def to_action(raw: RawAction, frame: CoordinateFrame, repairs: list[str]) -> Act
         return _WORDS[raw.kind](raw.target)
     units, clamped = frame.read(raw.numbers)
     repairs.extend(clamped)
-    if raw.kind == "point":
-        return Click(units[0], units[1], raw.positive, raw.target)
+    if raw.kind in ("point", "similar"):
+        at: type[Click | Similar] = Click if raw.kind == "point" else Similar
+        return at(units[0], units[1], raw.positive, raw.target)
     (x0, x1), (y0, y1) = sorted(units[0::2]), sorted(units[1::2])
     if (x0, y0, x1, y1) != units:
         repairs.append("box corners sorted")

@@ -1,8 +1,8 @@
 """The actions of a policy, their canonical spelling and their JSON-plain form.
 
 A reply is ``<think>...</think>``, ``<action>...</action>`` and, on a stop, ``<answer>...</answer>``, one per line
-(IBISAgent, arXiv 2601.03054). Box, Backtrack and Decline extend the paper's actions; `KINDS` names what a policy may do
-and what can be switched off. Redo is a person's alone.
+(IBISAgent, arXiv 2601.03054). Box, Similar, Backtrack and Decline extend the paper's actions; `KINDS` names what a
+policy may do unless its settings say otherwise, which can switch Similar on. Redo is a person's alone.
 """
 
 import re
@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from ibisagent.agent.coordinates import UNIT, CoordinateFrame
-from ibisagent.tools.clicks import Box, Click, Prompt
+from ibisagent.tools.clicks import Box, Click, Prompt, Similar
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.json_values import to_builtin
+from ibisagent.tools.segmenters.prompt_kinds import PROMPT_KINDS
 
 __all__ = [
     "ALL_KINDS",
     "KINDS",
     "OPTIONAL",
+    "POLICY_KINDS",
+    "PROMPT_KINDS",
     "Action",
     "Backtrack",
     "Decline",
@@ -36,7 +39,7 @@ __all__ = [
 
 TAG = re.compile(r"<\s{0,4}(/?)\s{0,4}(think(?:ing)?|thought|action|answer)\s{0,4}>", re.IGNORECASE)
 _NEXT_ACTION = re.compile(  # wider than what the parser reads as a second action, so that no target holds one
-    r"\b(?:(?:positive|negative)[\s_*-]{0,4})?(?:positive|negative|point|click|b?box)\w{0,12}[\W_]{0,20}"
+    r"\b(?:(?:positive|negative)[\s_*-]{0,4})?(?:positive|negative|point|click|similar|b?box)\w{0,12}[\W_]{0,20}"
     r"(?:at[\W_]{0,8})?[-+.]?(?:[0-9]|nan|inf|[xy][012]?\s?[=:])",
     re.IGNORECASE,
 )
@@ -72,18 +75,22 @@ class Decline:
 
 
 Stop = Terminate | Decline
-Action = Click | Box | Backtrack | Terminate | Decline | Redo
+Action = Click | Box | Similar | Backtrack | Terminate | Decline | Redo
 _TYPES: dict[str, type[Action]] = {
     "point": Click,
     "box": Box,
+    "similar": Similar,
     "backtrack": Backtrack,
     "terminate": Terminate,
     "decline": Decline,
     "redo": Redo,
 }
 ALL_KINDS = tuple(_TYPES)
-KINDS = tuple(kind for kind in ALL_KINDS if kind != "redo")
-OPTIONAL = ("decline",)
+POLICY_KINDS = tuple(kind for kind in ALL_KINDS if kind != "redo")
+"""Kinds that a policy can be allowed."""
+KINDS = tuple(kind for kind in POLICY_KINDS if kind != "similar")
+"""Kinds that a policy is allowed unless its settings say otherwise."""
+OPTIONAL = ("decline", "similar")
 """Kinds that a prompt file may leave out; then they are neither offered nor allowed."""
 _NAMES = {kind: name for name, kind in _TYPES.items()}
 
@@ -122,6 +129,8 @@ def _format_head(action: Action, frame: CoordinateFrame) -> str:
             return f"{'Positive' if positive else 'Negative'} Point {frame.write((x, y))}"
         case Box(x0, y0, x1, y1):
             return f"Box {frame.write((x0, y0, x1, y1))}"
+        case Similar(x, y, positive):
+            return f"{'' if positive else 'Negative '}Similar {frame.write((x, y))}"
     return type(action).__name__
 
 
@@ -133,7 +142,7 @@ def to_plain(action: Action) -> dict[str, Any]:
     """
     fields: dict[str, Any] = {"type": kind_of(action)}
     match action:
-        case Click(x, y, positive):
+        case Click(x, y, positive) | Similar(x, y, positive):
             fields |= {"x": float(x), "y": float(y), "positive": bool(positive)}
         case Box(x0, y0, x1, y1):
             fields |= {"x0": float(x0), "y0": float(y0), "x1": float(x1), "y1": float(y1)}
@@ -153,8 +162,9 @@ def from_plain(fields: Mapping[str, Any]) -> Action:
     target, positive = given.get("target"), given.get("positive", True)
     if not (target is None or isinstance(target, str)) or not isinstance(positive, bool):
         raise InputError(f"got an action {str(given)[:80]!r}: expected a text as target, true or false as positive")
-    if kind == "point":
-        return Click(_number(given, "x"), _number(given, "y"), positive, target)
+    if kind in ("point", "similar"):
+        at: type[Click | Similar] = Click if kind == "point" else Similar
+        return at(_number(given, "x"), _number(given, "y"), positive, target)
     if kind == "box":
         x0, y0, x1, y1 = (_number(given, name) for name in ("x0", "y0", "x1", "y1"))
         return Box(x0, y0, x1, y1, target)
@@ -163,10 +173,10 @@ def from_plain(fields: Mapping[str, Any]) -> Action:
 
 
 def as_prompt(value: object) -> Prompt:
-    """Convert a click or a box, or the plain form of one, to a prompt."""
+    """Convert a click, a box or an example, or the plain form of one, to a prompt."""
     action = from_plain(value) if isinstance(value, dict) else value
-    if not isinstance(action, Click | Box):
-        raise InputError(f"prompt {value!r}: expected a Click, a Box, or the plain form of one")
+    if not isinstance(action, Prompt):
+        raise InputError(f"prompt {value!r}: expected a Click, a Box, a Similar, or the plain form of one")
     return action
 
 

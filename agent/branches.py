@@ -55,7 +55,7 @@ def fork(
     `InputError`: no checkpoint from before that step is left (``durability="exit"`` keeps the last one only).
     """
     return graph.update_state(
-        *_plan_fork(list(graph.get_state_history(thread_config(config))), config, step, action, request)
+        *_plan_fork(graph, list(graph.get_state_history(thread_config(config))), config, step, action, request)
     )
 
 
@@ -69,10 +69,11 @@ async def afork(
 ) -> RunnableConfig:
     """Do what `fork` does, for async checkpointers."""
     snapshots = [snapshot async for snapshot in graph.aget_state_history(thread_config(config))]
-    return await graph.aupdate_state(*_plan_fork(snapshots, config, step, action, request))
+    return await graph.aupdate_state(*_plan_fork(graph, snapshots, config, step, action, request))
 
 
 def _plan_fork(
+    graph: SegmentationGraph,
     snapshots: list[StateSnapshot],
     config: RunnableConfig,
     step: int | None,
@@ -91,7 +92,9 @@ def _plan_fork(
     if action is None and not given:
         return CheckpointUpdate(snapshot.config, cleared | {"queue": []}, "backtrack")
     update = cleared | (
-        apply_human_action(cast(State, state | cleared), action) if action is not None else {"queue": []}
+        apply_human_action(cast(State, state | cleared), action, graph.components.memo.refusal)
+        if action is not None
+        else {"queue": []}
     )
     return CheckpointUpdate(snapshot.config, update | {"queue": [*given, *update["queue"]]}, "review")
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
-from ibisagent.agent.actions import KINDS, OPTIONAL
+from ibisagent.agent.actions import KINDS, OPTIONAL, POLICY_KINDS, PROMPT_KINDS
 from ibisagent.agent.model_resize import SmartResize
 from ibisagent.tools.errors import InputError
 
@@ -58,7 +58,7 @@ class LoopConfig:
     ``context``: "stateless" shows the current overlay only (what the released weights expect), "history" all turns.
     ``pictures``: most pictures in the history context: the first and the last ones; of the other turns, text alone.
     ``coordinates``: profile of the policy's numbers (`ibisagent.agent.coordinates`); None: that of the policy, else
-    "unit". ``actions``: kinds allowed.
+    "unit". ``actions``: kinds allowed, by default all but Similar.
     ``undo_notice``: show the policy what was undone. ``picture_side``: longest side in pixels of the picture shown;
     with ``enlarge`` smaller pictures are enlarged to it. ``smart_resize``: where ``coordinates`` are pixels, the sizes
     at which the model sees its pictures; None: those of the policy's processor, else of Qwen2.5-VL's own.
@@ -115,9 +115,14 @@ class LoopConfig:
         coordinates = self.coordinates or getattr(policy, "coordinates", "unit")
         counts = coordinates == "pixels" and self.smart_resize is None
         smart_resize = getattr(policy, "smart_resize", None) if counts else self.smart_resize
-        off = set(OPTIONAL) - set(getattr(policy, "actions", KINDS))
+        off = set(OPTIONAL) - set(getattr(policy, "actions", POLICY_KINDS))
         actions = tuple(kind for kind in self.actions if kind not in off)
         return replace(self, coordinates=coordinates, smart_resize=smart_resize, actions=actions)
+
+    def for_segmenter(self, taken: tuple[str, ...]) -> Self:
+        """Return these settings without the kinds of prompt that a segmenter does not take."""
+        missing = set(PROMPT_KINDS) - set(taken)
+        return replace(self, actions=tuple(kind for kind in self.actions if kind not in missing))
 
     @property
     def recursion_limit(self) -> int:

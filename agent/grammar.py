@@ -31,6 +31,8 @@ def reply_regex(actions: Sequence[str] = KINDS, frame: CoordinateFrame = UNIT) -
 def _spellings(kind: str, frame: CoordinateFrame) -> list[str]:
     if kind == "point":
         return [rf"(Positive|Negative) Point \({_numbers(frame, 2)}\)"]
+    if kind == "similar":
+        return [rf"(Negative )?Similar \({_numbers(frame, 2)}\)"]
     if kind == "box":
         return [rf"Box \({_numbers(frame, 4)}\)"]
     return ["Backtrack"] if kind == "backtrack" else []

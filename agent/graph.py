@@ -43,10 +43,11 @@ def build_graph(
     to share those as well.
     """
     acting = get_policy(policy)
-    settings = (config or LoopConfig()).for_policy(acting)
+    memo = get_memo(segmenter)
+    settings = (config or LoopConfig()).for_policy(acting).for_segmenter(memo.prompt_kinds)
     components = Components(
         policy=acting,
-        memo=get_memo(segmenter),
+        memo=memo,
         config=settings,
         images=images or ImageStore(),
         store=store or RunStore(),
@@ -66,7 +67,7 @@ def build_graph(
     graph.add_node("parse", partial(nodes.parse, components=components))
     graph.add_node("segment", partial(nodes.segment, components=components))
     graph.add_node("backtrack", partial(nodes.backtrack, components=components))
-    graph.add_node("review", nodes.review)
+    graph.add_node("review", partial(nodes.review, components=components))
     graph.add_node("terminate", partial(nodes.terminate, components=components))
 
     graph.add_edge(START, "load")

@@ -40,5 +40,5 @@ class Components:
 
     @property
     def allowed_kinds(self) -> tuple[str, ...]:
-        """The kinds of action that are accepted in a reply; a person may use all."""
+        """The kinds of action that are read in a reply; a person may use all. The segmenter may refuse one of them."""
         return ALL_KINDS if self.actor == "person" else self.config.actions

@@ -1,6 +1,6 @@
 """A person's actions on a run, at a review or from outside, and the state updates that they make."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ibisagent.agent.actions import ALL_KINDS, Action, Backtrack, Decline, Redo, Stop, Terminate, from_plain, to_plain
@@ -21,14 +21,17 @@ __all__ = [
 ]
 
 
-def apply_human_action(state: State, response: Action | Mapping[str, Any] | str | bool) -> dict[str, Any]:
+def apply_human_action(
+    state: State, response: Action | Mapping[str, Any] | str | bool, refusal: Callable[[Action], str | None]
+) -> dict[str, Any]:
     """Return the state update of a person's action; `InputError` describes in a line what is wrong with it.
 
     ``response``: "accept" (or True), a reply or an action as text ("Redo", "Negative Point (0.41, 0.52)"), an action,
     its plain form, or ``{"answer": "..."}`` to accept with another answer. An acceptance is recorded as a step.
+    ``refusal``: of a prompt that the segmenter does not take (`ibisagent.tools.segmenters.memo.Memo.refusal`).
     """
     action, answer = _parse_human_action(response)
-    problem = why_not_applicable(state, action)
+    problem = refusal(action) or why_not_applicable(state, action)
     if problem is not None:
         raise InputError(problem)
     item = pending_action(to_plain(action), "person", "intervention")

@@ -39,19 +39,22 @@ def normalize_input(given: Any, components: Components, *, nested: bool = False)
 
     Missing keys are cleared, so that a second request on a thread does not inherit the first one's prompts.
     ``nested``: it is a parent's state, of which only the keys of `Input` are taken; else an unknown key is an
-    `InputError`, as a misspelt one would change the run unnoticed.
+    `InputError`, as a misspelt one would change the run unnoticed. `InputError` also for a prompt that the segmenter
+    does not take.
     """
     if given is None or isinstance(given, Command):
         return given
     fields = select_inputs(given)
     if isinstance(given, Mapping) and not nested:
         require_known_keys(given)
+    prompts = [as_prompt(prompt) for prompt in fields.get("prompts") or []]
+    components.memo.require_taken(prompts)
     _require_one_of("kind", fields, _KINDS)
     _require_one_of("prompts_actor", fields, _ACTORS)
     normalized: dict[str, Any] = {
         "kind": fields.get("kind") or "segment",
         "initial_mask": normalize_mask(fields.get("initial_mask")),
-        "prompts": [to_plain(as_prompt(prompt)) for prompt in fields.get("prompts") or []],
+        "prompts": [to_plain(prompt) for prompt in prompts],
         "prompts_actor": fields.get("prompts_actor") or "person",
         "seed": _require_seed(fields.get("seed", 0)),
     }

@@ -70,13 +70,16 @@ _SIGN_LIKE = re.compile(
 )
 _SIGN_NAME = re.compile(
     rf"(?:(?:add|place)[\s_-]?)?(?:(?:point|click|prompt)[\s_-]?)?({'|'.join(_SIGN_WORDS)})"
-    r"(?:[\s_-]?(?:point|click|prompt|seed|marker|coord(?:inate)?)s?)?(?:[\s_-]?2d)?s?",
+    r"(?:[\s_-]?similar)?(?:[\s_-]?(?:point|click|prompt|seed|marker|coord(?:inate)?)s?)?(?:[\s_-]?2d)?s?",
     re.IGNORECASE,
+)
+_SIMILAR_NAME = re.compile(
+    r"(?:(?:positive|negative)[\s_-]?)?similar(?:[\s_-]?(?:point|click|prompt|example)s?)?(?:[\s_-]?2d)?", re.IGNORECASE
 )
 _CLICK_NAME = re.compile(r"(?:positive|negative)[\s_-]?(?:point|click)", re.IGNORECASE)
 _KNOWN_VERB = re.compile(
     r"click|point|box|tap|press|touch|select|add|place|mark|segment|prompt|annotat|locat|ground|detect|draw|expand|grow|"
-    r"includ|posit|fore|predict|sam|tool|computer|output|\Ause|\Apos\Z|\Afg\Z",
+    r"includ|posit|fore|predict|sam|simil|tool|computer|output|\Ause|\Apos\Z|\Afg\Z",
 )
 _IMAGE_SIZE_KEY = re.compile(
     r"(?:orig(?:inal)?|input)?(?:image|img|picture|canvas|screen|display)?(?:size|shape|resolution|dim(?:ension)?s?|info|meta"
@@ -123,17 +126,17 @@ def _flat_key(key: object) -> str:
 
 
 def _fields_of_key(key: str) -> dict[str, Any]:
-    named = _SIGN_NAME.fullmatch(key)
-    return {"positive": _SIGN_WORDS[named[1]]} if named else {"isbox": True} if key in _BOX_KEYS else {}
+    named, similar = _SIGN_NAME.fullmatch(key), {"issimilar": True} if _SIMILAR_NAME.fullmatch(key) else {}
+    return similar | ({"positive": _SIGN_WORDS[named[1]]} if named else {"isbox": True} if key in _BOX_KEYS else {})
 
 
 def _fields_of_value(key: str, item: Any) -> dict[str, Any]:
-    """Return the fields of a key whose value is no object; a list of numbers under the name of a sign is a point."""
-    named = _SIGN_NAME.fullmatch(key)
-    if item is None or (named and item == []):
+    """Return the fields of a key whose value is no object; a list under the name of a sign or of Similar is a point."""
+    named, similar = _SIGN_NAME.fullmatch(key), _SIMILAR_NAME.fullmatch(key)
+    if item is None or ((named or similar) and item == []):
         return {}
-    if named and isinstance(item, list) and len(NUMBERS.findall(str(item))) > 1:
-        return {"point": item, "positive": _SIGN_WORDS[named[1]]}
+    if (named or similar) and isinstance(item, list) and len(NUMBERS.findall(str(item))) > 1:
+        return {"point": item} | _fields_of_key(key)
     return {key: item}
 
 
@@ -161,8 +164,15 @@ def read_position(fields: Mapping[str, Any], frame: CoordinateFrame, repairs: li
             in_order = numbers if axis == first else swap_xy(numbers)
             if count == 4:
                 return RawAction("box", _read_box_sign(fields), in_order, _read_target(fields))
-            return RawAction("point", _read_sign(fields, repairs), in_order, _read_target(fields))
+            kind = "similar" if _is_similar(fields) else "point"
+            return RawAction(kind, _read_sign(fields, repairs), in_order, _read_target(fields))
     return None
+
+
+def _is_similar(fields: Mapping[str, Any]) -> bool:
+    """Whether the fields are those of an example, by the name of the action or a flag, and not those of a click."""
+    named = (as_text(fields.get(key)) or "" for key in (*WORD_KEYS, *_KIND_KEYS, *_VERB_KEYS))
+    return any(map(_SIMILAR_NAME.fullmatch, named)) or any(fields.get(key) is True for key in ("similar", "issimilar"))
 
 
 def _require_unambiguous(fields: Mapping[str, Any], frame: CoordinateFrame, *, corner: bool) -> None:
@@ -202,6 +212,8 @@ def _read_target(fields: Mapping[str, Any]) -> str | None:
 
 
 def _read_box_sign(fields: Mapping[str, Any]) -> bool:
+    if _is_similar(fields):
+        raise InputError("got a box for Similar: expected one point, an example of what all targets look like")
     if False in _explicit_signs(fields):
         raise InputError("got a negative box: expected a box around the target, or a negative point")
     return True
@@ -216,7 +228,7 @@ def _read_sign(fields: Mapping[str, Any], repairs: list[str]) -> bool:
         raise InputError(f"got the label {quote(label)}, a sign or a name: expected an attribute of +1 or -1")
     if len(signs) == 2:
         raise InputError("got two signs that differ: expected one attribute of +1 or -1")
-    if not signs:
+    if not signs and not _is_similar(fields):
         repairs.append("no sign: taken as positive")
     return False not in signs
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ibisagent.agent.actions import KINDS, OPTIONAL, format_action
+from ibisagent.agent.actions import KINDS, OPTIONAL, POLICY_KINDS, format_action
 from ibisagent.agent.coordinates import PROFILES
 from ibisagent.agent.policies.base import Observation
 from ibisagent.tools.errors import InputError
@@ -54,7 +54,7 @@ class PromptSet:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of action that there is a text for."""
-        return tuple(kind for kind in KINDS if kind in self.actions)
+        return tuple(kind for kind in POLICY_KINDS if kind in self.actions)
 
     def system(self, observation: Observation) -> str:
         """Write the system message: the task, the actions allowed, how coordinates are written."""

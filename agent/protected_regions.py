@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ibisagent.tools.clicks import Click, Pixel, Prompt, box_to_pixel_box, click_to_pixel
+from ibisagent.tools.clicks import Box, Click, Pixel, Prompt, Similar, box_to_pixel_box, click_to_pixel
 from ibisagent.tools.imaging.grids import Mask
 
 __all__ = ["contradicts_clicks", "violates_regions"]
@@ -30,8 +30,8 @@ class _Region(NamedTuple):
 
 
 def contradicts_clicks(prompts: Iterable[Prompt], before: Mask, after: Mask) -> bool:
-    """Whether a new mask contradicts one of the clicks that the mask before it, both (H, W), agreed with."""
-    clicks = [prompt for prompt in prompts if isinstance(prompt, Click)]
+    """Whether a new mask contradicts a click or an example that the mask before it, both (H, W), agreed with."""
+    clicks = [prompt for prompt in prompts if isinstance(prompt, Click | Similar)]
     places = [(click_to_pixel(click, before.shape), click.positive) for click in clicks]
     return any(before[place] == positive and after[place] != positive for place, positive in places)
 
@@ -63,9 +63,12 @@ def _marked_regions(prompt: Prompt, before: Mask, after: Mask, latest: Mask, sha
 
     ``before``, ``after``: the masks around the prompt; ``latest``: the one after the person's latest prompt. A box
     marks the mask inside it, with its core where that is deepest; a positive click the connected component under it; a
-    negative click what it removed there.
+    negative click what it removed there. An example marks its pixel alone (`contradicts_clicks`): what else it took in
+    are guesses, which a policy should correct.
     """
-    if not isinstance(prompt, Click):
+    if isinstance(prompt, Similar):
+        return
+    if isinstance(prompt, Box):
         top, left, bottom, right = box_to_pixel_box(prompt, after.shape)
         inside_box = np.s_[top : bottom + 1, left : right + 1]
         within = np.zeros_like(after)

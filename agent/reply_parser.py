@@ -11,7 +11,7 @@ from typing import Any
 
 from ibisagent.agent.action_parser import STOP_KINDS, contains_position, read_action, text_before, to_action
 from ibisagent.agent.action_spans import TextEnd, TruncatedAction, is_only_mentioned
-from ibisagent.agent.actions import ALL_KINDS, KINDS, Action, Stop
+from ibisagent.agent.actions import ALL_KINDS, KINDS, PROMPT_KINDS, Action, Stop
 from ibisagent.agent.coordinates import UNIT, CoordinateFrame
 from ibisagent.agent.json_actions import RawAction, quote
 from ibisagent.agent.reply_sections import Sections, join_pieces, split_sections, tag_repairs
@@ -22,6 +22,7 @@ __all__ = ["Reply", "parse_completion", "parse_reply"]
 _SPELLINGS = {
     "point": "Positive Point {0}, Negative Point {0}",
     "box": "Box {1}",
+    "similar": "Similar {0}, Negative Similar {0}",
     "backtrack": "Backtrack",
     "terminate": "Terminate",
     "decline": "Decline",
@@ -155,11 +156,11 @@ def _read_action_tag(sections: Sections, frame: CoordinateFrame, repairs: list[s
 
 
 def _read_answer_tag(sections: Sections, frame: CoordinateFrame, repairs: list[str], end: TextEnd) -> RawAction:
-    """Parse an answer that is nothing but a click or a box; any other answer without an action is unreadable."""
+    """Parse an answer that is nothing but a prompt; any other answer without an action is unreadable."""
     text, text_end = _text(sections, "answer", end)
     unsure: list[str] = []
     found = read_action(text, frame, unsure, end=text_end, bare=True)
-    if found is None or found[0].kind not in ("point", "box") or text_before(text, found[1]):
+    if found is None or found[0].kind not in PROMPT_KINDS or text_before(text, found[1]):
         raise _Unreadable(f"<answer> without an action: {text}")
     repairs.extend((*unsure, "action taken from the answer"))
     return found[0]

@@ -56,9 +56,9 @@ class Input(TypedDict, total=False):
     """What a run starts from.
 
     ``image``: path, file URI, data URL, PIL picture, array, `MedicalImage`, or a reference {"uri", "slice", "window"}.
-    ``initial_mask``: an existing mask to refine: path, (H, W) bool array or COCO RLE. ``prompts``: clicks and boxes to
-    apply before the policy's own; ``prompts_actor``: who made them, "experiment" for those of an evaluation or a
-    training set, which the policy may undo like its own. ``kind``: "question" for a question that may need no mask.
+    ``initial_mask``: an existing mask to refine: path, (H, W) bool array or COCO RLE. ``prompts``: clicks, boxes and
+    examples to apply before the policy's own; ``prompts_actor``: who made them, "experiment" for those of an evaluation
+    or a training set, which the policy may undo like its own. ``kind``: "question" for one that may need no mask.
     ``seed``: from 0 up, of what a sampling policy draws: runs of one request that are to differ have different ones.
     """
 

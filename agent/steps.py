@@ -1,11 +1,11 @@
 """Step records: pending actions, the records of applied ones, and which steps are active, that is, not undone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from langgraph.runtime import Runtime
 
-from ibisagent.agent.actions import as_prompt
+from ibisagent.agent.actions import PROMPT_KINDS, as_prompt
 from ibisagent.agent.state import (
     Origin,
     Outcome,
@@ -26,6 +26,7 @@ __all__ = [
     "append_step",
     "build_step_record",
     "emit_event",
+    "has_examples",
     "pending_action",
     "steps_of_request",
     "steps_of_target",
@@ -111,6 +112,11 @@ def active_prompts(state: State) -> tuple[Prompt, ...]:
     return tuple(as_prompt(plain) for plain in active_target(state)["prompts"])
 
 
+def has_examples(prompts: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether an example is among prompts in their plain form, so that the mask is of many objects and not of one."""
+    return any(prompt["type"] == "similar" for prompt in prompts)
+
+
 def active_prompt_steps(state: State) -> list[StepRecord]:
     """Return the steps of the current request whose prompts are active on the active target, oldest first."""
     return [state["steps"][number - 1] for number in active_prompt_indices(steps_of_target(state))]
@@ -136,7 +142,7 @@ def undo_history(steps: list[StepRecord]) -> tuple[list[int], list[int]]:
     undone: list[int] = []
     for step in steps:
         kind = step["action"]["type"] if step["action"] and step["outcome"] == "applied" else None
-        if kind in ("point", "box"):
+        if kind in PROMPT_KINDS:
             active.append(step["index"])
             undone = []
         elif kind == "backtrack":

@@ -81,13 +81,13 @@ def intervene(
 ) -> Any:
     """Apply a person's action to a thread that is interrupted or has ended, and continue; returns what `invoke` does.
 
-    ``action``: a click, a box, an undo, a redo, or a stop, which accepts the current mask; as an object, as text, or in
-    its plain form. The policy continues after it; with ``interrupt_before=["reason"]``, which like every option is
-    passed to `invoke`, it waits. A run in progress has to be cancelled first. `InputError`: there is no such thread, or
-    the action cannot be read or is not applicable.
+    ``action``: a click, a box, an example, an undo, a redo, or a stop, which accepts the current mask; as an object, as
+    text, or in its plain form. The policy continues after it; with ``interrupt_before=["reason"]``, which like every
+    option is passed to `invoke`, it waits. A run in progress has to be cancelled first. `InputError`: there is no such
+    thread, or the action cannot be read, is not applicable, or is a prompt that the segmenter does not take.
     """
     return graph.invoke(
-        None, graph.update_state(*_plan_intervention(graph.get_state(config), config, action)), **options
+        None, graph.update_state(*_plan_intervention(graph, graph.get_state(config), config, action)), **options
     )
 
 
@@ -95,13 +95,14 @@ async def aintervene(
     graph: SegmentationGraph, config: RunnableConfig, action: Action | Mapping[str, Any] | str, **options: Any
 ) -> Any:
     """Do what `intervene` does, for async checkpointers."""
-    plan = _plan_intervention(await graph.aget_state(config), config, action)
+    plan = _plan_intervention(graph, await graph.aget_state(config), config, action)
     return await graph.ainvoke(None, await graph.aupdate_state(*plan), **options)
 
 
 def _plan_intervention(
-    now: StateSnapshot, config: RunnableConfig, action: Action | Mapping[str, Any] | str
+    graph: SegmentationGraph, now: StateSnapshot, config: RunnableConfig, action: Action | Mapping[str, Any] | str
 ) -> CheckpointUpdate:
     if "run" not in now.values:
         raise InputError(f"thread {thread_id(config)!r}: it has no request yet; give an image and a request")
-    return CheckpointUpdate(now.config, apply_human_action(cast(State, now.values), action), "review")
+    update = apply_human_action(cast(State, now.values), action, graph.components.memo.refusal)
+    return CheckpointUpdate(now.config, update, "review")

@@ -1,4 +1,4 @@
-"""Clicks and boxes in the frame of the displayed picture, and their conversion to pixels and back.
+"""Clicks, boxes and examples in the frame of the displayed picture, and their conversion to pixels and back.
 
 Frame: x to the right, y down, both in [0, 1] of the displayed picture of W x H pixels.
 """
@@ -90,15 +90,15 @@ class Similar:
         _require_unit(x=self.x, y=self.y)
 
 
-Prompt = Click | Box
+Prompt = Click | Box | Similar
 
 
 def _index(unit: float, size: int) -> int:
     return min(int(unit * size), size - 1)
 
 
-def click_to_pixel(click: Click, shape: tuple[int, ...]) -> Pixel:
-    """Return the pixel under a click in a picture of ``shape`` (H, W, ...); x = 1.0 is the last column.
+def click_to_pixel(click: Click | Similar, shape: tuple[int, ...]) -> Pixel:
+    """Return the pixel under a click or an example in a picture of ``shape`` (H, W, ...); x = 1.0 is the last column.
 
     >>> click_to_pixel(Click(1.0, 0.5), (100, 200))
     Pixel(row=50, column=199)

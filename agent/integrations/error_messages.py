@@ -12,7 +12,7 @@ __all__ = ["redact_error", "user_message"]
 _FILE_FAULT = re.compile(r"^(?P<name>.*): (?P<fault>(?:got|could not be|its pixels|not a) .*)$")
 _PATH = re.compile(r"""(?<![\w/])(?:[A-Za-z]:)?[/\\](?:[^\s'",;:()]+)""")
 _FIELDS = (
-    *("image", "request", "prompts", "mask", "region", "clicks", "click", "box", "slice", "window"),
+    *("image", "request", "prompts", "mask", "region", "clicks", "click", "similar", "box", "slice", "window"),
     *(
         "session",
         "formats",

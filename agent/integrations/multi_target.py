@@ -74,10 +74,16 @@ def fan_out(graph: SegmentationGraph, *, checkpointer: Checkpointer = None) -> C
         if not isinstance(given, dict):
             return given  # None and commands, which resume a run
         image = {"image": graph.components.images.to_reference(given["image"])} if "image" in given else {}
-        return given | image | ({"targets": _parse_targets(given["targets"])} if "targets" in given else {})
+        return given | image | ({"targets": parse(given["targets"])} if "targets" in given else {})
+
+    def parse(targets: Any) -> dict[str, dict[str, Any]]:
+        parsed = _parse_targets(targets)
+        for run_input in parsed.values():
+            graph.components.memo.require_taken(as_prompt(prompt) for prompt in run_input["prompts"])
+        return parsed
 
     def open_image(state: _State) -> dict[str, Any]:
-        _parse_targets(state.get("targets"))
+        parse(state.get("targets"))
         return {"image": graph.components.images.to_reference(state.get("image")), "segmentations": None}
 
     def segment(branch: _Branch, runtime: Runtime[Any]) -> dict[str, Any]:

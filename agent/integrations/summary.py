@@ -6,7 +6,9 @@ from typing import Any, cast
 
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.state import State, active_target, current_mask, current_score
+from ibisagent.agent.steps import has_examples
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.masks.instances import instances
 from ibisagent.tools.masks.measure import describe_measurements, measure_on_image
 from ibisagent.tools.masks.rle import Rle, decode, rle_key
 
@@ -20,7 +22,8 @@ class RunSummary:
     ``found``: the mask is not empty, and the policy did not decline; ``stop``: the stop reason, "" for a run that
     waits; ``text``: some sentences; ``box``: [x0, y0, x1, y1] of the mask in [0, 1] of the displayed picture, None for
     an empty one; ``confidence``: the segmenter's score in [0, 1], None unless it is calibrated; ``measurements``: see
-    `ibisagent.tools.masks.measure.measure`; ``rle``: the mask as COCO run lengths; ``mask_key``: its key in the store.
+    `ibisagent.tools.masks.measure.measure`; ``instances``: number of the mask's separate objects where an example is in
+    force, else None; ``rle``: the mask as COCO run lengths; ``mask_key``: its key in the store.
     """
 
     found: bool
@@ -30,6 +33,7 @@ class RunSummary:
     box: list[float] | None
     confidence: float | None
     measurements: dict[str, Any]
+    instances: int | None
     rle: Rle
     mask_key: str
 
@@ -85,6 +89,7 @@ def summarize_result(result: Mapping[str, Any], image: MedicalImage, *, calibrat
         box=box,
         confidence=current_score(state) if calibrated and box else None,
         measurements=measurements,
+        instances=_count_instances(state, rle),
         rle=rle,
         mask_key=rle_key(rle),
     )
@@ -102,6 +107,12 @@ def _proposal_notes(state: State) -> list[str]:
     return [f"The proposer {proposal['by']} failed; the run began without a proposal."]
 
 
+def _count_instances(state: State, rle: Rle) -> int | None:
+    if "target_states" not in state or not has_examples(active_target(state)["prompts"]):
+        return None
+    return instances(decode(rle)).count
+
+
 def _box(measurements: Mapping[str, Any], image: MedicalImage) -> list[float] | None:
     if measurements["bbox"] is None:
         return None
@@ -115,6 +126,8 @@ def _sentences(summary: RunSummary, image: MedicalImage, error: str | None, note
     )
     nothing = "Not found." if summary.stop == "target_absent" else "There is no mask."
     said.append(_where(summary, image) if summary.box else nothing)
+    if summary.box and summary.instances is not None:
+        said.append(f"The mask has {summary.instances:,} separate {'object' if summary.instances == 1 else 'objects'}.")
     ends = _ENDS if summary.box else _ENDS | _EMPTY_ENDS
     said.append(ends.get(summary.stop, summary.stop).format(error=_kind(error)))
     if summary.box and summary.stop not in _FINISHED:

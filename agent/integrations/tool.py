@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from ibisagent.agent.config import LoopConfig
 from ibisagent.agent.graph import SegmentationGraph, build_graph
 from ibisagent.agent.integrations.argument_errors import reject_unknown_arguments
 from ibisagent.agent.integrations.error_messages import redact_error, user_message
+from ibisagent.agent.integrations.hidden_arguments import hide_argument
 from ibisagent.agent.integrations.image_blocks import overlay_block
 from ibisagent.agent.integrations.image_catalog import ImageCatalog
 from ibisagent.agent.integrations.nested_run import EventWriter, arun_nested, run_nested, to_plain_segmentation
@@ -31,14 +32,14 @@ from ibisagent.agent.state import Output
 from ibisagent.agent.stores import RunStore
 from ibisagent.agent.trajectory import build_trajectory
 from ibisagent.agent.trajectory_files import write_trajectory
-from ibisagent.tools.clicks import Box
+from ibisagent.tools.clicks import Box, Prompt, Similar
 from ibisagent.tools.errors import InputError, StoreError
 from ibisagent.tools.files import require_writable_folder
 from ibisagent.tools.masks.rle import Rle, encode
 from ibisagent.tools.segmenters import Segmenter
 from ibisagent.tools.segmenters.memo import Memo
 
-__all__ = ["segmentation_tool"]
+__all__ = ["read_examples", "segmentation_tool"]
 
 DESCRIPTION = """Segment one thing in a medical image by looking, clicking and correcting.
 Says whether it was found, or could not be judged, how the run ended, area, box, centroid and side, and names the mask.
@@ -50,6 +51,15 @@ Region = Annotated[
     list[float],
     Field(
         min_length=4, max_length=4, description="A box around it: [x0, y0, x1, y1] from 0 to 1, x to the right, y down."
+    ),
+]
+Examples = Annotated[
+    list[Annotated[list[float], Field(min_length=2, max_length=3)]],
+    Field(
+        min_length=1,
+        max_length=64,
+        description="Examples [x, y] from 0 to 1, to mark everything in the picture that looks like them, such as all "
+        "nuclei; [x, y, 0] for what is not meant.",
     ),
 ]
 MaskReference = Annotated[str, Field(description="The reference of a mask of the same picture to begin from.")]
@@ -88,9 +98,11 @@ def segmentation_tool(
     outlives the process. ``trajectory_folder``: an existing folder, for a trajectory of every run.
     ``include_overlay``: the text comes with a small overlay, in base64 (see `image_blocks.overlay_block`).
 
-    The artifact: ``mask_key``, ``rle``, ``measurements``, ``box``, ``found``, ``stop``, ``confidence``, ``answer``,
-    ``request``, ``image``, and ``trajectory``, a file's name in ``trajectory_folder``, or None. An error is returned as
-    a line of text with the status "error"; an interrupt propagates to the parent.
+    The argument ``similar``, examples of what to mark everywhere, is there where the segmenter takes them.
+
+    The artifact: ``mask_key``, ``rle``, ``measurements``, ``instances``, ``box``, ``found``, ``stop``, ``confidence``,
+    ``answer``, ``request``, ``image``, and ``trajectory``, a file's name in ``trajectory_folder``, or None. An error is
+    returned as a line of text with the status "error"; an interrupt propagates to the parent.
     """
     if images is not None and root is not None:
         raise InputError("got root and images, expected one of them; leave root out")
@@ -104,13 +116,14 @@ def segmentation_tool(
         image: Image,
         request: Request,
         region: Region | None = None,
+        similar: Examples | None = None,
         mask: MaskReference | None = None,
         slice: Slice | None = None,
         window: Window | None = None,
         runtime: ToolRuntime[Any, Any] = None,  # type: ignore[assignment]  # a parent gives it, a bare call does not
     ) -> Answer:
         with _tool_errors(image):
-            start = runs.graph_input(image, request, region, mask, slice, window, runtime)
+            start = runs.graph_input(image, request, region, similar, mask, slice, window, runtime)
             return runs.tool_result(
                 run_nested(graph, start, _context(runtime), _writer(runtime), _call_number(runtime))
             )
@@ -122,6 +135,8 @@ def segmentation_tool(
             ended = await arun_nested(graph, start, _context(runtime), _writer(runtime), _call_number(runtime))
             return await asyncio.to_thread(runs.tool_result, ended)
 
+    if "similar" not in graph.components.memo.prompt_kinds:
+        hide_argument(call, "similar")
     return reject_unknown_arguments(
         StructuredTool.from_function(
             call,
@@ -148,6 +163,7 @@ class _ToolRuns:
         image: str,
         request: str,
         region: list[float] | None = None,
+        similar: list[list[float]] | None = None,
         mask: str | None = None,
         slice: str | None = None,
         window: str | None = None,
@@ -156,9 +172,9 @@ class _ToolRuns:
         """Return the graph's input for a call's arguments; `InputError` for wrong ones, before anything runs."""
         reference = self.images.to_reference(image) | {"slice": slice, "window": window}
         start: dict[str, Any] = {"image": reference, "request": request}
-        if region is not None:
-            x0, y0, x1, y1 = region
-            start["prompts"] = [Box(x0, y0, x1, y1)]
+        boxes: list[Prompt] = [Box(x0, y0, x1, y1) for x0, y0, x1, y1 in ([region] if region is not None else [])]
+        if prompts := [*boxes, *read_examples(similar or ())]:
+            start["prompts"] = prompts
         if mask is not None:
             start["initial_mask"] = self._find_mask(mask, reference, runtime)
         return start
@@ -203,6 +219,22 @@ class _ToolRuns:
         digest = hashlib.sha256(json.dumps(record.to_json(), sort_keys=True).encode()).hexdigest()
         write_trajectory(folder / f"{digest[:16]}.json", record)
         return f"{digest[:16]}.json"
+
+
+def read_examples(given: Sequence[Sequence[float]]) -> list[Similar]:
+    """Return the examples of a call, each [x, y], or [x, y, 0] for a negative one.
+
+    >>> read_examples([[0.5, 0.25, 0]])
+    [Similar(x=0.5, y=0.25, positive=False, target=None)]
+    """
+    return [_example(number, *each) for number, each in enumerate(given)]
+
+
+def _example(number: int, x: float, y: float, on: float = 1) -> Similar:
+    if on not in (0, 1):
+        got = f"similar[{number}]: got {on:g} after x and y"
+        raise InputError(f"{got}, expected 1 for an example, or 0 for what is not meant; choose")
+    return Similar(x, y, on == 1)
 
 
 @contextmanager

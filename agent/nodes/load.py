@@ -3,6 +3,7 @@
 import numpy as np
 from langgraph.runtime import Runtime
 
+from ibisagent.agent.actions import PROMPT_KINDS
 from ibisagent.agent.graph_components import Components
 from ibisagent.agent.inputs import request_hash, require_request
 from ibisagent.agent.limits import reached_limit
@@ -124,7 +125,7 @@ def _is_settled(state: State, components: Components) -> bool:
     last, action = steps[-1], steps[-1]["action"]
     if last["actor"] != "policy" or last["outcome"] != "applied":
         return False
-    if action is None or action["type"] not in ("point", "box"):
+    if action is None or action["type"] not in PROMPT_KINDS:
         return False
     target = active_target(state)
     before = components.store.get_mask(steps[-2]["mask"] if len(steps) > 1 else target["start"])

@@ -95,7 +95,10 @@ def parse(state: State, runtime: Runtime[RunContext], components: Components) ->
     reply = parse_completion(completion, frame=frame, allow=components.allowed_kinds)
     seconds = state["run"]["last_call_seconds"]
     problem = (
-        reply.error or why_not_applicable(state, reply.action) or why_inconsistent(state, reply.action, reply.answer)
+        reply.error
+        or components.memo.refusal(reply.action)
+        or why_not_applicable(state, reply.action)
+        or why_inconsistent(state, reply.action, reply.answer)
     )
     if problem is None and components.config.protect and components.actor == "policy":
         problem = why_protected(state, reply.action)

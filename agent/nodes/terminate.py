@@ -18,13 +18,13 @@ from ibisagent.tools.masks.rle import Rle, encode, rle_key
 __all__ = ["review", "terminate"]
 
 
-def review(state: State, runtime: Runtime[RunContext]) -> Update:
-    """Interrupt for a person: accept, or a click, a box, an undo or a redo, which return to the loop."""
+def review(state: State, runtime: Runtime[RunContext], components: Components) -> Update:
+    """Interrupt for a person: accept, or a click, a box, an example, an undo or a redo, which return to the loop."""
     error: str | None = None
     while True:
         response = interrupt(_review_request(state, error))
         try:
-            update = apply_human_action(state, response)
+            update = apply_human_action(state, response, components.memo.refusal)
         except InputError as problem:
             error = str(problem)
             continue

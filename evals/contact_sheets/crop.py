@@ -1,10 +1,11 @@
 """The part of a picture that a contact sheet shows: a small lesion is enlarged, a large organ is not."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
-from ibisagent.tools.clicks import Box, Click, PixelBox, Prompt, box_to_pixel_box, click_to_pixel
+from ibisagent.tools.clicks import Box, PixelBox, Prompt, box_to_pixel_box, click_to_pixel
 from ibisagent.tools.masks.measure import bounding_box
 from ibisagent.tools.segmenters.base import Mask
 
@@ -58,6 +59,6 @@ def to_crop(prompt: Prompt, part: PixelBox, shape: tuple[int, int]) -> Prompt:
     def y(unit: float) -> float:
         return min(max((unit * shape[0] - part.top) / height, 0.0), 1.0)
 
-    if isinstance(prompt, Click):
-        return Click(x(prompt.x), y(prompt.y), prompt.positive, prompt.target)
-    return Box(x(prompt.x0), y(prompt.y0), x(prompt.x1), y(prompt.y1), prompt.target)
+    if isinstance(prompt, Box):
+        return Box(x(prompt.x0), y(prompt.y0), x(prompt.x1), y(prompt.y1), prompt.target)
+    return replace(prompt, x=x(prompt.x), y=y(prompt.y))

@@ -12,7 +12,7 @@ from ibisagent.agent.trajectory import Step, Trajectory
 from ibisagent.evals.contact_sheets.crop import crop_window, to_crop
 from ibisagent.evals.contact_sheets.layout import draw_contact_sheet
 from ibisagent.evals.contact_sheets.panels import Panel
-from ibisagent.tools.clicks import Box, Click, PixelBox, Prompt
+from ibisagent.tools.clicks import PixelBox, Prompt
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.masks.rle import Rle, area, decode
@@ -96,7 +96,7 @@ def _prompts_after(prompts: tuple[Prompt, ...], step: Step, record: Trajectory) 
     """Return the active prompts after a step."""
     source = next((other for other in record.steps if other.index == step.restores), step)
     action = from_plain(source.action) if source.action and step.outcome == "applied" else None
-    if isinstance(action, Click | Box):
+    if isinstance(action, Prompt):
         return (*prompts, action)
     return prompts[:-1] if step.reverts else prompts
 

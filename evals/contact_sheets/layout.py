@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from ibisagent.evals.contact_sheets.markers import Area, draw_click, draw_prompts
+from ibisagent.evals.contact_sheets.markers import Area, draw_prompts, draw_sign
 from ibisagent.evals.contact_sheets.panels import (
     BLACK,
     GREY,
@@ -20,7 +20,7 @@ from ibisagent.evals.contact_sheets.panels import (
 )
 from ibisagent.evals.contact_sheets.text import Color, TextLine, draw_line, render_lines, text_width, wrap_lines
 from ibisagent.evals.contact_sheets.tiles import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, error_map
-from ibisagent.tools.clicks import Box, Click, Prompt
+from ibisagent.tools.clicks import Box, Click, Prompt, Similar
 from ibisagent.tools.segmenters.base import Mask, Pixels
 
 __all__ = ["FALSE_NEGATIVE", "FALSE_POSITIVE", "TRUE_POSITIVE", "Panel", "draw_contact_sheet", "error_map"]
@@ -56,11 +56,13 @@ def _build_rows(cells: Sequence[Image.Image], columns: int, width: int) -> list[
 def _legend_entries(panels: Sequence[Panel], maps: bool) -> list[tuple[str, Prompt | Color]]:
     """Return the names of what occurs on the sheet, each with its sample."""
     prompts = [prompt for panel in panels for prompt in panel.prompts]
-    kinds = {prompt.positive if isinstance(prompt, Click) else None for prompt in prompts}
+    kinds = {(type(prompt), None if isinstance(prompt, Box) else prompt.positive) for prompt in prompts}
     samples: list[tuple[bool, str, Prompt | Color]] = [
-        (True in kinds, "positive click", Click(0.5, 0.5, True)),
-        (False in kinds, "negative click", Click(0.5, 0.5, False)),
-        (None in kinds, "box", Box(0.0, 0.0, 1.0, 1.0)),
+        ((Click, True) in kinds, "positive click", Click(0.5, 0.5, True)),
+        ((Click, False) in kinds, "negative click", Click(0.5, 0.5, False)),
+        ((Similar, True) in kinds, "all like this", Similar(0.5, 0.5, True)),
+        ((Similar, False) in kinds, "none like this", Similar(0.5, 0.5, False)),
+        ((Box, None) in kinds, "box", Box(0.0, 0.0, 1.0, 1.0)),
         (bool(panels), "mask", _MASK_COLOR),
         (maps, "true positive", TRUE_POSITIVE),
         (maps, "false negative", FALSE_NEGATIVE),
@@ -77,8 +79,8 @@ def _draw_legend(width: int, panels: Sequence[Panel], maps: bool) -> Image.Image
         reach = round(text_width(name, SMALL_SIZE)) + 34
         if left + reach > width - MARGIN:
             left, top = MARGIN, top + 34
-        if isinstance(sample, Click):
-            draw_click(paper, (left + 12, top + 13), sample.positive)
+        if isinstance(sample, Click | Similar):
+            draw_sign(paper, (left + 12, top + 13), sample)
         elif isinstance(sample, Box):
             draw_prompts(paper, Area(left + 1, top + 3, 22, 20), (sample,))
         else:

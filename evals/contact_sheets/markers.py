@@ -1,4 +1,4 @@
-"""Clicks and boxes drawn over a picture for people; the model's pictures have no markers."""
+"""Clicks, examples and boxes drawn over a picture for people; the model's pictures have no markers."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -7,9 +7,9 @@ from typing import NamedTuple
 from PIL import Image, ImageDraw
 
 from ibisagent.evals.contact_sheets.text import Color
-from ibisagent.tools.clicks import Box, Click, Prompt
+from ibisagent.tools.clicks import Box, Click, Prompt, Similar
 
-__all__ = ["NEGATIVE", "POSITIVE", "Area", "draw_click", "draw_prompts"]
+__all__ = ["NEGATIVE", "POSITIVE", "Area", "draw_prompts", "draw_sign"]
 
 POSITIVE: Color = (0, 150, 64)
 NEGATIVE: Color = (206, 32, 41)
@@ -33,7 +33,12 @@ def _draw_disc(draw: ImageDraw.ImageDraw, middle: float, radius: float, ink: Col
     draw.ellipse((near, near, far, far), ink)
 
 
-def _draw_sign(draw: ImageDraw.ImageDraw, middle: float, reach: float, positive: bool) -> None:
+def _draw_diamond(draw: ImageDraw.ImageDraw, middle: float, radius: float, ink: Color) -> None:
+    near, centre, far = (_SUPERSAMPLING * (middle + 1.3 * reach) for reach in (-radius, 0, radius))
+    draw.polygon([(centre, near), (far, centre), (centre, far), (near, centre)], ink)
+
+
+def _draw_strokes(draw: ImageDraw.ImageDraw, middle: float, reach: float, positive: bool) -> None:
     thick = 0.3 * reach
     strokes = [(reach, thick), (thick, reach)] if positive else [(reach, thick)]
     for across, along in strokes:
@@ -42,21 +47,25 @@ def _draw_sign(draw: ImageDraw.ImageDraw, middle: float, reach: float, positive:
 
 
 @lru_cache(maxsize=8)
-def _draw_marker(positive: bool, newest: bool) -> Image.Image:
-    """Draw a marker, RGBA: a disc with a sign, a white ring, a dark outline; the newest is larger in a second ring."""
+def _draw_marker(positive: bool, newest: bool, is_example: bool) -> Image.Image:
+    """Draw a marker, RGBA: a shape with a sign, a white ring, a dark outline; the newest is larger in a second ring.
+
+    A click is a disc, an example of what all targets look like a diamond.
+    """
     ink, radius, half = POSITIVE if positive else NEGATIVE, 7.5, 18 if newest else 11
+    draw_shape, half = (_draw_diamond, round(1.3 * half)) if is_example else (_draw_disc, half)
     stamp = Image.new("RGBA", (2 * half * _SUPERSAMPLING, 2 * half * _SUPERSAMPLING), (*_WHITE, 0))
     draw = ImageDraw.Draw(stamp)
     rings = [(radius + 9.5, _DARK), (radius + 8.5, ink), (radius + 5.5, _WHITE)] if newest else []
     for reach, colour in [*rings, (radius + 3, _DARK), (radius + 2, _WHITE), (radius, ink)]:
-        _draw_disc(draw, half, reach, colour)
-    _draw_sign(draw, half, 4.6, positive)
+        draw_shape(draw, half, reach, colour)
+    _draw_strokes(draw, half, 4.6, positive)
     return stamp.resize((2 * half, 2 * half), Image.Resampling.BOX)
 
 
-def draw_click(sheet: Image.Image, place: tuple[int, int], positive: bool, newest: bool = False) -> None:
-    """Draw a click's marker with its middle at ``place`` (x, y) in pixels of the sheet."""
-    stamp = _draw_marker(positive, newest)
+def draw_sign(sheet: Image.Image, place: tuple[int, int], prompt: Click | Similar, newest: bool = False) -> None:
+    """Draw the marker of a click or an example with its middle at ``place`` (x, y) in pixels of the sheet."""
+    stamp = _draw_marker(prompt.positive, newest, isinstance(prompt, Similar))
     sheet.paste(stamp, (place[0] - stamp.width // 2, place[1] - stamp.height // 2), stamp)
 
 
@@ -70,11 +79,11 @@ def _draw_box(sheet: Image.Image, area: Area, box: Box, newest: bool) -> None:
 
 
 def draw_prompts(sheet: Image.Image, area: Area, prompts: Sequence[Prompt]) -> None:
-    """Draw the prompts, oldest first, over the picture that fills ``area``; boxes below clicks, the newest on top."""
+    """Draw the prompts, oldest first, over the picture that fills ``area``; boxes below the rest, the newest on top."""
     newest = len(prompts) - 1
-    for number, prompt in sorted(enumerate(prompts), key=lambda each: isinstance(each[1], Click)):
+    for number, prompt in sorted(enumerate(prompts), key=lambda each: not isinstance(each[1], Box)):
         if isinstance(prompt, Box):
             _draw_box(sheet, area, prompt, number == newest)
         else:
             across, down = round(prompt.x * (area.width - 1)), round(prompt.y * (area.height - 1))
-            draw_click(sheet, (area.left + across, area.top + down), prompt.positive, number == newest)
+            draw_sign(sheet, (area.left + across, area.top + down), prompt, number == newest)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ibisagent.agent.actions import as_prompt
+from ibisagent.agent.actions import PROMPT_KINDS, as_prompt
 from ibisagent.agent.trajectory import Step, Trajectory
 from ibisagent.tools.clicks import Prompt
 
@@ -23,7 +23,7 @@ def has_action(step: Step, *kinds: str) -> bool:
 
 
 def indexed_prompts(record: Trajectory) -> Iterator[tuple[int, Prompt]]:
-    """Yield every point and box that was made, with the index of its step; `InputError` for an invalid one."""
+    """Yield every point, box and example that was made, with the index of its step; `InputError` for an invalid one."""
     for index, step in enumerate(record.steps):
-        if has_action(step, "point", "box"):
+        if has_action(step, *PROMPT_KINDS):
             yield index, as_prompt(step.action)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from support.strategies import actions
 
 from ibisagent.agent.actions import (
-    KINDS,
+    ALL_KINDS,
     Action,
     Backtrack,
     Terminate,
@@ -19,7 +19,7 @@ from ibisagent.agent.actions import (
     write_reply,
 )
 from ibisagent.agent.coordinates import UNIT, CoordinateFrame
-from ibisagent.tools.clicks import Box, Click
+from ibisagent.tools.clicks import Box, Click, Similar
 from ibisagent.tools.errors import InputError
 
 quick = settings(database=None, deadline=None)
@@ -38,6 +38,8 @@ targets = st.none() | st.text(max_size=30)
         (Box(0.1, 0.2, 0.3, 0.4), CoordinateFrame("thousand_yx"), "Box (200, 100, 400, 300)"),
         (Click(0.4512, 0.4238), CoordinateFrame("thousand"), "Positive Point (451, 424)"),
         (Click(1.0, 0.5), CoordinateFrame("pixels", 512, 384), "Positive Point (511, 192)"),
+        (Similar(0.4512, 0.4238), UNIT, "Similar (0.4512, 0.4238)"),
+        (Similar(0.4512, 0.4238, False), CoordinateFrame("thousand_yx"), "Negative Similar (424, 451)"),
         (Backtrack(), UNIT, "Backtrack"),
         (Terminate("spleen"), UNIT, "Terminate for spleen"),
     ],
@@ -57,6 +59,7 @@ def test_canonical_spelling(action: Action, frame: CoordinateFrame, spelling: st
         ("肝脏", "肝脏"),
         ("kidney, Negative Point (0.1, 0.2)", "kidney"),
         ("the box 3", "the"),
+        ("nuclei, Negative Similar (0.1, 0.2)", "nuclei"),
         ("x" * 1000, "x" * 120),
     ],
 )
@@ -76,7 +79,7 @@ def test_the_plain_form_keeps_every_bit(action: Action) -> None:
     plain = to_plain(action)
     assert from_plain(json.loads(json.dumps(plain))) == action
     assert plain["type"] == kind_of(action)
-    assert kind_of(action) in KINDS
+    assert kind_of(action) in ALL_KINDS
     assert ("target" in plain) == (action.target is not None)
 
 
@@ -93,6 +96,8 @@ def test_the_plain_form_keeps_every_bit(action: Action) -> None:
         {"type": "point", "x": 0.5, "y": 10**400},
         {"type": "point", "x": 0.5, "y": 0.5, "positive": 1},
         {"type": "box", "x0": 0.5, "y0": 0.5, "x1": 0.5, "y1": 0.6},
+        {"type": "similar", "x": 0.5, "positive": True},
+        {"type": "similar", "x": 0.5, "y": 1.5},
         {"type": "backtrack", "target": 3},
         "point",
         None,

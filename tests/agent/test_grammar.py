@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ibisagent.agent.actions import KINDS, Backtrack, Decline, Terminate, write_reply
+from ibisagent.agent.actions import KINDS, POLICY_KINDS, Backtrack, Decline, Terminate, write_reply
 from ibisagent.agent.coordinates import CoordinateFrame
 from ibisagent.agent.grammar import reply_regex
 from ibisagent.agent.reply_parser import parse_reply
-from ibisagent.tools.clicks import Box, Click
+from ibisagent.tools.clicks import Box, Click, Similar
 
 FRAMES = [
     CoordinateFrame(),
@@ -24,9 +24,9 @@ FRAMES = [
 @settings(max_examples=60)
 @given(data=st.data())
 def test_whatever_fits_the_grammar_is_strictly_in_format(frame, data):
-    without_box = [kind for kind in KINDS if kind != "box"]  # whose corners no expression can set in order
+    without_box = [kind for kind in POLICY_KINDS if kind != "box"]  # whose corners no expression can set in order
     text = data.draw(st.from_regex(re.compile(reply_regex(without_box, frame), re.ASCII), fullmatch=True))
-    assert parse_reply(text, frame=frame, strict=True).error is None
+    assert parse_reply(text, frame=frame, allow=POLICY_KINDS, strict=True).error is None
 
 
 @pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: frame.profile)
@@ -37,4 +37,8 @@ def test_what_is_written_fits_the_grammar(frame, numbers):
     for action in (*written, Backtrack(), Terminate(), Decline()):
         reply = write_reply("Left of it.", action, "The liver.", frame)
         assert re.fullmatch(reply_regex(frame=frame), reply)
+    for example in (Similar(x0, y0), Similar(x1, y1, False)):
+        reply = write_reply("All like this.", example, frame=frame)
+        assert re.fullmatch(reply_regex(POLICY_KINDS, frame), reply)
+        assert not re.fullmatch(reply_regex(KINDS, frame), reply)
     assert not re.fullmatch(reply_regex(["point"], frame), write_reply("a", Terminate(), "b", frame))

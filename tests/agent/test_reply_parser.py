@@ -1,4 +1,6 @@
+import json
 import random
+import re
 import time
 from dataclasses import replace
 
@@ -7,10 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.strategies import actions
 
-from ibisagent.agent.actions import Action, Backtrack, Terminate, clean_target, format_action, write_reply
+from ibisagent.agent.action_parser import contains_position
+from ibisagent.agent.actions import (
+    POLICY_KINDS,
+    Action,
+    Backtrack,
+    Terminate,
+    clean_target,
+    format_action,
+    from_plain,
+    to_plain,
+    write_reply,
+)
 from ibisagent.agent.coordinates import PROFILES, UNIT, CoordinateFrame
 from ibisagent.agent.reply_parser import Reply, parse_reply
-from ibisagent.tools.clicks import Box, Click, click_to_pixel
+from ibisagent.tools.clicks import Box, Click, Similar, click_to_pixel
 
 quick = settings(database=None, deadline=None)
 FRAMES = [UNIT, CoordinateFrame("thousand"), CoordinateFrame("thousand_yx"), CoordinateFrame("pixels", 512, 384)]
@@ -236,29 +249,85 @@ def test_one_is_the_last_column() -> None:
     assert click_to_pixel(action, (100, 200)) == (50, 199)
 
 
+EXAMPLES = {
+    "Similar (0.4500, 0.4200)": (Similar(0.45, 0.42), ()),
+    "Negative Similar (0.4500, 0.4200)": (Similar(0.45, 0.42, False), ()),
+    "Similar (0.4500, 0.4200) for nuclei": (Similar(0.45, 0.42, True, "nuclei"), ()),
+    "similar(0.45,0.42)": (Similar(0.45, 0.42), (SPELLING,)),
+    "**Negative Similar** (0.45, 0.42)": (Similar(0.45, 0.42, False), (SPELLING,)),
+    "NEGATIVE_SIMILAR: [0.45, 0.42]": (Similar(0.45, 0.42, False), (SPELLING,)),
+    "Positive Similar Point at (0.45, 0.42).": (Similar(0.45, 0.42), (SPELLING,)),
+    "Action: similar click (y=0.42, x=0.45)": (Similar(0.45, 0.42), (SPELLING,)),
+    '{"type": "similar", "x": 0.45, "y": 0.42, "positive": false}': (Similar(0.45, 0.42, False), (JSON,)),
+    '{"action": "similar", "coordinate": [0.45, 0.42]}': (Similar(0.45, 0.42), (JSON,)),
+    '{"action": "Negative Similar", "x": 0.45, "y": 0.42}': (Similar(0.45, 0.42, False), (JSON,)),
+    '{"negative_similar": [0.45, 0.42]}': (Similar(0.45, 0.42, False), (JSON,)),
+    '{"similar": {"x": 0.45, "y": 0.42}}': (Similar(0.45, 0.42), (JSON,)),
+    '{"point_2d": [0.45, 0.42], "similar": true, "label": "nuclei"}': (Similar(0.45, 0.42, True, "nuclei"), (JSON,)),
+    '{"action": "Similar (0.45, 0.42)"}': (Similar(0.45, 0.42), (JSON,)),
+}
+
+
+@pytest.mark.parametrize("line", EXAMPLES)
+def test_the_spellings_of_an_example_are_read_where_it_is_switched_on(line: str) -> None:
+    text = f"<think>Left.</think>\n<action>{line}</action>"
+    assert parse_reply(text, allow=POLICY_KINDS) == expected_reply(EXAMPLES[line][0], *EXAMPLES[line][1])
+    assert parse_reply(text) == expected_error(f"similar is switched off, {EXPECTED}", *EXAMPLES[line][1])
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("Similar (1.4, 0.2)", "x=1.4 is out of range: expected a number from 0 to 1"),
+        ('{"type": "similar", "bbox": [0.1, 0.2, 0.3, 0.4]}', "got a box for Similar: expected one point, an example"),
+        ("Similar (0.4)", "got 'Similar (0.4)', expected one of: .*, Negative Similar [(]x, y[)]"),
+        ("Similar things (0.4, 0.5) are elsewhere", "got 'Similar things"),
+    ],
+)
+def test_what_is_no_example_is_refused(line: str, error: str) -> None:
+    reply = parse_reply(f"<think>a</think>\n<action>{line}</action>", allow=POLICY_KINDS)
+    assert reply.action is None
+    assert re.match(error, reply.error or "")
+
+
+def test_an_answer_may_call_things_similar() -> None:
+    answer = "Nodules of similar 12, 14 mm size, similar (12, 14 mm) to those before."
+    assert parse_reply(write_reply("a", Terminate(), answer), strict=True).answer == answer
+
+
 targets = st.none() | st.text(max_size=20) | st.sampled_from(["left kidney", "box 3", "a positive point (0.1, 0.2)"])
+answers = st.text(max_size=20).filter(lambda answer: not contains_position(answer))
 steps = st.integers(0, 10000).map(lambda step: step / 10000)
 
 
 @pytest.mark.parametrize("frame", FRAMES, ids=PROFILES)
-@given(thought=st.text(max_size=60), action=actions(steps, targets), answer=st.text(max_size=20))
+@given(thought=st.text(max_size=60), action=actions(steps, targets), answer=answers)
 @quick
 def test_every_canonical_reply_reads_back(frame: CoordinateFrame, thought: str, action: Action, answer: str) -> None:
-    reply = parse_reply(write_reply(thought, action, answer, frame), frame=frame, strict=True)
+    reply = parse_reply(write_reply(thought, action, answer, frame), frame=frame, allow=POLICY_KINDS, strict=True)
     assert reply.error is None
     assert reply.action is not None
     assert format_action(reply.action, frame) == format_action(action, frame)
     if frame == UNIT:
         assert reply.action == replace(action, target=clean_target(action.target))
-    assert reply == parse_reply(write_reply(reply.thought, reply.action, reply.answer, frame), frame=frame)
+    again = write_reply(reply.thought, reply.action, reply.answer, frame)
+    assert reply == parse_reply(again, frame=frame, allow=POLICY_KINDS)
+
+
+@given(x=steps, y=steps, positive=st.booleans(), target=targets)
+@quick
+def test_the_plain_form_of_an_example_is_read_as_an_action(x: float, y: float, positive: bool, target: str) -> None:
+    example = Similar(x, y, positive, clean_target(target))
+    reply = parse_reply(f"<action>{json.dumps(to_plain(example))}</action>", allow=POLICY_KINDS)
+    assert reply.action == example == from_plain(to_plain(example))
 
 
 def check(text: str, frame: CoordinateFrame = UNIT, cut: bool = False) -> Reply:
-    reply = parse_reply(text, frame=frame, cut=cut)
+    reply = parse_reply(text, frame=frame, cut=cut, allow=POLICY_KINDS)
     assert (reply.action is None) == (reply.error is not None)
     assert reply.error is None or (reply.error.isprintable() and len(reply.error) < 280)
     assert all(repair.isprintable() for repair in reply.repairs)
-    if isinstance(reply.action, Click | Box):
+    if isinstance(reply.action, Click | Box | Similar):
         format_action(reply.action, frame)  # its coordinates were checked when it was made
     return reply
 
@@ -273,7 +342,20 @@ def test_no_text_raises(text: str) -> None:
 
 PIECES = (
     *("<think>", "</think>", "<action>", "</action>", "<answer>", "</answer>", "\n", " for ", "{", "}", '"', "[", ")"),
-    *("Positive Point (", "negative click", "Box (", "Backtrack", "Terminate", "liver", ": ", ", ", "\ud800", "\x00"),
+    *(
+        "Positive Point (",
+        "negative click",
+        "Similar (",
+        "similar",
+        "Box (",
+        "Backtrack",
+        "Terminate",
+        "liver",
+        ": ",
+        ", ",
+        "\ud800",
+        "\x00",
+    ),
     *('{"Target": "liver", "Attribute": "+1", "Coordinate 2d": [0.4, 0.5]}', '{"bbox_2d": [1, 2, 3, 4]}', "x=", "%"),
 )
 NUMBERS = ("nan", "-inf", "1e999", "-0", "1.03", "451", "0.4512", "1.0000", "9" * 400, "0.", ".5", "-0.05", "0x1", "٣")
@@ -302,6 +384,7 @@ def generate_reply(rng: random.Random) -> str:
     kinds = (
         Click(0.4512, 0.4238, target=target),
         Box(0.1, 0.2, 0.4512, 0.4238, target),
+        Similar(0.4512, 0.4238, False, target),
         Backtrack(target),
         Terminate(target),
     )

@@ -13,9 +13,10 @@ from ibisagent.evals.contact_sheets import (
     error_map,
 )
 from ibisagent.evals.contact_sheets.crop import crop_window, to_crop
+from ibisagent.evals.contact_sheets.layout import _legend_entries
 from ibisagent.evals.contact_sheets.markers import NEGATIVE, POSITIVE, Area, draw_prompts
 from ibisagent.evals.contact_sheets.text import TextLine, draw_line, fitting_size, text_width, to_drawable, wrap_text
-from ibisagent.tools.clicks import Box, Click, PixelBox, click_to_pixel
+from ibisagent.tools.clicks import Box, Click, PixelBox, Similar, click_to_pixel
 from ibisagent.tools.errors import InputError
 
 WHITE = (255, 255, 255)
@@ -237,6 +238,32 @@ def test_markers_show_sign_and_recency():
     assert inked(drawn(box), (255, 214, 10)) > inked(drawn(box, positive), (255, 214, 10)) > 100
 
 
+def test_an_example_has_a_shape_of_its_own_in_two_signs_and_its_lines_in_the_legend():
+    def drawn(*prompts):
+        paper = Image.new("RGB", (120, 120), (90, 90, 90))
+        draw_prompts(paper, Area(10, 10, 101, 101), prompts)
+        return np.asarray(paper)
+
+    def shape(shown, colour):
+        rows, columns = np.nonzero((shown == colour).all(axis=-1))
+        return len(rows) / ((rows.max() - rows.min() + 1) * (columns.max() - columns.min() + 1))
+
+    later = Box(0.9, 0.9, 1.0, 1.0)
+    for positive, colour in ((True, POSITIVE), (False, NEGATIVE)):
+        example, click = drawn(Similar(0.4, 0.4, positive), later), drawn(Click(0.4, 0.4, positive), later)
+        assert shape(example, colour) < 0.8 * shape(click, colour)  # a diamond fills half of its box
+        assert example[50, 50].tolist() == [255, 255, 255]
+    panels = [panel(prompts=(kind(0.5, 0.5, sign),)) for kind in (Click, Similar) for sign in (True, False)]
+    assert [name for name, _ in _legend_entries(panels, maps=False)] == [
+        "positive click",
+        "negative click",
+        "all like this",
+        "none like this",
+        "mask",
+    ]
+    draw_contact_sheet("", "", panels)
+
+
 def test_a_click_on_the_corner_is_drawn_whole():
     shown = pixels(draw_contact_sheet("", "", [panel(prompts=(Click(0.0, 0.0),))]))
     middle = pixels(draw_contact_sheet("", "", [panel(prompts=(Click(0.5, 0.5),), mask=np.zeros((64, 64), bool))]))
@@ -257,13 +284,14 @@ def test_a_small_run_is_shown_large_and_a_large_one_whole():
     assert (corner.top, corner.right) == (0, 399)
 
 
-@given(st.floats(0, 1), st.floats(0, 1), st.integers(2, 60), st.integers(2, 60))
-def test_a_prompt_keeps_its_pixel_in_the_part(x, y, height, width):
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(2, 60), st.integers(2, 60), st.sampled_from([Click, Similar]))
+def test_a_prompt_keeps_its_pixel_in_the_part(x, y, height, width, kind):
     shape = (height * 10, width * 10)
-    click = Click(x, y)
+    click = kind(x, y)
     part = crop_window([], [click], shape)
     row, column = click_to_pixel(click, shape)
     size = (part.bottom - part.top + 1, part.right - part.left + 1)
     moved = click_to_pixel(to_crop(click, part, shape), size)
+    assert type(to_crop(click, part, shape)) is kind
     assert abs(moved.row + part.top - row) <= 1
     assert abs(moved.column + part.left - column) <= 1

@@ -15,6 +15,7 @@ from fastapi import FastAPI, Response
 from PIL import Image
 
 from ibisagent.ui.web.page import MOUNT_OPTIONS, build_page
+from ibisagent.ui.web.session_jobs import WebOptions
 from ibisagent.ui.web.web_sessions import WebSessions
 
 __all__ = ["RecordingSessions", "served_pictures"]
@@ -22,11 +23,13 @@ __all__ = ["RecordingSessions", "served_pictures"]
 
 @dataclass(slots=True, eq=False)
 class RecordingSessions:
-    """One session a picture, whose handle is the picture's name; ``clicks``, ``boxes``: as they came."""
+    """One session a picture, whose handle is the picture's name; ``clicks``, ``examples``, ``boxes``: as they came."""
 
     pictures: Mapping[str, Image.Image]
     clicks: list[tuple[float, float, bool]] = field(default_factory=list)
+    examples: list[tuple[float, float, bool]] = field(default_factory=list)
     boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
+    options: WebOptions = field(default_factory=lambda: WebOptions(takes_examples=True))
 
     def owner_of(self, cookies: Mapping[str, str]) -> str:
         """Return the same owner for everybody."""
@@ -35,6 +38,10 @@ class RecordingSessions:
     async def click(self, handle: str, owner: str, x: float, y: float, positive: bool) -> None:
         """Record a click."""
         self.clicks.append((x, y, positive))
+
+    async def example(self, handle: str, owner: str, x: float, y: float, positive: bool) -> None:
+        """Record an example."""
+        self.examples.append((x, y, positive))
 
     async def box(self, handle: str, owner: str, x0: float, y0: float, x1: float, y1: float) -> None:
         """Record a box."""

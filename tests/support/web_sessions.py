@@ -20,12 +20,12 @@ OWNER = "o" * 32
 
 
 def make_sessions(policy: Callable[[], Policy], **options: Any) -> WebSessions:
-    """Make sessions in which a new policy acts on the disk segmenter, after a ``proposer`` where one is given."""
+    """Make sessions in which a new policy acts on a segmenter, by default disk, after a ``proposer`` where one is given."""
     limits, proposer = options.pop("limits", Limits()), options.pop("proposer", None)
+    memo = get_memo(options.pop("segmenter", "disk"))
 
     def load() -> SessionService:
-        memo, settings = get_memo("disk"), LoopConfig()
-        return SessionService(policy(), memo, settings, limits=limits, proposer=proposer, durability="sync")
+        return SessionService(policy(), memo, LoopConfig(), limits=limits, proposer=proposer, durability="sync")
 
     return WebSessions(WebOptions(limits=limits, **options), load)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ibisagent.tools.click_correctness import is_correct_prompt
-from ibisagent.tools.clicks import Box, Click, click_to_pixel
+from ibisagent.tools.clicks import Box, Click, Similar, click_to_pixel
 
 UNITS = st.floats(0, 1)
 TRUTH, MASK = np.zeros((4, 10), bool), np.zeros((4, 10), bool)
@@ -31,6 +31,14 @@ NOTHING = np.zeros((4, 10), bool)
 def test_a_click_hits_on_the_error_of_its_sign(x, positive, negative):
     assert is_correct_prompt(Click(x, 0.5), MASK, TRUTH) is positive
     assert is_correct_prompt(Click(x, 0.5, positive=False), MASK, TRUTH) is negative
+
+
+@given(UNITS, UNITS, st.sampled_from([MASK, TRUTH, NOTHING]))
+def test_an_example_is_right_by_what_it_shows_whatever_the_mask(x, y, mask):
+    on_it = bool(TRUTH[click_to_pixel(Click(x, y), TRUTH.shape)])
+    assert is_correct_prompt(Similar(x, y), mask, TRUTH) is on_it
+    assert is_correct_prompt(Similar(x, y, positive=False), mask, TRUTH) is not on_it
+    assert not is_correct_prompt(Similar(x, y), mask, NOTHING)
 
 
 @given(UNITS, UNITS)

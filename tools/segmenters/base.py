@@ -44,7 +44,8 @@ class Segmenter(Protocol):
     ``fingerprint``: name, version, weights hash, dtype, device and thresholds in one line; equal fingerprints, equal
     masks.
     ``calibrated``: True when ``score`` may be used to choose between masks. Optional: ``name``, what
-    `ibisagent.tools.segmenters.get_segmenter` calls it, without its weights.
+    `ibisagent.tools.segmenters.get_segmenter` calls it, without its weights; ``prompts``, the kinds of prompt that it
+    takes, by default ("point", "box") (`ibisagent.tools.segmenters.prompt_kinds`).
     """
 
     @property

@@ -18,7 +18,15 @@ from ibisagent.tools.segmenters.features import Features, Field
 from ibisagent.tools.segmenters.parameters import Parameters
 from ibisagent.tools.segmenters.working_grid import GridClick
 
-__all__ = ["Evidence", "compute_geodesic_map", "draw_seeds", "gather_evidence", "limit_edit", "measure_correction"]
+__all__ = [
+    "Evidence",
+    "choose_safest",
+    "compute_geodesic_map",
+    "draw_seeds",
+    "gather_evidence",
+    "limit_edit",
+    "measure_correction",
+]
 
 FAR = np.float32(9.0)  # a normalised distance that stands for "no such click"
 INITIAL_MASK_DISTANCES = (np.float32(0.45), np.float32(3.0))  # that of a pixel inside and outside an initial mask
@@ -96,7 +104,7 @@ def _choose_level(
         merits = merits - parameters.close * np.maximum(0, excess) ** 2
     if area > 0:
         merits = merits - 3 * np.log(ranking.areas / area) ** 2
-    return float(ranking.levels[_choose_safest(merits / parameters.doubt, ranking.areas)])
+    return float(ranking.levels[choose_safest(merits / parameters.doubt, ranking.areas)])
 
 
 def _measure_distance(click: GridClick, other: GridClick) -> float:
@@ -104,7 +112,7 @@ def _measure_distance(click: GridClick, other: GridClick) -> float:
     return float(np.hypot(click.pixel.row - other.pixel.row, click.pixel.column - other.pixel.column))
 
 
-def _choose_safest(merits: NDArray[np.float64], areas: NDArray[np.float64]) -> int:
+def choose_safest(merits: NDArray[np.float64], areas: NDArray[np.float64]) -> int:
     """Choose the region with the highest expected IoU when each is the object with the softmax of its merit.
 
     The regions are nested, so the IoU of two of them is the ratio of their areas.

@@ -7,6 +7,7 @@ import numpy as np
 
 from ibisagent.tools.clicks import Box, Prompt, box_to_pixel_box, click_to_pixel
 from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction, Query, predict_one_by_one
+from ibisagent.tools.segmenters.prompt_kinds import require_taken, taken_by
 
 __all__ = ["DiskSegmenter"]
 
@@ -34,6 +35,7 @@ class DiskSegmenter:
 
     def predict(self, embedding: tuple[int, int], prompts: Sequence[Prompt], prior: Mask | None) -> Prediction:
         """Paint; see `Segmenter.predict`."""
+        require_taken(prompts, taken_by(self), self.name)
         mask = np.zeros(embedding, np.bool_) if prior is None else prior.copy()
         for prompt in prompts:
             self._paint(mask, prompt)

@@ -15,9 +15,10 @@ from ibisagent.tools.segmenters.base import Mask, Pixels
 
 Field = NDArray[np.float32]
 
-__all__ = ["FINE_SIDE", "Features", "Field", "WorkingGrid", "extract_features"]
+__all__ = ["FINE_SIDE", "PICTURE_SIDE", "Features", "Field", "WorkingGrid", "extract_features"]
 
 FINE_SIDE = 1024  # larger pictures are refined at this size
+PICTURE_SIDE = 384  # of what is kept of a picture for its appearance
 _MAX_MAPS = 48  # geodesic maps and rankings kept for an image
 _LAB_RANGE = np.array([100.0, 60.0, 60.0], np.float32)  # L*, a*, b* to about [0, 1] and [-1, 1]
 
@@ -61,6 +62,8 @@ class Features:
     ``colours``: (h, w, c) float32, c = 1 (grey) or 3 (CIE Lab), denoised, one unit = the picture's grey range.
     ``gradient``: (h, w) float32, length of the colour gradient in units a pixel.
     ``fine``: (H', W', c) uint8, the picture at its displayed size, at most `FINE_SIDE`, grey or RGB, slightly blurred.
+    ``picture``: the displayed picture, at most `PICTURE_SIDE` on its longer side, uint8; None where only the rest is
+    needed.
     """
 
     grid: WorkingGrid
@@ -68,6 +71,7 @@ class Features:
     gradient: Field
     fine: Pixels
     memo: OnceCache[Any] = field(default_factory=lambda: OnceCache(_MAX_MAPS))
+    picture: Pixels | None = None
 
 
 def extract_features(pixels: Pixels, side: int) -> Features:
@@ -81,7 +85,8 @@ def extract_features(pixels: Pixels, side: int) -> Features:
     fine = _blur(_shrink(pixels, WorkingGrid.of(pixels.shape, FINE_SIDE)))
     for array in (colours, gradient, fine):
         array.setflags(write=False)
-    return Features(grid, colours, gradient, fine)
+    picture = _shrink(pixels, WorkingGrid.of(pixels.shape, PICTURE_SIDE))
+    return Features(grid, colours, gradient, fine, picture=picture.copy() if picture is pixels else picture)
 
 
 def _blur(pixels: Pixels, sigma: float = 0.7) -> Pixels:

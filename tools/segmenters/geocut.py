@@ -1,17 +1,20 @@
 """The default embedded segmenter: geodesic evidence and colour, combined by an exact minimum cut."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
-from ibisagent.tools.clicks import Prompt
-from ibisagent.tools.segmenters.base import Mask
+from ibisagent.tools.clicks import Prompt, Similar
+from ibisagent.tools.segmenters.base import Mask, Prediction
 from ibisagent.tools.segmenters.contour_band import refine_contour
 from ibisagent.tools.segmenters.features import Features, Field, WorkingGrid
 from ibisagent.tools.segmenters.geodesic import CERTAIN_ENERGY, MAX_ENERGY, GeodesicSegmenter
 from ibisagent.tools.segmenters.maxflow import LENGTHS, STEPS, PairWeights, min_cut, pair_slices
+from ibisagent.tools.segmenters.prompt_kinds import PROMPT_KINDS
+from ibisagent.tools.segmenters.similar import PlainPredict, SimilarSettings, predict_similar
 from ibisagent.tools.segmenters.working_grid import enlarge_mask, to_grid_prompts
 
 __all__ = ["GeocutSegmenter"]
@@ -27,6 +30,20 @@ class GeocutSegmenter(GeodesicSegmenter):
 
     name = "geocut"
     calibrated = True
+    prompts = PROMPT_KINDS
+    similar: SimilarSettings = field(default_factory=SimilarSettings)
+
+    @property
+    def fingerprint(self) -> str:
+        """Name, version and every parameter in one line."""
+        return f"{super().fingerprint} {' '.join(f'similar.{k}={v}' for k, v in asdict(self.similar).items())}"
+
+    def predict(self, embedding: Features, prompts: Sequence[Prompt], prior: Any) -> Prediction:
+        """Segment from all prompts; see `Segmenter.predict`. No prompts: the mask so far."""
+        plain = PlainPredict(super().predict, self.prior_from_mask, lambda state: state.full)
+        if any(isinstance(prompt, Similar) for prompt in prompts):
+            return predict_similar(plain, embedding, prompts, prior, self.similar)
+        return plain.predict(embedding, prompts, prior)
 
     def cut_near_contour(self, embedding: Features, log_odds: Field, width: float) -> Mask:
         """Return a coarse drawing as a mask, (H, W) bool, its contour moved onto edges of the picture near it.

@@ -18,6 +18,7 @@ from ibisagent.tools.segmenters.click_evidence import (
 from ibisagent.tools.segmenters.confidence import ScoreContext, estimate_iou
 from ibisagent.tools.segmenters.features import Features, Field, extract_features
 from ibisagent.tools.segmenters.parameters import Parameters
+from ibisagent.tools.segmenters.prompt_kinds import require_taken, taken_by
 from ibisagent.tools.segmenters.working_grid import (
     GridPrompts,
     clean_components,
@@ -80,6 +81,7 @@ class GeodesicSegmenter:
 
     def predict(self, embedding: Features, prompts: Sequence[Prompt], prior: MaskPrior | None) -> Prediction:
         """Segment from all prompts; see `Segmenter.predict`. No prompts: the mask so far."""
+        require_taken(prompts, taken_by(self), self.name)
         grid, has_mask = embedding.grid, prior is not None and bool(prior.work.any())
         grid_prompts = to_grid_prompts(prompts, grid, has_mask)
         given = prior is not None and prior.has_initial_mask

@@ -7,6 +7,7 @@ process was killed the priors are rebuilt by predicting the prompts again.
 
 import math
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Protocol
@@ -19,7 +20,8 @@ from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.imaging.grids import Mask, make_read_only
 from ibisagent.tools.masks.rle import Rle, decode, encode, rle_key
 from ibisagent.tools.segmenters import get_segmenter
-from ibisagent.tools.segmenters.base import Pixels, Prediction, Segmenter
+from ibisagent.tools.segmenters.base import Pixels, Prediction, Segmenter, recorded_name
+from ibisagent.tools.segmenters.prompt_kinds import refusal, require_taken, taken_by
 
 __all__ = ["HashedImage", "Memo", "MemoEntry", "get_memo"]
 
@@ -78,6 +80,19 @@ class Memo:
         """The fingerprint of the segmenter, first part of every key."""
         return self.segmenter.fingerprint
 
+    @property
+    def prompt_kinds(self) -> tuple[str, ...]:
+        """The kinds of prompt that the segmenter takes."""
+        return taken_by(self.segmenter)
+
+    def refusal(self, prompt: object) -> str | None:
+        """Return the line that refuses a prompt which the segmenter does not take, None for any other."""
+        return refusal(prompt, self.prompt_kinds, recorded_name(self.segmenter))
+
+    def require_taken(self, prompts: Iterable[Prompt]) -> None:
+        """Raise `InputError` for a prompt that the segmenter does not take."""
+        require_taken(prompts, self.prompt_kinds, recorded_name(self.segmenter))
+
     def embed(self, image: HashedImage) -> Any:
         """Encode an image, at most once while it is among the last ones."""
         return self._embeddings.get(image.sha, lambda: self.segmenter.embed(image.pixels))
@@ -85,8 +100,9 @@ class Memo:
     def predict(self, image: HashedImage, initial: Rle | None, prompts: tuple[Prompt, ...]) -> MemoEntry:
         """Return the mask of all ``prompts`` in force over ``initial``; without prompts, the initial mask itself.
 
-        Nothing of the image's padding is in the mask of a prompt.
+        Nothing of the image's padding is in the mask of a prompt. `InputError`: the segmenter does not take a prompt.
         """
+        self.require_taken(prompts)
         bare = tuple(prompt if prompt.target is None else replace(prompt, target=None) for prompt in prompts)
         padding = rle_key(encode(image.padding)) if image.padding is not None else None
         start = (self.fingerprint, image.sha, padding, rle_key(initial) if initial else None)

@@ -2,45 +2,69 @@
 
 ``package.module:Class`` names a third party's `Segmenter` class; it opens where the operator gives the name
 (`get_segmenter`), and never out of a record (`recorded_segmenter_name`). Its attribute ``is_local = True`` tells that
-no picture leaves this machine through it; without that it is refused under ``--local-only``.
+no picture leaves this machine through it; without that it is refused under ``--local-only``. Its attribute
+``prompts`` names the kinds of prompt that it takes (`ibisagent.tools.segmenters.prompt_kinds`).
 """
 
 import inspect
+from dataclasses import dataclass
 from typing import Any
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.registry import Entry, Table, instantiate, split_options
 from ibisagent.tools.segmenters.base import Segmenter
+from ibisagent.tools.segmenters.prompt_kinds import DEFAULT_PROMPTS, PROMPT_KINDS, taken_by
 
-__all__ = ["SEGMENTERS", "find_segmenter", "get_segmenter", "recorded_segmenter_name", "require_local_segmenter"]
+__all__ = [
+    "SEGMENTERS",
+    "SegmenterEntry",
+    "find_segmenter",
+    "get_segmenter",
+    "recorded_segmenter_name",
+    "require_local_segmenter",
+]
 
 _HERE = "ibisagent.tools.segmenters"
 _SAM = f"{_HERE}.sam.open_sam:open_sam"
 
+
+@dataclass(frozen=True, slots=True)
+class SegmenterEntry(Entry):
+    """What a segmenter's name opens; ``prompts``: the kinds of prompt that it takes."""
+
+    prompts: tuple[str, ...] = DEFAULT_PROMPTS
+
+
 SEGMENTERS = Table(
     "segmenter",
     (
-        Entry("geocut", f"{_HERE}.geocut:GeocutSegmenter", "geodesic distances with an exact minimum cut"),
-        Entry("geodesic", f"{_HERE}.geodesic:GeodesicSegmenter", "geodesic distances from the clicks"),
-        Entry("disk", f"{_HERE}.disk:DiskSegmenter", "a disc per click, for tests"),
-        Entry("medsam2:FILE", _SAM, "a MedSAM2 checkpoint; needs the package sam2 too", "models", ("torch",)),
-        Entry("sam2:FILE_OR_ID", _SAM, "a SAM 2 checkpoint; needs the package sam2 too", "models", ("torch",)),
-        Entry("sam:ID", _SAM, "SAM, a transformers folder or hub id", "models", ("torch",)),
-        Entry("medsam:ID", _SAM, "MedSAM, a transformers folder or hub id", "models", ("torch",)),
-        Entry("sam2hf:ID", _SAM, "SAM 2, a transformers folder or hub id", "models", ("torch",)),
+        SegmenterEntry(
+            "geocut",
+            f"{_HERE}.geocut:GeocutSegmenter",
+            "geodesic distances with an exact minimum cut",
+            prompts=PROMPT_KINDS,
+        ),
+        SegmenterEntry("geodesic", f"{_HERE}.geodesic:GeodesicSegmenter", "geodesic distances from the clicks"),
+        SegmenterEntry("disk", f"{_HERE}.disk:DiskSegmenter", "a disc per click, for tests"),
+        SegmenterEntry("medsam2:FILE", _SAM, "a MedSAM2 checkpoint; needs the package sam2 too", "models", ("torch",)),
+        SegmenterEntry("sam2:FILE_OR_ID", _SAM, "a SAM 2 checkpoint; needs the package sam2 too", "models", ("torch",)),
+        SegmenterEntry("sam:ID", _SAM, "SAM, a transformers folder or hub id", "models", ("torch",)),
+        SegmenterEntry("medsam:ID", _SAM, "MedSAM, a transformers folder or hub id", "models", ("torch",)),
+        SegmenterEntry("sam2hf:ID", _SAM, "SAM 2, a transformers folder or hub id", "models", ("torch",)),
     ),
     methods=("embed", "predict", "predict_many", "prior_from_mask"),
     remedy="see ibisagent.tools.segmenters.Segmenter",
 )
 
 
-def find_segmenter(segmenter: str) -> Entry:
+def find_segmenter(segmenter: str) -> SegmenterEntry:
     """Return the entry of a name that the operator gave; a dotted name's class is imported for it."""
     if not SEGMENTERS.is_third_party(segmenter):
         return SEGMENTERS.find(segmenter)
     found = SEGMENTERS.import_class(segmenter)
     dotted = split_options(segmenter)[0]
-    return Entry(dotted, dotted, inspect.getdoc(found) or "", is_local=bool(getattr(found, "is_local", False)))
+    is_local = bool(getattr(found, "is_local", False))
+    return SegmenterEntry(dotted, dotted, inspect.getdoc(found) or "", is_local=is_local, prompts=taken_by(found))
 
 
 def get_segmenter(segmenter: Segmenter | str) -> Segmenter:

@@ -26,7 +26,8 @@ class RecordedState(NamedTuple):
 
 def build_components(config: LoopConfig, images: ImageStore) -> Components:
     """Build the components of a loop that shows states and never calls a policy or a segmenter."""
-    return build_graph(ScriptedPolicy([]), "disk", config, images=images, store=RunStore()).components
+    # geocut takes every kind of prompt, so that none is left out of what a record's policy was offered
+    return build_graph(ScriptedPolicy([]), "geocut", config, images=images, store=RunStore()).components
 
 
 def iter_states(record: Trajectory, image: Mapping[str, Any], store: RunStore) -> Iterator[RecordedState]:

@@ -17,7 +17,7 @@ from ibisagent.ui.cli.commands import (
     training,
     training_data,
 )
-from ibisagent.ui.cli.named_help import NamedHelpCommand
+from ibisagent.ui.cli.named_help import NamedHelpCommand, OrderedMarksCommand
 
 __all__ = ["app", "main", "run_with_exit_code"]
 
@@ -46,7 +46,7 @@ def _options(
 ) -> None: ...
 
 
-app.command(cls=NamedHelpCommand)(runs.segment)
+app.command(cls=OrderedMarksCommand)(runs.segment)
 app.command(cls=NamedHelpCommand)(runs.simulate)
 app.command()(runs.replay)
 app.command(cls=NamedHelpCommand)(benchmarks.clicks)

@@ -52,7 +52,7 @@ def run_doctor() -> None:
     console.print(_extras())
     console.print(_names("Policies", POLICIES.entries))
     console.print(_names("Proposers", PROPOSERS.entries))
-    console.print(_names("Segmenters", SEGMENTERS.entries))
+    console.print(_segmenters())
     pixels, truth = _ellipse()
     faults = [
         _test_policy(console, OraclePolicy(truth), entry.form, pixels, truth, "ellipse", 0.7)
@@ -90,6 +90,13 @@ def _names(title: str, entries: Sequence[Entry]) -> Table:
     table = Table("name", "extra", "what", title=title)
     for entry in entries:
         table.add_row(entry.form, entry.extra or "", entry.description)
+    return table
+
+
+def _segmenters() -> Table:
+    table = Table("name", "extra", "prompts", "what", title="Segmenters")
+    for entry in SEGMENTERS.entries:
+        table.add_row(entry.form, entry.extra or "", ", ".join(entry.prompts), entry.description)
     return table
 
 

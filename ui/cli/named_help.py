@@ -1,17 +1,36 @@
-"""Help texts that name the policies and segmenters of the tables, which are imported only when such a text is shown."""
+"""Help texts that name the policies and segmenters of the tables, which are imported only when such a text is shown.
 
+And the command that keeps the order of options which may alternate.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 from typer.core import TyperCommand
 
 from ibisagent.tools.registry import Entry
 
-__all__ = ["AUTONOMOUS", "PROPOSERS", "SEGMENTERS", "SERVED", "WITHOUT_TRUTH", "NamedHelpCommand", "fill_names"]
+__all__ = [
+    "AUTONOMOUS",
+    "PROPOSERS",
+    "SEGMENTERS",
+    "SERVED",
+    "TAKE_EXAMPLES",
+    "WITHOUT_TRUTH",
+    "NamedHelpCommand",
+    "OrderedMarksCommand",
+    "fill_names",
+    "in_order",
+]
 
 SEGMENTERS = "{segmenters}"
 PROPOSERS = "{proposers}"
+TAKE_EXAMPLES = "{segmenters that take examples}"
 WITHOUT_TRUTH, AUTONOMOUS, SERVED = "{policies without truth}", "{autonomous policies}", "{served policies}"
 """In a help text: the policies that act without the true mask, those that ask no person, and those that do neither."""
+
+
+_MARKS = ("click", "similar")
 
 
 class NamedHelpCommand(TyperCommand):
@@ -23,6 +42,22 @@ class NamedHelpCommand(TyperCommand):
             if (text := getattr(parameter, "help", None)) is not None:
                 parameter.help = fill_names(text)  # type: ignore[attr-defined]
         super().format_help(*arguments)
+
+
+class OrderedMarksCommand(NamedHelpCommand):
+    """A command that keeps the order in which ``--click`` and ``--similar`` alternate; `in_order` returns it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse, and note each option in the order given."""
+        named = self.make_parser(ctx).parse_args(args=list(args))[2]
+        ctx.meta[__name__] = [each.name for each in named if each.name in _MARKS]
+        return super().parse_args(ctx, args)
+
+
+def in_order(context: Any, **given: Sequence[str] | None) -> list[tuple[str, str]]:
+    """Return the values of several repeatable options, each with its option's name, in the order given."""
+    values = {name: iter(texts or ()) for name, texts in given.items()}
+    return [(name, next(values[name])) for name in context.meta[__name__]]
 
 
 def fill_names(text: str) -> str:
@@ -38,6 +73,8 @@ def fill_names(text: str) -> str:
     from ibisagent.tools.segmenters import SEGMENTERS as TABLE
 
     entries = POLICIES.entries
+    takers = [entry.form for entry in TABLE.entries if "similar" in entry.prompts]
+    text = text.replace(TAKE_EXAMPLES, ", ".join(takers))
     names = {
         SEGMENTERS: TABLE.forms,
         PROPOSERS: PROPOSER_TABLE.forms,

@@ -21,6 +21,7 @@ from ibisagent.agent import (
     LoopConfig,
     RunStore,
     SegmentationGraph,
+    Similar,
     build_graph,
     get_policy,
 )
@@ -37,14 +38,16 @@ from ibisagent.agent.thread_lock import lock_thread
 from ibisagent.agent.threads import resume_or_start
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.agent.trajectory_files import read_trajectories
+from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.export import require_savable
+from ibisagent.tools.export import require_instances_savable, require_savable
 from ibisagent.tools.imaging.decoding import decode_guard
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.reading import read_mask
 from ibisagent.tools.segmenters.memo import get_memo
-from ibisagent.tools.segmenters.registry import recorded_segmenter_name, require_local_segmenter
+from ibisagent.tools.segmenters.prompt_kinds import require_taken
+from ibisagent.tools.segmenters.registry import find_segmenter, recorded_segmenter_name, require_local_segmenter
 from ibisagent.ui.cli.failures import require_success
 from ibisagent.ui.cli.live import run_live
 from ibisagent.ui.cli.trajectory_files import readable_roots
@@ -70,12 +73,13 @@ class RunOptions:
     seed: int = 0
     thread: str | None = None
     db: Path | None = None
+    instance_saves: tuple[Path, ...] = ()
 
 
 def run_segment(
     options: RunOptions,
     policy: str | None,
-    clicks: tuple[str, ...],
+    marks: Sequence[tuple[str, str]],
     box: str | None,
     mask: Path | None,
     local_only: bool,
@@ -85,16 +89,17 @@ def run_segment(
 ) -> None:
     """Segment with a policy, a person's own prompts, or both; the policy ``none`` adds nothing to the prompts.
 
-    The default policy is ``nano``, with clicks or a box ``none``.
+    ``marks``: "click" or "similar" with its value, in order. The default policy is ``nano``, with prompts ``none``.
     """
-    given: list[Click | Box] = [] if box is None else [read_box(box)]
-    given += [read_click(text) for text in clicks]
+    given: list[Prompt] = [] if box is None else [read_box(box)]
+    given += [read_click(text) if option == "click" else read_similar(text) for option, text in marks]
+    require_taken(given, find_segmenter(options.segmenter).prompts, options.segmenter)
     if policy is None:
         policy = "none" if given else "nano"
     with restrict_to_local(local_only):
         if not (find_policy(policy).adds_prompts or given or mask is not None):
             got = f"got --policy {policy} and no prompts"
-            raise InputError(f"{got}, expected a --click, a --box or a --mask with it; add one")
+            raise InputError(f"{got}, expected a --click, a --similar, a --box or a --mask with it; add one")
         if local_only:
             require_local_segmenter(options.segmenter)
         given_options = read_policy_options(seed=options.seed, prompt_file=prompts, local_only=local_only)
@@ -148,6 +153,8 @@ def _open_image(options: RunOptions) -> MedicalImage:
     image = open_image(path, slice=options.slice, window=options.window)
     for target in options.saves:
         require_savable(target, image)
+    for target in options.instance_saves:
+        require_instances_savable(target, image)
     return image
 
 
@@ -181,7 +188,15 @@ def run_case(graph: SegmentationGraph, start: dict[str, Any], options: RunOption
     written: list[Path] = []
     with warnings.catch_warnings(record=True) as caught:
         if state is not None:
-            written = write_run(folder, graph, state, start["image"], truth=truth, saves=options.saves)
+            written = write_run(
+                folder,
+                graph,
+                state,
+                start["image"],
+                truth=truth,
+                saves=options.saves,
+                instance_saves=options.instance_saves,
+            )
     for warning in caught:
         console.print(escape(str(warning.message)), style="yellow")
     if isinstance(bug, sqlite3.Error):
@@ -201,10 +216,24 @@ def read_click(text: str) -> Click:
     >>> read_click("-0.25,0.5")
     Click(x=0.25, y=0.5, positive=False, target=None)
     """
-    if text[:1] not in ("+", "-"):
-        raise InputError(f"--click {text!r}: expected a sign and two decimals from 0 to 1, such as +0.41,0.52")
-    x, y = _numbers("--click", text[1:], 2, "+0.41,0.52", text)
+    x, y = _signed_place("--click", text)
     return Click(x, y, positive=text[0] == "+")
+
+
+def read_similar(text: str) -> Similar:
+    """Parse ``+x,y`` or ``-x,y``.
+
+    >>> read_similar("+0.25,0.5")
+    Similar(x=0.25, y=0.5, positive=True, target=None)
+    """
+    x, y = _signed_place("--similar", text)
+    return Similar(x, y, positive=text[0] == "+")
+
+
+def _signed_place(option: str, text: str) -> list[float]:
+    if text[:1] not in ("+", "-"):
+        raise InputError(f"{option} {text!r}: expected a sign and two decimals from 0 to 1, such as +0.41,0.52")
+    return _numbers(option, text[1:], 2, "+0.41,0.52", text)
 
 
 def read_box(text: str) -> Box:

@@ -20,7 +20,7 @@ from ibisagent.tools.allowed_paths import require_roots
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.files import make_folder, printable_text, require_writable_folder
 from ibisagent.tools.segmenters.memo import get_memo
-from ibisagent.tools.segmenters.registry import require_local_segmenter
+from ibisagent.tools.segmenters.registry import find_segmenter, require_local_segmenter
 from ibisagent.ui.cli.mcp import LOOPBACK
 from ibisagent.ui.cli.trajectory_files import readable_roots
 from ibisagent.ui.sessions.limits import Limits
@@ -121,6 +121,7 @@ def _serve(options: PageOptions) -> None:
         runs=runs,
         limits=options.limits,
         weak_on_scans=options.policy.partition("?")[0] in ("nano", "none"),
+        takes_examples="similar" in find_segmenter(options.segmenter).prompts,
         cookie=f"ibisagent-{options.port}",
     )
     failures: list[BaseException] = []

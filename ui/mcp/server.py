@@ -1,22 +1,24 @@
 """The MCP interface: four tools, and a session's files as resources."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, redirect_stdout
 from pathlib import Path
 from sys import stderr
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from mcp.server.fastmcp import Context, FastMCP
 from mcp.server.fastmcp.exceptions import ResourceError, ToolError
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
 
+from ibisagent.agent.integrations.hidden_arguments import hide_argument
 from ibisagent.tools.masks.measure import describe_measurements
 from ibisagent.ui.mcp.error_texts import error_text
 from ibisagent.ui.mcp.strict_server import StrictServer
 from ibisagent.ui.mcp.tool_arguments import (
     Clicks,
+    Examples,
     Formats,
     Handle,
     ImageSource,
@@ -39,6 +41,8 @@ __all__ = ["SCHEME", "make_server"]
 SCHEME = "ibisagent://session"
 _INSTRUCTIONS = """Segment medical images by reasoning and clicking. `segment` gives a session; correct its mask with
 `refine`, read numbers with `measure`, get files with `export` or as resources. Not for diagnosis."""
+_EXAMPLE = Field(description="[x, y] in [0, 1] of an example, to mark everything that looks like it.")
+_Tool = TypeVar("_Tool", bound=Callable[..., Any])
 _MESSAGE_BYTES = 32 * 2**20  # of an HTTP request
 _CONNECTIONS = 256  # open at a time over HTTP
 
@@ -53,6 +57,7 @@ class SegmentResult(BaseModel):
     box: list[float] | None
     confidence: float | None
     measurements: dict[str, Any]
+    instances: int | None
     resources: dict[str, str]
 
 
@@ -91,41 +96,54 @@ def make_server(
     return server
 
 
+def _fitting(service: SessionService) -> Callable[[_Tool], _Tool]:
+    """Return a decorator that hides a tool's argument ``similar`` where the segmenter takes no examples."""
+    takes = "similar" in service.memo.prompt_kinds
+    return lambda tool: tool if takes else hide_argument(tool, "similar")
+
+
 def _add_segment(server: FastMCP[Any], service: SessionService) -> None:
     @server.tool(annotations=ToolAnnotations(title="Segment a medical image", readOnlyHint=True, openWorldHint=False))
+    @_fitting(service)
     async def segment(
         context: Context[Any, Any, Any],
         image: ImageSource,
         request: Request | None = None,
         region: Region | None = None,
+        similar: Examples | None = None,
         clicks: Clicks | None = None,
         mask: Mask | None = None,
         slice: Slice | None = None,
         window: Window | None = None,
     ) -> Annotated[CallToolResult, SegmentResult]:
-        """Segment what the request names, or a box and clicks mark; begins a session and returns what was found."""
+        """Segment what the request names, or a box, examples and clicks mark; begins a session with what was found."""
         with _tool_errors(image):
-            asked = RunRequest(request, read_prompts(region, clicks or ()), mask, slice=slice, window=window)
+            prompts = read_prompts(region, similar or (), clicks or ())
+            asked = RunRequest(request, prompts, mask, slice=slice, window=window)
             info = await service.segment(image, _owner(context), asked, _progress(context))
         return _segment_result(info)
 
 
 def _add_refine(server: FastMCP[Any], service: SessionService) -> None:
     @server.tool(annotations=ToolAnnotations(title="Correct a mask", destructiveHint=False, openWorldHint=False))
+    @_fitting(service)
     async def refine(
         context: Context[Any, Any, Any],
         session: Handle,
         click: Point | None = None,
-        positive: Annotated[bool, Field(description="True for a click on the target, false for one beside it.")] = True,
+        similar: Annotated[Point | None, _EXAMPLE] = None,
+        positive: Annotated[
+            bool, Field(description="True for a click or an example on the target, false for one beside it.")
+        ] = True,
         box: Region | None = None,
         undo: Annotated[bool, Field(description="True or false: undo what was done last.")] = False,
         continue_policy: Annotated[
             bool, Field(description="True or false: let the clicking model continue after it.")
         ] = False,
     ) -> Annotated[CallToolResult, SegmentResult]:
-        """Correct a session's mask with one click, one box, or by undoing what was done last."""
+        """Correct a session's mask with one click, one example, one box, or by undoing what was done last."""
         with _tool_errors():
-            action = read_action(click, positive, box, undo)
+            action = read_action(click, similar, positive, box, undo)
             info = await service.act(session, _owner(context), action, _progress(context), policy_acts=continue_policy)
         return _segment_result(info)
 
@@ -168,7 +186,7 @@ def _add_resource(server: FastMCP[Any], service: SessionService, name: str, medi
             made = await service.render(session, _owner(server.get_context()), name)
         except Exception as error:
             raise ResourceError(error_text(error)) from None
-        return made.decode() if media == "application/json" else made
+        return made.decode() if media in ("application/json", "text/csv") else made
 
 
 def _progress(context: Context[Any, Any, Any]) -> OnStep:
@@ -201,6 +219,7 @@ def _segment_result(info: SessionInfo, *, measured: bool = False) -> CallToolRes
     said = summary.text.partition(" Mask reference:")[0]  # the handle takes its place
     if measured:
         said = f"Measured: {describe_measurements(summary.measurements)}."
+        said += f" {summary.instances:,} separate objects." if summary.instances is not None else ""
     plain = SegmentResult(
         session=info.handle,
         found=summary.found,
@@ -209,6 +228,7 @@ def _segment_result(info: SessionInfo, *, measured: bool = False) -> CallToolRes
         box=summary.box,
         confidence=summary.confidence,
         measurements=summary.measurements,
+        instances=summary.instances,
         resources={name: _uri(info.handle, name) for name in ("mask.png", "overlay.png", "trajectory.json")},
     )
     return _result(f"{said} Session: {info.handle}", plain)

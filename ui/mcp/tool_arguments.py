@@ -5,13 +5,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ibisagent.agent import Action, Backtrack, Box, Click
+from ibisagent.agent import Action, Backtrack, Box, Click, Similar
+from ibisagent.agent.integrations.tool import read_examples
 from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.errors import InputError
 from ibisagent.ui.sessions.export import FORMATS
 
 __all__ = [
     "Clicks",
+    "Examples",
     "Format",
     "Formats",
     "Handle",
@@ -54,6 +56,14 @@ Clicks = Annotated[
         description="A list of [x, y] in [0, 1] of the displayed picture; [x, y, 0] for a click off the target.",
     ),
 ]
+Examples = Annotated[
+    list[Annotated[list[Unit], Field(min_length=2, max_length=3)]],
+    Field(
+        max_length=64,
+        description="A list of examples [x, y] in [0, 1], to mark everything that looks like them; [x, y, 0] for what "
+        "is not meant.",
+    ),
+]
 Handle = Annotated[str, Field(max_length=100, description="The session's handle, as returned by segment.")]
 Format = Literal[
     "png",
@@ -63,6 +73,9 @@ Format = Literal[
     "nifti",
     "nrrd",
     "dicom-seg",
+    "labels",
+    "instances",
+    "instances-coco",
     ".png",
     ".json",
     ".nii",
@@ -86,6 +99,7 @@ _FORMAT_ALIASES = {
     "dicomseg": "dicom-seg",
     "nii-gz": ".nii.gz",
     "coco": "json",
+    "csv": "instances",
 }
 Formats = Annotated[
     list[Annotated[Format, BeforeValidator(_normalize_format)]],
@@ -93,10 +107,12 @@ Formats = Annotated[
 ]
 
 
-def read_prompts(region: Sequence[float] | None, clicks: Sequence[Sequence[float]]) -> list[Prompt]:
-    """Return the box and the clicks with which a run begins."""
+def read_prompts(
+    region: Sequence[float] | None, similar: Sequence[Sequence[float]], clicks: Sequence[Sequence[float]]
+) -> list[Prompt]:
+    """Return the box, the examples and the clicks with which a run begins."""
     boxes = [Box(x0, y0, x1, y1) for x0, y0, x1, y1 in ([region] if region is not None else [])]
-    return [*boxes, *(_click(number, *given) for number, given in enumerate(clicks))]
+    return [*boxes, *read_examples(similar), *(_click(number, *given) for number, given in enumerate(clicks))]
 
 
 def _click(number: int, x: float, y: float, on: float = 1) -> Click:
@@ -105,17 +121,26 @@ def _click(number: int, x: float, y: float, on: float = 1) -> Click:
     return Click(x, y, on == 1)
 
 
-def read_action(click: Sequence[float] | None, positive: bool, box: Sequence[float] | None, undo: bool) -> Action:
+def read_action(
+    click: Sequence[float] | None,
+    similar: Sequence[float] | None,
+    positive: bool,
+    box: Sequence[float] | None,
+    undo: bool,
+) -> Action:
     """Return the one action that a correction names."""
     given: list[Action] = []
     if click is not None:
         x, y = click
         given.append(Click(x, y, positive))
+    if similar is not None:
+        x, y = similar
+        given.append(Similar(x, y, positive))
     if box is not None:
         x0, y0, x1, y1 = box
         given.append(Box(x0, y0, x1, y1))
     if undo:
         given.append(Backtrack())
     if len(given) != 1:
-        raise InputError(f"refine: got {len(given)} of click, box and undo, expected one; call once for each")
+        raise InputError(f"refine: got {len(given)} of click, similar, box and undo, expected one; call once for each")
     return given[0]

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,16 +15,18 @@ from ibisagent.agent import SegmentationGraph
 from ibisagent.agent.integrations.error_messages import redact_error
 from ibisagent.agent.overlay import overlay
 from ibisagent.agent.state import State
+from ibisagent.agent.steps import has_examples
 from ibisagent.agent.trajectory import Trajectory, build_trajectory
 from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.tools.allowed_paths import find_root
 from ibisagent.tools.errors import IbisError, InputError
-from ibisagent.tools.export import EXTENSIONS, require_savable, save_mask
+from ibisagent.tools.export import EXTENSIONS, require_instances_savable, require_savable, save_instances, save_mask
 from ibisagent.tools.files import atomic_write
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.masks.instances import instances
 from ibisagent.tools.masks.measure import measure_on_image
 from ibisagent.tools.masks.rle import Rle, decode
-from ibisagent.ui.run_folder import make_folder, mask_provenance
+from ibisagent.ui.run_folder import INSTANCE_FILES, make_folder, mask_provenance
 from ibisagent.ui.sessions.session_store import Session
 
 __all__ = [
@@ -47,6 +49,7 @@ FORMATS = {
     "nifti": "mask.nii.gz",
     "nrrd": "mask.nrrd",
     "dicom-seg": "mask.dcm",
+    **dict(zip(("labels", "instances", "instances-coco"), INSTANCE_FILES, strict=True)),
     **{ending: f"mask{ending}" for ending in EXTENSIONS},
 }
 """File names by export format: a format's name or a file ending."""
@@ -63,6 +66,7 @@ MEDIA_TYPES = {
     "mask.nii.gz": "application/gzip",
     "mask.nrrd": "application/octet-stream",
     "mask.dcm": "application/dicom",
+    **dict(zip(INSTANCE_FILES, ("image/png", "text/csv", "application/json"), strict=True)),
 }
 """Media types by file name."""
 
@@ -71,7 +75,8 @@ def require_format(image: MedicalImage, name: str) -> None:
     """Raise `InputError` for a format in which a mask of the image cannot be written."""
     if name not in ("overlay.png", "trajectory.json"):
         with TemporaryDirectory() as folder, _rename_errors(name):
-            require_savable(Path(folder) / name, image)
+            require = require_instances_savable if name in INSTANCE_FILES else require_savable
+            require(Path(folder) / name, image)
 
 
 def render_file(
@@ -101,7 +106,10 @@ def render_record(record: Trajectory, image: MedicalImage, name: str) -> bytes:
         return json.dumps(record.to_json(), indent=1).encode()
     with TemporaryDirectory() as folder:
         with _rename_errors(name):
-            save_mask(Path(folder) / name, mask, image, mask_provenance(record))
+            if name in INSTANCE_FILES:
+                save_instances(Path(folder) / name, instances(mask), image, mask_provenance(record))
+            else:
+                save_mask(Path(folder) / name, mask, image, mask_provenance(record))
         return (Path(folder) / name).read_bytes()
 
 
@@ -113,9 +121,14 @@ def _measurements_csv(measurements: dict[str, Any]) -> bytes:
     return text.getvalue().encode()
 
 
-def list_files(image: MedicalImage) -> list[str]:
-    """List the files that can be rendered of a run on an image, those of a page included."""
-    names = list(dict.fromkeys(FORMATS.values()))
+def list_files(image: MedicalImage, prompts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """List the files that are of use of a run on an image, those of a page included.
+
+    ``prompts``: those in force, in their plain form; the files of objects are listed with an example among them alone.
+    Those that cannot be rendered are left out.
+    """
+    unused = () if has_examples(prompts) else INSTANCE_FILES
+    names = [name for name in dict.fromkeys(FORMATS.values()) if name not in unused]
     for name in list(names):
         try:
             require_format(image, name)

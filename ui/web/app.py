@@ -6,8 +6,8 @@ is ``request.query_params["s"]`` and the owner ``service.owner_of(request.cookie
 
 * ``open_example(name)``
 * ``ask(text, kind="segment"|"question")``: a follow-up refines the mask in force
-* ``click(x, y, positive)``, ``box(x0, y0, x1, y1)``: in [0, 1] of the picture; before any request they begin one in
-  which no model acts (manual mode); during a run they stop it first
+* ``click(x, y, positive)``, ``example(x, y, positive)``, ``box(x0, y0, x1, y1)``: in [0, 1] of the picture; before any
+  request they begin one in which no model acts (manual mode); during a run they stop it first
 * ``undo()``, ``redo()``, ``accept()``, ``stop()``
 * ``go_on()``: the policy continues from here; ``fork(step, action=None)``: on a new branch, in place of that step, by a
   person's action in its plain form, or by the policy

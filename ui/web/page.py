@@ -80,16 +80,16 @@ def build_page(service: WebSessions) -> gr.Blocks:
     """Build the page over the sessions of ``service``."""
     page: gr.Blocks = gr.Blocks(analytics_enabled=False, title="ibisagent")
     with page:
-        _wire(page, _lay_out(), service)
+        _wire(page, _lay_out(service.options.takes_examples), service)
     return page
 
 
-def _lay_out() -> _Widgets:
+def _lay_out(takes_examples: bool) -> _Widgets:
     gr.HTML(html_template=read_asset("header.html"), js_on_load=None, apply_default_css=False, elem_id="header")
     cases = _component("cases", ("cases",))
     with gr.Row(elem_id="work", equal_height=True):
         with gr.Column(scale=3, min_width=340):
-            picture = _component("picture", PICTURE_SCRIPTS)
+            picture = _component("picture", PICTURE_SCRIPTS, hidden=() if takes_examples else ("similar",))
         with gr.Column(scale=2, min_width=320, elem_id="side"):
             chat = gr.Chatbot(
                 elem_id="chat",
@@ -150,6 +150,7 @@ def _wire(blocks: gr.Blocks, widgets: _Widgets, service: WebSessions) -> None:
     start(picture.view, set_view)
     start(picture.go_on, calls.handler(service.go_on))
     start(picture.spot, calls.handler(service.click, x=float, y=float, positive=bool))
+    start(picture.similar, calls.handler(service.example, x=float, y=float, positive=bool))
     start(picture.box, calls.handler(service.box, x0=float, y0=float, x1=float, y1=float))
     start(picture.undo, calls.handler(service.undo))
     start(picture.redo, calls.handler(service.redo))
@@ -186,10 +187,14 @@ class _Calls:
         return handle
 
 
-def _component(name: str, scripts: tuple[str, ...]) -> Any:
+def _component(name: str, scripts: tuple[str, ...], *, hidden: tuple[str, ...] = ()) -> Any:
+    """Build a component from its assets; ``hidden``: tools that it does not show."""
+    html = read_asset(f"{name}.html")
+    for tool in hidden:
+        html = html.replace(f'data-tool="{tool}"', f'data-tool="{tool}" hidden')
     return gr.HTML(
         {"steps": []},
-        html_template=read_asset(f"{name}.html"),
+        html_template=html,
         css_template=read_asset(f"{name}.css"),
         js_on_load=join_scripts(scripts),
         apply_default_css=False,

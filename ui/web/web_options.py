@@ -18,8 +18,8 @@ class WebOptions:
 
     ``database``: of the sessions, None for a temporary one; ``keep``: folder of kept cases, None for none; ``roots``:
     further folders in which a record's picture may lie; ``runs``: recorded runs that every new session begins with;
-    ``weak_on_scans``: the policy knows synthetic pictures alone,
-    so that a real one is to be begun by hand; ``cookie``: name of the owner's; ``expiry``: in seconds.
+    ``weak_on_scans``: the policy knows synthetic pictures alone, so that a real one is to be begun by hand;
+    ``takes_examples``: so does the segmenter; ``cookie``: name of the owner's; ``expiry``: in seconds.
     """
 
     database: Path | None = None
@@ -28,5 +28,6 @@ class WebOptions:
     runs: RecordList | None = None
     limits: Limits = field(default_factory=Limits)
     weak_on_scans: bool = False
+    takes_examples: bool = False
     cookie: str = "ibisagent"
     expiry: float = EXPIRY

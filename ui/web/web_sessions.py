@@ -103,6 +103,10 @@ class WebSessions(SessionOpening):
         """Click at a point in [0, 1] of the picture; the policy then waits."""
         await self._mark(handle, owner, {"type": "point", "x": x, "y": y, "positive": positive})
 
+    async def example(self, handle: str, owner: str, x: float, y: float, positive: bool = True) -> None:
+        """Give an example at a point in [0, 1] of the picture: all like this, or none; the policy then waits."""
+        await self._mark(handle, owner, {"type": "similar", "x": x, "y": y, "positive": positive})
+
     async def box(self, handle: str, owner: str, x0: float, y0: float, x1: float, y1: float) -> None:
         """Draw a box, two corners in [0, 1] of the picture; the policy then waits."""
         (left, right), (top, bottom) = sorted((x0, x1)), sorted((y0, y1))

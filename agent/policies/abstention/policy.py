@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ibisagent.agent.actions import KINDS, Decline, write_reply
+from ibisagent.agent.actions import POLICY_KINDS, Decline, write_reply
 from ibisagent.agent.policies.abstention.answer_names import canonicalize_request, restore_names
 from ibisagent.agent.policies.abstention.known_targets import KnownTargets
 from ibisagent.agent.policies.abstention.requested_target import ParsedRequest, TargetMention, parse_request
@@ -34,8 +34,8 @@ class AbstainingPolicy:
     @property
     def actions(self) -> tuple[str, ...]:
         """The model's kinds of action, and `Decline`."""
-        offered = getattr(self.model, "actions", KINDS)
-        return tuple(kind for kind in KINDS if kind in offered or kind == "decline")
+        offered = getattr(self.model, "actions", POLICY_KINDS)
+        return tuple(kind for kind in POLICY_KINDS if kind in offered or kind == "decline")
 
     def __getattr__(self, name: str) -> Any:
         """Return the model's other attributes, such as ``coordinates`` or ``reply_timeout``."""

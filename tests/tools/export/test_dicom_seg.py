@@ -264,7 +264,7 @@ def test_the_command_line_tells_the_measures_and_a_target_without_a_code(tmp_pat
     write_series(tmp_path / "scan", count=1)
     (path,) = (tmp_path / "scan").iterdir()
     case = RunOptions(path, "Segment the thingamajig.", "disk", None, None, 3, tmp_path / "run", (tmp_path / "m.dcm",))
-    run_segment(case, "none", ("+0.5,0.5",), None, None, False, None)
+    run_segment(case, "none", [("click", "+0.5,0.5")], None, None, False, None)
     told = " ".join(capsys.readouterr().out.split())
     assert "area " in told
     assert " mm², " in told

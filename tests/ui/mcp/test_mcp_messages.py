@@ -123,7 +123,7 @@ WRONG = [
         {"image": "scan.png", "slice": 3},
         f"slice: got 3, expected a slice, such as 12, axial:12 or coronal:middle; {REMEDY}",
     ),
-    ("refine", {"session": None}, "refine: got 0 of click, box and undo, expected one; call once for each."),
+    ("refine", {"session": None}, "refine: got 0 of click, similar, box and undo, expected one; call once for each."),
     (
         "refine",
         {"session": None, "click": [5, 5], "undo": "maybe"},

@@ -241,3 +241,19 @@ def test_a_box_is_dragged_and_the_second_button_or_n_is_negative(browser, served
     wait_for(before + 3, service.clicks)
     assert [positive for _, _, positive in service.clicks[before:]] == [False, False, True]
     page.context.close()
+
+
+def test_an_example_is_given_by_its_button_or_s_and_the_second_button_is_negative(browser, served):
+    _, page, service, size = show(browser, served, "square", (1280, 900))
+    (disc,) = find_discs(page, 1, [5])
+    page.click("[data-tool=similar]")
+    page.mouse.click(disc.x, disc.y)
+    wait_for(1, service.examples)
+    page.keyboard.press("p")
+    page.keyboard.press("s")
+    page.mouse.click(disc.x, disc.y, button="right")
+    wait_for(2, service.examples)
+    at = (np.array(centres(size)[5]) + 0.5) / 512
+    assert np.abs(np.array([given[:2] for given in service.examples]) - at).max() <= 1.1 / 512
+    assert [positive for _, _, positive in service.examples] == [True, False]
+    page.context.close()

@@ -10,6 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 from PIL import Image
+from support.blobs import COUNT, blob_picture, blobs, example
 from support.command_line import run
 from support.fakes import NOT_THERE, STOP, FixedProposer, FunctionPolicy, negative, positive, script
 from support.web_sessions import OWNER, make_sessions, raise_failure, send, settle, started
@@ -449,3 +450,37 @@ def test_nothing_proposed_a_given_mask_and_a_second_request_each_begin_their_way
     for mask, (first, second) in (given, given_without):
         assert np.array_equal(decode(mask), truth)
         assert (first["by"], first["mask"], second) == (None, mask, None)
+
+
+def test_an_example_marks_everything_like_it_and_lists_its_files(tmp_path):
+    Image.fromarray(blob_picture()).save(tmp_path / "nuclei.png")
+
+    async def story(segmenter):
+        sessions = make_sessions(at_step(STOP), segmenter=segmenter)
+        async with started(sessions) as handle:
+            await send(sessions, handle, tmp_path / "nuclei.png", "nuclei.png")
+            await settle(sessions, handle)
+            await sessions.example(handle, OWNER, example(5).x, example(5).y)
+            seen = await settle(sessions, handle)
+            if seen["error"]:
+                return seen["message"]
+            assert labels(seen) == ["Similar"]
+            csv = await sessions.render(handle, OWNER, "instances.csv")
+            assert len(csv.splitlines()) == 1 + COUNT
+            assert {"labels.png", "instances.json"} <= set(seen["downloads"])
+            await sessions.undo(handle, OWNER)
+            await sessions.click(handle, OWNER, example(5).x, example(5).y)
+            assert "instances.csv" not in (await settle(sessions, handle))["downloads"]
+            return area(seen["mask"])
+
+    assert asyncio.run(story("geocut")) > 0.8 * blobs().sum()
+    assert asyncio.run(story("disk")).startswith("segmenter 'disk': got Similar (all like this), expected a point or")
+
+
+def test_the_page_shows_the_tool_where_the_segmenter_takes_examples():
+    page = pytest.importorskip("ibisagent.ui.web.page")
+    shown = {takes: make_sessions(at_step(STOP), takes_examples=takes) for takes in (True, False)}
+    for takes, sessions in shown.items():
+        (picture,) = [each for each in page.build_page(sessions).blocks.values() if each.elem_id == "picture"]
+        assert ('data-tool="similar" hidden' in picture.html_template) is not takes
+        assert 'data-tool="box" ' in picture.html_template

@@ -15,6 +15,7 @@ from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.files import hash_files
 from ibisagent.tools.imaging.grids import Mask, make_read_only
 from ibisagent.tools.segmenters.base import Pixels, Prediction, Query
+from ibisagent.tools.segmenters.prompt_kinds import require_taken, taken_by
 from ibisagent.tools.segmenters.sam.frame import (
     DecoderPrompt,
     InputFrame,
@@ -88,6 +89,7 @@ class SamSegmenter:
         answers: dict[int, Prediction] = {}
         kinds: defaultdict[Hashable, list[_IndexedPrompt]] = defaultdict(list)
         for index, query in enumerate(queries):
+            require_taken(query.prompts, taken_by(self), self.name)
             prompt = build_decoder_prompt(query.embedding.frame, query.prompts, query.prior)
             if prompt is None:
                 answers[index] = _predict_empty(query)

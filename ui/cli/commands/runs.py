@@ -17,30 +17,47 @@ from ibisagent.ui.cli.commands.options import (
     Slice,
     Window,
 )
-from ibisagent.ui.cli.named_help import WITHOUT_TRUTH
+from ibisagent.ui.cli.named_help import TAKE_EXAMPLES, WITHOUT_TRUTH, in_order
 
 __all__ = ["replay", "segment", "simulate"]
 
 
 def segment(
+    context: typer.Context,
     image: ImageArgument,
     request: Annotated[str, typer.Argument(help="What to segment, in words.")],
     policy: Annotated[
         str | None,
-        typer.Option(help=f"{WITHOUT_TRUTH}. Default: nano; with --click or --box: none.", show_default=False),
+        typer.Option(
+            help=f"{WITHOUT_TRUTH}. Default: nano; with --click, --similar or --box: none.", show_default=False
+        ),
     ] = None,
     propose: Propose = None,
     segmenter: Segmenter = "geocut",
     click: Annotated[
         list[str] | None, typer.Option(help="Your click, '+x,y' (target) or '-x,y' (background), 0 to 1; repeatable.")
     ] = None,
-    box: Annotated[str | None, typer.Option(help="Your box, 'x0,y0,x1,y1', 0 to 1.")] = None,
+    similar: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An example, '+x,y': mark everything that looks like it; '-x,y': nothing like it. Repeatable, in "
+            f"order with --click. Segmenter: {TAKE_EXAMPLES}."
+        ),
+    ] = None,
+    box: Annotated[str | None, typer.Option(help="Your box, 'x0,y0,x1,y1', 0 to 1, before the others.")] = None,
     mask: Annotated[Path | None, typer.Option(help="An initial mask to refine.")] = None,
     slice_: Slice = None,
     window: Window = None,
     max_steps: MaxSteps = 20,
     save: Annotated[
         list[Path] | None, typer.Option(help="Also write the mask here: .png, .nii.gz, .nrrd, .dcm (DICOM-SEG), .json.")
+    ] = None,
+    save_instances: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Also write the mask's separate objects here: .png, .nii.gz (labels), .csv (sizes, centroids), .json "
+            "(COCO). With --similar the run folder holds labels.png, instances.csv and instances.json."
+        ),
     ] = None,
     out: Out = None,
     seed: Seed = 0,
@@ -53,8 +70,22 @@ def segment(
     """Segment the target that REQUEST names in IMAGE."""
     from ibisagent.ui.cli.run_commands import RunOptions, run_segment
 
-    case = RunOptions(image, request, segmenter, slice_, window, max_steps, out, tuple(save or ()), seed, thread, db)
-    run_segment(case, policy, tuple(click or ()), box, mask, local_only, prompts, preset, propose)
+    case = RunOptions(
+        image,
+        request,
+        segmenter,
+        slice_,
+        window,
+        max_steps,
+        out,
+        tuple(save or ()),
+        seed,
+        thread,
+        db,
+        tuple(save_instances or ()),
+    )
+    marks = in_order(context, click=click, similar=similar)
+    run_segment(case, policy, marks, box, mask, local_only, prompts, preset, propose)
 
 
 def simulate(

@@ -31,7 +31,7 @@ const DO = {
   back: () => scrub(current() - 1), next: () => scrub(current() + 1), fork: forkHere,
 };
 const KEYS = {
-  p: () => choose('positive'), n: () => choose('negative'), b: () => choose('box'), h: () => choose('move'),
+  p: () => choose('positive'), n: () => choose('negative'), b: () => choose('box'), s: () => find('[data-tool=similar]').hidden || choose('similar'), h: () => choose('move'),
   u: () => idle() && act('undo'), r: () => idle() && act('redo'), Enter: () => idle() && steps().length && act('accept'),
   0: fitPicture, '+': () => zoomBy(1.5), '-': () => zoomBy(1 / 1.5),
   ArrowLeft: () => scrub(current() - 1), ArrowRight: () => scrub(current() + 1),
@@ -76,7 +76,7 @@ stage.addEventListener('keyup', event => { if (event.key === ' ') gestures.space
 document.addEventListener('ibisagent-choose', event => scrub(event.detail));
 
 const gestures = new Gestures(stage, viewport, find('.iv-frame'), () => tool, {
-  click: (x, y, positive) => correct('spot', {type: 'point', x, y, positive}),
+  click: (x, y, positive, alike) => correct(alike ? 'similar' : 'spot', {type: alike ? 'similar' : 'point', x, y, positive}),
   box: (x0, y0, x1, y1) => correct('box', {type: 'box', x0, y0, x1, y1}),
   redraw: draw,
 });

@@ -10,7 +10,7 @@ function activePrompts(steps, count, requests) {
     if (step.reverts) active.delete(step.reverts);
     if (step.restores) active.set(step.restores, steps.find(other => other.index === step.restores));
     const kind = step.action?.type;
-    if (step.outcome === 'applied' && (kind === 'point' || kind === 'box')) active.set(step.index, step);
+    if (step.outcome === 'applied' && ['point', 'box', 'similar'].includes(kind)) active.set(step.index, step);
   }
   return [...active.values()].filter(Boolean);
 }
@@ -28,7 +28,7 @@ class Painter {
     this.canvas.height = Math.max(1, Math.round(box.height * ratio));
   }
 
-  /** `layer`: {bitmap, path} or null; `look`: {opacity, outline, split}; `prompts`: steps with a point or a box. */
+  /** `layer`: {bitmap, path} or null; `look`: {opacity, outline, split}; `prompts`: steps with a prompt. */
   draw(picture, layer, look, prompts) {
     const {context, canvas, viewport} = this, ratio = canvas.width / Math.max(1, viewport.box.width);
     context.setTransform(1, 0, 0, 1, 0, 0);
@@ -80,17 +80,22 @@ class Painter {
       context.setLineDash([6, 4]);
       context.strokeRect(left, top, right - left, bottom - top);
       context.setLineDash([]);
-      this.drawMarker(left, top, index, POSITIVE, true);
+      this.drawMarker(left, top, index, POSITIVE, 'square');
     } else {
       const [x, y] = viewport.toStage(action.x, action.y);
-      this.drawMarker(x, y, index, action.positive ? POSITIVE : NEGATIVE, !action.positive);
+      const shape = action.type === 'similar' ? 'diamond' : action.positive ? 'disc' : 'square';
+      this.drawMarker(x, y, index, action.positive ? POSITIVE : NEGATIVE, shape);
     }
   }
 
-  drawMarker(x, y, index, colour, square) {
+  drawMarker(x, y, index, colour, shape) {
     const {context} = this;
     context.beginPath();
-    if (square) context.rect(x - 8, y - 8, 16, 16);
+    if (shape === 'square') context.rect(x - 8, y - 8, 16, 16);
+    else if (shape === 'diamond') {
+      for (const [across, down] of [[-13, 0], [0, -13], [13, 0], [0, 13]]) context.lineTo(x + across, y + down);
+      context.closePath();
+    }
     else context.arc(x, y, 9, 0, 2 * Math.PI);
     context.fillStyle = colour;
     context.fill();

@@ -1,6 +1,6 @@
 // Pointers on the stage: a click, a box, a drag that moves the picture, two fingers or the wheel that zoom.
 
-/** `act`: {click(x, y, positive), box(x0, y0, x1, y1), redraw()}; `tool()`: positive, negative, box or move. */
+/** `act`: {click(x, y, positive, alike), box(x0, y0, x1, y1), redraw()}; `tool()`: positive, negative, box, similar or move. */
 class Gestures {
   constructor(stage, viewport, frame, tool, act) {
     Object.assign(this, {stage, viewport, frame, tool, act, fingers: new Map(), drag: null, spaced: false});
@@ -28,7 +28,8 @@ class Gestures {
     const moves = this.tool() === 'move' || event.button === 1 || this.spaced;
     const kind = moves ? 'move' : this.tool() === 'box' && event.button === 0 ? 'box' : 'click';
     const positive = !(event.button === 2 || event.shiftKey || this.tool() === 'negative');
-    this.drag = this.fingers.size > 1 ? null : {from, origin: [x, y], kind, positive, moved: false};
+    const alike = this.tool() === 'similar';
+    this.drag = this.fingers.size > 1 ? null : {from, origin: [x, y], kind, positive, alike, moved: false};
     if (event.button === 1) event.preventDefault();
   }
 
@@ -67,7 +68,7 @@ class Gestures {
       if (box[0] < box[2] && box[1] < box[3]) this.act.box(...box);
     } else if (drag.kind === 'click' && !drag.moved) {
       const [x, y] = this.viewport.toUnit(now);
-      if (x >= 0 && x < 1 && y >= 0 && y < 1) this.act.click(x, y, drag.positive);
+      if (x >= 0 && x < 1 && y >= 0 && y < 1) this.act.click(x, y, drag.positive, drag.alike);
     }
   }
 
