@@ -14,8 +14,7 @@ from PIL import Image
 from ibisagent.agent import SegmentationGraph
 from ibisagent.agent.integrations.error_messages import redact_error
 from ibisagent.agent.overlay import overlay
-from ibisagent.agent.state import State, active_target, current_mask
-from ibisagent.agent.steps import has_examples
+from ibisagent.agent.state import State, current_mask
 from ibisagent.agent.trajectory import build_trajectory
 from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.tools.allowed_paths import find_root
@@ -111,12 +110,8 @@ def _measurements_csv(measurements: dict[str, Any]) -> bytes:
 
 
 def list_files(graph: SegmentationGraph, state: State) -> list[str]:
-    """List the files that are of use of a state, those of a page included; of objects only with an example in force.
-
-    Those that cannot be rendered are left out.
-    """
-    unused = () if has_examples(active_target(state)["prompts"]) else INSTANCE_FILES
-    names = [name for name in dict.fromkeys(FORMATS.values()) if name not in unused]
+    """List the files that can be rendered of a state, those of a page included."""
+    names = list(dict.fromkeys(FORMATS.values()))
     for name in list(names):
         try:
             require_format(graph, state, name)
