@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ibisagent.tools.clicks import Pixel
+from ibisagent.tools.clicks import Click, Pixel, Similar, pixel_to_click
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.masks.measure import bounding_box
 
-__all__ = ["DeepestPixel", "NextClick", "compute_depths", "find_deepest_pixel", "next_click"]
+__all__ = ["DeepestPixel", "NextClick", "compute_depths", "find_deepest_pixel", "next_click", "to_prompt"]
 
 
 class DeepestPixel(NamedTuple):
@@ -71,3 +71,13 @@ def next_click(mask: Mask, truth: Mask, taken: Collection[Pixel] = ()) -> NextCl
         assert false_negative is not None
         return NextClick(false_negative.pixel, positive=True)
     return NextClick(false_positive.pixel, positive=False)
+
+
+def to_prompt(click: NextClick, shape: tuple[int, ...], *, similar: bool = False) -> Click | Similar:
+    """Return the prompt on a pixel's centre in a picture of ``shape`` (H, W, ...): a point, or an example.
+
+    The rule of `next_click` serves both: for a mask of many objects the first click is the deepest pixel of them all,
+    and each later one, as an example, corrects everything that looks like its pixel.
+    """
+    point = pixel_to_click(click.pixel, shape, click.positive)
+    return Similar(point.x, point.y, point.positive) if similar else point

@@ -5,6 +5,7 @@
 """
 
 from ibisagent.evals.clicks.protocol import (
+    DEFAULT_MODES,
     MODES,
     ClickRun,
     compute_click_ious,
@@ -15,6 +16,7 @@ from ibisagent.evals.clicks.protocol import (
 )
 
 __all__ = [
+    "DEFAULT_MODES",
     "MODES",
     "ClickRun",
     "compute_click_ious",

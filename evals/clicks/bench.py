@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 from ibisagent.evals.clicks.protocol import MODES, ClickRun, PixelPrompt, jittered_placement, simulate_clicks
 from ibisagent.evals.clicks.rows import ClickRow, Key, is_broken, row_key
 from ibisagent.tools.cache import OnceCache
+from ibisagent.tools.clicks import Similar
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError, describe_error
 from ibisagent.tools.jobs.job_runner import OnRow, RowFile, run_jobs
 from ibisagent.tools.jobs.run_settings import to_relative_path
 from ibisagent.tools.segmenters import Segmenter, get_segmenter
+from ibisagent.tools.segmenters.prompt_kinds import require_taken, taken_by
 from ibisagent.tools.simulator import NextClick
 
 __all__ = ["ClickJob", "JobRunner", "list_jobs", "run_click_jobs", "simulate_jobs"]
@@ -58,13 +60,17 @@ JobRunner = Callable[[Sequence[ClickJob]], list[ClickRow]]
 def list_jobs(cases: Iterable[Case], folder: Path, segmenters: Iterable[str], modes: Iterable[str]) -> list[ClickJob]:
     """List the jobs in the order of the results; an absent target has none, as there is nothing to click.
 
-    An unknown segmenter or mode is an `InputError`.
+    An unknown segmenter or mode is an `InputError`, and so is a segmenter that does not take a mode's prompts.
     """
-    models = {name: get_segmenter(name).fingerprint for name in segmenters}
+    opened = {name: get_segmenter(name) for name in segmenters}
+    models = {name: segmenter.fingerprint for name, segmenter in opened.items()}
     wanted = list(dict.fromkeys(modes))
     for mode in wanted:
         if mode not in MODES:
             raise InputError(f"got mode {mode[:40]!r}, expected one of {', '.join(MODES)}; choose one")
+    if "similar" in wanted:
+        for name, segmenter in opened.items():
+            require_taken([Similar(0.5, 0.5)], taken_by(segmenter), name)
     present = [case for case in cases if case.present]
     if not (present and models and wanted):
         raise InputError(
@@ -127,7 +133,9 @@ def _row(
         segmenter = load_segmenter(job.segmenter)
         embedding, seconds = shared.get(("embedding", job.segmenter), lambda: _timed_embedding(segmenter, image.pixels))
         placement = jittered_placement(_seed(seed, case.id)) if job.mode == "jitter" else None
-        run = simulate_clicks(segmenter, embedding, truth, clicks, placement, box=job.mode == "box")
+        run = simulate_clicks(
+            segmenter, embedding, truth, clicks, placement, box=job.mode == "box", similar=job.mode == "similar"
+        )
     except Exception as error:  # also whatever a segmenter may raise
         return job.row(reason=describe_error(error))
     height, width = truth.shape
@@ -143,7 +151,16 @@ def _timed_embedding(segmenter: Segmenter, pixels: Any) -> tuple[Any, float]:
 def _values(run: ClickRun) -> dict[str, Any]:
     marks = tuple(_prompt_text(mark) for mark in run.pixel_prompts)
     scores = tuple(None if score is None else float(score) for score in run.scores)
-    return {"pixel_prompts": marks, "ious": tuple(run.ious), "scores": scores, "seconds": tuple(run.seconds)}
+    found = run.instances
+    return {
+        "pixel_prompts": marks,
+        "ious": tuple(run.ious),
+        "scores": scores,
+        "seconds": tuple(run.seconds),
+        "f1_50": found.f1,
+        "count_error": found.count_error,
+        "panoptic_quality": found.panoptic_quality,
+    }
 
 
 def _prompt_text(mark: PixelPrompt) -> str:

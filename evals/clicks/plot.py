@@ -10,7 +10,12 @@ from ibisagent.tools.files import atomic_write
 __all__ = ["write_plot"]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
-_TITLES = {"centre": "centred clicks", "jitter": "jittered clicks", "box": "bounding box, then centred clicks"}
+_TITLES = {
+    "centre": "centred clicks",
+    "jitter": "jittered clicks",
+    "box": "bounding box, then centred clicks",
+    "similar": "examples: all like this",
+}
 
 
 def write_plot(path: Path, summary: dict[str, Any]) -> None:

@@ -12,12 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from ibisagent.tools.clicks import Box, Pixel, PixelBox, Prompt, pixel_to_click
+from ibisagent.evals.metrics import InstanceMetrics, instance_metrics
+from ibisagent.tools.clicks import Box, Pixel, PixelBox, Prompt
+from ibisagent.tools.masks.instances import instances
 from ibisagent.tools.masks.measure import bounding_box, iou
 from ibisagent.tools.segmenters.base import Mask, Pixels, Segmenter
-from ibisagent.tools.simulator import NextClick, next_click
+from ibisagent.tools.simulator import NextClick, next_click, to_prompt
 
 __all__ = [
+    "DEFAULT_MODES",
     "MODES",
     "ClickPlacement",
     "ClickRun",
@@ -34,7 +37,10 @@ MODES = {
     "centre": "every click on the deepest pixel of the larger error",
     "jitter": "every click on a random pixel of that error, at least 0.4 of its depth inside",
     "box": "the true bounding box as the first prompt, then as centre",
+    "similar": "as centre, each click an example: everything like this, or nothing",
 }
+DEFAULT_MODES = ("centre", "jitter", "box")
+"""Those that every segmenter takes."""
 
 PixelPrompt = NextClick | PixelBox
 """A prompt in pixels."""
@@ -46,12 +52,16 @@ _INSET = 1e-6  # pixels: an edge that is rounded outwards would take in another 
 
 
 class ClickRun(NamedTuple):
-    """One target: IoU, score and seconds after each prompt, and the prompts; ends early without an error pixel."""
+    """One target: IoU, score and seconds after each prompt, and the prompts; ends early without an error pixel.
+
+    ``instances``: the metrics of the last mask's instances against the truth's, both components of a mask.
+    """
 
     ious: list[float]
     scores: list[float | None]
     seconds: list[float]
     pixel_prompts: list[PixelPrompt]
+    instances: InstanceMetrics
 
 
 def jittered_placement(seed: int, depth: float = 0.4) -> ClickPlacement:
@@ -86,29 +96,35 @@ def simulate_clicks(
     truth: Mask,
     clicks: int = 20,
     placement: ClickPlacement | None = None,
+    *,
     box: bool = False,
+    similar: bool = False,
 ) -> ClickRun:
     """Prompt up to ``clicks`` times towards the truth, (H, W) bool, not empty, on the picture of ``embedding``.
 
-    With ``box`` the first prompt is the truth's bounding box, and counts as one. ``seconds`` are those of the
-    segmenter's own ``predict``.
+    With ``box`` the first prompt is the truth's bounding box, and counts as one; with ``similar`` every prompt is an
+    example. ``seconds`` are those of the segmenter's own ``predict``.
     """
     mask, prior = np.zeros(truth.shape, np.bool_), None
     prompts: list[Prompt] = []
-    run = ClickRun([], [], [], [])
+    marks: list[PixelPrompt] = []
+    ious: list[float] = []
+    scores: list[float | None] = []
+    seconds: list[float] = []
     for turn in range(clicks):
-        prompt = _next_click(mask, truth, run.pixel_prompts, placement) if turn or not box else bounding_box(truth)
-        if prompt is None:
+        mark = _next_click(mask, truth, marks, placement) if turn or not box else bounding_box(truth)
+        if mark is None:
             break
-        run.pixel_prompts.append(prompt)
-        prompts.append(_prompt(prompt, truth))
+        marks.append(mark)
+        clicked = isinstance(mark, NextClick)
+        prompts.append(to_prompt(mark, truth.shape, similar=similar) if clicked else bounding_box_prompt(truth))
         start = time.perf_counter()
         prediction = segmenter.predict(embedding, tuple(prompts), prior)
-        run.seconds.append(time.perf_counter() - start)
+        seconds.append(time.perf_counter() - start)
         mask, prior = prediction.mask, prediction.prior
-        run.ious.append(iou(mask, truth))
-        run.scores.append(prediction.score)
-    return run
+        ious.append(iou(mask, truth))
+        scores.append(prediction.score)
+    return ClickRun(ious, scores, seconds, marks, instance_metrics(instances(mask), instances(truth)))
 
 
 def _next_click(
@@ -119,14 +135,6 @@ def _next_click(
     if click is None or place is None:
         return click
     return click._replace(pixel=place(click, mask, truth, taken))
-
-
-def _prompt(prompt: PixelPrompt, truth: Mask) -> Prompt:
-    return (
-        pixel_to_click(prompt.pixel, truth.shape, prompt.positive)
-        if isinstance(prompt, NextClick)
-        else bounding_box_prompt(truth)
-    )
 
 
 def simulate_clicks_on_image(

@@ -17,7 +17,8 @@ class ClickRow(NamedTuple):
     ``image`` is the picture's path in the data set, the same for all its targets and slices. ``pixel_prompts``,
     ``ious``, ``scores`` and ``seconds`` hold a value for each prompt made: ``r12c40+`` and ``r12c40-`` are clicks on
     row 12, column 40, ``r2c3..r20c50`` is a box with both corners in it. ``encoder_seconds`` are the picture's, which
-    its targets share.
+    its targets share. ``f1_50``, ``count_error`` and ``panoptic_quality``: of the last mask's instances
+    (`ibisagent.evals.metrics.InstanceMetrics`).
     """
 
     id: str
@@ -38,6 +39,9 @@ class ClickRow(NamedTuple):
     scores: tuple[float | None, ...] = ()
     encoder_seconds: float | None = None
     seconds: tuple[float, ...] = ()
+    f1_50: float | None = None
+    count_error: float | None = None
+    panoptic_quality: float | None = None
 
     @property
     def key(self) -> Key:

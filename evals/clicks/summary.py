@@ -5,6 +5,9 @@
   that reach it by the very last click.)
 * IoU@k: after k prompts; a run that ended early, with no error pixel left, repeats its last. None past the number of
   prompts that was set.
+* ``iou_at_end``: after the last prompt.
+* Instances (`ibisagent.evals.metrics.instance_metrics`), of the mask after the last prompt: ``f1_50`` (F1 at IoU 0.5),
+  ``count_error`` (the mean of its size, without its sign) and ``panoptic_quality``.
 * A bounding box is a prompt, the first.
 * Intervals: 95 % bootstrap, drawing pictures with all their targets.
 * ``seconds``: of a prompt, the segmenter's ``predict`` alone; ``encoder_seconds``: of a picture, which counts once for
@@ -26,6 +29,7 @@ from ibisagent.evals.stats import Interval, mean_interval, proportion_interval
 from ibisagent.tools.files import atomic_write
 
 __all__ = [
+    "INSTANCE_COLUMNS",
     "NOC_TARGETS",
     "RANKS",
     "ClickGroup",
@@ -38,6 +42,7 @@ __all__ = [
 
 NOC_TARGETS = (80, 85, 90)
 RANKS = (1, 3, 5, 10, 20)
+INSTANCE_COLUMNS = ("f1_50", "count_error", "panoptic_quality")
 
 
 class ClickGroup(NamedTuple):
@@ -74,7 +79,18 @@ def click_metrics(rows: Sequence[ClickRow], clicks: int) -> dict[str, Interval]:
     return {
         **{name: mean_interval(values, pictures) for name, values in noc.items()},
         "nof_90": failed,
+        "iou_at_end": mean_interval([run[-1] for run in runs], pictures),
         **{name: mean_interval(values, pictures) for name, values in at.items()},
+        **{name: mean_interval(values, pictures) for name, values in _instance_values(rows).items()},
+    }
+
+
+def _instance_values(rows: Sequence[ClickRow]) -> dict[str, list[float | None]]:
+    errors = [None if row.count_error is None else abs(row.count_error) for row in rows]
+    return {
+        "f1_50": [row.f1_50 for row in rows],
+        "count_error": errors,
+        "panoptic_quality": [row.panoptic_quality for row in rows],
     }
 
 
@@ -137,6 +153,7 @@ def _csv_row(row: ClickRow, clicks: int) -> dict[str, Any]:
         **{f"noc_{target}": number_of_clicks(run, target / 100) if done else None for target in NOC_TARGETS},
         "nof_90": int(not _reaches_90(run)) if done else None,
         **{f"iou_at_{rank}": run[rank - 1] if done and rank <= clicks else None for rank in RANKS},
+        **{name: getattr(row, name) for name in INSTANCE_COLUMNS},
         "pixel_prompts": " ".join(row.pixel_prompts),
         "ious": " ".join(map(repr, row.ious)),
         "encoder_seconds": row.encoder_seconds,

@@ -1,4 +1,4 @@
-"""Segmentation metrics: of one case from its masks, of many cases from the metrics of each.
+"""Segmentation metrics: of one case from its masks or its instances, of many cases from the metrics of each.
 
 An empty mask is a valid prediction, the right one for an absent target:
 
@@ -14,17 +14,20 @@ Distances follow `ibisagent.evals.metrics.surfaces`; `group_metrics` documents h
 from ibisagent.evals.metrics.calibration import Calibration, CalibrationBin, calibration
 from ibisagent.evals.metrics.per_case import CaseMetrics, case_metrics, count_components, dice
 from ibisagent.evals.metrics.per_group import group_metrics
+from ibisagent.evals.metrics.per_instance import InstanceMetrics, instance_metrics
 from ibisagent.evals.metrics.surfaces import hd95, nsd
 
 __all__ = [
     "Calibration",
     "CalibrationBin",
     "CaseMetrics",
+    "InstanceMetrics",
     "calibration",
     "case_metrics",
     "count_components",
     "dice",
     "group_metrics",
     "hd95",
+    "instance_metrics",
     "nsd",
 ]

@@ -13,9 +13,9 @@ from rich.table import Table
 
 from ibisagent.evals.clicks.bench import list_jobs, run_click_jobs, simulate_jobs
 from ibisagent.evals.clicks.plot import write_plot
-from ibisagent.evals.clicks.protocol import MODES
+from ibisagent.evals.clicks.protocol import DEFAULT_MODES, MODES
 from ibisagent.evals.clicks.rows import ClickRow, read_rows
-from ibisagent.evals.clicks.summary import NOC_TARGETS, RANKS, summarize_clicks, write_csv, write_json
+from ibisagent.evals.clicks.summary import INSTANCE_COLUMNS, NOC_TARGETS, RANKS, summarize_clicks, write_csv, write_json
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.jobs.run_settings import hash_cases
@@ -32,7 +32,7 @@ def run_clicks(
     dataset: Path,
     segmenters: Sequence[str],
     *,
-    modes: Sequence[str] = tuple(MODES),
+    modes: Sequence[str] = DEFAULT_MODES,
     clicks: int = 20,
     seed: int = 0,
     out: Path | None = None,
@@ -78,7 +78,10 @@ def _print_summary(summary: dict[str, Any], rows: Sequence[ClickRow], folder: Pa
     if not console.is_terminal:
         console = Console(width=max(_WIDE, console.width))
     clicks = summary["settings"]["clicks"]
-    console.print(_clicks_table(summary, clicks), _quality_table(summary, clicks), _speed_table(summary))
+    console.print(_clicks_table(summary, clicks), _quality_table(summary, clicks))
+    if any(result["mode"] == "similar" for result in summary["results"]):
+        console.print(_instance_table(summary, clicks))
+    console.print(_speed_table(summary))
     for line in _footnotes(summary, rows, clicks):
         console.print(line, style="dim", markup=False, highlight=False)
     for id, reason in list(dict.fromkeys((item["id"], item["reason"]) for item in summary["broken"]))[
@@ -105,6 +108,16 @@ def _quality_table(summary: dict[str, Any], clicks: int) -> Table:
     table = _table("IoU in % after k clicks", *(f"IoU@{rank}" for rank in ranks))
     for result in _sections(table, summary):
         table.add_row(*_names(result), *(_cell(result.get(f"iou_at_{rank}"), "{:.1f}", 100) for rank in ranks))
+    return table
+
+
+def _instance_table(summary: dict[str, Any], clicks: int) -> Table:
+    names = ("IoU", "F1@.5", "PQ", "count error")
+    table = _table(f"Instances after {clicks} clicks: IoU of all together, F1 and panoptic quality in %", *names)
+    for result in _sections(table, summary):
+        last, f1, error, quality = (result.get(name) for name in ("iou_at_end", *INSTANCE_COLUMNS))
+        shares = (_cell(interval, "{:.1f}", 100) for interval in (last, f1, quality))
+        table.add_row(*_names(result), *shares, _cell(error, "{:.2f}"))
     return table
 
 

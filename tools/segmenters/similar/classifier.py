@@ -9,7 +9,7 @@ from ibisagent.tools.segmenters.features import Field
 from ibisagent.tools.segmenters.similar.examples import Samples
 from ibisagent.tools.segmenters.similar.settings import SimilarSettings
 
-__all__ = ["WeightedSamples", "classify", "fit_logistic", "otsu"]
+__all__ = ["WeightedSamples", "classify", "fit_logistic", "otsu", "reclassify"]
 
 Floats = NDArray[np.float64]
 WeightedSamples = tuple[Samples, float]
@@ -48,6 +48,38 @@ def classify(numbers: Field, groups: Sequence[WeightedSamples], settings: Simila
     odds = numbers @ fitted[:-1].astype(np.float32) + np.float32(fitted[-1])
     shift = np.clip(otsu(np.clip(odds, -_BOUND, _BOUND)), -3, 3)
     return np.asarray(np.clip(odds - settings.threshold * shift, -_BOUND, _BOUND), np.float32)
+
+
+def reclassify(numbers: Field, before: Field, groups: Sequence[WeightedSamples], settings: SimilarSettings) -> Field:
+    """Return log odds (n,) near those ``before`` (n,), moved by further examples as far as their weights ask for.
+
+    The classifier is fitted anew to its own earlier answers on some of the pixels, and to the examples.
+    """
+    rng = np.random.default_rng(0)
+    inside, outside = np.flatnonzero(before > 0), np.flatnonzero(before <= 0)
+    kept = [_thin(part, rng) for part in (inside, outside) if part.size]
+    parts = [part.size for part in (inside, outside) if part.size]
+    picked = [(_thin(samples.indices, rng), samples, weight) for samples, weight in groups if samples.indices.size]
+    indices = np.concatenate([*kept, *(some for some, _, _ in picked)])
+    known = np.concatenate(kept)
+    labels = np.concatenate(
+        [
+            1 / (1 + np.exp(-before[known])),
+            *(np.full(some.size, float(samples.positive)) for some, samples, _ in picked),
+        ]
+    )
+    weights = np.concatenate(
+        [
+            *(
+                np.full(some.size, settings.anchor * part / before.size / some.size)
+                for some, part in zip(kept, parts, strict=True)
+            ),
+            *(np.full(some.size, weight / some.size) for some, _, weight in picked),
+        ]
+    )
+    fitted = fit_logistic(numbers[indices].astype(np.float64), labels, weights, settings.change_ridge)
+    odds = numbers @ fitted[:-1].astype(np.float32) + np.float32(fitted[-1])
+    return np.asarray(np.clip(odds, -_BOUND, _BOUND), np.float32)
 
 
 def _thin(indices: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:

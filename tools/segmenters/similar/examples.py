@@ -78,12 +78,10 @@ def sample_object(found: ExampleMap, shape: tuple[int, int], settings: SimilarSe
     return [Samples(inside, True), Samples(around, False, doubtful=True)]
 
 
-def sample_correction(
-    found: ExampleMap, pixel: Pixel, positive: bool, shape: tuple[int, int], settings: SimilarSettings
-) -> Samples:
-    """Return the few pixels nearest to a correcting example, by its own map."""
+def sample_correction(found: ExampleMap, pixel: Pixel, positive: bool, shape: tuple[int, int], reach: float) -> Samples:
+    """Return the pixels that a correcting example speaks for: the half nearest by its map within ``reach`` of it."""
     rows, columns = np.ogrid[: found.distances.shape[0], : found.distances.shape[1]]
     away = np.hypot(rows + found.corner.row - pixel.row, columns + found.corner.column - pixel.column)
-    count = min(settings.seed, found.distances.size - 1)
-    near = (found.distances <= np.partition(found.distances, count, axis=None)[count]) & (away <= settings.seed_radius)
+    disc = away <= reach
+    near = disc & (found.distances <= np.median(found.distances[disc]))
     return Samples(np.flatnonzero(found.place(near, shape)), positive)

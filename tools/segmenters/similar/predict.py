@@ -39,7 +39,7 @@ class SimilarPrior:
     @property
     def nbytes(self) -> int:
         """Return the bytes that the arrays hold."""
-        return sum(int(part.nbytes) for part in (self.model, self.mask, *(self.union or ())))
+        return sum(int(part.nbytes) for part in (self.model, self.mask, *(self.union[:2] if self.union else ())))
 
 
 class PlainPredict(NamedTuple):

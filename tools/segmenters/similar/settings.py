@@ -25,9 +25,14 @@ class SimilarSettings:
     rounds: int = 2
     threshold: float = 0.5  # how far the decision moves towards Otsu's threshold
     # a later example: pixels around it, weights at which the classifier is fitted anew
-    seed: int = 12
     seed_radius: float = 3.0
-    weights: tuple[float, ...] = (0.03, 0.1, 0.3)
+    reach: float = 0.7
+    seed_weight: float = 10.0
+    anchor: float = 400.0
+    change_ridge: float = 0.05
+    weights: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
+    most_growth: float = 1.0
+    against: float = 0.15
     # the cut: scale and bound of the log odds, weight and floor of the pairs
     scale: float = 1.05
     bound: float = 4.0

@@ -1,10 +1,10 @@
 """All pixels like the examples: one map of log odds for the picture, a global cut, and corrections that spoil nothing.
 
-A later example may be obeyed in several ways: the map so far, a shift of it, or the classifier fitted anew with the
-example at several weights. The map that changes least and obeys all examples wins.
+A later example moves the classifier away from its own earlier answers no further than needed: its weight rises until
+all examples are obeyed. Where that would change too much, the example is obeyed around itself alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,11 +12,18 @@ from scipy import ndimage
 
 from ibisagent.tools.clicks import Pixel
 from ibisagent.tools.segmenters.base import Mask
+from ibisagent.tools.segmenters.click_evidence import measure_correction
 from ibisagent.tools.segmenters.features import Field
 from ibisagent.tools.segmenters.maxflow import min_cut
 from ibisagent.tools.segmenters.similar.appearance import Appearance
-from ibisagent.tools.segmenters.similar.classifier import WeightedSamples, classify
-from ibisagent.tools.segmenters.similar.examples import ExampleMap, map_example, sample_correction, sample_object
+from ibisagent.tools.segmenters.similar.classifier import classify, reclassify
+from ibisagent.tools.segmenters.similar.examples import (
+    ExampleMap,
+    Samples,
+    map_example,
+    sample_correction,
+    sample_object,
+)
 from ibisagent.tools.segmenters.similar.settings import SimilarSettings
 from ibisagent.tools.segmenters.working_grid import GridClick
 
@@ -26,73 +33,77 @@ _CERTAIN = 60.0
 
 
 class Union(NamedTuple):
-    """``odds`` (h, w): log odds of the classifier; ``mask`` (h, w): what is cut from them."""
+    """``odds`` (h, w): log odds of the classifier; ``mask`` (h, w): what is cut from them.
+
+    ``corrections``: what the examples but the first positive one speak for.
+    """
 
     odds: Field
     mask: Mask
+    corrections: tuple[Samples, ...]
 
 
 def find_first(appearance: Appearance, examples: Sequence[GridClick], settings: SimilarSettings) -> Union:
-    """Fit the classifier on all examples at once; the first positive one gives its object and its surroundings."""
-    odds = _fit(appearance, examples, settings.weights[1], settings)
-    return Union(odds, _cut(appearance, odds, examples, settings))
+    """Fit the classifier on the last example, the first positive one, with its surroundings, and on negative ones."""
+    pixel, _ = examples[-1]
+    shape = appearance.grid.work
+    corrections = tuple(
+        sample_correction(_map(appearance, each, settings), each, positive, shape, settings.seed_radius)
+        for each, positive in examples[:-1]
+    )
+    groups = [(samples, settings.seed_weight) for samples in corrections]
+    groups += [
+        (samples, 100 * min(1.0, samples.indices.size / 60) ** 0.5)
+        for samples in sample_object(_map(appearance, pixel, settings), shape, settings)
+    ]
+    odds = classify(appearance.numbers, groups, settings).reshape(shape)
+    return Union(odds, _cut(appearance, odds, examples, settings), corrections)
 
 
 def add_example(
     appearance: Appearance, examples: Sequence[GridClick], before: Union, settings: SimilarSettings
 ) -> Union:
     """Correct ``before`` by the last of the examples."""
-    odds = min(
-        _propose(appearance, examples, before.odds, settings),
-        key=lambda proposal: _cost(proposal, before.odds, examples),
-    )[0]
-    mask = _cut(appearance, odds, examples, settings)
     pixel, positive = examples[-1]
-    if (odds[pixel] > 0) == positive:
-        return Union(odds, mask)
-    return _settle_here(appearance, examples, odds, mask, settings)
+    reach = max(1.0, settings.reach * measure_correction(examples[-1], before.mask))
+    latest = sample_correction(_map(appearance, pixel, settings), pixel, positive, before.odds.shape, reach)
+    corrections = (*before.corrections, latest)
+    for odds in _propose(appearance, corrections, before.odds, settings):
+        if _obeys(odds, before.odds, corrections) and _is_moderate(odds, before.odds, positive, settings):
+            return Union(odds, _cut(appearance, odds, examples, settings), corrections)
+    mask = _cut(appearance, before.odds, examples, settings)
+    return _settle_here(appearance, examples, Union(before.odds, mask, corrections), settings)
 
 
 def _propose(
-    appearance: Appearance, examples: Sequence[GridClick], odds: Field, settings: SimilarSettings
-) -> list[tuple[Field, float]]:
-    """Return maps that may obey the last example, each with a penalty."""
-    pixel, positive = examples[-1]
-    seed = sample_correction(_map(appearance, pixel, settings), pixel, positive, odds.shape, settings)
-    lacking = float((0.3 if positive else -0.3) - np.median(odds.ravel()[seed.indices]))
-    proposals = [(odds, 0.0)]
-    if (lacking > 0) == positive:
-        proposals.append((np.clip(odds + np.clip(np.float32(lacking), -6, 6), -8, 8), 0.15))
-    return proposals + [(_fit(appearance, examples, weight, settings), 0.05) for weight in settings.weights]
+    appearance: Appearance, corrections: Sequence[Samples], before: Field, settings: SimilarSettings
+) -> Iterator[Field]:
+    """Yield maps, (h, w), that follow the examples more and more."""
+    yield before
+    for weight in settings.weights:
+        groups = [(samples, weight * samples.indices.size) for samples in corrections]
+        yield reclassify(appearance.numbers, before.ravel(), groups, settings).reshape(before.shape)
 
 
-def _cost(proposal: tuple[Field, float], before: Field, examples: Sequence[GridClick]) -> float:
-    """Weigh what a map disobeys against how much it changes, twice where that is against the last example."""
-    odds, penalty = proposal
-    smooth = ndimage.uniform_filter(odds, 3)
-    obeyed = sum((smooth[pixel] > 0) == positive for pixel, positive in examples)
-    old, new = float((before > 0).mean()) + 1e-4, float((odds > 0).mean()) + 1e-4
-    change = float(np.log(new / old))
-    against = max(0.0, -change if examples[-1].positive else change)
-    flood = 2.0 if new > 0.7 and old < 0.6 else 0.0
-    return 0.6 * abs(change) + 0.6 * against + penalty + flood - obeyed
+def _obeys(odds: Field, before: Field, corrections: Sequence[Samples]) -> bool:
+    """Whether a map obeys the latest correction, and each earlier one that was obeyed ``before``."""
+    *earlier, latest = corrections
+    return _share(odds, latest) > 0.5 and all(
+        _share(odds, each) > 0.5 for each in earlier if _share(before, each) > 0.5
+    )
 
 
-def _fit(appearance: Appearance, examples: Sequence[GridClick], weight: float, settings: SimilarSettings) -> Field:
-    """Fit the classifier; ``weight``: of a correcting example beside the first one's."""
-    shape = appearance.grid.work
-    groups: list[WeightedSamples] = []
-    first = next(index for index, example in enumerate(examples) if example.positive)
-    for index, (pixel, positive) in enumerate(examples):
-        found = _map(appearance, pixel, settings)
-        if index == first:
-            groups += [
-                (samples, 100 * min(1.0, samples.indices.size / 60) ** 0.5)
-                for samples in sample_object(found, shape, settings)
-            ]
-        else:
-            groups.append((sample_correction(found, pixel, positive, shape, settings), 100 * weight))
-    return classify(appearance.numbers, groups, settings).reshape(shape)
+def _share(odds: Field, correction: Samples) -> float:
+    return float(((odds.ravel()[correction.indices] > 0) == correction.positive).mean())
+
+
+def _is_moderate(odds: Field, before: Field, positive: bool, settings: SimilarSettings) -> bool:
+    """Whether a map changes little enough, and nearly all of it in the direction of the last example."""
+    old, new = before > 0, odds > 0
+    gained, lost, size = int((new & ~old).sum()), int((old & ~new).sum()), int(old.sum()) + 1
+    along, against = (gained, lost) if positive else (lost, gained)
+    bound = settings.most_growth if positive else 0.8
+    return along <= bound * size and against <= settings.against * size
 
 
 def _map(appearance: Appearance, pixel: Pixel, settings: SimilarSettings) -> ExampleMap:
@@ -110,10 +121,11 @@ def _cut(appearance: Appearance, odds: Field, examples: Sequence[GridClick], set
 
 
 def _settle_here(
-    appearance: Appearance, examples: Sequence[GridClick], odds: Field, mask: Mask, settings: SimilarSettings
+    appearance: Appearance, examples: Sequence[GridClick], union: Union, settings: SimilarSettings
 ) -> Union:
     """Obey the last example around itself alone, where the classifier cannot learn it."""
     pixel, positive = examples[-1]
+    odds, mask = union.odds, union.mask
     found = _map(appearance, pixel, settings)
     usual = float(np.median([_map(appearance, each.pixel, settings).area for each in examples if each.positive]))
     here = found.place(found.distances <= 0.9, odds.shape)
@@ -126,4 +138,5 @@ def _settle_here(
         around = parts[max(0, pixel.row - 3) : pixel.row + 4, max(0, pixel.column - 3) : pixel.column + 4]
         changed = (parts == (parts[pixel] or around.max())) & mask & (here | (near < 6))
     limited = np.maximum(odds, 1) if positive else np.minimum(odds, -1)
-    return Union(np.where(changed, limited, odds), mask | changed if positive else mask & ~changed)
+    changed_mask = mask | changed if positive else mask & ~changed
+    return Union(np.where(changed, limited, odds), changed_mask, union.corrections)

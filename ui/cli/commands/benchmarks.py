@@ -25,7 +25,9 @@ __all__ = ["clicks", "evaluate"]
 def clicks(
     dataset: DataSet,
     segmenter: Segmenters = ["geocut"],  # noqa: B006
-    mode: Annotated[list[str] | None, typer.Option(help="centre, jitter or box (first); default: all.")] = None,
+    mode: Annotated[
+        list[str] | None, typer.Option(help="centre, jitter, box (first) or similar; default: all but similar.")
+    ] = None,
     number: Annotated[int, typer.Option("--clicks", min=1, help="Maximum number of prompts per target.")] = 20,
     seed: Seed = 0,
     out: Out = None,
@@ -34,11 +36,19 @@ def clicks(
     workers: Workers = None,
 ) -> None:
     """Count the simulated clicks that segmenters need on DATASET (RITM's protocol)."""
+    from ibisagent.evals.clicks import DEFAULT_MODES
     from ibisagent.ui.cli.click_benchmark import run_clicks
 
-    modes = mode or ("centre", "jitter", "box")
     run_clicks(
-        dataset, segmenter, modes=modes, clicks=number, seed=seed, out=out, kind=kind, split=split, workers=workers
+        dataset,
+        segmenter,
+        modes=mode or DEFAULT_MODES,
+        clicks=number,
+        seed=seed,
+        out=out,
+        kind=kind,
+        split=split,
+        workers=workers,
     )
 
 
