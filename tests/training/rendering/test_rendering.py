@@ -31,15 +31,14 @@ def shown(conversation):
 
 
 def test_examples_are_offered_in_a_rendering_where_they_were(pixels):
-    replies = (write_reply("All like this.", Similar(0.55, 0.42)), UNDO, STOP)
+    replies = (write_reply("All like this.", Similar(0.55, 0.42)), UNDO, positive(0.55, 0.42), STOP)
     policy = RecordingPolicy(script(*replies))
     graph = build_graph(policy, "geocut", LoopConfig(actions=POLICY_KINDS))
     record = build_trajectory(graph, graph.invoke({"image": pixels, "request": "Segment it."}))
-    prompts = load_prompts()
-    rendered = list(StateRenderer(prompts).render(record, graph.components.images.to_reference(pixels)))
-    assert [shown(each.conversation) for each in rendered] == [
-        shown(prompts.conversation(each)) for each in policy.seen
-    ]
+    images, prompts = ImageStore(), load_prompts()
+    rendered = list(StateRenderer(prompts, images).render(record, images.to_reference(pixels)))
+    seen = [shown(prompts.conversation(each)) for each in policy.seen]
+    assert [shown(each.conversation) for each in rendered] == seen
     assert "Similar (x, y)" in rendered[0].conversation[0].text
     assert "Undone: Similar (0.5500, 0.4200)" in rendered[2].conversation[-1].text
 
