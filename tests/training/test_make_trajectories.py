@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import sys
 from dataclasses import replace
 
 import pytest
@@ -23,7 +24,7 @@ from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.measure import iou
-from ibisagent.tools.masks.rle import decode
+from ibisagent.tools.masks.rle import decode, encode
 from ibisagent.training.experts.expert import ExpertConfig
 from ibisagent.training.experts.noisy_expert import MistakeRates
 from ibisagent.training.trajectories import Filters, InitialMaskRates, make_trajectories
@@ -245,6 +246,45 @@ def test_a_policy_s_runs_are_left_out_only_when_a_tool_failed_unless_asked_other
             Trajectory.from_json(record.to_json() | {"stop": stop, "error": None}), Filters(min_dice=None)
         )
         assert fault == ("ended by policy_error" if stop == "policy_error" else None)
+
+
+PROGRAM = """
+import sys
+import nibabel as nib
+import numpy as np
+values = np.asarray(nib.load(sys.argv[1]).dataobj)
+nib.save(nib.Nifti1Image((values > values.mean()).astype(np.uint8), np.eye(4)), sys.argv[2])
+"""
+
+
+def test_runs_begin_with_a_program_s_proposal_unless_an_initial_mask_was_drawn(dataset, tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    cases = read_dataset(dataset)[:9]
+    line = f"command:{sys.executable} {tmp_path / 'program.py'} {{image}} {{out}}"
+    settings = {"segmenter": "disk", "initial_masks": InitialMaskRates(perturbed=0.4), "filters": Filters(None)}
+    for workers in (1, 2):
+        make_trajectories(cases, tmp_path / str(workers), propose=line, workers=workers, **settings)
+    met = {"proposed": 0, "preceded": 0}
+    for record, other in zip(records(tmp_path / "1"), records(tmp_path / "2"), strict=True):
+        image = open_image(tmp_path / "1" / record.image["uri"])
+        proposed = encode(image.pixels > image.pixels.mean())
+        outcome = record.target.proposal["outcome"]
+        met[outcome] += 1
+        assert (record.start == proposed) == (outcome == "proposed")
+        assert record.mask == other.mask
+        assert replay(record, "disk", image).differences == ()
+    assert min(met.values()) > 0
+    with pytest.raises(InputError, match="after 'command:"):
+        make_trajectories(cases, tmp_path / "1", propose="none", workers=1, **settings)
+
+
+def test_nano_s_own_runs_begin_with_its_proposals(dataset, tmp_path):
+    cases = [case for case in read_dataset(dataset)[:6] if case.target == "liver"][:1]
+    settings = {"segmenter": "geocut", "policy": "nano", "workers": 1, "reword": False}
+    make_trajectories(cases, tmp_path / "own", **settings)
+    make_trajectories(cases, tmp_path / "none", propose="none", **settings)
+    assert {record.target.proposal["by"] for record in records(tmp_path / "own")} == {"nano"}
+    assert [record.target.proposal for record in records(tmp_path / "none")] == [None] * len(cases)
 
 
 def test_the_command_lets_a_policy_drive_and_refuses_mistakes_beside_it(dataset, tmp_path):

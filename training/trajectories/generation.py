@@ -15,6 +15,7 @@ from typing import Any
 
 from ibisagent.agent import LoopConfig, Policy, PolicyOptions, get_policy
 from ibisagent.agent.policies.registry import find_policy, require_autonomous
+from ibisagent.agent.proposers import get_proposer
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.jobs.job_runner import OnRow, RowFile, run_jobs
@@ -52,6 +53,7 @@ def make_trajectories(
     seed: int = 0,
     rationale_model: str | None = None,
     policy: Policy | str | None = None,
+    propose: str | None = None,
     workers: int | None = None,
     on_row: OnRow | None = None,
 ) -> dict[str, Any]:
@@ -60,9 +62,10 @@ def make_trajectories(
     ``reword``: the words of a request are drawn from `ibisagent.training.requests`, where the data set has none of its
     own. ``rationale_model``: a chat model, ``provider:model``, that writes the thoughts. ``policy``: drives the loop
     instead, errs by itself, and has each reply labelled with the expert's; by default its runs are kept however they
-    end. Equal settings give equal files but for the seconds in them, whatever ``workers`` (processes, by default one a
-    core); with others than those of ``out`` it is an `InputError`. A broken case is a row with its reason. ``on_row``
-    is called with each new row. A policy that is no string is pickled.
+    end. ``propose``: the name of a proposer, whose mask begins the runs that ``initial_masks`` gives none; None is the
+    policy's own, "none" none. Equal settings give equal files but for the seconds in them, whatever ``workers``
+    (processes, by default one a core); with others than those of ``out`` it is an `InputError`. A broken case is a row
+    with its reason. ``on_row`` is called with each new row. A policy that is no string is pickled.
     The processes import the script that calls this, which therefore needs ``if __name__ == "__main__":``.
     """
     settings = GenerationSettings(
@@ -77,6 +80,7 @@ def make_trajectories(
         seed=seed,
         rationale_model=rationale_model,
         policy=policy,
+        propose=propose,
     )
     _require_work(cases, settings)
     rows, finished = settings.out / ".rows.jsonl", (settings.out / SUMMARY).exists()
@@ -108,6 +112,8 @@ def _require_work(cases: Sequence[Case], settings: GenerationSettings) -> None:
         build_chat_model(settings.rationale_model)
     if settings.policy is not None:
         _require_policy(settings, settings.policy)
+    if settings.propose is not None:
+        get_proposer(settings.propose, None, PolicyOptions(seed=settings.seed))
 
 
 def _require_policy(settings: GenerationSettings, policy: Policy | str) -> None:

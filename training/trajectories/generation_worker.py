@@ -10,6 +10,7 @@ from ibisagent.agent.episode import run_episode
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.policies import find_policy
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
+from ibisagent.agent.proposers import Proposer, open_proposer
 from ibisagent.agent.state import Input
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.evals.trajectories import find_fault
@@ -43,7 +44,7 @@ class GenerationWorker:
     def __init__(self, settings: GenerationSettings) -> None:
         """Take the settings; segmenter and models are loaded at their first use."""
         self.settings = settings
-        self._cache: OnceCache[Any] = OnceCache(3)
+        self._cache: OnceCache[Any] = OnceCache(4)
         self._pictures: OnceCache[MedicalImage] = OnceCache(1)
 
     def __reduce__(self) -> tuple[type["GenerationWorker"], tuple[GenerationSettings]]:
@@ -63,6 +64,17 @@ class GenerationWorker:
         """Open a case's picture, unless it is still open."""
         return self._pictures.get(case.image_key, case.open)
 
+    @property
+    def proposer(self) -> Proposer | str:
+        """Return the proposer of the settings, loaded at its first use, or the policy's own; "none" without one."""
+        made: Proposer | str = self._cache.get("proposer", self._open_proposer)
+        return made
+
+    def _open_proposer(self) -> Proposer | str:
+        policy, options = self.settings.policy, PolicyOptions(seed=self.settings.seed)
+        own = None if policy is None or find_policy(policy).per_case else self._load_shared_policy(policy)
+        return open_proposer(self.settings.propose, own, options)
+
     def build_policy(self, case: Case, truth: Mask, seed: int) -> Policy:
         """Return the policy of a run: an expert, a noisy one if mistakes are configured, or a relabeled policy."""
         expert: ExpertPolicy = Expert(truth, case.target, self.settings.expert, seed)
@@ -75,6 +87,9 @@ class GenerationWorker:
     def _load_policy(self, policy: Policy | str, truth: Mask, seed: int) -> Policy:
         if find_policy(policy).per_case:
             return get_policy(policy, PolicyOptions(seed=seed, truth=truth))
+        return self._load_shared_policy(policy)
+
+    def _load_shared_policy(self, policy: Policy | str) -> Policy:
         made: Policy = self._cache.get("policy", lambda: get_policy(policy, PolicyOptions(seed=self.settings.seed)))
         return made
 
@@ -89,7 +104,12 @@ def run_cases(worker: GenerationWorker, jobs: Sequence[GenerationJob]) -> list[R
     """Run cases of one picture; a failed one is a row with its reason."""
     switch = _SwitchablePolicy()
     graph = build_graph(
-        switch, worker.memo, worker.settings.loop_config, images=ImageStore(max_bytes=0), store=RunStore()
+        switch,
+        worker.memo,
+        worker.settings.loop_config,
+        proposer=worker.proposer,
+        images=ImageStore(max_bytes=0),
+        store=RunStore(),
     )
     return [_row(worker, job, graph, switch) for job in jobs]
 

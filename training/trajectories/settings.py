@@ -37,7 +37,7 @@ class GenerationSettings:
     """Everything that the trajectories depend on, apart from the cases.
 
     ``rationale_model``: a chat model that writes the thoughts; ``policy``: drives the loop, None: the expert or a noisy
-    one.
+    one; ``propose``: the name of a proposer of initial masks, None for the policy's own, "none" for none.
     """
 
     out: Path
@@ -51,6 +51,7 @@ class GenerationSettings:
     seed: int = 0
     rationale_model: str | None = None
     policy: Policy | str | None = None
+    propose: str | None = None
 
     @property
     def loop_config(self) -> LoopConfig:

@@ -2,6 +2,7 @@
 
 import platform
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
@@ -12,10 +13,12 @@ from rich.table import Table
 
 from ibisagent.agent import Policy, PolicyOptions, build_graph, get_policy
 from ibisagent.agent.policies import POLICIES, OraclePolicy
+from ibisagent.agent.proposers import PROPOSERS
 from ibisagent.agent.stop_reasons import FAILURES
 from ibisagent.tools.errors import IbisError, RunFailed, install_hint
 from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.masks.rle import decode
+from ibisagent.tools.registry import Entry
 from ibisagent.tools.segmenters import SEGMENTERS
 from ibisagent.tools.segmenters.base import Mask, Pixels
 from ibisagent.training.phantoms import draw
@@ -47,7 +50,8 @@ def run_doctor() -> None:
     console.print(f"ibisagent {version('ibisagent')}, Python {platform.python_version()}, {platform.platform()}")
     console.print(_packages())
     console.print(_extras())
-    console.print(_policies())
+    console.print(_names("Policies", POLICIES.entries))
+    console.print(_names("Proposers", PROPOSERS.entries))
     console.print(_segmenters())
     pixels, truth = _ellipse()
     faults = [
@@ -82,9 +86,9 @@ def _extras() -> Table:
     return table
 
 
-def _policies() -> Table:
-    table = Table("name", "extra", "what", title="Policies")
-    for entry in POLICIES.entries:
+def _names(title: str, entries: Sequence[Entry]) -> Table:
+    table = Table("name", "extra", "what", title=title)
+    for entry in entries:
         table.add_row(entry.form, entry.extra or "", entry.description)
     return table
 

@@ -12,14 +12,15 @@ from langgraph.types import Command
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
+from rich.table import Table
 
 from ibisagent.agent import SegmentationGraph
 from ibisagent.agent.reply_parser import parse_completion
-from ibisagent.agent.state import RunContext, State, StepRecord
+from ibisagent.agent.state import RunContext, State, StepRecord, active_target
 from ibisagent.agent.steps import steps_of_request
 from ibisagent.tools.masks.measure import describe_measurements, iou
 from ibisagent.tools.masks.rle import decode
-from ibisagent.ui.cli.step_table import empty_table, step_row
+from ibisagent.ui.cli.step_table import empty_table, proposal_row, step_row
 
 __all__ = ["LiveResult", "run_live"]
 
@@ -60,6 +61,7 @@ def _states(
     durable: dict[str, Any] = {"durability": "sync"} if graph.checkpointer else {}
     if given is None:
         earlier = cast(State, graph.get_state(thread).values)
+        _add_proposal(table, graph, earlier, truth)
         for step in steps_of_request(earlier):
             table.add_row(*_row(graph, step, truth))
         console.print(f"resumed after {len(steps_of_request(earlier))} steps")
@@ -76,6 +78,8 @@ def _states(
                 if mode == "values" and "__interrupt__" in chunk:
                     given, going = Command(resume=_ask_person(chunk["__interrupt__"][0].value, live, console)), True
                 elif mode == "values" and "run" in chunk:
+                    if not table.row_count:
+                        _add_proposal(table, graph, chunk, truth)
                     yield chunk
                 elif mode == "custom" and chunk["event"] == "step":
                     table.add_row(*_row(graph, chunk, truth))
@@ -99,6 +103,13 @@ def _cancel_at_ctrl_c() -> Iterator[threading.Event]:
         yield cancel
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _add_proposal(table: Table, graph: SegmentationGraph, state: State, truth: Any) -> None:
+    target = active_target(state)
+    if target["proposal"] is not None:
+        mask = graph.components.store.get_mask(target["start"])
+        table.add_row(*proposal_row(target["proposal"], mask, None if truth is None else iou(decode(mask), truth)))
 
 
 def _row(graph: SegmentationGraph, step: StepRecord, truth: Any) -> list[str]:

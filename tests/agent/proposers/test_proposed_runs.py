@@ -1,7 +1,10 @@
 """Runs that begin with a proposal, recorded, seen, dropped and replayed; and those that go on without one."""
 
 import csv
+import io
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,11 +14,15 @@ import numpy as np
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from PIL import Image
+from rich.console import Console
 from support.dataset_fixtures import write_organ_dataset
 from support.fakes import NOT_THERE, STOP, UNDO, RecordingPolicy, positive, script
+from support.mcp_servers import call, over_stdio
+from support.mcp_servers import run as run_client
 
 from ibisagent.agent import Click, LoopConfig, build_graph
 from ibisagent.agent.episode import run_episode
+from ibisagent.agent.integrations import segmentation_tool
 from ibisagent.agent.policies.options import PolicyOptions
 from ibisagent.agent.proposers import Proposal, get_proposer
 from ibisagent.agent.proposers.command import CommandProposer
@@ -26,6 +33,7 @@ from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.rle import area, decode, encode
+from ibisagent.ui.cli.step_table import build_step_table
 
 DECLINE = "<think>x</think><action>Decline</action><answer>I cannot tell.</answer>"
 
@@ -44,8 +52,8 @@ class Fixed:
         return Proposal(mask, 0.7, self.name, None if mask is not None else "nothing there")
 
 
-def run(policy, pixels, proposer, config=None, **given):
-    graph = build_graph(policy, "disk", config, proposer=proposer)
+def run(policy, pixels, proposer, config=None, segmenter="disk", **given):
+    graph = build_graph(policy, segmenter, config, proposer=proposer)
     return run_episode(graph, {"image": pixels, "request": "Segment it.", **given})
 
 
@@ -125,6 +133,10 @@ def test_a_run_goes_on_without_what_is_of_no_use_and_says_so(mask, outcome, reas
     assert (record.stop, record.has_initial_mask, record.target.proposal["outcome"]) == ("terminated", False, outcome)
     assert reason in record.target.proposal["reason"]
     assert "\n" not in record.target.proposal["reason"]
+    shown = Console(file=io.StringIO(), width=300)
+    shown.print(build_step_table(record))
+    words = " ".join(shown.file.getvalue().split())
+    assert f"0 no proposal by fixed {record.target.proposal['reason']} 0" in words
 
 
 def test_a_follow_up_refines_the_mask_and_a_request_after_nothing_is_proposed_for(pixels, truth):
@@ -234,6 +246,7 @@ def test_the_commands_take_a_program(program, pixels, tmp_path):
     given = ("--propose", f"local-command:{program} {{image}} {{out}} {{text}}", "--local-only")
     ran = command("segment", "scan.png", "the organ", "--policy", "centre", *given, "--out", "o", cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
+    assert "0   proposed by" in ran.stdout
     proposal = json.loads((tmp_path / "o/trajectory.json").read_text())["targets"][0]["proposal"]
     assert (proposal["outcome"], proposal["by"].startswith("command:python")) == ("proposed", True)
     (tmp_path / "data").mkdir()
@@ -248,6 +261,70 @@ def test_the_commands_take_a_program(program, pixels, tmp_path):
         assert float(row["proposal_gain"]) == pytest.approx(float(row["iou"]) - float(row["proposal_iou"]))
     other = command(*line, "--propose", "none", cwd=tmp_path)
     assert (other.returncode, "propose" in other.stderr) == (2, True)
+
+
+SLOW_ONCE = """
+import pathlib, sys, time
+import nibabel as nib
+import numpy as np
+calls = pathlib.Path(sys.argv[3])
+calls.write_text(calls.read_text() + "." if calls.exists() else ".")
+if calls.read_text() == ".": time.sleep(60)
+values = np.asarray(nib.load(sys.argv[1]).dataobj)
+nib.save(nib.Nifti1Image((values > values.mean()).astype(np.uint8), np.eye(4)), sys.argv[2])
+"""
+
+
+def test_a_run_killed_during_its_proposal_is_taken_up_and_asks_again(pixels, tmp_path):
+    Image.fromarray(pixels).save(tmp_path / "scan.png")
+    (tmp_path / "slow.py").write_text(SLOW_ONCE)
+    line = ("segment", "scan.png", "the organ", "--policy", "centre", "--out", "o", "--thread", "1", "--db", "runs.db")
+    program = f"{sys.executable} {tmp_path / 'slow.py'} {{image}} {{out}} {tmp_path / 'calls'}"
+    propose = ("--propose", f"local-command:{program}")
+    called = [sys.executable, "-m", "ibisagent.ui", *line, *propose]
+    process = subprocess.Popen(called, cwd=tmp_path, start_new_session=True)
+    while not (tmp_path / "calls").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "o/trajectory.json").exists()
+    ran = command(*line, *propose, cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (tmp_path / "calls").read_text() == ".."
+    record = Trajectory.from_json(json.loads((tmp_path / "o/trajectory.json").read_text()))
+    assert record.target.proposal["outcome"] == "proposed"
+    assert record.start == encode(pixels > pixels.mean())
+    unbroken = run("centre", pixels, Fixed(pixels > pixels.mean()), segmenter="geocut", request="the organ")
+    assert (record.mask, record.stop, len(record.steps)) == (unbroken.mask, unbroken.stop, len(unbroken.steps))
+    assert command(*line, *propose, cwd=tmp_path).returncode == 0  # done: given again
+    assert (tmp_path / "calls").read_text() == ".."
+
+
+def test_the_tool_and_the_server_take_a_program(program, pixels, tmp_path):
+    bright = pixels > pixels.mean()
+    proposer = get_proposer(f"command:{program} {{image}} {{out}} {{text}}")
+    tool = segmentation_tool(script(STOP), "disk", proposer=proposer, root={"scan": pixels})
+    arguments = {"image": "scan", "request": "the organ"}
+    said = tool.invoke({"type": "tool_call", "id": "1", "name": tool.name, "args": arguments})
+    assert said.artifact["rle"] == encode(bright)
+
+    Image.fromarray(pixels).save(tmp_path / "scan.png")
+    given = ("--policy", "centre", "--propose", f"local-command:{program} {{image}} {{out}} {{text}}", "--local-only")
+
+    async def ask():
+        async with over_stdio(*given, "--root", tmp_path) as client:
+            return await call(client, "segment", image="scan.png", request="the organ")
+
+    _, told = run_client(ask)
+    area_of = {
+        proposer: area(run("centre", pixels, proposer and Fixed(bright), segmenter="geocut").mask)
+        for proposer in (True, None)
+    }
+    assert told["measurements"]["area_px"] == area_of[True] != area_of[None]
+    failed = tool.invoke({"type": "tool_call", "id": "2", "name": tool.name, "args": arguments | {"request": "crash"}})
+    assert f"The proposer {proposer.name} failed; the run began without a proposal." in failed.content
+    assert "no such organ" not in failed.content
 
 
 def test_nano_proposes_by_default_and_none_turns_it_off():

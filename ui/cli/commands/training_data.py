@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ibisagent.ui.cli.commands.options import DataSet, ImageRoots, Kind, MaxSteps, Segmenter, Split, Workers
+from ibisagent.ui.cli.commands.options import DataSet, ImageRoots, Kind, MaxSteps, Propose, Segmenter, Split, Workers
 from ibisagent.ui.cli.named_help import AUTONOMOUS, NamedHelpCommand
 
 __all__ = ["phantoms", "trajectories"]
@@ -63,6 +63,7 @@ def make_trajectories(
     policy: Annotated[
         str | None, typer.Option(help=f"Policy that acts, while the expert labels its replies: {AUTONOMOUS}.")
     ] = None,
+    propose: Propose = None,
     mistake_rate: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of clicks that are wrong, then undone; default: 0.3.")
     ] = None,
@@ -101,6 +102,7 @@ def make_trajectories(
         workers=workers,
         max_steps=max_steps,
         policy=policy,
+        propose=propose,
         mistakes=errors.MistakeRates.from_total(
             (0.3 if policy is None else 0.0) if mistake_rate is None else mistake_rate
         ),
