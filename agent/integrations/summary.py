@@ -106,7 +106,7 @@ def _count_instances(state: State, rle: Rle) -> int | None:
 
 
 def _proposal_notes(state: State) -> list[str]:
-    """Say that a proposer failed, without its words, which can hold paths and addresses."""
+    """Describe a proposer that failed, without its words, which can hold paths and addresses."""
     proposal = active_target(state)["proposal"] if state.get("target_states") else None
     if proposal is None or proposal["outcome"] != "failed":
         return []
