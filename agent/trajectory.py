@@ -299,7 +299,7 @@ def _build_step(components: Components, image: MedicalImage, step: StepRecord, u
     store, mask = components.store, components.store.get_mask(step["mask"])
     completion = dict(store.get(step["reply"])) if step["reply"] else {}
     frame = components.view.frame(image, mask, read_view(step["view"]))
-    parsed = parse_completion(completion, frame=frame) if completion else None
+    parsed = parse_completion(completion, frame=frame, allow=components.allowed_kinds) if completion else None
     text = completion.pop("text", None)
     kept = {name: step[name] for name in _KEPT}  # type: ignore[literal-required]
     return Step(

@@ -17,7 +17,7 @@ def behavior_metrics(rows: Sequence[Row], threshold: float, bootstrap: Bootstrap
     * ``refusal_rate``: share of absent targets whose run ended as ``target_absent``; ``false_refusal_rate``: of
       present ones.
     * ``decline_rate``: share of all runs that ended as ``declined``; they count in neither refusal rate.
-    * ``first_click_hit_rate``: share of first clicks and boxes that hit, over present targets.
+    * ``first_click_hit_rate``: share of first prompts that hit, over present targets.
     * ``length``: mean number of actions without the stop; ``valid_action_rate``: share of replies that the loop could
       act on.
 

@@ -99,18 +99,18 @@ def summarize_result(result: Mapping[str, Any], image: MedicalImage, *, calibrat
     return replace(summary, text=" ".join(_sentences(summary, image, result.get("error"), notes)))
 
 
-def _proposal_notes(state: State) -> list[str]:
-    """Say that a proposer failed, without its words, which can hold paths and addresses."""
-    proposal = active_target(state)["proposal"] if state.get("target_states") else None
-    if proposal is None or proposal["outcome"] != "failed":
-        return []
-    return [f"The proposer {proposal['by']} failed; the run began without a proposal."]
-
-
 def _count_instances(state: State, rle: Rle) -> int | None:
     if "target_states" not in state or not has_examples(active_target(state)["prompts"]):
         return None
     return instances(decode(rle)).count
+
+
+def _proposal_notes(state: State) -> list[str]:
+    """Describe a proposer that failed, without its words, which can hold paths and addresses."""
+    proposal = active_target(state)["proposal"] if state.get("target_states") else None
+    if proposal is None or proposal["outcome"] != "failed":
+        return []
+    return [f"The proposer {proposal['by']} failed; the run began without a proposal."]
 
 
 def _box(measurements: Mapping[str, Any], image: MedicalImage) -> list[float] | None:

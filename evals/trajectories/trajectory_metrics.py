@@ -30,7 +30,7 @@ class TrajectoryMetrics:
 
     ``turns``: replies of the policy to the end; ``length``: those that are no stop; ``valid_actions``: those that the
     loop could act on (parsed, and no repetition; a tool's failure is not the policy's); ``repaired_replies``: those
-    parsed with repairs. ``prompts``: points and boxes that the policy made; ``person_steps``: what a person did beside
+    parsed with repairs. ``prompts``: those that the policy made; ``person_steps``: what a person did beside
     the policy, except accepting. ``undos``, ``redos``: of every actor, oldest first. ``seconds``: of the whole run;
     ``policy_seconds`` per turn, ``segmenter_seconds`` per prompt, ``tokens`` per turn: only where recorded. ``stop``:
     None for a run that has not ended.

@@ -30,7 +30,7 @@ class TruthFit:
     included, for k in `RANKS`, the last one carried on; what a person does later counts from the next action on.
     ``regret``: the best IoU, the start's included, minus the final one.
 
-    Of the policy's points and boxes: ``hits`` are correct by `ibisagent.tools.click_correctness.is_correct_prompt`,
+    Of the policy's prompts: ``hits`` are correct by `ibisagent.tools.click_correctness.is_correct_prompt`,
     given the mask before them, ``misses`` the rest; ``first_click_hit``: whether the first one hit, None when there is
     none; ``improving_clicks`` raised the IoU; ``wasted_clicks`` raised it by no more than `EPSILON`.
     """

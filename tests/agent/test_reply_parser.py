@@ -1,6 +1,5 @@
 import json
 import random
-import re
 import time
 from dataclasses import replace
 
@@ -280,14 +279,14 @@ def test_the_spellings_of_an_example_are_read_where_it_is_switched_on(line: str)
     [
         ("Similar (1.4, 0.2)", "x=1.4 is out of range: expected a number from 0 to 1"),
         ('{"type": "similar", "bbox": [0.1, 0.2, 0.3, 0.4]}', "got a box for Similar: expected one point, an example"),
-        ("Similar (0.4)", "got 'Similar (0.4)', expected one of: .*, Negative Similar [(]x, y[)]"),
+        ("Similar (0.4)", "got 'Similar (0.4)', expected one of: Positive Point"),
         ("Similar things (0.4, 0.5) are elsewhere", "got 'Similar things"),
     ],
 )
 def test_what_is_no_example_is_refused(line: str, error: str) -> None:
     reply = parse_reply(f"<think>a</think>\n<action>{line}</action>", allow=POLICY_KINDS)
     assert reply.action is None
-    assert re.match(error, reply.error or "")
+    assert (reply.error or "").startswith(error)
 
 
 def test_an_answer_may_call_things_similar() -> None:

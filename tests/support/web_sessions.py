@@ -20,7 +20,7 @@ OWNER = "o" * 32
 
 
 def make_sessions(policy: Callable[[], Policy], **options: Any) -> WebSessions:
-    """Make sessions in which a new policy acts on a segmenter, by default disk, after a ``proposer`` where one is given."""
+    """Make sessions in which a new policy acts on a segmenter, by default disk, after a ``proposer`` if given."""
     limits, proposer = options.pop("limits", Limits()), options.pop("proposer", None)
     memo = get_memo(options.pop("segmenter", "disk"))
 

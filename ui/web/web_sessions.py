@@ -104,7 +104,7 @@ class WebSessions(SessionOpening):
         await self._mark(handle, owner, {"type": "point", "x": x, "y": y, "positive": positive})
 
     async def example(self, handle: str, owner: str, x: float, y: float, positive: bool = True) -> None:
-        """Give an example at a point in [0, 1] of the picture: all like this, or none; the policy then waits."""
+        """Take a point in [0, 1] of the picture as an example: all like this, or none; the policy then waits."""
         await self._mark(handle, owner, {"type": "similar", "x": x, "y": y, "positive": positive})
 
     async def box(self, handle: str, owner: str, x0: float, y0: float, x1: float, y1: float) -> None:

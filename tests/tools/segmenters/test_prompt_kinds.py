@@ -50,20 +50,20 @@ def test_a_third_party_says_what_its_class_takes(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("wrong", [("point", "click"), "similar", (), None, 3])
 def test_a_wrong_attribute_is_a_line(wrong):
-    class Wrong:
+    class MisnamedPrompts:
         prompts = wrong
 
     with pytest.raises(InputError, match=r"segmenter: got prompts = .*, expected a tuple of point, box, similar"):
-        taken_by(Wrong())
+        taken_by(MisnamedPrompts())
 
 
 def test_a_property_is_known_of_an_object_alone():
-    class Made:
+    class ComputedPrompts:
         @property
         def prompts(self):
             return ("point", "similar")
 
-    assert (taken_by(Made), taken_by(Made())) == (DEFAULT_PROMPTS, ("point", "similar"))
+    assert (taken_by(ComputedPrompts), taken_by(ComputedPrompts())) == (DEFAULT_PROMPTS, ("point", "similar"))
 
 
 def test_what_is_no_prompt_is_not_refused():

@@ -6,7 +6,8 @@ from conftest import ellipse
 from PIL import Image
 from support.fakes import STOP, UNDO, RecordingPolicy, positive, script
 
-from ibisagent.agent import ImageStore, LoopConfig, build_graph
+from ibisagent.agent import ImageStore, LoopConfig, Similar, build_graph
+from ibisagent.agent.actions import POLICY_KINDS, write_reply
 from ibisagent.agent.prompting import load_prompts
 from ibisagent.agent.record_images import find_recorded_image
 from ibisagent.agent.trajectory import Trajectory, build_trajectory
@@ -27,6 +28,19 @@ def run(image, folder=None, **settings):
 def shown(conversation):
     """Text and pixels of a conversation."""
     return [(each.role, each.text, None if each.picture is None else each.picture.tobytes()) for each in conversation]
+
+
+def test_examples_are_offered_in_a_rendering_where_they_were(pixels):
+    replies = (write_reply("All like this.", Similar(0.55, 0.42)), UNDO, positive(0.55, 0.42), STOP)
+    policy = RecordingPolicy(script(*replies))
+    graph = build_graph(policy, "geocut", LoopConfig(actions=POLICY_KINDS))
+    record = build_trajectory(graph, graph.invoke({"image": pixels, "request": "Segment it."}))
+    images, prompts = ImageStore(), load_prompts()
+    rendered = list(StateRenderer(prompts, images).render(record, images.to_reference(pixels)))
+    seen = [shown(prompts.conversation(each)) for each in policy.seen]
+    assert [shown(each.conversation) for each in rendered] == seen
+    assert "Similar (x, y)" in rendered[0].conversation[0].text
+    assert "Undone: Similar (0.5500, 0.4200)" in rendered[2].conversation[-1].text
 
 
 @pytest.mark.parametrize("context", ["stateless", "history"])

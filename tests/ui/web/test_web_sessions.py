@@ -460,17 +460,16 @@ def test_an_example_marks_everything_like_it_and_lists_its_files(tmp_path):
         async with started(sessions) as handle:
             await send(sessions, handle, tmp_path / "nuclei.png", "nuclei.png")
             await settle(sessions, handle)
+            await sessions.click(handle, OWNER, example(5).x, example(5).y)
+            assert "instances.csv" not in (await settle(sessions, handle))["downloads"]
             await sessions.example(handle, OWNER, example(5).x, example(5).y)
             seen = await settle(sessions, handle)
             if seen["error"]:
                 return seen["message"]
-            assert labels(seen) == ["Similar"]
+            assert labels(seen) == ["Positive Point", "Similar"]
             csv = await sessions.render(handle, OWNER, "instances.csv")
             assert len(csv.splitlines()) == 1 + COUNT
             assert {"labels.png", "instances.json"} <= set(seen["downloads"])
-            await sessions.undo(handle, OWNER)
-            await sessions.click(handle, OWNER, example(5).x, example(5).y)
-            assert "instances.csv" not in (await settle(sessions, handle))["downloads"]
             return area(seen["mask"])
 
     assert asyncio.run(story("geocut")) > 0.8 * blobs().sum()
