@@ -375,7 +375,7 @@ def test_in_mode_similar_the_oracle_and_the_baselines_give_examples(dataset, tmp
     run_eval(cases, ["oracle", "centre"], ["geocut"], tmp_path, max_steps=3, mode="similar", workers=1)
     records = [record for path in tmp_path.glob("trajectories/*/*/*.json") for record in read_trajectories(path)]
     assert len(records) == 4
-    assert {step["action"]["type"] for record in records for step in record.steps if step["action"]} <= {
+    assert {step.action["type"] for record in records for step in record.steps if step.action} <= {
         "similar",
         "terminate",
     }

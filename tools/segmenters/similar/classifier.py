@@ -40,7 +40,6 @@ def classify(numbers: Field, groups: Sequence[WeightedSamples], settings: Simila
     fitted = _learn_from_unlabelled(numbers, (known, labels, weights), fitted, settings)
     odds = _odds(numbers, fitted)
     shift = float(np.clip(settings.threshold * otsu(odds), -3, 3))
-    shift = max(shift, float(np.quantile(_odds(known[doubtful], fitted), settings.guard))) if doubtful.any() else shift
     return np.asarray(np.clip(odds - shift, -_BOUND, _BOUND), np.float32)
 
 

@@ -25,7 +25,6 @@ class SimilarSettings:
     unlabelled: float = 120.0
     rounds: int = 2
     threshold: float = 1.0
-    guard: float = 0.5
     # negative examples before the first positive one: the radius that each speaks for, and its weight
     seed_radius: float = 3.0
     seed_weight: float = 10.0
