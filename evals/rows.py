@@ -1,9 +1,9 @@
 """The rows of an evaluation: one flat row of plain JSON for each case, policy and segmenter; None where unknown.
 
-In `COLUMNS` order: the case, what was run and how it ended, the fields of `CaseMetrics`, the initial condition, the
-trajectory metrics, and last, in `VOLATILE`, what differs between two equal runs. ``status`` is "done" or "broken",
-with ``reason`` in one line; any typed stop is "done", since its mask counts. ``image`` is the picture's file in the
-data set: targets and slices of one file are one unit of the bootstrap.
+In `COLUMNS` order: the case, what was run and how it ended, the fields of `CaseMetrics`, some of
+`InstanceMetrics`, the initial condition, the trajectory metrics, and last, in `VOLATILE`, what differs between two
+equal runs. ``status`` is "done" or "broken", with ``reason`` in one line; any typed stop is "done", since its mask
+counts. ``image`` is the picture's file in the data set: targets and slices of one file are one unit of the bootstrap.
 
 ``start`` is the kind of the initial condition (`ibisagent.evals.initial_conditions.STARTS`), None in a run that
 begins without one: ``start_iou`` is the IoU of the first mask that the policy saw, ``start_undone`` is whether the
@@ -17,13 +17,14 @@ from typing import Any, NamedTuple
 
 from ibisagent.agent.stop_reasons import FAILURES
 from ibisagent.agent.trajectory import Trajectory
-from ibisagent.evals.metrics import CaseMetrics
+from ibisagent.evals.metrics import CaseMetrics, InstanceMetrics
 from ibisagent.evals.trajectories import RANKS, TrajectoryMetrics
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.jobs.job_runner import Row
 
 __all__ = [
     "COLUMNS",
+    "INSTANCE_COLUMNS",
     "VOLATILE",
     "EvalRun",
     "Key",
@@ -43,6 +44,7 @@ Pair = tuple[str, str]
 
 _CASE = ("id", "image", "target", "modality", "source", "split", "request")
 _RUN = ("policy", "segmenter", "status", "reason", "stop")
+INSTANCE_COLUMNS = ("f1_50", "count_error", "panoptic_quality")
 _START = ("start", "start_iou", "start_undone")
 _PROPOSAL = ("proposal", "proposal_by", "proposal_score", "proposal_iou", "proposal_gain")
 _TRAJECTORY = (
@@ -53,7 +55,18 @@ _TRAJECTORY = (
 )
 VOLATILE = ("seconds", "policy_seconds", "segmenter_seconds", "tokens")
 """Sums over a run in wall-clock time, while other processes compute; image encoding counts for the segmenter."""
-COLUMNS = (*_CASE, *_RUN, *CaseMetrics._fields, *_START, *_PROPOSAL, *_TRAJECTORY, "score", "trajectory", *VOLATILE)
+COLUMNS = (
+    *_CASE,
+    *_RUN,
+    *CaseMetrics._fields,
+    *INSTANCE_COLUMNS,
+    *_START,
+    *_PROPOSAL,
+    *_TRAJECTORY,
+    "score",
+    "trajectory",
+    *VOLATILE,
+)
 
 
 class EvalRun(NamedTuple):
@@ -94,6 +107,7 @@ def done_row(
     record: Trajectory,
     path: str,
     metrics: CaseMetrics,
+    found: InstanceMetrics,
     trajectory: TrajectoryMetrics,
     encoding: float,
     start: str | None = None,
@@ -115,6 +129,9 @@ def done_row(
         segmenter_seconds=encoding + sum(trajectory.segmenter_seconds),
         tokens=sum(trajectory.tokens) if trajectory.tokens else None,
         **metrics._asdict(),
+        f1_50=found.f1,
+        count_error=found.count_error,
+        panoptic_quality=found.panoptic_quality,
         **_trajectory_columns(trajectory),
         **(_start_columns(start, trajectory) if start is not None else {}),
         **_proposal_columns(record, metrics, trajectory),

@@ -20,13 +20,15 @@ from ibisagent.evals.initial_conditions import STARTS
 from ibisagent.evals.results import write_results
 from ibisagent.evals.rows import COLUMNS, EvalRun, Key, Pair, broken_row, is_failed, row_key
 from ibisagent.evals.worker import evaluate_case
-from ibisagent.evals.worker_state import EvalSettings, WorkerState, build_policy
+from ibisagent.evals.worker_state import MODES, EvalSettings, WorkerState, build_policy
+from ibisagent.tools.clicks import Similar
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.jobs.job_runner import OnRow, RowFile, run_jobs
 from ibisagent.tools.jobs.run_settings import find_common_folder, hash_cases, hash_json, to_relative_path
 from ibisagent.tools.segmenters import get_segmenter
-from ibisagent.tools.segmenters.registry import require_local_segmenter
+from ibisagent.tools.segmenters.prompt_kinds import require_taken
+from ibisagent.tools.segmenters.registry import find_segmenter, require_local_segmenter
 
 __all__ = ["run_eval"]
 
@@ -41,6 +43,7 @@ def run_eval(
     start: str = "none",
     propose: str | None = None,
     preset: str = "default",
+    mode: str = "point",
     seed: int = 0,
     workers: int | None = None,
     prompts: PromptSet | None = None,
@@ -52,6 +55,7 @@ def run_eval(
     ``start``: what runs begin from, one of `ibisagent.evals.initial_conditions.STARTS`, drawn from (seed, case id).
     ``propose``: the name of a proposer of initial masks, None for each policy's own, "none" for none.
     ``preset``: of the loop's settings (`ibisagent.agent.config.PRESETS`).
+    ``mode``: one of `ibisagent.evals.worker_state.MODES`.
     Equal settings give equal rows except for `VOLATILE`, whatever ``workers`` (processes, by default one per core).
     Finished rows in ``out`` are not run again: settings other than those of ``out`` are an `InputError`, further
     policies and segmenters are added to the earlier ones. A broken case, or one that kills its process, is a row with
@@ -69,6 +73,7 @@ def run_eval(
         start=start,
         propose=propose,
         preset=preset,
+        mode=mode,
     )
     pairs = [(policy, name) for policy in settings.policies for name in dict.fromkeys(segmenters)]
     _require_valid(settings, cases, pairs)
@@ -97,6 +102,11 @@ def _require_valid(settings: EvalSettings, cases: Sequence[Case], pairs: Sequenc
         raise InputError("got cases of equal ids, expected each id once; name them anew")
     if settings.start not in STARTS:
         raise InputError(f"got start {settings.start[:40]!r}, expected one of {', '.join(STARTS)}; choose one")
+    if settings.mode not in MODES:
+        raise InputError(f"got mode {settings.mode[:40]!r}, expected one of {', '.join(MODES)}; choose one")
+    if settings.mode == "similar":
+        for name in dict.fromkeys(segmenter for _, segmenter in pairs):
+            require_taken([Similar(0.5, 0.5)], find_segmenter(name).prompts, name)
     if settings.local_only:
         for name in dict.fromkeys(segmenter for _, segmenter in pairs):
             require_local_segmenter(name)
@@ -116,6 +126,7 @@ def _row_settings(settings: EvalSettings, segmenters: Iterable[str]) -> dict[str
         "start": settings.start,
         "propose": settings.propose,
         "preset": settings.preset,
+        "mode": settings.mode,
         "seed": settings.seed,
         "policies": {
             name: prompts if find_policy(policy).uses_prompts else None for name, policy in settings.policies.items()

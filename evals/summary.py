@@ -13,8 +13,8 @@ import numpy as np
 
 from ibisagent.evals.behavior_metrics import GAIN, behavior_metrics
 from ibisagent.evals.metrics import calibration, group_metrics
-from ibisagent.evals.rows import VOLATILE, Row, is_failed, parse_case_metrics
-from ibisagent.evals.stats import Bootstrap, compare, holm, mean_interval
+from ibisagent.evals.rows import INSTANCE_COLUMNS, VOLATILE, Row, is_failed, parse_case_metrics
+from ibisagent.evals.stats import Bootstrap, Interval, compare, holm, mean_interval
 from ibisagent.evals.trajectories import RANKS
 
 __all__ = ["RULES", "compare_policies", "summarize_rows", "timing_metrics"]
@@ -36,9 +36,9 @@ def summarize_rows(rows: Sequence[Row]) -> Plain:
     """Return the metrics of the rows of one policy with one segmenter.
 
     ``failed``: how many runs are broken or ended by a failure, ``errors``: their reasons with counts, commonest first.
-    ``overall`` and, by name, each group of ``modality``, ``target`` and ``source``: `group_metrics` and
-    `behavior_metrics` of the cases that are not broken. ``gap``: between the best and the worst source's mean IoU per
-    case, None with fewer than two.
+    ``overall`` and, by name, each group of ``modality``, ``target`` and ``source``: `group_metrics`,
+    `behavior_metrics` and the means of the instances' metrics of the cases that are not broken. ``gap``: between the
+    best and the worst source's mean IoU per case, None with fewer than two.
     """
     done = [row for row in rows if row["status"] == "done"]
     overall = _metrics(done, _BOOTSTRAP)
@@ -60,9 +60,16 @@ def summarize_rows(rows: Sequence[Row]) -> Plain:
 def _metrics(rows: Sequence[Row], bootstrap: Bootstrap) -> Plain:
     measured = [metrics for row in rows if (metrics := parse_case_metrics(row)) is not None]
     found = group_metrics(measured, [row["image"] for row in rows], threshold=_THRESHOLD, bootstrap=bootstrap)
-    return {
-        name: interval._asdict() for name, interval in (found | behavior_metrics(rows, _THRESHOLD, bootstrap)).items()
-    }
+    found |= behavior_metrics(rows, _THRESHOLD, bootstrap) | _instance_means(rows, bootstrap)
+    return {name: interval._asdict() for name, interval in found.items()}
+
+
+def _instance_means(rows: Sequence[Row], bootstrap: Bootstrap) -> dict[str, Interval]:
+    """Return means over the cases; of the count error, of its size."""
+    values = {name: [row[name] for row in rows] for name in INSTANCE_COLUMNS}
+    values["count_error"] = [None if error is None else abs(error) for error in values["count_error"]]
+    images = [row["image"] for row in rows]
+    return {name: mean_interval(each, images, bootstrap) for name, each in values.items()}
 
 
 def _mean(rows: Sequence[Row], column: str) -> Plain:

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ibisagent.agent import ImageStore, RunStore, build_graph
-from ibisagent.agent.config import preset
 from ibisagent.agent.episode import run_episode
 from ibisagent.agent.privacy import restrict_to_local
 from ibisagent.agent.state import Input
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.agent.trajectory_files import write_trajectory
 from ibisagent.evals.initial_conditions import build_initial_input
-from ibisagent.evals.metrics import case_metrics
+from ibisagent.evals.metrics import case_metrics, instance_metrics
 from ibisagent.evals.rows import EvalRun, Row, broken_row, done_row
 from ibisagent.evals.trajectories import trajectory_metrics
 from ibisagent.evals.worker_state import EvalSettings, UnsharedMemo, WorkerState
@@ -23,6 +22,7 @@ from ibisagent.tools.errors import InputError, describe_error
 from ibisagent.tools.files import describe_os_error, printable_text
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.masks.instances import instances
 from ibisagent.tools.masks.rle import decode
 from ibisagent.tools.segmenters.memo import Memo
 
@@ -49,9 +49,18 @@ def _evaluate(state: WorkerState, run: EvalRun, image: MedicalImage, truth: Mask
         loaded = state.segmenter(run.segmenter)
         encoding = loaded.encoding_seconds(image)
         record = _run_graph(state, run, image, truth, initial, UnsharedMemo(loaded), target.parent)
-        metrics = case_metrics(decode(record.mask), truth, image.spacing)
+        mask = decode(record.mask)
+        metrics = case_metrics(mask, truth, image.spacing)
+        found = instance_metrics(instances(mask), instances(truth))
         row = done_row(
-            run, record, path, metrics, trajectory_metrics(record), encoding, state.settings.start if initial else None
+            run,
+            record,
+            path,
+            metrics,
+            found,
+            trajectory_metrics(record),
+            encoding,
+            state.settings.start if initial else None,
         )
     except (Exception, SystemExit) as error:
         return broken_row(run, _error_text(error, state.settings))
@@ -77,7 +86,7 @@ def _run_graph(
     graph = build_graph(
         policy,
         memo,
-        preset(state.settings.preset, max_steps=state.settings.max_steps),
+        state.settings.loop_config,
         proposer=state.proposer(policy),
         images=ImageStore(),
         store=RunStore(),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ibisagent.agent import Policy, PolicyOptions, get_policy
+from ibisagent.agent.config import LoopConfig, preset
 from ibisagent.agent.policies import find_policy
 from ibisagent.agent.prompting import PromptSet
 from ibisagent.agent.proposers import Proposer, open_proposer
@@ -18,7 +19,10 @@ from ibisagent.tools.jobs.run_settings import case_seed
 from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.tools.segmenters.memo import HashedImage, Memo
 
-__all__ = ["EvalSettings", "LoadedSegmenter", "UnsharedMemo", "WorkerState", "build_policy"]
+__all__ = ["MODES", "EvalSettings", "LoadedSegmenter", "UnsharedMemo", "WorkerState", "build_policy"]
+
+MODES = ("point", "similar")
+"""What policies that click by rule click with; with "similar" every policy may give examples."""
 
 _EMBEDDINGS = 4
 _BYTES = 64 * 2**20
@@ -30,7 +34,7 @@ class EvalSettings:
 
     ``root``: the folder to which the keys of pictures are relative; ``start``: one of
     `ibisagent.evals.initial_conditions.STARTS`; ``propose``: the name of a proposer, None for each policy's own;
-    ``preset``: one of `ibisagent.agent.config.PRESETS`.
+    ``preset``: one of `ibisagent.agent.config.PRESETS`; ``mode``: one of `MODES`.
     """
 
     out: Path
@@ -43,11 +47,19 @@ class EvalSettings:
     start: str = "none"
     propose: str | None = None
     preset: str = "default"
+    mode: str = "point"
+
+    @property
+    def loop_config(self) -> LoopConfig:
+        """The settings of every run."""
+        config = preset(self.preset, max_steps=self.max_steps)
+        return replace(config, actions=(*config.actions, "similar")) if self.mode == "similar" else config
 
     @property
     def policy_options(self) -> PolicyOptions:
         """What every policy is opened with."""
-        return PolicyOptions(seed=self.seed, prompts=self.prompts, local_only=self.local_only)
+        similar = self.mode == "similar"
+        return PolicyOptions(seed=self.seed, prompts=self.prompts, local_only=self.local_only, similar=similar)
 
 
 class LoadedSegmenter:

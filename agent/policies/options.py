@@ -17,13 +17,15 @@ class PolicyOptions:
     """The caller's values for a policy; each policy takes what it uses.
 
     ``seed``: of what it draws; ``truth``: the true mask in any form that `OraclePolicy` takes; ``prompts``: in place of
-    the policy's own; ``local_only``: refuse what may send a picture to another machine, and ask no model hub.
+    the policy's own; ``local_only``: refuse what may send a picture to another machine, and ask no model hub;
+    ``similar``: of a policy that clicks by rule, each click is an example (`ibisagent.tools.clicks.Similar`).
     """
 
     seed: int = 0
     truth: Any = None
     prompts: PromptSet | None = None
     local_only: bool = False
+    similar: bool = False
 
 
 DEFAULTS = PolicyOptions()

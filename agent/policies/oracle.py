@@ -5,12 +5,12 @@ from typing import Any
 
 from ibisagent.agent.actions import Backtrack, Terminate, write_reply
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
-from ibisagent.tools.clicks import Click, Pixel, click_to_pixel, pixel_to_click
+from ibisagent.tools.clicks import Click, Pixel, Prompt, Similar, click_to_pixel
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.masks.conversion import as_mask
 from ibisagent.tools.masks.measure import iou
-from ibisagent.tools.simulator import next_click
+from ibisagent.tools.simulator import next_click, to_prompt
 
 __all__ = ["OraclePolicy"]
 
@@ -25,14 +25,15 @@ class OraclePolicy(SyncPolicy):
 
     name = "oracle"
 
-    def __init__(self, truth: Any, *, target_iou: float = 0.95) -> None:
+    def __init__(self, truth: Any, *, target_iou: float = 0.95, similar: bool = False) -> None:
         """Take the true mask of the displayed picture, or a mapping with one for each image by its content hash.
 
         A mask has any form that `ibisagent.tools.masks.reading.as_mask` takes; anything else is an `InputError`.
+        With ``similar`` each click is an example.
         """
         several = isinstance(truth, Mapping) and "counts" not in truth  # what has counts are run lengths
         self._truths = truth if several else as_mask(truth, name=_NAME)
-        self._target = target_iou
+        self._target, self._similar = target_iou, similar
 
     def act(self, observation: Observation) -> Completion:
         """Click, or stop at the target IoU, or when no error pixel is left that was not clicked."""
@@ -47,7 +48,7 @@ class OraclePolicy(SyncPolicy):
             return self._stop(observation, truth)
         missed = "A part is missed here." if following.positive else "The mask spills over here."
         thought = missed if observation.mask.any() else "Nothing is marked yet; the target is here."
-        return self._reply(observation, thought, pixel_to_click(following.pixel, truth.shape, following.positive))
+        return self._reply(observation, thought, to_prompt(following, truth.shape, similar=self._similar))
 
     def _truth(self, observation: Observation) -> Mask:
         known = self._truths
@@ -65,11 +66,11 @@ class OraclePolicy(SyncPolicy):
         return self._reply(observation, "The mask fits the target.", Terminate(), "The target is segmented.")
 
     def _reply(
-        self, observation: Observation, thought: str, action: Click | Backtrack | Terminate, answer: str | None = None
+        self, observation: Observation, thought: str, action: Prompt | Backtrack | Terminate, answer: str | None = None
     ) -> Completion:
         return Completion(write_reply(thought, action, answer, observation.frame), model=self.name)
 
 
 def _clicked_pixels(observation: Observation) -> set[Pixel]:
     made = (*observation.prompts, *observation.undone)
-    return {click_to_pixel(click, observation.mask.shape) for click in made if isinstance(click, Click)}
+    return {click_to_pixel(click, observation.mask.shape) for click in made if isinstance(click, Click | Similar)}

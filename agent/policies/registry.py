@@ -2,9 +2,9 @@
 
 ``package.module:Class`` names a third party's `Policy` class; it opens where the operator gives the name: the command
 line, Python, a server's start. It is instantiated with the fields of `PolicyOptions` that its ``__init__`` names
-(``seed``, ``truth``, ``prompts``, ``local_only``) and with the options after a question mark as text; one that takes
-``seed`` or ``truth`` is made anew for each case of a data set. Its attributes ``is_person`` and ``is_local`` tell its
-capabilities: without ``is_local = True`` it is refused under ``--local-only``.
+(``seed``, ``truth``, ``prompts``, ``local_only``, ``similar``) and with the options after a question mark as text; one
+that takes ``seed`` or ``truth`` is made anew for each case of a data set. Its attributes ``is_person`` and ``is_local``
+tell its capabilities: without ``is_local = True`` it is refused under ``--local-only``.
 """
 
 import inspect

@@ -7,7 +7,7 @@ import numpy as np
 
 from ibisagent.agent.actions import Decline, Terminate, write_reply
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
-from ibisagent.tools.clicks import Click
+from ibisagent.tools.clicks import Click, Similar
 
 __all__ = ["CentrePolicy", "NoPolicy", "RandomPolicy", "ScriptedPolicy"]
 
@@ -49,16 +49,20 @@ class NoPolicy(SyncPolicy):
 
 
 class CentrePolicy(SyncPolicy):
-    """One positive click on the centre of the picture, then a stop."""
+    """One positive click, or example, on the centre of the picture, then a stop."""
 
     name = "centre"
+
+    def __init__(self, *, similar: bool = False) -> None:
+        """With ``similar`` the click is an example."""
+        self._prompt = Similar(0.5, 0.5) if similar else Click(0.5, 0.5)
 
     def act(self, observation: Observation) -> Completion:
         """Click once, then stop."""
         if observation.prompts or observation.undone:
             text = write_reply("The click is made.", Terminate(), "The central object is segmented.", observation.frame)
         else:
-            text = write_reply("The target may be at the centre.", Click(0.5, 0.5), frame=observation.frame)
+            text = write_reply("The target may be at the centre.", self._prompt, frame=observation.frame)
         return Completion(text, model=self.name)
 
 
@@ -67,9 +71,12 @@ class RandomPolicy(SyncPolicy):
 
     name = "random"
 
-    def __init__(self, seed: int = 0) -> None:
-        """Draw from (seed, step, the run's seed), so that a resumed run equals an unbroken one."""
-        self._seed = seed
+    def __init__(self, seed: int = 0, *, similar: bool = False) -> None:
+        """Draw from (seed, step, the run's seed), so that a resumed run equals an unbroken one.
+
+        With ``similar`` each click is an example.
+        """
+        self._seed, self._kind = seed, Similar if similar else Click
         self.sampling = {"seed": seed}
 
     def act(self, observation: Observation) -> Completion:
@@ -78,5 +85,5 @@ class RandomPolicy(SyncPolicy):
         x, y, sign, stop = (float(value) for value in rng.random(4))
         if observation.prompts and stop < 1 / 6:
             return Completion(write_reply("I stop.", Terminate(), "Done.", observation.frame), model=self.name)
-        click = Click(x, y, positive=sign < 7 / 8)
+        click = self._kind(x, y, positive=sign < 7 / 8)
         return Completion(write_reply("A random place.", click, frame=observation.frame), model=self.name)

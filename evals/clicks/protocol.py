@@ -116,8 +116,9 @@ def simulate_clicks(
         if mark is None:
             break
         marks.append(mark)
-        clicked = isinstance(mark, NextClick)
-        prompts.append(to_prompt(mark, truth.shape, similar=similar) if clicked else bounding_box_prompt(truth))
+        prompts.append(
+            to_prompt(mark, truth.shape, similar=similar) if isinstance(mark, NextClick) else bounding_box_prompt(truth)
+        )
         start = time.perf_counter()
         prediction = segmenter.predict(embedding, tuple(prompts), prior)
         seconds.append(time.perf_counter() - start)

@@ -29,7 +29,8 @@ from ibisagent.evals.clicks.bench import list_jobs, run_click_jobs, simulate_job
 from ibisagent.evals.clicks.protocol import bounding_box_prompt
 from ibisagent.evals.clicks.rows import ClickRow, read_rows
 from ibisagent.evals.clicks.summary import click_metrics, summarize_clicks
-from ibisagent.tools.clicks import Click, Pixel, PixelBox, box_to_pixel_box
+from ibisagent.evals.metrics import InstanceMetrics
+from ibisagent.tools.clicks import Click, Pixel, PixelBox, Similar, box_to_pixel_box
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.masks.measure import bounding_box, iou
@@ -148,6 +149,42 @@ def test_rough_clicks_take_no_pixel_twice():
 # A run on one target
 
 
+class Hearing(Saying):
+    """Keeps the prompts that it was given."""
+
+    prompts = ("point", "box", "similar")
+
+    def predict(self, embedding, prompts, prior):
+        object.__setattr__(self, "heard", prompts)
+        return super().predict(embedding, prompts, prior)
+
+
+def test_in_mode_similar_every_click_is_an_example_on_the_same_pixel():
+    truth = drawn("###..", "###..", "###.#")
+    masks = drawn("###..", "###..", "#####"), drawn("###..", "###..", "###..")
+    segmenter = Hearing(*masks, truth)
+    run = simulate_clicks(segmenter, None, truth, 3, similar=True)
+    assert segmenter.heard == (Similar(0.3, 0.5), Similar(0.7, 5 / 6, False), Similar(0.9, 5 / 6))
+    assert run.pixel_prompts == falls(truth, *masks)
+    assert run.instances == InstanceMetrics(2, 2, 2, 1.0, 0.0, 1.0)
+
+
+def test_row_has_the_instances_of_the_last_mask(tmp_path):
+    folder = data_set(tmp_path / "data")
+    jobs = list_jobs(read_dataset(folder)[:1], folder, ["geocut"], ["similar"])
+    (made,) = simulate_jobs(jobs, 3, 0)
+    assert made.reason is None
+    assert made.mode == "similar"
+    assert 0 < made.f1_50 <= 1
+    assert 0 < made.panoptic_quality <= made.f1_50
+
+
+def test_mode_similar_is_refused_for_a_segmenter_without_examples(tmp_path):
+    folder = data_set(tmp_path / "data")
+    with pytest.raises(InputError, match=r"'disk': got Similar"):
+        list_jobs(read_dataset(folder)[:1], folder, ["geocut", "disk"], ["centre", "similar"])
+
+
 def test_sequence_has_an_iou_for_every_click_and_rises_on_discs():
     ious = compute_click_ious(DiskSegmenter(), PIXELS, square(10, 10, 20), clicks=8)
     assert len(ious) == 8
@@ -194,16 +231,25 @@ def row(id, image, ious, modality="", **values):
 
 def test_figures_follow_the_protocol():
     never, early, last = [0.1, 0.5, 0.82, 0.84, 0.7], [0.6, 0.95], [0.1, 0.2, 0.3, 0.4, 0.9]
-    found = click_metrics([row("a", "x", never), row("b", "x", early), row("c", "y", last)], clicks=5)
+    parts = [
+        {"f1_50": f1, "count_error": error, "panoptic_quality": f1 / 2}
+        for f1, error in ((0.5, -0.5), (1.0, 1.5), (0.0, 0.0))
+    ]
+    runs = (("a", "x", never), ("b", "x", early), ("c", "y", last))
+    found = click_metrics([row(*run, **part) for run, part in zip(runs, parts, strict=True)], clicks=5)
     assert {name: interval.value for name, interval in found.items()} == pytest.approx(
         {
             "noc_80": (3 + 2 + 5) / 3,
             "noc_85": (5 + 2 + 5) / 3,
             "noc_90": (5 + 2 + 5) / 3,
             "nof_90": 1 / 3,
+            "iou_at_end": (0.7 + 0.95 + 0.9) / 3,
             "iou_at_1": (0.1 + 0.6 + 0.1) / 3,
             "iou_at_3": (0.82 + 0.95 + 0.3) / 3,
             "iou_at_5": (0.7 + 0.95 + 0.9) / 3,
+            "f1_50": 0.5,
+            "count_error": 2 / 3,
+            "panoptic_quality": 0.25,
         }
     )
     assert {(interval.n, interval.units) for interval in found.values()} == {(3, 2)}

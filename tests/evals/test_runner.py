@@ -23,6 +23,7 @@ from ibisagent.evals.runner import run_eval
 from ibisagent.evals.trajectories import trajectory_metrics
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.masks.rle import decode
 from ibisagent.ui.cli.evaluate import evaluate
 
@@ -107,6 +108,7 @@ def test_a_row_holds_the_case_and_the_figures_of_its_run(dataset, unbroken):
         **{"request": "Segment the lesion.", "policy": "oracle", "segmenter": "geodesic"},
         **{"status": "done", "reason": None, "stop": ended["stop"]},
         **case_metrics(decode(ended["mask"]), truth)._asdict(),
+        **{"f1_50": 1.0, "count_error": 0.0, "panoptic_quality": iou(decode(ended["mask"]), truth)},  # one of one
         **{"start": None, "start_iou": None, "start_undone": None},
         **dict.fromkeys(("proposal", "proposal_by", "proposal_score", "proposal_iou", "proposal_gain")),
         **{
@@ -363,3 +365,34 @@ def test_a_policy_that_fails_or_kills_its_process_costs_its_own_row_alone(datase
     assert sorted(path.name for path in (tmp_path / "out/trajectories" / folder / "disk").iterdir()) == [
         *("a1.json", "b.json", "c.json")
     ]
+
+
+# All like this
+
+
+def test_in_mode_similar_the_oracle_and_the_baselines_give_examples(dataset, tmp_path):
+    cases = [case for case in read_dataset(dataset) if case.id in ("a1", "b")]
+    run_eval(cases, ["oracle", "centre"], ["geocut"], tmp_path, max_steps=3, mode="similar", workers=1)
+    records = [record for path in tmp_path.glob("trajectories/*/*/*.json") for record in read_trajectories(path)]
+    assert len(records) == 4
+    assert {step["action"]["type"] for record in records for step in record.steps if step["action"]} <= {
+        "similar",
+        "terminate",
+    }
+    rows = rows_of(tmp_path)
+    assert {float(row["f1_50"]) for key, row in rows.items() if key[1] == "oracle"} == {1.0}
+    assert all(float(row["count_error"]) == 0 for key, row in rows.items() if key[1] == "oracle")
+    overall = json.loads((tmp_path / "summary.json").read_text())["runs"][0]["overall"]
+    assert (overall["f1_50"]["value"], overall["f1_50"]["n"]) == (1.0, 2)
+    with pytest.raises(InputError, match="mode"):
+        run_eval(cases, ["oracle", "centre"], ["geocut"], tmp_path, max_steps=3, workers=1)
+
+
+@pytest.mark.parametrize(
+    ("segmenter", "mode", "message"),
+    [("disk", "similar", "'disk': got Similar"), ("geocut", "all", "got mode 'all', expected one of point, similar")],
+)
+def test_mode_that_cannot_run_is_refused(dataset, tmp_path, segmenter, mode, message):
+    with pytest.raises(InputError, match=message):
+        run_eval(read_dataset(dataset)[:1], ["oracle"], [segmenter], tmp_path / "out", mode=mode)
+    assert not (tmp_path / "out").exists()

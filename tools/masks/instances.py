@@ -44,8 +44,9 @@ class Instances:
     def of_labels(cls, labels: NDArray[np.integer]) -> "Instances":
         """Measure a label picture, (H, W); labels without a pixel are closed up, in their order."""
         values, flat = np.unique(np.append(labels.ravel(), 0), return_inverse=True)
-        kind = np.uint16 if values.size - 1 <= np.iinfo(np.uint16).max else np.uint32
-        numbered = flat[:-1].reshape(labels.shape).astype(kind)
+        few = values.size - 1 <= np.iinfo(np.uint16).max
+        whole = flat[:-1].reshape(labels.shape)
+        numbered: InstanceLabels = whole.astype(np.uint16) if few else whole.astype(np.uint32)
         numbered.setflags(write=False)
         pieces = [piece for piece in ndimage.find_objects(numbered.astype(np.int32)) if piece is not None]
         height, width = labels.shape

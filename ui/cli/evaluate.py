@@ -37,6 +37,7 @@ def evaluate(
     start: str = "none",
     propose: str | None = None,
     preset: str = "default",
+    mode: str = "point",
     seed: int = 0,
     workers: int | None = None,
     kind: str | None = None,
@@ -64,6 +65,7 @@ def evaluate(
             start=start,
             propose=propose,
             preset=preset,
+            mode=mode,
             seed=seed,
             workers=workers,
             prompts=words,
@@ -77,6 +79,8 @@ def evaluate(
     console.print(_table(summary))
     for run in summary["runs"]:
         console.print(escape(_stops_line(run)), soft_wrap=True)
+        if mode == "similar":
+            console.print(escape(_instances_line(run)), soft_wrap=True)
         if run["failed"]:
             console.print(escape(_failures_line(run)), style="red", soft_wrap=True)
     console.print(f"wrote results.csv, summary.json and trajectories/ in {escape(str(out))}", soft_wrap=True)
@@ -97,6 +101,13 @@ def _stops_line(run: dict[str, Any]) -> str:
     declined = run["overall"]["decline_rate"]
     parts += [f"decline rate {_value_text(declined)} of {declined['n']}"] if declined["value"] else []
     return "; ".join([f"{run['policy']} with {run['segmenter']}: {stops}", *parts])
+
+
+def _instances_line(run: dict[str, Any]) -> str:
+    """Return a line on the instances that a policy found."""
+    names = {"f1_50": "F1 at IoU .5", "count_error": "count error", "panoptic_quality": "panoptic quality"}
+    found = ", ".join(f"{words} {_value_text(run['overall'][name])}" for name, words in names.items())
+    return f"{run['policy']} with {run['segmenter']}: instances: {found}"
 
 
 def _failures_line(run: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ _LAB_RANGE = np.array([100.0, 60.0, 60.0], np.float32)
 
 
 class Appearance(NamedTuple):
-    """``numbers`` (h * w, d) float32, each of mean 0 and spread 1 over the picture, squares among them.
+    """``numbers`` (h * w, d) float32, each of mean 0 and spread 1 over the picture.
 
     ``features``: colours and gradient on the same grid, (h, w), for geodesic maps. ``right`` (h, w - 1) and ``down``
     (h - 1, w): weights of pairs of neighbours, cheap to cut where colours differ.
@@ -43,7 +43,6 @@ def extract_appearance(embedding: Features, settings: SimilarSettings) -> Appear
     numbers = np.stack([values.ravel() for values in _measure(channels)], axis=1)
     numbers -= numbers.mean(axis=0)
     numbers /= numbers.std(axis=0) + 1e-3
-    numbers = np.concatenate([numbers, 0.5 * np.clip(numbers**2 - 1, -3, 6)], axis=1)
     colours = np.stack([_blur(channel, 0.7) for channel in np.moveaxis(channels, 2, 0)], axis=2)
     squares = [ndimage.gaussian_gradient_magnitude(channel, 1.0) ** 2 for channel in np.moveaxis(channels, 2, 0)]
     gradient = np.sqrt(np.sum(squares, axis=0)).astype(np.float32)

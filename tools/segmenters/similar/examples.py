@@ -78,10 +78,11 @@ def sample_object(found: ExampleMap, shape: tuple[int, int], settings: SimilarSe
     return [Samples(inside, True), Samples(around, False, doubtful=True)]
 
 
-def sample_correction(found: ExampleMap, pixel: Pixel, positive: bool, shape: tuple[int, int], reach: float) -> Samples:
-    """Return the pixels that a correcting example speaks for: the half nearest by its map within ``reach`` of it."""
+def sample_correction(
+    found: ExampleMap, pixel: Pixel, positive: bool, shape: tuple[int, int], reach: float, settings: SimilarSettings
+) -> Samples:
+    """Return the pixels that a correcting example speaks for: those of its object within ``reach`` of it."""
     rows, columns = np.ogrid[: found.distances.shape[0], : found.distances.shape[1]]
     away = np.hypot(rows + found.corner.row - pixel.row, columns + found.corner.column - pixel.column)
-    disc = away <= reach
-    near = disc & (found.distances <= np.median(found.distances[disc]))
+    near = (away <= reach) & (found.distances <= settings.core) | (away < 1)
     return Samples(np.flatnonzero(found.place(near, shape)), positive)

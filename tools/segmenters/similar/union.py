@@ -4,11 +4,10 @@ A later example moves the classifier away from its own earlier answers no furthe
 all examples are obeyed. Where that would change too much, the example is obeyed around itself alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from ibisagent.tools.clicks import Pixel
 from ibisagent.tools.segmenters.base import Mask
@@ -16,7 +15,7 @@ from ibisagent.tools.segmenters.click_evidence import measure_correction
 from ibisagent.tools.segmenters.features import Field
 from ibisagent.tools.segmenters.maxflow import min_cut
 from ibisagent.tools.segmenters.similar.appearance import Appearance
-from ibisagent.tools.segmenters.similar.classifier import classify, reclassify
+from ibisagent.tools.segmenters.similar.classifier import classify, measure_likeness, reclassify
 from ibisagent.tools.segmenters.similar.examples import (
     ExampleMap,
     Samples,
@@ -48,7 +47,7 @@ def find_first(appearance: Appearance, examples: Sequence[GridClick], settings: 
     pixel, _ = examples[-1]
     shape = appearance.grid.work
     corrections = tuple(
-        sample_correction(_map(appearance, each, settings), each, positive, shape, settings.seed_radius)
+        sample_correction(_map(appearance, each, settings), each, positive, shape, settings.seed_radius, settings)
         for each, positive in examples[:-1]
     )
     groups = [(samples, settings.seed_weight) for samples in corrections]
@@ -63,34 +62,41 @@ def find_first(appearance: Appearance, examples: Sequence[GridClick], settings: 
 def add_example(
     appearance: Appearance, examples: Sequence[GridClick], before: Union, settings: SimilarSettings
 ) -> Union:
-    """Correct ``before`` by the last of the examples."""
+    """Correct ``before`` by the last of the examples.
+
+    A click in the middle of what is wrong tells how much of an object is: one near the contour is obeyed there alone.
+    """
     pixel, positive = examples[-1]
-    reach = max(1.0, settings.reach * measure_correction(examples[-1], before.mask))
-    latest = sample_correction(_map(appearance, pixel, settings), pixel, positive, before.odds.shape, reach)
+    gap = measure_correction(examples[-1], before.mask)
+    reach = max(1.0, settings.reach * gap)
+    latest = sample_correction(_map(appearance, pixel, settings), pixel, positive, before.odds.shape, reach, settings)
     corrections = (*before.corrections, latest)
-    for odds in _propose(appearance, corrections, before.odds, settings):
-        if _obeys(odds, before.odds, corrections) and _is_moderate(odds, before.odds, positive, settings):
+    areas = [_map(appearance, each.pixel, settings).area for each in examples if each.positive]
+    if gap > settings.shallow * float(np.sqrt(np.median(areas) / np.pi)):
+        odds = _learn(appearance, corrections, before.odds, settings)
+        if odds is not None:
             return Union(odds, _cut(appearance, odds, examples, settings), corrections)
-    mask = _cut(appearance, before.odds, examples, settings)
-    return _settle_here(appearance, examples, Union(before.odds, mask, corrections), settings)
+    odds = _settle_here(_map(appearance, pixel, settings), examples[-1], before.odds, 1.5 * gap)
+    return Union(odds, _cut(appearance, odds, examples, settings), before.corrections)
 
 
-def _propose(
+def _learn(
     appearance: Appearance, corrections: Sequence[Samples], before: Field, settings: SimilarSettings
-) -> Iterator[Field]:
-    """Yield maps, (h, w), that follow the examples more and more."""
-    yield before
-    for weight in settings.weights:
-        groups = [(samples, weight * samples.indices.size) for samples in corrections]
-        yield reclassify(appearance.numbers, before.ravel(), groups, settings).reshape(before.shape)
+) -> Field | None:
+    """Return the map, (h, w), that changes least and obeys the latest correction; None where none is near enough.
 
-
-def _obeys(odds: Field, before: Field, corrections: Sequence[Samples]) -> bool:
-    """Whether a map obeys the latest correction, and each earlier one that was obeyed ``before``."""
+    A correction is obeyed where most of its pixels are; earlier ones that were obeyed ``before`` still are.
+    """
     *earlier, latest = corrections
-    return _share(odds, latest) > 0.5 and all(
-        _share(odds, each) > 0.5 for each in earlier if _share(before, each) > 0.5
-    )
+    held = [each for each in earlier if _share(before, each) > 0.5]
+    alike = measure_likeness(appearance.numbers, latest, settings)
+    for weight in settings.weights:
+        odds = reclassify(appearance.numbers, before.ravel(), corrections, alike, weight, settings)
+        odds = odds.reshape(before.shape)
+        obeyed = all(_share(odds, each) > 0.5 for each in (latest, *held))
+        if obeyed and _is_moderate(odds, before, latest.positive, settings):
+            return odds
+    return None
 
 
 def _share(odds: Field, correction: Samples) -> float:
@@ -102,7 +108,7 @@ def _is_moderate(odds: Field, before: Field, positive: bool, settings: SimilarSe
     old, new = before > 0, odds > 0
     gained, lost, size = int((new & ~old).sum()), int((old & ~new).sum()), int(old.sum()) + 1
     along, against = (gained, lost) if positive else (lost, gained)
-    bound = settings.most_growth if positive else 0.8
+    bound = settings.most_growth if positive else settings.most_loss
     return along <= bound * size and against <= settings.against * size
 
 
@@ -120,23 +126,10 @@ def _cut(appearance: Appearance, odds: Field, examples: Sequence[GridClick], set
     return min_cut(unary, appearance.right, appearance.down)
 
 
-def _settle_here(
-    appearance: Appearance, examples: Sequence[GridClick], union: Union, settings: SimilarSettings
-) -> Union:
-    """Obey the last example around itself alone, where the classifier cannot learn it."""
-    pixel, positive = examples[-1]
-    odds, mask = union.odds, union.mask
-    found = _map(appearance, pixel, settings)
-    usual = float(np.median([_map(appearance, each.pixel, settings).area for each in examples if each.positive]))
-    here = found.place(found.distances <= 0.9, odds.shape)
-    if positive:
-        changed = here if found.area < 4 * usual else np.zeros_like(mask)
-    else:
-        parts, _ = ndimage.label(mask)
-        rows, columns = np.ogrid[: odds.shape[0], : odds.shape[1]]
-        near = np.hypot(rows - pixel.row, columns - pixel.column)
-        around = parts[max(0, pixel.row - 3) : pixel.row + 4, max(0, pixel.column - 3) : pixel.column + 4]
-        changed = (parts == (parts[pixel] or around.max())) & mask & (here | (near < 6))
-    limited = np.maximum(odds, 1) if positive else np.minimum(odds, -1)
-    changed_mask = mask | changed if positive else mask & ~changed
-    return Union(np.where(changed, limited, odds), changed_mask, union.corrections)
+def _settle_here(found: ExampleMap, example: GridClick, odds: Field, reach: float) -> Field:
+    """Obey an example around itself alone: in its object, no farther than ``reach``."""
+    pixel, positive = example
+    rows, columns = np.ogrid[: odds.shape[0], : odds.shape[1]]
+    near = np.hypot(rows - pixel.row, columns - pixel.column) <= reach
+    here = near & found.place(found.distances <= 1, odds.shape)
+    return np.where(here, np.maximum(odds, 1) if positive else np.minimum(odds, -1), odds)

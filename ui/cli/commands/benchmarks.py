@@ -64,6 +64,9 @@ def evaluate(
         str, typer.Option(help="Initial condition of runs: none, perturbed_mask, foreign_mask or distractor_click.")
     ] = "none",
     preset: Preset = "default",
+    mode: Annotated[
+        str, typer.Option(help="point, or similar: oracle and baselines click examples, all like this.")
+    ] = "point",
     seed: Seed = 0,
     kind: Kind = None,
     split: Split = None,
@@ -87,6 +90,7 @@ def evaluate(
         start=start,
         propose=propose,
         preset=preset,
+        mode=mode,
         seed=seed,
         workers=workers,
         kind=kind,
