@@ -64,7 +64,7 @@ def load(state: State, runtime: Runtime[RunContext], components: Components) -> 
         proposal=proposal,
     )
     if proposal is not None:
-        emit_event(runtime, "proposal", **proposal)
+        emit_event(runtime, "proposal", proposal=proposal, mask=target["start"])
     run = RunInfo(
         request_index=before["request_index"] + 1 if continues and before is not None else 1,
         first_step=len(state["steps"]) if continues else 0,

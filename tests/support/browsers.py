@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
 
-__all__ = ["CHROMIUM", "RecordedPage", "needs_chromium", "open_page", "started_browser"]
+__all__ = ["CHROMIUM", "RecordedPage", "needs_chromium", "open_page", "place_of", "started_browser"]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
@@ -62,3 +62,14 @@ def open_page(browser: Browser, address: str, width: int = 1280, height: int = 9
     page.goto(address)
     page.wait_for_selector(".iv[data-version]")
     return recorded
+
+
+def place_of(page: Page, x: float, y: float) -> tuple[float, float]:
+    """Return the place on the page of unit coordinates of the picture, which is shown as a whole."""
+    page.locator(".iv-stage").scroll_into_view_if_needed()
+    box = page.locator(".iv-stage").bounding_box()
+    assert box
+    width, height = map(int, (page.get_attribute(".iv", "data-ready") or "").split("x"))
+    scale = min(box["width"] / width, box["height"] / height)
+    left, top = box["x"] + (box["width"] - scale * width) / 2, box["y"] + (box["height"] - scale * height) / 2
+    return left + x * scale * width, top + y * scale * height

@@ -1,10 +1,13 @@
 """Fake policies and segmenters: recording, scripted by a function, failing on purpose, counting calls."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from ibisagent.agent.policies import Completion, Observation, Policy, SyncPolicy
 from ibisagent.agent.policies.simple import ScriptedPolicy
+from ibisagent.agent.proposers import Proposal
 from ibisagent.tools.clicks import Prompt
+from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.segmenters.base import Mask, Pixels, Prediction
 from ibisagent.tools.segmenters.disk import DiskSegmenter
 
@@ -51,6 +54,20 @@ class FunctionPolicy(SyncPolicy):
     def act(self, observation: Observation) -> Completion:
         said = self.function(observation)
         return said if not isinstance(said, str) else Completion(said)
+
+
+@dataclass
+class FixedProposer:
+    """Proposes one mask, or none, or does whatever its function does; remembers what it was asked."""
+
+    mask: Mask | Callable[[MedicalImage], Mask | None] | None = None
+    name: str = "fixed"
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    def propose(self, image: MedicalImage, request: str) -> Proposal:
+        self.asked.append((image.sha, request))
+        mask = self.mask(image) if callable(self.mask) else self.mask
+        return Proposal(mask, 0.7, self.name, None if mask is not None else "nothing there")
 
 
 class CountingSegmenter(DiskSegmenter):

@@ -15,7 +15,7 @@ from fastapi import FastAPI, Response
 from PIL import Image
 
 from ibisagent.ui.web.page import MOUNT_OPTIONS, build_page
-from ibisagent.ui.web.session_jobs import WebOptions
+from ibisagent.ui.web.web_options import WebOptions
 from ibisagent.ui.web.web_sessions import WebSessions
 
 __all__ = ["RecordingSessions", "served_pictures"]

@@ -11,7 +11,7 @@ from ibisagent.tools.segmenters.memo import get_memo
 from ibisagent.ui.sessions.limits import Limits
 from ibisagent.ui.sessions.service import SessionService
 from ibisagent.ui.sessions.snapshots import Snapshot
-from ibisagent.ui.web.session_jobs import WebOptions
+from ibisagent.ui.web.web_options import WebOptions
 from ibisagent.ui.web.web_sessions import WebSessions
 
 __all__ = ["OWNER", "make_sessions", "raise_failure", "send", "settle", "started"]
@@ -20,11 +20,13 @@ OWNER = "o" * 32
 
 
 def make_sessions(policy: Callable[[], Policy], **options: Any) -> WebSessions:
-    """Make sessions in which a new policy acts on a segmenter, by default the disk segmenter."""
-    limits, memo = options.pop("limits", Limits()), get_memo(options.pop("segmenter", "disk"))
+    """Make sessions in which a new policy acts on a segmenter, by default disk, after a ``proposer`` if any."""
+    memo = get_memo(options.pop("segmenter", "disk"))
+    limits, proposer = options.pop("limits", Limits()), options.pop("proposer", None)
 
     def load() -> SessionService:
-        return SessionService(policy(), memo, LoopConfig(), limits=limits, durability="sync")
+        settings = LoopConfig()
+        return SessionService(policy(), memo, settings, limits=limits, proposer=proposer, durability="sync")
 
     return WebSessions(WebOptions(limits=limits, **options), load)
 

@@ -52,10 +52,12 @@ def from_file(path: Path, wanted: str | None, window: str | None) -> MedicalImag
         grid, plane = _build_grid(volume, wanted)
         voxels = volume.read_voxels(grid.volume)
         values = volume.apply_scale(grid.to_display(voxels))
+        unknown = _count_unknown(values, voxels, volume)
         flat = voxels.ravel(order="K")
         pixels = apply_window(values, chosen, volume.apply_scale(flat[:: -(-flat.size // _SAMPLE)]))
     unnamed = volume.volumes > 1 and "@" not in (wanted or "")
     notes = describe_choice(wanted, str(plane), _pad_shape(volume.shape)[grid.order[plane.axis]])
+    notes += [f"{unknown:,} of {values.size:,} pixels have no finite value (NaN or infinite): black"] if unknown else []
     notes += [f"the first of {volume.volumes} volumes; name another by slice={plane}"] if unnamed else []
     has_qform = grid.header is not None and int(grid.header["qform_code"]) != 0  # by which ITK's tools place it
     notes += () if has_qform else describe_shear(grid, ".nrrd")
@@ -63,6 +65,15 @@ def from_file(path: Path, wanted: str | None, window: str | None) -> MedicalImag
     return MedicalImage(
         pixels, grid, spacing, values=values, uri=str(path), slice=str(plane), window=window, notes=tuple(notes)
     )
+
+
+def _count_unknown(values: NDArray[np.float32], voxels: NDArray[Any], volume: Volume) -> int:
+    """Return how many of a plane's values are not finite; `InputError` where those of all its planes are not."""
+    unknown = int(np.count_nonzero(~np.isfinite(values)))
+    if unknown == values.size and not any(np.isfinite(volume.apply_scale(part)).any() for part in voxels):
+        got = "got a volume in which no voxel has a finite value (all are NaN or infinite)"
+        raise InputError(f"{printable_text(volume.path.name)}: {got}, expected numbers; export it anew")
+    return unknown
 
 
 def _build_grid(volume: Volume, wanted: str | None) -> tuple[VolumeGrid, Plane]:

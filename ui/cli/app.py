@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from ibisagent.tools.errors import IbisError
-from ibisagent.ui.cli.commands import benchmarks, runs, servers, setup, stored_sessions, training, training_data
+from ibisagent.ui.cli.commands import (
+    benchmarks,
+    reviews,
+    runs,
+    servers,
+    setup,
+    stored_sessions,
+    training,
+    training_data,
+)
 from ibisagent.ui.cli.named_help import NamedHelpCommand, OrderedMarksCommand
 
 __all__ = ["app", "main", "run_with_exit_code"]
@@ -45,6 +54,7 @@ app.command("eval", cls=NamedHelpCommand)(benchmarks.evaluate)
 app.command()(training_data.phantoms)
 app.command(cls=NamedHelpCommand)(servers.mcp)
 app.command(cls=NamedHelpCommand)(servers.web)
+app.command()(reviews.review)
 app.command()(setup.example)
 app.command()(setup.doctor)
 app.add_typer(training_data.trajectories, name="trajectories")

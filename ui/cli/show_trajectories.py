@@ -27,13 +27,8 @@ from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.rle import decode
 from ibisagent.ui.cli.step_table import build_step_table
-from ibisagent.ui.cli.trajectory_files import (
-    RecordLocation,
-    map_records,
-    print_line,
-    readable_roots,
-    to_printable_line,
-)
+from ibisagent.ui.cli.trajectory_files import map_records, print_line, readable_roots, to_printable_line
+from ibisagent.ui.record_files import RecordLocation, case_id
 from ibisagent.ui.run_folder import make_folder
 
 __all__ = ["BY", "show_sheets", "show_stats"]
@@ -83,11 +78,7 @@ def _row_namer(by: str, dataset: Path | None) -> Callable[[RecordLocation, Traje
     if dataset is None:
         raise InputError("got by='modality' alone, expected a data set with modalities; add --dataset or another --by")
     known = {case.id: case.modality for case in read_dataset(dataset)}
-    return lambda place, _: known.get(_id(place.path), "") or "unknown"
-
-
-def _id(path: Path) -> str:
-    return path.absolute().parent.name if path.name == "trajectory.json" else path.stem
+    return lambda place, _: known.get(case_id(place._replace(number=None)), "") or "unknown"
 
 
 def _rows(by: str, runs: list[tuple[str, TrajectoryMetrics]]) -> list[TrajectoryTableRow]:

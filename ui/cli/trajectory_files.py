@@ -1,10 +1,8 @@
 """The records of many files, one in memory at a time; an invalid record is reported in a line and skipped."""
 
-import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import track
@@ -12,23 +10,13 @@ from rich.progress import track
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.tools.allowed_paths import require_roots
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import printable_text, require_file
+from ibisagent.tools.files import printable_text
 from ibisagent.tools.imaging.decoding import decode_guard
+from ibisagent.ui.record_files import RecordLocation, list_record_files, read_records
 
-__all__ = ["RecordLocation", "map_records", "print_line", "readable_roots", "to_printable_line"]
+__all__ = ["map_records", "print_line", "readable_roots", "to_printable_line"]
 
 Value = TypeVar("Value")
-
-
-class RecordLocation(NamedTuple):
-    """The location of a record: its file, and its number in a ``.jsonl``, from 1."""
-
-    path: Path
-    number: int | None
-
-    def __str__(self) -> str:
-        """Return the location in one line."""
-        return printable_text(self.path) + (f", record {self.number}" if self.number else "")
 
 
 def map_records(
@@ -40,8 +28,8 @@ def map_records(
     processed. `InputError` for a path that does not exist, and at the end when no record was valid.
     """
     others, sound, broken = set[Path](), 0, 0
-    for path in track(_files(paths), doing, console=console, disable=not console.is_terminal):
-        for place, read in _read(path):
+    for path in track(list_record_files(paths), doing, console=console, disable=not console.is_terminal):
+        for place, read in read_records(path):
             if read is None:
                 others.add(path)
                 continue
@@ -79,47 +67,6 @@ def print_line(console: Console, line: str) -> None:
 def to_printable_line(text: str) -> str:
     """Return a text on one printable line: no escape codes, no lone surrogates."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-
-
-def _files(paths: list[Path]) -> list[Path]:
-    """List the given files and those in the given folders, each once."""
-    found: dict[Path, Path] = {}
-    for path in paths:
-        if os.path.isdir(path):
-            inside = sorted(filter(_may_hold, path.rglob("*")))
-        else:
-            inside = [path]
-            if not os.path.isfile(path):
-                require_file(path)
-        found |= {file.absolute(): file for file in inside}
-    return list(found.values())
-
-
-def _may_hold(file: Path) -> bool:
-    return file.suffix.lower() in (".json", ".jsonl") and not file.name.startswith(".") and file.is_file()
-
-
-def _read(path: Path) -> Iterator[tuple[RecordLocation, Trajectory | InputError | None]]:
-    """Read a file object by object: a record, its error, or None for JSON of another kind."""
-    lines, number = path.suffix.lower() == ".jsonl", 0
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, text in enumerate(filter(str.strip, file) if lines else [file.read()], 1):
-                yield RecordLocation(path, number if lines else None), _record(text)
-    except (OSError, UnicodeError) as error:
-        said = f"could not be read ({type(error).__name__}), expected readable UTF-8; check the file"
-        yield RecordLocation(path, number + 1 if lines else None), InputError(said)
-
-
-def _record(text: str) -> Trajectory | InputError | None:
-    try:
-        data = json.loads(text)
-        known = isinstance(data, dict) and "version" in data and "steps" in data
-        return Trajectory.from_json(data) if known else None
-    except InputError as error:
-        return error
-    except (ValueError, RecursionError) as error:
-        return InputError(f"got no JSON ({error}), expected a whole trajectory; record it anew")
 
 
 def _attempt(

@@ -34,7 +34,7 @@ from ibisagent.ui.mcp.tool_arguments import (
 from ibisagent.ui.sessions.export import FORMATS, MEDIA_TYPES
 from ibisagent.ui.sessions.running import OnStep
 from ibisagent.ui.sessions.service import SessionService
-from ibisagent.ui.sessions.session_values import RunRequest, SessionInfo, SessionStep
+from ibisagent.ui.sessions.session_values import RunRequest, SessionInfo, SessionStart, SessionStep
 
 __all__ = ["SCHEME", "make_server"]
 
@@ -190,8 +190,9 @@ def _add_resource(server: FastMCP[Any], service: SessionService, name: str, medi
 
 
 def _progress(context: Context[Any, Any, Any]) -> OnStep:
-    async def report(step: SessionStep) -> None:
-        await context.report_progress(step.index, message=f"step {step.index}: {step.text}")
+    async def report(step: SessionStart | SessionStep) -> None:
+        if isinstance(step, SessionStep):
+            await context.report_progress(step.index, message=f"step {step.index}: {step.text}")
 
     return report
 

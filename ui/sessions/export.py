@@ -14,16 +14,17 @@ from PIL import Image
 from ibisagent.agent import SegmentationGraph
 from ibisagent.agent.integrations.error_messages import redact_error
 from ibisagent.agent.overlay import overlay
-from ibisagent.agent.state import State, current_mask
-from ibisagent.agent.trajectory import build_trajectory
+from ibisagent.agent.state import State
+from ibisagent.agent.trajectory import Trajectory, build_trajectory
 from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.tools.allowed_paths import find_root
 from ibisagent.tools.errors import IbisError, InputError
 from ibisagent.tools.export import EXTENSIONS, require_instances_savable, require_savable, save_instances, save_mask
 from ibisagent.tools.files import atomic_write
+from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.instances import instances
 from ibisagent.tools.masks.measure import measure_on_image
-from ibisagent.tools.masks.rle import decode
+from ibisagent.tools.masks.rle import Rle, decode
 from ibisagent.ui.run_folder import INSTANCE_FILES, make_folder, mask_provenance
 from ibisagent.ui.sessions.session_store import Session
 
@@ -34,6 +35,7 @@ __all__ = [
     "export_files",
     "list_files",
     "render_file",
+    "render_record",
     "require_format",
     "write_file",
 ]
@@ -68,25 +70,34 @@ MEDIA_TYPES = {
 """Media types by file name."""
 
 
-def require_format(graph: SegmentationGraph, state: State, name: str) -> None:
-    """Raise `InputError` for a format in which the mask of a state cannot be written."""
+def require_format(image: MedicalImage, name: str) -> None:
+    """Raise `InputError` for a format in which a mask of the image cannot be written."""
     if name not in ("overlay.png", "trajectory.json"):
         with TemporaryDirectory() as folder, _rename_errors(name):
             require = require_instances_savable if name in INSTANCE_FILES else require_savable
-            require(Path(folder) / name, graph.components.images.open(state["image"]))
+            require(Path(folder) / name, image)
 
 
-def render_file(graph: SegmentationGraph, state: State, name: str, roots: Sequence[Path]) -> bytes:
-    """Render one of the files; the image's path in a trajectory is relative to its root."""
-    image, mask = graph.components.images.open(state["image"]), decode(current_mask(state))
-    if name == "overlay.png":
+def render_file(
+    graph: SegmentationGraph, state: State, name: str, roots: Sequence[Path], truth: Rle | None = None
+) -> bytes:
+    """Render one of the files; the image's path in a trajectory is relative to its root.
+
+    ``truth``: the true mask, which goes into the trajectory where it is of the picture's size.
+    """
+    image = graph.components.images.open(state["image"])
+    known = decode(truth) if truth is not None and list(truth["size"]) == list(image.shape) else None
+    folder = find_root(Path(image.uri), roots) if image.uri else None
+    return render_record(build_trajectory(graph, state, truth=known, folder=folder), image, name)
+
+
+def render_record(record: Trajectory, image: MedicalImage, name: str) -> bytes:
+    """Render one of the files of a recorded run on its picture."""
+    mask = decode(record.mask)
+    if name in ("overlay.png", "steps.png"):
         buffer = io.BytesIO()
-        Image.fromarray(overlay(image.pixels, mask)).save(buffer, format="PNG")
-        return buffer.getvalue()
-    record = build_trajectory(graph, state, folder=find_root(Path(image.uri), roots) if image.uri else None)
-    if name == "steps.png":
-        buffer = io.BytesIO()
-        contact_sheet_of(record, image).save(buffer, format="PNG")
+        made = contact_sheet_of(record, image) if name == "steps.png" else Image.fromarray(overlay(image.pixels, mask))
+        made.save(buffer, format="PNG")
         return buffer.getvalue()
     if name == "measurements.csv":
         return _measurements_csv(measure_on_image(mask, image))
@@ -109,12 +120,12 @@ def _measurements_csv(measurements: dict[str, Any]) -> bytes:
     return text.getvalue().encode()
 
 
-def list_files(graph: SegmentationGraph, state: State) -> list[str]:
-    """List the files that can be rendered of a state, those of a page included."""
+def list_files(image: MedicalImage) -> list[str]:
+    """List the files that can be rendered of a run on an image, those of a page included."""
     names = list(dict.fromkeys(FORMATS.values()))
     for name in list(names):
         try:
-            require_format(graph, state, name)
+            require_format(image, name)
         except IbisError:  # another format, or an extra that is missing
             names.remove(name)
     return [*names, *PAGE_FILES]
@@ -133,8 +144,9 @@ def export_files(
     session: Session, state: State, names: Sequence[str], folder: Path | None, roots: Sequence[Path]
 ) -> dict[str, str | None]:
     """Write a session's files under ``folder``, all or none; return each one's path relative to it, None without it."""
+    image = session.graph.components.images.open(state["image"])
     for name in names:
-        require_format(session.graph, state, name)
+        require_format(image, name)
     if folder is None:
         return dict.fromkeys(names)
     made = {name: render_file(session.graph, state, name, roots) for name in names}

@@ -13,7 +13,7 @@ from ibisagent.agent.branches import afork
 from ibisagent.agent.state import RunContext, State, StepRecord
 from ibisagent.agent.threads import aintervene, aresume_or_start
 from ibisagent.ui.sessions.session_store import Session
-from ibisagent.ui.sessions.session_values import SessionStep, describe_step
+from ibisagent.ui.sessions.session_values import SessionStart, SessionStep, describe_step
 
 __all__ = [
     "OnStep",
@@ -27,8 +27,8 @@ __all__ = [
 ]
 
 Answer = TypeVar("Answer")
-OnStep = Callable[[SessionStep], Awaitable[None]]
-"""Called with each step as it happens; the run continues when it returns."""
+OnStep = Callable[[SessionStart | SessionStep], Awaitable[None]]
+"""Called with a proposal and with each step as it happens; the run continues when it returns."""
 
 _BEFORE_POLICY = ["reason"]
 
@@ -56,7 +56,9 @@ async def run_session(
         durability=session.durability,
     )
     async for event in events:
-        if event["event"] == "step":
+        if event["event"] == "proposal":
+            await on_step(SessionStart(event["proposal"], event["mask"]))
+        elif event["event"] == "step":
             await _report(session, [event], on_step)
     session.head = None
 

@@ -43,7 +43,7 @@ class _Start(NamedTuple):
     earlier_mask: Rle | None
 
 
-async def _ignore(_step: SessionStep) -> None: ...
+async def _ignore(_step: object) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -197,12 +197,12 @@ class SessionService:
         """Open another slice of a session's image, or the same one in another window, without running anything."""
         return await asyncio.to_thread(_view, self.sessions.get(handle, owner), self.limits, slice, window)
 
-    async def render(self, handle: str, owner: str | None, name: str) -> bytes:
-        """Render one of a session's files (`ibisagent.ui.sessions.export.FORMATS`)."""
+    async def render(self, handle: str, owner: str | None, name: str, truth: Rle | None = None) -> bytes:
+        """Render one of a session's files (`ibisagent.ui.sessions.export.FORMATS`); ``truth`` is recorded in them."""
         session = self.sessions.get(handle, owner)
         async with session.lock:
             state = await _require_request(session)
-            return await asyncio.to_thread(export.render_file, session.graph, state, name, self.roots)
+            return await asyncio.to_thread(export.render_file, session.graph, state, name, self.roots, truth)
 
     async def export(
         self, handle: str, owner: str | None, names: Sequence[str], folder: Path | None

@@ -8,13 +8,13 @@ from ibisagent.agent import SegmentationGraph
 from ibisagent.agent.actions import format_action, from_plain
 from ibisagent.agent.integrations.summary import RunSummary, summarize
 from ibisagent.agent.reply_parser import parse_completion
-from ibisagent.agent.state import Outcome, State, StepRecord
+from ibisagent.agent.state import Outcome, ProposalRecord, State, StepRecord
 from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.masks.rle import area
 from ibisagent.ui.sessions.files import MaskSource
 from ibisagent.ui.sessions.session_store import Session
 
-__all__ = ["RunRequest", "SessionInfo", "SessionStep", "describe_session", "describe_step"]
+__all__ = ["RunRequest", "SessionInfo", "SessionStart", "SessionStep", "describe_session", "describe_step"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,17 @@ class RunRequest:
     window: str | None = None
     policy_acts: bool = True
     prompts_actor: Literal["person", "experiment"] = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStart:
+    """What a proposer offered as a request's initial mask, before its first step; ``mask``: key of that mask.
+
+    The mask is empty, or the mask in force, where nothing was proposed.
+    """
+
+    proposal: ProposalRecord
+    mask: str
 
 
 @dataclass(frozen=True, slots=True)

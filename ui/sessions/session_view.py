@@ -8,18 +8,18 @@ from typing import Any
 from ibisagent.agent.actions import format_action, from_plain
 from ibisagent.agent.branches import Branch, abranches, arequests
 from ibisagent.agent.checkpoints import checkpoint_id
-from ibisagent.agent.state import State, current_mask
+from ibisagent.agent.state import State, active_target, current_mask
 from ibisagent.agent.stop_reasons import StopReason
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Spacing
-from ibisagent.tools.masks.measure import iou
-from ibisagent.tools.masks.rle import Rle, area, decode
+from ibisagent.tools.masks.rle import Rle, area
 from ibisagent.ui.sessions import running
 from ibisagent.ui.sessions.export import list_files
 from ibisagent.ui.sessions.session_store import Session
 from ibisagent.ui.sessions.session_values import SessionStep, describe_step
-from ibisagent.ui.sessions.snapshots import BranchView, RequestView, StepView, StopKind
+from ibisagent.ui.sessions.snapshots import BranchView, RequestView, StartView, StepView, StopKind
+from ibisagent.ui.sessions.start_view import compare, compute_area_mm2, view_start
 
 __all__ = ["SessionView", "list_downloads", "read_view", "switch_branch", "view_of_record", "view_step"]
 
@@ -83,6 +83,14 @@ class SessionView:
         kept = [each for each in self.steps if each["index"] < step["index"]]
         return replace(self, steps=[*kept, step], mask=step["mask"], stop=None, stop_kind="waiting", answer=None)
 
+    def with_start(self, start: StartView | None) -> "SessionView":
+        """Return the view with what the last request begins with."""
+        *earlier, last = self.requests
+        last = last | {"start": start}
+        mask = start["mask"] if start else None
+        first = self.start if self.steps else mask or self.start
+        return replace(self, requests=[*earlier, last], start=first, mask=mask or self.mask)
+
 
 def _describe_stop(stop: str | None, accepted: bool) -> tuple[StopKind, str]:
     """Return the kind of a stop, and the line for people."""
@@ -99,24 +107,18 @@ def view_step(step: SessionStep, mask: Rle, spacing: Spacing | None, truth: Rle 
         origin=step.origin,
         outcome=step.outcome,
         action=step.action,
-        label=step.text,
+        label="Accept" if _accepts(step.actor, step.action) else step.text,
         thought=step.thought,
         error=step.error,
         score=step.score,
         area_px=step.area,
-        area_mm2=step.area * spacing.row * spacing.column if spacing else None,
+        area_mm2=compute_area_mm2(step.area, spacing),
         seconds=sum(step.seconds.values()),
         mask=mask,
-        iou=_compare(mask, truth),
+        iou=compare(mask, truth),
         reverts=step.reverts,
         restores=step.restores,
     )
-
-
-def _compare(mask: Rle, truth: Rle | None) -> float | None:
-    if truth is None or list(truth["size"]) != list(mask["size"]):
-        return None
-    return float(iou(decode(mask), decode(truth)))
 
 
 async def read_view(session: Session, truth: Rle | None) -> SessionView:
@@ -126,36 +128,43 @@ async def read_view(session: Session, truth: Rle | None) -> SessionView:
         return SessionView()
     branches = await abranches(session.graph, session.thread)
     asked = await arequests(session.graph, session.place)
+    requests = [_view_request(session, each, truth) for each in asked if each["run"]["image"] == state["run"]["image"]]
+    first = requests[0]["start"] if requests else None
     return replace(
         _view_state(session, state, truth),
-        requests=[_view_request(each) for each in asked if each["run"]["image"] == state["run"]["image"]],
+        requests=requests,
+        start=first["mask"] if first else None,
         branches=_view_branches(branches, checkpoint_id(session.head)),
     )
 
 
-def _view_request(state: State) -> RequestView:
-    steps = state["steps"]
+def _view_request(session: Session, state: State, truth: Rle | None) -> RequestView:
+    steps, target = state["steps"], active_target(state)
+    begins = target["has_initial_mask"] and (target["proposal"] is not None or state["run"]["request_index"] == 1)
+    initial = session.graph.components.store.get_mask(target["start"]) if begins else None
     accepted = bool(steps) and _is_acceptance(steps[-1])
     return RequestView(
         text=state["request"],
         kind=state["kind"],
         first_step=state["run"]["first_step"] + 1,
+        start=view_start(target["proposal"], initial, _read_spacing(state), truth),
         stop=state["stop"],
         stop_kind=_describe_stop(state["stop"], accepted)[0],
         answer=state["answer"],
     )
 
 
+def _read_spacing(state: State) -> Spacing | None:
+    spacing = state["image"]["spacing_mm"]
+    return Spacing(*spacing) if spacing else None
+
+
 def _view_state(session: Session, state: State, truth: Rle | None) -> SessionView:
-    store, reference = session.graph.components.store, state["image"]
-    spacing = Spacing(*reference["spacing_mm"]) if reference["spacing_mm"] else None
+    store, reference, spacing = session.graph.components.store, state["image"], _read_spacing(state)
     steps = [
         view_step(describe_step(session.graph, record), store.get_mask(record["mask"]), spacing, truth)
         for record in state["steps"]
     ]
-    target = next(each for each in state["target_states"] if each["name"] == state["run"]["active"])
-    start = store.get_mask(target["start"])
-    earlier = state["run"]["first_step"] > 0  # then the steps begin with those of an earlier request
     accepted = bool(steps) and _is_acceptance(steps[-1])
     kind, message = _describe_stop(state["stop"], accepted)
     return SessionView(
@@ -165,7 +174,6 @@ def _view_state(session: Session, state: State, truth: Rle | None) -> SessionVie
         request=state["request"],
         kind=state["kind"],
         steps=steps,
-        start=start if not earlier and area(start) else None,
         mask=current_mask(state),
         stop=state["stop"],
         stop_kind=kind,
@@ -176,7 +184,11 @@ def _view_state(session: Session, state: State, truth: Rle | None) -> SessionVie
 
 
 def _is_acceptance(step: Mapping[str, Any]) -> bool:
-    return step["actor"] == "person" and step["action"] is not None and step["action"]["type"] == "terminate"
+    return _accepts(step["actor"], step["action"])
+
+
+def _accepts(actor: str, action: Mapping[str, Any] | None) -> bool:
+    return actor == "person" and action is not None and action["type"] == "terminate"
 
 
 def _view_branches(branches: list[Branch], head: str) -> list[BranchView]:
@@ -210,6 +222,7 @@ def view_of_record(record: Trajectory) -> SessionView:
     steps = [_view_recorded_step(record, number, known) for number in range(len(record.steps))]
     accepted = bool(steps) and _is_acceptance(steps[-1])
     kind, message = _describe_stop(record.stop, accepted)
+    initial = record.start if record.target.has_initial_mask else None
     return SessionView(
         sha=record.image["sha"],
         slice=record.image.get("slice"),
@@ -224,6 +237,7 @@ def view_of_record(record: Trajectory) -> SessionView:
                 text=record.request,
                 kind=record.kind,
                 first_step=steps[0]["index"] if steps else 1,
+                start=view_start(record.target.proposal, initial, known, record.truth),
                 stop=record.stop,
                 stop_kind=kind,
                 answer=record.answer,
@@ -262,4 +276,4 @@ def _view_recorded_step(record: Trajectory, number: int, spacing: Spacing | None
 async def list_downloads(session: Session) -> list[str]:
     """List the files that can be rendered of a session in which something was asked."""
     state = await running.current_state(session)
-    return await asyncio.to_thread(list_files, session.graph, state)
+    return await asyncio.to_thread(list_files, session.graph.components.images.open(state["image"]))

@@ -9,7 +9,19 @@ from typing_extensions import TypedDict
 
 from ibisagent.tools.masks.rle import Rle
 
-__all__ = ["BranchView", "ExampleView", "PictureView", "RequestView", "SliceChoice", "Snapshot", "StepView", "StopKind"]
+__all__ = [
+    "BranchView",
+    "CaseListView",
+    "CaseView",
+    "ExampleView",
+    "PictureView",
+    "RequestView",
+    "SliceChoice",
+    "Snapshot",
+    "StartView",
+    "StepView",
+    "StopKind",
+]
 
 StopKind = Literal["done", "absent", "declined", "failed", "cancelled", "waiting"]
 """How a request ended; "waiting": it did not, or ended unfinished (steps used up, going round in circles)."""
@@ -72,12 +84,33 @@ class StepView(TypedDict):
     restores: int | None
 
 
+class StartView(TypedDict):
+    """The mask that a request begins with, before its first step.
+
+    ``by``: the proposer's name, None for a mask that came with the request; ``mask``: None where nothing was proposed,
+    for ``reason``. ``score``: the proposer's estimate of the IoU; ``iou``: with the truth, None without one.
+    """
+
+    by: str | None
+    reason: str | None
+    score: float | None
+    seconds: float
+    mask: Rle | None
+    area_px: int
+    area_mm2: float | None
+    iou: float | None
+
+
 class RequestView(TypedDict):
-    """A request on the shown picture and the active branch; ``first_step``: index that its first step has, or would."""
+    """A request on the shown picture and the active branch; ``first_step``: index that its first step has, or would.
+
+    ``start``: None where it went on from the mask in force, or from none and nobody was to propose one.
+    """
 
     text: str
     kind: str
     first_step: int
+    start: StartView | None
     stop: str | None
     stop_kind: StopKind
     answer: str | None
@@ -103,15 +136,38 @@ class ExampleView(TypedDict):
     request: str
 
 
+class CaseView(TypedDict):
+    """A recorded run in a list; ``stop``: stop reason or "unfinished"; ``iou``: None without a truth."""
+
+    case: str
+    policy: str
+    segmenter: str
+    request: str
+    stop: str
+    steps: int
+    iou: float | None
+
+
+class CaseListView(TypedDict):
+    """A list of recorded runs: their number, which one is open, None for none, and a key that changes with the list.
+
+    The list itself is at ``/s/HANDLE/cases``.
+    """
+
+    key: str
+    count: int
+    open: int | None
+
+
 class Snapshot(TypedDict):
     """A session at one moment.
 
     ``version`` grows with each change. ``thinking_seconds``: since the last step, 0.0 while nothing runs.
     ``requests``: oldest first; ``suggestion``: what to ask here, "" without one. ``start``: the mask before the first
     step, None where it was empty; ``mask``: in force, None before the first request and while another slice is shown;
-    ``read_only``: a record is shown, without any model. ``keep``: "off" (not offered here), "no" or "yes" (this case is
-    kept). ``message``: one line for people, of the newest change or error. ``downloads``: names below
-    ``/s/HANDLE/file/``.
+    ``read_only``: a record is shown, without any model; ``cases``: the list that it is one of, None for a single one.
+    ``keep``: "off" (not offered here), "no" or "yes" (this case is kept). ``message``: one line for people, of the
+    newest change or error. ``downloads``: names below ``/s/HANDLE/file/``.
     """
 
     version: int
@@ -133,6 +189,7 @@ class Snapshot(TypedDict):
     answer: str | None
     accepted: bool
     read_only: bool
+    cases: CaseListView | None
     keep: Literal["off", "no", "yes"]
     branches: list[BranchView]
     truth: Rle | None

@@ -13,6 +13,7 @@ is ``request.query_params["s"]`` and the owner ``service.owner_of(request.cookie
   person's action in its plain form, or by the policy
 * ``switch(branch)``: index in ``branches``
 * ``set_view(slice, window)``: either may be None for unchanged
+* ``open_case(index)``: another one of the recorded runs that are read here
 * ``set_keep(on)``: keep this case as training data, or delete what was kept
 * ``forget()``: delete all of the session; the page then goes to ``/``
 * ``watch()``: an async generator of `ibisagent.ui.sessions.snapshots.Snapshot`, the first at once, one at each change
@@ -29,6 +30,7 @@ Routes, 404 without the owner's cookie:
   "frame"
 * ``POST /s/HANDLE/upload?kind=image|mask|truth&name=FILE[&more=1]``: the raw body; ``more``: another file of the same
   series follows. JSON ``{"ok": true}``, or ``{"error": LINE}`` with 413 or 422; call `watch` then
+* ``GET /s/HANDLE/cases``: the recorded runs that are read here, `ibisagent.ui.sessions.snapshots.CaseView` each
 * ``GET /s/HANDLE/file/NAME``: one of ``downloads``
 """
 
@@ -40,7 +42,8 @@ import gradio as gr
 from fastapi import FastAPI
 
 from ibisagent.ui.web.byte_routes import make_routes
-from ibisagent.ui.web.door import App, Door
+from ibisagent.ui.web.door import Door
+from ibisagent.ui.web.http_checks import App
 from ibisagent.ui.web.page import MOUNT_OPTIONS, build_page
 from ibisagent.ui.web.passwords import Passwords
 from ibisagent.ui.web.web_sessions import WebSessions

@@ -52,6 +52,13 @@ def make_routes(sessions: WebSessions) -> APIRouter:
             return JSONResponse({"error": str(refusal)}, 413)
         return JSONResponse({"ok": True}) if error is None else JSONResponse({"error": error}, 422)
 
+    @routes.get("/cases")
+    async def cases(handle: str, request: Request) -> Response:
+        try:
+            return JSONResponse(await sessions.cases(handle, sessions.owner_of(request.cookies)), 200, _PRIVATE)
+        except UnknownSession:
+            return _not_found()
+
     @routes.get("/file/{name}")
     async def file(handle: str, name: str, request: Request) -> Response:
         try:

@@ -7,56 +7,39 @@ since its files, uploads, named endpoints and monitoring know no owner.
 import asyncio
 import re
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from ibisagent.ui.web.http_checks import (
+    App,
+    Receive,
+    Scope,
+    Send,
+    TooLargeError,
+    declared_bytes,
+    limit_body,
+    refuse_foreign,
+    with_headers,
+)
 from ibisagent.ui.web.login_page import login_page
 from ibisagent.ui.web.passwords import LOGIN_SECONDS, Passwords
 from ibisagent.ui.web.web_sessions import WebSessions
 
-__all__ = ["CONTENT_SECURITY_POLICY", "Door"]
+__all__ = ["Door"]
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; manifest-src 'self'; "
-    "worker-src 'self' blob:; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
-)
-"""Gradio's templates need unsafe-eval and its page inline scripts; nothing can be fetched from elsewhere."""
-
-_HEADERS = {
-    "content-security-policy": CONTENT_SECURITY_POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "x-frame-options": "DENY",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-}
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _NAME = r"[\w.~-]+"
 _READ = re.compile(
     r"/|/config/?|/theme\.css|/favicon\.ico|/manifest\.json|/(?:assets|static|svelte)/.+"
     r"|/gradio_api/(?:startup-events|queue/data|app_id/?|info/?)"
-    rf"|/s/{_NAME}/(?:picture|slice/{_NAME}/\d+|file/{_NAME})"
+    rf"|/s/{_NAME}/(?:picture|cases|slice/{_NAME}/\d+|file/{_NAME})"
 )
 _WRITTEN = re.compile(r"/gradio_api/(?:queue/join|cancel|reset/?)")
 _UPLOAD = re.compile(rf"/s/{_NAME}/upload")
 _MESSAGE_BYTES = 2**20
 _OWNER = re.compile(r"[\w-]{32}")
 _OWNER_SECONDS = 30 * 24 * 3600
-
-
-class _TooLargeError(Exception):
-    """A body has more bytes than its address takes."""
 
 
 class Door:
@@ -73,12 +56,12 @@ class Door:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            await self._answer(Request(scope), _bounded(receive, self._most_bytes(scope)), _with_headers(send))
+            await self._answer(Request(scope), limit_body(receive, self._most_bytes(scope)), with_headers(send))
 
     async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
         answer = self._refuse(request)
         try:
-            if answer is None and _declared_bytes(request.scope) > self._most_bytes(request.scope):
+            if answer is None and declared_bytes(request.scope) > self._most_bytes(request.scope):
                 answer = Response("too large", 413)
             if answer is None and request.url.path in ("/login", "/logout"):
                 answer = await self._log_in(Request(request.scope, receive))
@@ -89,19 +72,15 @@ class Door:
             if answer is None:
                 await self._app(request.scope, receive, send)
                 return
-        except _TooLargeError:
+        except TooLargeError:
             answer = Response("too large", 413)
         await answer(request.scope, receive, send)
 
     def _refuse(self, request: Request) -> Response | None:
         """Refuse by host, origin and path, in this order."""
-        host = request.headers.get("host", "")
-        if self._loopback and _host_name(host) not in _LOOPBACK:
-            return Response("unknown host", 403)
-        reads = request.method in ("GET", "HEAD")
-        if not reads and not _is_same_origin(request.headers.get("origin"), host):
-            return Response("another origin", 403)
-        path = request.url.path
+        if (refused := refuse_foreign(request, self._loopback)) is not None:
+            return refused
+        reads, path = request.method in ("GET", "HEAD"), request.url.path
         if path == "/login" and self._passwords is not None and request.method in ("GET", "POST"):
             return None
         if path == "/logout" and self._passwords is not None and request.method == "POST":
@@ -160,41 +139,3 @@ async def _check(passwords: Passwords, user: str, password: str) -> bool:
     if not right:
         await asyncio.sleep(1.0)
     return right
-
-
-def _host_name(host: str) -> str:
-    return host if host.endswith("]") else host.rpartition(":")[0] or host
-
-
-def _is_same_origin(origin: str | None, host: str) -> bool:
-    return bool(origin) and urlsplit(origin or "").netloc == host and bool(host)
-
-
-def _declared_bytes(scope: Scope) -> int:
-    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    return int(declared) if declared.isdigit() else 0
-
-
-def _bounded(receive: Receive, most: int) -> Receive:
-    """Refuse a body of more than ``most`` bytes, also where none are declared."""
-    total = 0
-
-    async def bounded() -> Message:
-        nonlocal total
-        message = await receive()
-        total += len(message.get("body", b""))
-        if total > most:
-            raise _TooLargeError
-        return message
-
-    return bounded
-
-
-def _with_headers(send: Send) -> Send:
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            given = [(name, value) for name, value in message.get("headers", ()) if name.decode() not in _HEADERS]
-            message["headers"] = [*given, *((name.encode(), value.encode()) for name, value in _HEADERS.items())]
-        await send(message)
-
-    return sending

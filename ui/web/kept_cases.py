@@ -12,6 +12,7 @@ from ibisagent.tools.files import make_folder
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.ui.sessions.export import write_file
 from ibisagent.ui.sessions.service import SessionService
+from ibisagent.ui.web.live_session import LiveSession
 
 __all__ = ["CONSENT_SCOPE", "case_folder", "delete_case", "write_case"]
 
@@ -24,13 +25,14 @@ def case_folder(keep: Path, thread: str, image: MedicalImage) -> Path:
 
 
 async def write_case(
-    service: SessionService, handle: str, owner: str, image: MedicalImage, folder: Path, accepted: bool
+    service: SessionService, live: LiveSession, image: MedicalImage, folder: Path, accepted: bool
 ) -> None:
     """Write or rewrite a case: trajectory.json, the picture under its hash, consent.json, and mask.png if accepted.
 
     ``mask.png`` is the accepted mask; a case without one was kept before it was accepted.
     """
-    files = {"trajectory.json": await service.render(handle, owner, "trajectory.json")}
+    handle, owner = live.handle, live.owner
+    files = {"trajectory.json": await service.render(handle, owner, "trajectory.json", live.case.truth)}
     buffer = io.BytesIO()
     Image.fromarray(image.pixels).save(buffer, "PNG")
     files[f"{image.sha}.png"] = buffer.getvalue()

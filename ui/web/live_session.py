@@ -12,8 +12,9 @@ from ibisagent.agent.steps import has_examples
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.ui.run_folder import INSTANCE_FILES
 from ibisagent.ui.sessions.files import ImageFile
+from ibisagent.ui.sessions.recorded_runs import RecordedRun, RecordList
 from ibisagent.ui.sessions.session_view import SessionView
-from ibisagent.ui.sessions.snapshots import ExampleView, PictureView, Snapshot
+from ibisagent.ui.sessions.snapshots import CaseListView, ExampleView, PictureView, Snapshot
 from ibisagent.ui.web.slice_choice import list_windows, read_slices
 from ibisagent.ui.web.web_case import WebCase
 
@@ -25,8 +26,9 @@ class LiveSession:
     """The page's side of a session; everything in it can be read again from what is stored.
 
     ``opened``: the picture as it was first opened; ``image``: as it is shown; ``file``: what it is opened from.
-    ``pending``: number of jobs that run or wait; ``since``: when the newest step or job began. ``lock``: one job at a
-    time. ``gone``: it was forgotten.
+    ``records``: recorded runs that can be read here, ``recorded``: the one that is shown. ``pending``: number of jobs
+    that run or wait; ``since``: when the newest step or job began. ``lock``: one job at a time. ``gone``: it was
+    forgotten.
     """
 
     handle: str
@@ -38,6 +40,8 @@ class LiveSession:
     opened: MedicalImage | None = None
     image: MedicalImage | None = None
     file: ImageFile | None = None
+    records: RecordList | None = None
+    recorded: RecordedRun | None = None
     view: SessionView = field(default_factory=SessionView)
     downloads: tuple[str, list[str]] = ("", [])
     message: str = ""
@@ -58,6 +62,17 @@ class LiveSession:
         if image is None or view.mask is None:
             return False
         return image.sha == view.sha or (image.slice == view.slice and list(image.shape) == list(view.mask["size"]))
+
+    @property
+    def offered(self) -> list[str]:
+        """The files that can be downloaded."""
+        if self.case.reads:
+            return self.recorded.downloads if self.recorded is not None else []
+        return self.downloads[1]
+
+    def show_record(self, run: RecordedRun) -> None:
+        """Show a recorded run."""
+        self.recorded, self.image, self.view = run, run.image, run.view
 
     def bump(self) -> None:
         """Wake all that wait for a change."""
@@ -119,7 +134,8 @@ class LiveSession:
             error=self.error,
             answer=view.answer,
             accepted=view.accepted,
-            read_only=bool(self.case.record),
+            read_only=self.case.reads,
+            cases=self._cases(),
             keep=self._keep(),
             branches=view.branches,
             truth=self._truth(),
@@ -131,15 +147,22 @@ class LiveSession:
         """List the files to offer; those of separate objects only where an example was given."""
         actions = [step["action"] for step in view.steps if step["action"]]
         hidden = () if has_examples(actions) else INSTANCE_FILES
-        return [name for name in self.downloads[1] if name not in hidden]
+        return [name for name in self.offered if name not in hidden]
 
     def _keep(self) -> Literal["off", "no", "yes"]:
-        if not self.keeps_cases or self.case.record:
+        if not self.keeps_cases or self.case.reads:
             return "off"
         return "yes" if self.case.keeps else "no"
 
+    def _cases(self) -> CaseListView | None:
+        records = self.records
+        if records is None or len(records.entries) < 2:
+            return None
+        shown = self.case.chosen if self.recorded is not None else None
+        return CaseListView(key=f"{id(records):x}", count=len(records.entries), open=shown)
+
     def _truth(self) -> Any:
-        truth, image = self.case.truth, self.image
+        truth, image = self.recorded.truth if self.recorded is not None else self.case.truth, self.image
         return truth if truth and image is not None and list(truth["size"]) == list(image.shape) else None
 
     def _picture(self) -> PictureView | None:
@@ -152,11 +175,11 @@ class LiveSession:
             width=width,
             height=height,
             sha=image.sha,
-            slices=read_slices(image, self.opened or image) if not self.case.record else None,
-            windows=list_windows(image) if not self.case.record else [],
-            free_window=image.values is not None and not self.case.record,
+            slices=read_slices(image, self.opened or image) if not self.case.reads else None,
+            windows=list_windows(image) if not self.case.reads else [],
+            free_window=image.values is not None and not self.case.reads,
             window=image.window,
-            notes=list(image.notes),
+            notes=[note for note in image.notes if not note.startswith("slice: took")],  # the slider says it
             manual_first=self.case.manual_first,
         )
 

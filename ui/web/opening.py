@@ -1,6 +1,7 @@
 """What a person brings: pictures, masks, truths and recorded runs, streamed into the session's own folder."""
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -11,10 +12,11 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.rle import encode
 from ibisagent.ui.sessions.files import ImageFile, Upload, file_ending, read_given_mask
+from ibisagent.ui.sessions.record_archives import is_record_name, unpack_records
+from ibisagent.ui.sessions.recorded_runs import RecordedRun, RecordList
 from ibisagent.ui.sessions.service import SessionService
 from ibisagent.ui.sessions.session_view import SessionView
 from ibisagent.ui.web.live_session import LiveSession
-from ibisagent.ui.web.record_view import open_record
 from ibisagent.ui.web.session_jobs import SessionJobs
 from ibisagent.ui.web.web_case import WebCase
 from ibisagent.ui.web.web_examples import EXAMPLES, open_content
@@ -96,7 +98,9 @@ class SessionOpening(SessionJobs):
         if len(there) >= _MOST_FILES:
             raise UploadRefused(f"upload: got more than {_MOST_FILES:,} files, expected one series; send it as a zip")
         size = sum(path.stat().st_size for path in there)
-        path = folder / f"{len(there):05}{file_ending(name)}"
+        path = folder / (name if is_record_name(name) else f"{len(there):05}{file_ending(name)}")
+        if path.exists():
+            path = folder / f"{len(there):05}-{name}"
         with path.open("wb") as file:
             path.chmod(0o600)
             async for part in body:
@@ -111,13 +115,13 @@ class SessionOpening(SessionJobs):
         self, live: LiveSession, service: SessionService, file: ImageFile, kind: UploadKind
     ) -> None:
         if kind == "image":
-            if isinstance(file.place, Path) and file.place.suffix in (".json", ".jsonl"):
-                await self._open_record(live, service, file)
+            if (records := await self._find_records(file)) is not None:
+                await self._open_records(live, service, file, records)
             else:
                 given = WebCase(manual_first=self.options.weak_on_scans)
                 await self._open_picture(live, service, file, given)
             return
-        if live.image is None or live.case.record or not isinstance(file.place, Path) or file.place.is_dir():
+        if live.image is None or live.case.reads or not isinstance(file.place, Path) or file.place.is_dir():
             raise InputError(f"{kind}: got no picture that it belongs to, expected one; open the picture first")
         upload = Upload(file.name, file.place)
         mask = await asyncio.to_thread(read_given_mask, upload, live.image, (), self.options.limits)
@@ -138,22 +142,52 @@ class SessionOpening(SessionJobs):
         live.file, live.opened = file, image
         await self.adopt(live, service)
 
-    async def _open_record(self, live: LiveSession, service: SessionService, file: ImageFile) -> None:
-        path = file.place
-        assert isinstance(path, Path)
-        view, image = await asyncio.to_thread(open_record, path, path.parent, self.options.roots, known=live.image)
-        await self._replace(live, service, file, image, WebCase(), as_record=True)
-        live.view = view
+    async def _find_records(self, file: ImageFile) -> RecordList | None:
+        """List the recorded runs that were sent, None where it is something else."""
+        place = file.place
+        assert isinstance(place, Path)
+        if place.suffix == ".zip":
+            folder = place.parent / "records"
+            found = await asyncio.to_thread(unpack_records, place, folder, self.options.limits)
+            if found:
+                with contextlib.suppress(InputError):  # a series with a sidecar
+                    return await self.list_records(folder)
+            return None
+        names = [path.name for path in place.iterdir()] if place.is_dir() else [place.name]
+        sent = any(name.endswith((".json", ".jsonl")) for name in names)
+        return await self.list_records(place) if sent else None
+
+    async def _open_records(
+        self, live: LiveSession, service: SessionService, file: ImageFile, records: RecordList
+    ) -> None:
+        """Replace what a session holds by recorded runs, the first of which is shown.
+
+        A single one whose picture is not found leaves it as it was.
+        """
+        run: RecordedRun | None = None
+        line = ""
+        try:
+            run = await asyncio.to_thread(records.open, 0, live.image)
+        except InputError as error:
+            if len(records.entries) == 1:
+                raise
+            line = str(error)
+        shown = WebCase(chosen=0 if run is not None else None)
+        place = records.folder if len(records.entries) > 1 else records.entries[0].location.path
+        await self._replace(live, service, replace(file, place=place), run.image if run else None, shown, "records")
+        live.records = records
+        if run is not None:
+            live.show_record(run)
+        live.say(line, error=bool(line))
 
     async def _replace(
         self,
         live: LiveSession,
         service: SessionService,
         file: ImageFile,
-        image: MedicalImage,
+        image: MedicalImage | None,
         case: WebCase,
-        *,
-        as_record: bool = False,
+        kind: Literal["place", "records"] = "place",
     ) -> None:
         folder, place = self.storage.folder_of(live.thread), file.place
         assert isinstance(place, Path)
@@ -164,9 +198,10 @@ class SessionOpening(SessionJobs):
             if other != file.upload_folder:
                 await asyncio.to_thread(shutil.rmtree, other, ignore_errors=True)
         live.image, live.view, live.file, live.opened = image, SessionView(), None, None
+        live.records = live.recorded = None
         live.case = replace(case, kept=live.case.kept)
         path = str(place.relative_to(folder))
-        await self.save(live, **{"record" if as_record else "place": path})
+        await self.save(live, **{kind: path})
 
 
 def _folder_of(file: ImageFile) -> Path:

@@ -6,7 +6,6 @@ page survives a reload and a restart. Every text is data: templates are constant
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, NamedTuple, cast
 
 import gradio as gr
@@ -14,11 +13,11 @@ import gradio as gr
 from ibisagent.ui.sessions.session_errors import UnknownSession
 from ibisagent.ui.sessions.snapshots import Snapshot
 from ibisagent.ui.web.conversation import describe_conversation
+from ibisagent.ui.web.page_assets import PICTURE_SCRIPTS, join_scripts, read_asset
 from ibisagent.ui.web.web_sessions import WebSessions
 
 __all__ = ["MOUNT_OPTIONS", "build_page"]
 
-_PICTURE_SCRIPTS = ("masks", "viewport", "drawing", "gestures", "outcome", "upload", "volume", "picture", "controls")
 _DETAIL_SCRIPTS = ("plot", "tree", "details")
 _PRIVATE: dict[str, Any] = {
     "api_visibility": "private",
@@ -29,10 +28,6 @@ _PRIVATE: dict[str, Any] = {
 _FONTS = ["system-ui", "sans-serif"]
 
 Method = Callable[..., Awaitable[None]]
-
-
-def _asset(name: str) -> str:
-    return (files("ibisagent.ui.web") / "assets" / name).read_text(encoding="utf-8")
 
 
 def _theme() -> gr.themes.Base:
@@ -48,6 +43,9 @@ def _theme() -> gr.themes.Base:
         button_secondary_background_fill="*neutral_100",
         button_secondary_background_fill_dark="*neutral_700",
         input_background_fill="*background_fill_primary",
+        input_background_fill_dark="*neutral_800",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
         input_border_width="1px",
         input_border_color="*neutral_300",
         input_border_color_dark="*neutral_600",
@@ -56,7 +54,7 @@ def _theme() -> gr.themes.Base:
 
 MOUNT_OPTIONS: dict[str, Any] = {
     "theme": _theme(),
-    "css": _asset("page.css"),
+    "css": read_asset("page.css"),
     "footer_links": [],
     "run_history": False,
     "enable_monitoring": False,
@@ -69,6 +67,7 @@ class _Widgets(NamedTuple):
     """What is on the page; in the order in which `_describe` values it, but for the last."""
 
     chat: gr.Chatbot
+    cases: Any
     picture: Any
     details: Any
     words: gr.Textbox
@@ -86,10 +85,11 @@ def build_page(service: WebSessions) -> gr.Blocks:
 
 
 def _lay_out(takes_examples: bool) -> _Widgets:
-    gr.HTML(html_template=_asset("header.html"), js_on_load=None, apply_default_css=False, elem_id="header")
+    gr.HTML(html_template=read_asset("header.html"), js_on_load=None, apply_default_css=False, elem_id="header")
+    cases = _component("cases", ("cases",))
     with gr.Row(elem_id="work", equal_height=True):
         with gr.Column(scale=3, min_width=340):
-            picture = _component("picture", _PICTURE_SCRIPTS, hidden=() if takes_examples else ("similar",))
+            picture = _component("picture", PICTURE_SCRIPTS, hidden=() if takes_examples else ("similar",))
         with gr.Column(scale=2, min_width=320, elem_id="side"):
             chat = gr.Chatbot(
                 elem_id="chat",
@@ -108,7 +108,7 @@ def _lay_out(takes_examples: bool) -> _Widgets:
                     kind = gr.Radio(kinds, value="segment", show_label=False, container=False, elem_id="kind")
                     stop = gr.Button("Stop", elem_id="stop", interactive=False, size="md", min_width=80)
                     send = gr.Button("Send", variant="primary", elem_id="go", size="md", min_width=80)
-    return _Widgets(chat, picture, _component("details", _DETAIL_SCRIPTS), words, send, stop, kind)
+    return _Widgets(chat, cases, picture, _component("details", _DETAIL_SCRIPTS), words, send, stop, kind)
 
 
 def _wire(blocks: gr.Blocks, widgets: _Widgets, service: WebSessions) -> None:
@@ -155,6 +155,7 @@ def _wire(blocks: gr.Blocks, widgets: _Widgets, service: WebSessions) -> None:
     start(picture.undo, calls.handler(service.undo))
     start(picture.redo, calls.handler(service.redo))
     start(picture.accept, calls.handler(service.accept))
+    start(widgets.cases.choose, calls.handler(service.open_case, index=int))
     start(details.switch, calls.handler(service.switch, branch=int))
     start(details.keep, calls.handler(service.set_keep, on=bool))
     forgotten = details.forget(calls.handler(service.forget), None, None, **_PRIVATE)
@@ -188,14 +189,14 @@ class _Calls:
 
 def _component(name: str, scripts: tuple[str, ...], *, hidden: tuple[str, ...] = ()) -> Any:
     """Build a component from its assets; ``hidden``: tools that it does not show."""
-    html = _asset(f"{name}.html")
+    html = read_asset(f"{name}.html")
     for tool in hidden:
         html = html.replace(f'data-tool="{tool}"', f'data-tool="{tool}" hidden')
     return gr.HTML(
         {"steps": []},
         html_template=html,
-        css_template=_asset(f"{name}.css"),
-        js_on_load="\n".join(_asset(f"{script}.js") for script in scripts),
+        css_template=read_asset(f"{name}.css"),
+        js_on_load=join_scripts(scripts),
         apply_default_css=False,
         elem_id=name,
     )
@@ -205,18 +206,22 @@ def _describe(snapshot: Snapshot) -> list[Any]:
     """Return the values of `_Widgets` in its order."""
     picture, running = snapshot["picture"], snapshot["running"]
     figures = ("index", "actor", "score", "area_px", "iou")
+    start = snapshot["requests"][0]["start"] if snapshot["requests"] else None
     details = {
         **{key: snapshot[key] for key in ("handle", "running", "branches", "downloads", "keep")},
         "has_picture": picture is not None,
+        "start": {key: start[key] for key in ("by", "score", "area_px", "iou")} if start and start["mask"] else None,
         "steps": [{key: dict(step)[key] for key in figures} for step in snapshot["steps"]],
     }
     usable = picture is not None and not snapshot["read_only"]
     hint = "What to segment" if snapshot["request"] is None else "Refine it in words, or ask for something else"
+    closed = "A recorded run is for reading" if snapshot["read_only"] else "Open a picture first"
     return [
         describe_conversation(snapshot),
+        {key: snapshot[key] for key in ("handle", "running", "cases", "message", "error")},
         snapshot,
         details,
-        gr.update(placeholder=hint if usable else "Open a picture first", interactive=usable),
+        gr.update(placeholder=hint if usable else closed, interactive=usable),
         gr.update(interactive=usable and not running),
         gr.update(interactive=running),
     ]

@@ -7,54 +7,33 @@ import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ibisagent.agent.integrations.error_messages import user_message
 from ibisagent.tools.errors import IbisError
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.ui.sessions.files import ImageFile, open_image_file
-from ibisagent.ui.sessions.limits import Limits
+from ibisagent.ui.sessions.recorded_runs import RecordList, list_records
+from ibisagent.ui.sessions.running import OnStep
 from ibisagent.ui.sessions.service import SessionService
 from ibisagent.ui.sessions.session_errors import UnknownSession
 from ibisagent.ui.sessions.session_store import Session
-from ibisagent.ui.sessions.session_values import SessionStep
+from ibisagent.ui.sessions.session_values import SessionStart, SessionStep
 from ibisagent.ui.sessions.session_view import list_downloads, read_view, view_step
+from ibisagent.ui.sessions.start_view import view_start
 from ibisagent.ui.sessions.storage import SessionStorage, hash_secret, open_storage
 from ibisagent.ui.web.live_session import LiveSession
-from ibisagent.ui.web.record_view import open_record
 from ibisagent.ui.web.web_case import PendingJob, WebCase
 from ibisagent.ui.web.web_examples import view_examples
+from ibisagent.ui.web.web_options import WebOptions
 
-__all__ = ["EXPIRY", "SessionJobs", "WebOptions", "Work"]
-
-EXPIRY = 24 * 3600.0
-"""Seconds after which an unused session is deleted."""
+__all__ = ["SessionJobs", "Work"]
 
 _MOST_STORED = 1000
 _SWEEP_SECONDS = 60.0
 _LOG = logging.getLogger(__name__)
 Work = Callable[[LiveSession, SessionService], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class WebOptions:
-    """What a page's sessions are made with.
-
-    ``database``: of the sessions, None for a temporary one; ``keep``: folder of kept cases, None for none; ``roots``:
-    further folders in which a record's picture may lie; ``weak_on_scans``: the policy knows synthetic pictures alone,
-    so that a real one is to be begun by hand; ``takes_examples``: so does the segmenter; ``cookie``: name of the
-    owner's; ``expiry``: in seconds.
-    """
-
-    database: Path | None = None
-    keep: Path | None = None
-    roots: tuple[Path, ...] = ()
-    limits: Limits = field(default_factory=Limits)
-    weak_on_scans: bool = False
-    takes_examples: bool = False
-    cookie: str = "ibisagent"
-    expiry: float = EXPIRY
 
 
 class SessionJobs:
@@ -131,8 +110,9 @@ class SessionJobs:
         await self.storage.ledger.touch(thread)
         live = self._held.get(thread)
         if live is None:
-            live = self._hold(handle, owner, thread, WebCase.from_json(row.case))
-            if live.case.place or live.case.record:
+            new = WebCase(served=True, chosen=0) if self.options.runs is not None else WebCase()
+            live = self._hold(handle, owner, thread, WebCase.from_json(row.case) if row.case else new)
+            if live.case.place or live.case.reads:
                 live.start(self._guard(live, self._restore))
         self._held.move_to_end(thread)
         return live
@@ -223,9 +203,10 @@ class SessionJobs:
     async def _restore(self, live: LiveSession, service: SessionService) -> None:
         """Open a stored session's picture and continue what was in progress."""
         case, folder = live.case, self.storage.folder_of(live.thread)
-        if case.record:
-            record = folder / case.record
-            live.view, live.image = await asyncio.to_thread(open_record, record, record.parent, self.options.roots)
+        if case.reads:
+            live.records = self.options.runs if case.served else await self.list_records(folder / case.records)
+            if live.records is not None and case.chosen is not None:
+                live.show_record(await asyncio.to_thread(live.records.open, case.chosen))
             return
         place = folder / case.place
         live.file = ImageFile(place, "the picture", place if place.is_dir() else place.parent)
@@ -236,6 +217,11 @@ class SessionJobs:
         if case.job is not None:
             live.bump()
             await self._resume(live, service, case.job)
+
+    async def list_records(self, place: Path) -> RecordList:
+        """List the recorded runs of a file or a folder that a session holds."""
+        roots = [place, *self.options.roots] if place.is_dir() else self.options.roots
+        return await asyncio.to_thread(list_records, place, roots)
 
     async def _resume(self, live: LiveSession, service: SessionService, job: PendingJob) -> None:
         begun = await self.storage.newest_checkpoint(live.thread) != job.newest
@@ -248,12 +234,16 @@ class SessionJobs:
         """Run a request on the shown picture; a first one with the mask or the prompts that the case begins with."""
         raise NotImplementedError
 
-    def reporter(self, live: LiveSession, service: SessionService) -> Callable[[SessionStep], Awaitable[None]]:
-        """Return what shows a step as it happens."""
+    def reporter(self, live: LiveSession, service: SessionService) -> OnStep:
+        """Return what shows a proposal, and each step, as it happens."""
 
-        async def report(step: SessionStep) -> None:
-            mask = await service.mask(live.handle, live.owner, step.mask)
-            live.mark_step(live.view.with_step(view_step(step, mask, live.view.spacing, live.case.truth)))
+        async def report(step: SessionStart | SessionStep) -> None:
+            view, truth, mask = live.view, live.case.truth, await service.mask(live.handle, live.owner, step.mask)
+            if isinstance(step, SessionStep):
+                live.mark_step(view.with_step(view_step(step, mask, view.spacing, truth)))
+            else:
+                initial = mask if step.proposal["outcome"] == "proposed" else live.case.mask
+                live.mark_step(view.with_start(view_start(step.proposal, initial, view.spacing, truth)))
 
         return report
 
@@ -292,6 +282,6 @@ class SessionJobs:
                 await self.delete(row.thread)
 
 
-def _report_failure(task: "asyncio.Task[SessionService]", on_failure: Callable[[BaseException], None]) -> None:
+def _report_failure(task: "asyncio.Task[SessionService]", report: Callable[[BaseException], None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        on_failure(error)
+        report(error)

@@ -26,15 +26,18 @@ class PendingJob:
 class WebCase:
     """A session's picture and what was chosen for it.
 
-    ``place``: of the picture, relative to the session's folder, "" before one is opened; ``record``: it is a recorded
-    run instead; ``slice``, ``window``: shown; ``title``: of an example; ``suggestion``: a request for it;
-    ``manual_first``: clicking by hand is to be offered first. ``truth``; ``mask``: to begin the first request with, as
-    ``prompts`` (plain forms), which are an experiment's. ``head``: checkpoint of the active branch, where it is not
-    the newest, ``newest``. ``kept``: folders of kept cases, the last one of this picture if ``keeps``.
+    ``place``: of the picture, relative to the session's folder, "" before one is opened; ``records``: of recorded runs
+    instead, a file or a folder; ``served``: these are the ones that the server was started with; ``chosen``: index of
+    the one that is shown, None for none. ``slice``, ``window``: shown; ``title``: of an example; ``suggestion``: a
+    request for it; ``manual_first``: clicking by hand is to be offered first. ``truth``; ``mask``: to begin the first
+    request with, as ``prompts`` (plain forms), which are an experiment's. ``head``: checkpoint of the active branch,
+    where it is not the newest, ``newest``. ``kept``: folders of kept cases, the last one of this picture if ``keeps``.
     """
 
     place: str = ""
-    record: str = ""
+    records: str = ""
+    served: bool = False
+    chosen: int | None = None
     slice: str | None = None
     window: str | None = None
     suggestion: str = ""
@@ -47,6 +50,11 @@ class WebCase:
     job: PendingJob | None = None
     kept: tuple[str, ...] = ()
     keeps: bool = False
+
+    @property
+    def reads(self) -> bool:
+        """Whether recorded runs are read, and nothing can be run."""
+        return self.served or bool(self.records)
 
     def to_json(self) -> dict[str, Any]:
         """Return the plain values."""

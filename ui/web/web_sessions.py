@@ -13,7 +13,8 @@ from ibisagent.ui.sessions.service import SessionService
 from ibisagent.ui.sessions.session_errors import UnknownSession
 from ibisagent.ui.sessions.session_values import RunRequest
 from ibisagent.ui.sessions.session_view import switch_branch
-from ibisagent.ui.sessions.snapshots import RequestView, Snapshot
+from ibisagent.ui.sessions.snapshots import CaseView, RequestView, Snapshot
+from ibisagent.ui.sessions.start_view import view_start
 from ibisagent.ui.web import kept_cases
 from ibisagent.ui.web.live_session import LiveSession
 from ibisagent.ui.web.opening import SessionOpening
@@ -73,6 +74,7 @@ class WebSessions(SessionOpening):
             text=request.text or "",
             kind=request.kind,
             first_step=len(kept.steps) + 1,
+            start=view_start(None, None if view.request else live.case.mask, image.spacing, live.case.truth),
             stop=None,
             stop_kind="waiting",
             answer=None,
@@ -223,7 +225,7 @@ class WebSessions(SessionOpening):
             raise InputError("session: got a picture about which nothing was asked, expected a mask; ask first")
         folder = kept_cases.case_folder(self.options.keep, live.thread, live.image).absolute()
         await self.save(live, keeps=True, kept=tuple(dict.fromkeys([*live.case.kept, str(folder)])))
-        await kept_cases.write_case(service, live.handle, live.owner, live.image, folder, accepted)
+        await kept_cases.write_case(service, live, live.image, folder, accepted)
 
     async def forget(self, handle: str, owner: str) -> None:
         """Delete all of a session."""
@@ -233,11 +235,30 @@ class WebSessions(SessionOpening):
         """Render one of the downloads; `UnknownSession` for a name that is none of them."""
         live = await self.find(handle, owner)
         async with live.lock:
-            if live.case.record or name not in live.downloads[1]:
+            if name not in live.offered:
                 raise UnknownSession
+            if live.recorded is not None:
+                return await asyncio.to_thread(live.recorded.render, name)
             service = await self.service()
             await self._require_session(live, service)
-            return await service.render(handle, owner, name)
+            return await service.render(handle, owner, name, live.case.truth)
+
+    async def cases(self, handle: str, owner: str) -> list[CaseView]:
+        """List the recorded runs that can be read in a session."""
+        live = await self.find(handle, owner)
+        return live.records.describe() if live.records is not None else []
+
+    async def open_case(self, handle: str, owner: str, index: int) -> None:
+        """Open another one of the recorded runs that can be read in a session."""
+        live = await self.find(handle, owner)
+
+        async def work(live: LiveSession, _service: SessionService) -> None:
+            if live.records is None:
+                raise InputError("case: got one where no recorded runs are open; open some first")
+            live.show_record(await asyncio.to_thread(live.records.open, index))
+            await self.save(live, chosen=index)
+
+        self.begin(live, work)
 
     async def _act(
         self, handle: str, owner: str, work: Work, job: PendingJob | None = None, *, waits: bool = False
@@ -248,7 +269,7 @@ class WebSessions(SessionOpening):
             self._cancel(live)
 
         async def checked(live: LiveSession, service: SessionService) -> None:
-            if live.case.record:
+            if live.case.reads:
                 raise InputError("session: got a recorded run, which is for reading; open its picture to work on it")
             if live.image is None:
                 raise InputError("image: got none, expected a picture; drop one here or choose an example")

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from PIL import Image
 from rich.console import Console
 from support.dataset_fixtures import write_organ_dataset
 from support.fakes import NOT_THERE, STOP, UNDO, RecordingPolicy, positive, script
+from support.fakes import FixedProposer as Fixed
 from support.mcp_servers import call, over_stdio
 from support.mcp_servers import run as run_client
 
@@ -24,7 +24,7 @@ from ibisagent.agent import Click, LoopConfig, build_graph
 from ibisagent.agent.episode import run_episode
 from ibisagent.agent.integrations import segmentation_tool
 from ibisagent.agent.policies.options import PolicyOptions
-from ibisagent.agent.proposers import Proposal, get_proposer
+from ibisagent.agent.proposers import get_proposer
 from ibisagent.agent.proposers.command import CommandProposer
 from ibisagent.agent.replay import replay
 from ibisagent.agent.threads import intervene
@@ -36,20 +36,6 @@ from ibisagent.tools.masks.rle import area, decode, encode
 from ibisagent.ui.cli.step_table import build_step_table
 
 DECLINE = "<think>x</think><action>Decline</action><answer>I cannot tell.</answer>"
-
-
-@dataclass
-class Fixed:
-    """Proposes one mask, or does whatever its function does."""
-
-    mask: object = None
-    name: str = "fixed"
-    asked: list = field(default_factory=list)
-
-    def propose(self, image, request):
-        self.asked.append((image.sha, request))
-        mask = self.mask(image) if callable(self.mask) else self.mask
-        return Proposal(mask, 0.7, self.name, None if mask is not None else "nothing there")
 
 
 def run(policy, pixels, proposer, config=None, segmenter="disk", **given):

@@ -90,6 +90,11 @@ def deflated(folder, blocks):
     return head + block * blocks
 
 
+def endless_meta(element, start=bytes(128) + b"DICM"):
+    """A file whose meta header, group 0002, goes on; without a preamble where ``start`` is empty."""
+    return start + element * 20_000
+
+
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
 HOSTILE = {
     "empty.png": lambda folder: b"",
@@ -140,6 +145,11 @@ HOSTILE = {
     "halves.zip": lambda folder: zipped(half(saved(write_dicom, folder, "b", NOISE.astype(np.int16)))),
     "inflated.dcm": lambda folder: deflated(folder, 300),
     "cut_inflated.dcm": lambda folder: deflated(folder, 1),
+    "meta.dcm": lambda folder: endless_meta(b"\2\0\x10\0UI\0\0"),
+    "bare_meta.dcm": lambda folder: endless_meta(b"\2\0\x10\0UI\2\0" + b"1\0", b""),
+    "long_meta.dcm": lambda folder: endless_meta(b"\2\0\2\1OB\0\0\4\0\0\0" + b"abcd"),
+    "implicit_meta.dcm": lambda folder: endless_meta(b"\2\0\x10\0\4\0\0\0" + b"abcd"),
+    "meta.zip": lambda folder: zipped(endless_meta(b"\2\0\x10\0UI\0\0")),
     "complex.nii": lambda folder: saved(write_nifti, folder, "b.nii", volume=np.zeros((2, 2, 2), np.complex64)),
     "colour.nii": lambda folder: saved(
         write_nifti, folder, "b.nii", volume=np.zeros((2, 2, 2), [("R", "u1"), ("G", "u1"), ("B", "u1")])
@@ -177,6 +187,7 @@ def test_hostile_file_is_refused_in_one_line(tmp_path, name, capfd, caplog):
         ("no_pixels.dcm", "RT Structure Set Storage without pixel data"),
         ("5d.nii", r"5-D data of \(2, 2, 2, 1, 3\)"),
         ("inflated.dcm", "over 256 MiB"),
+        *((f"{kind}meta.dcm", "over 16,384 elements") for kind in ("", "bare_", "long_", "implicit_")),
         ("empty.zip", "without DICOM pictures, expected"),
         ("claims.zip", r"without DICOM pictures \(1 files cannot be read\)"),
         ("huge.nii.gz", "4 GiB"),

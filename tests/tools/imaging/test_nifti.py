@@ -6,6 +6,7 @@ import struct
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK
 from support.image_fixtures import AFFINE, RAS, write_dicom, write_nifti
 
 from ibisagent.tools.allowed_paths import resolve
@@ -96,8 +97,33 @@ def test_not_finite_voxels_are_black(tmp_path):
     image = open_image(write_nifti(tmp_path / "a.nii", volume=volume))
     assert image.pixels[-1].tolist()[1:] == [0, 0, 0]
     assert image.pixels.max() > 200
-    empty = open_image(write_nifti(tmp_path / "b.nii", volume=volume * np.nan))
-    assert not empty.pixels.any()
+    assert f"3 of {image.pixels.size} pixels have no finite value (NaN or infinite): black" in image.notes
+    whole = open_image(write_nifti(tmp_path / "b.nii", volume=RAS.astype(np.float32)))
+    assert not any("finite" in note for note in whole.notes)
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".nrrd", ".mha"])
+def test_a_volume_without_any_finite_voxel_is_refused_by_name(tmp_path, ending):
+    volume = RAS.astype(np.float32)
+    volume[..., 2] = np.nan
+    path = tmp_path / f"unknown{ending}"
+
+    def write(values):
+        if ending in (".nii", ".nii.gz"):
+            write_nifti(path, volume=values)
+        else:
+            SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values.transpose(2, 1, 0)), path)
+
+    write(volume)
+    black = open_image(path, slice="axial:2")
+    assert not black.pixels.any()
+    assert any("no finite value" in note for note in black.notes)
+    for nothing in (np.nan, np.inf):
+        write(np.full_like(volume, nothing))
+        with pytest.raises(
+            InputError, match=rf"unknown{ending}: got a volume in which no voxel has a finite value.*; "
+        ):
+            open_image(path)
 
 
 STORED = np.arange(120, dtype=np.int16).reshape(4, 6, 5)

@@ -53,6 +53,17 @@ def picture(size):
     return drawn
 
 
+def build_table():
+    """The number of the disc that each colour is of, counted from 1; 0 for none."""
+    table = np.zeros((256, 256, 256), np.uint8)
+    for number, hue in enumerate(HUES, 1):
+        table[tuple(slice(max(0, part - 13), part + 14) for part in hue)] = number
+    return table
+
+
+TABLE = build_table()
+
+
 def find_discs(page, ratio, indices=range(20)):
     """Those of some discs that are wholly on the stage and in the window."""
     box, window = page.locator(".iv-stage").bounding_box(), page.viewport_size
@@ -60,14 +71,16 @@ def find_discs(page, ratio, indices=range(20)):
     right, bottom = min(window["width"], box["x"] + box["width"]), min(window["height"], box["y"] + box["height"])
     clip = {"x": left, "y": top, "width": right - left, "height": bottom - top}
     image = Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")
-    pixels = np.asarray(image).astype(int)
-    found = []
+    red, green, blue = np.moveaxis(np.asarray(image), 2, 0)
+    hues = TABLE[red, green, blue]
+    places, found = ndimage.find_objects(hues, len(HUES)), []
     for index in indices:
-        labels, count = ndimage.label(np.abs(pixels - HUES[index]).max(2) < 14, np.ones((3, 3)))
-        if not count:
+        if places[index] is None:
             continue
+        labels, _ = ndimage.label(hues[places[index]] == index + 1, np.ones((3, 3)))
         sizes = np.bincount(labels.ravel())[1:]
         rows, columns = np.nonzero(labels == sizes.argmax() + 1)
+        rows, columns = rows + places[index][0].start, columns + places[index][1].start
         high, wide = np.ptp(rows) + 1, np.ptp(columns) + 1
         cut = (
             rows.min() == 0 or columns.min() == 0 or rows.max() + 1 == image.height or columns.max() + 1 == image.width

@@ -14,7 +14,7 @@ from support.web_sessions import make_sessions, raise_failure
 
 from ibisagent.ui.sessions.limits import Limits
 from ibisagent.ui.web.app import make_app
-from ibisagent.ui.web.door import CONTENT_SECURITY_POLICY
+from ibisagent.ui.web.http_checks import CONTENT_SECURITY_POLICY
 from ibisagent.ui.web.passwords import LOGIN_SECONDS, Passwords, hash_password, read_passwords
 
 HERE = "http://127.0.0.1:7860"

@@ -11,7 +11,7 @@ from support.web_sessions import raise_failure, settle
 from ibisagent.agent import LoopConfig, get_policy
 from ibisagent.tools.segmenters.memo import get_memo
 from ibisagent.ui.sessions.service import SessionService
-from ibisagent.ui.web.session_jobs import WebOptions
+from ibisagent.ui.web.web_options import WebOptions
 from ibisagent.ui.web.web_sessions import WebSessions
 
 PEOPLE = 20

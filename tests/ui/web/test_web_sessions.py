@@ -12,16 +12,16 @@ import pytest
 from PIL import Image
 from support.blobs import COUNT, blob_picture, blobs, example
 from support.command_line import run
-from support.fakes import NOT_THERE, STOP, FunctionPolicy, negative, positive, script
+from support.fakes import NOT_THERE, STOP, FixedProposer, FunctionPolicy, negative, positive, script
 from support.web_sessions import OWNER, make_sessions, raise_failure, send, settle, started
 
 from ibisagent.agent.trajectory_files import read_trajectories
 from ibisagent.tools.masks.rle import area, decode
 from ibisagent.tools.segmenters.memo import get_memo
 from ibisagent.ui.sessions.limits import Limits
+from ibisagent.ui.sessions.recorded_runs import open_record
 from ibisagent.ui.sessions.session_errors import UnknownSession
 from ibisagent.ui.sessions.storage import hash_secret
-from ibisagent.ui.web.record_view import open_record
 
 REPLIES = (positive(0.3, 0.3), positive(0.7, 0.5), positive(0.5, 0.6), STOP)
 
@@ -88,6 +88,7 @@ def test_a_person_watches_corrects_goes_back_and_takes_the_mask_home(png):
             await sessions.accept(handle, OWNER)
             ended = await settle(sessions, handle)
             assert (ended["accepted"], ended["stop_kind"], ended["mask"]) == (True, "done", grown["mask"])
+            assert labels(ended)[-1] == "Accept"
             return ended, {name: await sessions.render(handle, OWNER, name) for name in ended["downloads"]}
 
     ended, files = asyncio.run(story())
@@ -311,7 +312,7 @@ def test_forget_leaves_no_file_and_no_row(tmp_path, png):
     (kept,) = keep.iterdir()
     record = kept / "trajectory.json"
     (trajectory,) = read_trajectories(record)
-    view, _ = open_record(record, kept, ())
+    view = open_record(trajectory, kept, ()).view
     assert view.mask == trajectory.mask
     assert np.array_equal(np.asarray(Image.open(kept / "mask.png")) > 0, decode(trajectory.mask))
     assert json.loads((kept / "consent.json").read_text()).keys() == {"time", "scope", "accepted"}
@@ -376,6 +377,79 @@ def test_a_mask_and_a_truth_of_ones_own(tmp_path, png, truth):
             assert get_memo("disk")
 
     asyncio.run(story())
+
+
+def test_a_proposal_is_shown_before_the_first_step_and_a_person_may_undo_it(png, truth):
+    async def story():
+        sessions = make_sessions(at_step(positive(0.1, 0.1), STOP), proposer=FixedProposer(truth))
+        async with started(sessions) as handle:
+            await send(sessions, handle, png, "scan.png")
+            await sessions.ask(handle, OWNER, "Segment it.")
+            seen = [snapshot async for snapshot in sessions.watch(handle, OWNER)]
+            early = next(each for each in seen if each["requests"] and each["requests"][0]["start"])
+            assert (early["running"], early["steps"]) == (True, []), "it is there before the first step"
+            asked = seen[-1]
+            begun = asked["requests"][0]["start"]
+            assert (begun["by"], begun["score"], begun["reason"]) == ("fixed", 0.7, None)
+            assert begun["area_px"] == truth.sum()
+            for each in (early, asked):
+                assert np.array_equal(decode(each["start"]), truth)
+                assert each["requests"][0]["start"]["mask"] == each["start"]
+            assert np.array_equal(decode(early["mask"]), truth)
+            gained = decode(asked["steps"][0]["mask"]) & ~truth
+            assert gained.sum() == asked["steps"][0]["area_px"] - truth.sum()
+            for _ in range(2):
+                await sessions.undo(handle, OWNER)
+            undone = await settle(sessions, handle)
+            assert labels(undone) == ["Positive Point", "Terminate", "Backtrack", "Backtrack"]
+            assert area(undone["mask"]) == 0
+            assert np.array_equal(decode(undone["steps"][2]["mask"]), truth)
+            assert undone["requests"][0]["start"] == begun, "it is still what the request began with"
+            await sessions.click(handle, OWNER, 0.9, 0.9)
+            clicked = decode((await settle(sessions, handle))["mask"])
+            assert clicked[86, 115]
+            assert not (clicked & truth).all(where=truth)
+            record = json.loads(await sessions.render(handle, OWNER, "trajectory.json"))
+            assert record["targets"][0]["proposal"]["by"] == "fixed"
+
+    asyncio.run(story())
+
+
+def test_nothing_proposed_a_given_mask_and_a_second_request_each_begin_their_way(png, truth):
+    def proposer(_image):
+        raise RuntimeError("it broke")
+
+    async def starts(proposer, *, given=None):
+        sessions = make_sessions(at_step(positive(0.3, 0.3), STOP), proposer=proposer)
+        async with started(sessions) as handle:
+            await send(sessions, handle, png, "scan.png")
+            if given is not None:
+                await send(sessions, handle, given, "mask.png", "mask")
+            await sessions.ask(handle, OWNER, "Segment it.")
+            await settle(sessions, handle)
+            await sessions.ask(handle, OWNER, "More of it.")
+            snapshot = await settle(sessions, handle)
+            assert not snapshot["error"], snapshot["message"]
+            return snapshot["start"], [request["start"] for request in snapshot["requests"]]
+
+    buffer = io.BytesIO()
+    Image.fromarray(truth).save(buffer, "PNG")
+
+    async def all_starts():
+        nothing, failed = FixedProposer(), FixedProposer(proposer)
+        given = buffer.getvalue()
+        return [await starts(each) for each in (nothing, failed, None)] + [
+            await starts(each, given=given) for each in (nothing, None)
+        ]
+
+    nothing, failed, without, given, given_without = asyncio.run(all_starts())
+    (mask, (first, second)) = nothing
+    assert (mask, first["mask"], first["by"], first["reason"], second) == (None, None, "fixed", "nothing there", None)
+    assert failed[1][0]["reason"] == "the proposer failed, and the run goes on without it"
+    assert without == (None, [None, None])
+    for mask, (first, second) in (given, given_without):
+        assert np.array_equal(decode(mask), truth)
+        assert (first["by"], first["mask"], second) == (None, mask, None)
 
 
 def test_an_example_marks_everything_like_it_and_lists_its_files(tmp_path):

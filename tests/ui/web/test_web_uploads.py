@@ -65,7 +65,6 @@ def good(tmp_path, pixels):
     yield "series.zip", zip_bytes({"../../up.dcm": dicom_bytes()})
     yield "volume.nii", nifti_bytes(tmp_path, np.arange(4096, dtype=np.int16).reshape(16, 16, 16))
     yield "nan.nii", nifti_bytes(tmp_path, nan)
-    yield "only-nan.nii", nifti_bytes(tmp_path, np.full((16, 16, 4), np.nan, np.float32))
     yield "../../../etc/passwd.png", png_bytes(pixels)
 
 
@@ -80,6 +79,7 @@ def hostile(tmp_path):
     yield "cut.dcm", dicom_bytes()[:900]
     yield "cut.png", png_bytes(np.zeros((50, 50), np.uint8))[:60]
     yield "empty.nii.gz", b"\x1f\x8b\x08\x00"
+    yield "only-nan.nii", nifti_bytes(tmp_path, np.full((16, 16, 4), np.nan, np.float32))
     yield "a.json", b"{"
     yield "deep.json", b"[" * 100_000
     yield "b.json", json.dumps({"version": 2, "steps": []}).encode()

@@ -3,7 +3,6 @@
 import io
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,6 +28,7 @@ from ibisagent.tools.errors import InputError, install_hint
 from ibisagent.tools.files import printable_text
 from ibisagent.tools.imaging.decoding import decode_guard
 from ibisagent.tools.imaging.dicom.elements import read_code, read_int, read_items
+from ibisagent.tools.imaging.dicom.endless_files import EXPECTED, MAX_ELEMENTS, require_readable, too_many_elements
 from ibisagent.tools.imaging.dicom.lossless import DECODER_DEPENDENCIES, build_decoder
 from ibisagent.tools.imaging.grids import DicomSource
 
@@ -44,19 +44,15 @@ __all__ = [
     "source_name",
 ]
 
-EXPECTED = "a whole DICOM image"
 _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
 _INSTALL = f"run in a clone of ibisagent: {install_hint('medical')}, or decompress it"
 _MAX_BYTES = 2**30  # of one file inside a zip
-_MAX_ELEMENTS = 2**14  # before the pixels, those inside sequences not counted
-_MAX_INFLATED = 2**28  # of a deflated data set, which pydicom unpacks at once
 _MAX_MEMBERS = 2**16
 _UNDEFINED = 2**32 - 1  # the length of encapsulated pixels (PS3.5 A.4)
 _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 _COUNTED = "UV"  # the representation of a number of frames that no file holds
 _PADDED_BITS = 16  # fewer fill pixels up to an even number of bytes
 _MAX_RATIO = 1032  # deflate packs no tighter
-_CHUNK = 2**20
 # Without GDCM, which may be installed: it ends the process on some broken files.
 _PLUGINS = ("pydicom", "pylibjpeg", "pyjpegls", "pillow")
 
@@ -119,15 +115,14 @@ def read_header(file: BinaryIO, name: str, tags: list[BaseTag | int] | None = No
     A count of several frames is emptied where the pixels are those of one, so that it reads as missing and is noted. A
     count that is missing is that of the pixels (`is_counted`), where these are of several.
     """
-    _require_data_set(file, name)
-    _require_inflatable(file, name)
+    require_readable(file, name)
     reached, size, elements = False, 0, 0
 
     def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:  # noqa: ARG001 - pydicom's signature
         nonlocal reached, size, elements
         reached, size, elements = tag in _PIXELS, length, elements + 1
-        if elements > _MAX_ELEMENTS:  # a file of zeros reads as one empty element after the other, for minutes
-            raise InputError(f"{name}: got over {_MAX_ELEMENTS:,} elements, expected {EXPECTED}; check its kind")
+        if elements > MAX_ELEMENTS:  # a file of zeros reads as one empty element after the other, for minutes
+            raise too_many_elements(name)
         return reached
 
     dataset = read_partial(file, stop_when=at_pixels, specific_tags=tags, force=True)
@@ -192,29 +187,6 @@ def _has_one_fragment(file: BinaryIO) -> bool:
             return False
         file.seek(size, io.SEEK_CUR)
     return file.read(4) == _END
-
-
-def _require_data_set(file: BinaryIO, name: str) -> None:
-    """Refuse what begins as a network command does, in group 0000: zeros, which pydicom reads for minutes."""
-    head = file.read(134)
-    file.seek(0)
-    if (head[132:134] if head[128:132] == b"DICM" else head[:2]) == bytes(2):
-        raise InputError(f"{name}: got a file without DICOM elements, expected {EXPECTED}; check its kind")
-
-
-def _require_inflatable(file: BinaryIO, name: str) -> None:
-    """Refuse a deflated data set that inflates without bound, which pydicom would hold in memory."""
-    head = file.read(1024)
-    file.seek(0)
-    if head[128:132] != b"DICM" or DeflatedExplicitVRLittleEndian.encode() not in head:
-        return
-    file.seek(144 + struct.unpack_from("<I", head, 140)[0])  # (0002,0000), the length of the file meta group
-    inflating, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    while not inflating.eof and (packed := inflating.unconsumed_tail or file.read(_CHUNK)):
-        size += len(inflating.decompress(packed, _CHUNK))
-        if size > _MAX_INFLATED:
-            raise InputError(f"{name}: got a deflated file of over 256 MiB, expected {EXPECTED}; save it plain")
-    file.seek(0)
 
 
 def read_full_header(source: DicomSource) -> Dataset:

@@ -59,11 +59,18 @@ def mcp(
 
 
 def web(
+    runs: Annotated[
+        Path | None,
+        typer.Argument(help="Recorded runs to read: an evaluation's folder, or a .json or .jsonl of trajectories."),
+    ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 7860,
     host: Annotated[
         str, typer.Option(help="Address to listen on; any but loopback lets other machines in and needs --auth.")
     ] = "127.0.0.1",
-    policy: Annotated[str, typer.Option(help=f"{SERVED}.")] = "nano",
+    policy: Annotated[
+        str | None, typer.Option(help=f"{SERVED}. Default: nano; with RUNS: none.", show_default=False)
+    ] = None,
+    propose: Propose = None,
     segmenter: Segmenter = "geocut",
     preset: Preset = "default",
     max_steps: MaxSteps = 20,
@@ -91,7 +98,9 @@ def web(
         PageOptions(
             port=port,
             host=host,
-            policy=policy,
+            runs=runs,
+            policy=policy or ("nano" if runs is None else "none"),
+            propose=propose,
             segmenter=segmenter,
             preset=preset,
             max_steps=max_steps,

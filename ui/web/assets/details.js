@@ -23,7 +23,7 @@ function empty(name, text) { part(name).replaceChildren(text); }
 
 function render() {
   const count = chosen ?? steps().length, branches = value().branches || [], files = value().downloads || [];
-  if (steps().length) part('plot').replaceChildren(drawPlot(steps(), count, choose));
+  if (steps().length || value().start) part('plot').replaceChildren(drawPlot(value().start, steps(), count, choose));
   else empty('plot', 'Score and area of the mask, step by step.');
   if (steps().length && branches.length) part('tree').replaceChildren(drawTree(branches, count, pressBranch));
   else empty('tree', 'Go back to any step and try another way: both are kept.');

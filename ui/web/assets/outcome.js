@@ -14,6 +14,12 @@ function describeOutcome(snapshot, stepCount) {
   return {kind: snapshot.stop_kind, sign: SIGNS[snapshot.stop_kind], text: snapshot.message};
 }
 
+/** What a request began with, in words. */
+function describeStart(start) {
+  if (start.by === null) return 'Initial mask';
+  return start.mask ? `Proposed by ${start.by}, before any click` : `Nothing proposed by ${start.by}`;
+}
+
 /** A step's figures in one line. */
 function describeFigures(step) {
   const figures = [];

@@ -13,6 +13,9 @@ const steps = () => value().steps || [];
 const current = () => shown === null ? steps().length : clamp(shown, 0, steps().length);
 const idle = () => Boolean(picture && !value().running && !value().read_only && !sending);
 const maskAfter = count => count ? steps()[count - 1].mask : value().start;
+const maskInForce = () => shown === null && value().mask || maskAfter(current());
+const startAt = count => (value().requests || []).find(request => request.first_step === count + 1)?.start;
+const maskBefore = count => startAt(count - 1)?.mask || maskAfter(count - 1);
 
 // What a person does.
 
@@ -61,11 +64,11 @@ async function send(kind, list) {
 // What is shown.
 
 function layer() {
-  const rle = maskAfter(current());
+  const rle = maskInForce();
   if (!rle || preview || picture.width !== rle.size[1] || picture.height !== rle.size[0]) return null;
   if (value().mask === null && steps().length) return null;  // another slice is shown
   if (look.mode === 'errors' && value().truth) return masks.errors(rle, value().truth);
-  if (look.mode === 'change' && current()) return masks.change(rle, maskAfter(current() - 1));
+  if (look.mode === 'change' && current()) return masks.change(rle, maskBefore(current()));
   return masks.plain(rle);
 }
 function draw() {
@@ -81,14 +84,14 @@ function renderOutcome() {
   if (text.textContent !== said.text) text.textContent = said.text;
 }
 function renderNote() {
-  const count = current(), step = steps()[count - 1], note = find('.iv-note');
-  find('.iv-count').textContent = steps().length ? count ? `Step ${count} of ${steps().length}` : 'Start' : 'No step yet';
+  const count = current(), step = steps()[count - 1], start = count ? null : startAt(0), note = find('.iv-note');
+  find('.iv-count').textContent = steps().length || start ? count ? `Step ${count} of ${steps().length}` : 'Start' : 'No step yet';
   note.replaceChildren();
-  if (!step) return;
+  if (!step && !start) return;
   const label = document.createElement('b');
-  label.textContent = step.label;
-  const thought = step.error || step.thought;
-  note.append(label, ` · ${describeFigures(step)}`, document.createElement('br'), thought);
+  label.textContent = step ? step.label : describeStart(start);
+  const figures = step || start.mask ? ` · ${describeFigures(step || start)}` : '';
+  note.append(label, figures, document.createElement('br'), step ? step.error || step.thought : start.reason || '');
 }
 function renderLegend() {
   const made = {change: [['gained', GAINED], ['lost', LOST]], errors: [['right', FOUND], ['missed', MISSED], ['too much', SPILLED]]};
@@ -109,6 +112,12 @@ function renderHint() {
   }
   hint.hidden = !text;
   hint.textContent = text;
+}
+/** What the reader of the file says about it. */
+function renderFacts() {
+  const facts = find('.iv-facts'), notes = value().picture?.notes || [];
+  facts.hidden = !notes.length;
+  facts.textContent = notes.length ? `About this picture: ${notes.join('; ')}.` : '';
 }
 function renderExamples() {
   const list = find('.iv-examples'), examples = value().examples || [], key = examples.map(example => example.name).join('\n');
@@ -146,11 +155,12 @@ function renderControls() {
   splitter.setAttribute('aria-valuenow', Math.round(100 * (look.split ?? 0.5)));
 }
 function render() {
-  for (const part of [renderOutcome, renderNote, renderLegend, renderHint, renderExamples, renderControls, draw]) part();
-  root.mask = maskAfter(current());
+  for (const part of [renderOutcome, renderNote, renderLegend, renderHint, renderFacts, renderExamples, renderControls, draw]) part();
+  root.mask = maskInForce();
   Object.assign(root.dataset, {
+    start: startAt(0) ? startAt(0).mask ? 'mask' : 'nothing' : '',
     ready: picture ? `${picture.width}x${picture.height}` : '', steps: steps().length, shown: current(),
-    asked: value().request === null || value().request === undefined ? '' : 'yes', state: value().running ? 'running' : value().stop_kind || '', version: value().version ?? '',
+    asked: value().request === null || value().request === undefined ? '' : 'yes', state: value().running ? 'running' : value().stop_kind || '', version: value().version ?? '', reading: value().read_only ? 'yes' : '',
   });
 }
 async function load() {

@@ -30,10 +30,11 @@ const SERIES = [
   {name: 'IoU', read: step => step.iou, top: () => 1, text: value => value.toFixed(2)},
 ];
 
-/** `chosen`: number of the shown step; `choose(count)` shows another. */
-function drawPlot(steps, chosen, choose) {
+/** `start`: figures of the mask before the first step, or null; `chosen`: number of the shown step; `choose(count)` shows another. */
+function drawPlot(start, taken, chosen, choose) {
+  const steps = start ? [{...start, index: 0, actor: 'start'}, ...taken] : taken, before = start ? 0 : 1;
   const rows = SERIES.filter(series => steps.some(step => series.read(step) !== null));
-  const width = 420, left = 56, right = 84, high = 58, gap = 14;
+  const width = 420, left = 56, right = 84, high = 54, gap = 20;
   const plot = svg('svg', {viewBox: `0 0 ${width} ${rows.length * (high + gap) + 16}`, class: 'id-plot', role: 'group', 'aria-label': 'Figures over the steps'});
   const across = index => left + (steps.length < 2 ? 0.5 : index / (steps.length - 1)) * (width - left - right);
   rows.forEach((series, row) => {
@@ -47,10 +48,10 @@ function drawPlot(steps, chosen, choose) {
     );
     values.forEach((value, i) => {
       if (value === null) return;
-      const step = steps[i], x = across(i), y = up(value), person = step.actor === 'person';
+      const step = steps[i], count = i + before, x = across(i), y = up(value), person = step.actor === 'person';
       const shape = person ? svg('rect', {x: x - 4, y: y - 4, width: 8, height: 8}) : svg('circle', {cx: x, cy: y, r: 4.5});
-      shape.setAttribute('class', i + 1 === chosen ? 'id-point id-chosen' : 'id-point');
-      plot.append(asButton(shape, `${series.name} after step ${step.index}: ${series.text(value)}`, () => choose(i + 1)));
+      shape.setAttribute('class', count === chosen ? 'id-point id-chosen' : 'id-point');
+      plot.append(asButton(shape, `${series.name} ${count ? `after step ${step.index}` : 'at the start'}: ${series.text(value)}`, () => choose(count)));
     });
   });
   const every = Math.ceil(steps.length / 12), floor = rows.length * (high + gap) + 8;
