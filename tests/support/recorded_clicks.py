@@ -59,7 +59,7 @@ class RecordingSessions:
             **{"request": None, "requests": [], "kind": "segment", "suggestion": "", "steps": [], "start": None},
             **{"mask": None, "stop": None, "stop_kind": "waiting", "message": "", "error": False, "answer": None},
             **{"accepted": False, "read_only": False, "keep": "off", "branches": [], "truth": None},
-            **{"downloads": [], "examples": []},
+            **{"downloads": [], "examples": [], "cases": None},
         }
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[None]]:
