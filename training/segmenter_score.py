@@ -148,7 +148,7 @@ def _print_held_out(states: Sequence[MeasuredState], l2: float, console: Console
     for source in sorted(set(sources)):
         rule = fit_rule([state for state in states if state.source != source], l2)
         own = np.flatnonzero(sources == source)
-        scores[own] = rule.estimate(np.array([states[index].numbers for index in own]))
+        scores[own] = rule.estimate(np.array([states[int(index)].numbers for index in own]))
         console.print(describe_fit(f"without {source}", scores[own], values[own]))
     for run in RUNS:
         own = np.flatnonzero([state.run == run for state in states])

@@ -15,7 +15,7 @@ from fastapi import FastAPI, Response
 from PIL import Image
 
 from ibisagent.ui.web.page import MOUNT_OPTIONS, build_page
-from ibisagent.ui.web.session_jobs import WebOptions
+from ibisagent.ui.web.web_options import WebOptions
 from ibisagent.ui.web.web_sessions import WebSessions
 
 __all__ = ["RecordingSessions", "served_pictures"]
@@ -59,7 +59,7 @@ class RecordingSessions:
             **{"request": None, "requests": [], "kind": "segment", "suggestion": "", "steps": [], "start": None},
             **{"mask": None, "stop": None, "stop_kind": "waiting", "message": "", "error": False, "answer": None},
             **{"accepted": False, "read_only": False, "keep": "off", "branches": [], "truth": None},
-            **{"downloads": [], "examples": []},
+            **{"downloads": [], "examples": [], "cases": None},
         }
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[None]]:

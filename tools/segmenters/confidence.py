@@ -8,7 +8,7 @@ correction's size and sign say how wrong the mask before was.
 import json
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +76,8 @@ class ScoreRule(NamedTuple):
         values = json.loads(text)
         if tuple(names := values.pop("names")) != NAMES:
             raise ValueError(f"a rule for {names}: expected {NAMES}; fit it again")
-        return cls(**{name: np.asarray(value, np.float64) for name, value in values.items()})
+        arrays: dict[str, Any] = {name: np.asarray(value, np.float64) for name, value in values.items()}
+        return cls(**arrays)
 
 
 @cache

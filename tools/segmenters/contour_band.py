@@ -42,15 +42,16 @@ def refine_contour(picture: Pixels, mask: Mask, scale: float, clicks: Sequence[G
     half = int(min(max(1.5, WIDTH * scale), max(1.5, LARGEST_SHARE * radius)) + 0.5)
     part = _find_part(mask, half + round(WINDOW * scale))
     inside = mask[part]
-    nearness = 2 * ndimage.uniform_filter(inside.astype(np.float32), 2 * half + 1, mode="nearest") - 1
+    blurred = ndimage.uniform_filter(inside.astype(np.float32), 2 * half + 1, mode="nearest")
+    nearness = np.asarray(2 * blurred - 1, np.float32)
     band = (np.abs(nearness) < 1 - 1e-4) & ~_find_thin_parts(inside, scale)
     if free is not None:
         band &= free[part]
     if not band.any():
         return mask
-    values = np.asarray(picture[part], np.float32) / 255
+    values = np.asarray(picture[part] / np.float32(255), np.float32)
     unary = _compare_with_sides(values, inside, band, max(1, round(scale)))
-    unary += STAY * np.where(inside, np.maximum(nearness, 0), np.minimum(nearness, 0))[band]
+    unary += np.float32(STAY) * np.where(inside, np.maximum(nearness, 0), np.minimum(nearness, 0))[band]
     numbers = np.full(inside.shape, -1, np.intp)
     numbers[band] = np.arange(unary.size)
     for pixel, positive in clicks:
@@ -119,16 +120,17 @@ def _compare_with_sides(values: Field, inside: Mask, band: Mask, factor: int) ->
     def at_band(field: Field) -> Field:
         return np.asarray(ndimage.map_coordinates(field, places, order=1, mode="nearest"))
 
-    evidence, variance = np.float32(0), np.float32(NOISE**2)
+    evidence = np.zeros(int(band.sum()), np.float32)
+    variance = np.full_like(evidence, NOISE**2)
     for channel in range(values.shape[2]):
         colour = coarse[..., channel]
         means = _mean(weights * colour, window) / total
         squares = _mean(weights * colour**2, window)
         within = (squares - total * means**2).sum(axis=0) / total.sum(axis=0)
         own, (mean_inside, mean_outside) = values[..., channel][band], means
-        evidence = evidence + (own - at_band(mean_outside)) ** 2 - (own - at_band(mean_inside)) ** 2
-        variance = variance + at_band(np.maximum(within, 0))
-    return np.clip(evidence / (2 * variance), -MAX_COLOUR, MAX_COLOUR).astype(np.float32)
+        evidence += (own - at_band(mean_outside)) ** 2 - (own - at_band(mean_inside)) ** 2
+        variance += at_band(np.maximum(within, 0))
+    return np.asarray(np.clip(evidence / (2 * variance), -MAX_COLOUR, MAX_COLOUR), np.float32)
 
 
 def _mean(fields: Field, window: tuple[int, int]) -> Field:

@@ -37,7 +37,7 @@ def refusal(prompt: object, taken: tuple[str, ...], segmenter: str) -> str | Non
     >>> refusal(Similar(0.5, 0.5), ("point", "box"), "disk")
     "segmenter 'disk': got Similar (all like this), expected a point or a box; give those, or choose another segmenter"
     """
-    kind = _KINDS.get(type(prompt))  # type: ignore[arg-type]
+    kind = _KINDS.get(type(prompt))
     if kind is None or kind in taken:
         return None
     expected = " or ".join(_WORDS.get(each, each) for each in taken)

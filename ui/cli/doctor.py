@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from ibisagent.agent import Policy, PolicyOptions, build_graph, get_policy
 from ibisagent.agent.policies import POLICIES, OraclePolicy
@@ -94,7 +94,7 @@ def _names(title: str, entries: Sequence[Entry]) -> Table:
 
 
 def _segmenters() -> Table:
-    table = Table("name", "extra", "prompts", "what", title="Segmenters")
+    table = Table(Column("name", no_wrap=True), "extra", "prompts", "what", title="Segmenters")
     for entry in SEGMENTERS.entries:
         table.add_row(entry.form, entry.extra or "", ", ".join(entry.prompts), entry.description)
     return table

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +15,6 @@ from ibisagent.agent import SegmentationGraph
 from ibisagent.agent.integrations.error_messages import redact_error
 from ibisagent.agent.overlay import overlay
 from ibisagent.agent.state import State
-from ibisagent.agent.steps import has_examples
 from ibisagent.agent.trajectory import Trajectory, build_trajectory
 from ibisagent.evals.contact_sheets import contact_sheet_of
 from ibisagent.tools.allowed_paths import find_root
@@ -121,14 +120,9 @@ def _measurements_csv(measurements: dict[str, Any]) -> bytes:
     return text.getvalue().encode()
 
 
-def list_files(image: MedicalImage, prompts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """List the files that are of use of a run on an image, those of a page included.
-
-    ``prompts``: those in force, in their plain form; the files of objects are listed with an example among them alone.
-    Those that cannot be rendered are left out.
-    """
-    unused = () if has_examples(prompts) else INSTANCE_FILES
-    names = [name for name in dict.fromkeys(FORMATS.values()) if name not in unused]
+def list_files(image: MedicalImage) -> list[str]:
+    """List the files that can be rendered of a run on an image, those of a page included."""
+    names = list(dict.fromkeys(FORMATS.values()))
     for name in list(names):
         try:
             require_format(image, name)

@@ -161,4 +161,4 @@ def open_record(
         raise InputError("the file: got a record whose steps do not fit together; record it anew") from error
     if sizes != {image.shape}:
         raise InputError("the file: got a record with masks of another size than its picture; record it anew")
-    return RecordedRun(record, image, view, list_files(image, record.target.prompts))
+    return RecordedRun(record, image, view, list_files(image))

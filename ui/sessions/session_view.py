@@ -276,5 +276,4 @@ def _view_recorded_step(record: Trajectory, number: int, spacing: Spacing | None
 async def list_downloads(session: Session) -> list[str]:
     """List the files that can be rendered of a session in which something was asked."""
     state = await running.current_state(session)
-    image, prompts = session.graph.components.images.open(state["image"]), active_target(state)["prompts"]
-    return await asyncio.to_thread(list_files, image, prompts)
+    return await asyncio.to_thread(list_files, session.graph.components.images.open(state["image"]))

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import quote
 
+from ibisagent.agent.steps import has_examples
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.ui.run_folder import INSTANCE_FILES
 from ibisagent.ui.sessions.files import ImageFile
 from ibisagent.ui.sessions.recorded_runs import RecordedRun, RecordList
 from ibisagent.ui.sessions.session_view import SessionView
@@ -137,9 +139,15 @@ class LiveSession:
             keep=self._keep(),
             branches=view.branches,
             truth=self._truth(),
-            downloads=self.offered if view.request and not running else [],
+            downloads=self._list_downloads(view) if view.request and not running else [],
             examples=self.examples,
         )
+
+    def _list_downloads(self, view: SessionView) -> list[str]:
+        """List the files to offer; those of separate objects only where an example was given."""
+        actions = [step["action"] for step in view.steps if step["action"]]
+        hidden = () if has_examples(actions) else INSTANCE_FILES
+        return [name for name in self.offered if name not in hidden]
 
     def _keep(self) -> Literal["off", "no", "yes"]:
         if not self.keeps_cases or self.case.reads:

@@ -97,6 +97,6 @@ def _weigh_pairs(channels: Field, colours: Field, settings: SimilarSettings) -> 
     noise = [(np.diff(channels, axis=axis) ** 2).sum(axis=2) for axis in (0, 1)]
     scale = 2 * max(sum(float(part.mean()) for part in noise if part.size), 1e-5)
     right, down = ((np.diff(colours, axis=axis) ** 2).sum(axis=2) for axis in (1, 0))
-    side_by_side = (settings.smoothness * (np.exp(-part / scale) + settings.floor) for part in (right, down))
+    beside, below = (settings.smoothness * (np.exp(-part / scale) + settings.floor) for part in (right, down))
     across_corners = np.zeros((colours.shape[0] - 1, colours.shape[1] - 1), np.float32)
-    return PairWeights(*side_by_side, across_corners, across_corners)
+    return PairWeights(beside, below, across_corners, across_corners)

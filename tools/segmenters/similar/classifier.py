@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.tools.segmenters.features import Field
-from ibisagent.tools.segmenters.similar.examples import Samples
+from ibisagent.tools.segmenters.similar.examples import LabelledPixels
 from ibisagent.tools.segmenters.similar.settings import SimilarSettings
 
 __all__ = ["WeightedSamples", "classify", "fit_logistic", "measure_likeness", "otsu", "reclassify"]
 
 Floats = NDArray[np.float64]
-WeightedSamples = tuple[Samples, float]
+WeightedSamples = tuple[LabelledPixels, float]
 """Pixels of one label and the weight of all of them together."""
 
 _PER_GROUP = 1500  # pixels taken of a group
@@ -70,7 +70,7 @@ def _odds(numbers: Field, fitted: Floats) -> Field:
 def reclassify(
     numbers: Field,
     before: Field,
-    corrections: Sequence[Samples],
+    corrections: Sequence[LabelledPixels],
     alike: Field,
     weight: float,
     settings: SimilarSettings,
@@ -97,7 +97,7 @@ def reclassify(
     return _odds(numbers, fitted)
 
 
-def measure_likeness(numbers: Field, example: Samples, settings: SimilarSettings) -> Field:
+def measure_likeness(numbers: Field, example: LabelledPixels, settings: SimilarSettings) -> Field:
     """Return how much each pixel, (n,) in [0, 1], looks like those of an example by all its ``numbers`` (n, d)."""
     known = numbers[example.indices]
     spread = known.std(axis=0) + settings.likeness

@@ -16,7 +16,7 @@ from ibisagent.tools.segmenters.parameters import Parameters
 from ibisagent.tools.segmenters.similar.appearance import Appearance
 from ibisagent.tools.segmenters.similar.settings import SimilarSettings
 
-__all__ = ["ExampleMap", "Samples", "map_example", "sample_correction", "sample_object"]
+__all__ = ["ExampleMap", "LabelledPixels", "map_example", "sample_correction", "sample_object"]
 
 _PARAMETERS = Parameters()
 
@@ -41,7 +41,7 @@ class ExampleMap(NamedTuple):
         return whole
 
 
-class Samples(NamedTuple):
+class LabelledPixels(NamedTuple):
     """Pixels of one label, as indices into the flattened picture; ``doubtful``: taken for its surroundings."""
 
     indices: Indices
@@ -65,7 +65,7 @@ def map_example(appearance: Appearance, pixel: Pixel, settings: SimilarSettings)
     return ExampleMap(Pixel(top, left), distances / np.float32(ranking.levels[best]), float(ranking.areas[best]))
 
 
-def sample_object(found: ExampleMap, shape: tuple[int, int], settings: SimilarSettings) -> list[Samples]:
+def sample_object(found: ExampleMap, shape: tuple[int, int], settings: SimilarSettings) -> list[LabelledPixels]:
     """Return the pixels of the example's object, and those around it."""
     core = found.distances <= settings.core
     most = int(settings.largest * core.size)
@@ -75,14 +75,14 @@ def sample_object(found: ExampleMap, shape: tuple[int, int], settings: SimilarSe
     width = max(4.0, settings.ring * float(np.sqrt(found.area / np.pi)))
     ring = (found.distances > settings.beyond) & (away >= 1.5) & (away <= width)
     inside, around = (np.flatnonzero(found.place(part, shape)) for part in (core, ring))
-    return [Samples(inside, True), Samples(around, False, doubtful=True)]
+    return [LabelledPixels(inside, True), LabelledPixels(around, False, doubtful=True)]
 
 
 def sample_correction(
     found: ExampleMap, pixel: Pixel, positive: bool, shape: tuple[int, int], reach: float, settings: SimilarSettings
-) -> Samples:
+) -> LabelledPixels:
     """Return the pixels that a correcting example speaks for: those of its object within ``reach`` of it."""
     rows, columns = np.ogrid[: found.distances.shape[0], : found.distances.shape[1]]
     away = np.hypot(rows + found.corner.row - pixel.row, columns + found.corner.column - pixel.column)
     near = (away <= reach) & (found.distances <= settings.core) | (away < 1)
-    return Samples(np.flatnonzero(found.place(near, shape)), positive)
+    return LabelledPixels(np.flatnonzero(found.place(near, shape)), positive)

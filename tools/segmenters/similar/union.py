@@ -18,7 +18,7 @@ from ibisagent.tools.segmenters.similar.appearance import Appearance
 from ibisagent.tools.segmenters.similar.classifier import classify, measure_likeness, reclassify
 from ibisagent.tools.segmenters.similar.examples import (
     ExampleMap,
-    Samples,
+    LabelledPixels,
     map_example,
     sample_correction,
     sample_object,
@@ -39,7 +39,7 @@ class Union(NamedTuple):
 
     odds: Field
     mask: Mask
-    corrections: tuple[Samples, ...]
+    corrections: tuple[LabelledPixels, ...]
 
 
 def find_first(appearance: Appearance, examples: Sequence[GridClick], settings: SimilarSettings) -> Union:
@@ -81,7 +81,7 @@ def add_example(
 
 
 def _learn(
-    appearance: Appearance, corrections: Sequence[Samples], before: Field, settings: SimilarSettings
+    appearance: Appearance, corrections: Sequence[LabelledPixels], before: Field, settings: SimilarSettings
 ) -> Field | None:
     """Return the map, (h, w), that changes least and obeys the latest correction; None where none is near enough.
 
@@ -99,7 +99,7 @@ def _learn(
     return None
 
 
-def _share(odds: Field, correction: Samples) -> float:
+def _share(odds: Field, correction: LabelledPixels) -> float:
     return float(((odds.ravel()[correction.indices] > 0) == correction.positive).mean())
 
 
