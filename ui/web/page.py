@@ -13,7 +13,7 @@ import gradio as gr
 from ibisagent.ui.sessions.session_errors import UnknownSession
 from ibisagent.ui.sessions.snapshots import Snapshot
 from ibisagent.ui.web.conversation import describe_conversation
-from ibisagent.ui.web.page_assets import PICTURE_SCRIPTS, join_scripts, read_asset
+from ibisagent.ui.web.page_assets import PICTURE_SCRIPTS, join_scripts, read_asset, read_template
 from ibisagent.ui.web.web_sessions import WebSessions
 
 __all__ = ["MOUNT_OPTIONS", "build_page"]
@@ -189,12 +189,9 @@ class _Calls:
 
 def _component(name: str, scripts: tuple[str, ...], *, hidden: tuple[str, ...] = ()) -> Any:
     """Build a component from its assets; ``hidden``: tools that it does not show."""
-    html = read_asset(f"{name}.html")
-    for tool in hidden:
-        html = html.replace(f'data-tool="{tool}"', f'data-tool="{tool}" hidden')
     return gr.HTML(
         {"steps": []},
-        html_template=html,
+        html_template=read_template(name, hidden),
         css_template=read_asset(f"{name}.css"),
         js_on_load=join_scripts(scripts),
         apply_default_css=False,

@@ -2,7 +2,7 @@
 
 from importlib.resources import files
 
-__all__ = ["PICTURE_SCRIPTS", "join_scripts", "read_asset"]
+__all__ = ["PICTURE_SCRIPTS", "join_scripts", "read_asset", "read_template"]
 
 PICTURE_SCRIPTS = ("masks", "viewport", "drawing", "gestures", "outcome", "upload", "volume", "picture", "controls")
 """Scripts of the picture, in the order in which they follow each other in one function."""
@@ -11,6 +11,14 @@ PICTURE_SCRIPTS = ("masks", "viewport", "drawing", "gestures", "outcome", "uploa
 def read_asset(name: str) -> str:
     """Return the text of a file."""
     return (files("ibisagent.ui.web") / "assets" / name).read_text(encoding="utf-8")
+
+
+def read_template(name: str, hidden: tuple[str, ...] = ()) -> str:
+    """Return the template of a component; ``hidden``: tools that it does not show."""
+    html = read_asset(f"{name}.html")
+    for tool in hidden:
+        html = html.replace(f'data-tool="{tool}"', f'data-tool="{tool}" hidden')
+    return html
 
 
 def join_scripts(names: tuple[str, ...]) -> str:
