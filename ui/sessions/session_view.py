@@ -1,7 +1,7 @@
 """A session's state as a page shows it: steps with their masks, how it ended, branches, what can be shown of it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -121,11 +121,12 @@ def view_step(step: SessionStep, mask: Rle, spacing: Spacing | None, truth: Rle 
     )
 
 
-async def read_view(session: Session, truth: Rle | None) -> SessionView:
-    """Read what a session's state shows, and its branches."""
+async def read_view(session: Session, truth_of: Callable[[str | None], Rle | None]) -> SessionView:
+    """Read what a session's state shows, and its branches; ``truth_of``: the true mask of a slice, if it is known."""
     state = await running.current_state(session)
     if "run" not in state:
         return SessionView()
+    truth = truth_of(state["image"]["slice"])
     branches = await abranches(session.graph, session.thread)
     asked = await arequests(session.graph, session.place)
     requests = [_view_request(session, each, truth) for each in asked if each["run"]["image"] == state["run"]["image"]]

@@ -32,7 +32,9 @@ async def write_case(
     ``mask.png`` is the accepted mask; a case without one was kept before it was accepted.
     """
     handle, owner = live.handle, live.owner
-    files = {"trajectory.json": await service.render(handle, owner, "trajectory.json", live.case.truth)}
+    files = {
+        "trajectory.json": await service.render(handle, owner, "trajectory.json", live.case.truth_of(live.view.slice))
+    }
     buffer = io.BytesIO()
     Image.fromarray(image.pixels).save(buffer, "PNG")
     files[f"{image.sha}.png"] = buffer.getvalue()

@@ -162,8 +162,10 @@ class LiveSession:
         return CaseListView(key=f"{id(records):x}", count=len(records.entries), open=shown)
 
     def _truth(self) -> Any:
-        truth, image = self.recorded.truth if self.recorded is not None else self.case.truth, self.image
-        return truth if truth and image is not None and list(truth["size"]) == list(image.shape) else None
+        if self.image is None:
+            return None
+        truth = self.recorded.truth if self.recorded is not None else self.case.truth_of(self.image.slice)
+        return truth if truth and list(truth["size"]) == list(self.image.shape) else None
 
     def _picture(self) -> PictureView | None:
         image = self.image

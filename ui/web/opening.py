@@ -10,7 +10,7 @@ from typing import Literal
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.medical_image import MedicalImage
-from ibisagent.tools.masks.rle import encode
+from ibisagent.tools.masks.rle import Rle, encode
 from ibisagent.ui.sessions.files import ImageFile, Upload, file_ending, read_given_mask
 from ibisagent.ui.sessions.record_archives import is_record_name, unpack_records
 from ibisagent.ui.sessions.recorded_runs import RecordedRun, RecordList
@@ -48,11 +48,10 @@ class SessionOpening(SessionJobs):
             given = WebCase(
                 suggestion=EXAMPLES[name].request,
                 manual_first=content.real and self.options.weak_on_scans,
-                truth=content.truth,
                 mask=content.mask,
                 prompts=content.prompts,
             )
-            await self._open_picture(live, service, ImageFile(path, "the example", folder), given)
+            await self._open_picture(live, service, ImageFile(path, "the example", folder), given, content.truth)
 
         self.begin(live, work)
 
@@ -128,17 +127,21 @@ class SessionOpening(SessionJobs):
         file.delete_upload()
         assert mask is not None
         if kind == "truth":
-            await self.save(live, truth=encode(mask))
+            await self.save(live, truths=live.case.truths | {live.image.slice or "": encode(mask)})
         elif live.view.request is None:
             await self.save(live, mask=encode(mask))
             live.say("This mask is what the next request refines.")
         else:
             raise InputError("mask: got one after the first request, expected it before; open the picture anew")
 
-    async def _open_picture(self, live: LiveSession, service: SessionService, file: ImageFile, case: WebCase) -> None:
+    async def _open_picture(
+        self, live: LiveSession, service: SessionService, file: ImageFile, case: WebCase, truth: Rle | None = None
+    ) -> None:
         """Replace what a session holds by a picture; `InputError` leaves it as it was."""
         image = await asyncio.to_thread(self._open, file)
-        await self._replace(live, service, file, image, replace(case, slice=image.slice, window=image.window))
+        truths = {image.slice or "": truth} if truth is not None else {}
+        case = replace(case, slice=image.slice, window=image.window, truths=truths)
+        await self._replace(live, service, file, image, case)
         live.file, live.opened = file, image
         await self.adopt(live, service)
 

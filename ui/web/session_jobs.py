@@ -172,7 +172,7 @@ class SessionJobs:
         session = service.sessions.find(live.handle, live.owner)
         if session is None or live.gone:
             return
-        live.view = await read_view(session, live.case.truth)
+        live.view = await read_view(session, live.case.truth_of)
         if live.view.sha and live.downloads[0] != live.view.sha:
             live.downloads = live.view.sha, await list_downloads(session)
         head = session.head["configurable"]["checkpoint_id"] if session.head is not None else None
@@ -238,7 +238,8 @@ class SessionJobs:
         """Return what shows a proposal, and each step, as it happens."""
 
         async def report(step: SessionStart | SessionStep) -> None:
-            view, truth, mask = live.view, live.case.truth, await service.mask(live.handle, live.owner, step.mask)
+            view, mask = live.view, await service.mask(live.handle, live.owner, step.mask)
+            truth = live.case.truth_of(view.slice)
             if isinstance(step, SessionStep):
                 live.mark_step(view.with_step(view_step(step, mask, view.spacing, truth)))
             else:

@@ -1,6 +1,6 @@
 """What the page needs of a session to go on with it in another process: plain values, kept in the ledger."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ibisagent.tools.masks.rle import Rle
@@ -29,9 +29,10 @@ class WebCase:
     ``place``: of the picture, relative to the session's folder, "" before one is opened; ``records``: of recorded runs
     instead, a file or a folder; ``served``: these are the ones that the server was started with; ``chosen``: index of
     the one that is shown, None for none. ``slice``, ``window``: shown; ``title``: of an example; ``suggestion``: a
-    request for it; ``manual_first``: clicking by hand is to be offered first. ``truth``; ``mask``: to begin the first
-    request with, as ``prompts`` (plain forms), which are an experiment's. ``head``: checkpoint of the active branch,
-    where it is not the newest, ``newest``. ``kept``: folders of kept cases, the last one of this picture if ``keeps``.
+    request for it; ``manual_first``: clicking by hand is to be offered first. ``truths``: true masks by slice, "" where
+    there are none. ``mask``: to begin the first request with, as ``prompts`` (plain forms), which are an experiment's.
+    ``head``: checkpoint of the active branch, where it is not the newest, ``newest``. ``kept``: folders of kept cases,
+    the last one of this picture if ``keeps``.
     """
 
     place: str = ""
@@ -42,7 +43,7 @@ class WebCase:
     window: str | None = None
     suggestion: str = ""
     manual_first: bool = False
-    truth: Rle | None = None
+    truths: dict[str, Rle] = field(default_factory=dict)
     mask: Rle | None = None
     prompts: tuple[dict[str, Any], ...] = ()
     head: str | None = None
@@ -56,6 +57,10 @@ class WebCase:
         """Whether recorded runs are read, and nothing can be run."""
         return self.served or bool(self.records)
 
+    def truth_of(self, slice: str | None) -> Rle | None:
+        """Return the true mask of a slice, None where none was given."""
+        return self.truths.get(slice or "")
+
     def to_json(self) -> dict[str, Any]:
         """Return the plain values."""
         return asdict(self)
@@ -63,7 +68,7 @@ class WebCase:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "WebCase":
         """Read the plain values; unknown ones, of another version, are left out."""
-        known = {field.name: data[field.name] for field in fields(cls) if field.name in data}
+        known = {each.name: data[each.name] for each in fields(cls) if each.name in data}
         for name in ("prompts", "kept"):
             known[name] = tuple(known.get(name, ()))
         if known.get("job"):

@@ -74,7 +74,9 @@ class WebSessions(SessionOpening):
             text=request.text or "",
             kind=request.kind,
             first_step=len(kept.steps) + 1,
-            start=view_start(None, None if view.request else live.case.mask, image.spacing, live.case.truth),
+            start=view_start(
+                None, None if view.request else live.case.mask, image.spacing, live.case.truth_of(image.slice)
+            ),
             stop=None,
             stop_kind="waiting",
             answer=None,
@@ -186,7 +188,8 @@ class WebSessions(SessionOpening):
             live.image = await service.view(handle, owner, slice=_full_name(live, slice), window=window or None)
             service.sessions.get(handle, owner).image = live.image
             service.sessions.get(handle, owner).graph.components.images.to_reference(live.image)
-            await self.save(live, slice=live.image.slice, window=live.image.window)
+            begins = {} if live.image.slice == live.case.slice else {"mask": None, "prompts": ()}  # of the slice before
+            await self.save(live, slice=live.image.slice, window=live.image.window, **begins)
             if live.view.request and not live.shows_asked:
                 live.say("Nothing was asked about this slice yet.")
 
@@ -241,7 +244,7 @@ class WebSessions(SessionOpening):
                 return await asyncio.to_thread(live.recorded.render, name)
             service = await self.service()
             await self._require_session(live, service)
-            return await service.render(handle, owner, name, live.case.truth)
+            return await service.render(handle, owner, name, live.case.truth_of(live.view.slice))
 
     async def cases(self, handle: str, owner: str) -> list[CaseView]:
         """List the recorded runs that can be read in a session."""

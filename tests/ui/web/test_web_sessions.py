@@ -151,6 +151,35 @@ def test_a_volume_has_slices_whose_masks_come_back_on_its_grid(tmp_path):
     assert stored[:, :, 2].sum() == stored.sum() == area(asked["mask"])
 
 
+def test_a_true_mask_and_a_given_one_are_those_of_their_slice(tmp_path):
+    voxels = np.zeros((40, 32, 6), np.int16)
+    voxels[10:20, 8:16, 2:4] = 500
+    for name, values in {"v": voxels, "truth": (voxels > 0).astype(np.uint8)}.items():
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / f"{name}.nii.gz")
+
+    async def story():
+        sessions = make_sessions(at_step(positive(0.5, 0.5), STOP))
+        async with started(sessions) as handle:
+            await send(sessions, handle, tmp_path / "v.nii.gz", "v.nii.gz")
+            await sessions.set_view(handle, OWNER, slice="axial:2")
+            await settle(sessions, handle)
+            for kind in ("truth", "mask"):
+                assert await send(sessions, handle, tmp_path / "truth.nii.gz", "truth.nii.gz", kind) is None
+            there = await settle(sessions, handle)
+            await sessions.set_view(handle, OWNER, slice="axial:4")
+            await sessions.ask(handle, OWNER, "Segment it.")
+            other = await settle(sessions, handle)
+            record = json.loads(await sessions.render(handle, OWNER, "trajectory.json"))
+            await sessions.set_view(handle, OWNER, slice="axial:2")
+            return there, other, record, await settle(sessions, handle)
+
+    there, other, record, again = asyncio.run(story())
+    assert area(there["truth"]) == 80
+    assert (other["truth"], other["start"], [step["iou"] for step in other["steps"]]) == (None, None, [None, None])
+    assert (record["targets"][0]["truth"], record["targets"][0]["has_initial_mask"]) == (None, False)
+    assert again["truth"] == there["truth"]
+
+
 def test_by_hand_a_session_needs_no_request_and_no_model_acts(png):
     def fail():
         return FunctionPolicy(lambda seen: pytest.fail("the policy was asked"))
