@@ -244,7 +244,7 @@ def test_an_earlier_version_of_the_segmenter_is_refused(pixels):
     keeper, images = InMemorySaver(), ImageStore()
     start = {"image": pixels, "request": "x"}
     begun = build_graph(script(positive(0.5, 0.5), STOP), EarlierGeocut(), checkpointer=keeper, images=images)
-    begun.invoke(start, THREAD, interrupt_before=["terminate"])
+    begun.invoke(start, THREAD, interrupt_before=["segment"])
     now = build_graph(script(STOP), "geocut", checkpointer=keeper, images=images)
     with pytest.raises(InputError, match=r"segmenter 'geocut-2 .*the run began with 'geocut-1 .*resume it with that"):
         resume_or_start(now, start, THREAD)

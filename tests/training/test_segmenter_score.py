@@ -45,6 +45,7 @@ def test_a_rule_of_other_numbers_is_refused():
 
 
 def test_the_command_fits_a_folder_and_keeps_its_states(tmp_path, capsys):
+    (tmp_path / "data").mkdir()
     write_organ_dataset(tmp_path / "data", 2, "request", lambda *_: "Segment it.")
     states, out = tmp_path / "states.jsonl", tmp_path / "rule.json"
     command = [str(tmp_path / "data"), "--states", str(states), "--out", str(out), "--run", "random", "--run", "expert"]

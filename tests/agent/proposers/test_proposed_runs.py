@@ -199,7 +199,7 @@ def test_a_program_proposes(out, program, pixels):
     ],
 )
 def test_a_program_that_fails_leaves_the_run_without_a_proposal(text, said, program, pixels):
-    proposer = CommandProposer(f"{program} {{image}} {{out}} {{text}}", seconds=2)
+    proposer = CommandProposer(f"{program} {{image}} {{out}} {{text}}", seconds=2 if text == "late" else 60)
     record = run(script(positive(0.5, 0.5), STOP), pixels, proposer, request=text)
     assert (record.stop, record.target.proposal["outcome"]) == ("terminated", "failed")
     assert said in record.target.proposal["reason"]

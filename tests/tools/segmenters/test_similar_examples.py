@@ -206,7 +206,8 @@ def test_a_plain_click_edits_a_part_and_its_edit_stays():
     object_five = instances(truth).labels == 5
     assert (two.mask & object_five).sum() < 0.2 * object_five.sum()
     far = ~ndimage.binary_dilation(object_five, iterations=20)
-    assert np.array_equal(two.mask & far, one.mask & far)
+    specks, _ = ndimage.label((two.mask ^ one.mask) & far)
+    assert np.bincount(specks.ravel())[1:].max(initial=0) <= 1
     assert (three.mask & object_five).sum() < 0.2 * object_five.sum()
     again = chain(GeocutSegmenter(), pixels, (first, removed, example(truth, index=4)))[-1]
     assert (again.mask & object_five).sum() > 0.8 * object_five.sum()
