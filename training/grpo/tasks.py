@@ -1,0 +1,71 @@
+"""The tasks of a GRPO training: requests on pictures with their true masks, in a chosen share of absent targets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+
+from ibisagent.tools.cache import OnceCache
+from ibisagent.tools.datasets import Case, read_dataset
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.imaging.grids import Mask
+from ibisagent.tools.imaging.medical_image import MedicalImage
+
+__all__ = ["OpenedCase", "TaskSet", "balance_cases"]
+
+_KEPT = 64  # opened cases
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenedCase:
+    """A case with its picture and its true mask, (H, W) bool."""
+
+    case: Case
+    image: MedicalImage
+    truth: Mask
+
+
+class TaskSet:
+    """The cases that are trained on, by number; the last ones that were opened stay open."""
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        """Take the cases, each as often as it is to be a task."""
+        self.cases = list(cases)
+        self._opened: OnceCache[OpenedCase] = OnceCache(_KEPT)
+
+    @classmethod
+    def read(cls, folders: Sequence[Path], absent: float, seed: int) -> "TaskSet":
+        """Read data sets; ``absent``: share of tasks whose target is absent, below 0 as in the data."""
+        cases = [case for folder in folders for case in read_dataset(folder)]
+        return cls(balance_cases(cases, absent, seed))
+
+    def __len__(self) -> int:
+        """Return the number of tasks."""
+        return len(self.cases)
+
+    def open(self, number: int) -> OpenedCase:
+        """Open a task's case; `InputError` for one that cannot be used."""
+        return self._opened.get(self.cases[number].id, lambda: _open(self.cases[number]))
+
+
+def _open(case: Case) -> OpenedCase:
+    image = case.open()
+    return OpenedCase(case, image, case.read_truth(image))
+
+
+def balance_cases(cases: Sequence[Case], absent: float, seed: int) -> list[Case]:
+    """Return the cases with present targets, and of the others as many as make the share, some of them repeatedly.
+
+    ``absent`` below 0: all cases as they are. `InputError` where one kind is wanted and there is none.
+    """
+    there, gone = ([case for case in cases if case.present == present] for present in (True, False))
+    if absent < 0:
+        return list(cases)
+    if not there or (absent > 0 and not gone):
+        kind = "absent" if there else "present"
+        raise InputError(f"data: got no case with an {kind} target, expected some; add them or set rollouts.absent")
+    order = np.random.default_rng(seed).permutation(len(gone)).tolist()
+    count = round(len(there) * absent / (1 - absent))
+    return [*there, *islice(cycle(gone[number] for number in order), count if gone else 0)]
