@@ -67,7 +67,8 @@ def compute_advantages(
         return [(0.0,) * len(path.tokens) if path is not None else () for path in group]
     scale = 1 / (stdev([path.total for path in scored]) + _EPSILON) if estimator == "paper" else 1.0
     credited = _turn_advantages if credit == "turn" else _path_advantages
-    return [tuple(scale * each for each in credited(path, scored)) if path is not None else () for path in group]
+    own = iter([tuple(scale * each for each in credited(number, scored)) for number in range(len(scored))])
+    return [next(own) if path is not None else () for path in group]
 
 
 def is_dead(group: Sequence[ScoredPath | None]) -> bool:
@@ -83,17 +84,17 @@ def row_weights(path: ScoredPath, rows: int, scored: int, estimator: Estimator) 
     return tuple(count / sum(path.tokens) * rows / scored for count in path.tokens)
 
 
-def _path_advantages(path: ScoredPath, scored: Sequence[ScoredPath]) -> list[float]:
+def _path_advantages(number: int, scored: Sequence[ScoredPath]) -> list[float]:
     mean = fmean(each.total for each in scored)
-    return [path.total - mean] * len(path.tokens)
+    return [scored[number].total - mean] * len(scored[number].tokens)
 
 
-def _turn_advantages(path: ScoredPath, scored: Sequence[ScoredPath]) -> list[float]:
-    others = [_returns(each) for each in scored if each is not path]
+def _turn_advantages(number: int, scored: Sequence[ScoredPath]) -> list[float]:
+    others = [_returns(each) for other, each in enumerate(scored) if other != number]
     first = fmean(returns[0] for returns in others)
     return [
         own - (fmean(reached) if (reached := [each[turn] for each in others if len(each) > turn]) else first)
-        for turn, own in enumerate(_returns(path))
+        for turn, own in enumerate(_returns(scored[number]))
     ]
 
 

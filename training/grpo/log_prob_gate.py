@@ -39,7 +39,5 @@ class LogProbGate:
             bound, found = getattr(self, name), getattr(gap, name)
             if bound and not found <= bound:  # a NaN closes it
                 got = f"got log-probabilities that differ from the sampled ones by {found:.2g} ({name})"
-                return (
-                    f"{got}, expected at most {bound:g}: the trainer does not see what the policy saw; check versions"
-                )
+                return f"{got}, expected at most {bound:g}: the trainer does not see what the policy saw"
         return None

@@ -39,8 +39,8 @@ def train_grpo(
     """Train on the cases of the data sets ``data``; return the model folder ``out``/model.
 
     ``base`` overrides the file's own model. Checkpoints lie in ``out``/checkpoints, and the same call resumes from the
-    last of them, with equal episodes; with other data or settings it is an `InputError`. ``out``/log.jsonl and
-    ``out``/log.csv hold the logged metrics, ``out``/training.json, the last file to be written, these with the settings.
+    last of them, with equal episodes; with other data or settings it is an `InputError`. ``out``/log.jsonl and log.csv
+    hold the logged metrics, ``out``/training.json, the last file to be written, these with the settings.
     `RunFailed` where every episode of an update failed, and where the trainer sees something else than the policy did.
     """
     if config.threads:
@@ -95,7 +95,6 @@ def train_grpo(
 def _hash_tasks(tasks: TaskSet) -> str:
     digest = hashlib.sha256()
     for case in tasks.cases:
-        digest.update(
-            repr([case.id, case.image.name, case.target, case.request, case.present]).encode("utf-8", "replace")
-        )
+        known = [case.id, case.image.name, case.target, case.request, case.present]
+        digest.update(repr(known).encode("utf-8", "backslashreplace"))
     return digest.hexdigest()[:16]

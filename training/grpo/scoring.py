@@ -15,9 +15,8 @@ def require_pictures(input_ids: torch.Tensor, image_grid_thw: torch.Tensor | Non
     tokens = int((input_ids == picture_id).sum())
     features = count_picture_features(image_grid_thw, merge) if image_grid_thw is not None else 0
     if tokens != features or not tokens:
-        raise RuntimeError(
-            f"{tokens} picture tokens and {features} picture features: the model would not see its turns"
-        )
+        got = f"got {tokens} picture tokens and {features} picture features"
+        raise RuntimeError(f"{got}, expected as many: the model would not see its turns")
 
 
 def score_by_logits(

@@ -82,10 +82,8 @@ class GraphGRPOTrainer(ResumableCheckpoints, GRPOTrainer):
         finally:
             core.train(was_training)
         if all(rollout.dropped for rollout in rollouts):
-            why = rollouts[0].dropped
-            raise RunFailed(
-                f"update {self.state.global_step}: every episode failed, the first with {why}; resume later"
-            )
+            failed = f"update {self.state.global_step}: every episode failed, the first with {rollouts[0].dropped}"
+            raise RunFailed(f"{failed}; fix that, then run the same command again")
         return rollouts
 
     def _build_rows(self, rollouts: Sequence[Rollout]) -> tuple[list[Any], list[float]]:

@@ -87,9 +87,8 @@ def build_grpo_trainer(
     """Return the trainer, with the policy that rolls out over the same weights."""
     rollouts = config.rollouts
     if len(tasks) < rollouts.tasks:
-        raise InputError(
-            f"data: got {len(tasks)} tasks, expected {rollouts.tasks} or more, those of an update; add some"
-        )
+        expected = f"expected {rollouts.tasks} or more, those of an update"
+        raise InputError(f"data: got {len(tasks)} tasks, {expected}; add some, or lower rollouts.tasks")
     control = sorted({found for name in _CONTROL if (found := getattr(model.config, name, None)) is not None})
     policy = LocalPolicy(
         model,
