@@ -45,7 +45,8 @@ class RunTerms:
       a prompt 0, but -1 as ``click`` if nothing is marked on a present target, so that refusing it never beats a miss.
     * ``length``: 1 for at most `RewardConfig.optimal_steps` ``steps``, else -.2 for each further one.
     * ``steps``: turns of the policy before the last.
-    * ``wrong_refusal``: 1 if a present target was left unmarked, in words or not, without declining.
+    * ``wrong_refusal``: 1 if the policy left a present target unmarked: it ended the run so, in words or not, without
+      declining, or it never made a prompt.
     * ``wrong_assertion``: 1 if a prompt is in force, or the mask is not empty, on an absent target.
     * ``decline_present``, ``decline_absent``: 1 for a run that declined.
     * ``names_target``: 1 if the answer names the target; 0 where its name is not known.
@@ -77,7 +78,7 @@ def compute_terms(
     prompts = {index: prompt for index, prompt in indexed_prompts(record) if is_policy_step(record.steps[index])}
     ious, correct = compare_masks(record, truth, prompts)
     present, declined = bool(truth.any()), record.stop == "declined"
-    marked = bool(record.target.prompts) or area(record.mask) > 0
+    marked, refused = bool(record.target.prompts) or area(record.mask) > 0, record.stop in _OWN_STOPS
     turns = _turn_terms(record, ious, correct, set(prompts))
     folded = [_fold([turn.click for turn in turns], config), _fold([turn.progress for turn in turns], config)]
     if not prompts and present and not area(record.mask) and config.fold != "off":
@@ -90,7 +91,7 @@ def compute_terms(
         progress=folded[1],
         length=1.0 if steps <= config.optimal_steps else -_LENGTH_PENALTY * (steps - config.optimal_steps),
         steps=float(steps),
-        wrong_refusal=float(present and not marked and not declined and answer is None),
+        wrong_refusal=float(present and not marked and (refused or not prompts) and not declined and answer is None),
         wrong_assertion=float(not present and marked and not declined),
         decline_present=float(declined and present),
         decline_absent=float(declined and not present),

@@ -147,6 +147,9 @@ def test_the_order_of_endings_holds_for_any_run_of_twenty_turns():
 def test_words_do_not_buy_what_actions_did_not():
     assert reward(HAZY) == reward(DECLINE)  # an unsure stop with nothing marked declines
     assert reward(UNDO, UNDO, UNDO) < reward(DECLINE)  # nothing readable, nothing marked: as wrong as a refusal
+    cut = run(MISS, UNDO, config=LoopConfig(max_steps=2))  # an honest miss that found no time to go on
+    assert score_trajectory(cut).total == pytest.approx(-0.01)
+    assert reward(MISS, UNDO, NOT_THERE) < reward(DECLINE)
     empty = run(positive(7, 7), negative(7, 7), STOP, truth=ABSENT)
     assert not with_target(empty).measurements["area_px"]
     assert (empty.stop, terms_of(empty)["wrong_assertion"]) == ("terminated", 1.0)

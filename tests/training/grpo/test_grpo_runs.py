@@ -24,7 +24,7 @@ from ibisagent.training.run_folder import last_checkpoint
 from ibisagent.ui.cli.app import app
 
 SETTINGS = (*grpo_runs.SMALL, "rollouts.max_steps=2", "train.max_steps=3", "train.save_steps=1")
-VOLATILE = ("seconds/", "step_time", "train_", "total_flos")
+VOLATILE = ("seconds/", "step_time", "train_", "logp_gap")  # a sampled log-probability is rounded as its batch falls
 
 
 @pytest.fixture(scope="module")
