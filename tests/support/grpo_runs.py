@@ -6,16 +6,24 @@ from typing import Any
 
 from ibisagent.agent.policies.local import NANO, PROFILE
 from ibisagent.agent.prompting import load_prompts
+from ibisagent.tools.datasets import read_dataset
 from ibisagent.training.grpo.config import GRPOTraining, read_grpo_training
-from ibisagent.training.grpo.tasks import TaskSet
+from ibisagent.training.grpo.tasks import TaskSet, balance_cases
 from ibisagent.training.grpo.trainer import GraphGRPOTrainer
-from ibisagent.training.grpo.trainer_factory import build_grpo_config, build_grpo_trainer, freeze_modules
+from ibisagent.training.grpo.trainer_factory import TrainedPolicy, build_grpo_config, build_grpo_trainer, freeze_modules
 from ibisagent.training.model_folder import find_prompt_file, open_trainable
 from ibisagent.training.phantoms.folder import PhantomDatasetSpec, write_phantoms
 
 __all__ = ["SMALL", "build_small_trainer", "write_tasks"]
 
-SMALL = ("rollouts.tasks=2", "rollouts.group_size=3", "rollouts.chunks=2", "rollouts.max_steps=3", "train.max_steps=2")
+SMALL = (
+    "rollouts.tasks=2",
+    "rollouts.group_size=3",
+    "rollouts.chunks=2",
+    "rollouts.max_steps=3",
+    "train.max_steps=2",
+    "validation.every=0",
+)
 """Settings of an update of six short episodes."""
 
 
@@ -33,6 +41,6 @@ def build_small_trainer(
     model, inputs = open_trainable(model_folder, dtype=config.dtype)
     freeze_modules(model, config.freeze)
     settings: Any = build_grpo_config(config, out, max_tokens=40)
-    tasks = TaskSet.read([data], config.rollouts.absent, settings.seed)
+    tasks = TaskSet(balance_cases(read_dataset(data), config.rollouts.absent, settings.seed))
     prompts = load_prompts(find_prompt_file(model_folder / PROFILE))
-    return build_grpo_trainer(config, model, inputs, prompts, tasks, settings, coordinates="unit"), config
+    return build_grpo_trainer(config, TrainedPolicy(model, inputs, prompts, "unit", 40), tasks, settings), config

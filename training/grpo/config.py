@@ -11,11 +11,11 @@ from ibisagent.tools.errors import InputError
 from ibisagent.training.config_files import ConfigFile, build_settings, read_config_file
 from ibisagent.training.grpo.estimator import Credit, Estimator
 
-__all__ = ["GRPOTraining", "RolloutSettings", "read_grpo_training"]
+__all__ = ["GRPOTraining", "RolloutSettings", "ValidationSettings", "read_grpo_training"]
 
 _TYPES: dict[str, type] = {
     **dict.fromkeys(("base", "prompts", "estimator", "credit", "attn_implementation", "dtype"), str),
-    **dict.fromkeys(("rollouts", "reward", "lora", "train"), dict),
+    **dict.fromkeys(("rollouts", "reward", "validation", "lora", "train"), dict),
     **dict.fromkeys(("max_pixels", "threads"), int),
     **dict.fromkeys(("gate_max", "gate_mean"), float),
     **{"save_fp16": bool, "freeze": list},
@@ -60,12 +60,26 @@ class RolloutSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ValidationSettings:
+    """How the policy is validated while it trains, by greedy episodes on pictures that it is not trained on.
+
+    ``every``: updates, 0 for none; also before the first and after the last. ``cases``: at most so many, a third of
+    them with absent targets. ``pictures``: held out of the data where no other set is given.
+    """
+
+    every: int = 10
+    cases: int = 96
+    pictures: int = 24
+
+
+@dataclass(frozen=True, slots=True)
 class GRPOTraining:
     """A GRPO training as its TOML file describes it; paths are relative to the file's folder.
 
     ``base``: model folder or id that is trained on. ``prompts``: prompt file, by default the base's own or ours.
     ``rollouts``: see `RolloutSettings`. ``reward``: ``preset``, and what differs from it, ``weights`` as a table
-    (`ibisagent.evals.rewards.RewardConfig`). ``estimator``, ``credit``: see `ibisagent.training.grpo.estimator`.
+    (`ibisagent.evals.rewards.RewardConfig`). ``validation``: see `ValidationSettings`. ``estimator``, ``credit``: see
+    `ibisagent.training.grpo.estimator`.
     ``gate_max``, ``gate_mean``: the training stops where the trainer's log-probability of a sampled token differs by
     more from the sampled one, at most or in the mean of an update; 0 for no gate. ``lora``: settings of peft's
     `LoraConfig`, none: full training. ``freeze``: modules that are left as they are, by their names in the model.
@@ -77,6 +91,7 @@ class GRPOTraining:
     prompts: str | None = None
     rollouts: RolloutSettings = RolloutSettings()
     reward: RewardConfig = REWARD_PRESETS["default"]
+    validation: ValidationSettings = ValidationSettings()
     estimator: Estimator = "dr_grpo"
     credit: Credit = "path"
     gate_max: float = 1e-3
@@ -106,6 +121,7 @@ def read_grpo_training(source: str | os.PathLike[str], changes: Sequence[str] = 
         if name in table and table[name] not in known:
             raise file.refuse(f"got {name}={table[name]!r}, expected one of {', '.join(known)}; choose one")
     table["rollouts"] = build_settings(RolloutSettings, table.get("rollouts", {}), "rollouts")
+    table["validation"] = build_settings(ValidationSettings, table.get("validation", {}), "validation")
     table["reward"] = _read_reward(file, table.get("reward", {}))
     return GRPOTraining(**table, folder=file.folder)
 

@@ -100,16 +100,23 @@ class EpisodeRunner:
     def run(self, tasks: Sequence[int], *, seed: int, update: int) -> list[Rollout]:
         """Run an episode for each number of a task, in order; the same task again is another rollout of it."""
         images = ImageStore()
-        graph = build_graph(self.policy, self.memo, self._loop, images=images, store=RunStore())
+        records = self.record(tasks, seed=seed, update=update, images=images)
         renderer = StateRenderer(self._prompts, images)
+        return [self._score(task, record, renderer) for task, record in zip(tasks, records, strict=True)]
+
+    def record(
+        self, tasks: Sequence[int], *, seed: int, update: int, images: ImageStore | None = None
+    ) -> list[Trajectory | str]:
+        """Run episodes as `run` does and return their records; the error in place of one that could not begin."""
+        images = images or ImageStore()
+        graph = build_graph(self.policy, self.memo, self._loop, images=images, store=RunStore())
         counts: dict[int, int] = {}
         jobs: list[tuple[int, int]] = []
         for task in tasks:
             counts[task] = counts.get(task, -1) + 1
             jobs.append((task, episode_seed(seed, update, task, counts[task])))
         with ThreadPoolExecutor(min(self._workers, len(jobs))) as pool:
-            records = list(pool.map(lambda job: self._run_episode(graph, *job), jobs))
-        return [self._score(task, record, renderer) for (task, _), record in zip(jobs, records, strict=True)]
+            return list(pool.map(lambda job: self._run_episode(graph, *job), jobs))
 
     def _run_episode(self, graph: SegmentationGraph, task: int, seed: int) -> Trajectory | str:
         try:

@@ -15,11 +15,13 @@ from ibisagent.agent.policies.abstention.known_targets import TARGETS_FILE
 from ibisagent.agent.policies.local import NANO, PROFILE, read_profile
 from ibisagent.agent.policies.local.policy import MAX_TOKENS
 from ibisagent.agent.prompting import load_prompts
+from ibisagent.tools.datasets import Case, read_dataset
 from ibisagent.tools.files import hash_files, make_folder
 from ibisagent.training.grpo.config import GRPOTraining
 from ibisagent.training.grpo.csv_log import CSVLogCallback
-from ibisagent.training.grpo.tasks import TaskSet
-from ibisagent.training.grpo.trainer_factory import build_grpo_config, build_grpo_trainer, freeze_modules
+from ibisagent.training.grpo.tasks import TaskSet, balance_cases, choose_cases, hold_out
+from ibisagent.training.grpo.trainer_factory import TrainedPolicy, build_grpo_config, build_grpo_trainer, freeze_modules
+from ibisagent.training.grpo.validation import ValidationCallback
 from ibisagent.training.model_folder import compose_profile, find_base, find_prompt_file, open_trainable, write_model
 from ibisagent.training.run_folder import LogCallback, keep_settings, last_checkpoint, write_json
 
@@ -34,13 +36,17 @@ def train_grpo(
     out: Path,
     *,
     base: str | None = None,
+    validation: Sequence[Path] = (),
     callbacks: Sequence[TrainerCallback] = (),
 ) -> Path:
     """Train on the cases of the data sets ``data``; return the model folder ``out``/model.
 
-    ``base`` overrides the file's own model. Checkpoints lie in ``out``/checkpoints, and the same call resumes from the
-    last of them, with equal episodes; with other data or settings it is an `InputError`. ``out``/log.jsonl and log.csv
-    hold the logged metrics, ``out``/training.json, the last file to be written, these with the settings.
+    ``base`` overrides the file's own model. ``validation``: data sets to validate on; without any, pictures are held
+    out of the data. The model that is written is the best by validation, which may be the base itself.
+
+    Checkpoints lie in ``out``/checkpoints, and the same call resumes from the last of them, with equal episodes; with
+    other data or settings it is an `InputError`. ``out``/log.jsonl and log.csv hold the logged metrics, those of the
+    validations among them, ``out``/training.json, the last file to be written, these with the settings.
     `RunFailed` where every episode of an update failed, and where the trainer sees something else than the policy did.
     """
     if config.threads:
@@ -51,9 +57,9 @@ def train_grpo(
     profile = read_profile(start)
     prompt_file = config.folder / config.prompts if config.prompts else find_prompt_file(start / PROFILE)
     settings = build_grpo_config(config, out / "checkpoints", int(profile.get("max_tokens", MAX_TOKENS)))
-    tasks = TaskSet.read(data, config.rollouts.absent, settings.seed)
+    tasks, unseen = _read_tasks(config, data, validation, settings.seed)
     recorded = {
-        "data": _hash_tasks(tasks),
+        "data": _hash_tasks([*tasks.cases, *unseen.cases]),
         "prompt_file": hash_files([prompt_file]),
         "base": named,
         "config": config.to_json(),
@@ -71,30 +77,52 @@ def train_grpo(
     freeze_modules(model, config.freeze)
     family = "unit" if profile else model_profile(f"{start.name} {model.config.model_type}")
     prompts = load_prompts(prompt_file)
-    trainer = build_grpo_trainer(config, model, inputs, prompts, tasks, settings, coordinates=family)
+    trained = TrainedPolicy(model, inputs, prompts, family, settings.max_completion_length)
+    trainer = build_grpo_trainer(config, trained, tasks, settings)
+    validating = None
+    if config.validation.every:
+        runner = trained.build_runner(config, unseen, temperature=0.0)
+        validating = ValidationCallback(runner, config.reward, config.validation.every, out)
+        validating.metrics = trainer.metrics
     trainer.remove_callback(PrinterCallback)
-    for callback in (LogCallback(out / "log.jsonl"), CSVLogCallback(out / "log.csv"), *callbacks):
+    logs = (LogCallback(out / "log.jsonl"), CSVLogCallback(out / "log.csv"))
+    for callback in (*([validating] if validating else ()), *logs, *callbacks):
         trainer.add_callback(callback)
     checkpoint = last_checkpoint(out / "checkpoints")
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.perf_counter() - started
-    trained: Any = trainer.model
+    best = validating.load_best(trainer.model) if validating else trainer.state.global_step
     if config.save_fp16:
-        trained.half()
+        finished: Any = trainer.model
+        finished.half()
     origin = named if start not in (Path(named), config.folder / named, NANO) else str(start.resolve())
     write_model(trainer, inputs, origin, compose_profile(prompt_file, profile), out / "model")
     if trainer.is_world_process_zero():
         if (start / TARGETS_FILE).is_file():
             shutil.copyfile(start / TARGETS_FILE, out / "model" / TARGETS_FILE)
         log = trainer.state.log_history
-        write_json(out / _FINISHED, recorded | {"tasks": len(tasks), "seconds": seconds, "log": log})
+        write_json(
+            out / _FINISHED, recorded | {"tasks": len(tasks), "best_update": best, "seconds": seconds, "log": log}
+        )
     return out / "model"
 
 
-def _hash_tasks(tasks: TaskSet) -> str:
+def _read_tasks(
+    config: GRPOTraining, data: Sequence[Path], validation: Sequence[Path], seed: int
+) -> tuple[TaskSet, TaskSet]:
+    """Return the tasks that are trained on, and those that are validated on."""
+    cases = [case for folder in data for case in read_dataset(folder)]
+    unseen = [case for folder in validation for case in read_dataset(folder)]
+    if config.validation.every and not validation:
+        cases, unseen = hold_out(cases, config.validation.pictures, seed)
+    tasks = TaskSet(balance_cases(cases, config.rollouts.absent, seed))
+    return tasks, TaskSet(choose_cases(unseen, config.validation.cases, seed) if config.validation.every else [])
+
+
+def _hash_tasks(cases: Sequence[Case]) -> str:
     digest = hashlib.sha256()
-    for case in tasks.cases:
+    for case in cases:
         known = [case.id, case.image.name, case.target, case.request, case.present]
         digest.update(repr(known).encode("utf-8", "backslashreplace"))
     return digest.hexdigest()[:16]

@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
-from pathlib import Path
 
 import numpy as np
 
 from ibisagent.tools.cache import OnceCache
-from ibisagent.tools.datasets import Case, read_dataset
+from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
 
-__all__ = ["OpenedCase", "TaskSet", "balance_cases"]
+__all__ = ["OpenedCase", "TaskSet", "balance_cases", "choose_cases", "hold_out"]
 
 _KEPT = 64  # opened cases
 
@@ -35,12 +34,6 @@ class TaskSet:
         self.cases = list(cases)
         self._opened: OnceCache[OpenedCase] = OnceCache(_KEPT)
 
-    @classmethod
-    def read(cls, folders: Sequence[Path], absent: float, seed: int) -> "TaskSet":
-        """Read data sets; ``absent``: share of tasks whose target is absent, below 0 as in the data."""
-        cases = [case for folder in folders for case in read_dataset(folder)]
-        return cls(balance_cases(cases, absent, seed))
-
     def __len__(self) -> int:
         """Return the number of tasks."""
         return len(self.cases)
@@ -53,6 +46,25 @@ class TaskSet:
 def _open(case: Case) -> OpenedCase:
     image = case.open()
     return OpenedCase(case, image, case.read_truth(image))
+
+
+def hold_out(cases: Sequence[Case], pictures: int, seed: int) -> tuple[list[Case], list[Case]]:
+    """Split cases by their pictures, of which ``pictures`` are held out; `InputError` where none would be left."""
+    keys = list(dict.fromkeys(case.image_key for case in cases))
+    if pictures >= len(keys):
+        got = f"data: got {len(keys)} pictures, expected more than the {pictures} that are held out"
+        raise InputError(f"{got}; give a validation set, or lower validation.pictures")
+    held = {keys[number] for number in np.random.default_rng(seed).permutation(len(keys))[:pictures]}
+    return [case for case in cases if case.image_key not in held], [case for case in cases if case.image_key in held]
+
+
+def choose_cases(cases: Sequence[Case], count: int, seed: int) -> list[Case]:
+    """Draw ``count`` cases, a third of them with absent targets, fewer where there are fewer."""
+    rng, chosen = np.random.default_rng(seed), list[Case]()
+    for present, wanted in ((False, count // 3), (True, count - count // 3)):
+        kind = [case for case in cases if case.present == present]
+        chosen += [kind[number] for number in rng.permutation(len(kind))[:wanted]]
+    return chosen
 
 
 def balance_cases(cases: Sequence[Case], absent: float, seed: int) -> list[Case]:

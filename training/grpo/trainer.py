@@ -53,6 +53,11 @@ class GraphGRPOTrainer(ResumableCheckpoints, GRPOTrainer):
         self._sampled: tuple[torch.Tensor, torch.Tensor] | None = None
         self._reply_ids = torch.zeros(0, 0)
 
+    @property
+    def metrics(self) -> dict[str, list[float]]:
+        """What the next log of the training holds the means of, by name."""
+        return self._metrics["train"]  # type: ignore[no-any-return]
+
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the batch of an update's rows: its tasks' episodes, their advantages, and their pictures."""
         begun = time.perf_counter()

@@ -1,6 +1,7 @@
 """Builds the trainer of a GRPO training: TRL's settings, the policy that rolls out, the data set of tasks."""
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ibisagent.training.grpo.log_prob_gate import LogProbGate
 from ibisagent.training.grpo.tasks import TaskSet
 from ibisagent.training.grpo.trainer import GraphGRPOTrainer
 
-__all__ = ["build_grpo_config", "build_grpo_trainer", "freeze_modules"]
+__all__ = ["TrainedPolicy", "build_grpo_config", "build_grpo_trainer", "freeze_modules"]
 
 _DEFAULTS = {
     "activation_checkpointing": False,  # its older name, which TRL sets, gives way to it
@@ -74,53 +75,60 @@ def freeze_modules(model: Any, names: list[str]) -> None:
             module.requires_grad_(False)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedPolicy:
+    """The model that is trained with what its policy needs: inputs, prompts, profile of coordinates, tokens a reply."""
+
+    model: Any
+    inputs: QwenInputs
+    prompts: PromptSet
+    coordinates: str
+    max_tokens: int
+
+    def build_runner(self, config: GRPOTraining, tasks: TaskSet, temperature: float) -> EpisodeRunner:
+        """Return what runs episodes over the same weights, at a ``temperature``, greedy at 0."""
+        control = sorted({found for name in _CONTROL if (found := getattr(self.model.config, name, None)) is not None})
+        policy = LocalPolicy(
+            self.model,
+            self.inputs,
+            prompts=self.prompts,
+            name="trained",
+            temperature=temperature,
+            max_tokens=self.max_tokens,
+            coordinates=self.coordinates,
+            logprobs=temperature > 0,
+            suppressed_ids=control,
+        )
+        return EpisodeRunner(
+            policy,
+            self.prompts,
+            tasks,
+            config.reward,
+            segmenter=config.rollouts.segmenter,
+            loop=LoopConfig(max_steps=config.rollouts.max_steps),
+            workers=config.rollouts.workers,
+            control_ids=control,
+        )
+
+
 def build_grpo_trainer(
-    config: GRPOTraining,
-    model: Any,
-    inputs: QwenInputs,
-    prompts: PromptSet,
-    tasks: TaskSet,
-    settings: GRPOConfig,
-    *,
-    coordinates: str,
+    config: GRPOTraining, trained: TrainedPolicy, tasks: TaskSet, settings: GRPOConfig
 ) -> GraphGRPOTrainer:
-    """Return the trainer, with the policy that rolls out over the same weights."""
-    rollouts = config.rollouts
-    if len(tasks) < rollouts.tasks:
-        expected = f"expected {rollouts.tasks} or more, those of an update"
+    """Return the trainer, with what rolls out over the same weights."""
+    if len(tasks) < config.rollouts.tasks:
+        expected = f"expected {config.rollouts.tasks} or more, those of an update"
         raise InputError(f"data: got {len(tasks)} tasks, {expected}; add some, or lower rollouts.tasks")
-    control = sorted({found for name in _CONTROL if (found := getattr(model.config, name, None)) is not None})
-    policy = LocalPolicy(
-        model,
-        inputs,
-        prompts=prompts,
-        name="trained",
-        temperature=rollouts.temperature,
-        max_tokens=settings.max_completion_length,
-        coordinates=coordinates,
-        logprobs=True,
-        suppressed_ids=control,
-    )
-    runner = EpisodeRunner(
-        policy,
-        prompts,
-        tasks,
-        config.reward,
-        segmenter=rollouts.segmenter,
-        loop=LoopConfig(max_steps=rollouts.max_steps),
-        workers=rollouts.workers,
-        control_ids=control,
-    )
+    inputs = trained.inputs
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # what peft asks
             return GraphGRPOTrainer(
-                model=model,
+                model=trained.model,
                 args=settings,
                 train_dataset=Dataset.from_dict({"prompt": [""] * len(tasks), "task": list(range(len(tasks)))}),
                 processing_class=inputs.tokenizer,
                 peft_config=_build_lora_config(config),
-                runner=runner,
+                runner=trained.build_runner(config, tasks, config.rollouts.temperature),
                 estimator=config.estimator,
                 credit=config.credit,
                 gate=LogProbGate(config.gate_max, config.gate_mean),

@@ -19,7 +19,13 @@ from transformers.utils import logging  # noqa: E402
 
 __all__ = ["run_grpo", "run_sft"]
 
-_FIGURES = {"loss": "loss", "coordinate_nll": "coordinates", "reward": "reward", "iou": "IoU"}
+_FIGURES = {
+    "loss": "loss",
+    "coordinate_nll": "coordinates",
+    "reward": "reward",
+    "iou": "IoU",
+    "validation/iou": "unseen IoU",
+}
 
 
 def run_sft(
@@ -44,14 +50,22 @@ def run_sft(
     _print_folder(folder)
 
 
-def run_grpo(config: str, data: Sequence[Path], out: Path, *, base: str | None, overrides: Sequence[str]) -> None:
+def run_grpo(
+    config: str,
+    data: Sequence[Path],
+    out: Path,
+    *,
+    base: str | None,
+    validation: Sequence[Path],
+    overrides: Sequence[str],
+) -> None:
     """Train on episodes by a training config with ``overrides``; the same call resumes an earlier one."""
     from ibisagent.training.grpo.config import read_grpo_training
     from ibisagent.training.grpo.run import train_grpo
 
     plan = read_grpo_training(config, overrides)
     with _training_bar(out) as bar:
-        folder = train_grpo(plan, data, out, base=base, callbacks=[bar])
+        folder = train_grpo(plan, data, out, base=base, validation=validation, callbacks=[bar])
     _print_folder(folder)
 
 

@@ -20,10 +20,14 @@ from ibisagent.tools.errors import InputError
 from ibisagent.training.config_files import list_shipped_configs
 from ibisagent.training.grpo.config import read_grpo_training
 from ibisagent.training.grpo.run import train_grpo
+from ibisagent.training.grpo.validation import best_update
 from ibisagent.training.run_folder import last_checkpoint
 from ibisagent.ui.cli.app import app
 
-SETTINGS = (*grpo_runs.SMALL, "rollouts.max_steps=2", "train.max_steps=3", "train.save_steps=1")
+SETTINGS = (
+    *(*grpo_runs.SMALL, "rollouts.max_steps=2", "train.max_steps=3", "train.save_steps=1"),
+    *("validation.every=2", "validation.cases=6", "validation.pictures=2"),
+)
 VOLATILE = ("seconds/", "step_time", "train_", "logp_gap")  # a sampled log-probability is rounded as its batch falls
 
 
@@ -38,7 +42,9 @@ def log_of(out):
 
 
 def weights(out):
-    return (out / "model" / "model.safetensors").read_bytes()
+    """The final ones, and the best by validation."""
+    last = out / "checkpoints" / "checkpoint-3" / "model.safetensors"
+    return last.read_bytes(), (out / "model" / "model.safetensors").read_bytes()
 
 
 @pytest.mark.slow
@@ -46,18 +52,26 @@ def test_training_moves_the_weights_and_a_killed_run_resumes_to_the_same_ones(da
     config = read_grpo_training("nano-grpo", SETTINGS)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     folder = train_grpo(config, [data], whole)
-    before, after = load_file(NANO / "model.safetensors"), load_file(folder / "model.safetensors")
-    moved = {name for name, value in after.items() if not value.equal(before[name])}
+    before = load_file(NANO / "model.safetensors")
+    after = load_file(whole / "checkpoints" / "checkpoint-3" / "model.safetensors")
+    moved = {name for name, value in after.items() if not value.equal(before[name].float())}
     assert moved
     assert not [name for name in moved if name.startswith("visual.")]
     assert (folder / "known_targets.toml").read_bytes() == (NANO / "known_targets.toml").read_bytes()
     log = log_of(whole)
     assert [row["step"] for row in log] == [1, 2, 3, 3]
-    assert all(row["logp_gap_max"] < 1e-4 and row["dropped"] == 0 and row["rows"] >= 6 for row in log[:3])
+    assert all(row["dropped"] == 0 and row["rows"] >= 6 for row in log[:3])
     with (whole / "log.csv").open() as file:
         table = list(csv.DictReader(file))
+    assert all(float(row["logp_gap_max"]) < 1e-4 for row in table[:3])
     assert [row["step"] for row in table] == ["1", "2", "3", "3"]
     assert float(table[0]["reward/answer"]) == log[0]["reward/answer"]
+
+    validated = json.loads((whole / "validation.json").read_text())
+    assert list(validated) == ["0", "2", "3"]
+    assert [name for row in log for name in row if name == "validation/iou"] == ["validation/iou"] * 2
+    finished = json.loads((whole / "training.json").read_text())
+    assert finished["best_update"] == best_update({int(update): rows for update, rows in validated.items()})
 
     command = [sys.executable, "-m", "ibisagent.ui", "train", "grpo", "--config", "nano-grpo", "--data", str(data)]
     command += ["--out", str(killed), *(part for change in SETTINGS for part in ("--set", change))]
@@ -130,6 +144,7 @@ def test_settings_that_cannot_be_are_refused_in_a_line(change, said):
 )
 def test_the_command_refuses_what_cannot_be_trained_in_a_line(data, tmp_path, change, said):
     command = ["train", "grpo", "--config", "nano-grpo", "--data", str(data), "--out", str(tmp_path / "out")]
+    command += ["--validation", str(data)]
     error = CliRunner().invoke(app, [*command, "--set", change]).exception
     assert isinstance(error, InputError)
     assert said in str(error)

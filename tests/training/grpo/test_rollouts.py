@@ -33,7 +33,7 @@ def policy():
 
 
 def runner_of(policy, data, segmenter="geocut", workers=8, **options):
-    tasks = TaskSet.read([data], 0.3, 0)
+    tasks = TaskSet(balance_cases(read_dataset(data), 0.3, 0))
     given = {"segmenter": "disk", "loop": LoopConfig(max_steps=3), "workers": workers}
     runner = EpisodeRunner(policy, load_prompts(NANO / PROFILE), tasks, REWARD_PRESETS["default"], **given | options)
     runner.memo = Memo(get_segmenter(segmenter) if isinstance(segmenter, str) else segmenter)
