@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ibisagent.evals.rewards import REWARD_PRESETS, RewardConfig, RewardWeights
 from ibisagent.tools.errors import InputError
@@ -32,9 +32,10 @@ class RolloutSettings:
     """How episodes are made.
 
     ``segmenter``: by name. ``tasks``: of an update, ``group_size``: rollouts of a task; ``chunks``: parts in which an
-    update's rows are trained, so that fewer are in memory at once. ``max_steps``: actions of an episode.
-    ``temperature``: of draws; they are plain, as the ratios need. ``absent``: share of tasks whose target is absent,
-    below 0: as in the data. ``workers``: episodes at once; draws do not depend on it.
+    update's rows are trained, so that fewer are in memory at once. ``max_steps``: actions of an episode. ``context``:
+    see `ibisagent.agent.config.LoopConfig`. ``temperature``: of draws; they are plain, as the ratios need. ``absent``:
+    share of tasks whose target is absent, below 0: as in the data. ``workers``: episodes at once; draws do not depend
+    on it.
     """
 
     segmenter: str = "geocut"
@@ -42,6 +43,7 @@ class RolloutSettings:
     group_size: int = 8
     chunks: int = 8
     max_steps: int = 6
+    context: Literal["stateless", "history"] = "stateless"
     temperature: float = 1.0
     absent: float = 0.2
     workers: int = 64
@@ -55,6 +57,8 @@ class RolloutSettings:
             raise ValueError("group_size is 1, expected 2 or more, which are compared with each other")
         if self.tasks * self.group_size % self.chunks:
             raise ValueError(f"{self.tasks * self.group_size} rollouts cannot be split into {self.chunks} chunks")
+        if self.context not in ("stateless", "history"):
+            raise ValueError(f"context is {self.context!r}, expected stateless or history")
         if not self.temperature > 0 or self.absent >= 1:
             raise ValueError("expected a temperature above 0 and a share of absent targets below 1")
 
@@ -64,7 +68,7 @@ class ValidationSettings:
     """How the policy is validated while it trains, by greedy episodes on pictures that it is not trained on.
 
     ``every``: updates, 0 for none; also before the first and after the last. ``cases``: at most so many, a third of
-    them with absent targets. ``pictures``: held out of the data where no other set is given.
+    them with absent targets. ``pictures``: held out of the data where no other set is given, at most a fifth.
     """
 
     every: int = 10

@@ -56,7 +56,8 @@ def train_grpo(
     start = NANO if named == "nano" else find_base(named, None if base else config.folder)
     profile = read_profile(start)
     prompt_file = config.folder / config.prompts if config.prompts else find_prompt_file(start / PROFILE)
-    settings = build_grpo_config(config, out / "checkpoints", int(profile.get("max_tokens", MAX_TOKENS)))
+    max_tokens = int(profile.get("max_tokens", MAX_TOKENS))
+    settings = build_grpo_config(config, out / "checkpoints", max_tokens)
     tasks, unseen = _read_tasks(config, data, validation, settings.seed)
     recorded = {
         "data": _hash_tasks([*tasks.cases, *unseen.cases]),
@@ -77,7 +78,7 @@ def train_grpo(
     freeze_modules(model, config.freeze)
     family = "unit" if profile else model_profile(f"{start.name} {model.config.model_type}")
     prompts = load_prompts(prompt_file)
-    trained = TrainedPolicy(model, inputs, prompts, family, settings.max_completion_length)
+    trained = TrainedPolicy(model, inputs, prompts, family, max_tokens)
     trainer = build_grpo_trainer(config, trained, tasks, settings)
     validating = None
     if config.validation.every:

@@ -15,6 +15,7 @@ from ibisagent.tools.imaging.medical_image import MedicalImage
 __all__ = ["OpenedCase", "TaskSet", "balance_cases", "choose_cases", "hold_out"]
 
 _KEPT = 64  # opened cases
+_LEAST_PICTURES = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,12 +50,16 @@ def _open(case: Case) -> OpenedCase:
 
 
 def hold_out(cases: Sequence[Case], pictures: int, seed: int) -> tuple[list[Case], list[Case]]:
-    """Split cases by their pictures, of which ``pictures`` are held out; `InputError` where none would be left."""
+    """Split cases by their pictures, of which ``pictures`` are held out, but at most a fifth of them.
+
+    `InputError` for fewer than five pictures.
+    """
     keys = list(dict.fromkeys(case.image_key for case in cases))
-    if pictures >= len(keys):
-        got = f"data: got {len(keys)} pictures, expected more than the {pictures} that are held out"
-        raise InputError(f"{got}; give a validation set, or lower validation.pictures")
-    held = {keys[number] for number in np.random.default_rng(seed).permutation(len(keys))[:pictures]}
+    if len(keys) < _LEAST_PICTURES:
+        expected = f"expected {_LEAST_PICTURES} or more, a part of which is held out"
+        raise InputError(f"data: got {len(keys)} pictures, {expected}; give a validation set, or validation.every = 0")
+    count = min(pictures, len(keys) // _LEAST_PICTURES)
+    held = {keys[number] for number in np.random.default_rng(seed).permutation(len(keys))[:count]}
     return [case for case in cases if case.image_key not in held], [case for case in cases if case.image_key in held]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from ibisagent.agent.policies.pointer import PointerForConditionalGeneration
@@ -33,7 +34,8 @@ class GraphGRPOTrainer(ResumableCheckpoints, GRPOTrainer):
 
     def __init__(
         self,
-        *args: Any,
+        *,
+        args: GRPOConfig,
         runner: EpisodeRunner,
         estimator: Estimator,
         credit: Credit,
@@ -42,11 +44,13 @@ class GraphGRPOTrainer(ResumableCheckpoints, GRPOTrainer):
         merge_size: int,
         **options: Any,
     ) -> None:
-        """Take what `GRPOTrainer` does but the reward functions; ``train_dataset`` has a column ``task``, a number.
+        """Take what `GRPOTrainer` does but reward functions; ``train_dataset`` has a column ``task``, a number.
 
         ``picture_id``: the token of a picture's features, ``merge_size`` x ``merge_size`` patches each.
         """
-        super().__init__(*args, reward_funcs=[_unused], **options)
+        untyped: Any = super()
+        untyped.__init__(args=args, reward_funcs=[_unused], **options)
+        self._chunks, self._group_size = int(args.steps_per_generation or 1), int(args.num_generations or 1)
         self._runner, self._estimator, self._credit, self._gate = runner, estimator, credit, gate
         self._picture_id, self._merge_size = picture_id, merge_size
         self._is_pointer = isinstance(self.accelerator.unwrap_model(self.model), PointerForConditionalGeneration)
@@ -56,7 +60,7 @@ class GraphGRPOTrainer(ResumableCheckpoints, GRPOTrainer):
     @property
     def metrics(self) -> dict[str, list[float]]:
         """What the next log of the training holds the means of, by name."""
-        return self._metrics["train"]  # type: ignore[no-any-return]
+        return self._metrics["train"]
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the batch of an update's rows: its tasks' episodes, their advantages, and their pictures."""
@@ -65,7 +69,7 @@ class GraphGRPOTrainer(ResumableCheckpoints, GRPOTrainer):
         rolled = time.perf_counter()
         rows, advantages = self._build_rows(rollouts)
         batch = to_batch(
-            pad_rows(rows, self.args.steps_per_generation),
+            pad_rows(rows, self._chunks),
             advantages,
             self._tokenizer.pad_token_id,
             self._picture_id,
@@ -73,7 +77,7 @@ class GraphGRPOTrainer(ResumableCheckpoints, GRPOTrainer):
         )
         if self._is_pointer:
             del batch["mm_token_type_ids"]
-        if self.args.gradient_accumulation_steps % (self.args.steps_per_generation * self.num_iterations):
+        if self.args.gradient_accumulation_steps % (self._chunks * self.num_iterations):
             batch["old_per_token_logps"] = self._score_old(batch)
         self._log_rollouts(rollouts, rolled - begun, time.perf_counter() - rolled)
         return batch
@@ -93,13 +97,12 @@ class GraphGRPOTrainer(ResumableCheckpoints, GRPOTrainer):
 
     def _build_rows(self, rollouts: Sequence[Rollout]) -> tuple[list[Any], list[float]]:
         rows = [row for rollout in rollouts for row in rollout.rows]
-        padded = len(rows) + -len(rows) % self.args.steps_per_generation
+        padded = len(rows) + -len(rows) % self._chunks
         local = torch.tensor(float(sum(not rollout.dropped for rollout in rollouts)), device=self.accelerator.device)
         scored = self.accelerator.reduce(local, reduction="sum").item() / self.accelerator.num_processes
         advantages: list[float] = []
-        size = self.num_generations
-        for start in range(0, len(rollouts), size):
-            paths = [rollout.path for rollout in rollouts[start : start + size]]
+        for start in range(0, len(rollouts), self._group_size):
+            paths = [rollout.path for rollout in rollouts[start : start + self._group_size]]
             for path, own in zip(paths, compute_advantages(paths, self._estimator, self._credit), strict=True):
                 if path is not None:
                     weights = row_weights(path, padded, scored, self._estimator)
@@ -114,7 +117,7 @@ class GraphGRPOTrainer(ResumableCheckpoints, GRPOTrainer):
                 torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
                 torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
                 batch["completion_ids"].shape[1],
-                batch_size=len(batch["prompt_ids"]) // self.args.steps_per_generation,
+                batch_size=len(batch["prompt_ids"]) // self._chunks,
                 **{name: batch[name] for name in names if name in batch},
             )
         return logps
@@ -131,6 +134,7 @@ class GraphGRPOTrainer(ResumableCheckpoints, GRPOTrainer):
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """Return what TRL does, (B, logits_to_keep) each; `RuntimeError` where a row's picture would not be seen."""
         require_pictures(input_ids, options.get("image_grid_thw"), self._picture_id, self._merge_size)
+        scored: tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
         if not self._is_pointer:
             scored = super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **options
@@ -154,7 +158,7 @@ class GraphGRPOTrainer(ResumableCheckpoints, GRPOTrainer):
         **_: Any,
     ) -> tuple[torch.Tensor, torch.Tensor, None]:
         size, logps, entropies = batch_size or len(input_ids), [], []
-        pictures = pixel_values.split(image_grid_thw.prod(dim=1).tolist())
+        pictures = torch.split(pixel_values, image_grid_thw.prod(dim=1).tolist())
         for start in range(0, len(input_ids), size):
             part = slice(start, start + size)
             first, last = sum(num_images[:start]), sum(num_images[: start + size])
@@ -173,12 +177,13 @@ class GraphGRPOTrainer(ResumableCheckpoints, GRPOTrainer):
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         """Return TRL's loss, once the gate has compared the log-probabilities of new rows with the sampled ones."""
-        every = self.args.steps_per_generation * self.num_iterations
+        every = self._chunks * self.num_iterations
         is_new = self.model.training and self._step % every < self.current_gradient_accumulation_steps
         self._sampled = (inputs["sampling_per_token_logps"], inputs["completion_mask"]) if is_new else None
         self._reply_ids = inputs["completion_ids"]
         try:
-            return super()._compute_loss(model, inputs)  # type: ignore[no-any-return]
+            loss: torch.Tensor = super()._compute_loss(model, inputs)  # type: ignore[no-untyped-call]
+            return loss
         finally:
             self._sampled = None
 
@@ -193,7 +198,7 @@ class GraphGRPOTrainer(ResumableCheckpoints, GRPOTrainer):
             raise RunFailed(f"update {self.state.global_step}, reply {printable_text(reply[:60])!r}: {why}")
 
     def _log_rollouts(self, rollouts: Sequence[Rollout], rollout_seconds: float, row_seconds: float) -> None:
-        for name, value in rollout_metrics(rollouts, self.num_generations).items():
+        for name, value in rollout_metrics(rollouts, self._group_size).items():
             self._log(name, value)
         self._log("seconds/rollouts", rollout_seconds)
         self._log("seconds/rows", row_seconds)

@@ -105,7 +105,7 @@ class TrainedPolicy:
             tasks,
             config.reward,
             segmenter=config.rollouts.segmenter,
-            loop=LoopConfig(max_steps=config.rollouts.max_steps),
+            loop=LoopConfig(max_steps=config.rollouts.max_steps, context=config.rollouts.context),
             workers=config.rollouts.workers,
             control_ids=control,
         )

@@ -65,7 +65,7 @@ class ValidationCallback(TrainerCallback):
             if self.metrics is not None:
                 for name, value in figures.items():
                     self.metrics[f"validation/{name}"] = [value]
-            if figures["reward_change"] > 0 and figures["iou_change_high"] < 0:
+            if figures.get("reward_change", 0.0) > 0 and figures.get("iou_change_high", 0.0) < 0:
                 _logger.warning("update %d: the reward rose and the IoU fell on unseen cases", state.global_step)
 
     def load_best(self, model: Any) -> int:
@@ -105,9 +105,21 @@ def validation_figures(rows: Sequence[dict[str, Any]], first: Sequence[dict[str,
     """Return figures of a validation, with the changes since the ``first`` one, paired by case, and their intervals.
 
     ``iou``: of present targets; ``accuracy``: the mean of the shares of absent targets refused and present ones not.
-    Figures over nothing are left out.
+    Figures over nothing are left out, as are the ends of an interval over one picture.
     """
+    figures, images = _levels(rows), [row["image"] for row in rows]
+    for name in ("reward", "iou", "steps"):
+        now, before = ([row[name] for row in some] for some in (rows, first))
+        difference = compare(now, before, images, _BOOTSTRAP).difference
+        ends = {"": difference.value, "_low": difference.low, "_high": difference.high}
+        figures |= {f"{name}_change{end}": value for end, value in ends.items() if value is not None}
+    return figures
+
+
+def _levels(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     scored = [row for row in rows if row["reward"] is not None]
+    if not scored:
+        return {}
     figures = {"reward": fmean(row["reward"] for row in scored), "steps": fmean(row["steps"] for row in scored)}
     there, gone = ([row["refused"] for row in scored if row["present"] == known] for known in (True, False))
     if there:
@@ -116,18 +128,12 @@ def validation_figures(rows: Sequence[dict[str, Any]], first: Sequence[dict[str,
         figures["refused_absent"] = fmean(gone)
     if there and gone:
         figures["accuracy"] = (figures["refused_absent"] + 1 - figures["refused_present"]) / 2
-    images = [row["image"] for row in rows]
-    for name in ("reward", "iou", "steps"):
-        both = ([row[name] for row in some] for some in (rows, first))
-        difference = compare(*both, images, _BOOTSTRAP).difference
-        ends = {"": difference.value, "_low": difference.low, "_high": difference.high}
-        figures |= {f"{name}_change{end}": value for end, value in ends.items() if value is not None}
     return figures
 
 
 def best_update(results: dict[int, list[dict[str, Any]]]) -> int:
     """Return the update with the best IoU whose accuracy of refusals is about that before the first, or better."""
-    figures = {update: validation_figures(rows, results[0]) for update, rows in results.items()}
+    figures = {update: _levels(rows) for update, rows in results.items()}
     least = figures[0].get("accuracy", 0.0) - _MAX_LOSS
     allowed = [update for update in sorted(figures) if figures[update].get("accuracy", 1.0) >= least]
     return max(allowed, key=lambda update: figures[update].get("iou", 0.0))

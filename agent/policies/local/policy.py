@@ -70,7 +70,7 @@ class LocalPolicy(SyncPolicy):
         self.coordinates, self._output_options = coordinates, _WITH_LOGITS if logprobs else {}
         self._batcher = CallBatcher(self.act_many)
         self._prompts = prompts or load_prompts()
-        self._suppressed = [SuppressTokensLogitsProcessor(list(suppressed_ids))] if suppressed_ids else []  # type: ignore[no-untyped-call]
+        self._suppressed = [SuppressTokensLogitsProcessor(list(suppressed_ids))] if suppressed_ids else []
         self.actions = self._prompts.kinds
         self._temperature, self._seed, self._max_tokens = temperature, seed, max_tokens
         eos = model.generation_config.eos_token_id

@@ -7,6 +7,7 @@ import torch
 from support import tiny_vlm
 from support.grpo_runs import build_small_trainer, write_tasks
 
+from ibisagent.agent.policies.local import NANO
 from ibisagent.tools.errors import RunFailed
 from ibisagent.training.grpo.episodes import EpisodeRunner
 from ibisagent.training.grpo.estimator import compute_advantages
@@ -126,6 +127,17 @@ def test_the_gate_is_open_for_what_was_seen_and_closed_for_anything_else(data, t
         trainer._compute_loss(trainer.model, chunk | fewer)
     trainer._gate = LogProbGate(0, 0)
     trainer._compute_loss(trainer.model, chunk | {"pixel_values": torch.zeros_like(seen)})
+
+
+@pytest.mark.parametrize("folder", [NANO, tiny_vlm.qwen25()], ids=["pointer", "qwen"])
+def test_with_all_turns_shown_a_row_has_all_pictures_so_far(data, tmp_path, folder):
+    trainer, chunks, rollouts = update_of(data, tmp_path, ["rollouts.context='history'"], model_folder=folder)
+    longest = max(rollouts, key=lambda rollout: len(rollout.rows))
+    assert [len(row.grid) for row in longest.rows] == list(range(1, len(longest.rows) + 1))
+    assert len(longest.rows) > 1
+    for chunk in chunks:
+        trainer._compute_loss(trainer.model, chunk)
+    assert max(trainer._metrics["train"]["logp_gap_max"]) < 1e-4
 
 
 def test_the_gate_s_bounds():
