@@ -27,9 +27,9 @@ SMALL = (
 """Settings of an update of six short episodes."""
 
 
-def write_tasks(folder: Path, count: int = 6) -> Path:
+def write_tasks(folder: Path, count: int = 6, seed: int = 5) -> Path:
     """Write phantoms as a data set; return its folder."""
-    write_phantoms(PhantomDatasetSpec(count=count, seed=5, size=96), folder, workers=1)
+    write_phantoms(PhantomDatasetSpec(count=count, seed=seed, size=96), folder, workers=1)
     return folder
 
 

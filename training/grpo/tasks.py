@@ -41,7 +41,8 @@ class TaskSet:
 
     def open(self, number: int) -> OpenedCase:
         """Open a task's case; `InputError` for one that cannot be used."""
-        return self._opened.get(self.cases[number].id, lambda: _open(self.cases[number]))
+        case = self.cases[number]
+        return self._opened.get((case.image, case.id), lambda: _open(case))
 
 
 def _open(case: Case) -> OpenedCase:
@@ -50,17 +51,17 @@ def _open(case: Case) -> OpenedCase:
 
 
 def hold_out(cases: Sequence[Case], pictures: int, seed: int) -> tuple[list[Case], list[Case]]:
-    """Split cases by their pictures, of which ``pictures`` are held out, but at most a fifth of them.
+    """Split cases by their pictures' files, of which ``pictures`` are held out, but at most a fifth of them.
 
     `InputError` for fewer than five pictures.
     """
-    keys = list(dict.fromkeys(case.image_key for case in cases))
+    keys = list(dict.fromkeys(case.image for case in cases))
     if len(keys) < _LEAST_PICTURES:
         expected = f"expected {_LEAST_PICTURES} or more, a part of which is held out"
         raise InputError(f"data: got {len(keys)} pictures, {expected}; give a validation set, or validation.every = 0")
     count = min(pictures, len(keys) // _LEAST_PICTURES)
     held = {keys[number] for number in np.random.default_rng(seed).permutation(len(keys))[:count]}
-    return [case for case in cases if case.image_key not in held], [case for case in cases if case.image_key in held]
+    return [case for case in cases if case.image not in held], [case for case in cases if case.image in held]
 
 
 def choose_cases(cases: Sequence[Case], count: int, seed: int) -> list[Case]:

@@ -1,11 +1,14 @@
 """TRL's trainer over episodes: its loss is the objective, a row sees its own picture, and the gate notices if not."""
 
+import inspect
+import re
 from dataclasses import replace
 
 import pytest
 import torch
 from support import tiny_vlm
 from support.grpo_runs import build_small_trainer, write_tasks
+from trl.trainer.grpo_trainer import GRPOTrainer
 
 from ibisagent.agent.policies.local import NANO
 from ibisagent.tools.errors import RunFailed
@@ -176,3 +179,24 @@ def test_an_update_without_any_episode_ends_the_training(data, tmp_path, monkeyp
     monkeypatch.setattr(EpisodeRunner, "_score", lambda *args: run(args[0], args[1], "no such file", args[3]))
     with pytest.raises(RunFailed, match="update 0: every episode failed, the first with case: no such file; fix that"):
         trainer.train()
+
+
+def test_trl_reads_of_a_batch_what_it_read_when_this_was_written():
+    """A new release may read another key or call scoring another way; then the trainer is to be looked at again."""
+    source = inspect.getsource(GRPOTrainer._compute_loss)
+    ours = {"prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages", "num_items_in_batch"}
+    ours |= {"pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids", "old_per_token_logps"}
+    others = {
+        "pixel_attention_mask",
+        "spatial_shapes",
+        "num_tiles",
+        "image_sizes",
+        "token_type_ids",
+        "image_position_ids",
+    }
+    unused = {"tool_mask", "importance_sampling_ratio", "ref_per_token_logps", "sampling_per_token_logps"}
+    assert set(re.findall(r'inputs(?:\.get\(|\[)"(\w+)"', source)) == ours | others | unused
+    scoring = list(inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters)
+    assert scoring[:5] == ["self", "model", "input_ids", "attention_mask", "logits_to_keep"]
+    assert scoring[5:8] == ["batch_size", "compute_entropy", "compute_aux_loss"]
+    assert "self._get_per_token_logps_and_entropies(" in source

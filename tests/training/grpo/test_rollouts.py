@@ -184,6 +184,13 @@ def test_a_batch_is_padded_with_rows_that_carry_no_loss(data, policy):
     assert int(batch["mm_token_type_ids"].sum()) == 25 * len(padded)
 
 
+def test_cases_of_two_data_sets_may_share_an_id(data, tmp_path):
+    one, other = read_dataset(data)[0], read_dataset(write_tasks(tmp_path / "set", seed=6))[0]
+    tasks = TaskSet([one, replace(other, id=one.id)])
+    assert tasks.open(0).image.sha != tasks.open(1).image.sha
+    assert tasks.open(0) is tasks.open(0)
+
+
 def test_tasks_have_the_wanted_share_of_absent_targets(data):
     cases = read_dataset(data)
     there, gone = (sum(case.present == known for case in cases) for known in (True, False))
