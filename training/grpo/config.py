@@ -46,7 +46,7 @@ class RolloutSettings:
     context: Literal["stateless", "history"] = "stateless"
     temperature: float = 1.0
     absent: float = 0.2
-    workers: int = 64
+    workers: int = 16
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for settings that cannot run."""

@@ -18,7 +18,7 @@ from ibisagent.agent.stores import ImageStore, RunStore
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.evals.rewards import Reward, RewardConfig, score_trajectory
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.segmenters import get_segmenter
+from ibisagent.tools.segmenters import Segmenter, get_segmenter
 from ibisagent.tools.segmenters.memo import Memo
 from ibisagent.training.grpo.estimator import ScoredPath
 from ibisagent.training.grpo.tasks import OpenedCase, TaskSet
@@ -26,7 +26,7 @@ from ibisagent.training.rendering import StateRenderer
 
 __all__ = ["EpisodeRunner", "Rollout", "TurnRow", "episode_seed"]
 
-_EMBEDDINGS = 64  # pictures
+_EMBEDDINGS = 16  # pictures; episodes begin in order, so no more are in use at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +73,8 @@ def episode_seed(seed: int, update: int, task: int, rollout: int) -> int:
 class EpisodeRunner:
     """Runs episodes of the policy under training, many at once, one graph for all of them.
 
-    A segmenter's embeddings and predictions are shared: a picture is encoded once for all rollouts of a task.
+    The segmenter's embeddings and predictions are shared by the episodes of a call, and then forgotten: a picture is
+    encoded once for all rollouts of a task.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class EpisodeRunner:
         tasks: TaskSet,
         reward: RewardConfig,
         *,
-        segmenter: str,
+        segmenter: Segmenter | str,
         loop: LoopConfig,
         workers: int,
         control_ids: Sequence[int] = (),
@@ -95,7 +96,7 @@ class EpisodeRunner:
         self.policy, self.tasks = policy, tasks
         self._prompts, self._reward, self._loop = prompts, reward, loop
         self._workers, self._control_ids = workers, frozenset(control_ids)
-        self.memo = Memo(get_segmenter(segmenter), embeddings=_EMBEDDINGS)
+        self._segmenter = get_segmenter(segmenter) if isinstance(segmenter, str) else segmenter
 
     def run(self, tasks: Sequence[int], *, seed: int, update: int) -> list[Rollout]:
         """Run an episode for each number of a task, in order; the same task again is another rollout of it."""
@@ -109,7 +110,8 @@ class EpisodeRunner:
     ) -> list[Trajectory | str]:
         """Run episodes as `run` does and return their records; the error in place of one that could not begin."""
         images = images or ImageStore()
-        graph = build_graph(self.policy, self.memo, self._loop, images=images, store=RunStore())
+        memo = Memo(self._segmenter, embeddings=_EMBEDDINGS)
+        graph = build_graph(self.policy, memo, self._loop, images=images, store=RunStore())
         counts: dict[int, int] = {}
         jobs: list[tuple[int, int]] = []
         for task in tasks:

@@ -65,12 +65,12 @@ def hold_out(cases: Sequence[Case], pictures: int, seed: int) -> tuple[list[Case
 
 
 def choose_cases(cases: Sequence[Case], count: int, seed: int) -> list[Case]:
-    """Draw ``count`` cases, a third of them with absent targets, fewer where there are fewer."""
+    """Draw ``count`` cases by picture, a third of them with absent targets, fewer where there are fewer."""
     rng, chosen = np.random.default_rng(seed), list[Case]()
     for present, wanted in ((False, count // 3), (True, count - count // 3)):
         kind = [case for case in cases if case.present == present]
         chosen += [kind[number] for number in rng.permutation(len(kind))[:wanted]]
-    return chosen
+    return sorted(chosen, key=lambda case: (case.image, case.id))
 
 
 def balance_cases(cases: Sequence[Case], absent: float, seed: int) -> list[Case]:

@@ -15,7 +15,6 @@ from ibisagent.evals.rewards import REWARD_PRESETS
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.segmenters import get_segmenter
-from ibisagent.tools.segmenters.memo import Memo
 from ibisagent.training.grpo.episodes import EpisodeRunner, episode_seed
 from ibisagent.training.grpo.metrics import rollout_metrics
 from ibisagent.training.grpo.rows import pad_rows, to_batch
@@ -34,10 +33,8 @@ def policy():
 
 def runner_of(policy, data, segmenter="geocut", workers=8, **options):
     tasks = TaskSet(balance_cases(read_dataset(data), 0.3, 0))
-    given = {"segmenter": "disk", "loop": LoopConfig(max_steps=3), "workers": workers}
-    runner = EpisodeRunner(policy, load_prompts(NANO / PROFILE), tasks, REWARD_PRESETS["default"], **given | options)
-    runner.memo = Memo(get_segmenter(segmenter) if isinstance(segmenter, str) else segmenter)
-    return runner
+    given = {"segmenter": segmenter, "loop": LoopConfig(max_steps=3), "workers": workers}
+    return EpisodeRunner(policy, load_prompts(NANO / PROFILE), tasks, REWARD_PRESETS["default"], **given | options)
 
 
 def present(runner):
