@@ -19,9 +19,10 @@ from ibisagent.agent.episode import run_episode
 from ibisagent.agent.policies.local import open_named
 from ibisagent.agent.proposers import Proposal
 from ibisagent.agent.trajectory import Trajectory
+from ibisagent.evals.benchmarks.early_stopping import stop_after, tabulate_early_stops
 from ibisagent.evals.rewards import REWARD_PRESETS, RewardConfig, RewardWeights, compute_terms, score_trajectory
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.masks.rle import encode
+from ibisagent.tools.masks.rle import area, encode
 from ibisagent.training.phantoms import MODALITIES, draw
 
 PIXELS = np.zeros((20, 20), np.uint8)
@@ -205,6 +206,27 @@ def test_a_proposal_is_rewarded_as_the_mask_that_it_is(config):
     assert reward(UNDO, NOT_THERE, **gone) > reward(DECLINE, **gone) >= reward(STOP, **gone)
     assert config is PAPER or reward(DECLINE, **gone) > reward(STOP, **gone)
     assert score_trajectory(kept).turns[0].reward == 0.0  # the proposal's IoU is not the policy's gain
+
+
+def test_the_paper_s_score_pays_for_stopping_early_and_the_default_does_not():
+    """A run of hits that gain less and less, as if it had stopped earlier: with its mask and its own kind of end."""
+    record = run(*[box((5, 14), (5, 5 + columns)) for columns in (5, 7, 8)], positive(7, 14), STOP)
+    stopped = [stop_after(record, prompts) for prompts in range(5)]
+    assert stopped[4] is record
+    assert [each.stop for each in stopped] == ["target_absent", *["terminated"] * 4]
+    assert [area(each.mask) for each in stopped] == [0, 60, 80, 90, 94]
+    assert [len(each.target.prompts) for each in stopped] == [0, 1, 2, 3, 4]
+    assert [terms_of(each)["format"] for each in stopped] == [1.0] * 5
+    undone = stop_after(run(MISS, UNDO, HIT, STOP), 1)
+    assert (undone.stop, len(undone.steps), area(undone.mask)) == ("target_absent", 3, 0)
+    worse = run(HIT, MISS, positive(18, 18), STOP)
+    table = tabulate_early_stops([record, worse, replace(record, stop="cancelled")], REWARD_PRESETS, most=2)
+    assert [row["prompts"] for row in table] == [0, 1, 2]
+    assert table[1]["default"] == pytest.approx(
+        np.mean([score_trajectory(stop_after(each, 1)).total for each in (record, worse)])
+    )
+    gains = [[score_trajectory(each, config).total for each in stopped[1:]] for config in (DEFAULT, PAPER)]
+    assert gains[0] == sorted(gains[0])
 
 
 def test_failures_are_dropped_and_not_scored():
