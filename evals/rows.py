@@ -10,7 +10,8 @@ begins without one: ``start_iou`` is the IoU of the first mask that the policy s
 initial mask or distractor click was undone. ``proposal`` is the outcome of a proposer
 (`ibisagent.agent.state.ProposalRecord`), None without one: ``proposal_iou`` is the IoU of what it proposed, and
 ``proposal_gain`` is what the loop then added to that. ``first_click_hit``: whether the policy's first click or box hit
-(`ibisagent.tools.click_correctness`), None when it made none.
+(`ibisagent.tools.click_correctness`), None when it made none. ``reward_default`` and ``reward_paper``: by
+`ibisagent.evals.rewards.REWARD_PRESETS`, None for a run that a failure ended.
 """
 
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 from ibisagent.agent.stop_reasons import FAILURES
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.evals.metrics import CaseMetrics, InstanceMetrics
+from ibisagent.evals.rewards import REWARD_PRESETS, score_trajectory
 from ibisagent.evals.trajectories import RANKS, TrajectoryMetrics
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.jobs.job_runner import Row
@@ -53,8 +55,10 @@ _TRAJECTORY = (
     *("valid_actions", "valid_action_rate", "repaired_replies", "repair_rate"),
     *("improving_clicks", "progress_rate", "undos", "helpful_undos", "mean_undo_gain"),
 )
+_REWARDS = tuple(f"reward_{name}" for name in sorted(REWARD_PRESETS))
 VOLATILE = ("seconds", "policy_seconds", "segmenter_seconds", "tokens")
 """Sums over a run in wall-clock time, while other processes compute; image encoding counts for the segmenter."""
+_LAST = ("score", "trajectory")
 COLUMNS = (
     *_CASE,
     *_RUN,
@@ -63,8 +67,8 @@ COLUMNS = (
     *_START,
     *_PROPOSAL,
     *_TRAJECTORY,
-    "score",
-    "trajectory",
+    *_REWARDS,
+    *_LAST,
     *VOLATILE,
 )
 
@@ -135,6 +139,7 @@ def done_row(
         **_trajectory_columns(trajectory),
         **(_start_columns(start, trajectory) if start is not None else {}),
         **_proposal_columns(record, metrics, trajectory),
+        **_reward_columns(record, run.case.target),
     )
 
 
@@ -160,6 +165,11 @@ def _proposal_columns(record: Trajectory, metrics: CaseMetrics, measured: Trajec
         "proposal_iou": found,
         "proposal_gain": metrics.iou - found if found is not None else None,
     }
+
+
+def _reward_columns(record: Trajectory, target: str) -> Row:
+    scored = {name: score_trajectory(record, config, target=target) for name, config in REWARD_PRESETS.items()}
+    return {f"reward_{name}": reward.total if reward is not None else None for name, reward in scored.items()}
 
 
 def _trajectory_columns(measured: TrajectoryMetrics) -> Row:

@@ -101,12 +101,16 @@ def imports_of(path, known):
 
 def test_what_trainings_share_needs_none_of_them():
     """Run folders, config files, rendering and the like are used by one kind of training without another's code."""
+    kinds = ("sft", "grpo")
     shared = [
-        path for path in (ROOT / "training").rglob("*.py") if path.relative_to(ROOT / "training").parts[0] != "sft"
+        path for path in (ROOT / "training").rglob("*.py") if path.relative_to(ROOT / "training").parts[0] not in kinds
     ]
     assert {"run_folder.py", "config_files.py", "model_folder.py", "renderer.py"} <= {path.name for path in shared}
     names = [name for path in shared for name in imported(path)]
-    assert [name for name in names if name.startswith("ibisagent.training.sft")] == []
+    assert [name for name in names if name.startswith(tuple(f"ibisagent.training.{kind}" for kind in kinds))] == []
+    for kind, other in (kinds, kinds[::-1]):
+        names = [name for path in (ROOT / "training" / kind).glob("*.py") for name in imported(path)]
+        assert [name for name in names if name.startswith(f"ibisagent.training.{other}")] == []
 
 
 def test_a_reader_does_not_import_the_dispatcher_that_calls_it():

@@ -11,7 +11,7 @@ from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.masks.rle import decode, rle_key
 
-__all__ = ["EPSILON", "RANKS", "TruthFit", "compute_truth_fit", "ratio"]
+__all__ = ["EPSILON", "RANKS", "TruthFit", "compare_masks", "compute_truth_fit", "ratio"]
 
 EPSILON = 0.001
 """A prompt that raises the IoU by no more than this is wasted."""
@@ -62,7 +62,7 @@ def compute_truth_fit(record: Trajectory) -> TruthFit | None:
         return None
     truth = decode(record.truth)
     own = {index: prompt for index, prompt in indexed_prompts(record) if is_policy_step(record.steps[index])}
-    (*ious, final), right = _compare_masks(record, truth, own)
+    (*ious, final), right = compare_masks(record, truth, own)
     gains = [ious[index + 1] - ious[index] for index in own]
     progressed, best = sum(gain > 0 for gain in gains), max(*ious, final)
     after = _ious_at_steps(record, ious)
@@ -86,8 +86,12 @@ def compute_truth_fit(record: Trajectory) -> TruthFit | None:
     )
 
 
-def _compare_masks(record: Trajectory, truth: Mask, own: dict[int, Prompt]) -> tuple[list[float], set[int]]:
-    """Return the IoU of the first mask, after each step and of the last mask, and which of ``own`` prompts hit."""
+def compare_masks(record: Trajectory, truth: Mask, own: dict[int, Prompt]) -> tuple[list[float], set[int]]:
+    """Return the IoU of the first mask, after each step and of the last mask, and which of ``own`` prompts hit.
+
+    ``own``: prompts by their position in the record's steps. Each distinct mask is decoded once. `InputError` for masks
+    of another size than the truth's.
+    """
     masks = (record.start, *(step.mask for step in record.steps), record.mask)  # the n-th is what step n meets
     places: dict[str, list[int]] = {}
     for index, rle in enumerate(masks):

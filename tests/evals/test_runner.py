@@ -18,6 +18,7 @@ from ibisagent.agent import LoopConfig, OraclePolicy, build_graph
 from ibisagent.agent.policies import CentrePolicy, SyncPolicy
 from ibisagent.agent.trajectory_files import read_trajectories
 from ibisagent.evals.metrics import case_metrics
+from ibisagent.evals.rewards import REWARD_PRESETS, score_trajectory
 from ibisagent.evals.rows import COLUMNS, VOLATILE
 from ibisagent.evals.runner import run_eval
 from ibisagent.evals.trajectories import trajectory_metrics
@@ -122,7 +123,12 @@ def test_a_row_holds_the_case_and_the_figures_of_its_run(dataset, unbroken):
         **{"valid_actions": run.valid_actions, "valid_action_rate": run.valid_action_rate},
         **{"repaired_replies": run.repaired_replies, "repair_rate": run.repair_rate},
         **{"improving_clicks": run.fit.improving_clicks, "progress_rate": run.fit.progress_rate},
-        **{"undos": 0, "helpful_undos": 0, "mean_undo_gain": None, "score": ended["score"], "trajectory": path},
+        **{"undos": 0, "helpful_undos": 0, "mean_undo_gain": None},
+        **{
+            f"reward_{name}": score_trajectory(record, config, target="lesion").total
+            for name, config in REWARD_PRESETS.items()
+        },
+        **{"score": ended["score"], "trajectory": path},
     }
     cells = {name: "" if value is None else str(value) for name, value in expected.items()}
     assert rows_of(unbroken)["a2", "oracle", "geodesic"] == cells

@@ -1,14 +1,13 @@
 """TRL's SFT trainer, resumable, and with the loss of the nano recipe: coordinates weigh more, near misses less."""
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch.nn import functional
-from transformers import PreTrainedModel
 from trl.trainer.sft_trainer import SFTTrainer
 
+from ibisagent.training.resumable_checkpoints import ResumableCheckpoints
 from ibisagent.training.sft.auxiliary_losses import AuxiliaryHeads, PositionTokens
 from ibisagent.training.sft.collator import IGNORED
 from ibisagent.training.sft.config import Loss
@@ -19,31 +18,8 @@ _MASKED_SCORE = -1e4
 _TARGET_BCE_WEIGHT, _MASK_BCE_WEIGHT = 4.0, 2.0  # weights of cross entropies beside a Dice loss of 1
 
 
-class ResumableTrainer(SFTTrainer):
-    """TRL's trainer with checkpoints that it can resume from.
-
-    transformers saves Qwen-VL's weights under the names of its first releases, and on resuming looks for today's: it
-    warns, and continues from the weights that the training began with (its issue 43701).
-    """
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        whole, save = cast(Any, self.model), cast(Any, super())._save_checkpoint
-        if not isinstance(whole, PreTrainedModel):  # adapters keep their names
-            save(model, trial)
-            return
-        vars(whole)["save_pretrained"] = partial(whole.save_pretrained, save_original_format=False)
-        try:
-            save(model, trial)
-        finally:
-            del vars(whole)["save_pretrained"]
-
-    def _issue_warnings_after_load(self, load_result: Any) -> None:
-        tied = set(getattr(self.model, "all_tied_weights_keys", None) or ())
-        wrong = {*load_result.missing_keys, *load_result.unexpected_keys} - tied
-        if wrong:
-            raise RuntimeError(
-                f"the checkpoint's weights are not the model's: {len(wrong)} names, such as {min(wrong)}"
-            )
+class ResumableTrainer(ResumableCheckpoints, SFTTrainer):
+    """TRL's trainer with checkpoints that it can resume from."""
 
 
 class PackedTrainer(ResumableTrainer):

@@ -1,4 +1,4 @@
-"""`ibisagent train sft`: supervised fine-tuning with a progress bar."""
+"""`ibisagent train sft` and `train grpo`: training with a progress bar."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,9 +17,15 @@ MissingExtra.require("train", "torch", "transformers", "trl", "peft", "datasets"
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 
-__all__ = ["run_sft"]
+__all__ = ["run_grpo", "run_sft"]
 
-_FIGURES = {"loss": "loss", "coordinate_nll": "coordinates"}
+_FIGURES = {
+    "loss": "loss",
+    "coordinate_nll": "coordinates",
+    "reward": "reward",
+    "iou": "IoU",
+    "validation/iou": "unseen IoU",
+}
 
 
 def run_sft(
@@ -39,16 +45,39 @@ def run_sft(
     from ibisagent.training.sft.run import train_sft
 
     plan = read_training_config(config, overrides)
-    loud: Any = logging
-    loud.set_verbosity_error()
-    loud.disable_progress_bar()
     with _training_bar(out) as bar:
         folder = train_sft(plan, data, out, base=base, roots=readable_roots(roots), callbacks=[bar])
+    _print_folder(folder)
+
+
+def run_grpo(
+    config: str,
+    data: Sequence[Path],
+    out: Path,
+    *,
+    base: str | None,
+    validation: Sequence[Path],
+    overrides: Sequence[str],
+) -> None:
+    """Train on episodes by a training config with ``overrides``; the same call resumes an earlier one."""
+    from ibisagent.training.grpo.config import read_grpo_training
+    from ibisagent.training.grpo.run import train_grpo
+
+    plan = read_grpo_training(config, overrides)
+    with _training_bar(out) as bar:
+        folder = train_grpo(plan, data, out, base=base, validation=validation, callbacks=[bar])
+    _print_folder(folder)
+
+
+def _print_folder(folder: Path) -> None:
     Console().print(f"wrote {escape(str(folder))}; try it: --policy hf:{escape(str(folder))}", soft_wrap=True)
 
 
 @contextmanager
 def _training_bar(out: Path) -> Iterator["_ProgressCallback"]:
+    loud: Any = logging
+    loud.set_verbosity_error()
+    loud.disable_progress_bar()
     console = Console(stderr=True)
     progress = Progress(
         TextColumn("{task.description}"),

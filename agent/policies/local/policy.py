@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import LogitsProcessorList
+from transformers import LogitsProcessorList, SuppressTokensLogitsProcessor
 
 from ibisagent.agent.model_resize import SmartResize
 from ibisagent.agent.policies.abstention.known_targets import KnownTargets
@@ -55,19 +55,22 @@ class LocalPolicy(SyncPolicy):
         logprobs: bool = False,
         targets: KnownTargets | None = None,
         weights: Sequence[Path] = (),
+        suppressed_ids: Sequence[int] = (),
     ) -> None:
         """Take a transformers model with ``generate``, its inputs, and the prompts that it expects, by default ours.
 
         ``seed``: of draws, beside that of the run. ``coordinates``: how it writes them; with ``logprobs`` completions
         hold the sampled tokens, the end of the turn included, and their log-probabilities at the ``temperature``
         (greedy: at 1). ``targets``: those that it learned, if known; replies do not depend on them. ``max_tokens``: of
-        a reply. ``weights``: the files that the model was read from.
+        a reply. ``weights``: the files that the model was read from. ``suppressed_ids``: tokens that are never drawn;
+        log-probabilities are without the suppression.
         """
         self.model, self.inputs, self.name = model.eval(), inputs, name
         self.targets, self._weights = targets, tuple(weights)
         self.coordinates, self._output_options = coordinates, _WITH_LOGITS if logprobs else {}
         self._batcher = CallBatcher(self.act_many)
         self._prompts = prompts or load_prompts()
+        self._suppressed = [SuppressTokensLogitsProcessor(list(suppressed_ids))] if suppressed_ids else []
         self.actions = self._prompts.kinds
         self._temperature, self._seed, self._max_tokens = temperature, seed, max_tokens
         eos = model.generation_config.eos_token_id
@@ -137,7 +140,7 @@ class LocalPolicy(SyncPolicy):
         out = self.model.generate(
             **given,
             max_new_tokens=self._max_tokens,
-            logits_processor=LogitsProcessorList([sampler]),
+            logits_processor=LogitsProcessorList([*self._suppressed, sampler]),
             **options,
             **self._output_options,
         )

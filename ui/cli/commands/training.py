@@ -28,3 +28,23 @@ def train_sft(
     from ibisagent.ui.cli.train import run_sft
 
     run_sft(config, data, out, base=base, overrides=overrides or (), roots=root or ())
+
+
+@training.command("grpo")
+def train_grpo(
+    config: Annotated[str, typer.Option(help="Training config: a file, or nano-grpo.")],
+    data: Annotated[list[Path], typer.Option(help="Data set whose cases are the tasks; repeatable.")],
+    out: Annotated[Path, typer.Option(help="Folder for model, checkpoints, logs; an unfinished run is resumed.")],
+    base: Annotated[str | None, typer.Option(help="Base model folder or hub id, overrides the config.")] = None,
+    validation: Annotated[
+        list[Path] | None,
+        typer.Option(help="Data set to validate on, else pictures held out of the data; repeatable."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="Config override, such as rollouts.tasks=4; repeatable.")
+    ] = None,
+) -> None:
+    """Train a model on its own episodes of the loop (GRPO, TRL). The same command resumes a killed run."""
+    from ibisagent.ui.cli.train import run_grpo
+
+    run_grpo(config, data, out, base=base, validation=validation or (), overrides=overrides or ())

@@ -1,0 +1,148 @@
+"""Builds the trainer of a GRPO training: TRL's settings, the policy that rolls out, the data set of tasks."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from trl.trainer.grpo_config import GRPOConfig
+
+from ibisagent.agent.config import LoopConfig
+from ibisagent.agent.policies.local import LocalPolicy, QwenInputs
+from ibisagent.agent.prompting import PromptSet
+from ibisagent.tools.errors import InputError
+from ibisagent.training.config_files import build_settings
+from ibisagent.training.grpo.config import GRPOTraining
+from ibisagent.training.grpo.episodes import EpisodeRunner
+from ibisagent.training.grpo.log_prob_gate import LogProbGate
+from ibisagent.training.grpo.tasks import TaskSet
+from ibisagent.training.grpo.trainer import GraphGRPOTrainer
+
+__all__ = ["TrainedPolicy", "build_grpo_config", "build_grpo_trainer", "freeze_modules"]
+
+_DEFAULTS = {
+    "activation_checkpointing": False,  # its older name, which TRL sets, gives way to it
+    "bf16": False,
+    "beta": 0.0,
+    "disable_dropout": True,
+    "disable_tqdm": True,
+    "logging_steps": 1,
+    "remove_unused_columns": False,
+    "report_to": "none",
+}
+_FIXED = (
+    *("output_dir", "remove_unused_columns", "loss_type", "beta", "temperature", "top_p", "top_k", "min_p"),
+    *("per_device_train_batch_size", "steps_per_generation", "gradient_accumulation_steps", "generation_batch_size"),
+    *("num_generations", "max_completion_length", "repetition_penalty", "use_vllm", "gradient_checkpointing"),
+)
+_LOSSES = {"paper": "grpo", "dr_grpo": "dr_grpo"}
+_CONTROL = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id", "turn_token_id")
+
+
+def build_grpo_config(config: GRPOTraining, checkpoints: Path, max_tokens: int) -> GRPOConfig:
+    """Return TRL's settings; `InputError` for those that do not exist, or that are not a training's to choose.
+
+    An update is one optimizer step on the rows of its tasks. ``max_tokens``: of a reply.
+    """
+    fixed = sorted(config.train.keys() & set(_FIXED))
+    if fixed:
+        raise InputError(f"[train]: got {fixed[0]!r}, expected settings without it; leave it out, see [rollouts]")
+    rollouts = config.rollouts
+    ours = _DEFAULTS | {
+        "output_dir": str(checkpoints),
+        "use_cpu": not torch.cuda.is_available(),
+        "loss_type": _LOSSES[config.estimator],
+        "num_generations": rollouts.group_size,
+        "per_device_train_batch_size": rollouts.tasks * rollouts.group_size // rollouts.chunks,
+        "steps_per_generation": rollouts.chunks,
+        "gradient_accumulation_steps": rollouts.chunks,
+        "temperature": rollouts.temperature,
+        "max_completion_length": max_tokens,
+    }
+    return build_settings(GRPOConfig, config.train, "train", **ours)
+
+
+def freeze_modules(model: Any, names: list[str]) -> None:
+    """Leave modules as they are; a name is the end of a module's own, such as ``visual``; `InputError` for none."""
+    for name in names:
+        found = [module for own, module in model.named_modules() if own == name or own.endswith(f".{name}")]
+        if not found:
+            known = ", ".join(own for own, _ in model.named_children())
+            raise InputError(f"freeze: got {name!r}, expected the name of a module, such as {known}; correct it")
+        for module in found:
+            module.requires_grad_(False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedPolicy:
+    """The model that is trained with what its policy needs: inputs, prompts, profile of coordinates, tokens a reply."""
+
+    model: Any
+    inputs: QwenInputs
+    prompts: PromptSet
+    coordinates: str
+    max_tokens: int
+
+    def build_runner(self, config: GRPOTraining, tasks: TaskSet, temperature: float) -> EpisodeRunner:
+        """Return what runs episodes over the same weights, at a ``temperature``, greedy at 0."""
+        control = sorted({found for name in _CONTROL if (found := getattr(self.model.config, name, None)) is not None})
+        policy = LocalPolicy(
+            self.model,
+            self.inputs,
+            prompts=self.prompts,
+            name="trained",
+            temperature=temperature,
+            max_tokens=self.max_tokens,
+            coordinates=self.coordinates,
+            logprobs=temperature > 0,
+            suppressed_ids=control,
+        )
+        return EpisodeRunner(
+            policy,
+            self.prompts,
+            tasks,
+            config.reward,
+            segmenter=config.rollouts.segmenter,
+            loop=LoopConfig(max_steps=config.rollouts.max_steps, context=config.rollouts.context),
+            workers=config.rollouts.workers,
+            control_ids=control,
+        )
+
+
+def build_grpo_trainer(
+    config: GRPOTraining, trained: TrainedPolicy, tasks: TaskSet, settings: GRPOConfig
+) -> GraphGRPOTrainer:
+    """Return the trainer, with what rolls out over the same weights."""
+    if len(tasks) < config.rollouts.tasks:
+        expected = f"expected {config.rollouts.tasks} or more, those of an update"
+        raise InputError(f"data: got {len(tasks)} tasks, {expected}; add some, or lower rollouts.tasks")
+    inputs = trained.inputs
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # what peft asks
+            return GraphGRPOTrainer(
+                model=trained.model,
+                args=settings,
+                train_dataset=Dataset.from_dict({"prompt": [""] * len(tasks), "task": list(range(len(tasks)))}),
+                processing_class=inputs.tokenizer,
+                peft_config=_build_lora_config(config),
+                runner=trained.build_runner(config, tasks, config.rollouts.temperature),
+                estimator=config.estimator,
+                credit=config.credit,
+                gate=LogProbGate(config.gate_max, config.gate_mean),
+                picture_id=inputs.image_token_id,
+                merge_size=inputs.pictures.merge_size,
+            )
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"got settings that the trainer refuses ({reason}); correct [train] or [lora]") from error
+
+
+def _build_lora_config(config: GRPOTraining) -> Any:
+    if config.lora is None:
+        return None
+    from peft import LoraConfig
+
+    return build_settings(LoraConfig, config.lora, "lora", task_type="CAUSAL_LM")
