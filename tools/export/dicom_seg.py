@@ -48,7 +48,7 @@ def write(path: Path, mask: Mask, image: MedicalImage, provenance: Provenance) -
     coded = find_code(provenance.target)
     _build_segmentation(planes[chosen], chosen, image.grid, provenance, coded, "the segmentation").save_as(path)
     if not coded.is_known:
-        said = f"{coded.label!r} has no code here, so that the segmentation calls it any tissue"
+        said = "the target has no code here, so that the segmentation calls it any tissue"  # without a person's words
         warnings.warn(f"{said}; name a usual target, such as 'liver' or 'lesion'", stacklevel=3)
 
 

@@ -268,7 +268,7 @@ def test_the_command_line_tells_the_measures_and_a_target_without_a_code(tmp_pat
     told = " ".join(capsys.readouterr().out.split())
     assert "area " in told
     assert " mm², " in told
-    assert "'Segment the thingamajig.' has no code here" in told
+    assert "the target has no code here" in told
 
 
 # The table
