@@ -112,7 +112,8 @@ class GRPOTraining:
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings that a resumed run has to share."""
-        return asdict(self) | {"folder": None, "threads": None}
+        plain = asdict(self) | {"folder": None, "threads": None}
+        return plain | {"rollouts": plain["rollouts"] | {"workers": None}}
 
 
 def read_grpo_training(source: str | os.PathLike[str], changes: Sequence[str] = ()) -> GRPOTraining:
