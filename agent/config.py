@@ -41,7 +41,7 @@ class SelfCheck:
     """
 
     agreement: float = 0.9
-    score: float = 0.8
+    score: float = 0.5
 
     def passes(self, agreement: float, score: float | None) -> bool:
         """Whether a step passes the check."""

@@ -104,7 +104,7 @@ class ConfidentSegmenter(PaintingSegmenter):
 
 
 class UnsureSegmenter(ConfidentSegmenter):
-    trust = 0.5
+    trust = 0.4
 
 
 class UncalibratedSegmenter(ConfidentSegmenter):
