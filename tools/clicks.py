@@ -45,8 +45,8 @@ def _require_unit(**coordinates: float) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Click:
-    """A positive (this is the target) or negative (this is not) point; ``target`` names one of several targets."""
+class _Mark:
+    """A pixel with a sign; ``target`` names one of several targets."""
 
     x: float
     y: float
@@ -56,6 +56,18 @@ class Click:
     def __post_init__(self) -> None:
         """Refuse a coordinate outside [0, 1] with `InputError`."""
         _require_unit(x=self.x, y=self.y)
+
+
+class Click(_Mark):
+    """A positive (this is the target) or negative (this is not) point; ``target`` names one of several targets."""
+
+    __slots__ = ()
+
+
+class Similar(_Mark):
+    """An example of what all targets look like (positive), or of what none does: everything like this pixel."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +86,6 @@ class Box:
         if not (self.x0 < self.x1 and self.y0 < self.y1):
             corners = (self.x0, self.y0, self.x1, self.y1)
             raise InputError(f"empty box {corners}: expected (x0, y0, x1, y1) with x0 < x1 and y0 < y1")
-
-
-@dataclass(frozen=True, slots=True)
-class Similar:
-    """An example of what all targets look like (positive), or of what none does: everything like this pixel."""
-
-    x: float
-    y: float
-    positive: bool = True
-    target: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a coordinate outside [0, 1] with `InputError`."""
-        _require_unit(x=self.x, y=self.y)
 
 
 Prompt = Click | Box | Similar

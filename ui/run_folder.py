@@ -74,13 +74,21 @@ def write_run(
 
 
 def mask_provenance(record: Trajectory) -> Provenance:
-    """Return a mask's provenance for export: its target, its algorithm, and whether a person clicked."""
+    """Return a mask's provenance for export: its target, its algorithm, and whether a person clicked.
+
+    The algorithm is the policy's where that made prompts, the proposer's where it began the mask, else a person's.
+    """
     prompts = [step for step in record.steps if step.action and step.action["type"] in PROMPT_KINDS]
+    proposal = record.target.proposal
+    by_policy = any(step.actor == "policy" for step in prompts)
+    author = record.policy if by_policy or not prompts else "person"
+    if proposal is not None and proposal["outcome"] == "proposed" and not by_policy:
+        author = proposal["by"]
     targets = [step.action["target"] for step in prompts if step.action and step.action.get("target")]
     return Provenance(
         target=targets[-1] if targets else record.request,
         interactive=any(step.actor == "person" for step in prompts),
-        algorithm=f"{record.policy} with {record.segmenter.split()[0]}",
+        algorithm=f"{author} with {record.segmenter.split()[0]}",
     )
 
 

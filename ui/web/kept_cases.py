@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -14,14 +15,23 @@ from ibisagent.ui.sessions.export import write_file
 from ibisagent.ui.sessions.service import SessionService
 from ibisagent.ui.web.live_session import LiveSession
 
-__all__ = ["CONSENT_SCOPE", "case_folder", "delete_case", "write_case"]
+__all__ = ["CONSENT_SCOPE", "case_folder", "cases_of_picture", "delete_case", "write_case"]
 
 CONSENT_SCOPE = "training and evaluation of segmentation models"
 
 
-def case_folder(keep: Path, thread: str, image: MedicalImage) -> Path:
-    """Return the folder of a kept case; neither handle nor file name can be read from its name."""
-    return keep / f"case-{thread[:16]}-{image.sha[:8]}"
+def case_folder(keep: Path, thread: str, image: MedicalImage, request: int) -> Path:
+    """Return the folder of a kept case, of a picture's n-th request; neither handle nor file name is in its name."""
+    return keep / f"{_prefix(thread, image)}{request}"
+
+
+def cases_of_picture(kept: Sequence[str], thread: str, image: MedicalImage) -> list[str]:
+    """Return which kept folders are of this picture."""
+    return [folder for folder in kept if Path(folder).name.startswith(_prefix(thread, image))]
+
+
+def _prefix(thread: str, image: MedicalImage) -> str:
+    return f"case-{thread[:16]}-{image.sha[:8]}-"
 
 
 async def write_case(

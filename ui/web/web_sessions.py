@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 from ibisagent.agent import Action, Backtrack, Redo, Terminate
@@ -59,6 +60,10 @@ class WebSessions(SessionOpening):
         if not text.strip():
             raise InputError("request: got nothing, expected words such as 'Segment the liver'; write some")
         request = RunRequest(text.strip(), kind="question" if kind == "question" else "segment")
+        asked_before = live.view.request or live.case.suggestion
+        if live.case.truths and asked_before and request.text != asked_before:
+            await self.save(live, truths={})  # what is true of one target says nothing of another
+            live.say("The true mask was of the request before; load one of this request.")
         if live.view.request is None:
             given = tuple(as_prompt(prompt) for prompt in live.case.prompts)
             request = replace(request, mask=live.case.mask, prompts=given, prompts_actor="experiment")
@@ -191,7 +196,7 @@ class WebSessions(SessionOpening):
             begins = {} if live.image.slice == live.case.slice else {"mask": None, "prompts": ()}  # of the slice before
             await self.save(live, slice=live.image.slice, window=live.image.window, **begins)
             if live.view.request and not live.shows_asked:
-                live.say("Nothing was asked about this slice yet.")
+                live.say(f"The steps are of {live.view.slice or 'another picture'}; a click here begins anew.")
 
         await self._act(handle, owner, work, waits=True)
 
@@ -215,9 +220,10 @@ class WebSessions(SessionOpening):
             if on:
                 await self._keep(live, service, accepted=live.view.accepted)
             elif live.image is not None and self.options.keep is not None:
-                folder = kept_cases.case_folder(self.options.keep, live.thread, live.image)
-                await asyncio.to_thread(kept_cases.delete_case, folder)
-                await self.save(live, keeps=False)
+                gone = kept_cases.cases_of_picture(live.case.kept, live.thread, live.image)
+                for folder in gone:
+                    await asyncio.to_thread(kept_cases.delete_case, Path(folder))
+                await self.save(live, keeps=False, kept=tuple(each for each in live.case.kept if each not in gone))
 
         await self._act(handle, owner, work, waits=True)
 
@@ -226,7 +232,8 @@ class WebSessions(SessionOpening):
             raise InputError("session: this server keeps no cases; its operator names a folder with --keep")
         if live.image is None or not live.shows_asked:
             raise InputError("session: got a picture about which nothing was asked, expected a mask; ask first")
-        folder = kept_cases.case_folder(self.options.keep, live.thread, live.image).absolute()
+        number = len(live.view.requests)
+        folder = kept_cases.case_folder(self.options.keep, live.thread, live.image, number).absolute()
         await self.save(live, keeps=True, kept=tuple(dict.fromkeys([*live.case.kept, str(folder)])))
         await kept_cases.write_case(service, live, live.image, folder, accepted)
 

@@ -13,7 +13,7 @@ import SimpleITK
 from pydicom.data import get_charset_files, get_testdata_file
 from pydicom.sr.codedict import codes
 from pydicom.uid import UltrasoundMultiFrameImageStorage
-from support.fakes import STOP, positive, script
+from support.fakes import STOP, FixedProposer, positive, script
 from support.geometry_fixtures import (
     ORIENTATIONS,
     PATIENT,
@@ -26,12 +26,13 @@ from support.geometry_fixtures import (
 from support.image_fixtures import write_dicom
 
 from ibisagent.agent import Click, build_graph
+from ibisagent.agent.episode import run_episode
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.export import Provenance, require_savable, save_mask
 from ibisagent.tools.export.snomed import CATEGORIES, find_code, read_entries
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.ui.cli.run_commands import RunOptions, run_segment
-from ibisagent.ui.run_folder import write_run
+from ibisagent.ui.run_folder import mask_provenance, write_run
 
 LIVER = Provenance(target="liver")
 FINDS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness")
@@ -269,6 +270,18 @@ def test_the_command_line_tells_the_measures_and_a_target_without_a_code(tmp_pat
     assert "area " in told
     assert " mm², " in told
     assert "the target has no code here" in told
+
+
+def test_a_person_s_own_mask_is_not_called_the_policy_s():
+    pixels = np.zeros((40, 40), np.uint8)
+    for prompts, algorithm in (([Click(0.5, 0.5)], "person with disk-1"), ([], "centre with disk-1")):
+        graph = build_graph("none" if prompts else "centre", "disk")
+        record = run_episode(graph, {"image": pixels, "request": "Segment it.", "prompts": prompts})
+        assert mask_provenance(record).algorithm == algorithm
+    proposer = FixedProposer(pixels < 1)
+    proposer.mask[0] = False
+    record = run_episode(build_graph("none", "disk", proposer=proposer), {"image": pixels, "request": "Segment it."})
+    assert mask_provenance(record).algorithm == "fixed with disk-1"
 
 
 # The table

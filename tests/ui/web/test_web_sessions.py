@@ -129,7 +129,7 @@ def test_a_volume_has_slices_whose_masks_come_back_on_its_grid(tmp_path):
             assert (other["mask"], other["steps"], other["message"]) == (
                 None,
                 [],
-                "Nothing was asked about this slice yet.",
+                "The steps are of axial:2; a click here begins anew.",
             )
             await sessions.set_view(handle, OWNER, slice="axial:2", window="100,300")
             again = await settle(sessions, handle)
@@ -307,6 +307,33 @@ def traces(folder: Path, *words: bytes):
     """The files of a folder, and those of them that hold one of the words."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return [path for path in files if any(word in path.read_bytes() for word in words)]
+
+
+def test_another_request_is_kept_beside_the_first_and_has_not_its_truth(tmp_path, png, truth):
+    Image.fromarray(truth).save(tmp_path / "truth.png")
+
+    async def story():
+        sessions = make_sessions(at_step(positive(0.5, 0.5), STOP), keep=tmp_path / "kept")
+        async with started(sessions) as handle:
+            await send(sessions, handle, png, "scan.png")
+            await send(sessions, handle, tmp_path / "truth.png", "truth.png", "truth")
+            for request in ("Segment the one.", "Segment the one.", "Segment the other."):
+                await sessions.ask(handle, OWNER, request)
+                await settle(sessions, handle)
+                await sessions.set_keep(handle, OWNER, True)
+                await sessions.accept(handle, OWNER)
+                seen = await settle(sessions, handle)
+                assert not seen["error"], seen["message"]
+            kept = sorted((tmp_path / "kept").iterdir(), key=lambda path: path.name)
+            records = [json.loads((folder / "trajectory.json").read_text()) for folder in kept]
+            await sessions.set_keep(handle, OWNER, False)
+            await settle(sessions, handle)
+            return records, [*(tmp_path / "kept").iterdir()]
+
+    records, left = asyncio.run(story())
+    assert [record["request"] for record in records] == ["Segment the one.", "Segment the one.", "Segment the other."]
+    assert [record["targets"][0]["truth"] is not None for record in records] == [True, True, False]
+    assert left == []
 
 
 def test_forget_leaves_no_file_and_no_row(tmp_path, png):
