@@ -26,6 +26,8 @@ _PRIVATE: dict[str, Any] = {
     "trigger_mode": "multiple",  # else a click is dropped that follows another quickly
 }
 _FONTS = ["system-ui", "sans-serif"]
+_AGAIN = "Refine it in words, or ask for something else"
+_AGAIN_BY_CLICK = "Ask for something else, or correct it by a click"  # the small policy knows no refinements
 
 Method = Callable[..., Awaitable[None]]
 
@@ -114,11 +116,12 @@ def _lay_out(takes_examples: bool) -> _Widgets:
 def _wire(blocks: gr.Blocks, widgets: _Widgets, service: WebSessions) -> None:
     """Have each event start something in the session, and then watch the session until nothing runs there."""
     calls, picture, details = _Calls(service), widgets.picture, widgets.details
+    again = _AGAIN_BY_CLICK if service.options.weak_on_scans else _AGAIN
 
     async def watch(request: gr.Request) -> AsyncIterator[list[Any]]:
         try:
             async for snapshot in service.watch(*calls.caller(request)):
-                yield _describe(snapshot)
+                yield _describe(snapshot, again)
         except UnknownSession:
             raise _ended() from None
 
@@ -199,8 +202,8 @@ def _component(name: str, scripts: tuple[str, ...], *, hidden: tuple[str, ...] =
     )
 
 
-def _describe(snapshot: Snapshot) -> list[Any]:
-    """Return the values of `_Widgets` in its order."""
+def _describe(snapshot: Snapshot, again: str) -> list[Any]:
+    """Return the values of `_Widgets` in its order; ``again``: what the box says after a request."""
     picture, running = snapshot["picture"], snapshot["running"]
     figures = ("index", "actor", "score", "area_px", "iou")
     start = snapshot["requests"][0]["start"] if snapshot["requests"] else None
@@ -211,7 +214,7 @@ def _describe(snapshot: Snapshot) -> list[Any]:
         "steps": [{key: dict(step)[key] for key in figures} for step in snapshot["steps"]],
     }
     usable = picture is not None and not snapshot["read_only"]
-    hint = "What to segment" if snapshot["request"] is None else "Refine it in words, or ask for something else"
+    hint = "What to segment" if snapshot["request"] is None else again
     closed = "A recorded run is for reading" if snapshot["read_only"] else "Open a picture first"
     return [
         describe_conversation(snapshot),

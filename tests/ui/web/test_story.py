@@ -139,9 +139,13 @@ def test_the_whole_story(opened, tmp_path):
     wait_for_steps(page, count + 2)
     assert np.array_equal(shown_mask(page), mask)
 
-    page.locator(".iv-stage").focus()
+    page.evaluate("document.activeElement.blur()")
     while page.get_attribute(".iv", "data-shown") != "2":
         page.keyboard.press("ArrowLeft")
+    assert all(page.is_disabled(f"[data-event={name}]") for name in ("accept", "undo", "redo"))
+    assert f"of the last step, {count + 2}" in page.inner_text(".id")
+    page.keyboard.press("Enter")
+    assert steps_of(page) == count + 2, "nor does a key accept what is not shown"
     page.click("[data-do=fork]")
     page.wait_for_selector('.id[data-branches="2"]')
     idle(page)

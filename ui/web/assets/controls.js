@@ -24,6 +24,16 @@ function moveSplit(fraction) {
   render();
 }
 
+/** As the button does: nothing where it is disabled. */
+function press(name) { find(`[data-event=${name}]`).click(); }
+/** Whether a key is for what has the focus: text, a choice, a slider's arrows, a button's or link's Enter. */
+function isTaken(event) {
+  const {target, key} = event;
+  if (target.closest('.iv-empty, textarea, select, [contenteditable], input:not([type=range], [type=checkbox], [type=radio])')) return true;
+  if (key.startsWith('Arrow')) return Boolean(target.closest('input, .ic-table'));
+  return key === 'Enter' && Boolean(target.closest('input, button, a, summary, label, [role=button]'));
+}
+
 const DO = {
   open: () => { chooser = true; render(); },
   close: () => { chooser = false; render(); },
@@ -32,7 +42,7 @@ const DO = {
 };
 const KEYS = {
   p: () => choose('positive'), n: () => choose('negative'), b: () => choose('box'), s: () => find('[data-tool=similar]').hidden || choose('similar'), h: () => choose('move'),
-  u: () => idle() && act('undo'), r: () => idle() && act('redo'), Enter: () => idle() && steps().length && act('accept'),
+  u: () => press('undo'), r: () => press('redo'), Enter: () => press('accept'),
   0: fitPicture, '+': () => zoomBy(1.5), '-': () => zoomBy(1 / 1.5),
   ArrowLeft: () => scrub(current() - 1), ArrowRight: () => scrub(current() + 1),
 };
@@ -66,14 +76,21 @@ splitter.addEventListener('keydown', event => {
   if (by) { event.preventDefault(); event.stopPropagation(); moveSplit(look.split + by); }
 });
 stage.addEventListener('keydown', event => {
-  if (event.target.closest('.iv-empty, button') || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === ' ') gestures.spaced = true;
-  else if (KEYS[event.key]) KEYS[event.key]();
-  else return;
+  if (event.key !== ' ' || event.target.closest('.iv-empty, button') || event.ctrlKey || event.metaKey || event.altKey) return;
+  gestures.spaced = true;
   event.preventDefault();
 });
 stage.addEventListener('keyup', event => { if (event.key === ' ') gestures.spaced = false; });
-document.addEventListener('ibisagent-choose', event => scrub(event.detail));
+window.ibisagentPicture?.abort();  // the listeners of a picture that this one replaces
+window.ibisagentPicture = new AbortController();
+const {signal} = window.ibisagentPicture;
+document.addEventListener('ibisagent-choose', event => scrub(event.detail), {signal});
+document.addEventListener('keydown', event => {
+  if (!picture || chooser || !KEYS[event.key] || event.defaultPrevented || event.isComposing) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey && event.key !== '+' || isTaken(event)) return;
+  KEYS[event.key]();
+  event.preventDefault();
+}, {signal});
 
 const gestures = new Gestures(stage, viewport, find('.iv-frame'), () => tool, {
   click: (x, y, positive, alike) => correct(alike ? 'similar' : 'spot', {type: alike ? 'similar' : 'point', x, y, positive}),

@@ -7,7 +7,7 @@ const NAMES = {
   'mask.nrrd': 'Mask, NRRD', 'mask.dcm': 'Mask, DICOM-SEG', 'mask.json': 'Mask, COCO run lengths',
   'trajectory.json': 'Trajectory, JSON', 'steps.png': 'Contact sheet', 'measurements.csv': 'Measurements, CSV',
 };
-let chosen = null;
+let chosen = null;  // number of the step that the picture shows, null for the last
 
 const value = () => props.value || {};
 const steps = () => value().steps || [];
@@ -22,7 +22,7 @@ function pressBranch(branch, count) {
 function empty(name, text) { part(name).replaceChildren(text); }
 
 function render() {
-  const count = chosen ?? steps().length, branches = value().branches || [], files = value().downloads || [];
+  const last = steps().length, count = Math.min(chosen ?? last, last), branches = value().branches || [], files = value().downloads || [];
   if (steps().length || value().start) part('plot').replaceChildren(drawPlot(value().start, steps(), count, choose));
   else empty('plot', 'Score and area of the mask, step by step.');
   if (steps().length && branches.length) part('tree').replaceChildren(drawTree(branches, count, pressBranch));
@@ -34,6 +34,7 @@ function render() {
     link.textContent = NAMES[name] || name;
     return link;
   }));
+  part('last').textContent = count < last ? `, of the last step, ${last}` : '';
   if (!files.length) empty('files', 'The mask in your format, the record of all steps, the measurements.');
   keep.hidden = !['no', 'yes'].includes(value().keep);
   kept.checked = value().keep === 'yes';
@@ -45,6 +46,10 @@ kept.addEventListener('change', () => trigger('keep', {on: kept.checked}));
 forget.addEventListener('click', () => {
   if (confirm('Delete the picture, all masks and steps of this session for good?')) trigger('forget', {});
 });
-document.addEventListener('ibisagent-step', event => { chosen = event.detail; render(); });
-watch('value', () => { if (steps().length !== Number(root.dataset.steps)) chosen = null; root.dataset.steps = steps().length; render(); });
+document.addEventListener('ibisagent-step', event => {
+  if (chosen === event.detail) return;
+  chosen = event.detail;
+  render();
+});
+watch('value', render);
 render();

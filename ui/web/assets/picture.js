@@ -11,7 +11,11 @@ let picture = null, loaded = '', preview = null, tool = 'positive', shown = null
 const value = () => props.value || {steps: [], examples: [], branches: []};
 const steps = () => value().steps || [];
 const current = () => shown === null ? steps().length : clamp(shown, 0, steps().length);
+const atEnd = () => current() === steps().length;
 const idle = () => Boolean(picture && !value().running && !value().read_only && !sending);
+/** How many undone actions of the request a redo can restore; a prompt after an undo leaves none. */
+const redoable = () => steps().filter(step => step.index >= (value().requests?.at(-1)?.first_step ?? 1) && step.outcome === 'applied')
+  .reduce((count, {action}) => ({backtrack: count + 1, redo: count - 1, point: 0, box: 0, similar: 0})[action?.type] ?? count, 0);
 const maskAfter = count => count ? steps()[count - 1].mask : value().start;
 const maskInForce = () => shown === null && value().mask || maskAfter(current());
 const startAt = count => (value().requests || []).find(request => request.first_step === count + 1)?.start;
@@ -27,13 +31,13 @@ function act(name, data = {}) {
 /** On an earlier step, a person's action begins a new branch in place of the next one. */
 function correct(name, action) {
   if (value().read_only || sending) return;
-  if (current() < steps().length) act('fork', {step: current() + 1, action});
+  if (!atEnd()) act('fork', {step: current() + 1, action});
   else act(name, action);
   shown = null;
 }
 function forkHere() {
   if (!idle()) return;
-  if (current() < steps().length) act('fork', {step: current() + 1, action: null});
+  if (!atEnd()) act('fork', {step: current() + 1, action: null});
   else act('go_on');
   shown = null;
 }
@@ -41,7 +45,6 @@ function scrub(count) {
   shown = clamp(count, 0, steps().length);
   if (shown === steps().length) shown = null;
   render();
-  document.dispatchEvent(new CustomEvent('ibisagent-step', {detail: current()}));
 }
 function choose(name) {
   tool = root.dataset.tool = name;
@@ -103,7 +106,7 @@ function renderLegend() {
   }));
 }
 function renderHint() {
-  const hint = find('.iv-hint'), earlier = current() < steps().length;
+  const hint = find('.iv-hint'), earlier = !atEnd();
   let text = '';
   if (!picture || value().read_only) text = '';
   else if (earlier) text = `Step ${current()}: a click here starts a new branch`;
@@ -137,12 +140,17 @@ function renderExamples() {
 function renderControls() {
   const now = value(), count = steps().length, ready = idle(), anything = typeof now.request === 'string', running = now.running;
   for (const button of all('button[data-tool]')) button.disabled = !picture || Boolean(now.read_only);
-  for (const name of ['undo', 'redo', 'accept']) find(`[data-event=${name}]`).disabled = !ready || !anything;
+  const earlier = atEnd() ? '' : `Shows ${current() ? `step ${current()}` : 'the start'}: go to the last step, or click to go on from here`;
+  for (const button of all('[data-event]')) {
+    button.dataset.title ??= button.title;
+    button.title = earlier || button.dataset.title;
+    button.disabled = !ready || !anything || Boolean(earlier) || button.dataset.event === 'redo' && !redoable();
+  }
   for (const item of all('[data-with=picture]')) item.hidden = !picture;
   find('[data-do=fork]').disabled = !ready || !count;
-  find('[data-do=fork]').textContent = current() < count ? 'Go on from here' : 'Let the model go on';
+  find('[data-do=fork]').textContent = earlier ? 'Go on from here' : 'Let the model go on';
   find('[data-do=back]').disabled = !current();
-  find('[data-do=next]').disabled = current() === count;
+  find('[data-do=next]').disabled = atEnd();
   scrubber.max = count;
   scrubber.value = current();
   scrubber.disabled = !count;
@@ -162,6 +170,7 @@ function render() {
     ready: picture ? `${picture.width}x${picture.height}` : '', steps: steps().length, shown: current(),
     asked: value().request === null || value().request === undefined ? '' : 'yes', state: value().running ? 'running' : value().stop_kind || '', version: value().version ?? '', reading: value().read_only ? 'yes' : '',
   });
+  document.dispatchEvent(new CustomEvent('ibisagent-step', {detail: atEnd() ? null : current()}));
 }
 async function load() {
   const wanted = value().picture?.url || '';

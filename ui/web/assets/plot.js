@@ -43,9 +43,10 @@ function drawPlot(start, taken, chosen, choose) {
     plot.append(
       svg('line', {x1: left - 10, x2: width - right + 10, y1: low, y2: low, class: 'id-axis'}),
       svg('text', {x: 0, y: low - high / 2 + 4, class: 'id-name'}, series.name),
-      svg('text', {x: width, y: up(known.at(-1)) + 4, 'text-anchor': 'end', class: 'id-value'}, series.text(known.at(-1))),
       svg('polyline', {class: 'id-line', points: values.map((value, i) => value === null ? '' : `${across(i)},${up(value)}`).join(' ')}),
     );
+    const last = values.at(-1);  // none beside a last step without one
+    if (last !== null) plot.append(svg('text', {x: width, y: up(last) + 4, 'text-anchor': 'end', class: 'id-value'}, series.text(last)));
     values.forEach((value, i) => {
       if (value === null) return;
       const step = steps[i], count = i + before, x = across(i), y = up(value), person = step.actor === 'person';
