@@ -53,6 +53,7 @@ _MESSAGES: dict[str, str] = {
     "": "It is your turn: click, undo, accept, or let the model go on.",
 }
 _ACCEPTED = "Accepted. The mask can be downloaded."
+_QUESTION_ANSWERED = "Answered. The mask is what the model marked on its way to the answer: check both."
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +93,12 @@ class SessionView:
         return replace(self, requests=[*earlier, last], start=first, mask=mask or self.mask)
 
 
-def _describe_stop(stop: str | None, accepted: bool) -> tuple[StopKind, str]:
+def _describe_stop(stop: str | None, accepted: bool, request_kind: str) -> tuple[StopKind, str]:
     """Return the kind of a stop, and the line for people."""
     if accepted:
         return "done", _ACCEPTED
+    if request_kind == "question" and stop == "terminated":
+        return "done", _QUESTION_ANSWERED
     return _KINDS.get(stop, "waiting"), _MESSAGES.get(stop or "", "")  # type: ignore[call-overload]
 
 
@@ -150,7 +153,7 @@ def _view_request(session: Session, state: State, truth: Rle | None) -> RequestV
         first_step=state["run"]["first_step"] + 1,
         start=view_start(target["proposal"], initial, _read_spacing(state), truth),
         stop=state["stop"],
-        stop_kind=_describe_stop(state["stop"], accepted)[0],
+        stop_kind=_describe_stop(state["stop"], accepted, state["kind"])[0],
         answer=state["answer"],
     )
 
@@ -167,7 +170,7 @@ def _view_state(session: Session, state: State, truth: Rle | None) -> SessionVie
         for record in state["steps"]
     ]
     accepted = bool(steps) and _is_acceptance(steps[-1])
-    kind, message = _describe_stop(state["stop"], accepted)
+    kind, message = _describe_stop(state["stop"], accepted, state["kind"])
     return SessionView(
         sha=reference["sha"],
         slice=reference["slice"],
@@ -222,7 +225,7 @@ def view_of_record(record: Trajectory) -> SessionView:
     known = Spacing(*spacing) if spacing else None
     steps = [_view_recorded_step(record, number, known) for number in range(len(record.steps))]
     accepted = bool(steps) and _is_acceptance(steps[-1])
-    kind, message = _describe_stop(record.stop, accepted)
+    kind, message = _describe_stop(record.stop, accepted, record.kind)
     initial = record.start if record.target.has_initial_mask else None
     return SessionView(
         sha=record.image["sha"],

@@ -336,6 +336,22 @@ def test_another_request_is_kept_beside_the_first_and_has_not_its_truth(tmp_path
     assert left == []
 
 
+def test_the_mask_of_a_question_is_not_called_its_answer(png):
+    async def story():
+        sessions = make_sessions(at_step(positive(0.5, 0.5), STOP))
+        async with started(sessions) as handle:
+            await send(sessions, handle, png, "scan.png")
+            seen = []
+            for kind in ("question", "segment"):
+                await sessions.ask(handle, OWNER, "Is there one?", kind)
+                seen.append((await settle(sessions, handle))["message"])
+            return seen
+
+    question, segment = asyncio.run(story())
+    assert question.startswith("Answered. The mask is what the model marked on its way")
+    assert segment.startswith("The model is content with this mask")
+
+
 def test_forget_leaves_no_file_and_no_row(tmp_path, png):
     store = tmp_path / "server"
     store.mkdir()
