@@ -278,6 +278,7 @@ def test_runs_begin_with_a_program_s_proposal_unless_an_initial_mask_was_drawn(d
         make_trajectories(cases, tmp_path / "1", propose="none", workers=1, **settings)
 
 
+@pytest.mark.slow
 def test_nano_s_own_runs_begin_with_its_proposals(dataset, tmp_path):
     cases = [case for case in read_dataset(dataset)[:6] if case.target == "liver"][:1]
     settings = {"segmenter": "geocut", "policy": "nano", "workers": 1, "reword": False}
