@@ -1,6 +1,6 @@
 """A second cut in a narrow band around a mask's contour, at the displayed size.
 
-The first cut runs on a coarse grid of 4-neighbours, whose contours prefer straight walls and right angles. Here each
+The first cut runs on a coarse grid, which leaves steps and straight walls in the contour. Here each
 pixel near the contour is compared with the mean colours on both sides of it nearby, and 8-neighbours hold it together.
 The number of components and of holes stays as it is, and thin parts stay whole.
 """

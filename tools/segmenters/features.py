@@ -15,7 +15,17 @@ from ibisagent.tools.segmenters.base import Mask, Pixels
 
 Field = NDArray[np.float32]
 
-__all__ = ["FINE_SIDE", "PICTURE_SIDE", "Features", "Field", "WorkingGrid", "extract_features"]
+__all__ = [
+    "FINE_SIDE",
+    "PICTURE_SIDE",
+    "Features",
+    "Field",
+    "WorkingGrid",
+    "extract_features",
+    "measure_gradient",
+    "normalize_channels",
+    "split_channels",
+]
 
 FINE_SIDE = 1024  # larger pictures are refined at this size
 PICTURE_SIDE = 384  # of what is kept of a picture for its appearance
@@ -77,11 +87,9 @@ class Features:
 def extract_features(pixels: Pixels, side: int) -> Features:
     """Shrink, denoise and normalise a picture, (H, W) or (H, W, 3) uint8."""
     grid = WorkingGrid.of(pixels.shape, side)
-    colours = _denoise(_split_channels(_shrink(pixels, grid)), max(grid.work))
-    low, high = np.percentile(colours[..., 0], [1, 99])
-    colours = (colours / max(float(high - low), 0.05)).astype(np.float32)
-    squares = [ndimage.gaussian_gradient_magnitude(channel, 1.0) ** 2 for channel in np.moveaxis(colours, 2, 0)]
-    gradient = np.sqrt(np.sum(squares, axis=0)).astype(np.float32)
+    channels = np.asarray(split_channels(_shrink(pixels, grid)), np.float32)
+    colours = normalize_channels(_denoise(channels, max(grid.work)))
+    gradient = measure_gradient(colours)
     fine = _blur(_shrink(pixels, WorkingGrid.of(pixels.shape, FINE_SIDE)))
     for array in (colours, gradient, fine):
         array.setflags(write=False)
@@ -108,11 +116,23 @@ def _drop_equal_channels(pixels: Pixels) -> Pixels:
     return pixels[..., 0] if grey else pixels
 
 
-def _split_channels(pixels: Pixels) -> Field:
+def split_channels(pixels: Pixels) -> NDArray[np.floating]:
+    """Return a picture's channels, (h, w, c): its grey in [0, 1], or CIE Lab in about that range."""
     pixels = _drop_equal_channels(pixels)
-    if pixels.ndim == 2:
-        return np.asarray(pixels[..., None] / np.float32(255), np.float32)
-    return np.asarray(color.rgb2lab(pixels) / _LAB_RANGE, np.float32)
+    channels = pixels[..., None] / np.float32(255) if pixels.ndim == 2 else color.rgb2lab(pixels) / _LAB_RANGE
+    return np.asarray(channels)
+
+
+def normalize_channels(channels: NDArray[np.floating]) -> Field:
+    """Return channels, (h, w, c), in units of the range of the first one, its brightest and darkest 1 % left out."""
+    low, high = np.percentile(channels[..., 0], [1, 99])
+    return np.asarray(channels / max(float(high - low), 0.05), np.float32)
+
+
+def measure_gradient(channels: Field) -> Field:
+    """Return the length of the gradient over all channels, (h, w), at a scale of one pixel."""
+    squares = [ndimage.gaussian_gradient_magnitude(channel, 1.0) ** 2 for channel in np.moveaxis(channels, 2, 0)]
+    return np.asarray(np.sqrt(np.sum(squares, axis=0)), np.float32)
 
 
 def _denoise(channels: Field, side: int) -> Field:

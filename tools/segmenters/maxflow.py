@@ -51,9 +51,9 @@ class _Layout(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def _lay_out_grid(height: int, width: int) -> _Layout:
+def _lay_out_grid(height: int, width: int, steps: int) -> _Layout:
     ids = np.arange(height * width).reshape(height, width)
-    slices = [pair_slices(*step) for step in STEPS]
+    slices = [pair_slices(*step) for step in STEPS[:steps]]
     ones, others = ([ids[pair[side]].ravel() for pair in slices] for side in (0, 1))
     tails, heads = _list_arcs(ids.size, np.concatenate(ones), np.concatenate(others))
     order = np.argsort(tails * (ids.size + 2) + heads)
@@ -79,12 +79,13 @@ def _list_capacities(unary: Floats, weights: Sequence[Floats]) -> Ints:
     return np.concatenate([*pairs, *pairs, np.maximum(pull, 0), none, np.maximum(-pull, 0), none])
 
 
-def min_cut(unary: Floats, weights: PairWeights) -> Mask:
+def min_cut(unary: Floats, weights: Sequence[Floats]) -> Mask:
     """Return the mask x, (h, w) bool, that minimises -sum(unary * x) + sum(weight * [x differs across the pair]).
 
+    ``weights``: `PairWeights`, or the first two of them alone for a grid of four neighbours.
     Of several optimal masks it is the smallest. Values are rounded to 0.001; keep them below 10,000.
     """
-    layout = _lay_out_grid(*unary.shape)
+    layout = _lay_out_grid(*unary.shape, len(weights))
     size = (unary.size + 2, unary.size + 2)
     capacity = _list_capacities(unary, weights)[layout.order]
     return _cut(csr_array((capacity, layout.heads, layout.ends), shape=size)).reshape(unary.shape)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ibisagent.evals.rewards import REWARD_PRESETS, RewardConfig, RewardWeights
 from ibisagent.tools.errors import InputError
@@ -21,8 +21,8 @@ _TYPES: dict[str, type] = {
     **{"save_fp16": bool, "freeze": list},
 }
 _CHOICES = {
-    "estimator": ("dr_grpo", "paper"),
-    "credit": ("path", "turn"),
+    "estimator": get_args(Estimator),
+    "credit": get_args(Credit),
     "dtype": ("float32", "bfloat16"),
 }
 

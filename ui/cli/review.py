@@ -13,6 +13,7 @@ from ibisagent.ui.cli.mcp import LOOPBACK
 from ibisagent.ui.cli.review_report import print_report
 from ibisagent.ui.cli.trajectory_files import to_printable_line
 from ibisagent.ui.cli.web import list_runs
+from ibisagent.ui.ports import require_free_port
 from ibisagent.ui.sessions.reviews import ReviewBook
 
 __all__ = ["ReviewOptions", "run_review"]
@@ -60,9 +61,9 @@ def _serve(options: ReviewOptions, book: ReviewBook, readers: Sequence[str]) -> 
     import uvicorn
 
     from ibisagent.ui.web.review_app import make_review_app
-    from ibisagent.ui.web.server import PageServer, require_free
+    from ibisagent.ui.web.server import PageServer
 
-    require_free(options.host, options.port)
+    require_free_port(options.host, options.port)
     address = f"http://{options.host}:{options.port}/"
     for name in readers:
         _say(f"{name} reads at {address}?r={book.register(name)}")

@@ -23,6 +23,7 @@ from ibisagent.tools.segmenters.memo import get_memo
 from ibisagent.tools.segmenters.registry import find_segmenter, require_local_segmenter
 from ibisagent.ui.cli.mcp import LOOPBACK
 from ibisagent.ui.cli.trajectory_files import readable_roots
+from ibisagent.ui.ports import require_free_port
 from ibisagent.ui.sessions.limits import Limits
 from ibisagent.ui.sessions.recorded_runs import RecordList, list_records
 from ibisagent.ui.sessions.service import SessionService
@@ -106,12 +107,12 @@ def _serve(options: PageOptions) -> None:
 
     from ibisagent.ui.web.app import make_app
     from ibisagent.ui.web.passwords import read_passwords
-    from ibisagent.ui.web.server import PageServer, require_free
+    from ibisagent.ui.web.server import PageServer
     from ibisagent.ui.web.web_options import WebOptions
     from ibisagent.ui.web.web_sessions import WebSessions
 
     passwords: Passwords | None = read_passwords(options.auth) if options.auth is not None else None
-    require_free(options.host, options.port)
+    require_free_port(options.host, options.port)
     roots = require_roots(options.roots)
     runs = list_runs(options.runs, options.roots) if options.runs is not None else None
     made = WebOptions(

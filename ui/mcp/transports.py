@@ -2,14 +2,12 @@
 
 import logging
 import signal
-import socket
 import sys
 from typing import Any
 
 from mcp.server.fastmcp import FastMCP
 
-from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import describe_os_error
+from ibisagent.ui.ports import require_free_port
 
 __all__ = ["serve_http", "serve_stdio"]
 
@@ -24,20 +22,11 @@ def serve_http(server: FastMCP[Any], host: str, port: int) -> None:
     """Serve until Ctrl-C; `InputError` where the port is taken."""
     import uvicorn
 
-    _require_free(host, port)
+    require_free_port(host, port)
     logging.getLogger("mcp.server.streamable_http").addFilter(_keeps_log_record)
     sys.stderr.write(f"ibisagent: MCP at http://{host}:{port}/mcp, Ctrl-C to end\n")
     app = server.streamable_http_app()
     uvicorn.run(app, host=host, port=port, log_level="error", timeout_graceful_shutdown=2)
-
-
-def _require_free(host: str, port: int) -> None:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        socket.create_server((host, port), family=found[0][0]).close()
-    except OSError as error:
-        got = f"got --host {host} --port {port}, which cannot be listened on"
-        raise InputError(f"{got} ({describe_os_error(error)}); choose another") from None
 
 
 def _keeps_log_record(record: logging.LogRecord) -> bool:

@@ -5,10 +5,7 @@ import sys
 
 import uvicorn
 
-from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import describe_os_error
-
-__all__ = ["PageServer", "require_free"]
+__all__ = ["PageServer"]
 
 
 class PageServer(uvicorn.Server):
@@ -24,13 +21,3 @@ class PageServer(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             sys.stderr.write(f"ibisagent: the page is at {self._address}, Ctrl-C to end; not for diagnosis\n")
-
-
-def require_free(host: str, port: int) -> None:
-    """Raise `InputError` where a port cannot be listened on."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        socket.create_server((host, port), family=found[0][0]).close()
-    except OSError as error:
-        got = f"got --host {host} --port {port}, which cannot be listened on"
-        raise InputError(f"{got} ({describe_os_error(error)}); choose another") from None

@@ -6,11 +6,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage import color
 
-from ibisagent.tools.segmenters.base import Pixels
-from ibisagent.tools.segmenters.features import Features, Field, WorkingGrid
-from ibisagent.tools.segmenters.maxflow import PairWeights
+from ibisagent.tools.segmenters.features import (
+    Features,
+    Field,
+    WorkingGrid,
+    measure_gradient,
+    normalize_channels,
+    split_channels,
+)
 from ibisagent.tools.segmenters.similar.settings import SimilarSettings
 
 __all__ = ["Appearance", "extract_appearance"]
@@ -19,45 +23,32 @@ _BLURS = (0.7, 1.5, 3.0)
 _SCALES = (1.0, 2.0, 4.0)
 _SPREADS = (2.0, 5.0)
 _BACKGROUND = 24  # the picture's longer side over this is the width of what counts as background
-_LAB_RANGE = np.array([100.0, 60.0, 60.0], np.float32)
 
 
 class Appearance(NamedTuple):
     """``numbers`` (h * w, d) float32, each of mean 0 and spread 1 over the picture.
 
     ``features``: colours and gradient on the same grid, (h, w), for geodesic maps. ``weights``: of pairs of neighbours
-    side by side, cheap to cut where colours differ; those across corners weigh nothing.
+    side by side (h, w - 1) and one above the other (h - 1, w), cheap to cut where colours differ.
     """
 
     grid: WorkingGrid
     numbers: Field
     features: Features
-    weights: PairWeights
+    weights: tuple[Field, Field]
 
 
 def extract_appearance(embedding: Features, settings: SimilarSettings) -> Appearance:
     """Measure the picture that an embedding holds."""
     assert embedding.picture is not None
     grid = WorkingGrid(embedding.grid.full, embedding.picture.shape[:2])
-    channels = _split_channels(embedding.picture)
+    channels = normalize_channels(split_channels(embedding.picture))
     numbers = np.stack([values.ravel() for values in _measure(channels)], axis=1)
     numbers -= numbers.mean(axis=0)
     numbers /= numbers.std(axis=0) + 1e-3
     colours = np.stack([_blur(channel, 0.7) for channel in np.moveaxis(channels, 2, 0)], axis=2)
-    squares = [ndimage.gaussian_gradient_magnitude(channel, 1.0) ** 2 for channel in np.moveaxis(channels, 2, 0)]
-    gradient = np.sqrt(np.sum(squares, axis=0)).astype(np.float32)
-    features = replace(embedding, grid=grid, colours=colours, gradient=gradient)
+    features = replace(embedding, grid=grid, colours=colours, gradient=measure_gradient(channels))
     return Appearance(grid, numbers, features, _weigh_pairs(channels, colours, settings))
-
-
-def _split_channels(pixels: Pixels) -> Field:
-    """Return a picture's channels, (h, w, c): its grey, or CIE Lab, in units of its range of lightness."""
-    if pixels.ndim == 3 and int(np.ptp(pixels, axis=2).max()) <= 2:  # a grey picture stored as colour
-        pixels = pixels[..., 0]
-    grey = pixels.ndim == 2
-    channels = pixels[..., None] / np.float32(255) if grey else color.rgb2lab(pixels) / _LAB_RANGE
-    low, high = np.percentile(channels[..., 0], [1, 99])
-    return np.asarray(channels / max(float(high - low), 0.05), np.float32)
 
 
 def _measure(channels: Field) -> list[Field]:
@@ -92,11 +83,12 @@ def _blur(values: NDArray[np.float32], sigma: float) -> Field:
     return np.asarray(ndimage.gaussian_filter(values, sigma, truncate=3.0), np.float32)
 
 
-def _weigh_pairs(channels: Field, colours: Field, settings: SimilarSettings) -> PairWeights:
+def _weigh_pairs(channels: Field, colours: Field, settings: SimilarSettings) -> tuple[Field, Field]:
     """Weigh pairs as the cut of Boykov and Jolly (2001) does."""
     noise = [(np.diff(channels, axis=axis) ** 2).sum(axis=2) for axis in (0, 1)]
     scale = 2 * max(sum(float(part.mean()) for part in noise if part.size), 1e-5)
     right, down = ((np.diff(colours, axis=axis) ** 2).sum(axis=2) for axis in (1, 0))
-    beside, below = (settings.smoothness * (np.exp(-part / scale) + settings.floor) for part in (right, down))
-    across_corners = np.zeros((colours.shape[0] - 1, colours.shape[1] - 1), np.float32)
-    return PairWeights(beside, below, across_corners, across_corners)
+    return (
+        settings.smoothness * (np.exp(-right / scale) + settings.floor),
+        settings.smoothness * (np.exp(-down / scale) + settings.floor),
+    )
