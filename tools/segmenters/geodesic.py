@@ -82,11 +82,8 @@ class GeodesicSegmenter:
     def predict(self, embedding: Features, prompts: Sequence[Prompt], prior: MaskPrior | None) -> Prediction:
         """Segment from all prompts; see `Segmenter.predict`. No prompts: the mask so far."""
         require_taken(prompts, taken_by(self), self.name)
-        grid, has_mask = embedding.grid, prior is not None and bool(prior.work.any())
-        grid_prompts = to_grid_prompts(prompts, grid, has_mask)
+        grid, (grid_prompts, kept) = embedding.grid, self.read_prompts(embedding, prompts, prior)
         given = prior is not None and prior.has_initial_mask
-        # a mask found in a box is worth as much as a given one: it rests on more than the clicks say
-        kept = given or (has_mask and grid_prompts.box is not None and not grid_prompts.box_is_latest)
         if not grid_prompts.clicks or not (kept or any(click.positive for click in grid_prompts.clicks)):
             empty = MaskPrior(
                 make_read_only(np.zeros(grid.full, np.bool_)),
@@ -95,27 +92,52 @@ class GeodesicSegmenter:
             )
             state = prior if prior is not None and not prompts else empty
             return Prediction(state.full, None, state)
-        unary = self._unary(embedding, grid_prompts, prior, kept)
+        unary = self.compute_energy(embedding, grid_prompts, prior, kept)
         before = prior.work if prior is not None and kept else None
-        label = clean_components(self._label(embedding, unary), grid_prompts.clicks, before)
-        if prior is not None and prior.work.any() and not grid_prompts.box_is_latest:
-            label = clean_components(
-                limit_edit(embedding, label, prior.work, prior.prompts, grid_prompts.clicks[-1], self.parameters),
-                grid_prompts.clicks,
-                before,
-            )
+        label = self.decide(embedding, unary, grid_prompts, prior, kept)
         full = enlarge_mask(grid, label, (prior.full, prior.work) if prior is not None and kept else None)
         full = self._refine(embedding, full, prompts, label ^ before if before is not None else None)
         mask = make_read_only(enforce_prompts(full, prompts))
         state = MaskPrior(mask, make_read_only(label), given, len(prompts))
         return Prediction(mask, self._estimate(embedding, label, _build_context(grid_prompts, prior, unary)), state)
 
+    def read_prompts(
+        self, embedding: Features, prompts: Sequence[Prompt], prior: MaskPrior | None
+    ) -> tuple[GridPrompts, bool]:
+        """Return the prompts on the working grid, and whether the mask so far counts as a given one.
+
+        A mask found in a box is worth as much as a given one: it rests on more than the clicks say.
+        """
+        has_mask = prior is not None and bool(prior.work.any())
+        read = to_grid_prompts(prompts, embedding.grid, has_mask)
+        given = prior is not None and prior.has_initial_mask
+        return read, given or (has_mask and read.box is not None and not read.box_is_latest)
+
+    def decide(
+        self, embedding: Features, unary: Field, grid_prompts: GridPrompts, prior: MaskPrior | None, kept: bool
+    ) -> Mask:
+        """Return the working mask, (h, w) bool, of an energy: whole parts, and no larger an edit than a click means."""
+        before = prior.work if prior is not None and kept else None
+        label = self._clean(self._label(embedding, unary), unary, grid_prompts, before)
+        if prior is not None and prior.work.any() and not grid_prompts.box_is_latest:
+            latest = grid_prompts.clicks[-1]
+            label = limit_edit(embedding, label, prior.work, prior.prompts, latest, self.parameters)
+            label = self._clean(label, unary, grid_prompts, before)
+        return label
+
+    def _clean(self, label: Mask, unary: Field, grid_prompts: GridPrompts, given: Mask | None) -> Mask:
+        """Drop components of a label, (h, w), that nothing speaks for, and fill small holes."""
+        del unary
+        return clean_components(label, grid_prompts.clicks, given)
+
     def _estimate(self, embedding: Features, label: Mask, context: ScoreContext) -> float:
         """Estimate the IoU of a working mask, (h, w)."""
         return estimate_iou(embedding, label, context)
 
-    def _unary(self, embedding: Features, grid_prompts: GridPrompts, prior: MaskPrior | None, kept: bool) -> Field:
-        """Energy of calling each pixel inside, (h, w), in log odds; see `_weigh_locally` for ``kept``."""
+    def compute_energy(
+        self, embedding: Features, grid_prompts: GridPrompts, prior: MaskPrior | None, kept: bool
+    ) -> Field:
+        """Return the energy of calling each pixel inside, (h, w), in log odds; see `_weigh_locally` for ``kept``."""
         shape, box = embedding.grid.work, grid_prompts.box
         old = prior.work if prior is not None else None
         area = 0.0 if box is None else BOX_FILL * float(fill_box(box, shape).sum())

@@ -1,0 +1,74 @@
+"""Geocut with a learned term: a small network looks at the picture and the clicks, and its log odds join the cut."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from ibisagent.tools.segmenters.base import Mask
+from ibisagent.tools.segmenters.features import Features, Field
+from ibisagent.tools.segmenters.geocut import GeocutSegmenter
+from ibisagent.tools.segmenters.geodesic import CERTAIN_ENERGY, MAX_ENERGY, MaskPrior
+from ibisagent.tools.segmenters.geonet.inputs import make_inputs
+from ibisagent.tools.segmenters.geonet.network import WEIGHTS, load_network
+from ibisagent.tools.segmenters.geonet.view import View, find_view
+from ibisagent.tools.segmenters.working_grid import GridPrompts, clean_components
+
+__all__ = ["SHARE", "GeonetSegmenter", "join_energies"]
+
+SHARE = 0.5
+"""The network's share in the energy of the cut, geocut's own being the rest."""
+
+
+@dataclass(frozen=True)
+class GeonetSegmenter(GeocutSegmenter):
+    """`GeocutSegmenter` whose energy is in part a network's.
+
+    ``weights``: a file that `ibisagent train segmenter` wrote, by default the one that ships.
+    """
+
+    weights: Path = WEIGHTS
+    share: float = SHARE
+    name = "geonet"
+
+    def __post_init__(self) -> None:
+        """Open the weights; `InputError` where they cannot be."""
+        object.__setattr__(self, "weights", Path(self.weights))
+        load_network(self.weights)
+
+    @property
+    def fingerprint(self) -> str:
+        """Name, version, weights and every parameter in one line."""
+        return f"{super().fingerprint} share={self.share} weights={load_network(self.weights).digest}"
+
+    def compute_energy(
+        self, embedding: Features, grid_prompts: GridPrompts, prior: MaskPrior | None, kept: bool
+    ) -> Field:
+        """Return the energy of calling each pixel inside, (h, w), in log odds."""
+        energy = super().compute_energy(embedding, grid_prompts, prior, kept)
+        before = None if prior is None else prior.work
+        view = find_view(embedding.grid.work, before, grid_prompts.clicks, grid_prompts.box)
+        inputs = make_inputs(embedding, view, grid_prompts, before, energy)
+        with torch.inference_mode():
+            seen = load_network(self.weights).network(torch.from_numpy(inputs)[None])[0].numpy()
+        return join_energies(energy, seen, view, self.share)
+
+    def _clean(self, label: Mask, unary: Field, grid_prompts: GridPrompts, given: Mask | None) -> Mask:
+        """Drop components that no click holds and that the energy does not clearly speak for; fill small holes."""
+        parts, count = ndimage.label(label)
+        if count > 1 and given is None:
+            means = ndimage.mean(np.clip(unary, -MAX_ENERGY, MAX_ENERGY), parts, np.arange(1, count + 1))
+            given = np.concatenate([[False], np.asarray(means) > 0])[parts]
+        return clean_components(label, grid_prompts.clicks, given)
+
+
+def join_energies(energy: Field, seen: Field, view: View, share: float) -> Field:
+    """Return geocut's energy, (h, w), and a network's log odds, as its view shows them, as one; clicks stay certain."""
+    own = np.clip(energy, -MAX_ENERGY, MAX_ENERGY)
+    learned = view.put_back(np.clip(seen, -MAX_ENERGY, MAX_ENERGY), own)
+    joined = np.asarray((1 - share) * own + share * learned, np.float32)
+    certain = np.abs(energy) >= CERTAIN_ENERGY / 2
+    joined[certain] = energy[certain]
+    return joined
