@@ -8,6 +8,7 @@ no picture leaves this machine through it; without that it is refused under ``--
 
 import inspect
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from ibisagent.tools.errors import InputError
@@ -18,6 +19,7 @@ from ibisagent.tools.segmenters.prompt_kinds import DEFAULT_PROMPTS, PROMPT_KIND
 __all__ = [
     "SEGMENTERS",
     "SegmenterEntry",
+    "default_segmenter",
     "find_segmenter",
     "get_segmenter",
     "recorded_segmenter_name",
@@ -44,6 +46,22 @@ SEGMENTERS = Table(
             "geodesic distances with an exact minimum cut",
             prompts=PROMPT_KINDS,
         ),
+        SegmenterEntry(
+            "geonet",
+            f"{_HERE}.geonet.segmenter:GeonetSegmenter",
+            "geocut with a small network's opinion in the cut",
+            "models",
+            ("torch", "safetensors"),
+            prompts=PROMPT_KINDS,
+        ),
+        SegmenterEntry(
+            "geonet:FILE",
+            f"{_HERE}.geonet.segmenter:open_geonet",
+            "the same with weights of your own (ibisagent train segmenter)",
+            "models",
+            ("torch", "safetensors"),
+            prompts=PROMPT_KINDS,
+        ),
         SegmenterEntry("geodesic", f"{_HERE}.geodesic:GeodesicSegmenter", "geodesic distances from the clicks"),
         SegmenterEntry("disk", f"{_HERE}.disk:DiskSegmenter", "a disc per click, for tests"),
         SegmenterEntry("medsam2:FILE", _SAM, "a MedSAM2 checkpoint; needs the package sam2 too", "models", ("torch",)),
@@ -55,6 +73,12 @@ SEGMENTERS = Table(
     methods=("embed", "predict", "predict_many", "prior_from_mask"),
     remedy="see ibisagent.tools.segmenters.Segmenter",
 )
+
+
+def default_segmenter() -> str:
+    """Return the segmenter for people who name none: geonet where its extra is installed, geocut elsewhere."""
+    found = all(find_spec(module) for module in SEGMENTERS.find("geonet").modules)
+    return "geonet" if found else "geocut"
 
 
 def find_segmenter(segmenter: str) -> SegmenterEntry:
@@ -98,7 +122,7 @@ def recorded_segmenter_name(name: str) -> str:
     `InputError` for a name with weights, which lie elsewhere here, for a dotted one, and for an unknown one.
     """
     for entry in SEGMENTERS.entries:
-        if entry.needs_source and name.partition(":")[0] == entry.prefix:
+        if entry.needs_source and name.partition(":")[0] == entry.prefix and name not in SEGMENTERS.forms:
             raise InputError(f"recorded with {name[:80]!r}: name its weights, as in --segmenter {entry.form}")
     try:
         return SEGMENTERS.find(name).form

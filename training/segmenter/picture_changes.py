@@ -48,7 +48,7 @@ def fill_with_texture(picture: Pixels, truth: Mask, other: Pixels, rng: np.rando
     filling = filling + rng.choice([-1.0, 1.0]) * rng.uniform(10, 70) * (1 if grey else rng.uniform(0.2, 1.0, 3))
     soft = ndimage.gaussian_filter(truth.astype(np.float32), float(rng.uniform(0.4, 1.5)))
     soft = soft if grey else soft[..., None]
-    return np.asarray(np.clip(values * (1 - soft) + filling * soft, 0, 255), np.uint8)
+    return np.asarray(np.clip(values * (1 - soft) + filling * soft, 0, 255) + 0.5, np.uint8)
 
 
 def change_colours(picture: Pixels, rng: np.random.Generator) -> Pixels:

@@ -1,6 +1,7 @@
 """The training loop: rounds of steps, each round with its own pool of runs, and a checkpoint after it."""
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ __all__ = ["SegmenterTraining", "train_segmenter"]
 
 WEIGHTS = "geonet.safetensors"
 _CHECKPOINT, _LOG, _FINISHED = "checkpoint.pt", "log.jsonl", "training.json"
-OnRound = Callable[[dict[str, Any]], None]
+OnRound = Callable[[dict[str, Any], int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class SegmenterTraining:
     ``learning_rate`` to 0. ``average``: how much of the averaged weights, which are kept, stays at a step.
     """
 
-    rounds: int = 36
+    rounds: int = 22
     steps: int = 200
     batch: int = 16
     pool: int = 64
@@ -42,6 +43,11 @@ class SegmenterTraining:
     weight_decay: float = 0.01
     average: float = 0.998
     seed: int = 0
+
+    @property
+    def states(self) -> int:
+        """Return how many states the training sees."""
+        return self.rounds * self.steps * self.batch
 
 
 def train_segmenter(
@@ -55,8 +61,8 @@ def train_segmenter(
     """Train on the data sets' targets of split train, and return the file of weights, ``out``/geonet.safetensors.
 
     ``without``: sources that are left out. ``on_round`` gets the figures of each round, which ``out``/log.jsonl holds
-    too. The same call resumes after the last whole round, with equal draws; with other data or settings it is an
-    `InputError`.
+    too, its number and how many there are. The same call resumes after the last whole round, with equal draws; with
+    other data or settings it is an `InputError`.
     """
     make_folder(out)
     source = SampleSource(data, without)
@@ -75,15 +81,10 @@ def train_segmenter(
         trainer.save(out / _CHECKPOINT, done)
         jsonl.append_rows(out / _LOG, [figures])
         if on_round is not None:
-            on_round(figures)
+            on_round(figures, len(done), settings.rounds)
     save_network(trainer.averaged.module, out / WEIGHTS)
-    write_json(out / _FINISHED, {"seconds": sum(row["seconds"] for row in done), "states": settings_states(settings)})
+    write_json(out / _FINISHED, {"seconds": sum(row["seconds"] for row in done), "states": settings.states})
     return out / WEIGHTS
-
-
-def settings_states(settings: SegmenterTraining) -> int:
-    """Return how many states a training sees."""
-    return settings.rounds * settings.steps * settings.batch
 
 
 class _Trainer:
@@ -102,9 +103,11 @@ class _Trainer:
         self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         total = settings.rounds * settings.steps
         warm = min(200, total // 10 + 1)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: min(1, (step + 1) / warm) * 0.5 * (1 + np.cos(np.pi * min(1, step / total)))
-        )
+
+        def rate(step: int) -> float:
+            return min(1, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * min(1, step / total)))
+
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, rate)
 
     def run_round(self, number: int, source: SampleSource) -> dict[str, Any]:
         """Train a round; return its mean loss, and the IoU by the number of clicks."""
@@ -126,7 +129,7 @@ class _Trainer:
                     pool[index] = next(fresh)
         by_clicks = {f"iou_at_{k}": round(float(np.mean(ious[k])), 4) for k in (1, 3, 5) if k in ious}
         seconds = round(time.perf_counter() - started, 1)
-        rate = self.schedule.get_last_lr()[0]
+        rate = float(self.schedule.get_last_lr()[0])
         mean = round(float(np.mean(losses)), 4)
         return {"round": number, "loss": mean, **by_clicks, "learning_rate": rate, "seconds": seconds}
 

@@ -24,9 +24,7 @@ _UNLIKE = 3.0  # the largest difference of colours, in spreads of the view's col
 _LEAST_SPREAD = 0.02  # of colours from 0 to 1, below which they are not stretched
 
 
-def make_inputs(
-    features: Features, view: View, grid_prompts: GridPrompts, before: Mask | None, energy: Field
-) -> Field:
+def make_inputs(features: Features, view: View, grid_prompts: GridPrompts, before: Mask | None, energy: Field) -> Field:
     """Return a state as the network sees it, (channels, SIDE, SIDE) float32; see `CHANNELS`.
 
     ``before``: the mask so far, (h, w) bool. ``energy``: geocut's, (h, w), of all prompts.

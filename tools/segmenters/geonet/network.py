@@ -21,7 +21,7 @@ __all__ = ["WEIGHTS", "GeonetNetwork", "OpenedNetwork", "load_network", "save_ne
 WEIGHTS = Path(__file__).with_name("geonet.safetensors")
 """The weights that ship."""
 
-_FORMAT = "geonet-1"
+_KEY, _FORMAT = "ibisagent", "geonet-1"
 _HEAD = 16  # channels before the last layer
 
 
@@ -86,8 +86,8 @@ def save_network(network: GeonetNetwork, path: Path) -> None:
         if not name.endswith("num_batches_tracked")
     }
     part = path.with_name(f".{path.name}")
-    described = {"format": _FORMAT, "channels": json.dumps(CHANNELS), "widths": json.dumps(network.widths)}
-    save_file(tensors, part, metadata=described)
+    described = {"format": _FORMAT, "channels": CHANNELS, "widths": network.widths}
+    save_file(tensors, part, metadata={_KEY: json.dumps(described)})  # several keys would be in any order
     os.replace(part, path)
 
 
@@ -97,17 +97,17 @@ def load_network(path: Path = WEIGHTS) -> OpenedNetwork:
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
         with safe_open(path, "pt") as file:
-            described = file.metadata() or {}
+            described = json.loads((file.metadata() or {}).get(_KEY, "{}"))
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"{printable_text(path)}: could not be read ({reason}), expected weights of geonet; name their file"
         ) from None
-    if described.get("format") != _FORMAT or described.get("channels") != json.dumps(CHANNELS):
+    if described.get("format") != _FORMAT or tuple(described.get("channels", ())) != CHANNELS:
         got = f"got weights of {described.get('format', 'something else')!r}"
         raise InputError(f"{printable_text(path)}: {got}, expected {_FORMAT!r} and its channels; train them anew")
-    network = GeonetNetwork(tuple(json.loads(described["widths"])))
+    network = GeonetNetwork(tuple(described["widths"]))
     missing = network.load_state_dict(tensors, strict=False).missing_keys
     if any(not name.endswith("num_batches_tracked") for name in missing):
         raise InputError(f"{printable_text(path)}: got no {missing[0]}, expected all weights; copy the file again")

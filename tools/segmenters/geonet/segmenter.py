@@ -16,7 +16,7 @@ from ibisagent.tools.segmenters.geonet.network import WEIGHTS, load_network
 from ibisagent.tools.segmenters.geonet.view import View, find_view
 from ibisagent.tools.segmenters.working_grid import GridPrompts, clean_components
 
-__all__ = ["SHARE", "GeonetSegmenter", "join_energies"]
+__all__ = ["SHARE", "GeonetSegmenter", "join_energies", "open_geonet"]
 
 SHARE = 0.5
 """The network's share in the energy of the cut, geocut's own being the rest."""
@@ -35,8 +35,9 @@ class GeonetSegmenter(GeocutSegmenter):
 
     def __post_init__(self) -> None:
         """Open the weights; `InputError` where they cannot be."""
-        object.__setattr__(self, "weights", Path(self.weights))
         load_network(self.weights)
+        if self.weights != WEIGHTS:  # a record's name does not open it, as it does not any weights
+            object.__setattr__(self, "name", "geonet:weights")
 
     @property
     def fingerprint(self) -> str:
@@ -72,3 +73,8 @@ def join_energies(energy: Field, seen: Field, view: View, share: float) -> Field
     certain = np.abs(energy) >= CERTAIN_ENERGY / 2
     joined[certain] = energy[certain]
     return joined
+
+
+def open_geonet(name: str) -> GeonetSegmenter:
+    """Open ``geonet:FILE`` with the weights of a file."""
+    return GeonetSegmenter(weights=Path(name.partition(":")[2]))
