@@ -104,8 +104,9 @@ class GeodesicSegmenter:
                 grid_prompts.clicks,
                 before,
             )
-        full = enlarge_mask(grid, label, (prior.full, prior.work) if prior is not None and kept else None)
-        full = self._refine(embedding, full, prompts, label ^ before if before is not None else None)
+        # only a given mask has a contour of its own to keep: one found in a box is drawn anew
+        full = enlarge_mask(grid, label, (prior.full, prior.work) if prior is not None and given else None)
+        full = self._refine(embedding, full, prompts, label ^ prior.work if prior is not None and given else None)
         mask = make_read_only(enforce_prompts(full, prompts))
         state = MaskPrior(mask, make_read_only(label), given, len(prompts))
         return Prediction(mask, self._estimate(embedding, label, _build_context(grid_prompts, prior, unary)), state)
