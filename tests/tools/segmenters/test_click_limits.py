@@ -83,7 +83,7 @@ def test_a_box_after_clicks_begins_anew():
 
 @pytest.mark.parametrize("make", [GeocutSegmenter, GeodesicSegmenter])
 def test_only_a_given_mask_keeps_the_contour_that_it_has(make):
-    """Slivers of change are lost where one mask is laid over another: what a box found is drawn anew with each click."""
+    """Slivers of change are lost where one mask is laid over another; what a box found is drawn anew at each click."""
     truth = disc(100, 120, 40)
     segmenter = make()
     embedding = segmenter.embed(np.where(truth, 180, 60).astype(np.uint8))
