@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from PIL import Image
-from support.command_line import run
+from support.command_line import call
 
 from ibisagent.agent.thread_lock import lock_thread
 from ibisagent.tools.errors import InputError
@@ -39,23 +39,23 @@ def waiting(case):
 
 
 def test_a_second_process_on_the_thread_is_refused(case, waiting):
-    second = run(*ASK, "--thread", "t", "--out", "second", cwd=case, stdin="Terminate\n")
+    second = call(*ASK, "--thread", "t", "--out", "second", cwd=case, stdin="Terminate\n")
     assert (second.returncode, second.stdout, second.stderr) == (2, "", REFUSED)
     assert not (case / "second").exists()
-    other = run(*ASK, "--thread", "u", "--out", "other", cwd=case, stdin="Terminate\n")
+    other = call(*ASK, "--thread", "u", "--out", "other", cwd=case, stdin="Terminate\n")
     assert (other.returncode, other.stderr) == (0, "")
     assert waiting.communicate("Terminate\n", timeout=60)
     assert waiting.returncode == 0
     record = json.loads((case / "first/trajectory.json").read_text())
     assert [step["action"]["type"] for step in record["steps"]] == ["point", "terminate"]
-    again = run(*ASK, "--thread", "t", "--out", "again", cwd=case)
+    again = call(*ASK, "--thread", "t", "--out", "again", cwd=case)
     assert (again.returncode, "resumed after 2 steps" in again.stdout) == (0, True)
 
 
 def test_a_killed_process_leaves_the_thread_free(case, waiting):
     waiting.kill()
     waiting.wait()
-    ended = run(*ASK, "--thread", "t", "--out", "second", cwd=case, stdin="Terminate\n")
+    ended = call(*ASK, "--thread", "t", "--out", "second", cwd=case, stdin="Terminate\n")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "resumed after 1 steps" in ended.stdout
 

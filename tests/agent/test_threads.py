@@ -233,11 +233,11 @@ def test_another_segmenter_is_refused_at_once(pixels):
 
 
 class EarlierGeocut(GeocutSegmenter):
-    """Geocut under the fingerprint of its first version."""
+    """Geocut under the fingerprint of the version before."""
 
     @property
     def fingerprint(self):
-        return super().fingerprint.replace("geocut-2", "geocut-1")
+        return super().fingerprint.replace("geocut-3", "geocut-2")
 
 
 def test_an_earlier_version_of_the_segmenter_is_refused(pixels):
@@ -246,9 +246,9 @@ def test_an_earlier_version_of_the_segmenter_is_refused(pixels):
     begun = build_graph(script(positive(0.5, 0.5), STOP), EarlierGeocut(), checkpointer=keeper, images=images)
     begun.invoke(start, THREAD, interrupt_before=["segment"])
     now = build_graph(script(STOP), "geocut", checkpointer=keeper, images=images)
-    with pytest.raises(InputError, match=r"segmenter 'geocut-2 .*the run began with 'geocut-1 .*resume it with that"):
+    with pytest.raises(InputError, match=r"segmenter 'geocut-3 .*the run began with 'geocut-2 .*resume it with that"):
         resume_or_start(now, start, THREAD)
-    with pytest.raises(InputError, match="the run began with 'geocut-1 "):
+    with pytest.raises(InputError, match="the run began with 'geocut-2 "):
         now.invoke(None, THREAD)
 
 

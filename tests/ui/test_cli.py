@@ -1,4 +1,4 @@
-"""The command line as a user meets it: one subprocess a case, exit codes, one line for every mistake."""
+"""The command line as a user meets it: exit codes, one line for every mistake; in processes where that is the point."""
 
 import json
 import re
@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 from rich.console import Console
-from support.command_line import run
+from support.command_line import call, run
 
 from ibisagent.agent import build_graph
 from ibisagent.agent.policies import POLICIES
@@ -53,37 +53,37 @@ def test_simulate_writes_the_run_folder_and_replay_repeats_it(case):
 
 
 def test_replay_tells_a_changed_record_and_a_changed_image(case, pixels):
-    run("simulate", "scan.png", "truth.png", "--out", "out", cwd=case)
+    call("simulate", "scan.png", "truth.png", "--out", "out", cwd=case)
     record = json.loads((case / "out/trajectory.json").read_text())
     record["steps"][0]["mask"] = record["targets"][0]["start"]
     (case / "out/changed.json").write_text(json.dumps(record))
-    ran = run("replay", "out/changed.json", cwd=case)
+    ran = call("replay", "out/changed.json", cwd=case)
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
     assert "step 1: the mask differs" in ran.stderr
     Image.fromarray(255 - pixels).save(case / "scan.png")
-    ran = run("replay", "out/trajectory.json", cwd=case)
+    ran = call("replay", "out/trajectory.json", cwd=case)
     assert ran.returncode == 2
     assert "--image" in ran.stderr
 
 
 def test_a_replay_opens_what_lies_below_the_current_folder_or_a_named_one(case, pixels):
     """A record from elsewhere names a picture that its reader has and did not offer."""
-    run("simulate", "scan.png", "truth.png", "--out", "out", cwd=case)
+    call("simulate", "scan.png", "truth.png", "--out", "out", cwd=case)
     (case / "elsewhere").mkdir()
     for options in ([], ["--root", "elsewhere"], ["--root", "none"]):
-        ran = run("replay", str(case / "out/trajectory.json"), *options, cwd=case / "elsewhere")
+        ran = call("replay", str(case / "out/trajectory.json"), *options, cwd=case / "elsewhere")
         assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
         assert "--root" in ran.stderr
     for options in (["--root", ".."], ["--image", str(case / "scan.png")], ["--root", "/", "--root", "../out"]):
-        ran = run("replay", str(case / "out/trajectory.json"), *options, cwd=case / "elsewhere")
+        ran = call("replay", str(case / "out/trajectory.json"), *options, cwd=case / "elsewhere")
         assert (ran.returncode, ran.stderr) == (0, "")
-    ran = run("replay", str(case / "out/trajectory.json"), cwd="/")  # where a service runs, not a folder that it chose
+    ran = call("replay", str(case / "out/trajectory.json"), cwd="/")  # where a service runs, not a folder that it chose
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
     assert "scan.png: got no such image in a folder that may be read" in ran.stderr
 
 
 def test_own_clicks_need_no_policy(case):
-    ran = run(
+    ran = call(
         *("segment", "scan.png", "the ellipse", "--policy", "none", "--out", "o"),
         *("--click", "+0.55,0.42", "--click", "-0.1,0.1"),
         cwd=case,
@@ -99,7 +99,7 @@ def test_own_clicks_need_no_policy(case):
 
 
 def test_box_mask_and_every_save(case):
-    ran = run(
+    ran = call(
         *("segment", "scan.png", "the ellipse", "--box", "0.2,0.2,0.8,0.7", "--mask", "truth.png", "--out", "o"),
         *("--save", "one.png", "--save", "two.json", "--segmenter", "disk", "--policy", "none"),
         cwd=case,
@@ -112,7 +112,7 @@ def test_box_mask_and_every_save(case):
 def test_random_repeats_by_its_seed(case):
     masks = []
     for seed, out in ((3, "a"), (3, "b"), (4, "c")):
-        ran = run("segment", "scan.png", "x", "--policy", "random", "--seed", seed, "--out", out, cwd=case)
+        ran = call("segment", "scan.png", "x", "--policy", "random", "--seed", seed, "--out", out, cwd=case)
         assert ran.returncode == 0
         masks.append((case / out / "mask.png").read_bytes())
     assert masks[0] == masks[1] != masks[2]
@@ -120,7 +120,7 @@ def test_random_repeats_by_its_seed(case):
 
 def test_a_person_clicks_at_the_terminal(case):
     said = "Positive Point (0.55, 0.42)\nrubbish\nBacktrack\nPositive Point (0.5, 0.4)\nTerminate\n"
-    ran = run("segment", "scan.png", "x", "--policy", "person", "--out", "o", cwd=case, stdin=said)
+    ran = call("segment", "scan.png", "x", "--policy", "person", "--out", "o", cwd=case, stdin=said)
     assert (ran.returncode, ran.stderr) == (0, "")
     steps = json.loads((case / "o/trajectory.json").read_text())["steps"]
     assert [step["action"]["type"] if step["action"] else None for step in steps] == [
@@ -160,7 +160,7 @@ def test_a_slice_of_a_volume_is_saved_on_the_volume_s_grid(tmp_path):
     volume[10:30, 15:35, 2:5] = 200
     affine = np.diag([-2.0, 2.0, 5.0, 1.0])
     nibabel.save(nibabel.Nifti1Image(volume, affine), tmp_path / "v.nii.gz")
-    ran = run(
+    ran = call(
         *("segment", "v.nii.gz", "the cube", "--slice", "3", "--click", "+0.5,0.5", "--save", "m.nii.gz", "--out", "o"),
         *("--policy", "none"),
         cwd=tmp_path,
@@ -176,7 +176,7 @@ def test_a_slice_of_a_volume_is_saved_on_the_volume_s_grid(tmp_path):
 
 
 def test_doctor_tells_what_is_missing_and_runs_the_loop(tmp_path):
-    ran = run("doctor", cwd=tmp_path)
+    ran = call("doctor", cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "geocut: " in ran.stdout
     assert [form for form in (*POLICIES.forms, *SEGMENTERS.forms) if f" {form} " not in ran.stdout] == []
@@ -211,7 +211,7 @@ def broken(name, folder, pixels):
 @pytest.mark.parametrize("name", ["empty.png", "truncated.png", "truncated.dcm", "text.dcm", "huge.png", "flat.png"])
 def test_a_broken_image_is_one_line_and_exit_code_2(name, tmp_path, pixels):
     broken(name, tmp_path, pixels)
-    ran = run("segment", name, "x", "--policy", "centre", "--out", "o", cwd=tmp_path)
+    ran = call("segment", name, "x", "--policy", "centre", "--out", "o", cwd=tmp_path)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.count("\n") == 1
     assert name in ran.stderr
@@ -257,7 +257,7 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(arguments, said, case, capsy
 @pytest.mark.parametrize("words", ["", "   "])
 @pytest.mark.parametrize("command", [["segment", "scan.png"], ["simulate", "scan.png", "truth.png", "--request"]])
 def test_an_empty_request_is_refused_before_anything_is_shown(command, words, case):
-    ran = run(*command, words, "--out", "o", cwd=case)
+    ran = call(*command, words, "--out", "o", cwd=case)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == "ibisagent: request: got nothing, expected words such as 'segment the liver'; give some\n"
     assert not (case / "o").exists()
@@ -270,7 +270,7 @@ def test_the_version_is_told(tmp_path):
 
 def test_an_unwritable_run_folder_is_told_before_anything_runs(case):
     (case / "file").write_text("in the way")
-    ran = run("segment", "scan.png", "x", "--policy", "centre", "--out", "file/run", cwd=case)
+    ran = call("segment", "scan.png", "x", "--policy", "centre", "--out", "file/run", cwd=case)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.count("\n") == 1
 
@@ -317,15 +317,15 @@ def test_a_killed_command_goes_on_where_it_was(case):
         assert next(asked)
         assert next(asked)
         running.kill()
-    ended = run(*command, "--out", "b", cwd=case, stdin="Terminate\n")
+    ended = call(*command, "--out", "b", cwd=case, stdin="Terminate\n")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "resumed after 1 steps" in ended.stdout
     record = json.loads((case / "b/trajectory.json").read_text())
     assert [step["action"]["type"] for step in record["steps"]] == ["point", "terminate"]
-    again = run(*command, "--out", "c", cwd=case)
+    again = call(*command, "--out", "c", cwd=case)
     assert (again.returncode, "resumed after 2 steps" in again.stdout) == (0, True)
     assert json.loads((case / "c/trajectory.json").read_text()) == record
-    refined = run(*command[:2], "Leave out the rim.", *command[3:], "--out", "d", cwd=case, stdin="Backtrack\n\n")
+    refined = call(*command[:2], "Leave out the rim.", *command[3:], "--out", "d", cwd=case, stdin="Backtrack\n\n")
     assert refined.returncode == 0
     assert json.loads((case / "d/trajectory.json").read_text())["request_index"] == 2
 
@@ -335,7 +335,7 @@ def test_a_killed_command_goes_on_where_it_was(case):
     [["--thread", "t"], ["--db", "r.db"], ["--thread", "t", "--db", "scan.png"], ["--thread", "t", "--db", "."]],
 )
 def test_a_run_that_cannot_be_kept_is_refused_in_a_line(case, options):
-    ran = run("segment", "scan.png", "x", "--policy", "centre", *options, cwd=case)
+    ran = call("segment", "scan.png", "x", "--policy", "centre", *options, cwd=case)
     assert ran.returncode == 2
     assert ran.stderr.count("\n") == 1
     assert not (case / "runs").exists()
@@ -353,7 +353,7 @@ main()
     full = subprocess.run([sys.executable, "-c", code, "70000", *command], **python)
     assert (full.returncode, full.stderr.count("\n")) == (2, 1)
     assert full.stderr.startswith("ibisagent: ")
-    ended = run(*command, cwd=case)
+    ended = call(*command, cwd=case)
     assert (ended.returncode, ended.stderr) == (0, "")
-    run("segment", "scan.png", "x", "--policy", "random", "--out", "whole", cwd=case)
+    call("segment", "scan.png", "x", "--policy", "random", "--out", "whole", cwd=case)
     assert (case / "o/mask.png").read_bytes() == (case / "whole/mask.png").read_bytes()

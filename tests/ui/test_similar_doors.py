@@ -10,7 +10,7 @@ import pytest
 from mcp.shared.memory import create_connected_server_and_client_session as connect
 from PIL import Image
 from support.blobs import COUNT, blob_picture, blobs, example
-from support.command_line import run
+from support.command_line import call as call_command
 from support.fakes import STOP, script
 from support.mcp_servers import call, call_refused, read_resource
 from support.mcp_servers import run as run_async
@@ -41,7 +41,7 @@ def folder(tmp_path):
 
 
 def test_the_command_line_keeps_the_order_and_writes_the_objects(folder):
-    ran = run(
+    ran = call_command(
         *("segment", "nuclei.png", "Segment the nuclei.", "--out", "out"),
         *("--click", f"+{PLACE}", "--similar", f"+{PLACE}", "--similar", "-0.02,0.02", "--click", "-0.9,0.02"),
         *("--box", "0.1,0.1,0.3,0.3"),
@@ -62,11 +62,11 @@ def test_the_command_line_keeps_the_order_and_writes_the_objects(folder):
     assert len(rows) == labels.max() == COUNT
     assert [int(row["area_px"]) for row in rows] == np.bincount(labels.ravel())[1:].tolist()
     assert len(json.loads((folder / "out/instances.json").read_text())["annotations"]) == COUNT
-    assert run("replay", "out/trajectory.json", cwd=folder).returncode == 0
+    assert call_command("replay", "out/trajectory.json", cwd=folder).returncode == 0
 
 
 def test_without_an_example_the_objects_are_written_where_they_are_asked_for(folder):
-    ran = run(
+    ran = call_command(
         *("segment", "volume.nii.gz", "It.", "--slice", "axial:1", "--click", f"+{PLACE}", "--out", "out"),
         *("--save-instances", "objects.nii.gz", "--save-instances", "objects.csv"),
         cwd=folder,
@@ -100,17 +100,17 @@ def test_without_an_example_the_objects_are_written_where_they_are_asked_for(fol
 )
 def test_a_mistake_is_a_line_before_anything_is_written(options, line, folder):
     before = sorted(folder.rglob("*"))
-    ran = run("segment", "nuclei.png", "It.", *options, "--out", "out", cwd=folder)
+    ran = call_command("segment", "nuclei.png", "It.", *options, "--out", "out", cwd=folder)
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
     assert ran.stderr.startswith(f"ibisagent: {line}")
     assert sorted(folder.rglob("*")) == before
 
 
 def test_help_and_doctor_say_which_segmenters_take_what(folder):
-    shown = " ".join(re.sub(r"[│╭╮╰╯─]", " ", run("segment", "--help", cwd=folder).stdout).split())
+    shown = " ".join(re.sub(r"[│╭╮╰╯─]", " ", call_command("segment", "--help", cwd=folder).stdout).split())
     assert "--similar" in shown
     assert "Segmenter: geocut." in shown
-    table = run("doctor", cwd=folder).stdout.partition("Segmenters")[2]
+    table = call_command("doctor", cwd=folder).stdout.partition("Segmenters")[2]
     (geocut,) = [line for line in table.splitlines() if re.search(r"\bgeocut\b.*geodesic distances", line)]
     assert "point, box, similar" in geocut
 

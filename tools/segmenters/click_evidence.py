@@ -14,7 +14,7 @@ from skimage.graph import MCP_Geometric
 from ibisagent.tools.clicks import Pixel
 from ibisagent.tools.segmenters.base import Mask
 from ibisagent.tools.segmenters.contour_levels import Ranking, rank_levels
-from ibisagent.tools.segmenters.features import Features, Field
+from ibisagent.tools.segmenters.features import Features, Field, square_distance
 from ibisagent.tools.segmenters.parameters import Parameters
 from ibisagent.tools.segmenters.working_grid import GridClick
 
@@ -56,7 +56,7 @@ def compute_geodesic_map(features: Features, pixel: Pixel, parameters: Parameter
     patch = features.colours[max(0, row - r) : row + r + 1, max(0, column - r) : column + r + 1]
     patch = patch.reshape(-1, patch.shape[2])
     spread = max(parameters.tolerance, float(patch.std(axis=0).mean()))
-    difference = np.sqrt(((features.colours - np.median(patch, axis=0)) ** 2).sum(axis=2))
+    difference = np.sqrt(square_distance(features.colours, np.median(patch, axis=0)))
     cost = (
         parameters.step
         + parameters.colour_cost * np.maximum(difference - spread, 0.0) ** 1.5

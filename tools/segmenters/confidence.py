@@ -98,7 +98,7 @@ def _find_contour_steps(features: Features, label: Mask) -> Floats:
 def measure_mask(features: Features, label: Mask, context: ScoreContext) -> Floats:
     """Measure a mask (h, w) that is neither empty nor everything; one number for each of `NAMES`."""
     steps = _find_contour_steps(features, label)
-    typical = float(features.gradient.mean()) + 1e-3
+    typical = features.steepness + 1e-3
     area = float(label.sum())
     radius = np.sqrt(area / np.pi)
     width = max(2, round(0.2 * radius))
@@ -109,7 +109,6 @@ def measure_mask(features: Features, label: Mask, context: ScoreContext) -> Floa
     shell &= ~label[box]
     inner, outer = features.colours[label], features.colours[box][shell]
     spread = float(np.sqrt(inner.var(axis=0).sum()))
-    total = float(np.sqrt(features.colours.reshape(-1, inner.shape[1]).var(axis=0).sum())) + 0.02
     contrast = float(np.sqrt(((inner.mean(axis=0) - outer.mean(axis=0)) ** 2).sum())) if len(outer) else 0.0
     border = float(label[[0, -1]].sum() + label[:, [0, -1]].sum())
     before = context.before if context.before is not None and context.before.any() else None
@@ -120,7 +119,7 @@ def measure_mask(features: Features, label: Mask, context: ScoreContext) -> Floa
             np.log(np.quantile(steps, 0.25) / typical + 0.05),
             np.log(np.quantile(steps, 0.1) / typical + 0.05),
             min(contrast / (spread + 0.03), 8.0),
-            spread / total,
+            spread / (float(features.spread) + 0.02),
             float(np.log(area / label.size)),
             min(border / (4 * np.sqrt(area)), 1.5),
             np.log(len(steps) / np.sqrt(area)),

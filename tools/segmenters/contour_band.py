@@ -5,6 +5,7 @@ pixel near the contour is compared with the mean colours on both sides of it nea
 The number of components and of holes stays as it is, and thin parts stay whole.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ibisagent.tools.segmenters.base import Mask, Pixels
-from ibisagent.tools.segmenters.features import Field
+from ibisagent.tools.segmenters.features import Field, square_distance
 from ibisagent.tools.segmenters.maxflow import LENGTHS, STEPS, min_cut_of_pairs, pair_slices
 from ibisagent.tools.segmenters.working_grid import GridClick
 
@@ -149,16 +150,15 @@ def _shrink_by(values: Field, factor: int) -> Field:
 
 def _cut(values: Field, inside: Mask, numbers: NDArray[np.intp], unary: Field) -> Mask:
     """Cut the band, whose pixels have numbers from 0 in ``numbers`` (-1 elsewhere): x, (n,) bool."""
-    steps = [np.square(np.diff(values, axis=axis)).sum(axis=2).mean() for axis in (0, 1) if values.shape[axis] > 1]
-    scale = 2 * max(float(np.sum(steps)), 1e-5)
+    squares = [square_distance(values[there], values[here]) for here, there in itertools.starmap(pair_slices, STEPS)]
+    scale = 2 * max(float(np.sum([part.mean() for part in squares[:2] if part.size])), 1e-5)
     unary = unary.astype(np.float64)
     ones, others, weights = [], [], []
-    for (down, across), length in zip(STEPS, LENGTHS, strict=True):
+    for (down, across), length, square in zip(STEPS, LENGTHS, squares, strict=True):
         here, there = pair_slices(down, across)
         one, other = numbers[here], numbers[there]
         rows, columns = np.nonzero((one >= 0) | (other >= 0))
-        difference = values[here][rows, columns] - values[there][rows, columns]
-        contrast = np.square(difference).sum(axis=1) / (scale * (down**2 + across**2))
+        contrast = square[rows, columns] / (scale * (down**2 + across**2))
         weight = length * (SMOOTHNESS * np.exp(-contrast) + FLOOR)
         one, other = one[rows, columns], other[rows, columns]
         both = (one >= 0) & (other >= 0)

@@ -88,7 +88,6 @@ def measure_candidates(distances: Field, features: Features, pixel: Pixel) -> tu
     mean = b.colours[at] / area[:, None]
     shell = (b.colours[outer] - b.colours[at]) / np.maximum(b.area[outer] - area, 1)[:, None]
     spread = np.sqrt(np.maximum(b.squares[at] / area[:, None] - mean**2, 0).sum(axis=1))
-    total = np.sqrt(features.colours.reshape(-1, mean.shape[1]).var(axis=0).sum()) + 0.02
     growth = np.log((b.levels[outer] + 1e-6) / (b.levels[inner] + 1e-6))
     offset = np.hypot(b.rows[at] / area - pixel.row, b.columns[at] / area - pixel.column) / np.sqrt(area / np.pi)
     share = np.log(area / distances.size)
@@ -96,9 +95,9 @@ def measure_candidates(distances: Field, features: Features, pixel: Pixel) -> tu
     numbers = [
         share,
         share**2,
-        np.log(ring / (float(features.gradient.mean()) + 1e-3) + 0.05),
+        np.log(ring / (features.steepness + 1e-3) + 0.05),
         np.sqrt(((shell - mean) ** 2).sum(axis=1)) / (spread + 0.03),
-        spread / total,
+        spread / (features.spread + 0.02),
         growth / np.log(np.maximum(b.area[outer] / np.maximum(b.area[inner], 1), 1.05)),
         np.clip(offset, 0, 2),
         border,

@@ -1,16 +1,18 @@
 """The default embedded segmenter: geodesic evidence and colour, combined by an exact minimum cut."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from ibisagent.tools.clicks import Prompt, Similar
 from ibisagent.tools.segmenters.base import Mask, Prediction
 from ibisagent.tools.segmenters.contour_band import refine_contour
-from ibisagent.tools.segmenters.features import Features, Field, WorkingGrid
+from ibisagent.tools.segmenters.features import Features, Field, WorkingGrid, square_distance
 from ibisagent.tools.segmenters.geodesic import CERTAIN_ENERGY, MAX_ENERGY, GeodesicSegmenter
 from ibisagent.tools.segmenters.maxflow import LENGTHS, STEPS, PairWeights, min_cut, pair_slices
 from ibisagent.tools.segmenters.prompt_kinds import PROMPT_KINDS
@@ -22,6 +24,7 @@ __all__ = ["GeocutSegmenter"]
 # What is this unlikely everywhere is outside: leaving it can save no more than one pair's weight for each row of it.
 _UNLIKELY = 2.5
 _MARGIN, _BLOCK = 5, 32  # working pixels around all that is likelier, and in a block
+_BINS = 128  # of a histogram of colours
 
 
 @dataclass(frozen=True)
@@ -90,19 +93,21 @@ class GeocutSegmenter(GeodesicSegmenter):
 
     def _weigh_pairs(self, colours: Field) -> PairWeights:
         """Weight the pairs: cheap to cut where colours differ (Boykov and Jolly 2001)."""
-        across, along = ((np.diff(colours, axis=axis) ** 2).sum(axis=2) for axis in (1, 0))
-        scale = 2 * max(sum(float(part.mean()) for part in (across, along) if part.size), 1e-5)
+        pairs = [
+            square_distance(colours[there], colours[here]) for here, there in itertools.starmap(pair_slices, STEPS)
+        ]
+        scale = 2 * max(sum(float(part.mean()) for part in pairs[:2] if part.size), 1e-5)
         p, fields = self.parameters, []
-        for step, length in zip(STEPS, LENGTHS, strict=True):
-            here, there = pair_slices(*step)
-            difference = ((colours[there] - colours[here]) ** 2).sum(axis=2) / (scale * np.dot(step, step))
+        for step, length, squares in zip(STEPS, LENGTHS, pairs, strict=True):
+            difference = squares / (scale * np.dot(step, step))
             fields.append(length * (p.smoothness * np.exp(-difference) + p.floor))
         return PairWeights(*fields)
 
     def _compare_colours(self, embedding: Features, inside: Mask, outside: Mask) -> Field | float:
         if inside.sum() <= 8 or outside.sum() <= 8:
             return 0.0
-        a, b = _estimate_likelihood(embedding.colours, inside), _estimate_likelihood(embedding.colours, outside)
+        bins = embedding.memo.get("bins", lambda: [_sort_into_bins(c) for c in np.moveaxis(embedding.colours, 2, 0)])
+        a, b = _estimate_likelihood(bins, inside), _estimate_likelihood(bins, outside)
         return np.asarray(self.parameters.weight_colour * np.clip(np.log((a + 0.05) / (b + 0.05)), -3, 3), np.float32)
 
 
@@ -118,16 +123,25 @@ def _find_possible(possible: Mask) -> tuple[slice, slice] | None:
     return spans[0], spans[1]
 
 
-def _estimate_likelihood(colours: Field, sample: Mask, width: float = 0.06) -> Field:
+class _Bins(NamedTuple):
+    """Which of `_BINS` bins of ``width`` each pixel of a channel is in, (h, w)."""
+
+    indices: NDArray[np.intp]
+    width: float
+
+
+def _sort_into_bins(channel: Field) -> _Bins:
+    low, high = float(channel.min()), max(float(channel.max()), float(channel.min()) + 1e-3)
+    indices = ((channel - low) * ((_BINS - 0.001) / (high - low))).astype(np.intp)
+    return _Bins(np.minimum(indices, _BINS - 1), (high - low) / _BINS)
+
+
+def _estimate_likelihood(channels: Sequence[_Bins], sample: Mask, width: float = 0.06) -> Field:
     """Parzen density of the sample's colours at every pixel, (h, w), channels independent, geometric mean."""
-    channels = colours.shape[2]
     total = np.zeros(sample.shape, np.float32)
-    for channel in np.moveaxis(colours, 2, 0):
-        low, high = float(channel.min()), max(float(channel.max()), float(channel.min()) + 1e-3)
-        bins = np.minimum(((channel - low) * (127.999 / (high - low))).astype(np.intp), 127)
-        histogram = np.bincount(bins[sample], minlength=128).astype(np.float64)
-        bin_width = (high - low) / 128
-        histogram = ndimage.gaussian_filter1d(histogram, max(0.5, width / bin_width))
-        density = histogram / (histogram.sum() * bin_width + 1e-9)
-        total += np.log(density[bins] + 1e-6).astype(np.float32)
-    return np.asarray(np.exp(total / channels), np.float32)
+    for bins in channels:
+        histogram = np.bincount(bins.indices[sample], minlength=_BINS).astype(np.float64)
+        histogram = ndimage.gaussian_filter1d(histogram, max(0.5, width / bins.width))
+        density = histogram / (histogram.sum() * bins.width + 1e-9)
+        total += np.log(density + 1e-6).astype(np.float32)[bins.indices]
+    return np.asarray(np.exp(total / len(channels)), np.float32)

@@ -61,7 +61,7 @@ class GeodesicSegmenter:
     def fingerprint(self) -> str:
         """Name, version and every parameter in one line."""
         values = zip(fields(self.parameters), astuple(self.parameters), strict=True)
-        return " ".join([f"{self.name}-2", *(f"{item.name}={value}" for item, value in values)])
+        return " ".join([f"{self.name}-3", *(f"{item.name}={value}" for item, value in values)])
 
     def embed(self, pixels: Pixels) -> Features:
         """Extract the features once per picture."""
@@ -93,10 +93,11 @@ class GeodesicSegmenter:
             state = prior if prior is not None and not prompts else empty
             return Prediction(state.full, None, state)
         unary = self.compute_energy(embedding, grid_prompts, prior, kept)
-        before = prior.work if prior is not None and kept else None
         label = self.decide(embedding, unary, grid_prompts, prior, kept)
-        full = enlarge_mask(grid, label, (prior.full, prior.work) if prior is not None and kept else None)
-        full = self._refine(embedding, full, prompts, label ^ before if before is not None else None)
+        # only a given mask has a contour of its own to keep: one found in a box is drawn anew
+        start = prior if given else None
+        full = enlarge_mask(grid, label, (start.full, start.work) if start is not None else None)
+        full = self._refine(embedding, full, prompts, label ^ start.work if start is not None else None)
         mask = make_read_only(enforce_prompts(full, prompts))
         state = MaskPrior(mask, make_read_only(label), given, len(prompts))
         return Prediction(mask, self._estimate(embedding, label, _build_context(grid_prompts, prior, unary)), state)

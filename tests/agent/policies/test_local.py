@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support import tiny_vlm
+from support.command_line import call
 from support.observations import make_observations, make_picture
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.utils import logging
@@ -324,7 +324,7 @@ def test_the_command_line_takes_a_folder_and_keeps_to_its_own_words(tmp_path, pi
     Image.fromarray(pixels).save(tmp_path / "scan.png")
     command = ["segment", "scan.png", "Segment it.", "--policy", f"hf:{tiny_vlm.qwen25()}", "--segmenter", "disk"]
     command += ["--click", "+0.5,0.5", "--local-only", "--out", "o"]
-    ran = subprocess.run([sys.executable, "-m", "ibisagent.ui", *command], cwd=tmp_path, capture_output=True, text=True)
+    ran = call(*command, cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     record = json.loads((tmp_path / "o/trajectory.json").read_text())
     assert (record["policy"], record["stop"]) == (f"hf:{tiny_vlm.qwen25()}", "parse_failures")

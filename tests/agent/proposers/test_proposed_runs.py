@@ -14,6 +14,7 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from PIL import Image
 from rich.console import Console
+from support.command_line import call as call_command
 from support.dataset_fixtures import write_organ_dataset
 from support.fakes import NOT_THERE, STOP, UNDO, RecordingPolicy, positive, script
 from support.fakes import FixedProposer as Fixed
@@ -150,11 +151,6 @@ def test_a_proposal_is_asked_for_once_on_a_branch_and_after_a_resume(pixels, tru
 # A program
 
 
-def command(*arguments, cwd):
-    called = [sys.executable, "-m", "ibisagent.ui", *map(str, arguments)]
-    return subprocess.run(called, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-
-
 PROGRAM = """
 import sys
 import nibabel as nib
@@ -230,7 +226,7 @@ def test_local_only_refuses_a_program_unless_it_is_said_to_be_local(program):
 def test_the_commands_take_a_program(program, pixels, tmp_path):
     Image.fromarray(pixels).save(tmp_path / "scan.png")
     given = ("--propose", f"local-command:{program} {{image}} {{out}} {{text}}", "--local-only")
-    ran = command("segment", "scan.png", "the organ", "--policy", "centre", *given, "--out", "o", cwd=tmp_path)
+    ran = call_command("segment", "scan.png", "the organ", "--policy", "centre", *given, "--out", "o", cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "0   proposed by" in ran.stdout
     proposal = json.loads((tmp_path / "o/trajectory.json").read_text())["targets"][0]["proposal"]
@@ -238,14 +234,14 @@ def test_the_commands_take_a_program(program, pixels, tmp_path):
     (tmp_path / "data").mkdir()
     write_organ_dataset(tmp_path / "data", 1, "modality", lambda *_: "MR")
     line = ("eval", "data", "--policy", "centre", "--no-baselines", "--workers", 1, "--segmenter", "disk", "--out", "e")
-    ran = command(*line, *given, cwd=tmp_path)
+    ran = call_command(*line, *given, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     with (tmp_path / "e/results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["proposal"] for row in rows} == {"proposed"}
     for row in rows:
         assert float(row["proposal_gain"]) == pytest.approx(float(row["iou"]) - float(row["proposal_iou"]))
-    other = command(*line, "--propose", "none", cwd=tmp_path)
+    other = call_command(*line, "--propose", "none", cwd=tmp_path)
     assert (other.returncode, "propose" in other.stderr) == (2, True)
 
 
@@ -275,7 +271,7 @@ def test_a_run_killed_during_its_proposal_is_taken_up_and_asks_again(pixels, tmp
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "o/trajectory.json").exists()
-    ran = command(*line, *propose, cwd=tmp_path)
+    ran = call_command(*line, *propose, cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert (tmp_path / "calls").read_text() == ".."
     record = Trajectory.from_json(json.loads((tmp_path / "o/trajectory.json").read_text()))
@@ -283,7 +279,7 @@ def test_a_run_killed_during_its_proposal_is_taken_up_and_asks_again(pixels, tmp
     assert record.start == encode(pixels > pixels.mean())
     unbroken = run("centre", pixels, Fixed(pixels > pixels.mean()), segmenter="geocut", request="the organ")
     assert (record.mask, record.stop, len(record.steps)) == (unbroken.mask, unbroken.stop, len(unbroken.steps))
-    assert command(*line, *propose, cwd=tmp_path).returncode == 0  # done: given again
+    assert call_command(*line, *propose, cwd=tmp_path).returncode == 0  # done: given again
     assert (tmp_path / "calls").read_text() == ".."
 
 

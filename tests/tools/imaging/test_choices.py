@@ -5,7 +5,7 @@ import base64
 import numpy as np
 import pytest
 from PIL import Image
-from support.command_line import run
+from support.command_line import call
 from support.dicom_series_fixtures import VOLUME, write_enhanced, write_series
 from support.fakes import STOP, positive, script
 from support.image_fixtures import GREY, write_dicom, write_nifti, write_png
@@ -82,8 +82,8 @@ def test_the_command_line_and_the_tool_say_it(tmp_path):
     write_nifti(tmp_path / "a.nii.gz", volume=np.full((16, 18, 9), 7, np.int16))
     said = "slice: took the middle one, axial:4 of 0..8; choose with slice (--slice)"
     command = ["segment", "a.nii.gz", "Segment it.", "--policy", "centre", "--segmenter", "disk", "--out", "o"]
-    assert said in run(*command, cwd=tmp_path).stdout
-    assert "took" not in run(*command, "--slice", "axial:4", cwd=tmp_path).stdout
+    assert said in call(*command, cwd=tmp_path).stdout
+    assert "took" not in call(*command, "--slice", "axial:4", cwd=tmp_path).stdout
     tool = segmentation_tool(script(positive(0.5, 0.5), STOP), "disk", root=tmp_path)
     for named, told in (("axial:4", False), (None, True), ("axial:4", False)):
         asked = {"image": "a.nii.gz", "request": "Segment it.", "slice": named}

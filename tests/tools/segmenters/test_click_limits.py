@@ -1,5 +1,7 @@
 """How much one click may change: no more than it can mean; after a box, nothing but what it corrects."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -77,3 +79,18 @@ def test_a_box_after_clicks_begins_anew():
     first = segmenter.predict(embedding, clicks, None)
     boxed = segmenter.predict(embedding, (*clicks, bounding_box_prompt(truth)), first.prior).mask
     assert not boxed[:50].any()
+
+
+@pytest.mark.parametrize("make", [GeocutSegmenter, GeodesicSegmenter])
+def test_only_a_given_mask_keeps_the_contour_that_it_has(make):
+    """Slivers of change are lost where one mask is laid over another; what a box found is drawn anew at each click."""
+    truth = disc(100, 120, 40)
+    segmenter = make()
+    embedding = segmenter.embed(np.where(truth, 180, 60).astype(np.uint8))
+    prompts = (bounding_box_prompt(truth), Click(0.5, 0.45))
+    found = segmenter.predict(embedding, prompts[:1], None).prior
+    other = replace(found, full=found.full & (COLUMNS < 130))
+    first, second = (segmenter.predict(embedding, prompts, prior).mask for prior in (found, other))
+    assert np.array_equal(first, second)
+    given = replace(other, has_initial_mask=True)
+    assert np.array_equal(segmenter.predict(embedding, prompts[1:], given).mask, other.full)

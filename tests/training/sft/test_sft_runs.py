@@ -13,6 +13,7 @@ import torch
 from conftest import ellipse
 from safetensors.torch import load_file, save_file
 from support import scripted_local, tiny_vlm
+from support.command_line import call
 from support.fakes import NOT_THERE, STOP, UNDO, RecordingPolicy, negative, positive
 from transformers import TrainerCallback
 from typer.testing import CliRunner
@@ -286,7 +287,7 @@ def test_the_command_trains_what_the_policy_option_takes(data, tmp_path):
     plan = plan_of(tmp_path, tiny_vlm.qwen3(), LORA)
     command = ["train", "sft", "--config", str(plan), "--data", str(data), "--out", str(out), "--base"]
     command += [str(tiny_vlm.qwen25()), "--set", "train.max_steps=2", "--set", "freeze_vision=false"]
-    ran = subprocess.run([sys.executable, "-m", "ibisagent.ui", *command], capture_output=True, text=True)
+    ran = call(*command, cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout == f"wrote {out}/model; try it: --policy hf:{out}/model\n"
     assert open_local(out / "model").model.config.model_type == "qwen2_5_vl"

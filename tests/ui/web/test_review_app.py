@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import ellipse
 from PIL import Image
-from support.command_line import run
+from support.command_line import call
 from support.fakes import STOP, script
 from support.run_folders import write_runs
 from support.web_sessions import OWNER, make_sessions, send, settle, started
@@ -92,7 +92,7 @@ def test_the_report_counts_by_policy_and_measures_agreement(tmp_path, book):
             place = book.records.entries[book.order(reader)[number]].place
             verdict = "reject" if "scripted" in place else odd if "case-1" in place else "accept"
             book.judge(handle, Verdict(number, verdict, "" if verdict == "accept" else "leak", "", 3.0))
-    made = run("review", tmp_path / "made/runs", "--report", "--root", "made", cwd=tmp_path)
+    made = call("review", tmp_path / "made/runs", "--report", "--root", "made", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     lines = [line.split() for line in made.stdout.splitlines()]
     assert [line[:6] for line in lines if line[:1] in (["oracle"], ["scripted"])] == [
@@ -128,7 +128,7 @@ def test_the_report_sets_a_person_s_clicks_beside_the_simulator_s(tmp_path):
     records = list_records(tmp_path / "runs")
     book = ReviewBook(records, tmp_path / "reviews.csv")
     book.judge(book.register("anna"), Verdict(0, "accept", "", "", 3.0))
-    made = run("review", "runs", "--report", cwd=tmp_path)
+    made = call("review", "runs", "--report", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     assert "none to measure" in made.stdout
     assert "Clicks of a person: 2 in 1 runs" in made.stdout
@@ -151,7 +151,7 @@ def test_the_report_sets_a_person_s_clicks_beside_the_simulator_s(tmp_path):
 )
 def test_a_wrong_option_is_one_line(tmp_path, options, says):
     write_runs(tmp_path / "made", cases=1, policies=("oracle",))
-    ended = run("review", *options, cwd=tmp_path)
+    ended = call("review", *options, cwd=tmp_path)
     assert ended.returncode == 2, ended.stderr
     assert says in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1

@@ -3,12 +3,12 @@
 import socket
 
 import pytest
-from support.command_line import run
+from support.command_line import call, run
 from support.web_server import served_process
 
 
 def test_it_does_not_let_other_machines_in_without_a_password(tmp_path):
-    ended = run("web", "--host", "0.0.0.0", cwd=tmp_path)
+    ended = call("web", "--host", "0.0.0.0", cwd=tmp_path)
     assert ended.returncode == 2
     assert "without --auth" in ended.stderr
 
@@ -28,7 +28,7 @@ def test_it_does_not_let_other_machines_in_without_a_password(tmp_path):
     ids=str,
 )
 def test_a_wrong_option_is_one_line(tmp_path, options, says):
-    ended = run("web", *options, cwd=tmp_path)
+    ended = call("web", *options, cwd=tmp_path)
     assert ended.returncode == 2, ended.stderr
     assert says in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1

@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 from PIL import Image
-from support.command_line import run
+from support.command_line import call
 from support.fakes import STOP, positive, script
 from support.run_folders import write_runs
 from support.web_sessions import OWNER, make_sessions, raise_failure, send, settle, started
@@ -194,7 +194,7 @@ def test_a_folder_without_records_is_one_line(tmp_path, runs):
     (tmp_path / "empty/settings.json").write_text("{}")
     with pytest.raises(InputError, match="no trajectory"):
         list_records(tmp_path / "empty")
-    ended = run("web", "empty", cwd=tmp_path)
+    ended = call("web", "empty", cwd=tmp_path)
     assert ended.returncode == 2
     assert "no trajectory" in ended.stderr
     shutil.copy(runs / "trajectories/oracle/disk/case-0.json", tmp_path / "empty/a.json")
