@@ -30,6 +30,7 @@ from ibisagent.tools.clicks import Prompt
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.segmenters import Prediction
 from ibisagent.tools.segmenters.disk import DiskSegmenter
+from ibisagent.tools.segmenters.registry import default_segmenter
 
 if TYPE_CHECKING:  # these modules need torch and sam2
     from ibisagent.evals.benchmarks.policy_cost import LoopCosts
@@ -218,7 +219,8 @@ def main() -> None:
     """Print the loop's own cost, and the benchmarks of the options, which need the extras ``models`` and ``sam2``."""
     console = Console()
     console.print(step_cost_table())
-    console.print(segmenter_table())
+    for name in dict.fromkeys(("geocut", default_segmenter())):
+        console.print(segmenter_table(name))
     if "--sam" in sys.argv[1:]:
         from ibisagent.evals.benchmarks.sam_cost import measure_episode_costs
 

@@ -21,6 +21,12 @@ TRUTH = ellipse((70, 90), (25, 60), (14, 9))
 PICTURE = np.where(TRUTH, 200, 40).astype(np.uint8)
 
 
+def read_curve(out):
+    """Return the logged rounds without their seconds."""
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
 @pytest.fixture
 def data(tmp_path):
     (tmp_path / "data").mkdir()
@@ -100,10 +106,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(data, tmp_path, monkeypa
     assert not (tmp_path / "part" / "geonet.safetensors").exists()
     resumed = train_segmenter(TINY, [data], tmp_path / "part")
     assert resumed.read_bytes() == whole.read_bytes()
-    curves = [
-        [{name: value for name, value in json.loads(line).items() if name != "seconds"} for line in file.read_text().splitlines()]
-        for file in (tmp_path / "whole" / "log.jsonl", tmp_path / "part" / "log.jsonl")
-    ]
+    curves = [read_curve(tmp_path / name) for name in ("whole", "part")]
     assert curves[0] == curves[1]
     assert len(curves[0]) == 3
     assert load_network(resumed).network
