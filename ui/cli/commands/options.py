@@ -9,6 +9,7 @@ from ibisagent.ui.cli.named_help import PROPOSERS, SEGMENTERS
 
 __all__ = [
     "DataSet",
+    "DefaultSegmenter",
     "ImageArgument",
     "ImageRoots",
     "Kind",
@@ -29,6 +30,10 @@ ImageArgument = Annotated[
     Path, typer.Argument(help="PNG, JPEG, TIFF, WebP, BMP, DICOM (file, folder or zip), NIfTI, NRRD, MetaImage or NPZ.")
 ]
 Segmenter = Annotated[str, typer.Option(help=f"{SEGMENTERS}.")]
+DefaultSegmenter = Annotated[
+    str | None,
+    typer.Option(help=f"{SEGMENTERS}. Default: geonet with the extra models, else geocut.", show_default=False),
+]
 Segmenters = Annotated[list[str], typer.Option(help=f"{SEGMENTERS}. Repeatable.")]
 Slice = Annotated[str | None, typer.Option("--slice", help="Slice or page, such as 12 or coronal:middle.")]
 Window = Annotated[str | None, typer.Option(help="CT window by name, 'centre,width', or percentiles 'p1,p99'.")]

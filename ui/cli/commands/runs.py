@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ibisagent.ui.cli.commands.options import (
+    DefaultSegmenter,
     ImageArgument,
     ImageRoots,
     MaxSteps,
@@ -33,7 +34,7 @@ def segment(
         ),
     ] = None,
     propose: Propose = None,
-    segmenter: Segmenter = "geocut",
+    segmenter: DefaultSegmenter = None,
     click: Annotated[
         list[str] | None, typer.Option(help="Your click, '+x,y' (target) or '-x,y' (background), 0 to 1; repeatable.")
     ] = None,
@@ -68,12 +69,13 @@ def segment(
     db: Annotated[Path | None, typer.Option(help="SQLite file that keeps every step of --thread.")] = None,
 ) -> None:
     """Segment the target that REQUEST names in IMAGE."""
+    from ibisagent.tools.segmenters.registry import default_segmenter
     from ibisagent.ui.cli.run_commands import RunOptions, run_segment
 
     case = RunOptions(
         image,
         request,
-        segmenter,
+        segmenter or default_segmenter(),
         slice_,
         window,
         max_steps,
