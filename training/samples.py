@@ -1,8 +1,9 @@
 """Training samples from trajectories: one for each state before a reply, read from its file when it is needed."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +17,9 @@ from ibisagent.agent.trajectory import Step, Trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import printable_text
 from ibisagent.tools.masks.rle import decode, rle_key
-from ibisagent.training.rendering import StateRenderer
+from ibisagent.training.rendering import StateRenderer, is_rendered
 
-__all__ = ["MistakeHandling", "Sample", "SampleRef", "Samples"]
+__all__ = ["Learns", "MistakeHandling", "Sample", "SampleRef", "Samples", "find_shards"]
 
 _REMEDY = "bring it back, or name its folder with --root"
 _SIZE_SETTINGS = (
@@ -29,6 +30,9 @@ _SIZE_SETTINGS = (
 )  # settings that a picture's size follows from
 MistakeHandling = Literal["mask", "correct"]
 """What is learned of a reply that the expert relabeled: its own thought without the action, or the expert's reply."""
+
+Learns = Callable[[Step], bool]
+"""Whether anything is learned in the state before a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class SampleRef:
 class Sample:
     """What the policy is shown, and the reply that it learns.
 
+    ``rejected``: what the policy replied where ``reply`` is the label that replaces it.
     ``action_has_loss``: the tokens of the action carry loss, as those of the thought do; not so those of a mistake.
     ``mask``: (H, W) bool, the one that is shown; ``truth``: the target's, None where the run had none; ``frame``: in
     which the reply's numbers are written.
@@ -55,6 +60,7 @@ class Sample:
 
     conversation: list[Message]
     reply: str
+    rejected: str | None
     action_has_loss: bool
     mask: NDArray[np.bool_]
     truth: NDArray[np.bool_] | None
@@ -85,13 +91,16 @@ class Samples:
         *,
         mistakes: MistakeHandling = "correct",
         roots: Sequence[Path] = (),
+        learns: Learns | None = None,
     ) -> None:
         """Find the samples of ``.jsonl`` files; each record's settings decide what its policy is shown.
 
-        ``roots``: folders with the records' images, beside the files' own. `InputError` for a file that cannot be read,
+        ``roots``: folders with the records' images, beside the files' own. ``learns``: at which of the rendered steps,
+        by default at the policy's replies and wherever a step has a label. `InputError` for a file that cannot be read,
         a record whose image is not there, and for files without samples.
         """
         self.files, self._mistakes, self._roots = list(files), mistakes, tuple(roots)
+        self._learns = learns or partial(_is_learned, mistakes=mistakes)
         self._renderer = StateRenderer(prompts)
         self._images: dict[tuple[Any, ...], dict[str, Any]] = {}
         self._has_history = False
@@ -109,10 +118,13 @@ class Samples:
         record = self._read_record(ref)
         image = self._find_image(record, self.files[ref.file])
         conversation, observation, step = self._renderer.render_state(record, image, ref.state_index)
+        label = step.completion.get("label")
+        corrected = label is not None and self._mistakes == "correct"
         return Sample(
             conversation=conversation,
-            reply=_reply_text(step, self._mistakes),
-            action_has_loss=self._mistakes == "correct" or step.completion.get("label") is None,
+            reply=str(label if corrected else step.reply),
+            rejected=step.reply if corrected else None,
+            action_has_loss=corrected or label is None,
             mask=observation.mask,
             truth=decode(record.truth) if record.truth is not None else None,
             frame=observation.frame,
@@ -142,7 +154,7 @@ class Samples:
             for offset, record in _read_records(path):
                 self._find_image(record, path)
                 self._has_history |= record.config.get("context") == "history"
-                for index, view_key in enumerate(_view_keys(record, self._mistakes)):
+                for index, view_key in enumerate(_view_keys(record, self._learns)):
                     if view_key is not None:
                         yield SampleRef(number, offset, index, view_key)
 
@@ -177,17 +189,32 @@ def _read_records(path: Path) -> Iterator[tuple[int, Trajectory]]:
         ) from error
 
 
-def _view_keys(record: Trajectory, mistakes: MistakeHandling) -> Iterable[str | None]:
-    """Yield a key of what is shown at each reply; None where nothing is to be learned."""
+def _view_keys(record: Trajectory, learns: Learns) -> Iterable[str | None]:
+    """Yield a key of what is shown at each rendered step; None where nothing is to be learned."""
     mask, sizes = record.start, [record.config.get(each) for each in _SIZE_SETTINGS]
     for step in record.steps:
-        if step.origin == "reply":
-            relabeled = mistakes == "correct" and step.completion.get("label") is not None
-            learned = step.actor == "policy" and (step.action is not None or relabeled)
-            yield f"{record.image['sha']} {rle_key(mask)} {sizes}" if learned else None
+        if is_rendered(step):
+            yield f"{record.image['sha']} {rle_key(mask)} {sizes}" if learns(step) else None
         mask = step.mask
 
 
-def _reply_text(step: Step, mistakes: MistakeHandling) -> str:
+def _is_learned(step: Step, mistakes: MistakeHandling) -> bool:
+    """Whether a reply or its label is learned: the policy's own, unless an empty label says that nothing is."""
     label = step.completion.get("label")
-    return str(label if label is not None and mistakes == "correct" else step.reply)
+    if label and step.reply is None and mistakes == "mask":
+        got = "got a person's action to learn with mistakes = 'mask'"
+        raise InputError(f"{got}, expected 'correct': there is no reply whose thought could be learned; set that")
+    if label is None or mistakes == "mask":
+        return label != "" and step.actor == "policy" and step.action is not None
+    return bool(label)
+
+
+def find_shards(data: Sequence[Path]) -> list[Path]:
+    """Return the ``.jsonl`` files of folders of trajectories; `InputError` for a folder without any."""
+    shards = [sorted(folder.glob("*.jsonl")) for folder in data]
+    for folder, found in zip(data, shards, strict=True):
+        if not found:
+            raise InputError(f"{printable_text(folder)}: got no .jsonl file, expected trajectories; make some")
+    if not shards:
+        raise InputError("got no folder of trajectories, expected one or more; name it")
+    return [shard for found in shards for shard in found]
