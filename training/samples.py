@@ -10,16 +10,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ibisagent.agent.actions import ALL_KINDS
 from ibisagent.agent.coordinates import CoordinateFrame
 from ibisagent.agent.prompting import Message, PromptSet
 from ibisagent.agent.record_images import find_recorded_image
+from ibisagent.agent.reply_parser import parse_reply
+from ibisagent.agent.reply_sections import join_pieces, split_sections
 from ibisagent.agent.trajectory import Step, Trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import printable_text
 from ibisagent.tools.masks.rle import decode, rle_key
 from ibisagent.training.rendering import StateRenderer, is_rendered
 
-__all__ = ["Learns", "MistakeHandling", "Sample", "SampleRef", "Samples", "find_shards"]
+__all__ = ["Learns", "MistakeHandling", "Sample", "SampleRef", "Samples", "find_shards", "replaces_reply"]
 
 _REMEDY = "bring it back, or name its folder with --root"
 _SIZE_SETTINGS = (
@@ -207,6 +210,19 @@ def _is_learned(step: Step, mistakes: MistakeHandling) -> bool:
     if label is None or mistakes == "mask":
         return label != "" and step.actor == "policy" and step.action is not None
     return bool(label)
+
+
+def replaces_reply(step: Step) -> bool:
+    """Whether a step has a reply of the policy and, as its label, one with another action."""
+    label = step.completion.get("label")
+    if not label or step.reply is None or step.actor != "policy":
+        return False
+    return _read_action(str(label)) != _read_action(step.reply)
+
+
+def _read_action(text: str) -> object:
+    """Return the action of a reply; where it cannot be read, such as one in pixels, the text of its action."""
+    return parse_reply(text, allow=ALL_KINDS).action or join_pieces(split_sections(text).action)
 
 
 def find_shards(data: Sequence[Path]) -> list[Path]:
