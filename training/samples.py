@@ -22,7 +22,7 @@ from ibisagent.tools.files import printable_text
 from ibisagent.tools.masks.rle import decode, rle_key
 from ibisagent.training.rendering import StateRenderer, is_rendered
 
-__all__ = ["Learns", "MistakeHandling", "Sample", "SampleRef", "Samples", "find_shards", "replaces_reply"]
+__all__ = ["MistakeHandling", "Sample", "SampleRef", "Samples", "find_shards", "replaces_reply"]
 
 _REMEDY = "bring it back, or name its folder with --root"
 _SIZE_SETTINGS = (
@@ -33,9 +33,6 @@ _SIZE_SETTINGS = (
 )  # settings that a picture's size follows from
 MistakeHandling = Literal["mask", "correct"]
 """What is learned of a reply that the expert relabeled: its own thought without the action, or the expert's reply."""
-
-Learns = Callable[[Step], bool]
-"""Whether anything is learned in the state before a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,22 +91,23 @@ class Samples:
         *,
         mistakes: MistakeHandling = "correct",
         roots: Sequence[Path] = (),
-        learns: Learns | None = None,
+        pairs: bool = False,
     ) -> None:
         """Find the samples of ``.jsonl`` files; each record's settings decide what its policy is shown.
 
-        ``roots``: folders with the records' images, beside the files' own. ``learns``: at which of the rendered steps,
-        by default at the policy's replies and wherever a step has a label. `InputError` for a file that cannot be read,
-        a record whose image is not there, and for files without samples.
+        ``roots``: folders with the records' images, beside the files' own. ``pairs``: only replies with another action
+        as their label, which are then samples with a ``rejected`` reply. `InputError` for a file that cannot be read, a
+        record whose image is not there, and for files without samples.
         """
         self.files, self._mistakes, self._roots = list(files), mistakes, tuple(roots)
-        self._learns = learns or partial(_is_learned, mistakes=mistakes)
+        self._is_learned = replaces_reply if pairs else partial(_is_learned, mistakes=mistakes)
         self._renderer = StateRenderer(prompts)
         self._images: dict[tuple[Any, ...], dict[str, Any]] = {}
         self._has_history = False
         self.refs = list(self._find_refs())
         if not self.refs:
-            raise InputError(f"got no state in {len(self.files)} trajectory files, expected some; make trajectories")
+            kind = "reply with another action as its label" if pairs else "state"
+            raise InputError(f"got no {kind} in {len(self.files)} trajectory files, expected some; make trajectories")
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -157,7 +155,7 @@ class Samples:
             for offset, record in _read_records(path):
                 self._find_image(record, path)
                 self._has_history |= record.config.get("context") == "history"
-                for index, view_key in enumerate(_view_keys(record, self._learns)):
+                for index, view_key in enumerate(_view_keys(record, self._is_learned)):
                     if view_key is not None:
                         yield SampleRef(number, offset, index, view_key)
 
@@ -192,12 +190,12 @@ def _read_records(path: Path) -> Iterator[tuple[int, Trajectory]]:
         ) from error
 
 
-def _view_keys(record: Trajectory, learns: Learns) -> Iterable[str | None]:
+def _view_keys(record: Trajectory, is_learned: Callable[[Step], bool]) -> Iterable[str | None]:
     """Yield a key of what is shown at each rendered step; None where nothing is to be learned."""
     mask, sizes = record.start, [record.config.get(each) for each in _SIZE_SETTINGS]
     for step in record.steps:
         if is_rendered(step):
-            yield f"{record.image['sha']} {rle_key(mask)} {sizes}" if learns(step) else None
+            yield f"{record.image['sha']} {rle_key(mask)} {sizes}" if is_learned(step) else None
         mask = step.mask
 
 

@@ -88,7 +88,7 @@ class CorrectionLabeler:
     def _word(
         self, record: Trajectory, position: int, person: int, observation: Observation, run: LabeledRun
     ) -> str | None:
-        """Word a person's step as the reply in the state before ``position``; None, and counted, where that cannot be."""
+        """Word a person's step as the reply in the state before ``position``; None, and counted, where it cannot be."""
         step = record.steps[person]
         assert step.action is not None
         kind = step.action["type"]

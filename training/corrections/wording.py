@@ -50,9 +50,9 @@ def snap_action(action: Action, width: float, truth: Mask | None) -> Action:
     A click that would leave its side of ``truth``, (H, W) bool, stays where it is.
     """
     if isinstance(action, Box):
-        ends = (_snap(each, width) for each in (action.x0, action.y0, action.x1, action.y1))
-        snapped = Box(*ends, action.target)
-        return snapped if snapped.x0 < snapped.x1 and snapped.y0 < snapped.y1 else action
+        corners = {name: _snap(getattr(action, name), width) for name in ("x0", "y0", "x1", "y1")}
+        thin = corners["x0"] == corners["x1"] or corners["y0"] == corners["y1"]
+        return action if thin else replace(action, **corners)
     if not isinstance(action, Click | Similar):
         return action
     moved = replace(action, x=_snap(action.x, width), y=_snap(action.y, width))

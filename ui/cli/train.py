@@ -1,4 +1,4 @@
-"""`ibisagent train sft` and `train grpo`: training with a progress bar."""
+"""`ibisagent train sft`, `train grpo` and `train dpo`: training with a progress bar."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,12 +17,13 @@ MissingExtra.require("train", "torch", "transformers", "trl", "peft", "datasets"
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 
-__all__ = ["run_grpo", "run_sft"]
+__all__ = ["run_dpo", "run_grpo", "run_sft"]
 
 _FIGURES = {
     "loss": "loss",
     "coordinate_nll": "coordinates",
     "reward": "reward",
+    "rewards/margins": "margin",
     "iou": "IoU",
     "validation/iou": "unseen IoU",
 }
@@ -47,6 +48,25 @@ def run_sft(
     plan = read_training_config(config, overrides)
     with _training_bar(out) as bar:
         folder = train_sft(plan, data, out, base=base, roots=readable_roots(roots), callbacks=[bar])
+    _print_folder(folder)
+
+
+def run_dpo(
+    config: str,
+    data: Sequence[Path],
+    out: Path,
+    *,
+    base: str | None,
+    overrides: Sequence[str],
+    roots: Sequence[Path] = (),
+) -> None:
+    """Train on pairs by a training config with ``overrides``; pictures and resuming as in `run_sft`."""
+    from ibisagent.training.dpo.config import read_dpo_training
+    from ibisagent.training.dpo.run import train_dpo
+
+    plan = read_dpo_training(config, overrides)
+    with _training_bar(out) as bar:
+        folder = train_dpo(plan, data, out, base=base, roots=readable_roots(roots), callbacks=[bar])
     _print_folder(folder)
 
 

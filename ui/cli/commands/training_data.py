@@ -121,9 +121,7 @@ def make_trajectories(
 def corrections(
     runs: Annotated[
         list[Path],
-        typer.Argument(
-            help="Run folders, .json, .jsonl or zips of records, or the cases that people kept on the page."
-        ),
+        typer.Argument(help="Run folders, .json, .jsonl or zips of records, or cases that people kept on the page."),
     ],
     kind: Annotated[
         str,
