@@ -73,9 +73,10 @@ def score_from_logits(model: Any) -> None:
     def forward(*args: Any, fused_lm_head: bool = False, labels: torch.Tensor | None = None, **kwargs: Any) -> Any:
         if not fused_lm_head or labels is None:
             return plain(model, *args, labels=labels, **kwargs)
+        rows = (kwargs.pop("input_ids"), kwargs.pop("attention_mask"))
         kwargs.pop("use_cache", None)
         first = max(1, int((labels != _UNLEARNED).any(dim=0).int().argmax()))
-        scores = score_by_logits(model, *args, count=labels.shape[1] - first, temperature=1.0, **kwargs)
+        scores = score_by_logits(model, *rows, labels.shape[1] - first, 1.0, **kwargs)
         learned = labels[:, first:] != _UNLEARNED
         logps, entropies, mean_logits, is_top1 = (
             functional.pad(each.masked_fill(~learned, 0), (first - 1, 0)) for each in scores

@@ -50,9 +50,8 @@ def snap_action(action: Action, width: float, truth: Mask | None) -> Action:
     A click that would leave its side of ``truth``, (H, W) bool, stays where it is.
     """
     if isinstance(action, Box):
-        corners = {name: _snap(getattr(action, name), width) for name in ("x0", "y0", "x1", "y1")}
-        thin = corners["x0"] == corners["x1"] or corners["y0"] == corners["y1"]
-        return action if thin else replace(action, **corners)
+        x0, y0, x1, y1 = (_snap(each, width) for each in (action.x0, action.y0, action.x1, action.y1))
+        return action if x0 == x1 or y0 == y1 else replace(action, x0=x0, y0=y0, x1=x1, y1=y1)
     if not isinstance(action, Click | Similar):
         return action
     moved = replace(action, x=_snap(action.x, width), y=_snap(action.y, width))

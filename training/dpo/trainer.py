@@ -27,8 +27,9 @@ class PairTrainer(ResumableCheckpoints, DPOTrainer):
         """
         super().__init__(**options)
         self._picture_id, self._merge_size = picture_id, merge_size
-        for model in (self.accelerator.unwrap_model(self.model), self.ref_model):
-            core = model.get_base_model() if hasattr(model, "get_base_model") else model
+        for model in (self.model, self.ref_model):
+            whole: Any = self.accelerator.unwrap_model(model) if model is not None else None
+            core = whole.get_base_model() if hasattr(whole, "get_base_model") else whole
             if isinstance(core, PointerForConditionalGeneration):
                 score_from_logits(core)
 
