@@ -77,11 +77,10 @@ def finish_training(
     figures: dict[str, Any],
     *,
     save_fp16: bool,
-    keeps_targets: bool = True,
 ) -> Path:
     """Write the model folder ``out``/model, and last ``out``/training.json: ``figures`` with the log.
 
-    ``keeps_targets``: the new model declines what its base never learned.
+    A base's list of learned targets goes along: the new model, too, declines every other.
     """
     model: Any = trainer.model
     if save_fp16:
@@ -89,7 +88,7 @@ def finish_training(
     folder = out / "model"
     write_model(trainer, inputs, start.origin, compose_profile(start.prompt_file, start.profile), folder)
     if trainer.is_world_process_zero():
-        if keeps_targets and (start.folder / TARGETS_FILE).is_file():
+        if (start.folder / TARGETS_FILE).is_file():
             shutil.copyfile(start.folder / TARGETS_FILE, folder / TARGETS_FILE)
         write_json(out / _FINISHED, figures | {"log": trainer.state.log_history})
     return folder

@@ -83,7 +83,7 @@ def train_sft(
     named = base or config.base or str(start)
     began = StartModel(named, start, read_profile(start), prompt_file, describe_origin(named, start, config.folder))
     figures = recorded | {"samples": len(samples), "seconds": seconds}
-    return finish_training(trainer, inputs, began, out, figures, save_fp16=config.save_fp16, keeps_targets=False)
+    return finish_training(trainer, inputs, began, out, figures, save_fp16=config.save_fp16)
 
 
 def _read_sizes(table: dict[str, Any]) -> QwenSizes | PointerSizes:
