@@ -108,8 +108,6 @@ def test_what_trainings_share_needs_none_of_them():
     ]
     known = {"run_folder.py", "config_files.py", "model_folder.py", "renderer.py", "samples.py", "scoring.py"}
     assert known <= {path.name for path in shared}
-        path.name for path in shared
-    }
     names = [name for path in shared for name in imported(path)]
     assert [name for name in names if name.startswith(tuple(f"ibisagent.training.{kind}" for kind in kinds))] == []
     for kind, other in permutations(kinds, 2):
