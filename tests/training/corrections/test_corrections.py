@@ -163,6 +163,21 @@ def test_an_action_that_the_policy_was_not_offered_is_left_out(folder):
     assert run.left_out == {"the policy was not offered the action backtrack": 2}
 
 
+def test_a_reply_that_no_model_made_is_no_rejected_one(folder):
+    """As where nano's list of targets declined in its place."""
+    declined = "<think>Unknown.</think>\n<action>Decline</action>\n<answer>I never learned it.</answer>"
+    record = corrected_runs.correct(folder, [declined], [CLICK])
+    assert corrected_runs.label(record, folder, "dpo").learned == {"point in place of decline": 1}
+    record = replace(record, weights="0123456789abcdef")
+    run = corrected_runs.label(record, folder, "dpo")
+    assert run.record is None
+    assert run.left_out == {"no model made the reply": 1}
+    assert labels_of(corrected_runs.label(record, folder).record) == [action_of(CLICK), action_of(CLICK)]
+    counted = replace(record.steps[0], completion=record.steps[0].completion | {"usage": {"output_tokens": 9}})
+    record = replace(record, steps=(counted, *record.steps[1:]))
+    assert corrected_runs.label(record, folder, "dpo").learned == {"point in place of decline": 1}
+
+
 def test_a_person_s_accepted_mask_is_the_truth_where_none_is_known(folder):
     accepted = corrected_runs.correct(folder, [RIGHT, STOP], [OUT, "Terminate"])
     assert accepted.truth is None
