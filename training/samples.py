@@ -22,7 +22,7 @@ from ibisagent.tools.files import printable_text
 from ibisagent.tools.masks.rle import decode, rle_key
 from ibisagent.training.rendering import StateRenderer, is_rendered
 
-__all__ = ["MistakeHandling", "Sample", "SampleRef", "Samples", "find_shards", "replaces_reply"]
+__all__ = ["MistakeHandling", "Sample", "SampleRef", "Samples", "find_shards", "is_of_model", "replaces_reply"]
 
 _REMEDY = "bring it back, or name its folder with --root"
 _SIZE_SETTINGS = (
@@ -100,7 +100,7 @@ class Samples:
         record whose image is not there, and for files without samples.
         """
         self.files, self._mistakes, self._roots = list(files), mistakes, tuple(roots)
-        self._is_learned = replaces_reply if pairs else partial(_is_learned, mistakes=mistakes)
+        self._is_learned = _is_pair if pairs else partial(_is_learned, mistakes=mistakes)
         self._renderer = StateRenderer(prompts)
         self._images: dict[tuple[Any, ...], dict[str, Any]] = {}
         self._has_history = False
@@ -190,16 +190,16 @@ def _read_records(path: Path) -> Iterator[tuple[int, Trajectory]]:
         ) from error
 
 
-def _view_keys(record: Trajectory, is_learned: Callable[[Step], bool]) -> Iterable[str | None]:
+def _view_keys(record: Trajectory, is_learned: Callable[[Trajectory, Step], bool]) -> Iterable[str | None]:
     """Yield a key of what is shown at each rendered step; None where nothing is to be learned."""
     mask, sizes = record.start, [record.config.get(each) for each in _SIZE_SETTINGS]
     for step in record.steps:
         if is_rendered(step):
-            yield f"{record.image['sha']} {rle_key(mask)} {sizes}" if is_learned(step) else None
+            yield f"{record.image['sha']} {rle_key(mask)} {sizes}" if is_learned(record, step) else None
         mask = step.mask
 
 
-def _is_learned(step: Step, mistakes: MistakeHandling) -> bool:
+def _is_learned(_record: Trajectory, step: Step, mistakes: MistakeHandling) -> bool:
     """Whether a reply or its label is learned: the policy's own, unless an empty label says that nothing is."""
     label = step.completion.get("label")
     if label and step.reply is None and mistakes == "mask":
@@ -208,6 +208,15 @@ def _is_learned(step: Step, mistakes: MistakeHandling) -> bool:
     if label is None or mistakes == "mask":
         return label != "" and step.actor == "policy" and step.action is not None
     return bool(label)
+
+
+def _is_pair(record: Trajectory, step: Step) -> bool:
+    return replaces_reply(step) and is_of_model(record, step)
+
+
+def is_of_model(record: Trajectory, step: Step) -> bool:
+    """Whether a model drew a reply: one with weights counts its tokens, but not where its wrapper replied for it."""
+    return record.weights is None or bool(step.completion.get("usage"))
 
 
 def replaces_reply(step: Step) -> bool:

@@ -23,7 +23,7 @@ from ibisagent.training.corrections.person_actions import accepted_mask, find_re
 from ibisagent.training.corrections.wording import name_target, snap_action, word_action
 from ibisagent.training.experts.rationales import RationaleStyle
 from ibisagent.training.rendering import StateRenderer
-from ibisagent.training.samples import replaces_reply
+from ibisagent.training.samples import is_of_model, replaces_reply
 
 __all__ = ["CorrectionKind", "CorrectionLabeler", "LabeledRun"]
 
@@ -65,7 +65,7 @@ class CorrectionLabeler:
         for position, person, reason in find_replacements(record, states):
             if person is None:
                 run.left_out[reason] += 1
-            elif self._kind == "dpo" and not _is_of_model(record, record.steps[position]):
+            elif self._kind == "dpo" and not is_of_model(record, record.steps[position]):
                 run.left_out["no model made the reply"] += 1
             elif (text := self._word(record, position, person, shown[position], run)) is not None:
                 labels[position] = text
@@ -137,11 +137,6 @@ class CorrectionLabeler:
 
 def _is_seen(step: Step) -> bool:
     return step.origin == "reply" or step.actor == "person"
-
-
-def _is_of_model(record: Trajectory, step: Step) -> bool:
-    """Whether a model drew a reply: one with weights counts its tokens, but not where its wrapper replied for it."""
-    return record.weights is None or bool(step.completion.get("usage"))
 
 
 def _identify_state(step: Step, shown: Observation) -> Hashable:
