@@ -22,7 +22,7 @@ from ibisagent.tools.files import atomic_write, make_folder, printable_text
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.training.corrections.labels import CorrectionKind, CorrectionLabeler
 from ibisagent.training.corrections.person_actions import accepted_mask
-from ibisagent.training.experts.expert import parse_style
+from ibisagent.training.experts.expert import ExpertConfig, parse_style
 from ibisagent.ui.cli.trajectory_files import map_records, print_line, readable_roots
 from ibisagent.ui.record_files import RecordLocation, list_record_files
 from ibisagent.ui.sessions.consent import CONSENT_FILE, find_private_folder
@@ -75,7 +75,8 @@ def run_corrections(
         raise InputError(f"--as: got {kind[:40]!r}, expected {' or '.join(get_args(CorrectionKind))}; choose one")
     if next(out.glob("*.jsonl"), None) is not None:
         raise InputError(f"--out {printable_text(out)}: got a folder of trajectories, expected a new one; name another")
-    labeler = CorrectionLabeler(load_prompts(), cast(CorrectionKind, kind), parse_style(style), snap)
+    words = ExpertConfig(style=parse_style(style), snap=snap)
+    labeler = CorrectionLabeler(load_prompts(), cast(CorrectionKind, kind), words.style, words.snap)
     with tempfile.TemporaryDirectory(prefix="ibisagent-") as temporary:
         scratch, counts = Path(temporary), _Counts()
         writer = _Writer(labeler, out, scratch, readable_roots(roots), copy_images, counts)
