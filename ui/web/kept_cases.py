@@ -11,13 +11,12 @@ from PIL import Image
 
 from ibisagent.tools.files import make_folder
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.ui.consent import CONSENT_FILE, CONSENT_SCOPE
 from ibisagent.ui.sessions.export import write_file
 from ibisagent.ui.sessions.service import SessionService
 from ibisagent.ui.web.live_session import LiveSession
 
-__all__ = ["CONSENT_SCOPE", "case_folder", "cases_of_picture", "delete_case", "write_case"]
-
-CONSENT_SCOPE = "training and evaluation of segmentation models"
+__all__ = ["case_folder", "cases_of_picture", "delete_case", "write_case"]
 
 
 def case_folder(keep: Path, thread: str, image: MedicalImage, request: int) -> Path:
@@ -51,7 +50,7 @@ async def write_case(
     if accepted:
         files["mask.png"] = await service.render(handle, owner, "mask.png")
     consent = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "scope": CONSENT_SCOPE}
-    files["consent.json"] = json.dumps(consent | {"accepted": accepted}, indent=1).encode()
+    files[CONSENT_FILE] = json.dumps(consent | {"accepted": accepted}, indent=1).encode()
     make_folder(folder)
     for name, content in files.items():
         write_file(folder, name, content)
