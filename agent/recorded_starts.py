@@ -27,8 +27,8 @@ def replay_start(
 
     ``graph``: with a checkpointer and no proposer; its policy is not called, the recorded replies take the place of
     its own, and a person's actions are made again. ``record``: of a run that waits
-    (`ibisagent.agent.record_parts.first_steps`), ``image``: its picture. `InputError`: the steps end the run, or with
-    ``exact`` anything differs from the record: an action, a mask, a score, the segmenter.
+    (`ibisagent.agent.record_parts.first_steps`), ``image``: its picture. `InputError`: the steps end the run, or they
+    come out otherwise than recorded: an action, with ``exact`` also a mask, a score, the segmenter.
     """
     begin = replay_input(record, image)
     graph.invoke(begin, thread, interrupt_before=_WAITING)
@@ -45,7 +45,8 @@ def replay_start(
     now = graph.get_state(thread)
     if now.next != tuple(_WAITING):
         raise InputError(f"start: its {len(record.steps)} steps end a run here ({now.values['stop']}); leave it out")
-    if exact and (differing := next(replay_differences(record, build_trajectory(graph, now.values)), None)):
+    run = build_trajectory(graph, now.values)
+    if differing := next(replay_differences(record, run), None) if exact else _other_action(record, run):
         raise InputError(f"start: it is not as recorded ({differing}); mine it from runs of this graph and segmenter")
     return cast(State, now.values)
 
@@ -61,6 +62,11 @@ def branch_from(graph: SegmentationGraph, state: State, thread: RunnableConfig, 
 
 def _state(graph: SegmentationGraph, thread: RunnableConfig) -> State:
     return cast(State, graph.get_state(thread).values)
+
+
+def _other_action(record: Trajectory, run: Trajectory) -> str | None:
+    before, now = ([step.action for step in each.steps] for each in (record, run))
+    return f"actions {before} recorded, {now} replayed" if before != now else None
 
 
 def _completion(step: Step) -> Completion:

@@ -72,7 +72,9 @@ def _iter_one_file(path: Path, stack: ExitStack, store: Path | None) -> Iterator
     elif zipfile.is_zipfile(path):
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ibisagent-"))) / "unpacked"
         if not unpack_records(path, folder, Limits()):
-            raise InputError(f"{printable_text(path)}: got a zip without records, expected a run folder's; name another")
+            raise InputError(
+                f"{printable_text(path)}: got a zip without records, expected a run folder's; name another"
+            )
         yield from (run._replace(folder=folder, unpacked=True) for run in _iter_files(folder, folder))
     else:
         yield from _iter_files(path, path.parent)
@@ -117,7 +119,9 @@ def _read_page_sessions(connection: Any) -> list[dict[str, Any]] | None:
     table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'ibisagent_sessions'"
     if connection.execute(table).fetchone() is None:
         return None
-    return [json.loads(row[0]) for row in connection.execute("SELECT case_json FROM ibisagent_sessions ORDER BY thread")]
+    return [
+        json.loads(row[0]) for row in connection.execute("SELECT case_json FROM ibisagent_sessions ORDER BY thread")
+    ]
 
 
 def _iter_kept_cases(sessions: list[dict[str, Any]], name: str, store: Path) -> Iterator[SourcedRun]:

@@ -39,7 +39,9 @@ def run_mine(
     `InputError` where there is none; then nothing is written.
     """
     if out.suffix != ".jsonl":
-        raise InputError(f"--out {printable_text(out)}: got another ending than .jsonl; name a file such as starts.jsonl")
+        raise InputError(
+            f"--out {printable_text(out)}: got another ending than .jsonl; name a file such as starts.jsonl"
+        )
     found: dict[str, Start] = {}
     left, runs, known, console = Counter[str](), 0, readable_roots(roots), Console(stderr=True)
     make_folder(out.parent)
@@ -56,7 +58,9 @@ def run_mine(
             found |= {_identity(start): start for start in starts}
         listed = ", ".join(f"{count} {reason}" for reason, count in sorted(left.items())) or "none"
         if not found:
-            raise InputError(f"got no start in {runs} runs (left out: {listed}), expected some; name other runs or reasons")
+            raise InputError(
+                f"got no start in {runs} runs (left out: {listed}), expected some; name other runs or reasons"
+            )
         write_starts(out, list(found.values()))
     counts = Counter(start.why for start in found.values())
     each = ", ".join(f"{counts[why]} {why}" for why in rules.where)
