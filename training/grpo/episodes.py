@@ -53,8 +53,8 @@ class TurnRow:
 class Rollout:
     """An episode of a task; ``dropped``: why it is no rollout to learn from, then without a reward and rows.
 
-    Of one that began at a recorded state, ``record`` is the whole run. ``reward`` and ``rows`` are of what followed that
-    state: the policy is to make the best of it, and what came before is common to all rollouts of the task. The
+    Of one that began at a recorded state, ``record`` is the whole run. ``reward`` and ``rows`` are of what followed
+    that state: the policy is to make the best of it, and what came before is common to all rollouts of the task. The
     positions of the reward's turns count from there.
     """
 
