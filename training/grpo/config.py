@@ -34,9 +34,9 @@ class RolloutSettings:
     ``segmenter``: by name. ``tasks``: of an update, ``group_size``: rollouts of a task; ``chunks``: parts in which an
     update's rows are trained, so that fewer are in memory at once. ``max_steps``: actions of an episode. ``context``:
     see `ibisagent.agent.config.LoopConfig`. ``temperature``: of draws; they are plain, as the ratios need. ``absent``:
-    share of tasks whose target is absent, below 0: as in the data. ``starts``: share of tasks that begin at recorded states,
-    where a file of them is given; ``replay_starts``: states of another segmenter are repeated by this one, and taken as
-    they come out. ``workers``: episodes at once; draws do not depend on it.
+    share of tasks whose target is absent, below 0: as in the data. ``starts``: share of tasks that begin at recorded
+    states, where a file of them is given; ``replay_starts``: those of another segmenter are repeated by this one, and
+    taken as they come out. ``workers``: episodes at once; draws do not depend on it.
     """
 
     segmenter: str = "geocut"

@@ -58,7 +58,7 @@ def _thread(name: str) -> RunnableConfig:
 
 
 def require_segmenter(starts: Iterable[Start], fingerprint: str) -> None:
-    """Raise `InputError` where starts were recorded with another segmenter: what it marked is not what this one does."""
+    """Raise `InputError` where starts were recorded with another segmenter, which marked something else."""
     others = Counter(start.record.segmenter for start in starts if start.record.segmenter != fingerprint)
     if others:
         got = f"got {others.total()} of the segmenter {min(others)[:40]!r}, expected {fingerprint[:40]!r}"

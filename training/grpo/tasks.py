@@ -99,7 +99,8 @@ def mix_starts(
 def _repeat(some: Sequence[_Task], count: int, rng: np.random.Generator) -> list[_Task]:
     more = count - len(some)
     order = rng.permutation(len(some)).tolist()
-    return [*some, *islice(cycle(some[number] for number in order), more)] if more >= 0 else list(some[:count])
+    repeated = list(islice(cycle(some[number] for number in order), max(more, 0)))
+    return [*some[:count], *repeated]
 
 
 def hold_out(cases: Sequence[Case], pictures: int, seed: int) -> tuple[list[Case], list[Case]]:

@@ -73,7 +73,7 @@ def read_starts(path: str | os.PathLike[str]) -> list[Start]:
         try:
             starts.append(Start.from_json(json.loads(line)))
         except (InputError, ValueError, RecursionError) as error:
-            reason = error if isinstance(error, InputError) else "got no JSON; write the file anew"
+            reason = str(error) if isinstance(error, InputError) else "got no JSON; write the file anew"
             raise InputError(f"{name}, line {number}: {reason}") from error
     if not starts:
         raise InputError(f"{name}: got no start, expected one a line; mine other runs")
