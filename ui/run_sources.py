@@ -19,8 +19,8 @@ from ibisagent.agent.stores import ImageStore, RunStore
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import printable_text, require_file
-from ibisagent.ui.consent import CONSENT_FILE, read_consent
 from ibisagent.ui.record_files import list_record_files, read_records
+from ibisagent.ui.sessions.consent import CONSENT_FILE, find_private_folder
 from ibisagent.ui.sessions.limits import Limits
 from ibisagent.ui.sessions.record_archives import unpack_records
 
@@ -34,15 +34,13 @@ _SQLITE = b"SQLite format 3\0"
 class SourcedRun(NamedTuple):
     """A recorded run, or the reason why it is ``left_out``, then without a record.
 
-    ``source``: names it for people; ``folder``: from which the path of its picture counts, ``unpacked`` from a zip;
-    ``accepted``: whether a person accepted its final mask, None where nothing beside the record says so.
+    ``source``: names it for people; ``folder``: from which the path of its picture counts, ``unpacked`` from a zip.
     """
 
     source: str
     record: Trajectory | None
     folder: Path
     left_out: str | None = None
-    accepted: bool | None = None
     unpacked: bool = False
 
 
@@ -70,7 +68,7 @@ def _iter_one_file(path: Path, stack: ExitStack, store: Path | None) -> Iterator
     if is_sqlite:
         yield from _iter_threads(path, store or Path(f"{path}.store"))
     elif zipfile.is_zipfile(path):
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ibisagent-"))) / "unpacked"
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ibisagent-"))) / path.stem
         if not unpack_records(path, folder, Limits()):
             raise InputError(
                 f"{printable_text(path)}: got a zip without records, expected a run folder's; name another"
@@ -82,19 +80,16 @@ def _iter_one_file(path: Path, stack: ExitStack, store: Path | None) -> Iterator
 
 def _iter_files(place: Path, top: Path) -> Iterator[SourcedRun]:
     for file in list_record_files([place]):
-        if file.name == CONSENT_FILE:
+        if find_private_folder(file) is not None:
+            yield SourcedRun(file.name, None, file.parent, NO_CONSENT)
             continue
-        accepted = read_consent(file.parent)
-        refused = accepted is None and (file.parent / CONSENT_FILE).exists()
-        for location, read in read_records(file):
+        for location, read in read_records(file) if file.name != CONSENT_FILE else ():
             number = f"#{location.number}" if location.number else ""
             source = printable_text(file.absolute().relative_to(top.absolute()).as_posix() + number)
             if isinstance(read, InputError):
                 yield SourcedRun(source, None, file.parent, _BROKEN)
-            elif read is not None and refused:
-                yield SourcedRun(source, None, file.parent, NO_CONSENT)
             elif read is not None:
-                yield SourcedRun(source, read, file.parent, accepted=accepted)
+                yield SourcedRun(source, read, file.parent)
 
 
 def _iter_threads(where: str | Path, store: Path) -> Iterator[SourcedRun]:
@@ -126,9 +121,8 @@ def _read_page_sessions(connection: Any) -> list[dict[str, Any]] | None:
 
 def _iter_kept_cases(sessions: list[dict[str, Any]], name: str, store: Path) -> Iterator[SourcedRun]:
     for case in sessions:
-        folders = [Path(folder) for folder in case.get("kept") or ()]
-        kept = [folder for folder in folders if read_consent(folder) is not None]
-        if not kept:
+        kept = [Path(folder) / "trajectory.json" for folder in case.get("kept") or ()]
+        if not any(record.is_file() for record in kept):
             yield SourcedRun(name, None, store, NO_CONSENT)
-        for folder in kept:
-            yield from _iter_files(folder, folder.parent)
+        for record in filter(Path.is_file, kept):
+            yield from _iter_files(record, record.parent.parent)

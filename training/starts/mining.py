@@ -16,7 +16,7 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks.rle import Rle, area, decode
 from ibisagent.training.starts.start import Start
 
-__all__ = ["REASONS", "MiningRules", "accepted_mask", "find_states", "mine_starts"]
+__all__ = ["REASONS", "MiningRules", "find_states", "mine_starts"]
 
 REASONS = ("lost", "stuck", "undone", "corrected", "refused")
 """Why a state is a start, in the order in which one that has several reasons gets its name."""
@@ -52,12 +52,6 @@ class MiningRules:
             raise InputError(f"where: got {unknown[0]!r}, expected one of {', '.join(REASONS)}; choose one")
         if self.useless < 1 or self.per_run < 1 or not self.where:
             raise InputError("got rules that find nothing, expected whole numbers from 1 up and a reason; correct them")
-
-
-def accepted_mask(record: Trajectory) -> Rle | None:
-    """Return the final mask of a run whose last step is a person's acceptance, None for any other."""
-    last = record.steps[-1] if record.steps else None
-    return record.mask if last is not None and last.actor == "person" and has_action(last, "terminate") else None
 
 
 def mine_starts(record: Trajectory, truth: Rle, source: str, rules: MiningRules) -> list[Start]:

@@ -19,8 +19,8 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import make_folder, printable_text
 from ibisagent.tools.imaging.decoding import decode_guard
 from ibisagent.tools.masks.rle import Rle
+from ibisagent.training.corrections.person_actions import accepted_mask
 from ibisagent.training.starts import MiningRules, Start, mine_starts, write_starts
-from ibisagent.training.starts.mining import accepted_mask
 from ibisagent.ui.cli.trajectory_files import print_line, readable_roots
 from ibisagent.ui.run_sources import SourcedRun, iter_runs
 
@@ -82,8 +82,7 @@ def _mine(run: SourcedRun, rules: MiningRules) -> list[Start]:
 def _find_truth(run: SourcedRun) -> Rle | None:
     """Return the known true mask, else the one that a person accepted."""
     assert run.record is not None
-    accepted = run.record.mask if run.accepted else accepted_mask(run.record)
-    return run.record.truth or accepted
+    return run.record.truth or accepted_mask(run.record)
 
 
 def _localize(start: Start, run: SourcedRun, out: Path, roots: Sequence[Path]) -> Start:
