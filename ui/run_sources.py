@@ -79,17 +79,25 @@ def _iter_one_file(path: Path, stack: ExitStack, store: Path | None) -> Iterator
 
 
 def _iter_files(place: Path, top: Path) -> Iterator[SourcedRun]:
+    private: set[Path] = set()
     for file in list_record_files([place]):
-        if find_private_folder(file) is not None:
-            yield SourcedRun(file.name, None, file.parent, NO_CONSENT)
-            continue
-        for location, read in read_records(file) if file.name != CONSENT_FILE else ():
-            number = f"#{location.number}" if location.number else ""
-            source = printable_text(file.absolute().relative_to(top.absolute()).as_posix() + number)
-            if isinstance(read, InputError):
-                yield SourcedRun(source, None, file.parent, _BROKEN)
-            elif read is not None:
-                yield SourcedRun(source, read, file.parent)
+        folder = find_private_folder(file)
+        if folder is not None:
+            if folder not in private:
+                yield SourcedRun(folder.name, None, folder, NO_CONSENT)
+            private.add(folder)
+        elif file.name != CONSENT_FILE:
+            yield from _read_file(file, top)
+
+
+def _read_file(file: Path, top: Path) -> Iterator[SourcedRun]:
+    for location, read in read_records(file):
+        number = f"#{location.number}" if location.number else ""
+        source = printable_text(file.absolute().relative_to(top.absolute()).as_posix() + number)
+        if isinstance(read, InputError):
+            yield SourcedRun(source, None, file.parent, _BROKEN)
+        elif read is not None:
+            yield SourcedRun(source, read, file.parent)
 
 
 def _iter_threads(where: str | Path, store: Path) -> Iterator[SourcedRun]:
