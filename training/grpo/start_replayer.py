@@ -62,6 +62,4 @@ def require_segmenter(starts: Iterable[Start], fingerprint: str) -> None:
     others = Counter(start.record.segmenter for start in starts if start.record.segmenter != fingerprint)
     if others:
         got = f"got {others.total()} of the segmenter {min(others)[:40]!r}, expected {fingerprint[:40]!r}"
-        raise InputError(
-            f"starts: {got}; mine runs of that one, or set rollouts.replay_starts=true to repeat them by it"
-        )
+        raise InputError(f"starts: {got}; mine runs of that one, or set rollouts.replay_starts=true")
