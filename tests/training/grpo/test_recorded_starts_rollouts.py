@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.fakes import UNDO, positive, script
+from support.fakes import STOP, UNDO, positive, script
 from support.grpo_runs import write_tasks
 
 from ibisagent.agent import LoopConfig, build_graph
@@ -69,16 +69,20 @@ def test_a_group_begins_at_the_recorded_state_and_only_its_own_turns_are_rows(da
         assert [row.step for row in rollout.rows] == list(range(4, len(rollout.record.steps)))
         own = score_trajectory(later_steps(rollout.record, 4), REWARD_PRESETS["default"])
         assert rollout.reward == own
-        assert own.terms.format == float(
-            not any(step.repairs for step in rollout.record.steps[4:]) and own.terms.format
-        )
         assert own.terms.steps == len(rollout.rows) - 1
-    whole = [score_trajectory(each.record, REWARD_PRESETS["default"]).terms.format for each in group]
-    assert (max(each.reward.terms.format for each in group), max(whole)) == (1.0, 0.0), (
-        "it pays for no recorded rubbish"
-    )
     figures = rollout_metrics([*group, *runner.run([0], seed=0, update=0)], 3)
     assert figures["recorded_starts"] == pytest.approx(0.75)
+
+
+def test_what_came_before_a_start_is_neither_rewarded_nor_punished(data):
+    case = next(case for case in read_dataset(data) if case.present)
+    graph, image = build_graph(script(*REPLIES, STOP), "disk", proposer="none"), case.open()
+    ended = graph.invoke({"image": image, "request": case.request})
+    record = build_trajectory(graph, ended, truth=case.read_truth(image))
+    whole, own = (score_trajectory(each, REWARD_PRESETS["paper"]).terms for each in (record, later_steps(record, 4)))
+    assert (whole.answer, whole.wrong_refusal) == (own.answer, own.wrong_refusal)
+    assert [(terms.format, terms.steps) for terms in (whole, own)] == [(0.0, 4.0), (1.0, 0.0)]
+    assert whole.click != 0.0 == own.click
 
 
 def test_draws_from_a_start_depend_on_neither_the_batch_nor_the_workers(data, policy):
