@@ -79,11 +79,10 @@ def _require_repeatable(record: Trajectory) -> None:
 
 def find_states(record: Trajectory, truth: Rle, why: str, rules: MiningRules) -> Iterator[int]:
     """Yield how many steps of a run come before each state that is a start for a reason."""
-    ious, _ = compare_masks(record, decode(truth), {})
     if why == "lost":
-        yield from (place for place, gain in _gains(record, ious).items() if gain < -rules.loss)
+        yield from (place for place, gain in _gains(record, truth).items() if gain < -rules.loss)
     elif why == "stuck":
-        yield from _find_stuck(record, _gains(record, ious), rules)
+        yield from _find_stuck(record, _gains(record, truth), rules)
     elif why == "undone":
         yield from _find_undone(record)
     elif why == "corrected":
@@ -92,8 +91,9 @@ def find_states(record: Trajectory, truth: Rle, why: str, rules: MiningRules) ->
         yield from _find_refused(record)
 
 
-def _gains(record: Trajectory, ious: list[float]) -> dict[int, float]:
+def _gains(record: Trajectory, truth: Rle) -> dict[int, float]:
     """Return the gain in IoU of each turn of the policy, by its position; an automatic undo counts for the turn."""
+    ious, _ = compare_masks(record, decode(truth), {})
     gains = {}
     for place, step in enumerate(record.steps):
         if is_policy_step(step):
