@@ -23,7 +23,7 @@ from ibisagent.training.starts import Start
 
 __all__ = ["OpenedCase", "RecordedStarts", "TaskSet", "balance_cases", "choose_cases", "hold_out", "mix_starts"]
 
-_Task = TypeVar("_Task", Case, Start)
+_Task = TypeVar("_Task")
 
 _KEPT = 64  # opened cases
 _LEAST_PICTURES = 5
