@@ -23,7 +23,7 @@ from ibisagent.tools.segmenters import Segmenter, get_segmenter
 from ibisagent.tools.segmenters.memo import Memo
 from ibisagent.training.grpo.estimator import ScoredPath
 from ibisagent.training.grpo.recorded_replies import ReplySource, first_learned_step
-from ibisagent.training.grpo.start_replayer import StartReplayer, require_segmenter
+from ibisagent.training.grpo.start_replayer import StartReplayer
 from ibisagent.training.grpo.tasks import OpenedCase, TaskSet
 from ibisagent.training.rendering import StateRenderer
 
@@ -104,15 +104,12 @@ class EpisodeRunner:
         ``control_ids``: tokens that no reply may hold, such as a picture's placeholder. ``replay_starts``: recorded
         states of another segmenter may come out as they do with this one. ``weights``: the hash of the policy's, with
         which replies in a recorded state that it drew itself are learned as well; None, as while it is trained: none.
-        `InputError` for recorded states that cannot be repeated.
         """
         self.policy, self.tasks = policy, tasks
         self._prompts, self._reward, self._loop = prompts, reward, loop
         self._workers, self._control_ids = workers, frozenset(control_ids)
         self._segmenter = get_segmenter(segmenter) if isinstance(segmenter, str) else segmenter
         self._replays_any, self._source = replay_starts, ReplySource(weights, getattr(policy, "sampling", None))
-        if not replay_starts:
-            require_segmenter(tasks.recorded.starts, self._segmenter.fingerprint)
 
     def run(self, tasks: Sequence[int], *, seed: int, update: int) -> list[Rollout]:
         """Run an episode for each number of a task, in order; the same task again is another rollout of it."""

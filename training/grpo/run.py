@@ -72,12 +72,12 @@ def train_grpo(
         "config": config.to_json(),
     }
     recorded |= describe_starts(starts, config.rollouts)
+    if starts is not None:
+        tasks = add_starts(tasks, unseen, starts, (*data, *roots), config.rollouts, settings.seed)
     with settings.main_process_first(local=False):
         keep_settings(out, recorded)
     if (out / _FINISHED).is_file():
         return out / "model"
-    if starts is not None:
-        tasks = add_starts(tasks, unseen, starts, (*data, *roots), config.rollouts, settings.seed)
     model, inputs = open_trainable(
         start,
         dtype=config.dtype,

@@ -1,8 +1,5 @@
 """Rollouts that begin at recorded states: each state is repeated once by the graph, and continued by every rollout."""
 
-from collections import Counter
-from collections.abc import Iterable
-
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
@@ -15,13 +12,12 @@ from ibisagent.agent.state import State
 from ibisagent.agent.stores import ImageStore, RunStore
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.tools.cache import OnceCache
-from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.segmenters.memo import Memo
 from ibisagent.training.starts import Start
 
-__all__ = ["StartReplayer", "require_segmenter"]
+__all__ = ["StartReplayer"]
 
 _KEPT = 256  # states, each some kilobytes
 
@@ -55,11 +51,3 @@ class StartReplayer:
 
 def _thread(name: str) -> RunnableConfig:
     return RunnableConfig(configurable={"thread_id": name})
-
-
-def require_segmenter(starts: Iterable[Start], fingerprint: str) -> None:
-    """Raise `InputError` where starts were recorded with another segmenter, which marked something else."""
-    others = Counter(start.record.segmenter for start in starts if start.record.segmenter != fingerprint)
-    if others:
-        got = f"got {others.total()} of the segmenter {min(others)[:40]!r}, expected {fingerprint[:40]!r}"
-        raise InputError(f"starts: {got}; mine runs of that one, or set rollouts.replay_starts=true")

@@ -110,10 +110,19 @@ def test_a_start_that_is_not_reproduced_is_dropped_and_counted(data, policy):
     assert dropped[1].startswith("case: gone.png: got no such image")
 
 
-def test_starts_of_another_segmenter_are_refused_or_replayed(data, policy):
-    start = start_of(read_dataset(data)[0], segmenter="geodesic")
-    with pytest.raises(InputError, match=r"^starts: got 1 of the segmenter 'geodesic-2 .*rollouts.replay_starts=true$"):
-        runner_of(policy, data, [start])
+def test_starts_of_another_segmenter_are_refused_or_replayed(data, policy, tmp_path):
+    cases = read_dataset(data)
+    start = start_of(cases[0], segmenter="geodesic")
+    file = tmp_path / "starts.jsonl"
+    write_starts(file, [start, start_of(cases[0])])
+    said = r"starts\.jsonl: got 1 of 2 starts of the segmenter 'geodesic-2 .*', expected 'disk-1 .*replay_starts=true$"
+    with pytest.raises(InputError, match=said):
+        add_starts(TaskSet(cases), TaskSet([]), file, (data,), RolloutSettings(segmenter="disk"), 0)
+    replays = RolloutSettings(segmenter="disk", replay_starts=True)
+    assert start in add_starts(TaskSet(cases), TaskSet([]), file, (data,), replays, 0).recorded.starts
+    runner = runner_of(policy, data, [start])
+    (rollout,) = runner.run([len(runner.tasks) - 1], seed=0, update=0)
+    assert rollout.dropped.startswith("case: start: it is not as recorded (segmenter: recorded with geodesic-2")
     runner = runner_of(policy, data, [start], replay_starts=True)
     (rollout,) = runner.run([len(runner.tasks) - 1], seed=0, update=0)
     assert rollout.dropped is None
@@ -182,8 +191,9 @@ def test_starts_on_validated_pictures_and_without_an_action_left_are_left_out(da
     starts = [start_of(seen[0], 4), start_of(seen[0], 0), start_of(unseen[0], 1)]
     file = tmp_path / "starts.jsonl"
     write_starts(file, starts)
-    settings = RolloutSettings(starts=0.5, max_steps=3)
-    tasks = add_starts(TaskSet(seen), TaskSet(unseen), file, (data,), settings, 0)
+    settings = RolloutSettings(segmenter="disk", starts=0.5, max_steps=3)
+    faulty = replace(unseen[0], id="faulty", fault="its row is faulty")
+    tasks = add_starts(TaskSet(seen), TaskSet([faulty, *unseen]), file, (data,), settings, 0)
     assert {start.step for start in tasks.recorded.starts} == {0}
     assert len(tasks) == 2 * len(seen)
     opened = tasks.open(len(tasks) - 1)

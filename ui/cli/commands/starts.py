@@ -38,8 +38,9 @@ def mine(
 ) -> None:
     """Find states just before a policy erred; `train grpo --starts` begins episodes there. RUNS are only read.
 
-    A state needs a truth: the record's own, or the mask that a person accepted. Of a page's sessions only kept cases
-    are read, with their consent.
+    A state needs a truth: the record's own, or the mask that a person accepted.
+
+    Of a page's sessions only kept cases are read, with their consent.
     """
     from ibisagent.training.starts.mining import REASONS, MiningRules
     from ibisagent.ui.cli.mine_starts import run_mine
