@@ -98,6 +98,7 @@ class TrainedPolicy:
             loop=LoopConfig(max_steps=config.rollouts.max_steps, context=config.rollouts.context),
             workers=config.rollouts.workers,
             control_ids=control,
+            replay_starts=config.rollouts.replay_starts,
         )
 
 
