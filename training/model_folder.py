@@ -3,6 +3,7 @@
 import json
 import shutil
 import tomllib
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,25 @@ from typing import Any
 import torch
 from transformers import Trainer
 
-from ibisagent.agent.policies.local import PROFILE, QwenInputs, find_model_folder, open_model, read_profile
+from ibisagent.agent.policies.local import NANO, PROFILE, QwenInputs, find_model_folder, open_model, read_profile
+from ibisagent.tools.errors import InputError
+from ibisagent.training.config_files import build_settings
 
-__all__ = ["compose_profile", "find_base", "find_prompt_file", "open_trainable", "write_model"]
+__all__ = [
+    "build_lora_config",
+    "compose_profile",
+    "find_base",
+    "find_prompt_file",
+    "freeze_modules",
+    "open_trainable",
+    "write_model",
+]
 
 
 def find_base(named: str, config_folder: Path | None = None) -> Path:
-    """Return the folder of a model: beside the training file that names it, a folder by itself, or from the hub."""
+    """Return a model's folder: the shipped ``nano``, one beside the training file that names it, any, or the hub's."""
+    if named == "nano":
+        return NANO
     beside = config_folder / named if config_folder is not None else None
     return beside if beside is not None and beside.is_dir() else find_model_folder(named)
 
@@ -45,6 +58,26 @@ def open_trainable(
     if freeze_vision:
         model.model.visual.requires_grad_(False)
     return model, inputs
+
+
+def freeze_modules(model: Any, names: Sequence[str]) -> None:
+    """Leave modules as they are; a name is the end of a module's own, such as ``visual``; `InputError` for none."""
+    for name in names:
+        found = [module for own, module in model.named_modules() if own == name or own.endswith(f".{name}")]
+        if not found:
+            known = ", ".join(own for own, _ in model.named_children())
+            raise InputError(f"freeze: got {name!r}, expected the name of a module, such as {known}; correct it")
+        for module in found:
+            module.requires_grad_(False)
+
+
+def build_lora_config(table: dict[str, Any] | None) -> Any:
+    """Return peft's `LoraConfig` of a training file's table, None without one."""
+    if table is None:
+        return None
+    from peft import LoraConfig
+
+    return build_settings(LoraConfig, table, "lora", task_type="CAUSAL_LM")
 
 
 def compose_profile(prompt_file: Path, base_profile: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ import io
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from ibisagent.ui.cli.app import main
@@ -23,7 +24,7 @@ def call(*arguments: object, cwd: str | Path, stdin: str = "") -> subprocess.Com
     """Call the command line's entry point in this process, as `run` does it in another; a bug raises."""
     out, err = io.StringIO(), io.StringIO()
     command = ["ibisagent", *map(str, arguments)]
-    streams = {"argv": command, "stdin": io.StringIO(stdin), "stdout": out, "stderr": err}
+    streams: dict[str, Any] = {"argv": command, "stdin": io.StringIO(stdin), "stdout": out, "stderr": err}
     code: object = 0
     with contextlib.chdir(cwd), mock.patch.multiple(sys, **streams), mock.patch.dict("os.environ", COLUMNS="80"):
         try:

@@ -10,8 +10,8 @@ from ibisagent.tools.datasets import read_dataset
 from ibisagent.training.grpo.config import GRPOTraining, read_grpo_training
 from ibisagent.training.grpo.tasks import TaskSet, balance_cases
 from ibisagent.training.grpo.trainer import GraphGRPOTrainer
-from ibisagent.training.grpo.trainer_factory import TrainedPolicy, build_grpo_config, build_grpo_trainer, freeze_modules
-from ibisagent.training.model_folder import find_prompt_file, open_trainable
+from ibisagent.training.grpo.trainer_factory import TrainedPolicy, build_grpo_config, build_grpo_trainer
+from ibisagent.training.model_folder import find_prompt_file, freeze_modules, open_trainable
 from ibisagent.training.phantoms.folder import PhantomDatasetSpec, write_phantoms
 
 __all__ = ["SMALL", "build_small_trainer", "write_tasks"]

@@ -18,7 +18,7 @@ from ibisagent.agent.policies.local import PROFILE, LocalPolicy, QwenInputs, rea
 from ibisagent.agent.prompting import PromptSet, load_prompts
 from ibisagent.agent.threads import intervene
 from ibisagent.agent.trajectory import Trajectory, build_trajectory
-from ibisagent.training.sft.samples import Samples
+from ibisagent.training.samples import Samples
 from support import tiny_vlm
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}

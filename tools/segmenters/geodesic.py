@@ -119,17 +119,12 @@ class GeodesicSegmenter:
     ) -> Mask:
         """Return the working mask, (h, w) bool, of an energy: whole parts, and no larger an edit than a click means."""
         before = prior.work if prior is not None and kept else None
-        label = self._clean(self._label(embedding, unary), unary, grid_prompts, before)
+        label = clean_components(self._label(embedding, unary), grid_prompts.clicks, before)
         if prior is not None and prior.work.any() and not grid_prompts.box_is_latest:
             latest = grid_prompts.clicks[-1]
             label = limit_edit(embedding, label, prior.work, prior.prompts, latest, self.parameters)
-            label = self._clean(label, unary, grid_prompts, before)
+            label = clean_components(label, grid_prompts.clicks, before)
         return label
-
-    def _clean(self, label: Mask, unary: Field, grid_prompts: GridPrompts, given: Mask | None) -> Mask:
-        """Drop components of a label, (h, w), that nothing speaks for, and fill small holes."""
-        del unary
-        return clean_components(label, grid_prompts.clicks, given)
 
     def _estimate(self, embedding: Features, label: Mask, context: ScoreContext) -> float:
         """Estimate the IoU of a working mask, (h, w)."""

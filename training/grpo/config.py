@@ -34,8 +34,9 @@ class RolloutSettings:
     ``segmenter``: by name. ``tasks``: of an update, ``group_size``: rollouts of a task; ``chunks``: parts in which an
     update's rows are trained, so that fewer are in memory at once. ``max_steps``: actions of an episode. ``context``:
     see `ibisagent.agent.config.LoopConfig`. ``temperature``: of draws; they are plain, as the ratios need. ``absent``:
-    share of tasks whose target is absent, below 0: as in the data. ``workers``: episodes at once; draws do not depend
-    on it.
+    share of tasks whose target is absent, below 0: as in the data. ``starts``: share of tasks that begin at recorded
+    states, where a file of them is given; ``replay_starts``: those of another segmenter are repeated by this one, and
+    taken as they come out. ``workers``: episodes at once; draws do not depend on it.
     """
 
     segmenter: str = "geocut"
@@ -46,6 +47,8 @@ class RolloutSettings:
     context: Literal["stateless", "history"] = "stateless"
     temperature: float = 1.0
     absent: float = 0.2
+    starts: float = 0.3
+    replay_starts: bool = False
     workers: int = 16
 
     def __post_init__(self) -> None:
@@ -61,6 +64,8 @@ class RolloutSettings:
             raise ValueError(f"context is {self.context!r}, expected stateless or history")
         if not self.temperature > 0 or self.absent >= 1:
             raise ValueError("expected a temperature above 0 and a share of absent targets below 1")
+        if not 0 < self.starts <= 1:
+            raise ValueError(f"starts is {self.starts}, expected a share above 0, at most 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +116,9 @@ class GRPOTraining:
     folder: Path = Path()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings that a resumed run has to share."""
+        """Return the settings that a resumed run has to share, but for those of recorded starts."""
         plain = asdict(self) | {"folder": None, "threads": None}
-        return plain | {"rollouts": plain["rollouts"] | {"workers": None}}
+        return plain | {"rollouts": plain["rollouts"] | dict.fromkeys(("workers", "starts", "replay_starts"))}
 
 
 def read_grpo_training(source: str | os.PathLike[str], changes: Sequence[str] = ()) -> GRPOTraining:

@@ -18,8 +18,8 @@ __all__ = ["rollout_metrics"]
 def rollout_metrics(rollouts: Sequence[Rollout], group_size: int) -> dict[str, float]:
     """Return figures by name: reward and its terms, IoU, steps, refusals, stop reasons, dead groups, dropped episodes.
 
-    ``iou``: of present targets; ``refused_present``, ``refused_absent``: shares of either. Figures over nothing are
-    left out.
+    ``iou``: of present targets; ``refused_present``, ``refused_absent``: shares of either; ``recorded_starts``: share
+    of episodes that began at recorded states. Figures over nothing are left out.
     """
     scored = [(each.record, each.reward) for each in rollouts if each.record is not None and each.reward is not None]
     groups = [rollouts[start : start + group_size] for start in range(0, len(rollouts), group_size)]
@@ -34,6 +34,7 @@ def rollout_metrics(rollouts: Sequence[Rollout], group_size: int) -> dict[str, f
 def _episode_figures(scored: Sequence[tuple[Trajectory, Reward]]) -> dict[str, float]:
     terms = [asdict(reward.terms) for _, reward in scored]
     figures = {"reward": fmean(reward.total for _, reward in scored)}
+    figures["recorded_starts"] = fmean(record.fork_step is not None for record, _ in scored)
     figures |= {f"reward/{name}": fmean(each[name] for each in terms) for name in terms[0]}
     figures |= {f"stop/{stop}": count / len(scored) for stop, count in Counter(r.stop for r, _ in scored).items()}
     by_presence: dict[str, list[Trajectory]] = {"present": [], "absent": []}

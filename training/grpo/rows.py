@@ -8,7 +8,7 @@ import torch
 
 from ibisagent.training.grpo.episodes import TurnRow
 
-__all__ = ["count_picture_features", "pad_rows", "to_batch"]
+__all__ = ["pad_rows", "to_batch"]
 
 
 def pad_rows(rows: Sequence[TurnRow], chunks: int) -> list[TurnRow]:
@@ -48,8 +48,3 @@ def _pad(lists: Sequence[Sequence[float]], value: float, *, left: bool = False) 
     longest = max(map(len, lists))
     fill = [[value] * (longest - len(each)) for each in lists]
     return torch.tensor([[*pad, *each] if left else [*each, *pad] for pad, each in zip(fill, lists, strict=True)])
-
-
-def count_picture_features(grid: torch.Tensor, merge_size: int) -> int:
-    """Return how many tokens pictures of these grids, (pictures, 3), have."""
-    return int((grid.prod(dim=1) // merge_size**2).sum())

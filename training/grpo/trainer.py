@@ -16,8 +16,8 @@ from ibisagent.training.grpo.estimator import Credit, Estimator, compute_advanta
 from ibisagent.training.grpo.log_prob_gate import LogProbGap, LogProbGate
 from ibisagent.training.grpo.metrics import rollout_metrics
 from ibisagent.training.grpo.rows import pad_rows, to_batch
-from ibisagent.training.grpo.scoring import require_pictures, score_by_logits
 from ibisagent.training.resumable_checkpoints import ResumableCheckpoints
+from ibisagent.training.scoring import require_pictures, score_by_logits
 
 __all__ = ["GraphGRPOTrainer"]
 
@@ -163,7 +163,7 @@ class GraphGRPOTrainer(ResumableCheckpoints, GRPOTrainer):
             part = slice(start, start + size)
             first, last = sum(num_images[:start]), sum(num_images[: start + size])
             with self.accelerator.autocast():
-                one, entropy = score_by_logits(
+                scores = score_by_logits(
                     model,
                     input_ids[part],
                     attention_mask[part],
@@ -171,8 +171,8 @@ class GraphGRPOTrainer(ResumableCheckpoints, GRPOTrainer):
                     self.temperature,
                     pixel_values=torch.cat(pictures[first:last]),
                 )
-            logps.append(one)
-            entropies.append(entropy)
+            logps.append(scores.logps)
+            entropies.append(scores.entropies)
         return torch.cat(logps), torch.cat(entropies), None
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:

@@ -19,8 +19,9 @@ from ibisagent.training.grpo.episodes import EpisodeRunner
 from ibisagent.training.grpo.log_prob_gate import LogProbGate
 from ibisagent.training.grpo.tasks import TaskSet
 from ibisagent.training.grpo.trainer import GraphGRPOTrainer
+from ibisagent.training.model_folder import build_lora_config
 
-__all__ = ["TrainedPolicy", "build_grpo_config", "build_grpo_trainer", "freeze_modules"]
+__all__ = ["TrainedPolicy", "build_grpo_config", "build_grpo_trainer"]
 
 _DEFAULTS = {
     "activation_checkpointing": False,  # its older name, which TRL sets, gives way to it
@@ -64,17 +65,6 @@ def build_grpo_config(config: GRPOTraining, checkpoints: Path, max_tokens: int) 
     return build_settings(GRPOConfig, config.train, "train", **ours)
 
 
-def freeze_modules(model: Any, names: list[str]) -> None:
-    """Leave modules as they are; a name is the end of a module's own, such as ``visual``; `InputError` for none."""
-    for name in names:
-        found = [module for own, module in model.named_modules() if own == name or own.endswith(f".{name}")]
-        if not found:
-            known = ", ".join(own for own, _ in model.named_children())
-            raise InputError(f"freeze: got {name!r}, expected the name of a module, such as {known}; correct it")
-        for module in found:
-            module.requires_grad_(False)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedPolicy:
     """The model that is trained with what its policy needs: inputs, prompts, profile of coordinates, tokens a reply."""
@@ -108,6 +98,7 @@ class TrainedPolicy:
             loop=LoopConfig(max_steps=config.rollouts.max_steps, context=config.rollouts.context),
             workers=config.rollouts.workers,
             control_ids=control,
+            replay_starts=config.rollouts.replay_starts,
         )
 
 
@@ -127,7 +118,7 @@ def build_grpo_trainer(
                 args=settings,
                 train_dataset=Dataset.from_dict({"prompt": [""] * len(tasks), "task": list(range(len(tasks)))}),
                 processing_class=inputs.tokenizer,
-                peft_config=_build_lora_config(config),
+                peft_config=build_lora_config(config.lora),
                 runner=trained.build_runner(config, tasks, config.rollouts.temperature),
                 estimator=config.estimator,
                 credit=config.credit,
@@ -138,11 +129,3 @@ def build_grpo_trainer(
     except ValueError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"got settings that the trainer refuses ({reason}); correct [train] or [lora]") from error
-
-
-def _build_lora_config(config: GRPOTraining) -> Any:
-    if config.lora is None:
-        return None
-    from peft import LoraConfig
-
-    return build_settings(LoraConfig, config.lora, "lora", task_type="CAUSAL_LM")

@@ -1,6 +1,6 @@
 """Renders recorded states with the loop's own code for observations, for every kind of training."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from ibisagent.agent.prompting import Message, PromptSet
 from ibisagent.agent.replay import replay_config
 from ibisagent.agent.stores import ImageStore, RunStore
 from ibisagent.agent.trajectory import Step, Trajectory
-from ibisagent.training.rendering.states import RecordedState, build_components, iter_states
+from ibisagent.training.rendering.states import RecordedState, build_components, is_rendered, iter_states
 
 __all__ = ["RenderedState", "StateRenderer"]
 
@@ -36,17 +36,19 @@ class StateRenderer:
         self._prompts, self._images = prompts, images or ImageStore(max_bytes=_PICTURES)
         self._components: dict[LoopConfig, Components] = {}
 
-    def render(self, record: Trajectory, image: Mapping[str, Any]) -> Iterator[RenderedState]:
-        """Render the state before each reply.
+    def render(
+        self, record: Trajectory, image: Mapping[str, Any], wanted: Callable[[Step], bool] = is_rendered
+    ) -> Iterator[RenderedState]:
+        """Render the state before each ``wanted`` step, by default each reply or label.
 
         ``image``: the reference of the record's picture, with a path that may be opened
         (`ibisagent.agent.record_images.find_recorded_image`) or of one that the image store holds.
         """
         components = self._build_components(record)
-        return (self._render(components, each) for each in iter_states(record, image, components.store))
+        return (self._render(components, each) for each in iter_states(record, image, components.store, wanted))
 
     def render_state(self, record: Trajectory, image: Mapping[str, Any], index: int) -> RenderedState:
-        """Render the state before one reply, counted from 0; `IndexError` where the record has fewer."""
+        """Render the state before one reply or label, counted from 0; `IndexError` where the record has fewer."""
         components = self._build_components(record)
         recorded = next(islice(iter_states(record, image, components.store), index, None), None)
         if recorded is None:

@@ -1,7 +1,7 @@
 """The states of a recorded run, as the loop had them before each reply of the policy."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 from ibisagent.agent.config import LoopConfig
@@ -14,7 +14,7 @@ from ibisagent.agent.stores import ImageStore, RunStore
 from ibisagent.agent.trajectory import Step, Target, Trajectory
 from ibisagent.tools.masks.rle import rle_key
 
-__all__ = ["RecordedState", "build_components", "iter_states"]
+__all__ = ["RecordedState", "build_components", "is_rendered", "iter_states"]
 
 
 class RecordedState(NamedTuple):
@@ -30,14 +30,24 @@ def build_components(config: LoopConfig, images: ImageStore) -> Components:
     return build_graph(ScriptedPolicy([]), "geocut", config, images=images, store=RunStore()).components
 
 
-def iter_states(record: Trajectory, image: Mapping[str, Any], store: RunStore) -> Iterator[RecordedState]:
-    """Yield the state before each reply; ``image``: reference of its picture, ``store`` takes the replies and masks."""
+def is_rendered(step: Step) -> bool:
+    """Whether a policy was, or by a label should have been, shown the state before a step."""
+    return step.origin == "reply" or bool(step.completion.get("label"))
+
+
+def iter_states(
+    record: Trajectory, image: Mapping[str, Any], store: RunStore, wanted: Callable[[Step], bool] = is_rendered
+) -> Iterator[RecordedState]:
+    """Yield the state before each ``wanted`` step.
+
+    ``image``: reference of its picture; ``store`` takes the replies and masks.
+    """
     targets = {target.name: _first_state(target, store) for target in record.targets}
     starts = {target.name: target.start for target in record.targets}
     steps: list[StepRecord] = []
     feedback: str | None = None
     for step in record.steps:
-        if step.origin == "reply":
+        if wanted(step):
             active = targets[step.target]
             active["undone"] = [{"action": action, "mask": rle_key(active["mask"])} for action in step.undone]
             state = _build_state(record, image, copy.deepcopy(list(targets.values())), list(steps), feedback, step)

@@ -1,7 +1,6 @@
 """Batches of samples: one sample a row, or several with the same picture packed into one row behind it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,65 +8,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ibisagent.agent.coordinates import CoordinateFrame
-from ibisagent.agent.policies.local import EncodedConversation, QwenInputs
-from ibisagent.agent.policies.local.qwen_inputs import escape_control_tokens
-from ibisagent.tools.errors import InputError
-from ibisagent.training.sft.samples import Sample, Samples
+from ibisagent.agent.policies.local import QwenInputs
+from ibisagent.training.samples import Sample, Samples
+from ibisagent.training.tokenized_samples import IGNORED, TokenizedSample, pad_samples, tokenize_sample
 
-__all__ = ["IGNORED", "Collator", "Rope", "TokenizedSample", "tokenize_sample"]
+__all__ = ["Collator", "Rope"]
 
 Rope = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """From token ids (1, L), their kinds (1, L) and the pictures' grid to positions, (3, 1, L): the model's own."""
-
-IGNORED = -100
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TokenizedSample:
-    """A sample in tokens: ``ids`` of prompt and reply, ``labels`` of the same length, `IGNORED` where none is learned.
-
-    ``reply_start``: where the reply begins.
-    """
-
-    encoded: EncodedConversation
-    ids: list[int]
-    labels: list[int]
-    reply_start: int
-
-
-def tokenize_sample(sample: Sample, inputs: QwenInputs) -> TokenizedSample:
-    """Encode a sample; its prompt carries no loss, nor does the action of a mistake.
-
-    `InputError` where its numbers are pixels of a picture that the model sees at another size.
-    """
-    _require_same_size(sample.frame, inputs)
-    encoded = inputs.encode(sample.conversation)
-    reply = inputs.reply_ids(sample.reply)
-    labels = list(reply)
-    if not sample.action_has_loss:
-        kept = _count_thought_tokens(sample.reply, inputs)
-        labels = [*labels[:kept], *[IGNORED] * (len(labels) - kept)]
-    return TokenizedSample(encoded, [*encoded.ids, *reply], [IGNORED] * len(encoded.ids) + labels, len(encoded.ids))
-
-
-def _require_same_size(frame: CoordinateFrame, inputs: QwenInputs) -> None:
-    size = (frame.height or 1, frame.width or 1)
-    seen = inputs.smart_resize.resized_size(*size)
-    if frame.profile == "pixels" and seen != size:
-        raise InputError(
-            f"got clicks in pixels of pictures of {size[1]} x {size[0]}, which this model sees at "
-            f"{seen[1]} x {seen[0]}; make the trajectories with its own processor, or in other coordinates"
-        )
-
-
-def _count_thought_tokens(reply: str, inputs: QwenInputs) -> int:
-    """Count the tokens that begin before a reply's action; where it has none that is marked as one, none."""
-    spans = inputs.tokenizer(escape_control_tokens(reply), add_special_tokens=False, return_offsets_mapping=True)[
-        "offset_mapping"
-    ]
-    action = escape_control_tokens(reply).find("<action>")
-    return sum(start < action for start, _ in spans)
 
 
 class Collator:
@@ -93,27 +41,8 @@ class Collator:
         groups = [[self._samples[index] for index in self._groups[row["group"]]] for row in rows]
         if self._rope is not None:
             return self._pack(groups, self._rope)
-        return self._pad([tokenize_sample(sample, self._inputs) for group in groups for sample in group])
-
-    def _pad(self, several: Sequence[TokenizedSample]) -> dict[str, torch.Tensor]:
-        """Pad on the right, as for any language model, and add each row's pictures."""
-        longest = max(len(each.ids) for each in several)
-        ids = torch.full((len(several), longest), self._inputs.tokenizer.pad_token_id)
-        labels = torch.full((len(several), longest), IGNORED)
-        real = torch.zeros((len(several), longest), dtype=torch.long)
-        for row, each in enumerate(several):
-            length = len(each.ids)
-            ids[row, :length] = torch.tensor(each.ids)
-            labels[row, :length] = torch.tensor(each.labels)
-            real[row, :length] = 1
-        return {
-            "input_ids": ids,
-            "attention_mask": real,
-            "labels": labels,
-            "mm_token_type_ids": (ids == self._inputs.image_token_id).int(),
-            "pixel_values": torch.from_numpy(np.concatenate([each.encoded.patches for each in several])),
-            "image_grid_thw": torch.from_numpy(np.concatenate([each.encoded.grid for each in several])),
-        }
+        several = [tokenize_sample(sample, self._inputs) for group in groups for sample in group]
+        return pad_samples(several, self._inputs)
 
     def _pack(self, groups: Sequence[Sequence[Sample]], rope: Rope) -> dict[str, torch.Tensor]:
         """Put a group behind its picture: ``segments`` 0 is what they share, each sample sees that and itself."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ibisagent.training.config_files import ConfigFile, build_settings, read_config_file
-from ibisagent.training.sft.samples import MistakeHandling
+from ibisagent.training.samples import MistakeHandling
 
 __all__ = ["Loss", "TrainingConfig", "read_training_config"]
 
@@ -44,7 +44,7 @@ class TrainingConfig:
 
     ``base``: model folder or id that is trained on. ``from_scratch``: ``kind`` and sizes of an untrained model
     instead (`ibisagent.training.from_scratch`), with its ``profile`` file of prompts and picture sizes. ``mistakes``:
-    see `ibisagent.training.sft.samples.MistakeHandling`. ``prompts``: prompt file, by default the base's own or ours.
+    see `ibisagent.training.samples.MistakeHandling`. ``prompts``: prompt file, by default the base's own or ours.
     ``pack``: samples of one picture that share a row, 0: each has its own, and TRL's own loss. ``loss``: of packed rows
     (`Loss`). ``lora``: settings of peft's `LoraConfig`, none: full training. ``freeze_vision``: leave the vision
     encoder as it is. ``dtype``: of the weights while they are trained; ``save_fp16``: they are written as float16.

@@ -9,8 +9,8 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from ibisagent.training.resumable_checkpoints import ResumableCheckpoints
 from ibisagent.training.sft.auxiliary_losses import AuxiliaryHeads, PositionTokens
-from ibisagent.training.sft.collator import IGNORED
 from ibisagent.training.sft.config import Loss
+from ibisagent.training.tokenized_samples import IGNORED
 
 __all__ = ["PackedTrainer", "PointerTrainer", "ResumableTrainer"]
 

@@ -13,10 +13,11 @@ from ibisagent.agent.policies.pointer import PointerForConditionalGeneration
 from ibisagent.tools.errors import InputError
 from ibisagent.training.config_files import build_settings
 from ibisagent.training.from_scratch import COORDINATES
+from ibisagent.training.model_folder import build_lora_config
+from ibisagent.training.samples import Samples
 from ibisagent.training.sft.auxiliary_losses import AuxiliaryHeads
 from ibisagent.training.sft.collator import Collator
 from ibisagent.training.sft.config import Loss, TrainingConfig
-from ibisagent.training.sft.samples import Samples
 from ibisagent.training.sft.trainer import PackedTrainer, PointerTrainer, ResumableTrainer
 
 __all__ = ["build_sft_config", "build_trainer"]
@@ -61,7 +62,7 @@ def build_trainer(
                 return _build_packed_trainer(config, inputs, samples, groups, trainer_kwargs)
             return ResumableTrainer(
                 data_collator=Collator(samples, inputs, groups),
-                peft_config=_build_lora_config(config),
+                peft_config=build_lora_config(config.lora),
                 **trainer_kwargs,
             )
     except InputError:
@@ -117,11 +118,3 @@ def _build_packed_trainer(
         ),
         **trainer_kwargs,
     )
-
-
-def _build_lora_config(config: TrainingConfig) -> Any:
-    if config.lora is None:
-        return None
-    from peft import LoraConfig
-
-    return build_settings(LoraConfig, config.lora, "lora", task_type="CAUSAL_LM")

@@ -1,4 +1,4 @@
-"""`ibisagent train sft` and `train grpo`: training with a progress bar."""
+"""`ibisagent train sft`, `train grpo` and `train dpo`: training with a progress bar."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,12 +17,13 @@ MissingExtra.require("train", "torch", "transformers", "trl", "peft", "datasets"
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 
-__all__ = ["run_grpo", "run_sft"]
+__all__ = ["run_dpo", "run_grpo", "run_sft"]
 
 _FIGURES = {
     "loss": "loss",
     "coordinate_nll": "coordinates",
     "reward": "reward",
+    "rewards/margins": "margin",
     "iou": "IoU",
     "validation/iou": "unseen IoU",
 }
@@ -50,6 +51,25 @@ def run_sft(
     _print_folder(folder)
 
 
+def run_dpo(
+    config: str,
+    data: Sequence[Path],
+    out: Path,
+    *,
+    base: str | None,
+    overrides: Sequence[str],
+    roots: Sequence[Path] = (),
+) -> None:
+    """Train on pairs by a training config with ``overrides``; pictures and resuming as in `run_sft`."""
+    from ibisagent.training.dpo.config import read_dpo_training
+    from ibisagent.training.dpo.run import train_dpo
+
+    plan = read_dpo_training(config, overrides)
+    with _training_bar(out) as bar:
+        folder = train_dpo(plan, data, out, base=base, roots=readable_roots(roots), callbacks=[bar])
+    _print_folder(folder)
+
+
 def run_grpo(
     config: str,
     data: Sequence[Path],
@@ -58,14 +78,28 @@ def run_grpo(
     base: str | None,
     validation: Sequence[Path],
     overrides: Sequence[str],
+    starts: Path | None = None,
+    roots: Sequence[Path] = (),
 ) -> None:
-    """Train on episodes by a training config with ``overrides``; the same call resumes an earlier one."""
+    """Train on episodes by a training config with ``overrides``; the same call resumes an earlier one.
+
+    The pictures of ``starts`` are found beside the file, below ``data``, the current folder or ``roots``.
+    """
     from ibisagent.training.grpo.config import read_grpo_training
     from ibisagent.training.grpo.run import train_grpo
 
     plan = read_grpo_training(config, overrides)
     with _training_bar(out) as bar:
-        folder = train_grpo(plan, data, out, base=base, validation=validation, callbacks=[bar])
+        folder = train_grpo(
+            plan,
+            data,
+            out,
+            base=base,
+            validation=validation,
+            starts=starts,
+            roots=readable_roots(roots),
+            callbacks=[bar],
+        )
     _print_folder(folder)
 
 

@@ -18,6 +18,8 @@ __all__ = ["map_records", "print_line", "readable_roots", "to_printable_line"]
 
 Value = TypeVar("Value")
 
+_MOST_NAMED = 3  # paths that an error lists
+
 
 def map_records(
     paths: list[Path], work: Callable[[RecordLocation, Trajectory], Value], console: Console, doing: str
@@ -43,7 +45,7 @@ def map_records(
             yield place, value
     left = f"{len(others)} JSON of another kind, {broken} broken"
     if not sound:
-        named = ", ".join(map(printable_text, paths))
+        named = ", ".join([*map(printable_text, paths[:_MOST_NAMED]), *(["..."] if len(paths) > _MOST_NAMED else [])])
         raise InputError(f"{named}: got no trajectory ({left}), expected .json or .jsonl ones; name their folder")
     if others or broken:
         print_line(console, f"left out: {left}")

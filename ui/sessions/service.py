@@ -30,9 +30,11 @@ from ibisagent.ui.sessions.session_errors import PromptsRequired, RequestRequire
 from ibisagent.ui.sessions.session_store import Durability, Session, Sessions
 from ibisagent.ui.sessions.session_values import RunRequest, SessionInfo, SessionStep, describe_session, describe_step
 
-__all__ = ["SessionService"]
+__all__ = ["MARKED_REQUEST", "SessionService"]
 
-_MARKED_REQUEST = "Segment what is marked."
+MARKED_REQUEST = "Segment what is marked."
+"""The request of a session in which a person marks something and says nothing."""
+
 _Work = Callable[[threading.Event], Coroutine[Any, Any, None]]
 
 
@@ -235,7 +237,7 @@ class SessionService:
             raise RequestRequired
         earlier = self.sessions.find(request.mask, owner) if isinstance(request.mask, str) else None
         mask = current_mask(await _require_request(earlier)) if earlier is not None else None
-        return _Start(request.text if request.text is not None else _MARKED_REQUEST, mask)
+        return _Start(request.text if request.text is not None else MARKED_REQUEST, mask)
 
     async def _run(
         self, session: Session, request: RunRequest, start: _Start, on_step: OnStep, cancel: threading.Event

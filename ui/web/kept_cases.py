@@ -1,9 +1,7 @@
 """Cases that a person keeps as training data: run folders with a consent, the form that training reads."""
 
 import io
-import json
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,27 +9,22 @@ from PIL import Image
 
 from ibisagent.tools.files import make_folder
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.ui.sessions.consent import CONSENT_FILE, case_name_prefix, describe_consent
 from ibisagent.ui.sessions.export import write_file
 from ibisagent.ui.sessions.service import SessionService
 from ibisagent.ui.web.live_session import LiveSession
 
-__all__ = ["CONSENT_SCOPE", "case_folder", "cases_of_picture", "delete_case", "write_case"]
-
-CONSENT_SCOPE = "training and evaluation of segmentation models"
+__all__ = ["case_folder", "cases_of_picture", "delete_case", "write_case"]
 
 
 def case_folder(keep: Path, thread: str, image: MedicalImage, request: int) -> Path:
     """Return the folder of a kept case, of a picture's n-th request; neither handle nor file name is in its name."""
-    return keep / f"{_prefix(thread, image)}{request}"
+    return keep / f"{case_name_prefix(thread, image.sha)}{request}"
 
 
 def cases_of_picture(kept: Sequence[str], thread: str, image: MedicalImage) -> list[str]:
     """Return which kept folders are of this picture."""
-    return [folder for folder in kept if Path(folder).name.startswith(_prefix(thread, image))]
-
-
-def _prefix(thread: str, image: MedicalImage) -> str:
-    return f"case-{thread[:16]}-{image.sha[:8]}-"
+    return [folder for folder in kept if Path(folder).name.startswith(case_name_prefix(thread, image.sha))]
 
 
 async def write_case(
@@ -50,8 +43,7 @@ async def write_case(
     files[f"{image.sha}.png"] = buffer.getvalue()
     if accepted:
         files["mask.png"] = await service.render(handle, owner, "mask.png")
-    consent = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "scope": CONSENT_SCOPE}
-    files["consent.json"] = json.dumps(consent | {"accepted": accepted}, indent=1).encode()
+    files[CONSENT_FILE] = describe_consent(accepted)
     make_folder(folder)
     for name, content in files.items():
         write_file(folder, name, content)

@@ -21,8 +21,8 @@ from ibisagent.agent.replay import replay, replay_config
 from ibisagent.agent.trajectory import Trajectory, build_trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.open_image import open_image
-from ibisagent.training.sft.collator import tokenize_sample
-from ibisagent.training.sft.samples import Samples
+from ibisagent.training.samples import Samples
+from ibisagent.training.tokenized_samples import tokenize_sample
 
 SHAPES = [(9, 9), (20, 300), (60, 47), (480, 640), (1024, 1024), (2000, 1500), (3000, 90)]
 LIMITS = [None, 262144, 9000]

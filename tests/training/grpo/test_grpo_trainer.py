@@ -15,7 +15,7 @@ from ibisagent.tools.errors import RunFailed
 from ibisagent.training.grpo.episodes import EpisodeRunner
 from ibisagent.training.grpo.estimator import compute_advantages
 from ibisagent.training.grpo.log_prob_gate import LogProbGap, LogProbGate
-from ibisagent.training.grpo.scoring import require_pictures, score_by_logits
+from ibisagent.training.scoring import require_pictures, score_by_logits
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,11 @@ from ibisagent.agent.policies.pointer import PointerOutput, PointerState
 from ibisagent.agent.policies.pointer.pointer_head import PointerMaps
 from ibisagent.agent.trajectory import Trajectory, build_trajectory
 from ibisagent.tools.errors import InputError
-from ibisagent.training.sft.collator import IGNORED, Collator, tokenize_sample
+from ibisagent.training.samples import Samples
+from ibisagent.training.sft.collator import Collator
 from ibisagent.training.sft.config import TrainingConfig
-from ibisagent.training.sft.samples import Samples
 from ibisagent.training.sft.trainer_factory import build_sft_config, build_trainer
+from ibisagent.training.tokenized_samples import IGNORED, tokenize_sample
 
 RUBBISH = "I would rather <|not|> say."
 POINT = "<think>Here.</think>\n<action>Positive Point ({}, {})</action>"

@@ -5,16 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy import ndimage
 
-from ibisagent.tools.segmenters.base import Mask
 from ibisagent.tools.segmenters.features import Features, Field
 from ibisagent.tools.segmenters.geocut import GeocutSegmenter
 from ibisagent.tools.segmenters.geodesic import CERTAIN_ENERGY, MAX_ENERGY, MaskPrior
 from ibisagent.tools.segmenters.geonet.inputs import make_inputs
 from ibisagent.tools.segmenters.geonet.network import WEIGHTS, load_network
 from ibisagent.tools.segmenters.geonet.view import View, find_view
-from ibisagent.tools.segmenters.working_grid import GridPrompts, clean_components
+from ibisagent.tools.segmenters.working_grid import GridPrompts
 
 __all__ = ["SHARE", "GeonetSegmenter", "join_energies", "open_geonet"]
 
@@ -55,14 +53,6 @@ class GeonetSegmenter(GeocutSegmenter):
         with torch.inference_mode():
             seen = load_network(self.weights).network(torch.from_numpy(inputs)[None])[0].numpy()
         return join_energies(energy, seen, view, self.share)
-
-    def _clean(self, label: Mask, unary: Field, grid_prompts: GridPrompts, given: Mask | None) -> Mask:
-        """Drop components that no click holds and that the energy does not clearly speak for; fill small holes."""
-        parts, count = ndimage.label(label)
-        if count > 1 and given is None:
-            means = ndimage.mean(np.clip(unary, -MAX_ENERGY, MAX_ENERGY), parts, np.arange(1, count + 1))
-            given = np.concatenate([[False], np.asarray(means) > 0])[parts]
-        return clean_components(label, grid_prompts.clicks, given)
 
 
 def join_energies(energy: Field, seen: Field, view: View, share: float) -> Field:

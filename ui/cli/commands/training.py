@@ -30,6 +30,26 @@ def train_sft(
     run_sft(config, data, out, base=base, overrides=overrides or (), roots=root or ())
 
 
+@training.command("dpo")
+def train_dpo(
+    config: Annotated[str, typer.Option(help="Training config: a file, or nano-dpo.")],
+    data: Annotated[
+        list[Path],
+        typer.Option(help="Folder of trajectories (.jsonl) in which replies have another action as label; repeatable."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for model, checkpoints, logs; an unfinished run is resumed.")],
+    base: Annotated[str | None, typer.Option(help="Base model folder or hub id, overrides the config.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="Config override, such as train.beta=0.3; repeatable.")
+    ] = None,
+    root: ImageRoots = None,
+) -> None:
+    """Train a model to prefer corrections to its own replies (DPO, TRL). The same command resumes a killed run."""
+    from ibisagent.ui.cli.train import run_dpo
+
+    run_dpo(config, data, out, base=base, overrides=overrides or (), roots=root or ())
+
+
 @training.command("grpo")
 def train_grpo(
     config: Annotated[str, typer.Option(help="Training config: a file, or nano-grpo.")],
@@ -43,11 +63,24 @@ def train_grpo(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Config override, such as rollouts.tasks=4; repeatable.")
     ] = None,
+    starts: Annotated[
+        Path | None, typer.Option(help="Recorded states where a share of the episodes begins, of `starts mine`.")
+    ] = None,
+    root: ImageRoots = None,
 ) -> None:
     """Train a model on its own episodes of the loop (GRPO, TRL). The same command resumes a killed run."""
     from ibisagent.ui.cli.train import run_grpo
 
-    run_grpo(config, data, out, base=base, validation=validation or (), overrides=overrides or ())
+    run_grpo(
+        config,
+        data,
+        out,
+        base=base,
+        validation=validation or (),
+        overrides=overrides or (),
+        starts=starts,
+        roots=root or (),
+    )
 
 
 @training.command("segmenter")

@@ -118,6 +118,32 @@ def make_trajectories(
 
 
 @trajectories.command()
+def corrections(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Run folders, .json, .jsonl or zips of records, or cases that people kept on the page."),
+    ],
+    kind: Annotated[
+        str,
+        typer.Option("--as", help="sft: a person's actions as replies; dpo: those in place of a reply of the policy."),
+    ],
+    out: Annotated[Path, typer.Option(help="New folder for the trajectories and summary.json.")],
+    style: Annotated[str, typer.Option(help="Rationales: short (fixed sentences) or full (varied).")] = "short",
+    snap: Annotated[
+        float, typer.Option(min=0, max=0.1, help="Bin width of written coordinates, as nano's; 0: exact.")
+    ] = 0.01,
+    copy_images: Annotated[
+        bool, typer.Option("--copy-images", help="Copy the pictures into the folder; default: name where they lie.")
+    ] = False,
+    root: ImageRoots = None,
+) -> None:
+    """Write what people corrected in RUNS as training trajectories; cases of the page only with their consent."""
+    from ibisagent.ui.cli.corrections import run_corrections
+
+    run_corrections(runs, out, kind=kind, style=style, snap=snap or None, roots=root or (), copy_images=copy_images)
+
+
+@trajectories.command()
 def stats(
     paths: Annotated[list[Path], typer.Argument(help="Trajectory files or folders.")],
     by: Annotated[str | None, typer.Option(help="modality, policy, segmenter, stop or all.")] = None,

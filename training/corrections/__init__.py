@@ -1,0 +1,1 @@
+"""A person's corrections of recorded runs, as the labels that supervised and preference training learn."""

@@ -1,0 +1,1 @@
+"""Direct preference optimization on trajectories: a labeled reply's label is preferred to the reply."""
