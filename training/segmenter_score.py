@@ -1,4 +1,4 @@
-"""Fit geocut's score on the states that policies reach: ``python -m ibisagent.training.segmenter_score FOLDER...``.
+"""Fit the score of geocut and geonet on the states that policies reach: ``python -m ibisagent.training.segmenter_score FOLDER...``.
 
 Policies run on the targets of data-set folders (nano with and without its proposal, random, an expert with faults from
 nothing and from a perturbed mask); every mask on the way is a state, its numbers and its IoU. ``--states FILE`` keeps
@@ -34,6 +34,7 @@ from ibisagent.tools.segmenters.confidence import ScoreContext, ScoreRule, measu
 from ibisagent.tools.segmenters.features import Features
 from ibisagent.tools.segmenters.geocut import GeocutSegmenter
 from ibisagent.tools.segmenters.geodesic import MaskPrior
+from ibisagent.tools.segmenters.geonet.segmenter import GeonetSegmenter
 from ibisagent.training.experts.expert import Expert
 from ibisagent.training.experts.noisy_expert import MistakeRates, NoisyExpert
 
@@ -78,13 +79,21 @@ class _MeasuringSegmenter(GeocutSegmenter):
         return prediction
 
 
-def collect_states(case: Case, seed: int = 0, runs: Sequence[str] = RUNS) -> Iterator[MeasuredState]:
+@dataclass(frozen=True)
+class _MeasuringGeonet(_MeasuringSegmenter, GeonetSegmenter):
+    """Geonet, which notes the same."""
+
+
+def collect_states(
+    case: Case, seed: int = 0, runs: Sequence[str] = RUNS, segmenter_name: str = "geocut"
+) -> Iterator[MeasuredState]:
     """Yield the states of the runs on one case."""
     image = case.open()
     truth = case.read_truth(image)
     drawn = case_seed(seed, case.id)
     for run in runs:
-        segmenter = _MeasuringSegmenter(truth=truth)
+        kind = _MeasuringGeonet if segmenter_name == "geonet" else _MeasuringSegmenter
+        segmenter = kind(truth=truth)
         begin = Input(image=image, request=case.request)
         if run == "expert from a mask":
             mask = make_initial_mask("perturbed_mask", truth, [], np.random.default_rng(drawn))
@@ -174,7 +183,7 @@ def _read_states(options: argparse.Namespace) -> list[MeasuredState]:
                 cases.append(case)
     for case in cases:
         if case.id not in seen:
-            new = list(collect_states(case, options.seed, options.run or RUNS))
+            new = list(collect_states(case, options.seed, options.run or RUNS, options.segmenter))
             done += new
             if path is not None:
                 with path.open("a", encoding="utf-8") as file:
@@ -189,6 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--split", help="only the rows of this split")
     parser.add_argument("--per-source", type=int, default=30, help="targets of a source, at most")
     parser.add_argument("--run", action="append", choices=RUNS, help="only these runs; repeatable")
+    parser.add_argument("--segmenter", choices=("geocut", "geonet"), default="geocut", help="whose masks are scored")
     parser.add_argument("--states", type=Path, help="file of states, read and added to")
     parser.add_argument("--l2", type=float, default=0.03, help="penalty on the rule's weights")
     parser.add_argument("--seed", type=int, default=0)
