@@ -1,4 +1,4 @@
-"""Fit the score of geocut and geonet on the states that policies reach: ``python -m ibisagent.training.segmenter_score FOLDER...``.
+"""Fit geocut's and geonet's score on the states that policies reach: ``python -m ibisagent.training.segmenter_score``.
 
 Policies run on the targets of data-set folders (nano with and without its proposal, random, an expert with faults from
 nothing and from a perturbed mask); every mask on the way is a state, its numbers and its IoU. ``--states FILE`` keeps
