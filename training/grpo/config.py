@@ -31,11 +31,11 @@ _CHOICES = {
 class RolloutSettings:
     """How episodes are made.
 
-    ``segmenter``: by name. ``tasks``: of an update, ``group_size``: rollouts of a task; ``chunks``: parts in which an
-    update's rows are trained, so that fewer are in memory at once. ``max_steps``: actions of an episode. ``context``:
-    see `ibisagent.agent.config.LoopConfig`. ``temperature``: of draws; they are plain, as the ratios need. ``absent``:
-    share of tasks whose target is absent, below 0: as in the data. ``workers``: episodes at once; draws do not depend
-    on it.
+    ``segmenter``: by name. ``tasks``: of an update, in all processes together; ``group_size``: rollouts of a task;
+    ``chunks``: parts in which a process trains its rows, so that fewer are in memory at once. ``max_steps``: actions of
+    an episode. ``context``: see `ibisagent.agent.config.LoopConfig`. ``temperature``: of draws; they are plain, as the
+    ratios need. ``absent``: share of tasks whose target is absent, below 0: as in the data. ``workers``: episodes at
+    once; draws do not depend on it.
     """
 
     segmenter: str = "geocut"

@@ -1,5 +1,6 @@
 """Builds the trainer of a GRPO training: TRL's settings, the policy that rolls out, the data set of tasks."""
 
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,18 +46,24 @@ _CONTROL = ("image_token_id", "video_token_id", "vision_start_token_id", "vision
 def build_grpo_config(config: GRPOTraining, checkpoints: Path, max_tokens: int) -> GRPOConfig:
     """Return TRL's settings; `InputError` for those that do not exist, or that are not a training's to choose.
 
-    An update is one optimizer step on the rows of its tasks. ``max_tokens``: of a reply.
+    An update is one optimizer step on the rows of its tasks, which all processes share. ``max_tokens``: of a reply.
     """
     fixed = sorted(config.train.keys() & set(_FIXED))
     if fixed:
         raise InputError(f"[train]: got {fixed[0]!r}, expected settings without it; leave it out, see [rollouts]")
     rollouts = config.rollouts
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # as set by torchrun, accelerate and deepspeed
+    own_tasks, left_over = divmod(rollouts.tasks, processes)
+    if left_over or own_tasks * rollouts.group_size % rollouts.chunks:
+        got = f"got {rollouts.tasks} tasks in {rollouts.chunks} chunks for {processes} processes"
+        expected = "expected as many for each, and chunks of equal size"
+        raise InputError(f"[rollouts]: {got}, {expected}; change tasks or chunks")
     ours = _DEFAULTS | {
         "output_dir": str(checkpoints),
         "use_cpu": not torch.cuda.is_available(),
         "loss_type": _LOSSES[config.estimator],
         "num_generations": rollouts.group_size,
-        "per_device_train_batch_size": rollouts.tasks * rollouts.group_size // rollouts.chunks,
+        "per_device_train_batch_size": own_tasks * rollouts.group_size // rollouts.chunks,
         "steps_per_generation": rollouts.chunks,
         "gradient_accumulation_steps": rollouts.chunks,
         "temperature": rollouts.temperature,

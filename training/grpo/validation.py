@@ -41,10 +41,7 @@ class ValidationCallback(TrainerCallback):
     def __init__(self, runner: EpisodeRunner, reward: RewardConfig, every: int, out: Path) -> None:
         """Take a runner whose policy is greedy, over the cases to validate on; ``out``: the training's folder."""
         self._runner, self._reward, self._every, self._out = runner, reward, every, out
-        path = out / "validation.json"
-        self.results: dict[int, list[dict[str, Any]]] = {}
-        if path.is_file():
-            self.results = {int(update): rows for update, rows in json.loads(path.read_text(encoding="utf-8")).items()}
+        self.results = self._read_results()
         self.metrics: dict[str, list[float]] | None = None
 
     def on_train_begin(
@@ -69,11 +66,20 @@ class ValidationCallback(TrainerCallback):
                 _logger.warning("update %d: the reward rose and the IoU fell on unseen cases", state.global_step)
 
     def load_best(self, model: Any) -> int:
-        """Load the best weights into the trained model; return the update that they are of."""
+        """Load the best weights into the trained model; return the update that they are of.
+
+        The first process validates, the others read what it found: it has to be done.
+        """
+        self.results = self._read_results()
         path = self._out / _BEST
         if path.is_file():
             model.load_state_dict(load_file(path), strict=False)
         return best_update(self.results)
+
+    def _read_results(self) -> dict[int, list[dict[str, Any]]]:
+        path = self._out / "validation.json"
+        held = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return {int(update): rows for update, rows in held.items()}
 
     def _validate(self, update: int, model: Any) -> None:
         if update not in self.results:
