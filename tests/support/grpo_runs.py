@@ -35,16 +35,18 @@ def write_tasks(folder: Path, count: int = 6, seed: int = 5) -> Path:
 
 
 def build_small_trainer(
-    data: Path, out: Path, changes: Sequence[str] = (), *, model_folder: Path = NANO
+    data: Path, out: Path, changes: Sequence[str] = (), *, model_folder: Path = NANO, max_tokens: int = 40
 ) -> tuple[GraphGRPOTrainer, GRPOTraining]:
     """Build the trainer of `SMALL` updates with ``changes``."""
     config = read_grpo_training("nano-grpo", [*SMALL, *changes])
     model, inputs = open_trainable(model_folder, dtype=config.dtype)
     freeze_modules(model, config.freeze)
-    settings: Any = build_grpo_config(config, out, max_tokens=40)
+    settings: Any = build_grpo_config(config, out, max_tokens)
     tasks = TaskSet(balance_cases(read_dataset(data), config.rollouts.absent, settings.seed))
     prompts = load_prompts(find_prompt_file(model_folder / PROFILE))
-    return build_grpo_trainer(config, TrainedPolicy(model, inputs, prompts, "unit", 40), tasks, settings), config
+    return build_grpo_trainer(
+        config, TrainedPolicy(model, inputs, prompts, "unit", max_tokens), tasks, settings
+    ), config
 
 
 class FailingGeocut:

@@ -35,7 +35,8 @@ class RolloutSettings:
     ``chunks``: parts in which a process trains its rows, so that fewer are in memory at once. ``max_steps``: actions of
     an episode. ``context``: see `ibisagent.agent.config.LoopConfig`. ``temperature``: of draws; they are plain, as the
     ratios need. ``absent``: share of tasks whose target is absent, below 0: as in the data. ``workers``: episodes at
-    once; draws do not depend on it.
+    once; draws do not depend on it. ``server``: address of a vLLM server that draws the replies, in place of the
+    training's own processes (docs/GRPO-SCALE.md).
     """
 
     segmenter: str = "geocut"
@@ -47,6 +48,7 @@ class RolloutSettings:
     temperature: float = 1.0
     absent: float = 0.2
     workers: int = 16
+    server: str | None = None
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for settings that cannot run."""
@@ -57,6 +59,8 @@ class RolloutSettings:
             raise ValueError("group_size is 1, expected 2 or more, which are compared with each other")
         if self.tasks * self.group_size % self.chunks:
             raise ValueError(f"{self.tasks * self.group_size} rollouts cannot be split into {self.chunks} chunks")
+        if self.server is not None and not str(self.server).startswith(("http://", "https://")):
+            raise ValueError(f"server is {self.server!r}, expected an address such as http://127.0.0.1:8000")
         if self.context not in ("stateless", "history"):
             raise ValueError(f"context is {self.context!r}, expected stateless or history")
         if not self.temperature > 0 or self.absent >= 1:
@@ -113,7 +117,7 @@ class GRPOTraining:
     def to_json(self) -> dict[str, Any]:
         """Return the settings that a resumed run has to share."""
         plain = asdict(self) | {"folder": None, "threads": None}
-        return plain | {"rollouts": plain["rollouts"] | {"workers": None}}
+        return plain | {"rollouts": plain["rollouts"] | {"workers": None, "server": bool(self.rollouts.server)}}
 
 
 def read_grpo_training(source: str | os.PathLike[str], changes: Sequence[str] = ()) -> GRPOTraining:

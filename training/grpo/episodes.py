@@ -21,6 +21,7 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.segmenters import Segmenter, get_segmenter
 from ibisagent.tools.segmenters.memo import Memo
 from ibisagent.training.grpo.estimator import ScoredPath
+from ibisagent.training.grpo.served_policy import ServedPolicy
 from ibisagent.training.grpo.tasks import OpenedCase, TaskSet
 from ibisagent.training.rendering import StateRenderer
 
@@ -79,7 +80,7 @@ class EpisodeRunner:
 
     def __init__(
         self,
-        policy: LocalPolicy,
+        policy: LocalPolicy | ServedPolicy,
         prompts: PromptSet,
         tasks: TaskSet,
         reward: RewardConfig,

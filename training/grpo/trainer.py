@@ -17,6 +17,9 @@ from ibisagent.training.grpo.estimator import Credit, Estimator, compute_advanta
 from ibisagent.training.grpo.log_prob_gate import LogProbGap, LogProbGate
 from ibisagent.training.grpo.metrics import RolloutFacts, rollout_facts, rollout_metrics
 from ibisagent.training.grpo.rows import pad_rows, to_batch
+from ibisagent.training.grpo.served_policy import ServedPolicy
+from ibisagent.training.resumable_checkpoints import ResumableCheckpoints
+from ibisagent.training.scoring import require_pictures, score_by_logits
 from ibisagent.training.resumable_checkpoints import ResumableCheckpoints
 from ibisagent.training.scoring import require_pictures, score_by_logits
 
@@ -80,17 +83,32 @@ class GraphGRPOTrainer(ResumableCheckpoints, GRPOTrainer):
         )
         if self._is_pointer:
             del batch["mm_token_type_ids"]
-        if self.args.gradient_accumulation_steps % (self._chunks * self.num_iterations):
+        corrects = self.use_vllm and self.vllm_importance_sampling_correction
+        if corrects or self.args.gradient_accumulation_steps % (self._chunks * self.num_iterations):
             batch["old_per_token_logps"] = self._score_old(batch)
+        if corrects:
+            ratio = torch.exp(batch["old_per_token_logps"] - batch["sampling_per_token_logps"])
+            bounds = self.vllm_importance_sampling_clip_min, self.vllm_importance_sampling_clip_max
+            batch["importance_sampling_ratio"] = ratio.clamp(*bounds)
         self._log_rollouts(facts, rolled - begun, time.perf_counter() - rolled)
         return batch
 
     def _roll_out(self, tasks: Sequence[int]) -> list[Rollout]:
+        policy, drawn_by = self._runner.policy, {"seed": self.args.seed, "update": self.state.global_step}
+        if isinstance(policy, ServedPolicy):
+            if self.state.global_step != self._last_loaded_step:
+                generation: Any = self.vllm_generation
+                generation.sync_weights()  # by all processes
+                self._last_loaded_step = self.state.global_step
+            rollouts = self._runner.run(tasks, **drawn_by)
+            if policy.fault is not None:
+                raise RunFailed(f"update {self.state.global_step}: {policy.fault}")
+            return rollouts
         core = self.accelerator.unwrap_model(self.model)
         was_training = core.training
-        self._runner.policy.model = core.eval()
+        policy.model = core.eval()
         try:
-            rollouts = self._runner.run(tasks, seed=self.args.seed, update=self.state.global_step)
+            rollouts = self._runner.run(tasks, **drawn_by)
         finally:
             core.train(was_training)
         return rollouts

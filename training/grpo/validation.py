@@ -14,6 +14,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ibisagent.agent.policies.local import LocalPolicy
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.evals.rewards import RewardConfig, score_trajectory
 from ibisagent.evals.stats import Bootstrap, compare
@@ -83,8 +84,9 @@ class ValidationCallback(TrainerCallback):
 
     def _validate(self, update: int, model: Any) -> None:
         if update not in self.results:
-            was_training = model.training
-            self._runner.policy.model = getattr(model, "module", model).eval()
+            was_training, policy = model.training, self._runner.policy
+            assert isinstance(policy, LocalPolicy)
+            policy.model = getattr(model, "module", model).eval()
             try:
                 records = self._runner.record(range(len(self._runner.tasks)), seed=0, update=0)
             finally:

@@ -24,6 +24,7 @@ SETTINGS = (
 # What one process takes for a chunk is another's part: means over chunks of means differ, and seconds.
 OWN = ("seconds/", "step_time", "train_", "logp_gap", "entropy")
 ROUNDED = ("loss", "grad_norm")
+FAILING = "support.grpo_runs:FailingGeocut"
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,10 @@ def train_in_two_processes(data, out, settings):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "own",
-    [("rollouts.tasks=4",), ("rollouts.tasks=2", "rollouts.segmenter='support.grpo_runs:FailingGeocut'")],
+    [
+        ("rollouts.tasks=4",),
+        ("rollouts.tasks=2", "rollouts.chunks=3", "rollouts.segmenter='support.grpo_runs:FailingGeocut'"),
+    ],
     ids=["whole", "a-process-without-rows"],
 )
 def test_two_processes_train_as_one(data, tmp_path, own):
