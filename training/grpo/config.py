@@ -16,7 +16,7 @@ __all__ = ["GRPOTraining", "RolloutSettings", "ValidationSettings", "read_grpo_t
 _TYPES: dict[str, type] = {
     **dict.fromkeys(("base", "prompts", "estimator", "credit", "attn_implementation", "dtype"), str),
     **dict.fromkeys(("rollouts", "reward", "validation", "lora", "train"), dict),
-    **dict.fromkeys(("max_pixels", "threads"), int),
+    **dict.fromkeys(("max_pixels", "threads", "gpus"), int),
     **dict.fromkeys(("gate_max", "gate_mean"), float),
     **{"save_fp16": bool, "freeze": list},
 }
@@ -92,6 +92,7 @@ class GRPOTraining:
     more from the sampled one, at most or in the mean of an update; 0 for no gate. ``lora``: settings of peft's
     `LoraConfig`, none: full training. ``freeze``: modules that are left as they are, by their names in the model.
     ``dtype``: of the weights while they are trained; ``save_fp16``: they are written as float16.
+    ``gpus``: that the settings are meant for, without those of a server; 0 for a CPU. Only `ibisagent doctor` reads it.
     ``attn_implementation``, ``max_pixels``, ``threads``: as in SFT. ``train``: settings of TRL's `GRPOConfig`.
     """
 
@@ -111,12 +112,13 @@ class GRPOTraining:
     attn_implementation: str | None = None
     max_pixels: int | None = None
     threads: int | None = None
+    gpus: int = 0
     train: dict[str, Any] = field(default_factory=dict)
     folder: Path = Path()
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings that a resumed run has to share."""
-        plain = asdict(self) | {"folder": None, "threads": None}
+        plain = asdict(self) | {"folder": None, "threads": None, "gpus": None}
         return plain | {"rollouts": plain["rollouts"] | {"workers": None, "server": bool(self.rollouts.server)}}
 
 

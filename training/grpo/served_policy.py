@@ -23,7 +23,7 @@ from ibisagent.agent.policies.retries import Retries
 from ibisagent.agent.prompting import Message, PromptSet
 from ibisagent.tools.errors import InputError
 
-__all__ = ["ServedPolicy"]
+__all__ = ["ServedPolicy", "find_served_model"]
 
 _PLAIN = {  # draws from the model's distribution itself, as the trainer's ratios need
     "n": 1,
@@ -75,7 +75,7 @@ class ServedPolicy(SyncPolicy):
         self._prompts, self._end_ids = prompts, sorted(end_ids)
         self._retries = retries or Retries()
         self._url, self._timeout = f"{url.rstrip('/')}/v1", timeout
-        self._served = self._only_model(url)
+        self._served = find_served_model(url)
 
     def act(self, observation: Observation) -> Completion:
         """Reply to an observation, with the drawn tokens and their log-probabilities."""
@@ -126,16 +126,18 @@ class ServedPolicy(SyncPolicy):
         answer.raise_for_status()
         return answer.json()
 
-    def _only_model(self, url: str) -> str:
-        try:
-            answer = httpx.get(f"{self._url}/models", timeout=10)
-            answer.raise_for_status()
-            (served,) = (str(each["id"]) for each in answer.json()["data"])
-        except (httpx.HTTPError, LookupError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:120]
-            expected = "expected a server of the one model that is trained; start it, or correct rollouts.server"
-            raise InputError(f"[rollouts]: {url} does not list its model ({reason}), {expected}") from error
-        return served
+
+def find_served_model(url: str) -> str:
+    """Return the name of the one model that a server has; `InputError` for another number, or no answer."""
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}/v1/models", timeout=10)
+        answer.raise_for_status()
+        (served,) = (str(each["id"]) for each in answer.json()["data"])
+    except (httpx.HTTPError, LookupError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        expected = "expected a server of the one model that is trained; start it, or correct rollouts.server"
+        raise InputError(f"[rollouts]: {url} does not list its model ({reason}), {expected}") from error
+    return served
 
 
 def _why_other(expected: list[int], shown: Any, ids: Any, logprobs: Any) -> str | None:

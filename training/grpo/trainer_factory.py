@@ -1,6 +1,5 @@
 """Builds the trainer of a GRPO training: TRL's settings, the policy that rolls out, the data set of tasks."""
 
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from ibisagent.tools.errors import InputError, MissingExtra, RunFailed, describe
 from ibisagent.training.config_files import build_settings
 from ibisagent.training.grpo.config import GRPOTraining
 from ibisagent.training.grpo.episodes import EpisodeRunner
+from ibisagent.training.grpo.launched_processes import count_processes, refuse_parted_weights
 from ibisagent.training.grpo.log_prob_gate import LogProbGate
 from ibisagent.training.grpo.served_policy import ServedPolicy
 from ibisagent.training.grpo.tasks import TaskSet
@@ -61,8 +61,9 @@ def build_grpo_config(config: GRPOTraining, checkpoints: Path, max_tokens: int) 
     fixed = sorted(config.train.keys() & set(_FIXED))
     if fixed:
         raise InputError(f"[train]: got {fixed[0]!r}, expected settings without it; leave it out, see [rollouts]")
+    refuse_parted_weights(config.train)
     rollouts = config.rollouts
-    processes = int(os.environ.get("WORLD_SIZE", "1"))  # as set by torchrun, accelerate and deepspeed
+    processes = count_processes()
     own_tasks, left_over = divmod(rollouts.tasks, processes)
     if left_over or own_tasks * rollouts.group_size % rollouts.chunks:
         got = f"got {rollouts.tasks} tasks in {rollouts.chunks} chunks for {processes} processes"

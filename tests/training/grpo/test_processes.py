@@ -12,6 +12,7 @@ from support import grpo_runs
 
 from ibisagent.agent.policies.local import NANO
 from ibisagent.tools.errors import InputError
+from ibisagent.training.grpo import trainer_factory
 from ibisagent.training.grpo.config import read_grpo_training
 from ibisagent.training.grpo.log_prob_gate import LogProbGap
 from ibisagent.training.grpo.run import train_grpo
@@ -57,7 +58,7 @@ def train_in_two_processes(data, out, settings):
     ids=["whole", "a-process-without-rows"],
 )
 def test_two_processes_train_as_one(data, tmp_path, own):
-    """In the second case a picture fails the segmenter, and with it all episodes of the one task of a process."""
+    """In the second case pictures fail the segmenter, and with them all episodes of the one task of a process."""
     settings, one, two = (*SETTINGS, *own), tmp_path / "one", tmp_path / "two"
     train_grpo(read_grpo_training("nano-grpo", settings), [data], one)
     done = train_in_two_processes(data, two, settings)
@@ -65,7 +66,7 @@ def test_two_processes_train_as_one(data, tmp_path, own):
     assert done.stdout.count("wrote ") == 1
     logs = log_of(one), log_of(two)
     if len(own) > 1:
-        assert 3 in [row.get("dropped") for row in logs[0]], "the set holds no such picture"
+        assert 5 in [row.get("dropped") for row in logs[0]], "of six: at least one process has none"
     for row, other in zip(*logs, strict=True):
         assert row.keys() == other.keys()
         for name in row:
@@ -81,10 +82,10 @@ def test_two_processes_train_as_one(data, tmp_path, own):
 def test_tasks_are_shared_by_all_processes(tmp_path, monkeypatch):
     config = read_grpo_training("nano-grpo", ["rollouts.tasks=6", "rollouts.group_size=4", "rollouts.chunks=4"])
     assert build_grpo_config(config, tmp_path, 40).per_device_train_batch_size == 6
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(trainer_factory, "count_processes", lambda: 2)
     assert build_grpo_config(config, tmp_path, 40).per_device_train_batch_size == 3
-    for processes in ("4", "5"):
-        monkeypatch.setenv("WORLD_SIZE", processes)
+    for processes in (4, 5):
+        monkeypatch.setattr(trainer_factory, "count_processes", lambda processes=processes: processes)
         with pytest.raises(InputError, match=f"got 6 tasks in 4 chunks for {processes} processes, expected as many"):
             build_grpo_config(config, tmp_path, 40)
 

@@ -161,5 +161,5 @@ def test_what_a_server_cannot_do_is_refused_in_a_line(data, tmp_path, monkeypatc
     monkeypatch.undo()
     with serve(ServedModel(tiny_vlm.qwen25()).answer) as server:
         changes = [f"rollouts.server='{server.url.removesuffix('/v1')}'", "freeze=[]"]
-        with pytest.raises(MissingExtra, match=r"\[rollouts\]: vLLM is not available"):
+        with pytest.raises(MissingExtra, match=r"\[rollouts\]: ImportError: vLLM is not available"):
             build_small_trainer(data, tmp_path, changes, model_folder=tiny_vlm.qwen25())
