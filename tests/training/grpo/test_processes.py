@@ -75,8 +75,8 @@ def test_two_processes_train_as_one(data, tmp_path, own):
     last = "checkpoints/checkpoint-2/model.safetensors"
     weights, other, start = load_file(one / last), load_file(two / last), load_file(NANO / "model.safetensors")
     moved = max((weights[name] - start[name].float()).abs().max().item() for name in weights)
-    assert moved > 5e-5
-    assert max((weights[name] - other[name]).abs().max().item() for name in weights) < 0.02 * moved
+    assert moved > 1e-5
+    assert max((weights[name] - other[name]).abs().max().item() for name in weights) < 0.05 * moved
 
 
 def test_tasks_are_shared_by_all_processes(tmp_path, monkeypatch):
