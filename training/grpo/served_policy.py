@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
+from ibisagent.agent.model_resize import SmartResize
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
 from ibisagent.agent.policies.local import QwenInputs
 from ibisagent.agent.policies.local.qwen_inputs import escape_control_tokens
@@ -76,6 +77,11 @@ class ServedPolicy(SyncPolicy):
         self._retries = retries or Retries()
         self._url, self._timeout = f"{url.rstrip('/')}/v1", timeout
         self._served = find_served_model(url)
+
+    @property
+    def smart_resize(self) -> SmartResize:
+        """The sizes at which the model sees its pictures."""
+        return self.inputs.smart_resize
 
     def act(self, observation: Observation) -> Completion:
         """Reply to an observation, with the drawn tokens and their log-probabilities."""

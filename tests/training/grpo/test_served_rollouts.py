@@ -76,6 +76,8 @@ def test_a_training_by_a_server_sees_what_the_server_drew(data, tmp_path, monkey
         assert all(row["rows"] > 0 for row in log)
         assert len(set(it.sent)) == 2, "weights are sent before each update"
         assert not it.served.resized
+        policy = it.trainer._runner.policy
+        assert policy.smart_resize == policy.inputs.smart_resize
         assert {frozenset(body) for body in it.server.requests} == {frozenset(ASKED)}
         first = it.server.requests[0]
         assert (first["temperature"], first["top_p"], first["top_k"], first["max_tokens"]) == (1.0, 1.0, 0, 8)
