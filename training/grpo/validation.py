@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -69,8 +70,9 @@ class ValidationCallback(TrainerCallback):
     def load_best(self, model: Any) -> int:
         """Load the best weights into the trained model; return the update that they are of.
 
-        The first process validates, the others read what it found: it has to be done.
+        The first process validates; the others wait for it, and read what it found.
         """
+        PartialState().wait_for_everyone()
         self.results = self._read_results()
         path = self._out / _BEST
         if path.is_file():

@@ -189,6 +189,7 @@ def test_an_update_without_any_episode_ends_the_training(data, tmp_path, monkeyp
         trainer.train()
 
 
+@pytest.mark.slow
 def test_a_segmenter_that_fails_one_call_in_ten_costs_its_episodes_and_nothing_else(data, tmp_path):
     """They are counted and leave the means; in the run without failures the others earn the same."""
     rewards = {}
