@@ -2,6 +2,7 @@
 
 import hashlib
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 import trl.trainer.grpo_trainer
 from support import tiny_vlm
 from support.grpo_runs import build_small_trainer, write_tasks
+from support.observations import make_observations
 from support.openai_server import images_in, serve
 from support.vllm_server import ServedModel
 from transformers import TrainerCallback
@@ -84,6 +86,31 @@ def test_a_training_by_a_server_sees_what_the_server_drew(data, tmp_path, monkey
         assert max(len(images_in(body["messages"])) for body in it.server.requests) > 1
         assert {image.size for body in it.server.requests for image in images_in(body["messages"])} == {(64, 64)}
         assert len({body["seed"] for body in it.server.requests}) > 6
+
+
+def test_pictures_of_any_size_are_sent_as_the_published_processor_leaves_them():
+    """The tokens of each prompt come back as ours, also of several turns; equal requests draw equally, others not."""
+    folder = tiny_vlm.qwen25_published()
+    served, inputs = ServedModel(folder), QwenInputs.from_folder(folder)
+    inputs.limit_pixels(8000)
+    end = inputs.tokenizer.eos_token_id
+    with serve(served.answer) as server:
+        options = {"temperature": 1.0, "max_tokens": 6, "end_ids": [end], "retries": Retries(max_retries=0)}
+        policy = ServedPolicy(server.url.removesuffix("/v1"), inputs, load_prompts(), **options)
+        observations = make_observations()
+        replies = [policy.act(each) for each in observations]
+        again = [policy.act(each) for each in observations]
+        others = [policy.act(replace(each, seed=1)) for each in observations]
+        sizes = {image.size for body in server.requests for image in images_in(body["messages"])}
+    assert policy.fault is None
+    assert not served.resized
+    assert len(sizes) > 2
+    assert all(side % 28 == 0 for size in sizes for side in size)
+    assert [each.token_ids for each in replies] == [each.token_ids for each in again]
+    assert [each.token_ids for each in replies] != [each.token_ids for each in others]
+    for reply in replies:
+        assert len(reply.logprobs) == len(reply.token_ids) <= 6
+        assert reply.finish_reason == ("stop" if reply.token_ids[-1] == end else "length")
 
 
 @pytest.mark.slow
