@@ -45,17 +45,17 @@ def run_training_doctor(config: str, overrides: Sequence[str] = (), base: str | 
 
 
 def _packages(training: GRPOTraining) -> Iterator[_Check]:
-    served = bool(training.rollouts.server)
-    extra = {"vllm": "vllm"} if served else {}
-    for name in (*_PACKAGES, *extra):
+    further = (("deepspeed", training.train.get("deepspeed")), ("vllm", training.rollouts.server))
+    for name in (*_PACKAGES, *(name for name, used in further if used)):
         needed = _requirement(name)
+        asked = f"needs {needed.specifier or 'any version'}"
         try:
             found = version(name)
         except PackageNotFoundError:
-            yield _Check(f"{name} (needs {needed.specifier})", "missing; install it")
+            yield _Check(f"{name} ({asked})", "missing; install it")
             continue
         fits = needed.specifier.contains(found, prereleases=True)
-        yield _Check(f"{name} {found} (needs {needed.specifier})", None if fits else "another version; install that")
+        yield _Check(f"{name} {found} ({asked})", None if fits else "another version; install that")
 
 
 def _requirement(name: str) -> Requirement:

@@ -102,6 +102,9 @@ def test_doctor_tells_what_a_training_misses(monkeypatch):
     assert f"server {url}: serves tiny: ok" in lines
     assert "vllm (needs <0.32,>=0.22): missing; install it" in lines
     assert "qwen2_5vl-7b-grpo-server: 3 of 10 checks failed; first vllm" in str(error)
+    assert (
+        "deepspeed (needs any version): missing; install it" in doctor("nano-grpo", "--set", "train.deepspeed='x'")[0]
+    )
     lines, _ = doctor("qwen2_5vl-7b-grpo-server", "--set", "rollouts.server='http://127.0.0.1:9'")
     assert "does not list its model" in lines[-1]
 
