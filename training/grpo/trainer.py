@@ -20,8 +20,6 @@ from ibisagent.training.grpo.rows import pad_rows, to_batch
 from ibisagent.training.grpo.served_policy import ServedPolicy
 from ibisagent.training.resumable_checkpoints import ResumableCheckpoints
 from ibisagent.training.scoring import require_pictures, score_by_logits
-from ibisagent.training.resumable_checkpoints import ResumableCheckpoints
-from ibisagent.training.scoring import require_pictures, score_by_logits
 
 __all__ = ["GraphGRPOTrainer"]
 
