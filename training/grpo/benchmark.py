@@ -29,8 +29,8 @@ from ibisagent.tools.segmenters.geocut import GeocutSegmenter
 from ibisagent.training.grpo.config import GRPOTraining, read_grpo_training
 from ibisagent.training.grpo.episodes import EpisodeRunner, Rollout
 from ibisagent.training.grpo.tasks import TaskSet, balance_cases
-from ibisagent.training.grpo.trainer_factory import TrainedPolicy, build_grpo_config, build_grpo_trainer, freeze_modules
-from ibisagent.training.model_folder import open_trainable
+from ibisagent.training.grpo.trainer_factory import TrainedPolicy, build_grpo_config, build_grpo_trainer
+from ibisagent.training.model_folder import freeze_modules, open_trainable
 from ibisagent.training.phantoms.folder import PhantomDatasetSpec, write_phantoms
 
 __all__ = ["GroupCalls", "count_group_calls", "count_prefixes", "main"]
