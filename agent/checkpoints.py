@@ -12,7 +12,17 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.files import printable_text, require_writable_folder
 
-__all__ = ["CheckpointUpdate", "aopen_checkpointer", "checkpoint_id", "open_checkpointer", "thread_config", "thread_id"]
+__all__ = [
+    "CheckpointUpdate",
+    "aopen_checkpointer",
+    "checkpoint_id",
+    "checkpointer_error",
+    "is_postgres",
+    "open_checkpointer",
+    "postgres_saver_type",
+    "thread_config",
+    "thread_id",
+]
 
 
 @contextmanager
@@ -27,7 +37,7 @@ def open_checkpointer(where: str | Path) -> Iterator[BaseCheckpointSaver[Any]]:
             saver = stack.enter_context(saver_type.from_conn_string(connection))
             saver.setup()
         except Exception as error:  # whatever the driver raises about files, servers and passwords
-            raise _checkpointer_error(where, error) from error
+            raise checkpointer_error(where, error) from error
         yield saver
 
 
@@ -40,14 +50,14 @@ async def aopen_checkpointer(where: str | Path) -> AsyncIterator[BaseCheckpointS
             saver = await stack.enter_async_context(saver_type.from_conn_string(connection))
             await saver.setup()
         except Exception as error:
-            raise _checkpointer_error(where, error) from error
+            raise checkpointer_error(where, error) from error
         yield saver
 
 
 def _saver_type_and_connection(where: str | Path, asynchronous: bool) -> tuple[Any, str]:
     """Return the checkpointer's class and its connection string."""
-    if _is_postgres(where):
-        return _postgres_saver_type(asynchronous), str(where)
+    if is_postgres(where):
+        return postgres_saver_type(asynchronous), str(where)
     path = Path(where)
     require_writable_folder(path.parent)
     if asynchronous:
@@ -59,11 +69,13 @@ def _saver_type_and_connection(where: str | Path, asynchronous: bool) -> tuple[A
     return SqliteSaver, str(path)
 
 
-def _is_postgres(where: str | Path) -> bool:
+def is_postgres(where: str | Path) -> bool:
+    """Whether checkpoints lie at the address of a Postgres server."""
     return str(where).startswith(("postgres://", "postgresql://"))
 
 
-def _postgres_saver_type(asynchronous: bool) -> Any:
+def postgres_saver_type(asynchronous: bool) -> Any:
+    """Return the class of Postgres checkpointers; `MissingExtra` where it is not installed."""
     try:
         if asynchronous:
             from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -75,9 +87,10 @@ def _postgres_saver_type(asynchronous: bool) -> Any:
     return PostgresSaver
 
 
-def _checkpointer_error(where: str | Path, error: Exception) -> InputError:
+def checkpointer_error(where: str | Path, error: Exception) -> InputError:
+    """Return the error, in one line, for checkpoints that a driver could not open."""
     message = " ".join(str(error).split()) or type(error).__name__
-    if _is_postgres(where):  # its address may hold a password
+    if is_postgres(where):  # its address may hold a password
         return InputError(
             f"checkpoints at {urlsplit(str(where)).hostname}: {message}; check the address and the server"
         )

@@ -18,7 +18,7 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.segmenters import Segmenter
 
-__all__ = ["ReplayResult", "replay", "replay_config"]
+__all__ = ["ReplayResult", "replay", "replay_config", "replay_differences", "replay_input"]
 
 _THREAD = RunnableConfig(configurable={"thread_id": "replay"})
 
@@ -37,27 +37,35 @@ def replay(record: Trajectory, segmenter: Segmenter | str, image: MedicalImage) 
     A step at which the segmenter or the run store failed changed nothing and is left out. `InputError` for a record of
     several targets or of a part of the picture, which this graph does not make.
     """
-    if len(record.targets) > 1 or any(step.view is not None for step in record.steps):
-        got = f"got {len(record.targets)} targets" if len(record.targets) > 1 else "got steps on a part of the picture"
-        raise InputError(f"trajectory: {got}, expected one target on the whole picture; it can be shown, not replayed")
-    steps = [step for step in record.steps if step.outcome != "failed"]
-    first = list(takewhile(lambda step: step.origin == "request", steps))
-    given = [step.action for step in first]
+    begin, steps = replay_input(record, image), [step for step in record.steps if step.outcome != "failed"]
     replies = [_completion(step) for step in steps if step.origin == "reply"]
     settings, saver = replay_config(record), InMemorySaver()
     graph = build_graph(ScriptedPolicy(replies), segmenter, settings, proposer="none", checkpointer=saver)
-    begin = Input(image=image, request=record.request, prompts=given, seed=record.seed)
-    begin["prompts_actor"] = "experiment" if any(step.actor == "experiment" for step in first) else "person"
-    begin["kind"] = "question" if record.kind == "question" else "segment"
-    begin["initial_mask"] = record.start if record.has_initial_mask else None
     graph.invoke(begin, _THREAD, interrupt_before=["reason"])
-    for step in steps[len(given) :]:
+    for step in steps[len(begin["prompts"]) :]:
         if step.origin == "reply":
             graph.invoke(None, _THREAD, interrupt_before=["reason"])
         elif step.origin == "intervention" and step.action is not None:  # a guard's steps are repeated by the guard
             intervene(graph, _THREAD, step.action, interrupt_before=["reason"])
     run = build_trajectory(graph, graph.invoke(None, _THREAD))
-    return ReplayResult(run, tuple(_differences(record, steps, run)))
+    return ReplayResult(run, tuple(replay_differences(record, run)))
+
+
+def replay_input(record: Trajectory, image: MedicalImage) -> Input:
+    """Return the input of a graph with which a recorded run began; `InputError` as in `replay`."""
+    if len(record.targets) > 1 or any(step.view is not None for step in record.steps):
+        got = f"got {len(record.targets)} targets" if len(record.targets) > 1 else "got steps on a part of the picture"
+        raise InputError(f"trajectory: {got}, expected one target on the whole picture; it can be shown, not replayed")
+    given = list(takewhile(lambda step: step.origin == "request", record.steps))
+    return Input(
+        image=image,
+        request=record.request,
+        prompts=[step.action for step in given if step.outcome != "failed"],
+        prompts_actor="experiment" if any(step.actor == "experiment" for step in given) else "person",
+        kind="question" if record.kind == "question" else "segment",
+        initial_mask=record.start if record.has_initial_mask else None,
+        seed=record.seed,
+    )
 
 
 def _completion(step: Step) -> Completion:
@@ -76,7 +84,9 @@ def replay_config(record: Trajectory) -> LoopConfig:
     return replace(LoopConfig(**settings), review=False, max_seconds=None, max_tokens=None, policy_seconds=None)
 
 
-def _differences(record: Trajectory, steps: list[Step], run: Trajectory) -> Iterator[str]:
+def replay_differences(record: Trajectory, run: Trajectory) -> Iterator[str]:
+    """Yield a line for each difference of a repeated run from its record, of which failed steps are left out."""
+    steps = [step for step in record.steps if step.outcome != "failed"]
     if record.segmenter != run.segmenter:
         yield f"segmenter: recorded with {record.segmenter}, replayed with {run.segmenter}"
     if len(steps) != len(run.steps):

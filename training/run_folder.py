@@ -36,7 +36,7 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
         old, new = before.get(name), now.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
             yield from (f"{name}.{each}" for each in _differences(old, new))
-        elif name in ("data", "prompt_file") and old != new:
+        elif name in ("data", "prompt_file", "starts") and old != new:
             yield f"other {name} than before"
         elif old != new:
             yield f"{name} {new!r} after {old!r}"

@@ -22,7 +22,7 @@ from ibisagent.agent.view import read_view
 from ibisagent.tools.errors import InputError, StoreError
 from ibisagent.tools.json_values import to_builtin
 
-__all__ = ["areason", "parse", "reason"]
+__all__ = ["areason", "parse", "reason", "record_reply"]
 
 _LONGEST_ANSWER = 4000  # characters
 
@@ -35,7 +35,7 @@ def reason(state: State, runtime: Runtime[RunContext], components: Components) -
         completion = call_with_timeout(
             components.policy.act, build_observation(state, components), patience, cancel_event(runtime)
         )
-        return _record_reply(state, components, completion, begun)
+        return record_reply(state, components, completion, begun)
     except (GraphBubbleUp, InputError):
         raise
     except Exception as error:
@@ -49,7 +49,7 @@ async def areason(state: State, runtime: Runtime[RunContext], components: Compon
         patience = _reply_timeout(state, components)
         observation = await asyncio.to_thread(build_observation, state, components)
         completion = await await_with_timeout(components.policy.aact, observation, patience, cancel_event(runtime))
-        return await asyncio.to_thread(_record_reply, state, components, completion, begun)
+        return await asyncio.to_thread(record_reply, state, components, completion, begun)
     except (GraphBubbleUp, InputError):
         raise
     except Exception as error:
@@ -72,7 +72,8 @@ def _policy_failure(state: State, components: Components, error: Exception, begu
     return end | {"stop": "budget"} if out_of_budget else end
 
 
-def _record_reply(state: State, components: Components, completion: Completion, begun: float) -> Update:
+def record_reply(state: State, components: Components, completion: Completion, begun: float) -> Update:
+    """Return the update that stores a reply; ``begun``: by `time.perf_counter`, for one that does not say its time."""
     if not isinstance(completion, Completion) or not isinstance(completion.text, str):
         raise TypeError(f"the policy returned {type(completion).__name__}, expected a Completion with text")
     seconds = float(completion.seconds) if completion.seconds is not None else time.perf_counter() - begun

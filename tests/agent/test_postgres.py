@@ -14,7 +14,9 @@ from support.fakes import STOP, UNDO, positive, script
 from ibisagent.agent import ImageStore, RunStore, build_graph
 from ibisagent.agent.branches import branches, fork
 from ibisagent.agent.checkpoints import aopen_checkpointer, open_checkpointer
+from ibisagent.agent.recorded_threads import open_read_only, read_threads
 from ibisagent.agent.threads import aresume_or_start, intervene, resume_or_start
+from ibisagent.agent.trajectory import build_trajectory
 
 THREAD = {"configurable": {"thread_id": "1"}}
 REPLIES = (positive(0.3, 0.5), UNDO, positive(0.6, 0.4), STOP.replace("There", "\0 \ud800"), STOP)
@@ -75,3 +77,17 @@ def test_runs_are_taken_up_corrected_and_branched_over_postgres(server, pixels, 
             return await graph.ainvoke(*await aresume_or_start(graph, None, THREAD))
 
     assert asyncio.run(later())["request"] == "\u00fcber \u20ac"
+
+
+@pytest.mark.slow
+def test_threads_are_read_over_postgres_by_a_connection_that_cannot_write(server, pixels, tmp_path):
+    stores = {"store": RunStore(tmp_path / "store"), "images": ImageStore(tmp_path / "images")}
+    with open_checkpointer(server) as saver:
+        graph = build_graph(script(*REPLIES), "geodesic", checkpointer=saver, **stores)
+        graph.invoke({"image": pixels, "request": "x"}, THREAD)
+        recorded = build_trajectory(graph, graph.get_state(THREAD).values)
+    with open_read_only(server) as saver:
+        ((thread, record),) = read_threads(saver, **stores)
+        with pytest.raises(Exception, match="read-only transaction"):
+            fork(build_graph(script(STOP), "geodesic", checkpointer=saver, **stores), THREAD, step=1)
+    assert (thread, record.steps, record.targets) == ("1", recorded.steps, recorded.targets)

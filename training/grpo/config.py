@@ -34,9 +34,11 @@ class RolloutSettings:
     ``segmenter``: by name. ``tasks``: of an update, in all processes together; ``group_size``: rollouts of a task;
     ``chunks``: parts in which a process trains its rows, so that fewer are in memory at once. ``max_steps``: actions of
     an episode. ``context``: see `ibisagent.agent.config.LoopConfig`. ``temperature``: of draws; they are plain, as the
-    ratios need. ``absent``: share of tasks whose target is absent, below 0: as in the data. ``workers``: episodes at
-    once; draws do not depend on it. ``server``: address of a vLLM server that draws the replies, in place of the
-    training's own processes (docs/GRPO-SCALE.md).
+    ratios need. ``absent``: share of tasks whose target is absent, below 0: as in the data. ``starts``: share of tasks
+    that begin at recorded states, where a file of them is given; ``replay_starts``: those of another segmenter are
+    repeated by this one, and taken as they come out. ``workers``: episodes at once; draws do not depend on it.
+    ``server``: address of a vLLM server that draws the replies, in place of the training's own processes
+    (docs/GRPO-SCALE.md).
     """
 
     segmenter: str = "geocut"
@@ -47,6 +49,8 @@ class RolloutSettings:
     context: Literal["stateless", "history"] = "stateless"
     temperature: float = 1.0
     absent: float = 0.2
+    starts: float = 0.3
+    replay_starts: bool = False
     workers: int = 16
     server: str | None = None
 
@@ -65,6 +69,8 @@ class RolloutSettings:
             raise ValueError(f"context is {self.context!r}, expected stateless or history")
         if not self.temperature > 0 or self.absent >= 1:
             raise ValueError("expected a temperature above 0 and a share of absent targets below 1")
+        if not 0 < self.starts <= 1:
+            raise ValueError(f"starts is {self.starts}, expected a share above 0, at most 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +123,10 @@ class GRPOTraining:
     folder: Path = Path()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings that a resumed run has to share."""
+        """Return the settings that a resumed run has to share, but for those of recorded starts."""
         plain = asdict(self) | {"folder": None, "threads": None, "gpus": None}
-        return plain | {"rollouts": plain["rollouts"] | {"workers": None, "server": bool(self.rollouts.server)}}
+        free = dict.fromkeys(("workers", "starts", "replay_starts")) | {"server": bool(self.rollouts.server)}
+        return plain | {"rollouts": plain["rollouts"] | free}
 
 
 def read_grpo_training(source: str | os.PathLike[str], changes: Sequence[str] = ()) -> GRPOTraining:

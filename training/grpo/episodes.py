@@ -13,6 +13,7 @@ from ibisagent.agent.episode import run_episode
 from ibisagent.agent.graph import SegmentationGraph, build_graph
 from ibisagent.agent.policies.local import LocalPolicy, QwenInputs
 from ibisagent.agent.prompting import PromptSet
+from ibisagent.agent.record_parts import later_steps
 from ibisagent.agent.state import Input
 from ibisagent.agent.stores import ImageStore, RunStore
 from ibisagent.agent.trajectory import Trajectory
@@ -21,7 +22,9 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.segmenters import Segmenter, get_segmenter
 from ibisagent.tools.segmenters.memo import Memo
 from ibisagent.training.grpo.estimator import ScoredPath
+from ibisagent.training.grpo.recorded_replies import ReplySource, first_learned_step
 from ibisagent.training.grpo.served_policy import ServedPolicy
+from ibisagent.training.grpo.start_replayer import StartReplayer
 from ibisagent.training.grpo.tasks import OpenedCase, TaskSet
 from ibisagent.training.rendering import StateRenderer
 
@@ -49,7 +52,12 @@ class TurnRow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rollout:
-    """An episode of a task; ``dropped``: why it is no rollout to learn from, then without a reward and rows."""
+    """An episode of a task; ``dropped``: why it is no rollout to learn from, then without a reward and rows.
+
+    Of one that began at a recorded state, ``record`` is the whole run. ``reward`` and ``rows`` are of what followed
+    that state: the policy is to make the best of it, and what came before is common to all rollouts of the task. The
+    positions of the reward's turns count from there.
+    """
 
     task: int
     record: Trajectory | None
@@ -89,15 +97,20 @@ class EpisodeRunner:
         loop: LoopConfig,
         workers: int,
         control_ids: Sequence[int] = (),
+        replay_starts: bool = False,
+        weights: str | None = None,
     ) -> None:
         """Take a policy that draws and returns log-probabilities, and the ``prompts`` that it was opened with.
 
-        ``control_ids``: tokens that no reply may hold, such as a picture's placeholder.
+        ``control_ids``: tokens that no reply may hold, such as a picture's placeholder. ``replay_starts``: recorded
+        states of another segmenter may come out as they do with this one. ``weights``: the hash of the policy's, with
+        which replies in a recorded state that it drew itself are learned as well; None, as while it is trained: none.
         """
         self.policy, self.tasks = policy, tasks
         self._prompts, self._reward, self._loop = prompts, reward, loop
         self._workers, self._control_ids = workers, frozenset(control_ids)
         self._segmenter = get_segmenter(segmenter) if isinstance(segmenter, str) else segmenter
+        self._replays_any, self._source = replay_starts, ReplySource(weights, getattr(policy, "sampling", None))
 
     def run(self, tasks: Sequence[int], *, seed: int, update: int) -> list[Rollout]:
         """Run an episode for each number of a task, in order; the same task again is another rollout of it."""
@@ -112,19 +125,23 @@ class EpisodeRunner:
         """Run episodes as `run` does and return their records; the error in place of one that could not begin."""
         images = images or ImageStore()
         memo = Memo(self._segmenter, embeddings=_EMBEDDINGS)
-        graph = build_graph(self.policy, memo, self._loop, images=images, store=RunStore())
+        store = RunStore()
+        graph = build_graph(self.policy, memo, self._loop, images=images, store=store)
+        replayer = StartReplayer(self.policy, memo, self._loop, images, store, exact=not self._replays_any)
         counts: dict[int, int] = {}
         jobs: list[tuple[int, int]] = []
         for task in tasks:
             counts[task] = counts.get(task, -1) + 1
             jobs.append((task, episode_seed(seed, update, task, counts[task])))
         with ThreadPoolExecutor(min(self._workers, len(jobs))) as pool:
-            return list(pool.map(lambda job: self._run_episode(graph, *job), jobs))
+            return list(pool.map(lambda job: self._run_episode(graph, replayer, *job), jobs))
 
-    def _run_episode(self, graph: SegmentationGraph, task: int, seed: int) -> Trajectory | str:
+    def _run_episode(self, graph: SegmentationGraph, replayer: StartReplayer, task: int, seed: int) -> Trajectory | str:
         try:
             opened = self.tasks.open(task)
-            given = Input(image=opened.image, request=opened.case.request, seed=seed)
+            if opened.start is not None:
+                return replayer.run(task, opened.start, opened.image, opened.truth, seed)
+            given = Input(image=opened.image, request=opened.request, seed=seed)
             return run_episode(graph, given, truth=opened.truth)
         except InputError as error:
             return str(error)
@@ -133,20 +150,23 @@ class EpisodeRunner:
         if isinstance(record, str):
             return Rollout(task, None, dropped=f"case: {record}")
         opened: OpenedCase = self.tasks.open(task)
-        reward = score_trajectory(record, self._reward, target=opened.case.target)
+        first = first_learned_step(opened.start.record, self._source) if opened.start is not None else 0
+        reward = score_trajectory(later_steps(record, first), self._reward, target=opened.target)
         if reward is None:
             return Rollout(task, record, dropped=f"{record.stop}: {record.error or 'no reason'}")
-        rows = self._rows(record, renderer)
+        rows = self._rows(record, renderer, first)
         if isinstance(rows, str):
             return Rollout(task, record, dropped=rows)
         return Rollout(task, record, reward, rows)
 
-    def _rows(self, record: Trajectory, renderer: StateRenderer) -> tuple[TurnRow, ...] | str:
-        """Return the rows of a record, rendered as the policy was shown its states, or why there are none."""
+    def _rows(self, record: Trajectory, renderer: StateRenderer, first: int) -> tuple[TurnRow, ...] | str:
+        """Return the rows of a record's steps from ``first`` on, rendered as they were shown, or why there are none."""
         inputs: QwenInputs = self.policy.inputs  # type: ignore[assignment]  # opened as a trainable model
         rows = []
         positions = [index for index, step in enumerate(record.steps) if step.origin == "reply"]
         for position, state in zip(positions, renderer.render(record, record.image), strict=True):
+            if position < first:
+                continue
             ids, logprobs = (state.step.completion.get(name) for name in ("token_ids", "logprobs"))
             if not ids or not logprobs:
                 return "tokens: a reply is not the model's own"

@@ -13,6 +13,7 @@ from ibisagent.agent.prompting import load_prompts
 from ibisagent.tools.datasets import Case, read_dataset
 from ibisagent.tools.files import hash_files, make_folder
 from ibisagent.training.grpo.config import GRPOTraining
+from ibisagent.training.grpo.start_tasks import add_starts, describe_starts
 from ibisagent.training.grpo.tasks import TaskSet, balance_cases, choose_cases, hold_out
 from ibisagent.training.grpo.trainer_factory import TrainedPolicy, build_grpo_config, build_grpo_trainer
 from ibisagent.training.grpo.validation import ValidationCallback
@@ -29,12 +30,17 @@ def train_grpo(
     *,
     base: str | None = None,
     validation: Sequence[Path] = (),
+    starts: Path | None = None,
+    roots: Sequence[Path] = (),
     callbacks: Sequence[TrainerCallback] = (),
 ) -> Path:
     """Train on the cases of the data sets ``data``; return the model folder ``out``/model.
 
     ``base`` overrides the file's own model. ``validation``: data sets to validate on; without any, pictures are held
-    out of the data. The model that is written is the best by validation, which may be the base itself.
+    out of the data. The model that is written is the best by validation, which may be the base itself. ``starts``: a
+    file of recorded states (`ibisagent.training.starts`) at which ``rollouts.starts`` of the episodes begin; those of
+    pictures that are validated on are left out. ``roots``: folders with their pictures, beside that of the file and the
+    data sets.
 
     Checkpoints lie in ``out``/checkpoints, and the same call resumes from the last of them, with equal episodes; with
     other data or settings it is an `InputError`. ``out``/log.jsonl and log.csv hold the logged metrics, those of the
@@ -54,6 +60,9 @@ def train_grpo(
         "base": start.named,
         "config": config.to_json(),
     }
+    recorded |= describe_starts(starts, config.rollouts)
+    if starts is not None:
+        tasks = add_starts(tasks, unseen, starts, (*data, *roots), config.rollouts, settings.seed)
     if not begin_training(out, settings, recorded):
         return out / "model"
     model, inputs = open_trainable(

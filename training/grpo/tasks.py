@@ -1,18 +1,29 @@
-"""The tasks of a GRPO training: requests on pictures with their true masks, in a chosen share of absent targets."""
+"""The tasks of a GRPO training: requests on pictures with their true masks, in a chosen share of absent targets.
+
+A share of them may begin at recorded states.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle, islice
+from math import ceil
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from ibisagent.agent.record_images import open_recorded_image
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.masks.rle import decode
+from ibisagent.training.starts import Start
 
-__all__ = ["OpenedCase", "TaskSet", "balance_cases", "choose_cases", "hold_out"]
+__all__ = ["OpenedCase", "RecordedStarts", "TaskSet", "balance_cases", "choose_cases", "hold_out", "mix_starts"]
+
+_Task = TypeVar("_Task")
 
 _KEPT = 64  # opened cases
 _LEAST_PICTURES = 5
@@ -20,34 +31,76 @@ _LEAST_PICTURES = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenedCase:
-    """A case with its picture and its true mask, (H, W) bool."""
+    """A task with its picture and its true mask, (H, W) bool.
 
-    case: Case
+    ``target``: its name, None where it is not known; ``start``: the recorded state at which it begins, None: afresh.
+    """
+
+    request: str
+    target: str | None
     image: MedicalImage
     truth: Mask
+    start: Start | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedStarts:
+    """Starts, each as often as it is to be a task; ``folder``: of their file, ``roots``: others with their pictures."""
+
+    starts: list[Start] = field(default_factory=list)
+    folder: Path = Path()
+    roots: tuple[Path, ...] = ()
+
+    def open(self, number: int) -> OpenedCase:
+        """Open a start's picture; `InputError` where it is not the recorded one."""
+        start = self.starts[number]
+        assert start.record.truth is not None
+        image = open_recorded_image(start.record.image, self.folder, self.roots)
+        return OpenedCase(start.record.request, None, image, decode(start.record.truth), start)
 
 
 class TaskSet:
-    """The cases that are trained on, by number; the last ones that were opened stay open."""
+    """The cases that are trained on, by number, and after them the starts; the last that were opened stay open."""
 
-    def __init__(self, cases: Sequence[Case]) -> None:
-        """Take the cases, each as often as it is to be a task."""
-        self.cases = list(cases)
+    def __init__(self, cases: Sequence[Case], recorded: RecordedStarts | None = None) -> None:
+        """Take the cases and the starts, each as often as it is to be a task."""
+        self.cases, self.recorded = list(cases), recorded or RecordedStarts()
         self._opened: OnceCache[OpenedCase] = OnceCache(_KEPT)
 
     def __len__(self) -> int:
         """Return the number of tasks."""
-        return len(self.cases)
+        return len(self.cases) + len(self.recorded.starts)
 
     def open(self, number: int) -> OpenedCase:
-        """Open a task's case; `InputError` for one that cannot be used."""
+        """Open a task; `InputError` for one that cannot be used."""
+        if number >= len(self.cases):
+            return self._opened.get(number, lambda: self.recorded.open(number - len(self.cases)))
         case = self.cases[number]
         return self._opened.get((case.image, case.id), lambda: _open(case))
 
 
 def _open(case: Case) -> OpenedCase:
     image = case.open()
-    return OpenedCase(case, image, case.read_truth(image))
+    return OpenedCase(case.request, case.target, image, case.read_truth(image))
+
+
+def mix_starts(
+    cases: Sequence[Case], starts: Sequence[Start], share: float, seed: int
+) -> tuple[list[Case], list[Start]]:
+    """Return the cases and the starts, some of them repeatedly, so that the starts are about a ``share`` of all.
+
+    Each occurs at least once; with a share of 1 no case does.
+    """
+    total = len(starts) / share if share == 1 else max(len(cases) / (1 - share), len(starts) / share)
+    rng = np.random.default_rng(seed)
+    return _repeat(cases, ceil(total * (1 - share)), rng), _repeat(starts, ceil(total * share), rng)
+
+
+def _repeat(some: Sequence[_Task], count: int, rng: np.random.Generator) -> list[_Task]:
+    more = count - len(some)
+    order = rng.permutation(len(some)).tolist()
+    repeated = list(islice(cycle(some[number] for number in order), max(more, 0)))
+    return [*some[:count], *repeated]
 
 
 def hold_out(cases: Sequence[Case], pictures: int, seed: int) -> tuple[list[Case], list[Case]]:

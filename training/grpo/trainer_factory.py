@@ -108,6 +108,7 @@ class TrainedPolicy:
             loop=LoopConfig(max_steps=config.rollouts.max_steps, context=config.rollouts.context),
             workers=config.rollouts.workers,
             control_ids=control,
+            replay_starts=config.rollouts.replay_starts,
         )
 
     def _build_local(self, temperature: float, control: list[int]) -> LocalPolicy:

@@ -13,6 +13,7 @@ from ibisagent.ui.cli.commands import (
     runs,
     servers,
     setup,
+    starts,
     stored_sessions,
     training,
     training_data,
@@ -58,6 +59,7 @@ app.command()(reviews.review)
 app.command()(setup.example)
 app.command()(setup.doctor)
 app.add_typer(training_data.trajectories, name="trajectories")
+app.add_typer(starts.starts, name="starts")
 app.add_typer(training.training, name="train")
 app.add_typer(stored_sessions.stored_sessions, name="sessions")
 

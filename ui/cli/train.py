@@ -79,14 +79,28 @@ def run_grpo(
     base: str | None,
     validation: Sequence[Path],
     overrides: Sequence[str],
+    starts: Path | None = None,
+    roots: Sequence[Path] = (),
 ) -> None:
-    """Train on episodes by a training config with ``overrides``; the same call resumes an earlier one."""
+    """Train on episodes by a training config with ``overrides``; the same call resumes an earlier one.
+
+    The pictures of ``starts`` are found beside the file, below ``data``, the current folder or ``roots``.
+    """
     from ibisagent.training.grpo.config import read_grpo_training
     from ibisagent.training.grpo.run import train_grpo
 
     plan = read_grpo_training(config, overrides)
     with _training_bar(out) as bar:
-        folder = train_grpo(plan, data, out, base=base, validation=validation, callbacks=[bar])
+        folder = train_grpo(
+            plan,
+            data,
+            out,
+            base=base,
+            validation=validation,
+            starts=starts,
+            roots=readable_roots(roots),
+            callbacks=[bar],
+        )
     _print_folder(folder)
 
 

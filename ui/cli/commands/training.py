@@ -63,8 +63,21 @@ def train_grpo(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Config override, such as rollouts.tasks=4; repeatable.")
     ] = None,
+    starts: Annotated[
+        Path | None, typer.Option(help="Recorded states where a share of the episodes begins, of `starts mine`.")
+    ] = None,
+    root: ImageRoots = None,
 ) -> None:
     """Train a model on its own episodes of the loop (GRPO, TRL). The same command resumes a killed run."""
     from ibisagent.ui.cli.train import run_grpo
 
-    run_grpo(config, data, out, base=base, validation=validation or (), overrides=overrides or ())
+    run_grpo(
+        config,
+        data,
+        out,
+        base=base,
+        validation=validation or (),
+        overrides=overrides or (),
+        starts=starts,
+        roots=root or (),
+    )
