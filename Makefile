@@ -93,6 +93,7 @@ types: $(DEV)
 
 bench: $(DEV)
 	$(BIN)/python -m ibisagent.evals.benchmarks.loop_cost --sam --policy
+	$(BIN)/python -m ibisagent.training.grpo.benchmark
 
 # Pictures of the page's main states, in runs/screenshots: look at them after a change to it. Needs Chromium.
 screenshots: $(DEV)

@@ -16,7 +16,7 @@ __all__ = ["GRPOTraining", "RolloutSettings", "ValidationSettings", "read_grpo_t
 _TYPES: dict[str, type] = {
     **dict.fromkeys(("base", "prompts", "estimator", "credit", "attn_implementation", "dtype"), str),
     **dict.fromkeys(("rollouts", "reward", "validation", "lora", "train"), dict),
-    **dict.fromkeys(("max_pixels", "threads"), int),
+    **dict.fromkeys(("max_pixels", "threads", "gpus"), int),
     **dict.fromkeys(("gate_max", "gate_mean"), float),
     **{"save_fp16": bool, "freeze": list},
 }
@@ -31,12 +31,14 @@ _CHOICES = {
 class RolloutSettings:
     """How episodes are made.
 
-    ``segmenter``: by name. ``tasks``: of an update, ``group_size``: rollouts of a task; ``chunks``: parts in which an
-    update's rows are trained, so that fewer are in memory at once. ``max_steps``: actions of an episode. ``context``:
-    see `ibisagent.agent.config.LoopConfig`. ``temperature``: of draws; they are plain, as the ratios need. ``absent``:
-    share of tasks whose target is absent, below 0: as in the data. ``starts``: share of tasks that begin at recorded
-    states, where a file of them is given; ``replay_starts``: those of another segmenter are repeated by this one, and
-    taken as they come out. ``workers``: episodes at once; draws do not depend on it.
+    ``segmenter``: by name. ``tasks``: of an update, in all processes together; ``group_size``: rollouts of a task;
+    ``chunks``: parts in which a process trains its rows, so that fewer are in memory at once. ``max_steps``: actions of
+    an episode. ``context``: see `ibisagent.agent.config.LoopConfig`. ``temperature``: of draws; they are plain, as the
+    ratios need. ``absent``: share of tasks whose target is absent, below 0: as in the data. ``starts``: share of tasks
+    that begin at recorded states, where a file of them is given; ``replay_starts``: those of another segmenter are
+    repeated by this one, and taken as they come out. ``workers``: episodes at once; draws do not depend on it.
+    ``server``: address of a vLLM server that draws the replies, in place of the training's own processes
+    (docs/GRPO-SCALE.md).
     """
 
     segmenter: str = "geocut"
@@ -50,6 +52,7 @@ class RolloutSettings:
     starts: float = 0.3
     replay_starts: bool = False
     workers: int = 16
+    server: str | None = None
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for settings that cannot run."""
@@ -60,6 +63,8 @@ class RolloutSettings:
             raise ValueError("group_size is 1, expected 2 or more, which are compared with each other")
         if self.tasks * self.group_size % self.chunks:
             raise ValueError(f"{self.tasks * self.group_size} rollouts cannot be split into {self.chunks} chunks")
+        if self.server is not None and not str(self.server).startswith(("http://", "https://")):
+            raise ValueError(f"server is {self.server!r}, expected an address such as http://127.0.0.1:8000")
         if self.context not in ("stateless", "history"):
             raise ValueError(f"context is {self.context!r}, expected stateless or history")
         if not self.temperature > 0 or self.absent >= 1:
@@ -93,6 +98,7 @@ class GRPOTraining:
     more from the sampled one, at most or in the mean of an update; 0 for no gate. ``lora``: settings of peft's
     `LoraConfig`, none: full training. ``freeze``: modules that are left as they are, by their names in the model.
     ``dtype``: of the weights while they are trained; ``save_fp16``: they are written as float16.
+    ``gpus``: that the settings are meant for, without those of a server; 0 for a CPU. Only `ibisagent doctor` reads it.
     ``attn_implementation``, ``max_pixels``, ``threads``: as in SFT. ``train``: settings of TRL's `GRPOConfig`.
     """
 
@@ -112,13 +118,15 @@ class GRPOTraining:
     attn_implementation: str | None = None
     max_pixels: int | None = None
     threads: int | None = None
+    gpus: int = 0
     train: dict[str, Any] = field(default_factory=dict)
     folder: Path = Path()
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings that a resumed run has to share, but for those of recorded starts."""
-        plain = asdict(self) | {"folder": None, "threads": None}
-        return plain | {"rollouts": plain["rollouts"] | dict.fromkeys(("workers", "starts", "replay_starts"))}
+        plain = asdict(self) | {"folder": None, "threads": None, "gpus": None}
+        free = dict.fromkeys(("workers", "starts", "replay_starts")) | {"server": bool(self.rollouts.server)}
+        return plain | {"rollouts": plain["rollouts"] | free}
 
 
 def read_grpo_training(source: str | os.PathLike[str], changes: Sequence[str] = ()) -> GRPOTraining:

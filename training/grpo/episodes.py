@@ -23,6 +23,7 @@ from ibisagent.tools.segmenters import Segmenter, get_segmenter
 from ibisagent.tools.segmenters.memo import Memo
 from ibisagent.training.grpo.estimator import ScoredPath
 from ibisagent.training.grpo.recorded_replies import ReplySource, first_learned_step
+from ibisagent.training.grpo.served_policy import ServedPolicy
 from ibisagent.training.grpo.start_replayer import StartReplayer
 from ibisagent.training.grpo.tasks import OpenedCase, TaskSet
 from ibisagent.training.rendering import StateRenderer
@@ -87,7 +88,7 @@ class EpisodeRunner:
 
     def __init__(
         self,
-        policy: LocalPolicy,
+        policy: LocalPolicy | ServedPolicy,
         prompts: PromptSet,
         tasks: TaskSet,
         reward: RewardConfig,

@@ -1,5 +1,7 @@
 """The check that the trainer sees what the policy saw: equal log-probabilities of the sampled tokens."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +23,11 @@ class LogProbGap:
         gap = (trained.detach().float() - sampled.float()).abs() * mask
         return cls(gap.max().item(), (gap.sum() / mask.sum().clamp(min=1)).item(), int(gap.amax(dim=1).argmax()))
 
+    def across(self, gaps: "Sequence[LogProbGap]") -> "LogProbGap":
+        """Return the largest figures of several processes' gaps, so that all of them stop; the row is one's own."""
+        largest = {name: max((getattr(each, name) for each in gaps), key=_nan_last) for name in ("max", "mean")}
+        return LogProbGap(**largest, row=self.row)
+
 
 @dataclass(frozen=True, slots=True)
 class LogProbGate:
@@ -41,3 +48,7 @@ class LogProbGate:
                 got = f"got log-probabilities that differ from the sampled ones by {found:.2g} ({name})"
                 return f"{got}, expected at most {bound:g}: the trainer does not see what the policy saw"
         return None
+
+
+def _nan_last(value: float) -> float:
+    return math.inf if math.isnan(value) else value

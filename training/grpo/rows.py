@@ -11,9 +11,12 @@ from ibisagent.training.grpo.episodes import TurnRow
 __all__ = ["pad_rows", "to_batch"]
 
 
-def pad_rows(rows: Sequence[TurnRow], chunks: int) -> list[TurnRow]:
-    """Return the rows and as many copies of the first as make all chunks equal; TRL drops what is left over."""
-    return [*rows, *[rows[0]] * (-len(rows) % chunks)]
+def pad_rows(rows: Sequence[TurnRow], spare: TurnRow, least: int, chunks: int) -> list[TurnRow]:
+    """Return the rows and as many copies of ``spare`` as make ``least`` of them or more, in chunks of equal size.
+
+    TRL drops what is left over, and in several processes needs as many rows from each.
+    """
+    return [*rows, *[spare] * (max(least, len(rows)) + -max(least, len(rows)) % chunks - len(rows))]
 
 
 def to_batch(

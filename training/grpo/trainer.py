@@ -5,17 +5,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from ibisagent.agent.policies.pointer import PointerForConditionalGeneration
 from ibisagent.tools.errors import RunFailed
 from ibisagent.tools.files import printable_text
-from ibisagent.training.grpo.episodes import EpisodeRunner, Rollout
+from ibisagent.training.grpo.episodes import EpisodeRunner, Rollout, TurnRow
 from ibisagent.training.grpo.estimator import Credit, Estimator, compute_advantages, row_weights
 from ibisagent.training.grpo.log_prob_gate import LogProbGap, LogProbGate
-from ibisagent.training.grpo.metrics import rollout_metrics
+from ibisagent.training.grpo.metrics import RolloutFacts, rollout_facts, rollout_metrics
 from ibisagent.training.grpo.rows import pad_rows, to_batch
+from ibisagent.training.grpo.served_policy import ServedPolicy
 from ibisagent.training.resumable_checkpoints import ResumableCheckpoints
 from ibisagent.training.scoring import require_pictures, score_by_logits
 
@@ -67,9 +69,11 @@ class GraphGRPOTrainer(ResumableCheckpoints, GRPOTrainer):
         begun = time.perf_counter()
         rollouts = self._roll_out([int(each["task"]) for each in inputs])
         rolled = time.perf_counter()
-        rows, advantages = self._build_rows(rollouts)
+        facts: list[RolloutFacts] = gather_object([rollout_facts(rollout) for rollout in rollouts])
+        self._require_some(facts, rollouts)
+        rows, advantages = self._build_rows(rollouts, facts)
         batch = to_batch(
-            pad_rows(rows, self._chunks),
+            rows,
             advantages,
             self._tokenizer.pad_token_id,
             self._picture_id,
@@ -77,37 +81,62 @@ class GraphGRPOTrainer(ResumableCheckpoints, GRPOTrainer):
         )
         if self._is_pointer:
             del batch["mm_token_type_ids"]
-        if self.args.gradient_accumulation_steps % (self._chunks * self.num_iterations):
+        corrects = self.use_vllm and self.vllm_importance_sampling_correction
+        if corrects or self.args.gradient_accumulation_steps % (self._chunks * self.num_iterations):
             batch["old_per_token_logps"] = self._score_old(batch)
-        self._log_rollouts(rollouts, rolled - begun, time.perf_counter() - rolled)
+        if corrects:
+            ratio = torch.exp(batch["old_per_token_logps"] - batch["sampling_per_token_logps"])
+            bounds = self.vllm_importance_sampling_clip_min, self.vllm_importance_sampling_clip_max
+            batch["importance_sampling_ratio"] = ratio.clamp(*bounds)
+        self._log_rollouts(facts, rolled - begun, time.perf_counter() - rolled)
         return batch
 
     def _roll_out(self, tasks: Sequence[int]) -> list[Rollout]:
+        policy, drawn_by = self._runner.policy, {"seed": self.args.seed, "update": self.state.global_step}
+        if isinstance(policy, ServedPolicy):
+            if self.state.global_step != self._last_loaded_step:
+                generation: Any = self.vllm_generation
+                generation.sync_weights()  # by all processes
+                self._last_loaded_step = self.state.global_step
+            rollouts = self._runner.run(tasks, **drawn_by)
+            if policy.fault is not None:
+                raise RunFailed(f"update {self.state.global_step}: {policy.fault}")
+            return rollouts
         core = self.accelerator.unwrap_model(self.model)
         was_training = core.training
-        self._runner.policy.model = core.eval()
+        policy.model = core.eval()
         try:
-            rollouts = self._runner.run(tasks, seed=self.args.seed, update=self.state.global_step)
+            rollouts = self._runner.run(tasks, **drawn_by)
         finally:
             core.train(was_training)
-        if all(rollout.dropped for rollout in rollouts):
-            failed = f"update {self.state.global_step}: every episode failed, the first with {rollouts[0].dropped}"
-            raise RunFailed(f"{failed}; fix that, then run the same command again")
         return rollouts
 
-    def _build_rows(self, rollouts: Sequence[Rollout]) -> tuple[list[Any], list[float]]:
+    def _require_some(self, facts: Sequence[RolloutFacts], rollouts: Sequence[Rollout]) -> None:
+        """Raise `RunFailed` where no process has an episode to learn from."""
+        if all(each.path is None for each in facts):
+            failed = f"update {self.state.global_step}: every episode failed, the first with {rollouts[0].dropped}"
+            raise RunFailed(f"{failed}; fix that, then run the same command again")
+
+    def _build_rows(
+        self, rollouts: Sequence[Rollout], facts: Sequence[RolloutFacts]
+    ) -> tuple[list[TurnRow], list[float]]:
+        """Return the rows of this process, as many as every other has, and the advantages of those with loss.
+
+        Each process gathers figures of its rows within TRL's loss, which takes as many rows from all of them.
+        """
         rows = [row for rollout in rollouts for row in rollout.rows]
-        padded = len(rows) + -len(rows) % self._chunks
-        local = torch.tensor(float(sum(not rollout.dropped for rollout in rollouts)), device=self.accelerator.device)
-        scored = self.accelerator.reduce(local, reduction="sum").item() / self.accelerator.num_processes
+        counts: list[int] = gather_object([len(rows)])
+        spares: list[TurnRow] = rows[:1] if all(counts) else gather_object(rows[:1])
+        padded = pad_rows(rows, spares[0], max(counts), self._chunks)
+        scored = sum(each.path is not None for each in facts) / self.accelerator.num_processes
         advantages: list[float] = []
         for start in range(0, len(rollouts), self._group_size):
             paths = [rollout.path for rollout in rollouts[start : start + self._group_size]]
             for path, own in zip(paths, compute_advantages(paths, self._estimator, self._credit), strict=True):
                 if path is not None:
-                    weights = row_weights(path, padded, scored, self._estimator)
+                    weights = row_weights(path, len(padded), scored, self._estimator)
                     advantages += [each * weight for each, weight in zip(own, weights, strict=True)]
-        return rows, advantages
+        return padded, advantages
 
     def _score_old(self, batch: dict[str, Any]) -> torch.Tensor:
         names = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
@@ -190,15 +219,16 @@ class GraphGRPOTrainer(ResumableCheckpoints, GRPOTrainer):
     def _check_log_probs(self, logps: torch.Tensor) -> None:
         if self._sampled is None:
             return
-        gap = LogProbGap.of(logps, *self._sampled)
+        own = LogProbGap.of(logps, *self._sampled)
+        gap = own.across(gather_object([own]))
         self._log("logp_gap_max", gap.max)
         self._log("logp_gap_mean", gap.mean)
         if (why := self._gate.why_closed(gap)) is not None:
             reply = self._tokenizer.decode(self._reply_ids[gap.row], skip_special_tokens=True)
             raise RunFailed(f"update {self.state.global_step}, reply {printable_text(reply[:60])!r}: {why}")
 
-    def _log_rollouts(self, rollouts: Sequence[Rollout], rollout_seconds: float, row_seconds: float) -> None:
-        for name, value in rollout_metrics(rollouts, self._group_size).items():
+    def _log_rollouts(self, facts: Sequence[RolloutFacts], rollout_seconds: float, row_seconds: float) -> None:
+        for name, value in rollout_metrics(facts, self._group_size).items():
             self._log(name, value)
         self._log("seconds/rollouts", rollout_seconds)
         self._log("seconds/rows", row_seconds)

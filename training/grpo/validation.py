@@ -11,9 +11,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ibisagent.agent.policies.local import LocalPolicy
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.evals.rewards import RewardConfig, score_trajectory
 from ibisagent.evals.stats import Bootstrap, compare
@@ -41,10 +43,7 @@ class ValidationCallback(TrainerCallback):
     def __init__(self, runner: EpisodeRunner, reward: RewardConfig, every: int, out: Path) -> None:
         """Take a runner whose policy is greedy, over the cases to validate on; ``out``: the training's folder."""
         self._runner, self._reward, self._every, self._out = runner, reward, every, out
-        path = out / "validation.json"
-        self.results: dict[int, list[dict[str, Any]]] = {}
-        if path.is_file():
-            self.results = {int(update): rows for update, rows in json.loads(path.read_text(encoding="utf-8")).items()}
+        self.results = self._read_results()
         self.metrics: dict[str, list[float]] | None = None
 
     def on_train_begin(
@@ -69,16 +68,27 @@ class ValidationCallback(TrainerCallback):
                 _logger.warning("update %d: the reward rose and the IoU fell on unseen cases", state.global_step)
 
     def load_best(self, model: Any) -> int:
-        """Load the best weights into the trained model; return the update that they are of."""
+        """Load the best weights into the trained model; return the update that they are of.
+
+        The first process validates; the others wait for it, and read what it found.
+        """
+        PartialState().wait_for_everyone()
+        self.results = self._read_results()
         path = self._out / _BEST
         if path.is_file():
             model.load_state_dict(load_file(path), strict=False)
         return best_update(self.results)
 
+    def _read_results(self) -> dict[int, list[dict[str, Any]]]:
+        path = self._out / "validation.json"
+        held = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return {int(update): rows for update, rows in held.items()}
+
     def _validate(self, update: int, model: Any) -> None:
         if update not in self.results:
-            was_training = model.training
-            self._runner.policy.model = getattr(model, "module", model).eval()
+            was_training, policy = model.training, self._runner.policy
+            assert isinstance(policy, LocalPolicy)
+            policy.model = getattr(model, "module", model).eval()
             try:
                 records = self._runner.record(range(len(self._runner.tasks)), seed=0, update=0)
             finally:

@@ -1,5 +1,6 @@
 """`ibisagent train sft`, `train grpo` and `train dpo`: training with a progress bar."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,7 +105,13 @@ def run_grpo(
 
 
 def _print_folder(folder: Path) -> None:
+    if not _is_first_process():
+        return
     Console().print(f"wrote {escape(str(folder))}; try it: --policy hf:{escape(str(folder))}", soft_wrap=True)
+
+
+def _is_first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"  # as set by torchrun, accelerate and deepspeed
 
 
 @contextmanager
@@ -122,7 +129,7 @@ def _training_bar(out: Path) -> Iterator["_ProgressCallback"]:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=not (console.is_terminal and _is_first_process()),
     )
     try:
         with progress:

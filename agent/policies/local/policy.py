@@ -157,8 +157,11 @@ class LocalPolicy(SyncPolicy):
     def _compute_logprobs(self, logits: Sequence[torch.Tensor], replies: torch.Tensor) -> list[list[float]]:
         """Return the log-probability of each token of each reply; ``logits``: (B, vocabulary) for each position."""
         temperature = self._temperature or 1.0
-        each = torch.stack([torch.log_softmax(step.float() / temperature, dim=1) for step in logits], dim=1)
-        logprobs: list[list[float]] = each.gather(2, replies[:, :, None])[:, :, 0].tolist()
+        chosen = [  # position by position: all of them at once are gigabytes where the vocabulary is large
+            torch.log_softmax(step.float() / temperature, dim=1).gather(1, replies[:, [position]])
+            for position, step in enumerate(logits)
+        ]
+        logprobs: list[list[float]] = torch.cat(chosen, dim=1).tolist()
         return logprobs
 
     def _completion(self, prompt: int, reply: list[int], logprobs: list[float] | None) -> Completion:

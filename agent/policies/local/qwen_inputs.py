@@ -90,13 +90,17 @@ class QwenInputs:
         self._last = (picture, patches)
         return patches
 
-    def _compute_patches(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def resize(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return a picture, (h, w, 3) uint8, at the size at which it is seen; one that has it already as it is."""
         rows, columns = self.smart_resize.resized_size(*picture.shape[:2])
-        if picture.shape[:2] != (rows, columns):
-            way = Image.Resampling.BICUBIC if self.square_side is None else Image.Resampling.BILINEAR
-            picture = np.asarray(Image.fromarray(picture).resize((columns, rows), way))
+        if picture.shape[:2] == (rows, columns):
+            return picture
+        way = Image.Resampling.BICUBIC if self.square_side is None else Image.Resampling.BILINEAR
+        return np.asarray(Image.fromarray(picture).resize((columns, rows), way))
+
+    def _compute_patches(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         out = self.pictures(
-            images=[picture.transpose(2, 0, 1)],
+            images=[self.resize(picture).transpose(2, 0, 1)],
             do_resize=False,
             input_data_format="channels_first",
             return_tensors="np",

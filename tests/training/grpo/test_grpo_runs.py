@@ -96,7 +96,7 @@ def test_training_moves_the_weights_and_a_killed_run_resumes_to_the_same_ones(da
 
 
 def test_the_shipped_file_and_its_settings(tmp_path):
-    assert list_shipped_configs("grpo") == ["nano-grpo"]
+    assert "nano-grpo" in list_shipped_configs("grpo")
     config = read_grpo_training("nano-grpo")
     assert (config.base, config.estimator, config.reward) == ("nano", "dr_grpo", REWARD_PRESETS["default"])
     changes = ["reward.preset='paper'", "reward.fold='sum'", "reward.weights.steps=-0.1"]

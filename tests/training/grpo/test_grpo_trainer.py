@@ -17,6 +17,9 @@ from ibisagent.training.grpo.estimator import compute_advantages
 from ibisagent.training.grpo.log_prob_gate import LogProbGap, LogProbGate
 from ibisagent.training.scoring import require_pictures, score_by_logits
 
+PICTURES = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
+ADAPTERS = "lora={r=2,target_modules='.*language_model.*q_proj'}"
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
@@ -90,8 +93,9 @@ def test_trl_s_loss_over_chunks_of_rows_is_the_objective_over_paths(data, tmp_pa
     assert (got - expected).norm() < 1e-3 * expected.norm()
 
 
-def test_a_turn_sees_its_own_pixels_and_no_others(data, tmp_path):
-    trainer, chunks, _ = update_of(data, tmp_path, ["freeze=[]"])
+@pytest.mark.parametrize("folder", [NANO, tiny_vlm.qwen25()], ids=["pointer", "qwen"])
+def test_a_turn_sees_its_own_pixels_and_no_others(data, tmp_path, folder):
+    trainer, chunks, _ = update_of(data, tmp_path, ["freeze=[]"], model_folder=folder)
     chunk = max(chunks, key=lambda each: len(each["prompt_ids"]))
     chunk["pixel_values"].requires_grad_(True)
     logps, _, _ = trainer._get_per_token_logps_and_entropies(
@@ -99,7 +103,7 @@ def test_a_turn_sees_its_own_pixels_and_no_others(data, tmp_path):
         torch.cat([chunk["prompt_ids"], chunk["completion_ids"]], dim=1),
         torch.cat([chunk["prompt_mask"], chunk["completion_mask"]], dim=1),
         chunk["completion_ids"].shape[1],
-        **{name: chunk[name] for name in ("pixel_values", "image_grid_thw", "num_images")},
+        **{name: chunk[name] for name in PICTURES if name in chunk},
     )
     rows = len(chunk["prompt_ids"])
     assert rows > 1
@@ -132,9 +136,13 @@ def test_the_gate_is_open_for_what_was_seen_and_closed_for_anything_else(data, t
     trainer._compute_loss(trainer.model, chunk | {"pixel_values": torch.zeros_like(seen)})
 
 
-@pytest.mark.parametrize("folder", [NANO, tiny_vlm.qwen25()], ids=["pointer", "qwen"])
-def test_with_all_turns_shown_a_row_has_all_pictures_so_far(data, tmp_path, folder):
-    trainer, chunks, rollouts = update_of(data, tmp_path, ["rollouts.context='history'"], model_folder=folder)
+@pytest.mark.parametrize(
+    ("folder", "own"),
+    [(NANO, []), (tiny_vlm.qwen25(), []), (tiny_vlm.qwen25(), [ADAPTERS])],
+    ids=["pointer", "qwen", "qwen-lora"],
+)
+def test_with_all_turns_shown_a_row_has_all_pictures_so_far(data, tmp_path, folder, own):
+    trainer, chunks, rollouts = update_of(data, tmp_path, ["rollouts.context='history'", *own], model_folder=folder)
     longest = max(rollouts, key=lambda rollout: len(rollout.rows))
     assert [len(row.grid) for row in longest.rows] == list(range(1, len(longest.rows) + 1))
     assert len(longest.rows) > 1
@@ -158,7 +166,7 @@ def test_the_gate_s_bounds():
 @pytest.mark.parametrize("lora", [False, True])
 def test_a_qwen_vl_goes_through_the_same_trainer(data, tmp_path, lora):
     """Its replies are noise, but what the trainer scores is what was sampled, positions of pictures included."""
-    adapters = ["lora={r=2,target_modules='.*language_model.*q_proj'}"] if lora else []
+    adapters = [ADAPTERS] if lora else []
     trainer, chunks, rollouts = update_of(data, tmp_path, adapters, model_folder=tiny_vlm.qwen25())
     assert sum(bool(rollout.rows) for rollout in rollouts) == 5
     for chunk in chunks:
@@ -179,6 +187,31 @@ def test_an_update_without_any_episode_ends_the_training(data, tmp_path, monkeyp
     monkeypatch.setattr(EpisodeRunner, "_score", lambda *args: run(args[0], args[1], "no such file", args[3]))
     with pytest.raises(RunFailed, match="update 0: every episode failed, the first with case: no such file; fix that"):
         trainer.train()
+
+
+@pytest.mark.slow
+def test_a_segmenter_that_fails_one_call_in_ten_costs_its_episodes_and_nothing_else(data, tmp_path):
+    """They are counted and leave the means; in the run without failures the others earn the same."""
+    rewards = {}
+    for every in (0, 10):
+        changes = ["rollouts.workers=1", "train.max_steps=2", "rollouts.tasks=3", "rollouts.chunks=3"]
+        changes += [f"rollouts.segmenter='support.grpo_runs:FailingGeocut?every={every}'"] if every else []
+        trainer, _ = build_small_trainer(data, tmp_path / str(every), changes)
+        kept = []
+        run = trainer._runner.run
+        trainer._runner.run = lambda tasks, run=run, kept=kept, **drawn: kept.append(run(tasks, **drawn)) or kept[-1]
+        trainer.train()
+        log = [row for row in trainer.state.log_history if "dropped" in row]
+        assert len(log) == 2, "it ends"
+        for row, rollouts in zip(log, kept, strict=True):
+            scored = [each.reward.total for each in rollouts if not each.dropped]
+            assert row["dropped"] == len(rollouts) - len(scored)
+            assert row["reward"] == pytest.approx(sum(scored) / len(scored))
+        rewards[every] = [None if each.dropped else each.reward.total for each in kept[0]]
+    assert None not in rewards[0]
+    assert 0 < rewards[10].count(None) < 9
+    for whole, some in zip(rewards[0], rewards[10], strict=True):
+        assert some in (None, whole)
 
 
 def test_trl_reads_of_a_batch_what_it_read_when_this_was_written():

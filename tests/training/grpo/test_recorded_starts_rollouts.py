@@ -17,7 +17,7 @@ from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError
 from ibisagent.training.grpo.config import RolloutSettings
 from ibisagent.training.grpo.episodes import EpisodeRunner
-from ibisagent.training.grpo.metrics import rollout_metrics
+from ibisagent.training.grpo.metrics import rollout_facts, rollout_metrics
 from ibisagent.training.grpo.recorded_replies import ReplySource, first_learned_step, why_not_learned
 from ibisagent.training.grpo.start_tasks import add_starts, describe_starts
 from ibisagent.training.grpo.tasks import RecordedStarts, TaskSet, mix_starts
@@ -70,7 +70,7 @@ def test_a_group_begins_at_the_recorded_state_and_only_its_own_turns_are_rows(da
         own = score_trajectory(later_steps(rollout.record, 4), REWARD_PRESETS["default"])
         assert rollout.reward == own
         assert own.terms.steps == len(rollout.rows) - 1
-    figures = rollout_metrics([*group, *runner.run([0], seed=0, update=0)], 3)
+    figures = rollout_metrics([rollout_facts(each) for each in (*group, *runner.run([0], seed=0, update=0))], 3)
     assert figures["recorded_starts"] == pytest.approx(0.75)
 
 

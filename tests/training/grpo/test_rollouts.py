@@ -16,7 +16,7 @@ from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.training.grpo.episodes import EpisodeRunner, episode_seed
-from ibisagent.training.grpo.metrics import rollout_metrics
+from ibisagent.training.grpo.metrics import rollout_facts, rollout_metrics
 from ibisagent.training.grpo.rows import pad_rows, to_batch
 from ibisagent.training.grpo.tasks import TaskSet, balance_cases
 
@@ -119,10 +119,14 @@ def test_failed_episodes_are_dropped_and_counted_and_change_no_other(data, polic
     for one, other in zip(whole, some, strict=True):
         if not other.dropped:
             assert one.path == other.path
-    figures = rollout_metrics(some, 6)
+    figures = rollout_metrics(list(map(rollout_facts, some)), 6)
     assert (figures["dropped"], figures["rows"]) == (len(dropped), sum(len(each.rows) for each in some))
     assert figures["reward"] == pytest.approx(np.mean([each.reward.total for each in some if each.reward]))
-    assert rollout_metrics(dropped, len(dropped)) == {"dropped": len(dropped), "dead_groups": 1.0, "rows": 0.0}
+    assert rollout_metrics(list(map(rollout_facts, dropped)), len(dropped)) == {
+        "dropped": len(dropped),
+        "dead_groups": 1.0,
+        "rows": 0.0,
+    }
 
 
 def test_a_case_that_cannot_be_opened_is_dropped(data, policy):
@@ -164,9 +168,11 @@ def test_suppressed_tokens_are_never_drawn_and_do_not_change_log_probabilities(d
 def test_a_batch_is_padded_with_rows_that_carry_no_loss(data, policy):
     runner = runner_of(policy, data)
     rows = list(runner.run([present(runner)], seed=0, update=0)[0].rows)
-    padded = pad_rows(rows, 4)
+    padded = pad_rows(rows, rows[0], 1, 4)
     assert len(padded) % 4 == 0
     assert padded[: len(rows)] == rows
+    assert len(pad_rows(rows, rows[0], 9, 4)) == 12
+    assert pad_rows([], rows[0], 2, 2) == [rows[0]] * 2
     batch = to_batch(padded, [0.5] * len(rows), 0, policy.inputs.image_token_id, torch.device("cpu"))
     assert batch["advantages"].tolist() == [0.5] * len(rows) + [0.0] * (len(padded) - len(rows))
     assert batch["completion_mask"].sum(dim=1).tolist() == [

@@ -52,7 +52,7 @@ def train_dpo(
 
 @training.command("grpo")
 def train_grpo(
-    config: Annotated[str, typer.Option(help="Training config: a file, or nano-grpo.")],
+    config: Annotated[str, typer.Option(help="Training config: a file, nano-grpo, or one of qwen2_5vl-7b-grpo*.")],
     data: Annotated[list[Path], typer.Option(help="Data set whose cases are the tasks; repeatable.")],
     out: Annotated[Path, typer.Option(help="Folder for model, checkpoints, logs; an unfinished run is resumed.")],
     base: Annotated[str | None, typer.Option(help="Base model folder or hub id, overrides the config.")] = None,
