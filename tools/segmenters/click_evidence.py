@@ -20,12 +20,14 @@ from ibisagent.tools.segmenters.working_grid import GridClick
 
 __all__ = [
     "Evidence",
+    "Reach",
     "choose_safest",
     "compute_geodesic_map",
     "draw_seeds",
     "gather_evidence",
     "limit_edit",
     "measure_correction",
+    "measure_reach",
 ]
 
 FAR = np.float32(9.0)  # a normalised distance that stands for "no such click"
@@ -78,6 +80,27 @@ def measure_correction(click: GridClick, mask: Mask) -> float:
         (row, column), (height, width) = click.pixel, mask.shape
         return float(1 + min(row, column, height - 1 - row, width - 1 - column))
     return float(np.sqrt(((rows - click.pixel.row) ** 2 + (columns - click.pixel.column) ** 2).min()))
+
+
+class Reach(NamedTuple):
+    """How far a click reaches into the mask so far.
+
+    ``distance``: (h, w) to the click, in working pixels. ``gap``: see `measure_correction`. ``far``: (h, w) from 0 at
+    the click to 1 where it no longer counts.
+    """
+
+    distance: Field
+    gap: float
+    far: Field
+
+
+def measure_reach(click: GridClick, old: Mask, parameters: Parameters) -> Reach:
+    """Measure how far a click reaches into a mask, (h, w): some corrections, no more than a share of the object."""
+    rows, columns = np.ogrid[: old.shape[0], : old.shape[1]]
+    distance = np.hypot(rows - click.pixel.row, columns - click.pixel.column)
+    gap, size = measure_correction(click, old), float(np.sqrt(old.sum()))
+    reach = max(parameters.least, min(parameters.near * gap, parameters.local * size, 0.3 * max(old.shape)))
+    return Reach(distance, gap, np.clip(distance / reach, 0, 1) ** 1.5)
 
 
 def _get_map(features: Features, pixel: Pixel, parameters: Parameters) -> Field:

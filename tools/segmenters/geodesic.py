@@ -14,6 +14,7 @@ from ibisagent.tools.segmenters.click_evidence import (
     gather_evidence,
     limit_edit,
     measure_correction,
+    measure_reach,
 )
 from ibisagent.tools.segmenters.confidence import ScoreContext, estimate_iou
 from ibisagent.tools.segmenters.features import Features, Field, extract_features
@@ -160,12 +161,9 @@ class GeodesicSegmenter:
         The larger a correction is beside the mask so far, the less that mask is trusted, unless it is to be ``kept``.
         """
         p, old, click = self.parameters, prior.work, grid_prompts.clicks[-1]
-        rows, columns = np.ogrid[: old.shape[0], : old.shape[1]]
-        distance = np.hypot(rows - click.pixel.row, columns - click.pixel.column)
-        gap, size = measure_correction(click, old), float(np.sqrt(old.sum()))
-        reach = max(p.least, min(p.near * gap, p.local * size, 0.3 * max(old.shape)))
-        far = np.clip(distance / reach, 0, 1) ** 1.5
+        distance, gap, far = measure_reach(click, old, p)
         if not kept:
+            size = float(np.sqrt(old.sum()))
             doubt = gap / (p.trust * (1 + p.grow * max(0, prior.prompts - 1)) * size / np.sqrt(np.pi))
             far = np.minimum(far, np.clip(evidence.latest / p.along, 0, 1) ** 1.5) / (1 + doubt**2)
         disc = np.clip(1.5 - distance / (p.disc * gap + 1e-6), 0, 1) * (1 if click.positive else -1)

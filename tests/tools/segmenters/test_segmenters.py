@@ -17,9 +17,10 @@ from ibisagent.tools.segmenters.disk import DiskSegmenter
 from ibisagent.tools.segmenters.features import extract_features
 from ibisagent.tools.segmenters.geocut import GeocutSegmenter
 from ibisagent.tools.segmenters.geodesic import GeodesicSegmenter
+from ibisagent.tools.segmenters.geonet.segmenter import GeonetSegmenter
 from ibisagent.tools.segmenters.memo import Memo
 
-LOOKING = [GeodesicSegmenter, GeocutSegmenter]
+LOOKING = [GeodesicSegmenter, GeocutSegmenter, GeonetSegmenter]
 EMBEDDED = [DiskSegmenter, *LOOKING]
 every = pytest.mark.parametrize("make", [*EMBEDDED, *tiny_sam.FAMILIES], indirect=True)
 embedded = pytest.mark.parametrize("make", EMBEDDED, indirect=True)

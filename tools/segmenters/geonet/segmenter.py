@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ibisagent.tools.segmenters.click_evidence import measure_reach
 from ibisagent.tools.segmenters.features import Features, Field
 from ibisagent.tools.segmenters.geocut import GeocutSegmenter
 from ibisagent.tools.segmenters.geodesic import CERTAIN_ENERGY, MAX_ENERGY, MaskPrior
@@ -52,7 +53,13 @@ class GeonetSegmenter(GeocutSegmenter):
         inputs = make_inputs(embedding, view, grid_prompts, before, energy)
         with torch.inference_mode():
             seen = load_network(self.weights).network(torch.from_numpy(inputs)[None])[0].numpy()
-        return join_energies(energy, seen, view, self.share)
+        joined = join_energies(energy, seen, view, self.share)
+        if prior is None or not prior.has_initial_mask or not prior.work.any() or grid_prompts.box_is_latest:
+            return joined
+        # a given mask changes near the latest click alone, and as that click asks
+        latest = grid_prompts.clicks[-1]
+        asked = np.maximum(joined - energy, 0) if latest.positive else np.minimum(joined - energy, 0)
+        return energy + asked * (1 - measure_reach(latest, prior.work, self.parameters).far).astype(np.float32)
 
 
 def join_energies(energy: Field, seen: Field, view: View, share: float) -> Field:
