@@ -68,8 +68,9 @@ def change_colours(picture: Pixels, rng: np.random.Generator) -> Pixels:
     if rng.random() < 0.3:
         values = values + rng.normal(0, rng.uniform(0.005, 0.08), values.shape).astype(np.float32)
     if rng.random() < 0.15:
-        values = values * rng.gamma(1 / (strength := rng.uniform(0.02, 0.25)), strength, values.shape)
-    return np.asarray(np.clip(values, 0, 1) * 255 + 0.5, np.uint8)
+        strength = rng.uniform(0.02, 0.25)
+        values = values * rng.gamma(1 / strength, strength, values.shape).astype(np.float32)
+    return (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _change_channels(values: Field, rng: np.random.Generator) -> Field:

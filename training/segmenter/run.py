@@ -94,12 +94,11 @@ class _Trainer:
         self.settings = settings
         torch.manual_seed(settings.seed)
         self.network = GeonetNetwork()
-        self.averaged: Any = AveragedModel(
-            self.network, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True
-        )
+        average = get_ema_multi_avg_fn(settings.average)  # type: ignore[no-untyped-call]
+        self.averaged: Any = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
         decayed = [value for value in self.network.parameters() if value.ndim > 1]
         plain = [value for value in self.network.parameters() if value.ndim <= 1]
-        groups = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         total = settings.rounds * settings.steps
         warm = min(200, total // 10 + 1)

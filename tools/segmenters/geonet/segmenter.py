@@ -59,7 +59,8 @@ class GeonetSegmenter(GeocutSegmenter):
         # a given mask changes near the latest click alone, and as that click asks
         latest = grid_prompts.clicks[-1]
         asked = np.maximum(joined - energy, 0) if latest.positive else np.minimum(joined - energy, 0)
-        return energy + asked * (1 - measure_reach(latest, prior.work, self.parameters).far).astype(np.float32)
+        near = 1 - measure_reach(latest, prior.work, self.parameters).far
+        return np.asarray(energy + near * asked, np.float32)
 
 
 def join_energies(energy: Field, seen: Field, view: View, share: float) -> Field:
