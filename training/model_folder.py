@@ -56,7 +56,7 @@ def open_trainable(
     if max_pixels:
         inputs.limit_pixels(max_pixels)
     if freeze_vision:
-        model.model.visual.requires_grad_(False)
+        getattr(model, "model", model).visual.requires_grad_(False)  # a pointer model holds it itself
     return model, inputs
 
 

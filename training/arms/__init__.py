@@ -1,0 +1,1 @@
+"""Trainings compared with each other: SFT, imitation of the best rollouts, and GRPO with several rewards."""

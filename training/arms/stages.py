@@ -1,0 +1,117 @@
+"""Makes the models of an experiment's stages; what is there already is not made again."""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from ibisagent.tools.errors import InputError
+from ibisagent.training.arms.cpu_clock import CPUClock
+from ibisagent.training.arms.data import find_set, find_trajectories
+from ibisagent.training.arms.experiment import NANO, Experiment, Stage
+from ibisagent.training.arms.imitation import imitate_best
+from ibisagent.training.arms.rollouts import find_model
+from ibisagent.training.grpo.config import read_grpo_training
+from ibisagent.training.grpo.run import train_grpo
+from ibisagent.training.model_folder import open_trainable
+from ibisagent.training.run_folder import last_checkpoint
+from ibisagent.training.sft.config import read_training_config
+from ibisagent.training.sft.run import train_sft
+
+__all__ = ["LAST", "make_stage", "reset_modules", "stage_folder"]
+
+LAST = "@last"
+_logger = logging.getLogger(__name__)
+
+
+def stage_folder(experiment: Experiment, name: str, seed: int, out: Path) -> Path:
+    """Return the folder in which a stage is trained."""
+    return out / "stages" / experiment.stage_key(name, seed)
+
+
+def make_stage(
+    experiment: Experiment, name: str, seed: int, out: Path, callbacks: Sequence[TrainerCallback] = ()
+) -> Path:
+    """Return the model folder of a stage, with ``@last`` that of its last weights; trained if it is not there."""
+    name, last = name.removesuffix(LAST), name.endswith(LAST)
+    if name == NANO:
+        return find_model(NANO)
+    stage, folder = experiment.stages[name], stage_folder(experiment, name, seed, out)
+    seed = seed if stage.seeded else 0
+    model = folder / "model"
+    if not (folder / "done").is_file():
+        base = make_stage(experiment, stage.base, seed, out, callbacks)
+        _logger.info("%s", folder.name)
+        made = _train(experiment, stage, seed, base, folder, out, callbacks)
+        if made != model:
+            shutil.copytree(made, model, dirs_exist_ok=True)
+        (folder / "done").touch()
+    return _find_last(folder) if last else model
+
+
+def _train(
+    experiment: Experiment,
+    stage: Stage,
+    seed: int,
+    base: Path,
+    folder: Path,
+    out: Path,
+    callbacks: Sequence[TrainerCallback],
+) -> Path:
+    if stage.kind == "reset":
+        return reset_modules(base, stage.reset, seed, folder / "model")
+    clocked = [*callbacks, CPUClock(folder / "cpu.json")]
+    if stage.kind == "sft":
+        data = [find_trajectories(experiment, each, out) for each in stage.data]
+        plan = read_training_config(stage.config, [*stage.set, f"train.seed={seed}"])
+        return train_sft(plan, data, folder, base=str(base), roots=[out / "data"], callbacks=clocked)
+    cases = [each for name in stage.data for each in find_set(experiment, name, out)]
+    if stage.kind == "imitation":
+        return imitate_best(
+            read_training_config(stage.config, [*stage.set, f"train.seed={seed}"]),
+            read_grpo_training("nano-grpo", stage.rollouts),
+            cases,
+            folder,
+            base=base,
+            rounds=stage.rounds,
+            tasks=stage.tasks,
+            seed=seed,
+        )
+    unseen = find_set(experiment, experiment.validation, out)
+    changed = read_grpo_training(stage.config, [*stage.set, f"train.seed={seed}"])
+    return train_grpo(changed, cases, folder, base=str(base), validation=unseen, callbacks=clocked)
+
+
+def reset_modules(base: Path, names: Sequence[str], seed: int, out: Path) -> Path:
+    """Write a model whose modules of these names, with all in them, have weights drawn by ``seed``."""
+    model, _ = open_trainable(base)
+    torch.manual_seed(seed)
+    for name in names:
+        found: list[Any] = [module for own, module in model.named_modules() if f"{own}.".startswith(f"{name}.")]
+        if not found:
+            raise InputError(f"reset: got {name!r}, expected the name of a module of {base.name}; correct it")
+        for module in found:
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+            model._init_weights(module)
+    shutil.copytree(base, out, dirs_exist_ok=True)
+    model.half().save_pretrained(out)
+    return out
+
+
+def _find_last(folder: Path) -> Path:
+    """Return a model folder with the weights of a GRPO training's last checkpoint."""
+    last, checkpoint = folder / "last", last_checkpoint(folder / "checkpoints")
+    if checkpoint is None:
+        raise InputError(f"{folder.name}: got no checkpoint, expected one of its last update; leave {LAST} out")
+    if not last.is_dir():
+        temporary = folder / ".last"
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(folder / "model", temporary)
+        shutil.copyfile(checkpoint / "model.safetensors", temporary / "model.safetensors")
+        temporary.rename(last)
+    return last
