@@ -101,10 +101,15 @@ def imports_of(path, known):
 
 
 def test_what_trainings_share_needs_none_of_them():
-    """Run folders, config files, rendering and the like are used by one kind of training without another's code."""
+    """Run folders, config files, rendering and the like are used by one kind of training without another's code.
+
+    Arms compare the kinds: they use both, and nothing uses them.
+    """
     kinds = ("sft", "grpo", "dpo")
     shared = [
-        path for path in (ROOT / "training").rglob("*.py") if path.relative_to(ROOT / "training").parts[0] not in kinds
+        path
+        for path in (ROOT / "training").rglob("*.py")
+        if path.relative_to(ROOT / "training").parts[0] not in (*kinds, "arms")
     ]
     known = {"run_folder.py", "config_files.py", "model_folder.py", "renderer.py", "samples.py", "scoring.py"}
     assert known <= {path.name for path in shared}
@@ -113,6 +118,8 @@ def test_what_trainings_share_needs_none_of_them():
     for kind, other in permutations(kinds, 2):
         names = [name for path in (ROOT / "training" / kind).glob("*.py") for name in imported(path)]
         assert [name for name in names if name.startswith(f"ibisagent.training.{other}")] == []
+    others = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if path.parent.name != "arms"]
+    assert [path for path in others if any("training.arms" in name for name in imported(path))] == []
 
 
 def test_a_reader_does_not_import_the_dispatcher_that_calls_it():

@@ -5,9 +5,11 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
-from ibisagent.tools.errors import IbisError
+from ibisagent.tools.errors import IbisError, InputError
+from ibisagent.tools.suggestions import describe_unknown_name
 from ibisagent.training.arms.curves import draw_curves
 from ibisagent.training.arms.data import find_cases
 from ibisagent.training.arms.experiment import Experiment, read_experiment, shipped_experiment
@@ -27,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         experiment = read_experiment(options.experiment)
         tables = options.table or list(experiment.tables)
+        _require_known(options.table or [], experiment.tables, "table")
+        _require_known([options.set], experiment.sets, "set")
         if options.action == "run":
             _run(experiment, tables, options)
         for table in tables:
@@ -38,6 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
+
+
+def _require_known(names: list[str], known: Iterable[str], kind: str) -> None:
+    for name in names:
+        if name not in known:
+            raise InputError(f"--{kind}: {describe_unknown_name(name, sorted(known))}; correct it")
 
 
 def _run(experiment: Experiment, tables: list[str], options: argparse.Namespace) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 
 from ibisagent.tools.errors import MissingExtra
 from ibisagent.tools.files import atomic_write
-from ibisagent.tools.jobs import jsonl
 from ibisagent.training.grpo.validation import validation_figures
 
 __all__ = ["draw_curves", "read_log"]

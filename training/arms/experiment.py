@@ -53,7 +53,8 @@ class Stage:
     * ``imitation``: ``rounds`` times, the best of each group of rollouts of ``tasks`` drawn cases is imitated by SFT
       with ``config``; ``rollouts``: changes of the file nano-grpo, whose rollouts and reward decide.
 
-    ``set``: changes of the training file. ``seeded``: trained anew for each seed; else once, with seed 0.
+    ``set``: changes of the training file. In the file ``like`` names a stage before, whose settings count where a stage
+    has none of its own, and whose ``set`` goes before. ``seeded``: trained anew for each seed; else once, with seed 0.
     """
 
     kind: StageKind
@@ -140,6 +141,7 @@ def read_experiment(source: str | os.PathLike[str]) -> Experiment:
         raise InputError(f"{printable_text(path)}: not a readable TOML file ({reason}); check its syntax") from error
     parts: dict[str, dict[str, Any]] = {name: table.pop(name, {}) for name in _PARTS}
     kinds = {"phantoms": PhantomDatasetSpec, "trajectories": TrajectorySettings, "stages": Stage, "tables": Table}
+    parts["stages"] = _merge_likes(parts["stages"])
     built: dict[str, Any] = {
         part: {name: _build(kind, settings, f"{part}.{name}") for name, settings in parts[part].items()}
         for part, kind in kinds.items()
@@ -148,6 +150,19 @@ def read_experiment(source: str | os.PathLike[str]) -> Experiment:
     experiment = build_settings(Experiment, table, path.name, sets=sets, **built)
     _require_known_names(experiment)
     return experiment
+
+
+def _merge_likes(stages: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return stages with the settings of those before that they are ``like``; their ``set`` comes after that one's."""
+    merged: dict[str, dict[str, Any]] = {}
+    for name, given in stages.items():
+        own = dict(given)
+        like = own.pop("like", None)
+        if like is not None:
+            _require(f"stages.{name}.like", like, merged)
+            own["set"] = [*merged[like].get("set", ()), *own.get("set", ())]
+        merged[name] = merged.get(like, {}) | own
+    return merged
 
 
 def _build(kind: type[Any], settings: Mapping[str, Any], name: str) -> Any:

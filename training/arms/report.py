@@ -39,11 +39,11 @@ def write_table(experiment: Experiment, name: str, case_set: str, seeds: Sequenc
     table, cases = experiment.tables[name], find_cases(experiment, case_set, out)
     parts = []
     for measurement in list_measurements(experiment, table, case_set):
-        lines = [f"{name}, {case_set}, {'drawn at temperature 1' if measurement.draws else 'greedy'}, {len(cases)} cases"]
+        lines = [
+            f"{name}, {case_set}, {'drawn at temperature 1' if measurement.draws else 'greedy'}, {len(cases)} cases"
+        ]
         lines += ["", _line((*_HEADS, *_HEADS_REWARD)), _line(["---"] * (len(_HEADS) + len(_HEADS_REWARD)))]
-        found = {
-            stage: _read_seeds(experiment, stage, seeds, out, measurement, cases) for stage in table.stages
-        }
+        found = {stage: _read_seeds(experiment, stage, seeds, out, measurement, cases) for stage in table.stages}
         start = found[table.stages[0]]
         lines += [_stage_line(experiment, stage, found[stage], start, out) for stage in table.stages]
         parts.append("\n".join(lines))
@@ -55,7 +55,9 @@ def _read_seeds(
 ) -> dict[int, list[dict[str, Any]]]:
     files = {seed: measurement.file(cell_folder(experiment, stage, seed, out), cases) for seed in seeds}
     distinct = {path: seed for seed, path in reversed(files.items())}  # a stage without seeds is there once
-    return {seed: read_rows(path) for path, seed in sorted(distinct.items(), key=lambda each: each[1]) if path.is_file()}
+    return {
+        seed: read_rows(path) for path, seed in sorted(distinct.items(), key=lambda each: each[1]) if path.is_file()
+    }
 
 
 def _stage_line(
@@ -77,7 +79,9 @@ def _stage_line(
     for name in ("iou", "accuracy"):
         cells += [_number(levels.get(name)), _change(changes.get(name))]
     cells += [_number(levels.get(name)) for name in ("refused_absent", "refused_present")]
-    cells += [f"{_number(levels.get(name), 2)}{_share(levels.get(name), changes.get(name))}" for name in ("actions", "wasted")]
+    cells += [
+        f"{_number(levels.get(name), 2)}{_share(levels.get(name), changes.get(name))}" for name in ("actions", "wasted")
+    ]
     cells += [_number(levels.get(name)) for name in ("default", "paper")]
     return _line([*cells, _cpu_seconds(experiment, stage, found, out)])
 
@@ -91,7 +95,13 @@ def _cpu_seconds(experiment: Experiment, stage: str, seeds: Any, out: Path) -> s
 
 
 def _number(value: float | None, digits: int = 3) -> str:
-    return "" if value is None else f"{value:.{digits}f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.{digits}f}"
+    return (
+        ""
+        if value is None
+        else f"{value:.{digits}f}".replace("0.", ".", 1)
+        if abs(value) < 1
+        else f"{value:.{digits}f}"
+    )
 
 
 def _change(change: Interval | None) -> str:
