@@ -58,7 +58,9 @@ def _run(experiment: Experiment, tables: list[str], options: argparse.Namespace)
                 if options.stage and stage not in options.stage:
                     continue
                 model = make_stage(experiment, stage, seed, options.out)
-                for measurement in list_measurements(experiment, experiment.tables[table], options.set):
+                for measurement in (
+                    () if options.train_only else list_measurements(experiment, experiment.tables[table], options.set)
+                ):
                     path = measurement.file(cell_folder(experiment, stage, seed, options.out), cases)
                     said = f"{stage}, seed {seed}, {path.stem}"
                     measure_model(model, cases, measurement, path, lambda done, of, said=said: _tell(said, done, of))
@@ -90,6 +92,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--stage", action="append", help="only this stage of the tables; repeatable")
     parser.add_argument("--seed", type=int, action="append", help="seed of trainings; repeatable; default: 0")
     parser.add_argument("--set", default="choose", help="set to measure on; 'figure' is for what is reported")
+    parser.add_argument("--train-only", action="store_true", help="leave the measurements for another call")
     options = parser.parse_args(arguments)
     options.seed = options.seed or [0]
     options.out = Path(os.path.abspath(options.out))
