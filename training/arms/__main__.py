@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from ibisagent.tools.errors import IbisError, InputError
@@ -63,7 +64,7 @@ def _run(experiment: Experiment, tables: list[str], options: argparse.Namespace)
                 ):
                     path = measurement.file(cell_folder(experiment, stage, seed, options.out), cases)
                     said = f"{stage}, seed {seed}, {path.stem}"
-                    measure_model(model, cases, measurement, path, lambda done, of, said=said: _tell(said, done, of))
+                    measure_model(model, cases, measurement, path, partial(_tell, said))
 
 
 def _tell(said: str, done: int, of: int) -> None:

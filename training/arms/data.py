@@ -8,8 +8,8 @@ from ibisagent.tools.jobs.run_settings import hash_json
 from ibisagent.training.arms.experiment import Experiment
 from ibisagent.training.experts.noisy_expert import MistakeRates
 from ibisagent.training.phantoms.folder import write_phantoms
-from ibisagent.training.trajectories.generation import InitialMaskRates, make_trajectories
-from ibisagent.training.trajectories.settings import Filters
+from ibisagent.training.trajectories.generation import make_trajectories
+from ibisagent.training.trajectories.settings import Filters, InitialMaskRates
 
 __all__ = ["find_cases", "find_set", "find_trajectories"]
 

@@ -166,7 +166,9 @@ def _merge_likes(stages: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]
 
 
 def _build(kind: type[Any], settings: Mapping[str, Any], name: str) -> Any:
-    frozen = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    frozen: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()
+    }
     if kind is not PhantomDatasetSpec:
         return build_settings(kind, frozen, name)
     try:

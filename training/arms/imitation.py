@@ -27,12 +27,13 @@ _TASKS_AT_ONCE = 8
 
 def choose_best(rollouts: Sequence[Rollout], group_size: int) -> list[Rollout]:
     """Return of each group of rollouts the first with the best reward, none of a group whose rewards are all equal."""
-    groups = [rollouts[start : start + group_size] for start in range(0, len(rollouts), group_size)]
-    return [
-        max((each for each in group if each.reward is not None), key=lambda each: each.reward.total)
-        for group in groups
-        if not is_dead([each.path for each in group])
-    ]
+    best = list[Rollout]()
+    for start in range(0, len(rollouts), group_size):
+        group = rollouts[start : start + group_size]
+        if not is_dead([each.path for each in group]):
+            totals = {number: each.reward.total for number, each in enumerate(group) if each.reward is not None}
+            best.append(group[max(totals, key=totals.__getitem__)])
+    return best
 
 
 def imitate_best(
