@@ -20,7 +20,13 @@ _PANELS = (
     ("reward of the rollouts", ("reward",)),
     ("IoU of the rollouts", ("iou",)),
     ("actions of the rollouts", ("reward/steps",)),
-    ("rollouts that refuse: absent -, present - -", ("refused_absent", "refused_present")),
+    ("rollouts that refuse: absent, present (dashed)", ("refused_absent", "refused_present")),
+)
+_VALIDATION_PANELS = (
+    ("unseen cases, greedy: IoU", ("iou",)),
+    ("unseen cases: accuracy of refusals", ("accuracy",)),
+    ("unseen cases: refused, absent, present (dashed)", ("refused_absent", "refused_present")),
+    ("unseen cases: actions", ("steps",)),
 )
 
 
@@ -71,19 +77,10 @@ def draw_curves(path: Path, trainings: Mapping[str, Path]) -> None:
     for panel in panels:
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
-    for panel in panels[-4:]:
-        panel.set_xlabel("updates")
+        panel.set_xlabel("updates", fontsize=8)
     panels[0].legend(frameon=False, fontsize=8)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
-
-
-_VALIDATION_PANELS = (
-    ("unseen cases, greedy: IoU", ("iou",)),
-    ("unseen cases: accuracy of refusals", ("accuracy",)),
-    ("unseen cases: refused, absent -, present - -", ("refused_absent", "refused_present")),
-    ("unseen cases: actions", ("steps",)),
-)
 
 
 def _colour(number: int) -> str:
