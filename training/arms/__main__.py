@@ -8,6 +8,9 @@ import warnings
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+from transformers.utils import logging as transformers_logging
 
 from ibisagent.tools.errors import IbisError, InputError
 from ibisagent.tools.suggestions import describe_unknown_name
@@ -25,8 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; return 0, or 1 for what a user has to correct."""
     options = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
-    for loud in ("httpx", "transformers", "datasets"):
-        logging.getLogger(loud).setLevel(logging.ERROR)
+    loud: Any = transformers_logging
+    loud.set_verbosity_error()
+    loud.disable_progress_bar()
     try:
         experiment = read_experiment(options.experiment)
         tables = options.table or list(experiment.tables)
