@@ -15,7 +15,15 @@ from ibisagent.tools.suggestions import describe_unknown_name
 from ibisagent.training.config_files import build_settings
 from ibisagent.training.phantoms.spec import PhantomDatasetSpec
 
-__all__ = ["Experiment", "Stage", "StageKind", "Table", "TrajectorySettings", "read_experiment", "shipped_experiment"]
+__all__ = [
+    "Experiment",
+    "Stage",
+    "StageKind",
+    "StageTable",
+    "TrajectorySettings",
+    "read_experiment",
+    "shipped_experiment",
+]
 
 NANO = "nano"
 """The start that needs no training: the policy that ships."""
@@ -75,7 +83,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class StageTable:
     """Stages that are compared with the first of them; ``STAGE@last`` is its last weights, not the best by validation.
 
     ``samples``: also measured by so many draws of each case at temperature 1.
@@ -93,7 +101,7 @@ class Experiment:
     trajectories: dict[str, TrajectorySettings]
     sets: dict[str, tuple[str, ...]]
     stages: dict[str, Stage]
-    tables: dict[str, Table]
+    tables: dict[str, StageTable]
     segmenter: str = "geocut"
     max_steps: int = 6
     validation: str = "validate"
@@ -140,7 +148,7 @@ def read_experiment(source: str | os.PathLike[str]) -> Experiment:
         reason = str(error).splitlines()[0]
         raise InputError(f"{printable_text(path)}: not a readable TOML file ({reason}); check its syntax") from error
     parts: dict[str, dict[str, Any]] = {name: table.pop(name, {}) for name in _PARTS}
-    kinds = {"phantoms": PhantomDatasetSpec, "trajectories": TrajectorySettings, "stages": Stage, "tables": Table}
+    kinds = {"phantoms": PhantomDatasetSpec, "trajectories": TrajectorySettings, "stages": Stage, "tables": StageTable}
     parts["stages"] = _merge_likes(parts["stages"])
     built: dict[str, Any] = {
         part: {name: _build(kind, settings, f"{part}.{name}") for name, settings in parts[part].items()}

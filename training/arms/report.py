@@ -7,7 +7,7 @@ from typing import Any
 from ibisagent.evals.stats import Interval
 from ibisagent.training.arms.cpu_clock import read_cpu_seconds
 from ibisagent.training.arms.data import find_cases
-from ibisagent.training.arms.experiment import NANO, Experiment, Table
+from ibisagent.training.arms.experiment import NANO, Experiment, StageTable
 from ibisagent.training.arms.figures import change_figures, level_figures
 from ibisagent.training.arms.measuring import Measurement, read_rows
 from ibisagent.training.arms.stages import LAST, stage_folder
@@ -24,7 +24,7 @@ def cell_folder(experiment: Experiment, stage: str, seed: int, out: Path) -> Pat
     return out / "cells" / f"{experiment.stage_key(name, seed)}{LAST if stage.endswith(LAST) else ''}"
 
 
-def list_measurements(experiment: Experiment, table: Table, case_set: str) -> list[Measurement]:
+def list_measurements(experiment: Experiment, table: StageTable, case_set: str) -> list[Measurement]:
     """Return how the stages of a table are measured on a set."""
     draws = [0, table.samples] if table.samples else [0]
     return [Measurement(case_set, each, experiment.segmenter, experiment.max_steps) for each in draws]

@@ -58,7 +58,7 @@ kind = "sft"
 base = "drawn-anew"
 config = "nano"
 data = ["shown"]
-set = ["threads=1", "freeze_vision=true", "train.dataloader_num_workers=0", "train.max_steps=1", "train.save_steps=1"]
+set = ["threads=1", "freeze_vision=true", "train.dataloader_num_workers=0", "train.max_steps=1", "train.warmup_steps=0"]
 
 [stages.imitated]
 kind = "imitation"
@@ -68,7 +68,7 @@ data = ["tasks"]
 rounds = 2
 tasks = 3
 rollouts = ["rollouts.group_size=4", "rollouts.max_steps=2", "rollouts.absent=-1"]
-set = ["threads=1", "train.dataloader_num_workers=0", "train.max_steps=1", "loss.mask=0.0"]
+set = ["threads=1", "train.dataloader_num_workers=0", "train.max_steps=1", "train.warmup_steps=0", "loss.mask=0.0"]
 """
 
 
