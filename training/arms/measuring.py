@@ -64,8 +64,9 @@ def measure_model(
     jobs = [number for number in range(len(cases)) for _ in range(max(measurement.draws, 1))]
     tasks = TaskSet(cases)
     runner = open_runner(folder, config, tasks, 1.0 if measurement.draws else 0.0)
-    step = max(measurement.draws, 1) * max(1, _AT_ONCE // max(measurement.draws, 1))  # all draws of a case at once
-    for start in range(len(rows) // step * step, len(jobs), step):
+    each = max(measurement.draws, 1)
+    step = each * max(1, _AT_ONCE // each)  # all draws of a case at once
+    for start in range(len(rows) // each * each, len(jobs), step):
         part = jobs[start : start + step]
         records = runner.record(part, seed=_DRAW_SEED, update=0)
         rows = rows[:start]
