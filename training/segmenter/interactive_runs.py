@@ -20,12 +20,12 @@ from ibisagent.tools.segmenters.geocut import GeocutSegmenter
 from ibisagent.tools.segmenters.geodesic import MaskPrior
 from ibisagent.tools.segmenters.geonet.inputs import make_inputs
 from ibisagent.tools.segmenters.geonet.segmenter import join_energies
-from ibisagent.tools.segmenters.geonet.view import View, find_view
+from ibisagent.tools.segmenters.geonet.view import SquareView, find_view
 from ibisagent.tools.segmenters.working_grid import GridPrompts
 from ibisagent.tools.simulator import next_click
-from ibisagent.training.segmenter.samples import Sample
+from ibisagent.training.segmenter.samples import TargetPicture
 
-__all__ = ["InteractiveRun", "State", "UncutGeocut", "begin_run", "stack"]
+__all__ = ["ClickState", "InteractiveRun", "UncutGeocut", "begin_run", "stack"]
 
 BOX_FIRST, MASK_FIRST = 0.12, 0.06  # how often a run begins with a box, or with a mask that is to be refined
 MOVED = 0.5  # how often a click is moved from the deepest pixel of the error
@@ -44,7 +44,7 @@ class UncutGeocut(GeocutSegmenter):
         return unary > 0
 
 
-class State(NamedTuple):
+class ClickState(NamedTuple):
     """A state as the network sees it, (channels, S, S) float32, the truth and what is of the picture, (S, S) float32.
 
     ``energy``: geocut's, (h, w), for the next mask.
@@ -54,7 +54,7 @@ class State(NamedTuple):
     truth: Field
     within: Field
     energy: Field
-    view: View
+    view: SquareView
     grid_prompts: GridPrompts
     kept: bool
 
@@ -72,7 +72,7 @@ class InteractiveRun:
     prior: MaskPrior | None = None
     taken: set[Pixel] = field(default_factory=set)
 
-    def look(self) -> State:
+    def look(self) -> ClickState:
         """Return the present state, its view wider and moved at random."""
         grid_prompts, kept = self.segmenter.read_prompts(self.features, self.prompts, self.prior)
         energy = self.segmenter.compute_energy(self.features, grid_prompts, self.prior, kept)
@@ -80,16 +80,16 @@ class InteractiveRun:
         view = self._move(find_view(work, before, grid_prompts.clicks, grid_prompts.box))
         inputs = make_inputs(self.features, view, grid_prompts, before, energy)
         seen = view.look(self.truth, work)
-        return State(inputs, seen, view.look(np.ones(work, np.float32), work), energy, view, grid_prompts, kept)
+        return ClickState(inputs, seen, view.look(np.ones(work, np.float32), work), energy, view, grid_prompts, kept)
 
-    def _move(self, view: View) -> View:
+    def _move(self, view: SquareView) -> SquareView:
         side = max(8, round(view.side * self.rng.uniform(*WIDER)))
         top, left = (
             round(begin + (view.side - side) / 2 + side * self.rng.uniform(-SHIFT, SHIFT)) for begin in view[:2]
         )
-        return View(top, left, side)
+        return SquareView(top, left, side)
 
-    def advance(self, state: State, log_odds: Field) -> bool:
+    def advance(self, state: ClickState, log_odds: Field) -> bool:
         """Take the network's answer, (S, S), as the next mask, and place a click on it; return whether there is one."""
         unary = join_energies(state.energy, log_odds, state.view, self.share)
         label = self.segmenter.decide(self.features, unary, state.grid_prompts, self.prior, state.kept)
@@ -113,7 +113,7 @@ class InteractiveRun:
         return True
 
 
-def begin_run(segmenter: UncutGeocut, sample: Sample, rng: np.random.Generator) -> InteractiveRun | None:
+def begin_run(segmenter: UncutGeocut, sample: TargetPicture, rng: np.random.Generator) -> InteractiveRun | None:
     """Begin a run on a sample; None where the target is too small on the working grid."""
     features = segmenter.embed(sample.picture)
     truth = np.asarray(features.grid.coverage(sample.truth) >= 0.5)
@@ -140,7 +140,7 @@ def _draw_box(truth: Mask, rng: np.random.Generator) -> Box:
     return Box(float(x0), float(y0), float(x1), float(y1))
 
 
-def stack(states: Sequence[State]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def stack(states: Sequence[ClickState]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the inputs (B, channels, S, S), truths and parts within the picture (B, S, S) of states."""
     parts = ([state.inputs for state in states], [state.truth for state in states], [state.within for state in states])
     inputs, truths, within = (torch.from_numpy(np.stack(part)) for part in parts)

@@ -17,7 +17,7 @@ from ibisagent.tools.files import atomic_write, make_folder
 from ibisagent.tools.jobs import jsonl
 from ibisagent.tools.segmenters.geonet.network import GeonetNetwork, save_network
 from ibisagent.training.run_folder import keep_settings, write_json
-from ibisagent.training.segmenter.interactive_runs import InteractiveRun, State, UncutGeocut, begin_run, stack
+from ibisagent.training.segmenter.interactive_runs import ClickState, InteractiveRun, UncutGeocut, begin_run, stack
 from ibisagent.training.segmenter.samples import SampleSource
 
 __all__ = ["SegmenterTraining", "train_segmenter"]
@@ -132,7 +132,7 @@ class _Trainer:
         mean = round(float(np.mean(losses)), 4)
         return {"round": number, "loss": mean, **by_clicks, "learning_rate": rate, "seconds": seconds}
 
-    def _step(self, states: Sequence[State]) -> tuple[float, Any]:
+    def _step(self, states: Sequence[ClickState]) -> tuple[float, Any]:
         inputs, truths, within = stack(states)
         self.network.train()
         with torch.autocast("cpu", torch.bfloat16):
@@ -182,6 +182,6 @@ def _measure_loss(log_odds: Tensor, truths: Tensor, within: Tensor) -> Tensor:
     return (mean + dice).mean()
 
 
-def _iou(log_odds: Any, state: State) -> float:
+def _iou(log_odds: Any, state: ClickState) -> float:
     mask, truth = (log_odds > 0) & (state.within > 0), state.truth >= 0.5
     return float((mask & truth).sum() / max(1, (mask | truth).sum()))

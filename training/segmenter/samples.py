@@ -15,7 +15,7 @@ from ibisagent.tools.masks.measure import bounding_box
 from ibisagent.tools.segmenters.base import Pixels
 from ibisagent.training.segmenter.picture_changes import change_colours, fill_with_texture, resize, turn
 
-__all__ = ["Sample", "SampleSource"]
+__all__ = ["SampleSource", "TargetPicture"]
 
 LONGER_SIDE = (140, 384)  # pixels of a picture that is brought to another size
 LEAST_PIXELS = 25  # of a target
@@ -26,7 +26,7 @@ CUT_OUT = 0.6  # how often only a part of the picture is shown
 _TRIES = 30
 
 
-class Sample(NamedTuple):
+class TargetPicture(NamedTuple):
     """A picture, (H, W) or (H, W, 3) uint8, and its target, (H, W) bool."""
 
     picture: Pixels
@@ -64,7 +64,7 @@ class SampleSource:
         """Return all cases that are drawn from."""
         return [case for sources, _ in self._groups for cases in sources for case in cases]
 
-    def draw(self, rng: np.random.Generator) -> Sample:
+    def draw(self, rng: np.random.Generator) -> TargetPicture:
         """Draw a sample whose target is neither a speck nor nearly everything."""
         for _ in range(_TRIES):
             sample = _change(self._open(rng), self._open(rng), rng)
@@ -73,15 +73,15 @@ class SampleSource:
                 return sample
         raise InputError(f"got no usable target in {_TRIES} draws, expected larger ones; check the data")
 
-    def _open(self, rng: np.random.Generator) -> Sample:
+    def _open(self, rng: np.random.Generator) -> TargetPicture:
         sources, chances = self._groups[int(rng.integers(len(self._groups)))]
         cases = sources[int(rng.choice(len(sources), p=chances))]
         case = cases[int(rng.integers(len(cases)))]
         image = case.open()
-        return Sample(image.pixels, np.asarray(case.read_truth(image)))
+        return TargetPicture(image.pixels, np.asarray(case.read_truth(image)))
 
 
-def _change(sample: Sample, other: Sample, rng: np.random.Generator) -> Sample:
+def _change(sample: TargetPicture, other: TargetPicture, rng: np.random.Generator) -> TargetPicture:
     picture, truth = sample
     if rng.random() < ONE_PART:
         truth = _choose_part(truth, rng)
@@ -95,7 +95,7 @@ def _change(sample: Sample, other: Sample, rng: np.random.Generator) -> Sample:
         truth = _find_region(picture, rng)
     elif rng.random() < TEXTURE and truth.any():
         picture = fill_with_texture(picture, truth, other.picture, rng)
-    return Sample(change_colours(picture, rng), truth)
+    return TargetPicture(change_colours(picture, rng), truth)
 
 
 def _choose_part(truth: Mask, rng: np.random.Generator) -> Mask:

@@ -14,7 +14,7 @@ from ibisagent.tools.segmenters.geodesic import CERTAIN_ENERGY, MaskPrior
 from ibisagent.tools.segmenters.geonet.inputs import CHANNELS, make_inputs
 from ibisagent.tools.segmenters.geonet.network import GeonetNetwork, load_network, save_network
 from ibisagent.tools.segmenters.geonet.segmenter import GeonetSegmenter, join_energies
-from ibisagent.tools.segmenters.geonet.view import SIDE, View, find_view
+from ibisagent.tools.segmenters.geonet.view import SIDE, SquareView, find_view
 from ibisagent.tools.segmenters.registry import recorded_segmenter_name
 from ibisagent.tools.segmenters.working_grid import GridClick, GridPrompts, to_grid_prompts
 
@@ -41,8 +41,8 @@ def own_weights(tmp_path):
 
 
 def test_the_first_view_holds_the_whole_picture_and_a_later_one_mask_clicks_and_box():
-    assert find_view(WORK, None, [CLICK], None) == View(-50, 0, 200)
-    assert find_view(WORK, np.zeros(WORK, np.bool_), [CLICK], None) == View(-50, 0, 200)
+    assert find_view(WORK, None, [CLICK], None) == SquareView(-50, 0, 200)
+    assert find_view(WORK, np.zeros(WORK, np.bool_), [CLICK], None) == SquareView(-50, 0, 200)
     mask = ellipse(WORK, (40, 100), (10, 10))
     near = find_view(WORK, mask, [CLICK], None)
     box = find_view(WORK, None, [], PixelBox(60, 20, 79, 39))
@@ -56,7 +56,7 @@ def test_the_first_view_holds_the_whole_picture_and_a_later_one_mask_clicks_and_
     assert find_view(WORK, speck, [], None).side == 0.12 * 200
 
 
-@pytest.mark.parametrize("view", [View(-50, 0, 200), View(0, 130, 64), View(-20, 150, 90)])
+@pytest.mark.parametrize("view", [SquareView(-50, 0, 200), SquareView(0, 130, 64), SquareView(-20, 150, 90)])
 def test_what_a_view_shows_lies_where_it_was_and_comes_back_there(view):
     mask = ellipse(WORK, (30, 160), (9, 14))
     seen = view.look(mask.astype(np.float32), WORK)
@@ -69,7 +69,7 @@ def test_what_a_view_shows_lies_where_it_was_and_comes_back_there(view):
 
 
 def test_a_view_beside_the_picture_shows_nothing_and_changes_nothing():
-    view, field = View(300, 0, 50), np.ones(WORK, np.float32)
+    view, field = SquareView(300, 0, 50), np.ones(WORK, np.float32)
     assert not view.look(field, WORK).any()
     assert np.array_equal(view.put_back(np.zeros((SIDE, SIDE), np.float32), field), field)
 
@@ -108,14 +108,16 @@ def test_the_network_sees_colours_clicks_mask_box_and_energy_at_their_places(col
 
 def test_a_picture_of_one_colour_gives_finite_inputs():
     features = extract_features(np.full((40, 30), 128, np.uint8), 256)
-    inputs = make_inputs(features, View(-5, 0, 40), GridPrompts([], None, False), None, np.zeros((40, 30), np.float32))
+    inputs = make_inputs(
+        features, SquareView(-5, 0, 40), GridPrompts([], None, False), None, np.zeros((40, 30), np.float32)
+    )
     assert np.isfinite(inputs).all()
 
 
 def test_energies_are_joined_by_the_share_and_clicks_stay_certain():
     energy = np.full(WORK, -2.0, np.float32)
     energy[CLICK.pixel] = CERTAIN_ENERGY
-    seen, view = np.full((SIDE, SIDE), 4.0, np.float32), View(0, 100, 100)
+    seen, view = np.full((SIDE, SIDE), 4.0, np.float32), SquareView(0, 100, 100)
     joined = join_energies(energy, seen, view, 0.75)
     assert joined[CLICK.pixel] == CERTAIN_ENERGY
     assert joined[50, 120] == pytest.approx(0.25 * -2 + 0.75 * 4)

@@ -14,7 +14,7 @@ from ibisagent.training.segmenter import run as training
 from ibisagent.training.segmenter.interactive_runs import UncutGeocut, begin_run, stack
 from ibisagent.training.segmenter.picture_changes import change_colours, fill_with_texture, resize, turn
 from ibisagent.training.segmenter.run import SegmenterTraining, train_segmenter
-from ibisagent.training.segmenter.samples import Sample, SampleSource
+from ibisagent.training.segmenter.samples import SampleSource, TargetPicture
 
 TINY = SegmenterTraining(rounds=3, steps=2, batch=2, pool=3)
 TRUTH = ellipse((70, 90), (25, 60), (14, 9))
@@ -75,7 +75,7 @@ def test_sources_can_be_left_out(data):
 
 def test_a_run_clicks_where_its_mask_is_wrong_until_it_ends():
     rng = np.random.default_rng(4)
-    runs = [begin_run(UncutGeocut(), Sample(PICTURE, TRUTH), np.random.default_rng(seed)) for seed in range(30)]
+    runs = [begin_run(UncutGeocut(), TargetPicture(PICTURE, TRUTH), np.random.default_rng(seed)) for seed in range(30)]
     assert sum(isinstance(run.prompts[0], Box) for run in runs) in range(1, 12)
     run = next(run for run in runs if run.prior is None and not isinstance(run.prompts[0], Box))
     assert run.truth[click_to_pixel(run.prompts[0], run.truth.shape)]
@@ -89,7 +89,7 @@ def test_a_run_clicks_where_its_mask_is_wrong_until_it_ends():
 
 
 def test_states_are_stacked_with_their_own_truth():
-    run = begin_run(UncutGeocut(), Sample(PICTURE, TRUTH), np.random.default_rng(0))
+    run = begin_run(UncutGeocut(), TargetPicture(PICTURE, TRUTH), np.random.default_rng(0))
     inputs, truths, within = stack([run.look(), run.look()])
     assert inputs.shape[0] == truths.shape[0] == 2
     assert truths.shape == within.shape

@@ -7,7 +7,7 @@ import numpy as np
 from ibisagent.tools.segmenters.base import Mask
 from ibisagent.tools.segmenters.features import Features, Field
 from ibisagent.tools.segmenters.geodesic import MAX_ENERGY
-from ibisagent.tools.segmenters.geonet.view import SIDE, View
+from ibisagent.tools.segmenters.geonet.view import SIDE, SquareView
 from ibisagent.tools.segmenters.working_grid import GridClick, GridPrompts, fill_box
 
 __all__ = ["CHANNELS", "ENERGY", "make_inputs"]
@@ -24,7 +24,9 @@ _UNLIKE = 3.0  # the largest difference of colours, in spreads of the view's col
 _LEAST_SPREAD = 0.02  # of colours from 0 to 1, below which they are not stretched
 
 
-def make_inputs(features: Features, view: View, grid_prompts: GridPrompts, before: Mask | None, energy: Field) -> Field:
+def make_inputs(
+    features: Features, view: SquareView, grid_prompts: GridPrompts, before: Mask | None, energy: Field
+) -> Field:
     """Return a state as the network sees it, (channels, SIDE, SIDE) float32; see `CHANNELS`.
 
     ``before``: the mask so far, (h, w) bool. ``energy``: geocut's, (h, w), of all prompts.
@@ -52,7 +54,7 @@ def make_inputs(features: Features, view: View, grid_prompts: GridPrompts, befor
     return np.stack([np.asarray(channel, np.float32) for channel in channels])
 
 
-def _look_at_colours(features: Features, view: View) -> tuple[Field, Field]:
+def _look_at_colours(features: Features, view: SquareView) -> tuple[Field, Field]:
     """Return colours of mean 0 and spread 1, (SIDE, SIDE, 3), and which pixels are of the picture, (SIDE, SIDE)."""
     assert features.picture is not None
     within = view.look(np.ones(features.grid.work, np.float32), features.grid.work)
@@ -65,7 +67,7 @@ def _look_at_colours(features: Features, view: View) -> tuple[Field, Field]:
     return np.asarray((colours - seen.mean(axis=0)) / spread * within[..., None], np.float32), within
 
 
-def _to_view(clicks: Sequence[GridClick], view: View) -> list[tuple[float, float]]:
+def _to_view(clicks: Sequence[GridClick], view: SquareView) -> list[tuple[float, float]]:
     """Return the places of clicks in the view, in its pixels."""
     scale = view.scale()
     return [

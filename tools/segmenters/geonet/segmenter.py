@@ -12,7 +12,7 @@ from ibisagent.tools.segmenters.geocut import GeocutSegmenter
 from ibisagent.tools.segmenters.geodesic import CERTAIN_ENERGY, MAX_ENERGY, MaskPrior
 from ibisagent.tools.segmenters.geonet.inputs import make_inputs
 from ibisagent.tools.segmenters.geonet.network import WEIGHTS, load_network
-from ibisagent.tools.segmenters.geonet.view import View, find_view
+from ibisagent.tools.segmenters.geonet.view import SquareView, find_view
 from ibisagent.tools.segmenters.working_grid import GridPrompts
 
 __all__ = ["SHARE", "GeonetSegmenter", "join_energies", "open_geonet"]
@@ -63,7 +63,7 @@ class GeonetSegmenter(GeocutSegmenter):
         return np.asarray(energy + near * asked, np.float32)
 
 
-def join_energies(energy: Field, seen: Field, view: View, share: float) -> Field:
+def join_energies(energy: Field, seen: Field, view: SquareView, share: float) -> Field:
     """Return geocut's energy, (h, w), and a network's log odds, as its view shows them, as one; clicks stay certain."""
     own = np.clip(energy, -MAX_ENERGY, MAX_ENERGY)
     learned = view.put_back(np.clip(seen, -MAX_ENERGY, MAX_ENERGY), own)

@@ -13,7 +13,7 @@ from ibisagent.tools.segmenters.base import Mask
 from ibisagent.tools.segmenters.features import Field
 from ibisagent.tools.segmenters.working_grid import GridClick
 
-__all__ = ["SIDE", "View", "find_view"]
+__all__ = ["SIDE", "SquareView", "find_view"]
 
 SIDE = 128  # pixels of a view
 ROOM = 1.5  # a view's side, in sides of what it is to hold
@@ -27,7 +27,7 @@ class _Overlap(NamedTuple):
     view: tuple[slice, slice]
 
 
-class View(NamedTuple):
+class SquareView(NamedTuple):
     """A square of the working grid, in working pixels; it may reach beyond the grid."""
 
     top: int
@@ -76,7 +76,9 @@ class View(NamedTuple):
         return _Overlap((mine[0], mine[1]), (shown[0], shown[1]))
 
 
-def find_view(work: tuple[int, int], before: Mask | None, clicks: Sequence[GridClick], box: PixelBox | None) -> View:
+def find_view(
+    work: tuple[int, int], before: Mask | None, clicks: Sequence[GridClick], box: PixelBox | None
+) -> SquareView:
     """Return the view for the next mask: the whole picture at first, then what holds mask, clicks and box, with room.
 
     ``work``: the working grid's shape. ``before``: (h, w), the mask so far.
@@ -84,11 +86,11 @@ def find_view(work: tuple[int, int], before: Mask | None, clicks: Sequence[GridC
     longer = max(work)
     held = bounding_box(before) if before is not None else None
     if held is None and box is None:
-        return View((work[0] - longer) // 2, (work[1] - longer) // 2, longer)
+        return SquareView((work[0] - longer) // 2, (work[1] - longer) // 2, longer)
     corners = [(click.pixel.row, click.pixel.column) for click in clicks]
     for part in (held, box):
         corners += [(part.top, part.left), (part.bottom, part.right)] if part is not None else []
     low, high = np.min(corners, axis=0), np.max(corners, axis=0)
     side = int(min(max(ROOM * float((high - low).max() + 1), LEAST * longer), longer) + 0.5)
     top, left = ((low + high + 1 - side) / 2).astype(int)
-    return View(int(top), int(left), max(1, side))
+    return SquareView(int(top), int(left), max(1, side))
