@@ -14,7 +14,7 @@ _PATH = re.compile(r"""(?<![\w/])(?:[A-Za-z]:)?[/\\](?:[^\s'",;:()]+)""")
 _FIELDS = (
     *("image", "request", "prompts", "mask", "region", "clicks", "click", "similar", "box", "slice", "window"),
     *("session", "formats", "refine", "targets", "label map", "array", "oracle", "loop", "trajectory", "view", "seed"),
-    *("propose", "the file", "the zip", "case", "reader", "verdict", "failure"),
+    *("propose", "the file", "the zip", "case", "reader", "verdict", "failure", "start"),
 )
 """Subjects of an error message other than a file, whose name may be a patient's."""
 _OUR_SUBJECT = re.compile(rf"(?:(?:{'|'.join(_FIELDS)})(?:\[\d+\])*|(?:prompt|thread|policy|segmenter) '.*)$")

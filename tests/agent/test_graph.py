@@ -289,5 +289,5 @@ def test_graphs_of_one_segmenter_share_what_it_computed(pixels):
 
 
 def test_get_segmenter_names_what_there_is():
-    with pytest.raises(InputError, match="geocut, geodesic, disk"):
+    with pytest.raises(InputError, match="geocut, geonet, geodesic, disk"):
         get_segmenter("u-net")

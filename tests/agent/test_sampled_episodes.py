@@ -81,6 +81,7 @@ def check(count: int, steps: int, size: int, group: int, folder: Path, left_afte
     assert all(each != first[0] for each in first[1:]), "runs of one request with other seeds drew the same"
 
 
+@pytest.mark.slow
 def test_16_sampled_episodes_are_the_same_alone_together_and_resumed(tmp_path):
     check(16, 3, 96, 8, tmp_path, {0: 3, 9: 2})
 

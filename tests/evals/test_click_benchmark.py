@@ -443,6 +443,7 @@ def group_ends(group):
     raise AssertionError("processes outlived their parent")
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(dataset, unbroken, tmp_path):
     kept = killed(dataset, tmp_path / "out", 12)
     begun = kept.read_bytes()

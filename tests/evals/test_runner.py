@@ -209,6 +209,7 @@ def stopped(script, dataset, out, workers, how):
     return process.returncode, said
 
 
+@pytest.mark.slow
 def test_a_run_stopped_in_any_way_goes_on_where_it_was(dataset, unbroken, tmp_path):
     script, out = tmp_path / "script.py", tmp_path / "out"
     write_slow_script(script, BODY, seconds=0.1)

@@ -257,6 +257,7 @@ nib.save(nib.Nifti1Image((values > values.mean()).astype(np.uint8), np.eye(4)), 
 """
 
 
+@pytest.mark.slow
 def test_runs_begin_with_a_program_s_proposal_unless_an_initial_mask_was_drawn(dataset, tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)
     cases = read_dataset(dataset)[:9]

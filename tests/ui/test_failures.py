@@ -37,6 +37,7 @@ def run(*command, cwd):
     return subprocess.run([sys.executable, *map(str, command)], cwd=cwd, capture_output=True, text=True, timeout=100)
 
 
+@pytest.mark.slow
 def test_a_dead_server_is_told_and_the_click_so_far_is_kept(tmp_path, pixels):
     Image.fromarray(pixels).save(tmp_path / "scan.png")
     given = ("scan.png", "Segment it.", "--policy", DEAD, "--click", "+0.55,0.42", "--out", "o", "--save", "m.json")
@@ -77,6 +78,7 @@ def test_the_sheet_of_a_policy_that_fails_ends_with_the_picture_and_the_reason(r
     assert shown[-1].error.startswith("IndexError: the script has")
 
 
+@pytest.mark.slow
 def test_the_demonstration_and_the_doctor_fail_with_a_broken_policy(tmp_path):
     demo = run("-c", f"{BROKEN}runpy.run_module('ibisagent.ui.cli.demo', run_name='__main__')", cwd=tmp_path)
     doctor = run("-c", f"{BROKEN}runpy.run_module('ibisagent.ui', run_name='__main__')", "doctor", cwd=tmp_path)
@@ -96,6 +98,7 @@ def dataset(tmp_path, pixels, truth):
     return tmp_path / "data"
 
 
+@pytest.mark.slow
 def test_a_policy_whose_every_run_failed_is_named_and_tried_again(dataset, tmp_path, capsys):
     faults = ["401"]
     with serve(answer_with_script(positive(0.55, 0.42), STOP), lambda body: faults[0]) as server:

@@ -109,7 +109,7 @@ def test_a_mistake_is_a_line_before_anything_is_written(options, line, folder):
 def test_help_and_doctor_say_which_segmenters_take_what(folder):
     shown = " ".join(re.sub(r"[│╭╮╰╯─]", " ", call_command("segment", "--help", cwd=folder).stdout).split())
     assert "--similar" in shown
-    assert "Segmenter: geocut." in shown
+    assert "Segmenter: geocut, geonet, geonet:FILE." in shown
     table = call_command("doctor", cwd=folder).stdout.partition("Segmenters")[2]
     (geocut,) = [line for line in table.splitlines() if re.search(r"\bgeocut\b.*geodesic distances", line)]
     assert "point, box, similar" in geocut

@@ -52,6 +52,7 @@ def test_segment_and_replay_take_them(folder, pixels):
     assert (again.returncode, "every mask equal bit for bit" in again.stdout) == (0, True)
 
 
+@pytest.mark.slow
 def test_eval_spreads_them_over_processes_and_goes_on(folder):
     (folder / "data").mkdir()
     write_organ_dataset(folder / "data", 2, "modality", lambda number, target: "MR")

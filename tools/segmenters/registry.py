@@ -54,6 +54,8 @@ SEGMENTERS = Table(
             ("torch", "safetensors"),
             prompts=PROMPT_KINDS,
         ),
+        SegmenterEntry("geodesic", f"{_HERE}.geodesic:GeodesicSegmenter", "geodesic distances from the clicks"),
+        SegmenterEntry("disk", f"{_HERE}.disk:DiskSegmenter", "a disc per click, for tests"),
         SegmenterEntry(
             "geonet:FILE",
             f"{_HERE}.geonet.segmenter:open_geonet",
@@ -62,8 +64,6 @@ SEGMENTERS = Table(
             ("torch", "safetensors"),
             prompts=PROMPT_KINDS,
         ),
-        SegmenterEntry("geodesic", f"{_HERE}.geodesic:GeodesicSegmenter", "geodesic distances from the clicks"),
-        SegmenterEntry("disk", f"{_HERE}.disk:DiskSegmenter", "a disc per click, for tests"),
         SegmenterEntry("medsam2:FILE", _SAM, "a MedSAM2 checkpoint; needs the package sam2 too", "models", ("torch",)),
         SegmenterEntry("sam2:FILE_OR_ID", _SAM, "a SAM 2 checkpoint; needs the package sam2 too", "models", ("torch",)),
         SegmenterEntry("sam:ID", _SAM, "SAM, a transformers folder or hub id", "models", ("torch",)),

@@ -63,8 +63,8 @@ def in_order(context: Any, **given: Sequence[str] | None) -> list[tuple[str, str
 def fill_names(text: str) -> str:
     """Replace each placeholder by the names that it stands for.
 
-    >>> fill_names("{segmenters}.")[:23]
-    'geocut, geodesic, disk,'
+    >>> fill_names("{segmenters}.")[:24]
+    'geocut, geonet, geodesic'
     """
     if "{" not in text:
         return text

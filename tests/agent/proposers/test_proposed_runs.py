@@ -223,6 +223,7 @@ def test_local_only_refuses_a_program_unless_it_is_said_to_be_local(program):
     assert get_proposer(f"local-command:{program} {{image}} {{out}}", None, options).name.startswith("command:")
 
 
+@pytest.mark.slow
 def test_the_commands_take_a_program(program, pixels, tmp_path):
     Image.fromarray(pixels).save(tmp_path / "scan.png")
     given = ("--propose", f"local-command:{program} {{image}} {{out}} {{text}}", "--local-only")
@@ -257,6 +258,7 @@ nib.save(nib.Nifti1Image((values > values.mean()).astype(np.uint8), np.eye(4)), 
 """
 
 
+@pytest.mark.slow
 def test_a_run_killed_during_its_proposal_is_taken_up_and_asks_again(pixels, tmp_path):
     Image.fromarray(pixels).save(tmp_path / "scan.png")
     (tmp_path / "slow.py").write_text(SLOW_ONCE)

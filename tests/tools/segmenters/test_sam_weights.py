@@ -56,7 +56,7 @@ def test_a_name_reads_as_family_source_and_options():
         ("medsam2:nowhere.pt", "nowhere.pt: got a path with no file, expected a readable file"),
         ("medsam2:https://host/a.pt", "https://host/a.pt: got a https address, expected a local file"),
         ("sam:/nowhere/at/all", "/nowhere/at/all: got no config.json there, expected a transformers model's folder"),
-        ("medsam2", "segmenter 'medsam2': expected one of geocut, geodesic, disk, medsam2:FILE, sam2:FILE_OR_ID"),
+        ("medsam2", "segmenter 'medsam2': expected one of geocut, geonet, geodesic, disk, geonet:FILE, medsam2:FILE"),
     ],
 )
 def test_a_wrong_name_is_refused_in_one_line(name, line):
@@ -65,8 +65,11 @@ def test_a_wrong_name_is_refused_in_one_line(name, line):
 
 def test_help_texts_list_every_form_and_names_need_no_weights():
     embedded = [entry.form for entry in SEGMENTERS.entries if not entry.needs_source]
-    assert embedded == ["geocut", "geodesic", "disk"]
-    assert SEGMENTERS.forms == (*embedded, "medsam2:FILE", "sam2:FILE_OR_ID", "sam:ID", "medsam:ID", "sam2hf:ID")
+    assert embedded == ["geocut", "geonet", "geodesic", "disk"]
+    assert SEGMENTERS.forms == (
+        *embedded,
+        *("geonet:FILE", "medsam2:FILE", "sam2:FILE_OR_ID", "sam:ID", "medsam:ID", "sam2hf:ID"),
+    )
 
 
 def test_a_hub_id_without_network_is_refused_in_one_line(monkeypatch):

@@ -115,14 +115,14 @@ def test_starts_of_another_segmenter_are_refused_or_replayed(data, policy, tmp_p
     start = start_of(cases[0], segmenter="geodesic")
     file = tmp_path / "starts.jsonl"
     write_starts(file, [start, start_of(cases[0])])
-    said = r"starts\.jsonl: got 1 of 2 starts of the segmenter 'geodesic-2 .*', expected 'disk-1 .*replay_starts=true$"
+    said = r"starts\.jsonl: got 1 of 2 starts of the segmenter 'geodesic-3 .*', expected 'disk-1 .*replay_starts=true$"
     with pytest.raises(InputError, match=said):
         add_starts(TaskSet(cases), TaskSet([]), file, (data,), RolloutSettings(segmenter="disk"), 0)
     replays = RolloutSettings(segmenter="disk", replay_starts=True)
     assert start in add_starts(TaskSet(cases), TaskSet([]), file, (data,), replays, 0).recorded.starts
     runner = runner_of(policy, data, [start])
     (rollout,) = runner.run([len(runner.tasks) - 1], seed=0, update=0)
-    assert rollout.dropped.startswith("case: start: it is not as recorded (segmenter: recorded with geodesic-2")
+    assert rollout.dropped.startswith("case: start: it is not as recorded (segmenter: recorded with geodesic-3")
     runner = runner_of(policy, data, [start], replay_starts=True)
     (rollout,) = runner.run([len(runner.tasks) - 1], seed=0, update=0)
     assert rollout.dropped is None

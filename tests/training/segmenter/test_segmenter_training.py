@@ -96,6 +96,7 @@ def test_states_are_stacked_with_their_own_truth():
     assert set(np.unique(within.numpy())) <= {0.0, 1.0}
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_to_the_same_weights(data, tmp_path, monkeypatch):
     def stop(figures, done, total):
         raise KeyboardInterrupt

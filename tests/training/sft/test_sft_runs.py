@@ -229,6 +229,7 @@ def test_a_checkpoint_of_another_model_is_no_beginning(data, tmp_path):
         train_sft(plan, [data], out)
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_weights(data, tmp_path):
     plan = plan_of(tmp_path, tiny_vlm.qwen25(), steps=40)
     unbroken = train_sft(read_training_config(plan), [data], tmp_path / "unbroken")

@@ -34,6 +34,7 @@ def test_a_wrong_option_is_one_line(tmp_path, options, says):
     assert len(ended.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_taken_port_and_a_model_that_cannot_be_loaded_are_one_line(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -46,6 +47,7 @@ def test_a_taken_port_and_a_model_that_cannot_be_loaded_are_one_line(tmp_path):
     assert "missing-folder" in ended.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_file_of_sessions_has_one_server_and_a_killed_one_leaves_it_free(tmp_path):
     options = ("--policy", "none", "--segmenter", "geocut")
     (tmp_path / "same.db").symlink_to("web.db")
