@@ -84,11 +84,21 @@ def replay_config(record: Trajectory) -> LoopConfig:
     return replace(LoopConfig(**settings), review=False, max_seconds=None, max_tokens=None, policy_seconds=None)
 
 
+def _name_differing_parts(recorded: str, replayed: str) -> tuple[str, str]:
+    """Return the names of two fingerprints, and where these are the same what differs behind them."""
+    (before, *behind), (now, *others) = recorded.split(), replayed.split()
+    if before != now:
+        return before, now
+    only = [part for part in behind if part not in others], [part for part in others if part not in behind]
+    return " ".join([before, *only[0]]), " ".join([now, *only[1]])
+
+
 def replay_differences(record: Trajectory, run: Trajectory) -> Iterator[str]:
     """Yield a line for each difference of a repeated run from its record, of which failed steps are left out."""
     steps = [step for step in record.steps if step.outcome != "failed"]
     if record.segmenter != run.segmenter:
-        yield f"segmenter: recorded with {record.segmenter}, replayed with {run.segmenter}"
+        recorded, replayed = _name_differing_parts(record.segmenter, run.segmenter)
+        yield f"segmenter: recorded with {recorded}, replayed with {replayed}"
     if len(steps) != len(run.steps):
         yield f"steps: {len(steps)} recorded, {len(run.steps)} replayed"
     for before, now in zip(steps, run.steps, strict=False):

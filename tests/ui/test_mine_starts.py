@@ -137,8 +137,8 @@ def test_of_a_page_s_sessions_only_kept_cases_are_read_and_only_with_their_conse
     asyncio.run(story())
     (kept,) = (store / "kept").iterdir()
     before = hash_tree(store)
-    out = tmp_path / "starts.jsonl"
     for place, left in ((store / "web.db", "1 without consent to training"), (store / "kept", "none")):
+        out = tmp_path / f"{place.stem}.jsonl"
         said = mine(place, "--out", out, "--root", store / "kept", "--where", "corrected")
         assert said.startswith(f"{2 if left != 'none' else 1} runs: 1 starts (1 corrected); left out: {left} wrote ")
         (start,) = read_starts(out)
@@ -148,4 +148,12 @@ def test_of_a_page_s_sessions_only_kept_cases_are_read_and_only_with_their_conse
     (kept / "consent.json").write_text(json.dumps(consent | {"scope": "nothing"}))
     for place in (store / "web.db", store / "kept", kept / "trajectory.json"):
         with pytest.raises(InputError, match=r"left out: \d without consent to training"):
-            mine(place, "--out", out, "--root", store / "kept")
+            mine(place, "--out", tmp_path / "none.jsonl", "--root", store / "kept")
+
+
+def test_a_file_that_is_there_is_not_written_over(tmp_path):
+    there = tmp_path / "runs.jsonl"
+    there.write_text("recorded")
+    with pytest.raises(InputError, match="got a file that is there, expected a new one"):
+        mine(there, "--out", there)
+    assert there.read_text() == "recorded"

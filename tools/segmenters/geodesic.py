@@ -125,6 +125,8 @@ class GeodesicSegmenter:
             latest = grid_prompts.clicks[-1]
             label = limit_edit(embedding, label, prior.work, prior.prompts, latest, self.parameters)
             label = clean_components(label, grid_prompts.clicks, before)
+            if prior.has_initial_mask:  # of which a click changes its own neighbourhood alone
+                label = np.where(measure_reach(latest, prior.work, self.parameters).far < 1, label, prior.work)
         return label
 
     def _estimate(self, embedding: Features, label: Mask, context: ScoreContext) -> float:

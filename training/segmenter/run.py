@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ibisagent.tools.files import atomic_write, make_folder
+from ibisagent.tools.errors import InputError
+from ibisagent.tools.files import atomic_write, make_folder, printable_text
 from ibisagent.tools.jobs import jsonl
 from ibisagent.tools.segmenters.geonet.network import GeonetNetwork, save_network
 from ibisagent.training.run_folder import keep_settings, write_json
@@ -64,8 +65,11 @@ def train_segmenter(
     too, its number and how many there are. The same call resumes after the last whole round, with equal draws; with
     other data or settings it is an `InputError`.
     """
-    make_folder(out)
     source = SampleSource(data, without)
+    if out.is_dir() and any(out.iterdir()) and not (out / "settings.json").is_file():
+        got = "got a folder that holds something else, expected a new one or that of a training"
+        raise InputError(f"{printable_text(out)}: {got}; choose another --out")
+    make_folder(out)
     digest = hashlib.sha256(repr([(c.id, c.image.name, c.target) for c in source.cases]).encode()).hexdigest()[:16]
     keep_settings(out, {"data": digest, "without": sorted(without), "settings": asdict(settings)})
     if (out / _FINISHED).is_file():

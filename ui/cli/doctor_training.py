@@ -14,7 +14,7 @@ MissingExtra.require("train", "torch", "transformers", "trl", "peft", "datasets"
 
 import torch  # noqa: E402
 
-from ibisagent.agent.policies.local import find_model_folder  # noqa: E402
+from ibisagent.agent.policies.local import NANO, find_model_folder  # noqa: E402
 from ibisagent.training.grpo.config import GRPOTraining, read_grpo_training  # noqa: E402
 from ibisagent.training.grpo.memory import count_parameters, estimate_memory  # noqa: E402
 from ibisagent.training.grpo.served_policy import find_served_model  # noqa: E402
@@ -72,7 +72,10 @@ def _gpus(training: GRPOTraining) -> _Check:
 
 def _memory(training: GRPOTraining, base: str) -> _Check:
     if not training.gpus:
-        return _Check("memory: no estimate for a config without GPUs")
+        folder = NANO if base == "nano" else _folder_of(training, base)
+        found = folder is not None and (folder / "config.json").is_file()
+        fault = None if found else "no model of that name on this machine; correct it or fetch the model first"
+        return _Check(f"base {base}; memory: no estimate for a config without GPUs", fault)
     try:
         parameters = count_parameters(base, _folder_of(training, base))
     except InputError as error:

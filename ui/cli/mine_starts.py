@@ -36,12 +36,14 @@ def run_mine(
 ) -> None:
     """Write the starts of recorded runs to a ``.jsonl``, and print how many of each there are, and what was left out.
 
-    `InputError` where there is none; then nothing is written.
+    `InputError` where there is none, and for a file that is there already; then nothing is written.
     """
     if out.suffix != ".jsonl":
         raise InputError(
             f"--out {printable_text(out)}: got another ending than .jsonl; name a file such as starts.jsonl"
         )
+    if out.exists():
+        raise InputError(f"--out {printable_text(out)}: got a file that is there, expected a new one; name another")
     found: dict[str, Start] = {}
     left, runs, known, console = Counter[str](), 0, readable_roots(roots), Console(stderr=True)
     make_folder(out.parent)

@@ -314,6 +314,21 @@ def overlap(mask: Mask, truth: Mask) -> float:
     return float((mask & truth).sum() / (mask | truth).sum())
 
 
+@looking
+@pytest.mark.parametrize("positive", [True, False])
+def test_a_click_leaves_all_of_a_given_mask_that_is_far_from_it(make, positive):
+    pixels, _ = scene(3, (200, 200))
+    initial = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(200, 200)), 1.2) > 0.15  # many thin parts
+    segmenter = make()
+    embedding = segmenter.embed(pixels)
+    row, column = next(zip(*np.nonzero(initial[:20, :20] != positive), strict=True))
+    click = pixel_to_click(Pixel(int(row), int(column)), (200, 200), positive)
+    mask = segmenter.predict(embedding, (click,), segmenter.prior_from_mask(embedding, initial)).mask
+    assert mask[row, column] == positive
+    rows, columns = np.nonzero(mask != initial)
+    assert np.hypot(rows - row, columns - column).max() <= 0.3 * 200 + 4
+
+
 @embedded
 @pytest.mark.parametrize("factor", [1, 3])
 def test_click_on_an_initial_mask_edits_only_near_itself(make, factor):

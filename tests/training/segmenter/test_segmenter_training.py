@@ -123,3 +123,13 @@ def test_other_settings_or_data_in_the_same_folder_are_refused(data, tmp_path):
         train_segmenter(
             SegmenterTraining(rounds=1, steps=1, batch=2, pool=2), [data], tmp_path / "out", without=["one"]
         )
+
+
+def test_a_folder_of_something_else_and_wrong_data_leave_nothing_behind(data, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mask.png").write_bytes(b"")
+    with pytest.raises(InputError, match="got a folder that holds something else"):
+        train_segmenter(TINY, [data], tmp_path / "run")
+    with pytest.raises(InputError, match="got --without"):
+        train_segmenter(TINY, [data], tmp_path / "new", without=["three"])
+    assert not (tmp_path / "new").exists()
