@@ -4,7 +4,7 @@ The chat's message holds text and a picture: a content block with base64, a data
 Later messages without a picture continue from the current mask. The bare loop takes `ibisagent.agent.state.Input`; its
 image is a data URL or such a name, {"uri", "slice", "window"} for a volume.
 
-Settings come from the environment: ``IBISAGENT_POLICY`` (nano), ``IBISAGENT_SEGMENTER`` (geonet),
+Settings come from the environment: ``IBISAGENT_POLICY`` (nano), ``IBISAGENT_SEGMENTER`` (geocut),
 ``IBISAGENT_PROPOSE`` (the policy's own), ``IBISAGENT_PRESET`` (default), ``IBISAGENT_MAX_STEPS`` (20),
 ``IBISAGENT_ROOT`` (none: no files are read) and ``IBISAGENT_LOCAL_ONLY`` (1: nothing leaves this machine).
 """
@@ -35,7 +35,7 @@ from ibisagent.agent.policies import PolicyOptions, get_policy
 from ibisagent.agent.privacy import disable_tracing, restrict_to_local
 from ibisagent.agent.proposers import open_proposer
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.segmenters.registry import default_segmenter, require_local_segmenter
+from ibisagent.tools.segmenters.registry import require_local_segmenter
 
 __all__ = ["ChatState", "chat_graph", "graph", "loop", "loop_from_environment"]
 
@@ -118,7 +118,7 @@ def loop_from_environment() -> SegmentationGraph:
     options = PolicyOptions(local_only=_LOCAL_ONLY)
     proposer = open_proposer(os.environ.get("IBISAGENT_PROPOSE"), policy, options)
     images = ServerImageCatalog(os.environ.get("IBISAGENT_ROOT"))
-    segmenter = os.environ.get("IBISAGENT_SEGMENTER") or default_segmenter()
+    segmenter = os.environ.get("IBISAGENT_SEGMENTER", "geocut")
     if _LOCAL_ONLY:
         require_local_segmenter(segmenter)
     return build_graph(policy, segmenter, config, proposer=proposer, images=images)

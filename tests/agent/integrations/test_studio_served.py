@@ -21,7 +21,6 @@ from support.offline import NetworkWatch
 
 from ibisagent.agent import build_graph
 from ibisagent.tools.masks.rle import area
-from ibisagent.tools.segmenters.registry import default_segmenter
 from ibisagent.ui.example_image import draw_example_image
 
 ROOT = Path(__file__).parents[3]
@@ -79,7 +78,7 @@ def served(tmp_path_factory, pixels):
 
 @pytest.fixture(scope="module")
 def expected(pixels):
-    graph = build_graph("nano", default_segmenter(), proposer="none")
+    graph = build_graph("nano", "geocut", proposer="none")
     mask = graph.invoke({"image": pixels, "request": REQUEST})["mask"]
     assert area(mask) > 0
     return mask

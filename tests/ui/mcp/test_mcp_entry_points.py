@@ -17,7 +17,6 @@ from ibisagent.agent.trajectory import Trajectory
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.reading import read_mask
 from ibisagent.tools.masks.rle import area, decode
-from ibisagent.tools.segmenters.registry import default_segmenter
 from ibisagent.ui.example_image import draw_example_image
 
 REQUEST = "Segment the bright object."
@@ -172,7 +171,7 @@ def test_a_session_is_corrected_measured_and_undone(root, url):
     assert measured[1]["measurements"] == accepted[1]["measurements"]
     assert [step["actor"] for step in record["steps"]] == ["policy", "policy", "person", "person", "person", "policy"]
     image = open_image(root / "scan.png")
-    assert replay(Trajectory.from_json(record), default_segmenter(), image).differences == ()
+    assert replay(Trajectory.from_json(record), "geocut", image).differences == ()
     mask = decode(record["targets"][0]["mask"])
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(shown))), overlay(image.pixels, mask))
 

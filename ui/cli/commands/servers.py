@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ibisagent.ui.cli.commands.options import DefaultSegmenter, MaxSteps, Preset, Propose, Seed
+from ibisagent.ui.cli.commands.options import MaxSteps, Preset, Propose, Seed, Segmenter
 from ibisagent.ui.cli.named_help import SERVED
 
 __all__ = ["mcp", "web"]
@@ -18,7 +18,7 @@ def mcp(
     out: Annotated[Path | None, typer.Option(help="Folder for exported files; default: resources only.")] = None,
     policy: Annotated[str, typer.Option(help=f"{SERVED}.")] = "nano",
     propose: Propose = None,
-    segmenter: DefaultSegmenter = None,
+    segmenter: Segmenter = "geocut",
     preset: Preset = "default",
     max_steps: MaxSteps = 20,
     seed: Seed = 0,
@@ -35,14 +35,13 @@ def mcp(
     local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
 ) -> None:
     """Serve segmentation over MCP (stdio or HTTP): tools segment, refine, measure, export."""
-    from ibisagent.tools.segmenters.registry import default_segmenter
     from ibisagent.ui.cli.mcp import ServerOptions, run_mcp
     from ibisagent.ui.sessions.limits import Limits
 
     run_mcp(
         ServerOptions(
             policy=policy,
-            segmenter=segmenter or default_segmenter(),
+            segmenter=segmenter,
             propose=propose,
             preset=preset,
             max_steps=max_steps,
@@ -72,7 +71,7 @@ def web(
         str | None, typer.Option(help=f"{SERVED}. Default: nano; with RUNS: none.", show_default=False)
     ] = None,
     propose: Propose = None,
-    segmenter: DefaultSegmenter = None,
+    segmenter: Segmenter = "geocut",
     preset: Preset = "default",
     max_steps: MaxSteps = 20,
     root: Annotated[
@@ -92,7 +91,6 @@ def web(
     sessions: Annotated[int, typer.Option(min=1, help="Maximum number of sessions in memory.")] = 32,
 ) -> None:
     """Serve the page: watch each step, correct it with a click, go back, take the mask home."""
-    from ibisagent.tools.segmenters.registry import default_segmenter
     from ibisagent.ui.cli.web import PageOptions, run_web
     from ibisagent.ui.sessions.limits import Limits
 
@@ -103,7 +101,7 @@ def web(
             runs=runs,
             policy=policy or ("nano" if runs is None else "none"),
             propose=propose,
-            segmenter=segmenter or default_segmenter(),
+            segmenter=segmenter,
             preset=preset,
             max_steps=max_steps,
             roots=tuple(root or ()),
