@@ -205,7 +205,8 @@ def run_case(graph: SegmentationGraph, start: dict[str, Any], options: RunOption
         ) from bug
     if bug is not None:
         raise bug
-    console.print(f"{time.perf_counter() - begun:.1f} s; wrote {', '.join(str(path) for path in written)}")
+    seconds, paths = time.perf_counter() - begun, ", ".join(str(path) for path in written)
+    console.print(f"{seconds:.1f} s with {escape(options.segmenter)}; wrote {paths}")
     if state is not None:
         require_success(state["stop"], state["error"], graph.components.policy.name, options.segmenter)
 
