@@ -211,7 +211,7 @@ def with_first_step(made, **fields):
         (lambda made: replace(made, steps=(replace(made.steps[0], score=0.123), *made.steps[1:])), "score 0.123"),
         (
             lambda made: replace(made, segmenter="geocut-1 side=256"),
-            "recorded with geocut-1 side=256, replayed with geo",
+            "recorded with geocut-1, replayed with geo",
         ),
     ],
 )
