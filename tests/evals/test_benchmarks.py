@@ -1,5 +1,7 @@
 """The benchmarks measure something; how long it takes is never asserted."""
 
+import pytest
+
 from ibisagent.evals.benchmarks.loop_cost import measure_copy_cost, measure_step_costs, policy_table, sam_table
 from ibisagent.evals.benchmarks.policy_cost import LoopCosts, build_random_qwen, measure_loop_costs
 from ibisagent.evals.benchmarks.sam_cost import EpisodeCosts, build_tiny_sam, measure_episode_costs
@@ -28,6 +30,7 @@ def test_an_episode_with_sam2_is_measured_beside_its_passes():
     assert list(table.columns[2].cells) == ["0.750", "0.025", "1.000", "1.025", "1.050", "1.000"]
 
 
+@pytest.mark.slow
 def test_episodes_with_a_language_model_are_measured_beside_the_released_steps():
     costs = measure_loop_costs(
         build_random_qwen(hidden=64, layers=1), build_tiny_sam(64), side=64, clicks=1, episodes=3, repeats=1

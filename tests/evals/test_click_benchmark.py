@@ -505,6 +505,7 @@ def test_jitter_depends_on_the_seed_and_the_case_alone(dataset):
     assert [row.pixel_prompts for row in simulate_jobs(jobs, 4, 1)] != marks
 
 
+@pytest.mark.slow
 def test_a_case_that_kills_its_process_is_a_broken_row(dataset, tmp_path):
     cases = read_dataset(dataset)[:5]
     jobs = list_jobs(cases, dataset, ["disk"], ["centre"])

@@ -171,6 +171,7 @@ def test_the_summary_says_what_the_rows_say(unbroken):
     assert against["difference"]["value"] == pytest.approx(np.mean(list(ious.values())) - np.mean(others))
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_does_not_matter(dataset, unbroken, tmp_path):
     told = []
     cases = read_dataset(dataset)

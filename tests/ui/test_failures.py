@@ -121,6 +121,7 @@ def test_a_policy_whose_every_run_failed_is_named_and_tried_again(dataset, tmp_p
     assert "failed" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_one_failed_run_of_several_is_told_and_ends_well(dataset, tmp_path, capsys):
     with serve(
         answer_with_script(positive(0.55, 0.42), STOP), lambda body: "401" if len(server.requests) == 1 else None

@@ -31,6 +31,7 @@ def check(folder, die_at, how, kinds):
         assert runs["broken calls"][die_at - 1] in again
 
 
+@pytest.mark.slow
 def test_a_killed_parent_resumes_at_the_nested_step(tmp_path):
     check(tmp_path, 4, "sync", ["function node", "tool"])
 

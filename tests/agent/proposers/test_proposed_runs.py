@@ -285,6 +285,7 @@ def test_a_run_killed_during_its_proposal_is_taken_up_and_asks_again(pixels, tmp
     assert (tmp_path / "calls").read_text() == ".."
 
 
+@pytest.mark.slow
 def test_the_tool_and_the_server_take_a_program(program, pixels, tmp_path):
     bright = pixels > pixels.mean()
     proposer = get_proposer(f"command:{program} {{image}} {{out}} {{text}}")

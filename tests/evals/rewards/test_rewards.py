@@ -351,6 +351,7 @@ def test_released_defect_the_reward_called_the_segmenter_and_its_failure_was_a_r
     assert score_trajectory(run(positive(7, 7), STOP, segmenter=CountingSegmenter(fails_at=1)), PAPER) is None
 
 
+@pytest.mark.slow
 def test_always_declining_scores_below_the_shipped_policy():
     """Also always refusing: over present and absent targets of phantoms, under both rewards."""
     graphs = [

@@ -9,6 +9,7 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.jobs.process_pool import map_unordered
 
 
+@pytest.mark.slow
 def test_jobs_that_kill_their_process_cost_their_own_rows_alone():
     died = "its process died (out of memory, or a crash in native code)"
     units = [[0], [1, 2, 17], [4, 19], [6], [7]]

@@ -69,6 +69,7 @@ def training(data, out, monkeypatch, changes=(), *, answer=None, syncs=True, fol
         yield SimpleNamespace(trainer=trainer, served=served, server=server, sent=sent)
 
 
+@pytest.mark.slow
 def test_a_training_by_a_server_sees_what_the_server_drew(data, tmp_path, monkeypatch):
     with training(data, tmp_path, monkeypatch, ["rollouts.context='history'"]) as it:
         it.trainer.train()

@@ -63,6 +63,7 @@ async def stops_between_steps(client, log, image):
     return at
 
 
+@pytest.mark.slow
 def test_over_stdio_no_step_begins_after_a_second(log, image):
     async def ask():
         async with over_stdio(**slow(log, 0.2)) as client:
@@ -73,6 +74,7 @@ def test_over_stdio_no_step_begins_after_a_second(log, image):
     assert max(asked(log)) - at < 1
 
 
+@pytest.mark.slow
 def test_over_http_no_step_begins_after_a_second(log, image):
     async def ask(url):
         async with over_http(url) as client:
@@ -98,6 +100,7 @@ def test_a_call_that_waits_for_its_policy_makes_room_within_a_second(log, image)
     assert asked(log)[1] - at < 1
 
 
+@pytest.mark.slow
 def test_a_session_whose_correction_was_cancelled_goes_on(log, image):
     async def ask():
         async with over_stdio(**slow(log, 0.2, run=4)) as client:

@@ -58,6 +58,7 @@ def test_what_cannot_be_served_is_refused(serving, words, monkeypatch):
         run_mcp(serving)
 
 
+@pytest.mark.slow
 def test_another_address_is_warned_of_and_a_port_that_is_taken_refused():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -68,6 +69,7 @@ def test_another_address_is_warned_of_and_a_port_that_is_taken_refused():
     assert f"--port {port}" in refusal
 
 
+@pytest.mark.slow
 def test_without_a_client_it_ends_quietly():
     ended = command("--policy", "centre")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")

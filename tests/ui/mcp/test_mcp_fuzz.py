@@ -133,6 +133,7 @@ def test_a_thousand_random_calls_over_http(root):
         check(*run(ask, url))
 
 
+@pytest.mark.slow
 def test_lines_that_are_no_messages_are_outlived():
     rng = random.Random(0)
     junk = [bytes(rng.randrange(256) for _ in range(60)).replace(b"\n", b"") for _ in range(50)]
