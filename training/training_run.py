@@ -11,6 +11,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from ibisagent.agent.policies.abstention.known_targets import TARGETS_FILE
 from ibisagent.agent.policies.local import NANO, PROFILE, QwenInputs, read_profile
+from ibisagent.agent.policies.local.policy import MAX_TOKENS
 from ibisagent.training.csv_log import CSVLogCallback
 from ibisagent.training.model_folder import compose_profile, find_base, find_prompt_file, write_model
 from ibisagent.training.run_folder import LogCallback, keep_settings, last_checkpoint, write_json
@@ -32,6 +33,11 @@ class StartModel:
     profile: dict[str, Any]
     prompt_file: Path
     origin: str
+
+    @property
+    def max_tokens(self) -> int:
+        """Return how many tokens a reply may have, by the model's profile."""
+        return int(self.profile.get("max_tokens", MAX_TOKENS))
 
 
 def find_start(base: str | None, config_base: str, config_folder: Path, prompts: str | None) -> StartModel:

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ibisagent.tools.datasets import Case, read_dataset
+from ibisagent.tools.datasets.sampling import sample_evenly
 from ibisagent.tools.jobs.run_settings import hash_json
 from ibisagent.training.arms.experiment import Experiment
 from ibisagent.training.experts.noisy_expert import MistakeRates
@@ -37,9 +38,7 @@ def find_trajectories(experiment: Experiment, name: str, out: Path) -> Path:
     settings = experiment.trajectories[name]
     spec = experiment.phantoms[settings.phantoms]
     folder = out / "data" / f"{name}-{hash_json([asdict(settings), spec.to_json()])[:8]}"
-    cases = read_dataset(find_phantoms(experiment, settings.phantoms, out))
-    if settings.limit:
-        cases = [cases[number * len(cases) // settings.limit] for number in range(min(settings.limit, len(cases)))]
+    cases = sample_evenly(read_dataset(find_phantoms(experiment, settings.phantoms, out)), settings.limit or None)
     make_trajectories(
         cases,
         folder,

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from ibisagent.agent.policies.local import NANO as NANO_FOLDER
 from ibisagent.tools.errors import InputError
 from ibisagent.training.arms.cpu_clock import CPUClock
 from ibisagent.training.arms.data import find_set, find_trajectories
 from ibisagent.training.arms.experiment import NANO, Experiment, Stage
 from ibisagent.training.arms.imitation import imitate_best
-from ibisagent.training.arms.rollouts import find_model
 from ibisagent.training.grpo.config import read_grpo_training
 from ibisagent.training.grpo.run import train_grpo
 from ibisagent.training.model_folder import open_trainable
@@ -39,7 +39,7 @@ def make_stage(
     """Return the model folder of a stage, with ``@last`` that of its last weights; trained if it is not there."""
     name, last = name.removesuffix(LAST), name.endswith(LAST)
     if name == NANO:
-        return find_model(NANO)
+        return NANO_FOLDER
     stage, folder = experiment.stages[name], stage_folder(experiment, name, seed, out)
     seed = seed if stage.seeded else 0
     model = folder / "model"

@@ -7,9 +7,6 @@ from pathlib import Path
 import torch
 from transformers import TrainerCallback
 
-from ibisagent.agent.coordinates import model_profile
-from ibisagent.agent.policies.local.policy import MAX_TOKENS
-from ibisagent.agent.prompting import load_prompts
 from ibisagent.tools.datasets import Case, read_dataset
 from ibisagent.tools.files import hash_files, make_folder
 from ibisagent.training.grpo.config import GRPOTraining
@@ -17,7 +14,6 @@ from ibisagent.training.grpo.start_tasks import add_starts, describe_starts
 from ibisagent.training.grpo.tasks import TaskSet, balance_cases, choose_cases, hold_out
 from ibisagent.training.grpo.trainer_factory import TrainedPolicy, build_grpo_config, build_grpo_trainer
 from ibisagent.training.grpo.validation import ValidationCallback
-from ibisagent.training.model_folder import freeze_modules, open_trainable
 from ibisagent.training.training_run import begin_training, find_start, finish_training, run_trainer
 
 __all__ = ["train_grpo"]
@@ -51,8 +47,7 @@ def train_grpo(
         torch.set_num_threads(config.threads)
     make_folder(out)
     start = find_start(base, config.base, config.folder, config.prompts)
-    max_tokens = int(start.profile.get("max_tokens", MAX_TOKENS))
-    settings = build_grpo_config(config, out / "checkpoints", max_tokens)
+    settings = build_grpo_config(config, out / "checkpoints", start.max_tokens)
     tasks, unseen = _read_tasks(config, data, validation, settings.seed)
     recorded = {
         "data": _hash_tasks([*tasks.cases, *unseen.cases]),
@@ -65,16 +60,7 @@ def train_grpo(
         tasks = add_starts(tasks, unseen, starts, (*data, *roots), config.rollouts, settings.seed)
     if not begin_training(out, settings, recorded):
         return out / "model"
-    model, inputs = open_trainable(
-        start.folder,
-        dtype=config.dtype,
-        attn_implementation=config.attn_implementation,
-        max_pixels=config.max_pixels,
-    )
-    freeze_modules(model, config.freeze)
-    family = "unit" if start.profile else model_profile(f"{start.folder.name} {model.config.model_type}")
-    prompts = load_prompts(start.prompt_file)
-    trained = TrainedPolicy(model, inputs, prompts, family, max_tokens)
+    trained = TrainedPolicy.open(start, config)
     trainer = build_grpo_trainer(config, trained, tasks, settings)
     validating = None
     if config.validation.every:
@@ -85,7 +71,7 @@ def train_grpo(
     seconds = run_trainer(trainer, out, callbacks)
     best = validating.load_best(trainer.model) if validating else trainer.state.global_step
     figures = recorded | {"tasks": len(tasks), "best_update": best, "seconds": seconds}
-    return finish_training(trainer, inputs, start, out, figures, save_fp16=config.save_fp16)
+    return finish_training(trainer, trained.inputs, start, out, figures, save_fp16=config.save_fp16)
 
 
 def _read_tasks(

@@ -10,9 +10,10 @@ from datasets import Dataset
 from trl.trainer.grpo_config import GRPOConfig
 
 from ibisagent.agent.config import LoopConfig
+from ibisagent.agent.coordinates import model_profile
 from ibisagent.agent.policies.local import LocalPolicy, QwenInputs
 from ibisagent.agent.policies.pointer import PointerForConditionalGeneration
-from ibisagent.agent.prompting import PromptSet
+from ibisagent.agent.prompting import PromptSet, load_prompts
 from ibisagent.tools.errors import InputError, MissingExtra, RunFailed, describe_error
 from ibisagent.training.config_files import build_settings
 from ibisagent.training.grpo.config import GRPOTraining
@@ -22,7 +23,8 @@ from ibisagent.training.grpo.log_prob_gate import LogProbGate
 from ibisagent.training.grpo.served_policy import ServedPolicy
 from ibisagent.training.grpo.tasks import TaskSet
 from ibisagent.training.grpo.trainer import GraphGRPOTrainer
-from ibisagent.training.model_folder import build_lora_config
+from ibisagent.training.model_folder import build_lora_config, freeze_modules, open_trainable
+from ibisagent.training.training_run import StartModel
 
 __all__ = ["TrainedPolicy", "build_grpo_config", "build_grpo_trainer"]
 
@@ -94,6 +96,19 @@ class TrainedPolicy:
     prompts: PromptSet
     coordinates: str
     max_tokens: int
+
+    @classmethod
+    def open(cls, start: StartModel, config: GRPOTraining) -> "TrainedPolicy":
+        """Open a model as GRPO trains it, without a proposal of its own."""
+        model, inputs = open_trainable(
+            start.folder,
+            dtype=config.dtype,
+            attn_implementation=config.attn_implementation,
+            max_pixels=config.max_pixels,
+        )
+        freeze_modules(model, config.freeze)
+        family = "unit" if start.profile else model_profile(f"{start.folder.name} {model.config.model_type}")
+        return cls(model, inputs, load_prompts(start.prompt_file), family, start.max_tokens)
 
     def build_runner(self, config: GRPOTraining, tasks: TaskSet, temperature: float) -> EpisodeRunner:
         """Return what runs episodes over the same weights, at a ``temperature``; at 0 greedy, and never by a server."""

@@ -14,8 +14,9 @@ from ibisagent.agent.privacy import restrict_to_local
 from ibisagent.agent.prompting import load_prompts
 from ibisagent.evals.runner import run_eval
 from ibisagent.tools.datasets import read_dataset
+from ibisagent.tools.datasets.sampling import sample_evenly
 from ibisagent.tools.errors import MissingExtra, RunFailed
-from ibisagent.ui.cli.progress import progress_bar, sample_evenly
+from ibisagent.ui.cli.progress import progress_bar
 
 __all__ = ["BASELINES", "evaluate"]
 

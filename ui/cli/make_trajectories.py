@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from ibisagent.tools.datasets import read_dataset
+from ibisagent.tools.datasets.sampling import sample_evenly
 from ibisagent.training.trajectories import make_trajectories
-from ibisagent.ui.cli.progress import progress_bar, sample_evenly
+from ibisagent.ui.cli.progress import progress_bar
 
 __all__ = ["run_make_trajectories"]
 

@@ -1,4 +1,4 @@
-"""Case sampling and the progress bar of the commands over a data set."""
+"""The progress bar of the commands over a data set."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,19 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ibisagent.tools.datasets import Case
-from ibisagent.tools.errors import InputError
-
-__all__ = ["progress_bar", "sample_evenly"]
-
-
-def sample_evenly(cases: list[Case], limit: int | None) -> list[Case]:
-    """Return ``limit`` cases, evenly spaced over all."""
-    if limit is None or limit >= len(cases):
-        return cases
-    if limit < 1:
-        raise InputError(f"got limit={limit}, expected a number of cases from 1 up; raise it or leave it out")
-    return [cases[index * len(cases) // limit] for index in range(limit)]
+__all__ = ["progress_bar"]
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import printable_text
+from ibisagent.tools.files import atomic_write, printable_text
 from ibisagent.tools.segmenters.geonet.inputs import CHANNELS, ENERGY
 
 __all__ = ["WEIGHTS", "GeonetNetwork", "OpenedNetwork", "load_network", "save_network"]
@@ -85,10 +84,9 @@ def save_network(network: GeonetNetwork, path: Path) -> None:
         for name, value in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    part = path.with_name(f".{path.name}")
     described = {"format": _FORMAT, "channels": CHANNELS, "widths": network.widths}
-    save_file(tensors, part, metadata={_KEY: json.dumps(described)})  # several keys would be in any order
-    os.replace(part, path)
+    with atomic_write(path) as part:
+        save_file(tensors, part, metadata={_KEY: json.dumps(described)})  # several keys would be in any order
 
 
 @cache
