@@ -160,6 +160,7 @@ def _values(run: ClickRun) -> dict[str, Any]:
         "f1_50": found.f1,
         "count_error": found.count_error,
         "panoptic_quality": found.panoptic_quality,
+        "hd95": run.hd95,
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from ibisagent.evals.metrics import InstanceMetrics, instance_metrics
+from ibisagent.evals.metrics import InstanceMetrics, hd95, instance_metrics
 from ibisagent.tools.clicks import Box, Pixel, PixelBox, Prompt
 from ibisagent.tools.masks.instances import instances
 from ibisagent.tools.masks.measure import bounding_box, iou
@@ -54,7 +54,8 @@ _INSET = 1e-6  # pixels: an edge that is rounded outwards would take in another 
 class ClickRun(NamedTuple):
     """One target: IoU, score and seconds after each prompt, and the prompts; ends early without an error pixel.
 
-    ``instances``: the metrics of the last mask's instances against the truth's, both components of a mask.
+    ``instances``: the metrics of the last mask's instances against the truth's, both components of a mask. ``hd95``:
+    its 95 % Hausdorff distance in pixels, None of an empty mask.
     """
 
     ious: list[float]
@@ -62,6 +63,7 @@ class ClickRun(NamedTuple):
     seconds: list[float]
     pixel_prompts: list[PixelPrompt]
     instances: InstanceMetrics
+    hd95: float | None
 
 
 def jittered_placement(seed: int, depth: float = 0.4) -> ClickPlacement:
@@ -125,7 +127,8 @@ def simulate_clicks(
         mask, prior = prediction.mask, prediction.prior
         ious.append(iou(mask, truth))
         scores.append(prediction.score)
-    return ClickRun(ious, scores, seconds, marks, instance_metrics(instances(mask), instances(truth)))
+    distance = hd95(mask, truth) if mask.any() else None
+    return ClickRun(ious, scores, seconds, marks, instance_metrics(instances(mask), instances(truth)), distance)
 
 
 def _next_click(

@@ -1,5 +1,6 @@
 """The rows of a benchmark: one for each target, segmenter and mode, kept a line each in ``clicks.jsonl``."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ class ClickRow(NamedTuple):
     ``ious``, ``scores`` and ``seconds`` hold a value for each prompt made: ``r12c40+`` and ``r12c40-`` are clicks on
     row 12, column 40, ``r2c3..r20c50`` is a box with both corners in it. ``encoder_seconds`` are the picture's, which
     its targets share. ``f1_50``, ``count_error`` and ``panoptic_quality``: of the last mask's instances
-    (`ibisagent.evals.metrics.InstanceMetrics`).
+    (`ibisagent.evals.metrics.InstanceMetrics`); ``hd95``: of the last mask, in pixels.
     """
 
     id: str
@@ -42,6 +43,12 @@ class ClickRow(NamedTuple):
     f1_50: float | None = None
     count_error: float | None = None
     panoptic_quality: float | None = None
+    hd95: float | None = None
+
+    @property
+    def iou_lost(self) -> float:
+        """Return the sum of all falls of the IoU from one prompt to the next."""
+        return sum(max(0.0, before - after) for before, after in pairwise(self.ious))
 
     @property
     def key(self) -> Key:

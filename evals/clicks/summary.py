@@ -5,11 +5,13 @@
   that reach it by the very last click.)
 * IoU@k: after k prompts; a run that ended early, with no error pixel left, repeats its last. None past the number of
   prompts that was set.
-* ``iou_at_end``: after the last prompt.
+* ``iou_at_end``: after the last prompt; ``hd95``: then, in pixels, of masks that are not empty.
+* ``iou_lost``: by prompts that lower the IoU, all of a run together.
 * Instances (`ibisagent.evals.metrics.instance_metrics`), of the mask after the last prompt: ``f1_50`` (F1 at IoU 0.5),
   ``count_error`` (the mean of its size, without its sign) and ``panoptic_quality``.
 * A bounding box is a prompt, the first.
-* Intervals: 95 % bootstrap, drawing pictures with all their targets.
+* Intervals: 95 % bootstrap, drawing pictures with all their targets. ``differences``: of each segmenter to the first,
+  target by target.
 * ``seconds``: of a prompt, the segmenter's ``predict`` alone; ``encoder_seconds``: of a picture, which counts once for
   each of its targets.
 """
@@ -25,7 +27,7 @@ from scipy import stats
 
 from ibisagent.evals.clicks.protocol import number_of_clicks
 from ibisagent.evals.clicks.rows import ClickRow
-from ibisagent.evals.stats import Interval, mean_interval, proportion_interval
+from ibisagent.evals.stats import Bootstrap, Interval, compare, mean_interval, proportion_interval
 from ibisagent.tools.files import atomic_write
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "RANKS",
     "ClickGroup",
     "click_metrics",
+    "compare_segmenters",
     "group_rows",
     "summarize_clicks",
     "write_csv",
@@ -71,23 +74,52 @@ def group_rows(rows: Sequence[ClickRow]) -> list[ClickGroup]:
 
 
 def click_metrics(rows: Sequence[ClickRow], clicks: int) -> dict[str, Interval]:
-    """Return NoC, NoF and IoU@k of rows that are not broken, each with its interval."""
-    runs, pictures = [_padded_ious(row, clicks) for row in rows], [row.image for row in rows]
-    noc = {f"noc_{target}": [number_of_clicks(run, target / 100) for run in runs] for target in NOC_TARGETS}
-    at = {f"iou_at_{rank}": [run[rank - 1] for run in runs] for rank in RANKS if rank <= clicks}
-    failed = proportion_interval([not _reaches_90(run) for run in runs], pictures)
-    return {
-        **{name: mean_interval(values, pictures) for name, values in noc.items()},
-        "nof_90": failed,
-        "iou_at_end": mean_interval([run[-1] for run in runs], pictures),
-        **{name: mean_interval(values, pictures) for name, values in at.items()},
-        **{name: mean_interval(values, pictures) for name, values in _instance_values(rows).items()},
+    """Return NoC, NoF, IoU@k and what else is measured of rows that are not broken, each with its interval."""
+    pictures = [row.image for row in rows]
+    failed = proportion_interval([not _reaches_90(row.ious) for row in rows], pictures)
+    found = {name: mean_interval(values, pictures) for name, values in _measure(rows, clicks).items()}
+    return found | {"nof_90": failed}
+
+
+def compare_segmenters(rows: Sequence[ClickRow], clicks: int) -> list[dict[str, Any]]:
+    """Return what each segmenter's metrics are above the first one's, by mode, as plain JSON.
+
+    Target by target, over those that are broken in neither; the intervals are of the mean difference.
+    """
+    groups = [group for group in group_rows(rows) if group.modality is None]
+    firsts: dict[str, ClickGroup] = {}
+    compared = []
+    for group in groups:
+        first = firsts.setdefault(group.mode, group)
+        if group is not first:
+            compared.append(_group_key(group) | {"against": first.segmenter} | _compare(first, group, clicks))
+    return compared
+
+
+def _compare(first: ClickGroup, other: ClickGroup, clicks: int) -> dict[str, Any]:
+    ours, theirs = ({row.id: row for row in group.done} for group in (other, first))
+    shared = [id for id in ours if id in theirs]
+    if not shared:
+        return {"n": 0}
+    above, below = (_measure([rows[id] for id in shared], clicks) for rows in (ours, theirs))
+    pictures = [ours[id].image for id in shared]
+    found = {
+        name: compare(values, below[name], pictures, Bootstrap(resamples=2_000)).difference._asdict()
+        for name, values in above.items()
     }
+    return {"n": len(shared), **found}
 
 
-def _instance_values(rows: Sequence[ClickRow]) -> dict[str, list[float | None]]:
+def _measure(rows: Sequence[ClickRow], clicks: int) -> dict[str, list[float | None]]:
+    """Return each metric's values, one a row."""
+    runs = [_padded_ious(row, clicks) for row in rows]
     errors = [None if row.count_error is None else abs(row.count_error) for row in rows]
     return {
+        **{f"noc_{target}": [number_of_clicks(run, target / 100) for run in runs] for target in NOC_TARGETS},
+        "iou_at_end": [run[-1] for run in runs],
+        **{f"iou_at_{rank}": [run[rank - 1] for run in runs] for rank in RANKS if rank <= clicks},
+        "hd95": [row.hd95 for row in rows],
+        "iou_lost": [row.iou_lost for row in rows],
         "f1_50": [row.f1_50 for row in rows],
         "count_error": errors,
         "panoptic_quality": [row.panoptic_quality for row in rows],
@@ -101,6 +133,7 @@ def summarize_clicks(rows: Sequence[ClickRow], settings: dict[str, Any], absent:
         "settings": settings,
         "absent": absent,
         "results": [_result(group, clicks) for group in groups],
+        "differences": compare_segmenters(rows, clicks),
         "broken": [
             {"id": row.id, "segmenter": row.segmenter, "mode": row.mode, "reason": row.reason}
             for row in rows
@@ -153,6 +186,8 @@ def _csv_row(row: ClickRow, clicks: int) -> dict[str, Any]:
         **{f"noc_{target}": number_of_clicks(run, target / 100) if done else None for target in NOC_TARGETS},
         "nof_90": int(not _reaches_90(run)) if done else None,
         **{f"iou_at_{rank}": run[rank - 1] if done and rank <= clicks else None for rank in RANKS},
+        "hd95": row.hd95,
+        "iou_lost": row.iou_lost if done else None,
         **{name: getattr(row, name) for name in INSTANCE_COLUMNS},
         "pixel_prompts": " ".join(row.pixel_prompts),
         "ious": " ".join(map(repr, row.ious)),

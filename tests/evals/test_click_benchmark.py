@@ -28,7 +28,7 @@ from ibisagent.evals.clicks import (
 from ibisagent.evals.clicks.bench import list_jobs, run_click_jobs, simulate_jobs
 from ibisagent.evals.clicks.protocol import bounding_box_prompt
 from ibisagent.evals.clicks.rows import ClickRow, read_rows
-from ibisagent.evals.clicks.summary import click_metrics, summarize_clicks
+from ibisagent.evals.clicks.summary import click_metrics, compare_segmenters, summarize_clicks
 from ibisagent.evals.metrics import InstanceMetrics
 from ibisagent.tools.clicks import Click, Pixel, PixelBox, Similar, box_to_pixel_box
 from ibisagent.tools.datasets import read_dataset
@@ -232,8 +232,8 @@ def row(id, image, ious, modality="", **values):
 def test_figures_follow_the_protocol():
     never, early, last = [0.1, 0.5, 0.82, 0.84, 0.7], [0.6, 0.95], [0.1, 0.2, 0.3, 0.4, 0.9]
     parts = [
-        {"f1_50": f1, "count_error": error, "panoptic_quality": f1 / 2}
-        for f1, error in ((0.5, -0.5), (1.0, 1.5), (0.0, 0.0))
+        {"f1_50": f1, "count_error": error, "panoptic_quality": f1 / 2, "hd95": distance}
+        for f1, error, distance in ((0.5, -0.5, 2.0), (1.0, 1.5, 4.0), (0.0, 0.0, 3.0))
     ]
     runs = (("a", "x", never), ("b", "x", early), ("c", "y", last))
     found = click_metrics([row(*run, **part) for run, part in zip(runs, parts, strict=True)], clicks=5)
@@ -247,12 +247,34 @@ def test_figures_follow_the_protocol():
             "iou_at_1": (0.1 + 0.6 + 0.1) / 3,
             "iou_at_3": (0.82 + 0.95 + 0.3) / 3,
             "iou_at_5": (0.7 + 0.95 + 0.9) / 3,
+            "hd95": 3.0,
+            "iou_lost": (0.14 + 0 + 0) / 3,
             "f1_50": 0.5,
             "count_error": 2 / 3,
             "panoptic_quality": 0.25,
         }
     )
     assert {(interval.n, interval.units) for interval in found.values()} == {(3, 2)}
+
+
+def test_segmenters_are_compared_with_the_first_target_by_target():
+    first = [row("a", "x", [0.5, 0.4], hd95=9.0), row("b", "y", [0.2]), row("c", "z", [], reason="no mask")]
+    other = [row("a", "x", [0.7, 0.8], hd95=4.0), row("b", "y", [0.1]), row("c", "z", [0.9])]
+    other = [each._replace(segmenter="new") for each in other]
+    (found,) = compare_segmenters([*first, *other], clicks=3)
+    assert (found["segmenter"], found["against"], found["mode"], found["n"]) == ("new", "disk", "centre", 2)
+    assert found["iou_at_1"]["value"] == pytest.approx((0.2 - 0.1) / 2)
+    assert found["iou_at_3"]["value"] == pytest.approx((0.4 - 0.1) / 2)
+    assert found["iou_lost"]["value"] == pytest.approx(-0.05)
+    assert (found["hd95"]["value"], found["hd95"]["n"]) == (-5.0, 1)
+    assert compare_segmenters(first, clicks=3) == []
+
+
+def test_run_measures_its_last_mask_in_pixels():
+    truth = drawn("###..", "###..", "###..")
+    off = drawn("##...", "##...", "##...")
+    assert simulate_clicks(Saying(off), None, truth, 1).hd95 == 1.0
+    assert simulate_clicks(Saying(np.zeros_like(truth)), None, truth, 1).hd95 is None
 
 
 def test_summary_is_by_modality_and_leaves_broken_rows_out():

@@ -79,6 +79,8 @@ def _print_summary(summary: dict[str, Any], rows: Sequence[ClickRow], folder: Pa
         console = Console(width=max(_WIDE, console.width))
     clicks = summary["settings"]["clicks"]
     console.print(_clicks_table(summary, clicks), _quality_table(summary, clicks))
+    if summary["differences"]:
+        console.print(_difference_table(summary, clicks))
     if any(result["mode"] == "similar" for result in summary["results"]):
         console.print(_instance_table(summary, clicks))
     console.print(_speed_table(summary))
@@ -105,9 +107,24 @@ def _clicks_table(summary: dict[str, Any], clicks: int) -> Table:
 
 def _quality_table(summary: dict[str, Any], clicks: int) -> Table:
     ranks = [rank for rank in RANKS if rank <= clicks]
-    table = _table("IoU in % after k clicks", *(f"IoU@{rank}" for rank in ranks))
+    names = ("lost", "HD95 px")
+    table = _table("IoU in % after k clicks, and what clicks lost", *(f"IoU@{rank}" for rank in ranks), *names)
     for result in _sections(table, summary):
-        table.add_row(*_names(result), *(_cell(result.get(f"iou_at_{rank}"), "{:.1f}", 100) for rank in ranks))
+        found = (_cell(result.get(f"iou_at_{rank}"), "{:.1f}", 100) for rank in ranks)
+        lost, distance = _cell(result.get("iou_lost"), "{:.1f}", 100), _cell(result.get("hd95"), "{:.1f}")
+        table.add_row(*_names(result), *found, lost, distance)
+    return table
+
+
+def _difference_table(summary: dict[str, Any], clicks: int) -> Table:
+    ranks = [rank for rank in RANKS if rank <= clicks]
+    first = summary["differences"][0]["against"]
+    columns = (*(f"IoU@{rank}" for rank in ranks), "lost", "HD95 px", "NoC@80")
+    table = _table(f"Above {escape(first)}, target by target", *columns)
+    for result in summary["differences"]:
+        shares = (_cell(result.get(name), "{:+.1f}", 100) for name in (*(f"iou_at_{k}" for k in ranks), "iou_lost"))
+        plain = (_cell(result.get(name), "{:+.1f}") for name in ("hd95", "noc_80"))
+        table.add_row(*_names(result), *shares, *plain)
     return table
 
 
