@@ -64,7 +64,7 @@ def read_records(path: Path) -> Iterator[tuple[RecordLocation, Trajectory | Inpu
             for number, text in enumerate(filter(str.strip, file) if lines else [file.read()], 1):
                 yield RecordLocation(path, number if lines else None), _read(text)
     except (OSError, UnicodeError) as error:
-        said = f"could not be read ({type(error).__name__}), expected readable UTF-8; check the file"
+        said = f"could not be read as text ({type(error).__name__}), expected .json or .jsonl records; name those"
         yield RecordLocation(path, number + 1 if lines else None), InputError(said)
 
 

@@ -56,6 +56,7 @@ def test_a_person_s_corrected_threads_give_starts_with_the_masks_that_she_accept
     said = mine(tmp_path / "db" / "runs.db", "--out", out, "--root", data, "--where", "corrected")
     assert hash_tree(tmp_path / "db", data) == before
     assert said.startswith("3 runs: 2 starts (2 corrected); left out: 1 without a truth wrote ")
+    assert said.endswith("starts.jsonl"), "what marked a thread is not known"
     starts = read_starts(out)
     assert [(start.source, start.step, start.why) for start in starts] == [
         ("runs.db visit 0", 1, "corrected"),
@@ -80,6 +81,7 @@ def test_records_come_from_folders_and_zips_and_states_are_found_once(data, tmp_
     said = mine(tmp_path / "runs", "--root", data, "--out", out)
     assert said.startswith("4 runs: 1 starts (0 lost, 0 stuck, 1 undone, 0 corrected, 0 refused); left out: 1 that")
     assert "1 that cannot be read, 1 without a truth" in said
+    assert said.endswith("""--set "rollouts.segmenter='disk'\"""")
     assert hash_tree(tmp_path / "runs") == before
     (start,) = read_starts(out)
     assert (start.source, start.step) == ("b/trajectory.json", 2)

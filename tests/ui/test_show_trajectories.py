@@ -153,7 +153,7 @@ def broken(name, record):
         ("torn", "got no JSON ("),
         ("deep", "got no JSON ("),
         ("empty", "got no JSON ("),
-        ("latin", "could not be read (UnicodeDecodeError), expected readable UTF-8; check the file"),
+        ("latin", "could not be read as text (UnicodeDecodeError), expected .json or .jsonl records; name those"),
     ],
 )
 def test_a_broken_file_is_a_line_and_not_the_end(runs, capsys, name, said, act):

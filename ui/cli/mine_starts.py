@@ -67,7 +67,10 @@ def run_mine(
     counts = Counter(start.why for start in found.values())
     each = ", ".join(f"{counts[why]} {why}" for why in rules.where)
     print_line(Console(), f"{runs} runs: {len(found)} starts ({each}); left out: {listed}")
-    print_line(Console(), f"wrote {out}; train on them: train grpo --starts {out}")
+    used = {start.record.segmenter_name for start in found.values()}
+    # a thread of a checkpointer does not tell its segmenter's name
+    known = "" if len(used) > 1 or "unknown" in used else f" --set \"rollouts.segmenter='{min(used)}'\""
+    print_line(Console(), f"wrote {out}; train on them: train grpo --starts {out}{known}")
 
 
 def _mine(run: SourcedRun, rules: MiningRules) -> list[Start]:
