@@ -1,4 +1,4 @@
-"""A run against its true mask and its request: what the metrics and the reward terms measure, as scores with reasons."""
+"""A run against its true mask and its request: the metrics and the reward terms, as scores with reasons."""
 
 from ibisagent.agent.answer_assertion import read_assertion
 from ibisagent.evals.behavior_metrics import GAIN, is_recovered

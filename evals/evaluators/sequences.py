@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-__all__ = ["Alike", "AlignedPair", "Overlap", "align", "compare_sequences", "equal_items"]
+__all__ = ["AlignedPair", "Alike", "Overlap", "align", "compare_sequences", "equal_items"]
 
 Item = TypeVar("Item")
 Alike = Callable[[Item, Item], float]

@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 from ibisagent.agent.trajectory import Step, Trajectory
 from ibisagent.evals.evaluators.judged_run import EvaluatorResult, JudgedRun
 from ibisagent.evals.evaluators.node_path import node_path
-from ibisagent.evals.evaluators.sequences import Alike, AlignedPair, Overlap, align, compare_sequences, equal_items
+from ibisagent.evals.evaluators.sequences import AlignedPair, Alike, Overlap, align, compare_sequences, equal_items
 from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.masks.rle import decode, rle_key
 
