@@ -78,7 +78,7 @@ def _item(step: Step, scale: tuple[float, float]) -> ActionItem:
     if action is None:
         return ActionItem("unparseable", (), None, "unparseable reply")
     kind, names = str(action["type"]), [(x, y) for x, y in (("x", "y"), ("x0", "y0"), ("x1", "y1")) if x in action]
-    sign = {True: "+", False: "-"}.get(action.get("positive"), "")
+    sign = "" if "positive" not in action else "+" if action["positive"] else "-"
     text = "".join(f" ({action[x]:.3f}, {action[y]:.3f})" for x, y in names)
     places = tuple((action[x] * scale[0], action[y] * scale[1]) for x, y in names)
     return ActionItem(f"{sign}{kind}", places, action.get("target"), f"{kind} {sign}".strip() + text)

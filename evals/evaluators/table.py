@@ -16,7 +16,7 @@ from ibisagent.evals.evaluators.judged_run import EvaluatorResult, JudgedRun, Ru
 from ibisagent.evals.evaluators.structure import MATCHES
 from ibisagent.tools.errors import InputError, describe_error
 from ibisagent.tools.imaging.grids import Mask
-from ibisagent.tools.registry import Entry, Table, parse_options, split_options
+from ibisagent.tools.registry import Entry, OptionReader, Table, parse_options, split_options
 
 __all__ = [
     "EVALUATORS",
@@ -95,7 +95,7 @@ def _share(text: str) -> float:
     return value
 
 
-_READERS = {
+_READERS: dict[str, tuple[str, OptionReader]] = {
     "limit": ("NUMBER above 0", _number),
     "tolerance": ("SHARE of the longer side", _share),
     "at": ("SHARE", _share),
