@@ -4,6 +4,7 @@ The pictures are 64 x 64, a present target a square of 20 x 20; the disk segment
 IoU is known. "Finds": the interval of the paired difference excludes 0 (`ibisagent.evals.stats.compare`).
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,6 @@ import numpy as np
 import pytest
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
-from numpy.typing import NDArray
 from support.fakes import NOT_THERE, STOP, UNDO, FunctionPolicy, positive, script
 
 from ibisagent.agent import Completion, LoopConfig, build_graph
@@ -35,7 +35,7 @@ def box(place: Place, dx: int = 0, share: float = 1.0, thought: str = "All of it
     """A box of the target shifted by ``dx`` pixels, of a ``share`` of its rows: that is its IoU where dx is 0."""
     row, column = place
     corners = (column + dx, row, column + dx + SQUARE, row + SQUARE * share)
-    numbers = ", ".join(f"{value / SIDE:.4f}" for value in corners)
+    numbers = ", ".join(f"{value / SIDE:.6f}" for value in corners)
     return f"<think>{thought}</think>\n<action>Box ({numbers})</action>"
 
 
@@ -99,9 +99,8 @@ def reading(asked: list[Any]) -> AIMessage:
     """A stand-in for a chat model that follows the rubric's first point by the words alone."""
     lines = str(asked[-1].content).split("<steps>")[1].split("</steps>")[0].strip().splitlines()
     about = sum("liver" in line for line in lines)
-    return AIMessage(
-        f'{{"score": {about / len(lines)}, "reason": "{about} of {len(lines)} thoughts are on the liver."}}'
-    )
+    reason = f"{about} of {len(lines)} thoughts are on the liver."
+    return AIMessage(json.dumps({"score": about / len(lines), "reason": reason}))
 
 
 JUDGE = Evaluator("judge:reading", LLMJudge(RunnableLambda(reading), load_rubric()), ("model",))
@@ -121,13 +120,15 @@ LEFT = Fault(
         "prompts_actor": "experiment",
     },
 )
-OVERSHOOT = Fault(sixty, lambda _, place: [box(place), box(place, 10), box(place, -3), STOP])
+OVERSHOOT = Fault(
+    lambda _, place: [box(place, share=0.8), STOP], lambda _, place: [box(place), box(place, 5), STOP]
+)  # .8 both; with the fault after a 1
 ASSERTS = Fault(
     lambda number, place: [NOT_THERE] if number < 4 else [box(place, share=0.5), STOP], plain, absent=4
 )  # a mean of 8 / 12 both
 REFUSES = Fault(
-    lambda number, place: plain(number, place) if number % 2 else [NOT_THERE], lambda *_: [NOT_THERE], absent=8
-)  # marks half of the absent ones and refuses half of the present ones: 6 / 12
+    lambda number, place: [NOT_THERE] if number < 4 else plain(number, place), lambda *_: [NOT_THERE], absent=8
+)  # without the fault half of the absent ones are marked, and all present ones: 8 / 12 both
 DECLINES = Fault(lambda *_: [NOT_THERE], lambda *_: [DECLINE], absent=CASES)
 OTHER_ORGAN = Fault(
     lambda _, place: [box(place, thought="The liver lies there."), said("The liver.", "The liver is covered.")],
@@ -190,10 +191,8 @@ def test_it_finds_what_the_mean_iou_does_not(
     name = name_of(evaluator)
 
     def scores(records: list[Trajectory], which: str | Evaluator) -> list[float | None]:
-        # the reference of a run is the one without the fault
-        found = (
-            judge_run(each, [which], reference=ref, target="liver") for each, ref in zip(records, clean, strict=True)
-        )
+        pairs = zip(records, clean, strict=True)  # the reference of a run is the one without the fault
+        found = (judge_run(each, [which], reference=reference, target="liver") for each, reference in pairs)
         return [result[name_of(which)].score for result in found]
 
     assert not differs(scores(clean, "final_iou"), scores(faulty, "final_iou"))
@@ -207,13 +206,9 @@ def test_every_evaluator_that_ships_has_its_fault() -> None:
 
 
 def test_the_faults_are_what_they_say(runs: dict[int, tuple[list[Trajectory], list[Trajectory]]]) -> None:
-    means: NDArray[np.float64] = np.array(
-        [
-            [
-                np.mean([judge_run(each, ["final_iou"])["final_iou"].score or 0.0 for each in some])
-                for some in runs[id(fault)]
-            ]
-            for fault in (SHIFTED, ASSERTS, REFUSES, DECLINES, UNEVEN)
-        ]
-    )
-    assert means.round(3).tolist() == [[0.6, 0.6], [0.667, 0.667], [0.5, 0.667], [1.0, 1.0], [0.6, 0.6]]
+    def mean(records: list[Trajectory]) -> float:
+        return round(float(np.mean([judge_run(each, ["final_iou"])["final_iou"].score for each in records])), 3)
+
+    faults = (SHIFTED, ASSERTS, REFUSES, DECLINES, UNEVEN, OVERSHOOT, SWAPPED)
+    found = [[mean(some) for some in runs[id(fault)]] for fault in faults]
+    assert found == [[0.6, 0.6], [0.667, 0.667], [0.667, 0.667], [1.0, 1.0], [0.6, 0.6], [0.8, 0.8], [1.0, 1.0]]
