@@ -130,7 +130,7 @@ CASES: dict[str, tuple[Any, Any, LoopConfig, dict[str, Any]]] = {
     "no model": (FunctionPolicy(_raise), "disk", LoopConfig(), {}),
     "no segmenter": (script(A, B, STOP), CountingSegmenter(fails_at=2), LoopConfig(), {}),
     "refused": (script(NOT_THERE), "disk", LoopConfig(), {}),
-    "reviewed": (script(A, STOP), "disk", LoopConfig(review=True), {}),
+    "reviewed": (script(A, STOP, STOP), "disk", LoopConfig(review=True), {}),
 }
 
 
