@@ -34,7 +34,7 @@ STEPS, SIDE, DISTINCT = 8, 256, 20
 class EvaluatorCost:
     """Of judging ``runs`` runs by ``evaluators`` evaluators: seconds, reading included, and peak memory in MiB.
 
-    ``cpu_seconds``: of this process, which a busy machine does not stretch as much; ``peak_early``: after a tenth of the runs.
+    ``cpu_seconds``: of this process, which a busy machine stretches less; ``peak_early``: after a tenth of the runs.
     """
 
     runs: int
@@ -96,8 +96,8 @@ def main(arguments: list[str]) -> str:
     found = measure_evaluators(parser.parse_args(arguments).runs)
     return (
         f"{found.runs:,} trajectories of {STEPS} steps, {found.evaluators} evaluators: {found.seconds:.1f} s, "
-        f"{found.runs / found.seconds:,.0f} a second, {found.runs / found.cpu_seconds:,.0f} a second of CPU; peak memory {found.peak_early:.0f} MiB after a tenth, "
-        f"{found.peak:.0f} MiB at the end"
+        f"{found.runs / found.seconds:,.0f} a second, {found.runs / found.cpu_seconds:,.0f} a second of CPU; "
+        f"peak memory {found.peak_early:.0f} MiB after a tenth, {found.peak:.0f} MiB at the end"
     )
 
 
