@@ -7,6 +7,7 @@ IoU is known. "Finds": the interval of the paired difference excludes 0 (`ibisag
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def said(answer: str, thought: str = "It fits.") -> str:
 Replies = Callable[[int, Place], Sequence[str]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fault:
     """What the policy replies without and with the fault, and what else differs; ``absent``: cases without a target."""
 
@@ -168,6 +169,7 @@ def name_of(value: object) -> str:
     return value.name if isinstance(value, Evaluator) else str(value) if isinstance(value, str) else ""
 
 
+@cache
 def judge(fault: Fault) -> tuple[Scores, Scores]:
     """The scores without the fault and with it, by evaluator; the reference of a run is the one without the fault."""
     wanted: list[str | Evaluator] = ["final_iou", *(evaluator for evaluator, its in FOUND if its is fault)]
@@ -181,12 +183,6 @@ def judge(fault: Fault) -> tuple[Scores, Scores]:
     return both[0], both[1]
 
 
-@pytest.fixture(scope="module")
-def scores() -> dict[int, tuple[Scores, Scores]]:
-    faults = {id(fault): fault for _, fault in FOUND}
-    return {key: judge(fault) for key, fault in faults.items()}
-
-
 def differs(first: Sequence[float | None], second: Sequence[float | None]) -> bool:
     """Whether the interval of the paired difference excludes 0."""
     found = compare(first, second, None, Bootstrap(resamples=1000)).difference
@@ -196,10 +192,8 @@ def differs(first: Sequence[float | None], second: Sequence[float | None]) -> bo
 
 
 @pytest.mark.parametrize(("evaluator", "fault"), FOUND, ids=name_of)
-def test_it_finds_what_the_mean_iou_does_not(
-    evaluator: str | Evaluator, fault: Fault, scores: dict[int, tuple[Scores, Scores]]
-) -> None:
-    clean, faulty = scores[id(fault)]
+def test_it_finds_what_the_mean_iou_does_not(evaluator: str | Evaluator, fault: Fault) -> None:
+    clean, faulty = judge(fault)
     assert not differs(clean["final_iou"], faulty["final_iou"])
     assert differs(clean[name_of(evaluator)], faulty[name_of(evaluator)])
 
@@ -210,8 +204,8 @@ def test_every_evaluator_that_ships_has_its_fault() -> None:
     assert [form for form in EVALUATORS.forms if form not in found] == ["judge:PROVIDER:MODEL"]
 
 
-def test_the_faults_are_what_they_say(scores: dict[int, tuple[Scores, Scores]]) -> None:
+def test_the_faults_are_what_they_say() -> None:
     faults = (SHIFTED, ASSERTS, REFUSES, DECLINES, UNEVEN, OVERSHOOT, SWAPPED)
-    pairs = [[np.mean(np.array(some["final_iou"], float)) for some in scores[id(fault)]] for fault in faults]
+    pairs = [[np.mean(np.array(some["final_iou"], float)) for some in judge(fault)] for fault in faults]
     means = np.array(pairs).round(3).tolist()
     assert means == [[0.6, 0.6], [0.667, 0.667], [0.667, 0.667], [1.0, 1.0], [0.6, 0.556], [0.8, 0.8], [1.0, 1.0]]
