@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ibisagent.evals.rows import Row
 from ibisagent.evals.stats import Bootstrap, Interval, mean_interval, proportion_interval, ratio_interval
 
-__all__ = ["GAIN", "behavior_metrics"]
+__all__ = ["GAIN", "behavior_metrics", "is_recovered"]
 
 GAIN = 0.05
 """IoU gain from which a run counts as recovered from a distractor click."""
@@ -60,5 +60,9 @@ def _start_metrics(rows: Sequence[Row], threshold: float, bootstrap: Bootstrap) 
 
 
 def _recovered(row: Row, threshold: float) -> bool:
-    left_behind = row["iou"] > threshold and row["iou"] >= row["start_iou"] + GAIN
-    return bool(row["start_undone"] or left_behind)
+    return is_recovered(bool(row["start_undone"]), row["iou"], row["start_iou"], threshold)
+
+
+def is_recovered(undone: bool, final_iou: float, start_iou: float, threshold: float) -> bool:
+    """Whether a distractor click was left behind: undone, or outdone by `GAIN` to an IoU above ``threshold``."""
+    return undone or (final_iou > threshold and final_iou >= start_iou + GAIN)

@@ -11,13 +11,16 @@ initial mask or distractor click was undone. ``proposal`` is the outcome of a pr
 (`ibisagent.agent.state.ProposalRecord`), None without one: ``proposal_iou`` is the IoU of what it proposed, and
 ``proposal_gain`` is what the loop then added to that. ``first_click_hit``: whether the policy's first click or box hit
 (`ibisagent.tools.click_correctness`), None when it made none. ``reward_default`` and ``reward_paper``: by
-`ibisagent.evals.rewards.REWARD_PRESETS`, None for a run that a failure ended.
+`ibisagent.evals.rewards.REWARD_PRESETS`, None for a run that a failure ended. With evaluators a row has two further
+columns for each (`evaluator_columns`): its score, None where it does not apply, and its reason.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ibisagent.agent.stop_reasons import FAILURES
 from ibisagent.agent.trajectory import Trajectory
+from ibisagent.evals.evaluators.judged_run import EvaluatorResult
 from ibisagent.evals.metrics import CaseMetrics, InstanceMetrics
 from ibisagent.evals.rewards import REWARD_PRESETS, score_trajectory
 from ibisagent.evals.trajectories import RANKS, TrajectoryMetrics
@@ -34,6 +37,8 @@ __all__ = [
     "Row",
     "broken_row",
     "done_row",
+    "evaluator_columns",
+    "evaluator_values",
     "is_failed",
     "parse_case_metrics",
     "row_key",
@@ -56,8 +61,11 @@ _TRAJECTORY = (
     *("improving_clicks", "progress_rate", "undos", "helpful_undos", "mean_undo_gain"),
 )
 _REWARDS = tuple(f"reward_{name}" for name in sorted(REWARD_PRESETS))
-VOLATILE = ("seconds", "policy_seconds", "segmenter_seconds", "tokens")
-"""Sums over a run in wall-clock time, while other processes compute; image encoding counts for the segmenter."""
+VOLATILE = ("seconds", "policy_seconds", "segmenter_seconds", "first_mask_seconds", "tokens")
+"""Sums over a run in wall-clock time, while other processes compute; image encoding counts for the segmenter.
+
+``first_mask_seconds``: to the first mask that is not empty, a proposed one included; None for a run without one.
+"""
 _LAST = ("score", "trajectory")
 COLUMNS = (
     *_CASE,
@@ -91,6 +99,17 @@ def row_key(row: Row) -> Key:
     return row["id"], row["policy"], row["segmenter"]
 
 
+def evaluator_columns(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns that follow `COLUMNS` in an evaluation with these evaluators."""
+    return tuple(column for name in names for column in (f"evaluator:{name}", f"reason:{name}"))
+
+
+def evaluator_values(results: Mapping[str, EvaluatorResult]) -> Row:
+    """Return the values of `evaluator_columns`."""
+    values = (value for each in results.values() for value in (each.score, each.reason))
+    return dict(zip(evaluator_columns(results), values, strict=True))
+
+
 def is_failed(row: Row) -> bool:
     """Whether a row is broken, or of a run that ended by a failure of its policy, segmenter or store: it is retried."""
     return row["status"] == "broken" or row["stop"] in FAILURES
@@ -101,9 +120,10 @@ def parse_case_metrics(row: Row) -> CaseMetrics | None:
     return CaseMetrics(*(row[name] for name in CaseMetrics._fields)) if row["status"] == "done" else None
 
 
-def broken_row(run: EvalRun, reason: str) -> Row:
+def broken_row(run: EvalRun, reason: str, evaluators: Iterable[str] = ()) -> Row:
     """Return the row of a case that could not be run."""
-    return _row(run, status="broken", reason=" ".join(reason.split())[:300])
+    empty = dict.fromkeys(evaluator_columns(evaluators))
+    return _row(run, status="broken", reason=" ".join(reason.split())[:300]) | empty
 
 
 def done_row(
@@ -121,6 +141,7 @@ def done_row(
     ``start``: the kind of the initial condition. ``reason`` is the error of a failed policy, segmenter or store.
     ``helpful_undos`` raised the IoU, ``mean_undo_gain`` is the mean IoU that an undo gained.
     """
+    first = trajectory.first_mask_seconds
     return _row(
         run,
         status="done",
@@ -131,6 +152,7 @@ def done_row(
         seconds=encoding + trajectory.seconds,
         policy_seconds=sum(trajectory.policy_seconds),
         segmenter_seconds=encoding + sum(trajectory.segmenter_seconds),
+        first_mask_seconds=None if first is None else encoding + first,
         tokens=sum(trajectory.tokens) if trajectory.tokens else None,
         **metrics._asdict(),
         f1_50=found.f1,

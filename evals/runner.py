@@ -16,9 +16,10 @@ from ibisagent.agent.config import preset as loop_settings
 from ibisagent.agent.policies.registry import find_policy, require_autonomous
 from ibisagent.agent.prompting import PromptSet
 from ibisagent.agent.proposers import open_proposer
+from ibisagent.evals.evaluators import open_evaluator
 from ibisagent.evals.initial_conditions import STARTS
 from ibisagent.evals.results import write_results
-from ibisagent.evals.rows import COLUMNS, EvalRun, Key, Pair, broken_row, is_failed, row_key
+from ibisagent.evals.rows import COLUMNS, EvalRun, Key, Pair, broken_row, evaluator_columns, is_failed, row_key
 from ibisagent.evals.worker import evaluate_case
 from ibisagent.evals.worker_state import MODES, EvalSettings, WorkerState, build_policy
 from ibisagent.tools.clicks import Similar
@@ -48,6 +49,7 @@ def run_eval(
     workers: int | None = None,
     prompts: PromptSet | None = None,
     local_only: bool = False,
+    evaluators: Sequence[str] = (),
     on_row: OnRow | None = None,
 ) -> None:
     """Run every policy with every segmenter on every case and write the folder ``out``.
@@ -56,7 +58,9 @@ def run_eval(
     ``propose``: the name of a proposer of initial masks, None for each policy's own, "none" for none.
     ``preset``: of the loop's settings (`ibisagent.agent.config.PRESETS`).
     ``mode``: one of `ibisagent.evals.worker_state.MODES`.
-    Equal settings give equal rows except for `VOLATILE`, whatever ``workers`` (processes, by default one per core).
+    ``evaluators``: names of those that judge every run (`ibisagent.evals.evaluators`), none against a reference run.
+    Equal settings give equal rows except for `VOLATILE`, and for what evaluators say of times or a model says,
+    whatever ``workers`` (processes, by default one per core).
     Finished rows in ``out`` are not run again: settings other than those of ``out`` are an `InputError`, further
     policies and segmenters are added to the earlier ones. A broken case, or one that kills its process, is a row with
     the reason. ``on_row`` is called with each new row. Policies that are not strings are pickled.
@@ -74,23 +78,26 @@ def run_eval(
         propose=propose,
         preset=preset,
         mode=mode,
+        evaluators=tuple(dict.fromkeys(evaluators)),
     )
     pairs = [(policy, name) for policy in settings.policies for name in dict.fromkeys(segmenters)]
     _require_valid(settings, cases, pairs)
-    rows = RowFile(settings.out / "rows.jsonl", COLUMNS, row_key, is_failed)
+    columns = (*COLUMNS, *evaluator_columns(settings.evaluators))
+    rows = RowFile(settings.out / "rows.jsonl", columns, row_key, is_failed)
     known = run_jobs(
         _list_runs(settings, cases, pairs),
         partial(evaluate_case, WorkerState(settings)),
         rows,
         {"data": hash_cases(cases, settings.root), **_row_settings(settings, dict.fromkeys(segmenters))},
-        on_crash=broken_row,
+        on_crash=partial(broken_row, evaluators=settings.evaluators),
         group_by=lambda run: run.case.id,
         workers=workers,
         on_row=on_row,
     )
     for torn in settings.out.glob("trajectories/*/*/.*.json"):  # what a killed process was writing
         torn.unlink(missing_ok=True)
-    write_results(settings.out, rows.path, cases, list(known["policies"]), list(known["segmenters"]))
+    names = list(known["policies"]), list(known["segmenters"])
+    write_results(settings.out, rows.path, cases, *names, evaluators=settings.evaluators)
 
 
 def _require_valid(settings: EvalSettings, cases: Sequence[Case], pairs: Sequence[Pair]) -> None:
@@ -110,6 +117,10 @@ def _require_valid(settings: EvalSettings, cases: Sequence[Case], pairs: Sequenc
     if settings.local_only:
         for name in dict.fromkeys(segmenter for _, segmenter in pairs):
             require_local_segmenter(name)
+    for evaluator in (open_evaluator(name, local_only=settings.local_only) for name in settings.evaluators):
+        if "reference" in evaluator.needs:
+            remedy = "judge the trajectories of this folder with `ibisagent trajectories judge --reference`"
+            raise InputError(f"evaluator {evaluator.name!r}: got no reference run, expected one; {remedy}")
     if settings.propose is not None:
         open_proposer(settings.propose, None, settings.policy_options)
     for name, policy in settings.policies.items():
@@ -127,6 +138,7 @@ def _row_settings(settings: EvalSettings, segmenters: Iterable[str]) -> dict[str
         "propose": settings.propose,
         "preset": settings.preset,
         "mode": settings.mode,
+        "evaluators": list(settings.evaluators),
         "seed": settings.seed,
         "policies": {
             name: prompts if find_policy(policy).uses_prompts else None for name, policy in settings.policies.items()

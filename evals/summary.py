@@ -17,7 +17,7 @@ from ibisagent.evals.rows import INSTANCE_COLUMNS, VOLATILE, Row, is_failed, par
 from ibisagent.evals.stats import Bootstrap, Interval, compare, holm, mean_interval
 from ibisagent.evals.trajectories import RANKS
 
-__all__ = ["RULES", "compare_policies", "summarize_rows", "timing_metrics"]
+__all__ = ["RULES", "compare_policies", "evaluator_means", "summarize_rows", "timing_metrics"]
 
 Plain = dict[str, Any]
 _BOOTSTRAP, _GROUP_BOOTSTRAP, _THRESHOLD = Bootstrap(), Bootstrap(resamples=2000), 0.5
@@ -139,6 +139,12 @@ def _rate(parts: Sequence[int], wholes: Sequence[int]) -> dict[str, float | None
     shares = [part / whole for part, whole in zip(parts, wholes, strict=True) if whole]
     pooled = sum(parts) / sum(wholes) if shares else None
     return {"pooled": pooled, "per_run": fmean(shares) if shares else None}
+
+
+def evaluator_means(rows: Sequence[Row], evaluators: Sequence[str]) -> Plain:
+    """Return the mean score of each evaluator with its interval over pictures, over the runs that it applies to."""
+    done = [row for row in rows if row["status"] == "done"]
+    return {name: _mean(done, f"evaluator:{name}") for name in evaluators}
 
 
 def timing_metrics(rows: Sequence[Row]) -> Plain:

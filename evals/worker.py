@@ -12,11 +12,12 @@ from ibisagent.agent.privacy import restrict_to_local
 from ibisagent.agent.state import Input
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.agent.trajectory_files import write_trajectory
+from ibisagent.evals.evaluators import JudgedRun, judge_with
 from ibisagent.evals.initial_conditions import build_initial_input
 from ibisagent.evals.metrics import case_metrics, instance_metrics
-from ibisagent.evals.rows import EvalRun, Row, broken_row, done_row
+from ibisagent.evals.rows import EvalRun, Row, broken_row, done_row, evaluator_values
 from ibisagent.evals.trajectories import trajectory_metrics
-from ibisagent.evals.worker_state import EvalSettings, UnsharedMemo, WorkerState
+from ibisagent.evals.worker_state import UnsharedMemo, WorkerState
 from ibisagent.tools.datasets.names import is_safe_id
 from ibisagent.tools.errors import InputError, describe_error
 from ibisagent.tools.files import describe_os_error, printable_text
@@ -38,7 +39,7 @@ def evaluate_case(state: WorkerState, runs: Sequence[EvalRun]) -> list[Row]:
             truth = case.read_truth(image)
             initial = build_initial_input(state.settings.start, state.settings.seed, case, runs[0].others, image, truth)
         except Exception as error:
-            return [broken_row(run, _error_text(error, state.settings)) for run in runs]
+            return [_broken_row(state, run, error) for run in runs]
         return [_evaluate(state, run, image, truth, initial) for run in runs]
 
 
@@ -61,9 +62,9 @@ def _evaluate(state: WorkerState, run: EvalRun, image: MedicalImage, truth: Mask
             trajectory_metrics(record),
             encoding,
             state.settings.start if initial else None,
-        )
+        ) | evaluator_values(judge_with(JudgedRun(record, target=run.case.target), state.evaluators))
     except (Exception, SystemExit) as error:
-        return broken_row(run, _error_text(error, state.settings))
+        return _broken_row(state, run, error)
     _write_record(target, record)
     return row
 
@@ -94,8 +95,9 @@ def _run_graph(
     return run_episode(graph, initial | Input(image=image, request=run.case.request), truth=truth, folder=folder)
 
 
-def _error_text(error: BaseException, settings: EvalSettings) -> str:
-    return describe_error(error).replace(f"{settings.root}{os.sep}", "")
+def _broken_row(state: WorkerState, run: EvalRun, error: BaseException) -> Row:
+    reason = describe_error(error).replace(f"{state.settings.root}{os.sep}", "")
+    return broken_row(run, reason, state.settings.evaluators)
 
 
 def _safe_name(name: str) -> str:

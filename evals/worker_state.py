@@ -12,6 +12,7 @@ from ibisagent.agent.config import LoopConfig, preset
 from ibisagent.agent.policies import find_policy
 from ibisagent.agent.prompting import PromptSet
 from ibisagent.agent.proposers import Proposer, open_proposer
+from ibisagent.evals.evaluators import Evaluator, open_evaluator
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.imaging.grids import Mask
@@ -34,7 +35,8 @@ class EvalSettings:
 
     ``root``: the folder to which the keys of pictures are relative; ``start``: one of
     `ibisagent.evals.initial_conditions.STARTS`; ``propose``: the name of a proposer, None for each policy's own;
-    ``preset``: one of `ibisagent.agent.config.PRESETS`; ``mode``: one of `MODES`.
+    ``preset``: one of `ibisagent.agent.config.PRESETS`; ``mode``: one of `MODES`;
+    ``evaluators``: names of those that judge every run.
     """
 
     out: Path
@@ -48,6 +50,7 @@ class EvalSettings:
     propose: str | None = None
     preset: str = "default"
     mode: str = "point"
+    evaluators: tuple[str, ...] = ()
 
     @property
     def loop_config(self) -> LoopConfig:
@@ -113,6 +116,7 @@ class WorkerState:
         self._segmenters: dict[str, LoadedSegmenter] = {}
         self._policies: dict[str, Policy] = {}
         self._proposer: Proposer | str | None = None
+        self._evaluators: list[Evaluator] | None = None
 
     def segmenter(self, name: str) -> LoadedSegmenter:
         """Return a segmenter, loaded at its first use."""
@@ -129,6 +133,14 @@ class WorkerState:
         if name not in self._policies:
             self._policies[name] = build_policy(self.settings, name)
         return self._policies[name]
+
+    @property
+    def evaluators(self) -> list[Evaluator]:
+        """The evaluators of the settings, opened at their first use."""
+        if self._evaluators is None:
+            names, local_only = self.settings.evaluators, self.settings.local_only
+            self._evaluators = [open_evaluator(name, local_only=local_only) for name in names]
+        return self._evaluators
 
     def proposer(self, policy: Policy) -> Proposer | str:
         """Return the proposer of the settings, opened at its first use, or the policy's own; "none" without one."""

@@ -72,13 +72,14 @@ EntryT = TypeVar("EntryT", bound=Entry)
 class Table(Generic[EntryT]):
     """All entries of a kind; ``kind``: "policy" or "segmenter"; ``methods``: those that a class of a third party needs.
 
-    ``remedy``: for a class that lacks one of them.
+    ``remedy``: for a class that lacks one of them; ``third_party``: the form of a third party's name.
     """
 
     kind: str
     entries: tuple[EntryT, ...]
     methods: tuple[str, ...]
     remedy: str
+    third_party: str = "package.module:Class"
 
     @property
     def forms(self) -> tuple[str, ...]:
@@ -103,7 +104,29 @@ class Table(Generic[EntryT]):
 
     def import_class(self, name: str) -> type[Any]:
         """Import the class of a dotted name; `InputError` for a wrong one. Only for names that the operator gave."""
-        module_name, _, class_name = split_options(name)[0].partition(":")
+        found = self._import_attribute(name)
+        if not isinstance(found, type):
+            got = f"got no class {self._attribute(name)!r} in that module"
+            raise InputError(f"{self.kind} {name!r}: {got}; correct the name")
+        missing = [method for method in self.methods if not callable(getattr(found, method, None))]
+        if missing:
+            raise InputError(f"{self.kind} {name!r}: got a class without {', '.join(missing)}; {self.remedy}")
+        return found
+
+    def import_function(self, name: str) -> Callable[..., Any]:
+        """Import the function of a dotted name, as `import_class` does a class."""
+        found = self._import_attribute(name)
+        if isinstance(found, type) or not callable(found):
+            got = f"got no function {self._attribute(name)!r} in that module"
+            raise InputError(f"{self.kind} {name!r}: {got}; correct the name, or {self.remedy}")
+        return found  # type: ignore[no-any-return]
+
+    @staticmethod
+    def _attribute(name: str) -> str:
+        return split_options(name)[0].partition(":")[2]
+
+    def _import_attribute(self, name: str) -> Any:
+        module_name = split_options(name)[0].partition(":")[0]
         try:
             _look_in_current_folder(module_name)
             module = import_module(module_name)
@@ -114,17 +137,11 @@ class Table(Generic[EntryT]):
             raise self._import_error(name, error) from error
         except (Exception, SystemExit) as error:
             raise self._import_error(name, error) from error
-        found = getattr(module, class_name, None)
-        if not isinstance(found, type):
-            raise InputError(f"{self.kind} {name!r}: got no class {class_name!r} in that module; correct the name")
-        missing = [method for method in self.methods if not callable(getattr(found, method, None))]
-        if missing:
-            raise InputError(f"{self.kind} {name!r}: got a class without {', '.join(missing)}; {self.remedy}")
-        return found
+        return getattr(module, self._attribute(name), None)
 
     @property
     def _expected(self) -> str:
-        return f"one of {', '.join(self.forms)}, or package.module:Class of your own"
+        return f"one of {', '.join(self.forms)}, or {self.third_party} of your own"
 
     def _import_error(self, name: str, error: BaseException) -> InputError:
         return InputError(f"{self.kind} {name!r}: its module cannot be imported ({describe_error(error)}); correct it")

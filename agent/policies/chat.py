@@ -24,7 +24,16 @@ from ibisagent.agent.prompting import Message, PromptSet, load_prompts
 from ibisagent.tools.errors import InputError, MissingExtra, describe_error
 from ibisagent.tools.registry import parse_options
 
-__all__ = ["CHAT_OPTIONS", "NO_RETRIES", "ChatPolicy", "Price", "build_chat_model", "image_block", "open_chat"]
+__all__ = [
+    "CHAT_OPTIONS",
+    "NO_RETRIES",
+    "ChatPolicy",
+    "Price",
+    "build_chat_model",
+    "image_block",
+    "open_chat",
+    "require_local_chat",
+]
 
 _MAX_CHARACTERS = 20_000  # of a reply that are kept
 NO_RETRIES: dict[str, Any] = {"max_retries": 0, "timeout": 120.0}  # seconds; `Retries` makes further attempts
@@ -160,9 +169,15 @@ def open_chat(name: str, options: PolicyOptions) -> ChatPolicy:
     ``local_only`` refuses all but a server on this machine: Ollama, and whatever OPENAI_BASE_URL names.
     """
     bare, own = parse_options("policy", name, CHAT_OPTIONS)
-    if options.local_only and not is_loopback(_address(bare.partition(":")[0])):
-        raise InputError(f"policy {name!r}: it may send the picture to another machine, which --local-only forbids")
+    if options.local_only:
+        require_local_chat(bare, f"policy {name!r}: it may send the picture")
     return ChatPolicy(build_chat_model(bare, **NO_RETRIES), prompts=options.prompts, name=name, **own)
+
+
+def require_local_chat(model: str, sends: str) -> None:
+    """Raise `InputError` for ``provider:model`` on another machine; ``sends``: who may send what, for the message."""
+    if not is_loopback(_address(model.partition(":")[0])):
+        raise InputError(f"{sends} to another machine, which --local-only forbids")
 
 
 def _address(provider: str) -> str:
@@ -170,8 +185,11 @@ def _address(provider: str) -> str:
     return next((os.environ[each] for each in variables if os.environ.get(each)), usual)
 
 
-def build_chat_model(name: str, **options: Any) -> BaseChatModel:
-    """Make a LangChain chat model from ``provider:model``, at temperature 0 and with ``options`` of its class."""
+def build_chat_model(name: str, kind: str = "policy", **options: Any) -> BaseChatModel:
+    """Make a LangChain chat model from ``provider:model``, at temperature 0 and with ``options`` of its class.
+
+    ``kind``: what it is to be, for the message of an error.
+    """
     try:
         from langchain.chat_models import init_chat_model
     except ModuleNotFoundError as error:
@@ -179,7 +197,7 @@ def build_chat_model(name: str, **options: Any) -> BaseChatModel:
     try:
         made: BaseChatModel = init_chat_model(name, temperature=0, **options)
     except ImportError as error:
-        raise MissingExtra(f"policy {name!r}: {describe_error(error)}") from error
+        raise MissingExtra(f"{kind} {name!r}: {describe_error(error)}") from error
     except Exception as error:  # whatever a provider's client raises about keys and names
-        raise InputError(f"policy {name!r}: {describe_error(error)}") from error
+        raise InputError(f"{kind} {name!r}: {describe_error(error)}") from error
     return made

@@ -280,6 +280,7 @@ def timing_table(results: EvalResults) -> ReportTable:
         column("seconds", "Seconds per sample"),
         column("policy_seconds", "of these, policy"),
         column("segmenter_seconds", "of these, segmenter"),
+        column("first_mask_seconds", "Seconds to the first mask"),
         column("tokens", "Tokens per sample", 0),
     )
     return _runs("timing-table", results.summary["runs"], columns)

@@ -11,7 +11,7 @@ from ibisagent.evals.trajectories.truth_fit import compare_masks
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks.rle import area, decode
 
-__all__ = ["RunTerms", "TurnTerms", "compute_terms"]
+__all__ = ["RunTerms", "TurnTerms", "compute_terms", "contains_words"]
 
 _TIERS = (0.5, 0.7, 0.8)
 _OWN_STOPS = ("terminated", "target_absent", "declined", "answered")
@@ -95,7 +95,7 @@ def compute_terms(
         wrong_assertion=float(not present and marked and not declined),
         decline_present=float(declined and present),
         decline_absent=float(declined and not present),
-        names_target=float(target is not None and _contains_words(record.answer, target)),
+        names_target=float(target is not None and contains_words(record.answer, target)),
     )
     return terms, turns
 
@@ -145,7 +145,7 @@ def _words(text: str | None) -> list[str]:
     return re.findall(r"\w+", (text or "").casefold())
 
 
-def _contains_words(text: str | None, name: str) -> bool:
+def contains_words(text: str | None, name: str) -> bool:
     """Whether the words of a name follow each other in a text."""
     words, wanted = _words(text), _words(name)
     return any(words[at : at + len(wanted)] == wanted for at in range(len(words))) and bool(wanted)

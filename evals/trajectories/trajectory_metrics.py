@@ -6,6 +6,7 @@ from ibisagent.agent.policies.base import total_tokens
 from ibisagent.agent.trajectory import Step, Trajectory
 from ibisagent.evals.trajectories.step_kinds import has_action, indexed_prompts, is_policy_step
 from ibisagent.evals.trajectories.truth_fit import TruthFit, compute_truth_fit, ratio
+from ibisagent.tools.masks.rle import area
 
 __all__ = ["Reversal", "TrajectoryMetrics", "trajectory_metrics"]
 
@@ -32,8 +33,10 @@ class TrajectoryMetrics:
     loop could act on (parsed, and no repetition; a tool's failure is not the policy's); ``repaired_replies``: those
     parsed with repairs. ``prompts``: those that the policy made; ``person_steps``: what a person did beside
     the policy, except accepting. ``undos``, ``redos``: of every actor, oldest first. ``seconds``: of the whole run;
-    ``policy_seconds`` per turn, ``segmenter_seconds`` per prompt, ``tokens`` per turn: only where recorded. ``stop``:
-    None for a run that has not ended.
+    ``policy_seconds`` per turn, ``segmenter_seconds`` per prompt, ``tokens`` per turn: only where recorded.
+    ``first_mask_seconds``: of policy, segmenter and proposer to the first mask that is not empty; 0 for a mask that was
+    given, None for a run that never had one, or where they are not recorded. ``stop``: None for a run that has not
+    ended.
     """
 
     kind: str
@@ -51,6 +54,7 @@ class TrajectoryMetrics:
     seconds: float
     policy_seconds: tuple[float, ...]
     segmenter_seconds: tuple[float, ...]
+    first_mask_seconds: float | None
     tokens: tuple[int, ...]
     fit: TruthFit | None
 
@@ -79,9 +83,24 @@ def trajectory_metrics(record: Trajectory) -> TrajectoryMetrics:
         seconds=record.seconds,
         policy_seconds=_seconds(turns, "policy"),
         segmenter_seconds=_seconds(prompt_steps, "segmenter"),
+        first_mask_seconds=_first_mask_seconds(record),
         tokens=tuple(total_tokens(usage) for step in turns if (usage := step.completion.get("usage"))),
         fit=fit,
     )
+
+
+def _first_mask_seconds(record: Trajectory) -> float | None:
+    proposal = record.target.proposal
+    spent = proposal["seconds"] if proposal is not None else 0.0
+    if area(record.start):
+        return spent
+    for step in record.steps:
+        spent += sum(step.seconds.values())
+        if not step.seconds:
+            return None
+        if area(step.mask):
+            return spent
+    return None
 
 
 def _is_person_step(step: Step) -> bool:

@@ -95,6 +95,7 @@ def test_a_run_in_figures():
         seconds=record.seconds,
         policy_seconds=tuple(step.seconds["policy"] for step in record.steps),
         segmenter_seconds=tuple(record.steps[index].seconds["segmenter"] for index in (0, 1, 2, 4, 6)),
+        first_mask_seconds=sum(record.steps[0].seconds.values()),
         tokens=(),
         fit=TruthFit(
             present=True,
@@ -315,7 +316,9 @@ def test_a_record_without_seconds_and_completions_has_no_figures_of_them():
     for step in plain["steps"]:
         step.update(completion={}, seconds={})
     old = Trajectory.from_json(plain)
-    bare = replace(trajectory_metrics(record), policy_seconds=(), segmenter_seconds=(), tokens=())
+    bare = replace(
+        trajectory_metrics(record), policy_seconds=(), segmenter_seconds=(), first_mask_seconds=None, tokens=()
+    )
     assert trajectory_metrics(old) == bare
     told = summarize_metrics([bare])
     assert (told["policy_seconds_per_step"], told["tokens_per_step"]) == (None, None)

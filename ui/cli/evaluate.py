@@ -16,6 +16,7 @@ from ibisagent.evals.runner import run_eval
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.datasets.sampling import sample_evenly
 from ibisagent.tools.errors import MissingExtra, RunFailed
+from ibisagent.ui.cli.eval_tables import cost_table, evaluator_table
 from ibisagent.ui.cli.progress import progress_bar
 
 __all__ = ["BASELINES", "evaluate"]
@@ -46,11 +47,12 @@ def evaluate(
     local_only: bool = False,
     prompts: Path | None = None,
     limit: int | None = None,
+    evaluators: Sequence[str] = (),
 ) -> None:
     """Run policies, and by default the `BASELINES`, with every segmenter; write tables and a report.
 
-    ``limit``: number of cases, sampled evenly from the data set. The same call resumes an earlier one and retries
-    failed runs. `RunFailed`: every run of a policy failed.
+    ``evaluators``: names of those that judge every run; ``limit``: number of cases, sampled evenly from the data set.
+    The same call resumes an earlier one and retries failed runs. `RunFailed`: every run of a policy failed.
     """
     MissingExtra.require("eval", "jinja2", "matplotlib")
     names = [*policies, *(name for name in BASELINES if baselines and name not in policies)]
@@ -71,6 +73,7 @@ def evaluate(
             workers=workers,
             prompts=words,
             local_only=local_only,
+            evaluators=evaluators,
             on_row=tell,
         )
     console = Console()
@@ -78,6 +81,9 @@ def evaluate(
         console = Console(width=max(_WIDE, console.width))
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     console.print(_table(summary))
+    console.print(cost_table(summary))
+    if evaluators:
+        console.print(evaluator_table(summary))
     for run in summary["runs"]:
         console.print(escape(_stops_line(run)), soft_wrap=True)
         if mode == "similar":

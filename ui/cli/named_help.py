@@ -12,6 +12,7 @@ from ibisagent.tools.registry import Entry
 
 __all__ = [
     "AUTONOMOUS",
+    "EVALUATORS",
     "PROPOSERS",
     "SEGMENTERS",
     "SERVED",
@@ -25,6 +26,7 @@ __all__ = [
 
 SEGMENTERS = "{segmenters}"
 PROPOSERS = "{proposers}"
+EVALUATORS = "{evaluators}"
 TAKE_EXAMPLES = "{segmenters that take examples}"
 WITHOUT_TRUTH, AUTONOMOUS, SERVED = "{policies without truth}", "{autonomous policies}", "{served policies}"
 """In a help text: the policies that act without the true mask, those that ask no person, and those that do neither."""
@@ -70,6 +72,7 @@ def fill_names(text: str) -> str:
         return text
     from ibisagent.agent.policies import POLICIES
     from ibisagent.agent.proposers import PROPOSERS as PROPOSER_TABLE
+    from ibisagent.evals.evaluators import EVALUATORS as EVALUATOR_TABLE
     from ibisagent.tools.segmenters import SEGMENTERS as TABLE
 
     entries = POLICIES.entries
@@ -84,7 +87,8 @@ def fill_names(text: str) -> str:
     }
     for placeholder, forms in names.items():
         text = text.replace(placeholder, f"{', '.join(forms)}, or package.module:Class of your own")
-    return text
+    own = f"{', '.join(EVALUATOR_TABLE.forms)}, or {EVALUATOR_TABLE.third_party} of your own"
+    return text.replace(EVALUATORS, own)
 
 
 def _explained(entry: Entry) -> str:

@@ -17,7 +17,7 @@ from ibisagent.ui.cli.commands.options import (
     Split,
     Workers,
 )
-from ibisagent.ui.cli.named_help import AUTONOMOUS
+from ibisagent.ui.cli.named_help import AUTONOMOUS, EVALUATORS
 
 __all__ = ["clicks", "evaluate"]
 
@@ -74,6 +74,9 @@ def evaluate(
     workers: Workers = None,
     local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
     prompts: Annotated[Path | None, typer.Option(help="Prompt file in place of ours.")] = None,
+    evaluator: Annotated[
+        list[str] | None, typer.Option(help=f"Judge every run: {EVALUATORS}. Repeatable; none against references.")
+    ] = None,
 ) -> None:
     """Evaluate policies with segmenters on DATASET; write a report. The same command resumes a killed run."""
     import time
@@ -98,4 +101,5 @@ def evaluate(
         local_only=local_only,
         prompts=prompts,
         limit=limit,
+        evaluators=evaluator or (),
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ibisagent.ui.cli.commands.options import DataSet, ImageRoots, Kind, MaxSteps, Propose, Segmenter, Split, Workers
-from ibisagent.ui.cli.named_help import AUTONOMOUS, NamedHelpCommand
+from ibisagent.ui.cli.named_help import AUTONOMOUS, EVALUATORS, NamedHelpCommand
 
 __all__ = ["phantoms", "trajectories"]
 
@@ -49,7 +49,7 @@ def phantoms(
     )
 
 
-trajectories = typer.Typer(help="Recorded runs: generate, tabulate and draw them.", no_args_is_help=True)
+trajectories = typer.Typer(help="Recorded runs: generate, judge, tabulate and draw them.", no_args_is_help=True)
 
 
 @trajectories.command("make", cls=NamedHelpCommand)
@@ -154,6 +154,25 @@ def stats(
     from ibisagent.ui.cli.show_trajectories import show_stats
 
     show_stats(paths, by, dataset=dataset, csv_file=csv)
+
+
+@trajectories.command(cls=NamedHelpCommand)
+def judge(
+    runs: Annotated[list[Path], typer.Argument(help="Trajectory files or folders.")],
+    evaluator: Annotated[
+        list[str] | None, typer.Option(help=f"{EVALUATORS}. Repeatable; default: all that need no model.")
+    ] = None,
+    reference: Annotated[
+        list[Path] | None, typer.Option(help="Runs of the same pictures and requests to compare with; repeatable.")
+    ] = None,
+    dataset: Annotated[Path | None, typer.Option(help="Data set with each record's target by its id.")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV of every run's scores and reasons.")] = None,
+    local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
+) -> None:
+    """Judge recorded runs by evaluators: structure against reference runs, budgets, clinical checks, a chat model."""
+    from ibisagent.ui.cli.judge import run_judge
+
+    run_judge(runs, evaluator or (), references=reference, dataset=dataset, out=out, local_only=local_only)
 
 
 @trajectories.command()
