@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ibisagent.agent import ImageStore, RunStore, build_graph
 from ibisagent.agent.episode import run_episode
 from ibisagent.agent.privacy import restrict_to_local
@@ -22,8 +24,10 @@ from ibisagent.tools.errors import InputError, describe_error
 from ibisagent.tools.files import describe_os_error, printable_text
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.jobs.run_settings import case_seed
 from ibisagent.tools.masks.instances import instances
 from ibisagent.tools.masks.rle import decode
+from ibisagent.tools.perturbations.picture_shifts import shift_picture
 from ibisagent.tools.segmenters.memo import Memo
 
 __all__ = ["evaluate_case"]
@@ -36,6 +40,9 @@ def evaluate_case(state: WorkerState, runs: Sequence[EvalRun]) -> list[Row]:
         try:
             image = case.open()
             truth = case.read_truth(image)
+            if state.settings.shift is not None:
+                rng = np.random.default_rng(case_seed(state.settings.seed, f"shift of {runs[0].image}"))
+                image, truth = shift_picture(image, truth, state.settings.shift, rng)
             initial = build_initial_input(state.settings.start, state.settings.seed, case, runs[0].others, image, truth)
         except Exception as error:
             return [broken_row(run, _error_text(error, state.settings)) for run in runs]
@@ -88,7 +95,7 @@ def _run_graph(
         memo,
         state.settings.loop_config,
         proposer=state.proposer(policy),
-        images=ImageStore(),
+        images=ImageStore(folder),
         store=RunStore(),
     )
     return run_episode(graph, initial | Input(image=image, request=run.case.request), truth=truth, folder=folder)

@@ -22,7 +22,7 @@ from ibisagent.agent.reply_parser import parse_reply
 from ibisagent.tools.errors import InputError
 from ibisagent.training.phantoms import MODALITIES, draw
 from ibisagent.training.requests import write_initial_request, write_refinement_request
-from ibisagent.training.requests.words import REQUEST_TEMPLATES, VOCABULARY
+from ibisagent.tools.vocabulary.words import REQUEST_TEMPLATES, VOCABULARY
 
 NANOS = read_targets(NANO)
 LEARNED = dict(NANOS.learned)
