@@ -30,7 +30,7 @@ from ibisagent.tools.masks.rle import decode
 from ibisagent.tools.perturbations.picture_shifts import shift_picture
 from ibisagent.tools.segmenters.memo import Memo
 
-__all__ = ["evaluate_case"]
+__all__ = ["evaluate_case", "safe_name"]
 
 
 def evaluate_case(state: WorkerState, runs: Sequence[EvalRun]) -> list[Row]:
@@ -50,7 +50,7 @@ def evaluate_case(state: WorkerState, runs: Sequence[EvalRun]) -> list[Row]:
 
 
 def _evaluate(state: WorkerState, run: EvalRun, image: MedicalImage, truth: Mask, initial: Input) -> Row:
-    path = f"trajectories/{_safe_name(run.policy)}/{_safe_name(run.segmenter)}/{_safe_name(run.case.id)}.json"
+    path = f"trajectories/{safe_name(run.policy)}/{safe_name(run.segmenter)}/{safe_name(run.case.id)}.json"
     target = state.settings.out / path
     try:
         loaded = state.segmenter(run.segmenter)
@@ -105,10 +105,10 @@ def _error_text(error: BaseException, settings: EvalSettings) -> str:
     return describe_error(error).replace(f"{settings.root}{os.sep}", "")
 
 
-def _safe_name(name: str) -> str:
+def safe_name(name: str) -> str:
     """Return a safe file or folder name for any name.
 
-    >>> _safe_name("oracle"), _safe_name("openai:any")
+    >>> safe_name("oracle"), safe_name("openai:any")
     ('oracle', 'openai-any-03e5d45a')
     """
     if is_safe_id(name):

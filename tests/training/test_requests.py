@@ -8,13 +8,13 @@ from string import Template
 import numpy as np
 import pytest
 
+from ibisagent.tools.vocabulary.words import REQUEST_TEMPLATES, VOCABULARY
 from ibisagent.training.requests import (
     ReasoningRequest,
     build_reasoning_requests,
     write_initial_request,
     write_refinement_request,
 )
-from ibisagent.tools.vocabulary.words import REQUEST_TEMPLATES, VOCABULARY
 
 ROOT = Path(__file__).parents[2]
 WORDS = [ROOT / f"tools/vocabulary/{name}.toml" for name in ("requests", "target_names")]

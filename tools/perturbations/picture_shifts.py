@@ -26,7 +26,14 @@ _Change = Callable[[Pixels, float, np.random.Generator], Pixels]
 
 _REFERENCE = 256  # pixels of the longer side for which blur is given; it grows with the picture
 _LETTERS = 18  # lines of text that would fill a picture
-_TEXT = ("DEMO HOSPITAL", "SERIES 4  IMAGE 17", "W 400  L 40", "ZOOM 100%  ANGLE 0", "SUPINE  HFS", "R   NOT FOR DIAGNOSIS")
+_TEXT = (
+    "DEMO HOSPITAL",
+    "SERIES 4  IMAGE 17",
+    "W 400  L 40",
+    "ZOOM 100%  ANGLE 0",
+    "SUPINE  HFS",
+    "R   NOT FOR DIAGNOSIS",
+)
 
 
 @dataclass(frozen=True, slots=True)

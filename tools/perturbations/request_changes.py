@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from string import Template
 
 import numpy as np
@@ -26,6 +25,7 @@ __all__ = [
     "ask_in",
     "change_letters",
     "contradict",
+    "make_absent",
     "make_impossible",
     "make_lower_case",
     "make_upper_case",
@@ -55,12 +55,13 @@ _NEIGHBOURS = {
 }
 
 
-def swap_sides(case: Case) -> Case:
+def swap_sides(case: Case, rng: np.random.Generator) -> Case | None:
     """Exchange left and right in target and request, as a flip of the picture does with what they name.
 
-    >>> swap_sides(Case("a", Path(), None, None, "left kidney")).request
+    >>> swap_sides(Case("a", Path(), None, None, "left kidney"), np.random.default_rng()).request
     'Segment the right kidney.'
     """
+    del rng
     return replace(case, target=_swap(case.target), request=_swap(case.request))
 
 
@@ -166,15 +167,15 @@ def change_letters(name: str, count: int, rng: np.random.Generator) -> str | Non
 
 def make_impossible(case: Case, rng: np.random.Generator) -> Case | None:
     """Ask for something that no medical picture shows, in place of a target that is present."""
-    return _absent(case, IMPOSSIBLE[int(rng.integers(len(IMPOSSIBLE)))])
+    return make_absent(case, IMPOSSIBLE[int(rng.integers(len(IMPOSSIBLE)))])
 
 
 def contradict(case: Case, rng: np.random.Generator) -> Case | None:
     """Ask for a present target in a way that no mask can satisfy."""
     chosen = CONTRADICTIONS[int(rng.integers(len(CONTRADICTIONS)))]
-    return _absent(case, case.target, Template(chosen).substitute(target=case.target))
+    return make_absent(case, case.target, Template(chosen).substitute(target=case.target))
 
 
-def _absent(case: Case, target: str, request: str = "") -> Case | None:
-    """Return the case of a target that is not there; None where the case's own is absent already."""
+def make_absent(case: Case, target: str, request: str = "") -> Case | None:
+    """Ask for a target that is not there in place of one that is; None where the case's own is absent already."""
     return replace(case, target=target, request=request, present=False, mask=None, label=None) if case.present else None
