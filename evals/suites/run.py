@@ -31,20 +31,21 @@ def run_suite(
     *,
     seeds: Sequence[int] = (0,),
     kinds: Sequence[str] = (),
+    severities: Sequence[int] = (),
     on_row: OnRow | None = None,
     **settings: Any,
 ) -> SuiteResults:
     """Run a policy under the suite's conditions and return how it does there.
 
     ``out``/clean holds the evaluation of the cases as they are, which all suites of a folder share; ``out``/SUITE/NAME
-    that of each condition. ``kinds``: only these, by default all. ``settings``: those of `run_eval` that all of them
-    share, such as ``max_steps``. The same call resumes one that was killed; `InputError` as `run_eval` raises it.
+    that of each condition. ``kinds``, ``severities``: only these, by default all. ``settings``: those of `run_eval`
+    that all of them share, such as ``max_steps``. The same call resumes one that was killed; `InputError` as `run_eval` raises it.
     ``on_row`` is called with each new row, the number of rows that are finished, and the total.
     """
     folder = Path(os.path.abspath(out))
     given = SuiteInput(cases, tuple(dict.fromkeys(segmenters)), tuple(dict.fromkeys(seeds)))
     _require_counts(suite, given)
-    conditions = _choose(suite, given, kinds)
+    conditions = _choose(suite, given, kinds, severities)
     changed = {condition: _change_cases(condition, cases, given.seeds[0]) for condition in (CLEAN, *conditions)}
     runnable = [condition for condition in conditions if changed[condition]]
     done, total = 0, sum(map(len, changed.values()))
@@ -107,11 +108,20 @@ def _require_counts(suite: Suite, given: SuiteInput) -> None:
         find_segmenter(name)
 
 
-def _choose(suite: Suite, given: SuiteInput, kinds: Sequence[str]) -> list[Condition]:
+def _choose(suite: Suite, given: SuiteInput, kinds: Sequence[str], severities: Sequence[int]) -> list[Condition]:
     conditions = list(suite.conditions(given))
     known = list(dict.fromkeys(condition.kind for condition in conditions))
     for kind in kinds:
         if kind not in known:
             got = f"got condition {kind[:40]!r}, expected one of {', '.join(known)}"
             raise InputError(f"suite {suite.name}: {got}; correct it")
-    return [condition for condition in conditions if not kinds or condition.kind in kinds]
+    known_degrees = sorted({each.severity for each in conditions if each.severity is not None})
+    for degree in severities:
+        if degree not in known_degrees:
+            got = f"got severity {degree}, expected one of {', '.join(map(str, known_degrees)) or 'none'}"
+            raise InputError(f"suite {suite.name}: {got}; correct it")
+    return [
+        each
+        for each in conditions
+        if (not kinds or each.kind in kinds) and (not severities or each.severity in (None, *severities))
+    ]

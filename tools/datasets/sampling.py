@@ -14,7 +14,7 @@ __all__ = ["ALL_CASES", "CaseFilter", "sample_evenly"]
 class CaseFilter:
     """Which rows to take, for leave-one-out: train ``without`` a source, evaluate on it ``only``.
 
-    ``without``, ``only``: sources; ``without_modality``, ``only_modality``: modalities. Without any, every row is taken.
+    ``without``, ``only``: sources; ``without_modality``, ``only_modality``: modalities. Without any, all are taken.
     """
 
     without: Sequence[str] = ()

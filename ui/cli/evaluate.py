@@ -50,8 +50,8 @@ def evaluate(
 ) -> None:
     """Run policies, and by default the `BASELINES`, with every segmenter; write tables and a report.
 
-    ``part``: which cases of the data set; ``limit``: how many of them, sampled evenly. The same call resumes an earlier one and retries
-    failed runs. `RunFailed`: every run of a policy failed.
+    ``part``: which cases of the data set; ``limit``: how many of them, sampled evenly. The same call resumes an earlier
+    one and retries failed runs. `RunFailed`: every run of a policy failed.
     """
     MissingExtra.require("eval", "jinja2", "matplotlib")
     names = [*policies, *(name for name in BASELINES if baselines and name not in policies)]

@@ -86,7 +86,8 @@ def run_grpo(
 ) -> None:
     """Train on episodes by a training config with ``overrides``; the same call resumes an earlier one.
 
-    ``part``: which cases of ``data``. The pictures of ``starts`` are found beside the file, below ``data``, the current folder or ``roots``.
+    ``part``: which cases of ``data``. The pictures of ``starts`` are found beside the file, below ``data``, the current
+    folder or ``roots``.
     """
     from ibisagent.training.grpo.config import read_grpo_training
     from ibisagent.training.grpo.run import train_grpo

@@ -132,6 +132,9 @@ def suite(
     condition: Annotated[
         list[str] | None, typer.Option(help="Kind of condition to run, such as noise; repeatable; default: all.")
     ] = None,
+    severity: Annotated[
+        list[int] | None, typer.Option(min=1, help="Severity to run; repeatable; default: all.")
+    ] = None,
     max_steps: MaxSteps = 20,
     preset: Preset = "default",
     seed: Annotated[list[int], typer.Option(min=0, help="Random seed; repeatable in the suite seeds.")] = [0],  # noqa: B006
@@ -157,6 +160,7 @@ def suite(
         segmenter,
         out,
         kinds=condition or (),
+        severities=severity or (),
         seeds=seed,
         max_steps=max_steps,
         propose=propose,

@@ -53,7 +53,9 @@ DataSet = Annotated[
 ]
 Kind = Annotated[str | None, typer.Option(help="native, nnunet, biomedparse, coco or cvpr; default: detected.")]
 Split = Annotated[str | None, typer.Option(help="Only the rows of this split.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")]
+Workers = Annotated[
+    int | None, typer.Option(min=0, help="Processes; default: one per core; 0: none but this one, which a crash ends.")
+]
 Without = Annotated[list[str] | None, typer.Option(help="Source of the data to leave out; repeatable.")]
 Only = Annotated[list[str] | None, typer.Option(help="Source of the data to take, and no other; repeatable.")]
 WithoutModality = Annotated[list[str] | None, typer.Option(help="Modality to leave out; repeatable.")]
