@@ -39,8 +39,9 @@ def run_suite(
 
     ``out``/clean holds the evaluation of the cases as they are, which all suites of a folder share; ``out``/SUITE/NAME
     that of each condition. ``kinds``, ``severities``: only these, by default all. ``settings``: those of `run_eval`
-    that all of them share, such as ``max_steps``. The same call resumes one that was killed; `InputError` as `run_eval` raises it.
-    ``on_row`` is called with each new row, the number of rows that are finished, and the total.
+    that all of them share, such as ``max_steps``. The same call resumes one that was killed; `InputError` as `run_eval`
+    raises it.
+    ``on_row`` is called with each new row, the number of finished rows, and the total.
     """
     folder = Path(os.path.abspath(out))
     given = SuiteInput(cases, tuple(dict.fromkeys(segmenters)), tuple(dict.fromkeys(seeds)))
