@@ -34,7 +34,7 @@ def write_worst_sheets(results: SuiteResults, out: Path, *, count: int = 4, root
         worst = find_worst(results, kind, count)
         if not worst:
             continue
-        pairs = [(_text(each, metric), *_runs(results, each)) for each in worst]
+        pairs = [_pair(results, each, metric) for each in worst]
         subtitle = f"The {len(worst)} cases that lose most {metric}; left: clean, right: under the condition"
         sheet = draw_case_pairs(f"{results.suite.name}: {kind}", subtitle, pairs, roots)
         try:
@@ -67,12 +67,11 @@ def _losses(results: SuiteResults, kind: str) -> Iterator[_Worst]:
                 yield _Worst(first - second, run, before, after)
 
 
-def _text(worst: _Worst, metric: str) -> str:
-    return f"{worst.before['id']}   {worst.run.condition.name}   drop of {metric} {worst.drop:.3f}"
+def _pair(results: SuiteResults, worst: _Worst, metric: str) -> tuple[str, PairedRun, PairedRun]:
+    text = f"{worst.before['id']}   {worst.run.condition.name}   drop of {metric} {worst.drop:.3f}"
+    return text, _read("clean", results.clean, worst.before), _read(worst.run.condition.name, worst.run, worst.after)
 
 
-def _runs(results: SuiteResults, worst: _Worst) -> Iterator[PairedRun]:
-    runs = (("clean", results.clean, worst.before), (worst.run.condition.name, worst.run, worst.after))
-    for heading, run, row in runs:
-        path = run.folder / row["trajectory"]
-        yield PairedRun(heading, next(read_trajectories(path)), path.parent)
+def _read(heading: str, run: ConditionRun, row: Row) -> PairedRun:
+    path = run.folder / row["trajectory"]
+    return PairedRun(heading, next(read_trajectories(path)), path.parent)

@@ -36,8 +36,8 @@ def jitter_prompt(prompt: Prompt, shape: tuple[int, int], jitter: ClickJitter, r
     if isinstance(prompt, Box):
         dx = float(np.clip(across / width, -prompt.x0, 1 - prompt.x1))
         dy = float(np.clip(down / height, -prompt.y0, 1 - prompt.y1))
-        corners = np.clip((prompt.x0 + dx, prompt.y0 + dy, prompt.x1 + dx, prompt.y1 + dy), 0.0, 1.0)
-        return Box(*map(float, corners), prompt.target)
+        x0, y0, x1, y1 = np.clip((prompt.x0 + dx, prompt.y0 + dy, prompt.x1 + dx, prompt.y1 + dy), 0.0, 1.0).tolist()
+        return Box(x0, y0, x1, y1, prompt.target)
     at = click_to_pixel(prompt, shape)
     row, column = round(at.row + down), round(at.column + across)
     moved = pixel_to_click(Pixel(min(max(row, 0), height - 1), min(max(column, 0), width - 1)), shape)
