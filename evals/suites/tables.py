@@ -123,7 +123,8 @@ def _severities(results: SuiteResults) -> Iterator[str]:
     rows = []
     for kind in dict.fromkeys(each.kind for each in found):
         of = {each.severity: each for each in found if each.kind == kind and MEAN not in each.condition}
-        last = next((each for each in found if each.kind == kind and each.condition.endswith(MEAN)), of.get(None))
+        last = next((each for each in found if each.kind == kind and each.condition.endswith(MEAN)), None)
+        last = next(iter(of.values())) if last is None else last  # of one degree, or of none
         drops = [of[degree].drop if degree in of else None for degree in degrees]
         rows.append(
             [kind, *("" if not drop or drop.value is None else f"{drop.value:.3f}" for drop in drops), drop_cell(last)]
