@@ -69,8 +69,9 @@ def drop_cell(figure: Figure | SourceFigure | None) -> str:
 def _cell(interval: Interval) -> str:
     if interval.value is None:
         return "-"
-    ends = "" if interval.low is None or interval.high is None else f" ({interval.low:.3f} to {interval.high:.3f})"
-    return f"{interval.value:.3f}{ends}"
+    if interval.low is None or interval.high is None:
+        return f"{interval.value:.3f} (n = {interval.n})"
+    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
 def table_rows(results: SuiteResults) -> tuple[list[str], list[list[str]]]:
