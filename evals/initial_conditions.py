@@ -12,12 +12,14 @@ from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.jobs.run_settings import case_seed
 from ibisagent.tools.perturbations.distractor_clicks import sample_distractor_click
-from ibisagent.tools.perturbations.initial_masks import make_initial_mask
+from ibisagent.tools.perturbations.initial_masks import INITIAL_MASKS, make_initial_mask
 
-__all__ = ["STARTS", "build_initial_input"]
+__all__ = ["NEEDS_OTHERS", "STARTS", "build_initial_input"]
 
-STARTS = ("none", "perturbed_mask", "foreign_mask", "distractor_click")
-"""Nothing, a perturbed mask of the target, a mask of something else, or a positive click outside the target."""
+STARTS = (*INITIAL_MASKS, "distractor_click")
+"""Nothing, an initial mask (`make_initial_mask`), or a positive click outside the target."""
+NEEDS_OTHERS = ("foreign_mask", "other_target_mask")
+"""Those for which the masks of the picture's other targets are read."""
 
 
 def build_initial_input(

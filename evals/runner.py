@@ -17,7 +17,7 @@ from ibisagent.agent.policies.registry import find_policy, require_autonomous
 from ibisagent.agent.prompting import PromptSet
 from ibisagent.agent.proposers import open_proposer
 from ibisagent.evals.evaluators import open_evaluator
-from ibisagent.evals.initial_conditions import STARTS
+from ibisagent.evals.initial_conditions import NEEDS_OTHERS, STARTS
 from ibisagent.evals.results import write_results
 from ibisagent.evals.rows import COLUMNS, EvalRun, Key, Pair, broken_row, evaluator_columns, is_failed, row_key
 from ibisagent.evals.worker import evaluate_case
@@ -25,8 +25,11 @@ from ibisagent.evals.worker_state import MODES, EvalSettings, WorkerState, build
 from ibisagent.tools.clicks import Similar
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.jobs.job_runner import OnRow, RowFile, run_jobs
+from ibisagent.tools.jobs.job_runner import Engine, OnRow, RowFile, run_jobs
+from ibisagent.tools.jobs.process_pool import map_unordered
 from ibisagent.tools.jobs.run_settings import find_common_folder, hash_cases, hash_json, to_relative_path
+from ibisagent.tools.perturbations.click_jitter import ClickJitter
+from ibisagent.tools.perturbations.picture_shifts import PictureShift
 from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.tools.segmenters.prompt_kinds import require_taken
 from ibisagent.tools.segmenters.registry import find_segmenter, require_local_segmenter
@@ -50,7 +53,10 @@ def run_eval(
     prompts: PromptSet | None = None,
     local_only: bool = False,
     evaluators: Sequence[str] = (),
+    shift: PictureShift | None = None,
+    jitter: ClickJitter | None = None,
     on_row: OnRow | None = None,
+    engine: Engine = map_unordered,
 ) -> None:
     """Run every policy with every segmenter on every case and write the folder ``out``.
 
@@ -59,11 +65,14 @@ def run_eval(
     ``preset``: of the loop's settings (`ibisagent.agent.config.PRESETS`).
     ``mode``: one of `ibisagent.evals.worker_state.MODES`.
     ``evaluators``: names of those that judge every run (`ibisagent.evals.evaluators`), none against a reference run.
+    ``shift``: of every picture with its true mask, ``jitter``: of every prompt that a policy gives; both are drawn from
+    (seed, picture), and the shifted pictures are kept beside the trajectories.
     Equal settings give equal rows except for `VOLATILE`, and for what evaluators say of times or a model says,
     whatever ``workers`` (processes, by default one per core).
     Finished rows in ``out`` are not run again: settings other than those of ``out`` are an `InputError`, further
     policies and segmenters are added to the earlier ones. A broken case, or one that kills its process, is a row with
-    the reason. ``on_row`` is called with each new row. Policies that are not strings are pickled.
+    the reason. ``on_row`` is called with each new row, ``engine`` runs the cases. Policies that are not strings are
+    pickled.
     The processes import the script that calls this, which therefore needs ``if __name__ == "__main__":``.
     """
     settings = EvalSettings(
@@ -79,6 +88,8 @@ def run_eval(
         preset=preset,
         mode=mode,
         evaluators=tuple(dict.fromkeys(evaluators)),
+        shift=shift,
+        jitter=jitter,
     )
     pairs = [(policy, name) for policy in settings.policies for name in dict.fromkeys(segmenters)]
     _require_valid(settings, cases, pairs)
@@ -93,6 +104,7 @@ def run_eval(
         group_by=lambda run: run.case.id,
         workers=workers,
         on_row=on_row,
+        engine=engine,
     )
     for torn in settings.out.glob("trajectories/*/*/.*.json"):  # what a killed process was writing
         torn.unlink(missing_ok=True)
@@ -109,6 +121,9 @@ def _require_valid(settings: EvalSettings, cases: Sequence[Case], pairs: Sequenc
         raise InputError("got cases of equal ids, expected each id once; name them anew")
     if settings.start not in STARTS:
         raise InputError(f"got start {settings.start[:40]!r}, expected one of {', '.join(STARTS)}; choose one")
+    if settings.shift is not None and settings.start != "none":
+        got = f"got shift {settings.shift} with start {settings.start}"
+        raise InputError(f"{got}, expected one of both, as an initial mask is of the picture as it is; leave one out")
     if settings.mode not in MODES:
         raise InputError(f"got mode {settings.mode[:40]!r}, expected one of {', '.join(MODES)}; choose one")
     if settings.mode == "similar":
@@ -139,6 +154,8 @@ def _row_settings(settings: EvalSettings, segmenters: Iterable[str]) -> dict[str
         "preset": settings.preset,
         "mode": settings.mode,
         "evaluators": list(settings.evaluators),
+        "shift": None if settings.shift is None else str(settings.shift),
+        "jitter": None if settings.jitter is None else str(settings.jitter),
         "seed": settings.seed,
         "policies": {
             name: prompts if find_policy(policy).uses_prompts else None for name, policy in settings.policies.items()
@@ -150,7 +167,7 @@ def _row_settings(settings: EvalSettings, segmenters: Iterable[str]) -> dict[str
 def _list_runs(settings: EvalSettings, cases: Sequence[Case], pairs: Sequence[Pair]) -> dict[Key, EvalRun]:
     """Return every run by its key, those of one case together."""
     pictures: dict[Any, list[Case]] = {}
-    if settings.start == "foreign_mask":
+    if settings.start in NEEDS_OTHERS:
         for case in cases:
             pictures.setdefault(case.image_key, []).append(case)
     runs = dict[Key, EvalRun]()

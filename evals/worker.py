@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ibisagent.agent import ImageStore, RunStore, build_graph
 from ibisagent.agent.episode import run_episode
 from ibisagent.agent.privacy import restrict_to_local
@@ -23,11 +25,13 @@ from ibisagent.tools.errors import InputError, describe_error
 from ibisagent.tools.files import describe_os_error, printable_text
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.jobs.run_settings import case_seed
 from ibisagent.tools.masks.instances import instances
 from ibisagent.tools.masks.rle import decode
+from ibisagent.tools.perturbations.picture_shifts import shift_picture
 from ibisagent.tools.segmenters.memo import Memo
 
-__all__ = ["evaluate_case"]
+__all__ = ["evaluate_case", "safe_name"]
 
 
 def evaluate_case(state: WorkerState, runs: Sequence[EvalRun]) -> list[Row]:
@@ -37,6 +41,9 @@ def evaluate_case(state: WorkerState, runs: Sequence[EvalRun]) -> list[Row]:
         try:
             image = case.open()
             truth = case.read_truth(image)
+            if state.settings.shift is not None:
+                rng = np.random.default_rng(case_seed(state.settings.seed, f"shift of {runs[0].image}"))
+                image, truth = shift_picture(image, truth, state.settings.shift, rng)
             initial = build_initial_input(state.settings.start, state.settings.seed, case, runs[0].others, image, truth)
         except Exception as error:
             return [_broken_row(state, run, error) for run in runs]
@@ -44,7 +51,7 @@ def evaluate_case(state: WorkerState, runs: Sequence[EvalRun]) -> list[Row]:
 
 
 def _evaluate(state: WorkerState, run: EvalRun, image: MedicalImage, truth: Mask, initial: Input) -> Row:
-    path = f"trajectories/{_safe_name(run.policy)}/{_safe_name(run.segmenter)}/{_safe_name(run.case.id)}.json"
+    path = f"trajectories/{safe_name(run.policy)}/{safe_name(run.segmenter)}/{safe_name(run.case.id)}.json"
     target = state.settings.out / path
     try:
         loaded = state.segmenter(run.segmenter)
@@ -89,7 +96,7 @@ def _run_graph(
         memo,
         state.settings.loop_config,
         proposer=state.proposer(policy),
-        images=ImageStore(),
+        images=ImageStore(folder),
         store=RunStore(),
     )
     return run_episode(graph, initial | Input(image=image, request=run.case.request), truth=truth, folder=folder)
@@ -100,10 +107,10 @@ def _broken_row(state: WorkerState, run: EvalRun, error: BaseException) -> Row:
     return broken_row(run, reason, state.settings.evaluators)
 
 
-def _safe_name(name: str) -> str:
+def safe_name(name: str) -> str:
     """Return a safe file or folder name for any name.
 
-    >>> _safe_name("oracle"), _safe_name("openai:any")
+    >>> safe_name("oracle"), safe_name("openai:any")
     ('oracle', 'openai-any-03e5d45a')
     """
     if is_safe_id(name):

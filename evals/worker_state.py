@@ -13,10 +13,13 @@ from ibisagent.agent.policies import find_policy
 from ibisagent.agent.prompting import PromptSet
 from ibisagent.agent.proposers import Proposer, open_proposer
 from ibisagent.evals.evaluators import Evaluator, open_evaluator
+from ibisagent.evals.jittered_policy import JitteredPolicy
 from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.jobs.run_settings import case_seed
+from ibisagent.tools.perturbations.click_jitter import ClickJitter
+from ibisagent.tools.perturbations.picture_shifts import PictureShift
 from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.tools.segmenters.memo import HashedImage, Memo
 
@@ -35,8 +38,8 @@ class EvalSettings:
 
     ``root``: the folder to which the keys of pictures are relative; ``start``: one of
     `ibisagent.evals.initial_conditions.STARTS`; ``propose``: the name of a proposer, None for each policy's own;
-    ``preset``: one of `ibisagent.agent.config.PRESETS`; ``mode``: one of `MODES`;
-    ``evaluators``: names of those that judge every run.
+    ``preset``: one of `ibisagent.agent.config.PRESETS`; ``mode``: one of `MODES`; ``shift``: of every picture,
+    ``jitter``: of every prompt of a policy, None for none; ``evaluators``: names of those that judge every run.
     """
 
     out: Path
@@ -51,6 +54,8 @@ class EvalSettings:
     preset: str = "default"
     mode: str = "point"
     evaluators: tuple[str, ...] = ()
+    shift: PictureShift | None = None
+    jitter: ClickJitter | None = None
 
     @property
     def loop_config(self) -> LoopConfig:
@@ -125,7 +130,12 @@ class WorkerState:
         return self._segmenters[name]
 
     def policy(self, name: str, case: Case, truth: Mask) -> Policy:
-        """Return a policy, built at its first use, or for this case alone."""
+        """Return a policy, built at its first use, or for this case alone; its prompts jittered by the settings."""
+        policy = self._build(name, case, truth)
+        jitter = self.settings.jitter
+        return policy if jitter is None else JitteredPolicy(policy, jitter, self.settings.seed)
+
+    def _build(self, name: str, case: Case, truth: Mask) -> Policy:
         given = self.settings.policies[name]
         if find_policy(given).per_case:
             seed = case_seed(self.settings.seed, case.id)

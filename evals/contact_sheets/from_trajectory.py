@@ -1,24 +1,29 @@
 """The contact sheet of a recorded run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from ibisagent.agent.actions import format_action, from_plain
 from ibisagent.agent.overlay import OverlayBlend, draw_mask, prepare_blend
+from ibisagent.agent.record_images import open_recorded_image
 from ibisagent.agent.stop_reasons import FAILURES
 from ibisagent.agent.trajectory import Step, Trajectory
 from ibisagent.evals.contact_sheets.crop import crop_window, to_crop
 from ibisagent.evals.contact_sheets.layout import draw_contact_sheet
 from ibisagent.evals.contact_sheets.panels import Panel
 from ibisagent.tools.clicks import PixelBox, Prompt
+from ibisagent.tools.errors import IbisError
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.masks.rle import Rle, area, decode
 from ibisagent.tools.segmenters.base import Mask
 
-__all__ = ["contact_sheet_of"]
+__all__ = ["contact_sheet_of", "final_panel", "open_or_grey"]
 
 
 def contact_sheet_of(record: Trajectory, image: MedicalImage) -> Image.Image:
@@ -39,6 +44,25 @@ def contact_sheet_of(record: Trajectory, image: MedicalImage) -> Image.Image:
         record.answer or "",
         pixels=image.pixels[cut],
     )
+
+
+def open_or_grey(record: Trajectory, folder: Path, roots: Sequence[Path]) -> tuple[MedicalImage, bool]:
+    """Open the picture of a record of this folder, or make a grey one of its size; and whether it was found."""
+    try:
+        return open_recorded_image(record.image, folder, roots), True
+    except IbisError:
+        size = record.geometry["height"], record.geometry["width"]
+        return open_image(np.full(size, 128, np.uint8)), False
+
+
+def final_panel(record: Trajectory, image: MedicalImage, heading: str) -> Panel:
+    """Return the final mask of a run as a panel, with the prompts that made it and the answer as its thought."""
+    mask, target = decode(record.mask), record.target
+    truth = decode(record.truth) if record.truth is not None else None
+    prompts = tuple(prompt for each in target.prompts if isinstance(prompt := from_plain(each), Prompt))
+    facts = f"{_facts(record.mask, record.score, None, image, truth)}   stop: {record.stop or 'unfinished'}"
+    shown = draw_mask(prepare_blend(image.pixels), mask)
+    return Panel(heading, record.answer or "", facts, shown, prompts, mask, None, record.error)
 
 
 def _subtitle(record: Trajectory, part: PixelBox, shape: tuple[int, int]) -> str:

@@ -23,7 +23,16 @@ from ibisagent.evals.contact_sheets.tiles import FALSE_NEGATIVE, FALSE_POSITIVE,
 from ibisagent.tools.clicks import Box, Click, Prompt, Similar
 from ibisagent.tools.segmenters.base import Mask, Pixels
 
-__all__ = ["FALSE_NEGATIVE", "FALSE_POSITIVE", "TRUE_POSITIVE", "Panel", "draw_contact_sheet", "error_map"]
+__all__ = [
+    "FALSE_NEGATIVE",
+    "FALSE_POSITIVE",
+    "TRUE_POSITIVE",
+    "Panel",
+    "draw_contact_sheet",
+    "draw_legend",
+    "error_map",
+    "frame_sheet",
+]
 
 _MASK_COLOR: Color = (90, 132, 90)  # the overlay's mask over medium grey
 _MARGIN = 24
@@ -71,7 +80,7 @@ def _legend_entries(panels: Sequence[Panel], maps: bool) -> list[tuple[str, Prom
     return [(name, sample) for occurs, name, sample in samples if occurs]
 
 
-def _draw_legend(width: int, panels: Sequence[Panel], maps: bool) -> Image.Image:
+def draw_legend(width: int, panels: Sequence[Panel], maps: bool) -> Image.Image:
     """Draw the samples and their names, wrapped into rows of ``width`` pixels."""
     entries = _legend_entries(panels, maps)
     paper, left, top = Image.new("RGB", (width, 8 + 34 * len(entries)), WHITE), MARGIN, 8
@@ -114,11 +123,16 @@ def draw_contact_sheet(
     foot = wrap_lines(footer, TextLine("", _SUBTITLE, BLACK), inner, 6)
     parts = [
         render_lines(head, width, MARGIN),
-        _draw_legend(width, panels, truth is not None),
+        draw_legend(width, panels, truth is not None),
         *_build_rows(cells, columns, width),
     ]
     body = stack_vertically([*parts, render_lines(foot, width, MARGIN, above=16 if foot else 0)], width)
-    sheet = Image.new("RGB", (width + 2 * _MARGIN, body.height + 2 * (_MARGIN + MARGIN)), WHITE)
+    return frame_sheet(body)
+
+
+def frame_sheet(body: Image.Image) -> Image.Image:
+    """Put a white margin around a sheet's content, and reduce it to at most 40 megapixels."""
+    sheet = Image.new("RGB", (body.width + 2 * _MARGIN, body.height + 2 * (_MARGIN + MARGIN)), WHITE)
     sheet.paste(body, (_MARGIN, _MARGIN + MARGIN))
     return _limit_size(sheet)
 

@@ -7,16 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from ibisagent.agent.record_images import open_recorded_image
 from ibisagent.agent.trajectory import Trajectory
 from ibisagent.agent.trajectory_files import read_trajectories
-from ibisagent.evals.contact_sheets import contact_sheet_of
+from ibisagent.evals.contact_sheets import contact_sheet_of, open_or_grey
 from ibisagent.evals.report.read_results import EvalResults, ResultRow
 from ibisagent.tools.errors import IbisError
 from ibisagent.tools.imaging.medical_image import MedicalImage
-from ibisagent.tools.imaging.open_image import open_image
 
 __all__ = ["ReportedCase", "SheetImage", "draw_cases", "select_ranked"]
 
@@ -69,19 +65,10 @@ def _draw_case(folder: Path, rank: str, row: ResultRow, roots: Sequence[Path]) -
     try:
         path = folder / row.trajectory
         record = next(read_trajectories(path))
-        image, note = _image(record, path.parent, roots)
-        return ReportedCase(rank, row, _picture(record, image, note), "")
+        image, found = open_or_grey(record, path.parent, roots)
+        return ReportedCase(rank, row, _picture(record, image, "" if found else _GREY_NOTE), "")
     except (IbisError, ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
         return ReportedCase(rank, row, None, f"no step sheet: the trajectory cannot be drawn ({type(error).__name__})")
-
-
-def _image(record: Trajectory, folder: Path, roots: Sequence[Path]) -> tuple[MedicalImage, str]:
-    """Open the image of a record, or return a grey one of its size with a note."""
-    try:
-        return open_recorded_image(record.image, folder, roots), ""
-    except IbisError:
-        size = record.geometry["height"], record.geometry["width"]
-        return open_image(np.full(size, 128, np.uint8)), _GREY_NOTE
 
 
 def _picture(record: Trajectory, image: MedicalImage, note: str) -> SheetImage:

@@ -554,7 +554,7 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(dataset, tmp_p
         ({"modes": ["circle"]}, "got mode 'circle', expected one of centre, jitter, box"),
         ({"segmenters": []}, "expected one of each"),
         ({"clicks": 0}, "got clicks=0"),
-        ({"workers": 0}, "workers=0"),
+        ({"workers": -1}, "workers=-1"),
     ):
         with pytest.raises(InputError, match=said):
             run_clicks(dataset, **({"segmenters": ["disk"], "out": out} | options))

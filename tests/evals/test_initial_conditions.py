@@ -154,8 +154,6 @@ def test_the_initial_condition_depends_on_seed_and_case_alone(dataset):
 
 
 def test_an_unknown_start_is_refused_before_anything_is_written(dataset, tmp_path):
-    with pytest.raises(
-        InputError, match="got start 'odd', expected one of none, perturbed_mask, foreign_mask, distractor_click"
-    ):
+    with pytest.raises(InputError, match="got start 'odd', expected one of none, perturbed_mask, shifted_mask"):
         evaluated(dataset, tmp_path / "out", "odd")
     assert not (tmp_path / "out").exists()

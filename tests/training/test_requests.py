@@ -8,15 +8,16 @@ from string import Template
 import numpy as np
 import pytest
 
+from ibisagent.tools.vocabulary.words import REQUEST_TEMPLATES, VOCABULARY
 from ibisagent.training.requests import (
     ReasoningRequest,
     build_reasoning_requests,
     write_initial_request,
     write_refinement_request,
 )
-from ibisagent.training.requests.words import REQUEST_TEMPLATES, VOCABULARY
 
-ROOT = Path(__file__).parents[2] / "training"
+ROOT = Path(__file__).parents[2]
+WORDS = [ROOT / f"tools/vocabulary/{name}.toml" for name in ("requests", "target_names")]
 
 
 def rng(seed=0):
@@ -63,7 +64,7 @@ def test_the_verb_agrees_with_the_target():
 
 
 def test_the_vocabulary_is_small_enough_for_a_small_model():
-    texts = [path.read_text() for path in (*ROOT.glob("requests/*.toml"), ROOT / "experts/rationales.toml")]
+    texts = [path.read_text() for path in (*WORDS, ROOT / "training/experts/rationales.toml")]
     words = {word for text in texts for word in re.findall(r"(?<!\$)\b[a-z']+", text.lower())}
     assert 200 < len(words) < 500
 
@@ -126,7 +127,7 @@ def test_the_largest_nucleus_stands_out_from_all_others_or_is_not_asked_for(othe
 
 
 def test_every_list_is_sound_toml_of_plain_texts():
-    data = tomllib.loads((ROOT / "requests/target_names.toml").read_text())
+    data = tomllib.loads(WORDS[1].read_text())
     assert set(data) == {"plural", "synonyms", "descriptions", "image_names", "templates"}
     for names in (*data["synonyms"].values(), *data["descriptions"].values()):
         assert names

@@ -280,6 +280,7 @@ def test_an_unwritable_run_folder_is_told_before_anything_runs(case):
     [
         (["segment"], lambda entry: entry.needs_truth),
         (["eval"], lambda entry: entry.is_person),
+        (["suite"], lambda entry: entry.is_person),
         (["mcp"], lambda entry: entry.is_person or entry.needs_truth),
         (["trajectories", "make"], lambda entry: entry.is_person),
     ],

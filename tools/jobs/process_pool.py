@@ -41,8 +41,12 @@ def map_unordered(
 
     Each of the ``workers``, by default one per core, gets its own copy of ``work`` once and keeps it. Of the units that
     were running when a process died, each job is tried again alone; for one that kills its process again ``on_crash``
-    makes the row, given the reason. What ``work`` raises, this raises.
+    makes the row, given the reason. What ``work`` raises, this raises. With ``workers`` 0 all of it runs in this
+    process, which saves their start, and which a crash ends.
     """
+    if workers == 0:
+        yield from map(work, units)
+        return
     queue, workers = iter(units), workers or _count_cores()
     while lost := (yield from _run_until_crash(work, queue, workers, ahead=2 * workers)):
         alone = ((job,) for unit in lost for job in unit)

@@ -10,7 +10,7 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.masks.measure import bounding_box, iou
 
-__all__ = ["make_initial_mask"]
+__all__ = ["INITIAL_MASKS", "make_initial_mask"]
 
 _PERTURBED_IOU = (0.3, 0.8)  # IoU with the truth
 _MAX_FOREIGN_IOU = 0.1
@@ -19,28 +19,31 @@ _TRIES = 20
 _OTHER_TARGET_SHARE = 0.7  # how often a foreign mask is another target's, where there is one
 
 _Score = NDArray[np.float64]
+_Perturbation = Callable[[Mask, float, np.random.Generator], Mask]
 
 
 def make_initial_mask(kind: str, truth: Mask, others: Sequence[Mask], rng: np.random.Generator) -> Mask | None:
     """Make an initial mask, (H, W) bool, for ``truth``; None for "none" and where there can be none of the kind.
 
-    "perturbed_mask": the truth eroded, dilated, cut or shifted, of an IoU from .3 to .8 with it. "foreign_mask": one of
-    ``others``, masks of the same picture, or else a disc, of an IoU below .1.
+    "perturbed_mask": the truth eroded, dilated, cut or shifted, of an IoU from .3 to .8 with it; "shifted_mask": only
+    shifted. "other_target_mask": one of ``others``, masks of the same picture, of an IoU below .1; "disc_mask": a disc
+    of such an IoU; "foreign_mask": either.
     """
     if kind == "none":
         return None
-    if kind == "perturbed_mask":
-        return _perturb(truth, rng) if np.count_nonzero(truth) >= _MIN_PIXELS else None
-    if kind != "foreign_mask":
-        raise InputError(f"got start {kind!r}, expected none, perturbed_mask or foreign_mask; choose one")
+    if kind in _PERTURBED:
+        return _perturb(truth, _PERTURBED[kind], rng) if np.count_nonzero(truth) >= _MIN_PIXELS else None
+    if kind not in _FOREIGN:
+        raise InputError(f"got start {kind!r}, expected one of {', '.join(INITIAL_MASKS)}; choose one")
     unlike = [mask for mask in others if mask.any() and iou(mask, truth) < _MAX_FOREIGN_IOU]
-    if unlike and rng.random() < _OTHER_TARGET_SHARE:
+    if kind == "other_target_mask" and not unlike:
+        return None
+    if kind != "disc_mask" and unlike and (kind == "other_target_mask" or rng.random() < _OTHER_TARGET_SHARE):
         return unlike[int(rng.integers(len(unlike)))]
     return _draw_disc(truth, rng)
 
 
-def _perturb(truth: Mask, rng: np.random.Generator) -> Mask | None:
-    ways: list[Callable[[Mask, float, np.random.Generator], Mask]] = [_erode, _dilate, _cut_by_line, _shift_to_iou]
+def _perturb(truth: Mask, ways: Sequence[_Perturbation], rng: np.random.Generator) -> Mask | None:
     for way in rng.permutation(len(ways)):
         made: Mask = ways[int(way)](truth, rng.uniform(_PERTURBED_IOU[0] + 0.05, _PERTURBED_IOU[1] - 0.05), rng)
         if _PERTURBED_IOU[0] <= iou(made, truth) <= _PERTURBED_IOU[1]:
@@ -114,3 +117,12 @@ def _draw_disc(truth: Mask, rng: np.random.Generator) -> Mask | None:
         if bounding_box(disc) and iou(disc, truth) < _MAX_FOREIGN_IOU:
             return np.asarray(disc)
     return None
+
+
+_PERTURBED: dict[str, Sequence[_Perturbation]] = {
+    "perturbed_mask": (_erode, _dilate, _cut_by_line, _shift_to_iou),
+    "shifted_mask": (_shift_to_iou,),
+}
+_FOREIGN = ("foreign_mask", "other_target_mask", "disc_mask")
+INITIAL_MASKS = ("none", *_PERTURBED, *_FOREIGN)
+"""The kinds of `make_initial_mask`."""

@@ -12,7 +12,7 @@ import numpy as np
 from ibisagent.agent.policies.base import Observation
 from ibisagent.tools.clicks import Click
 from ibisagent.tools.imaging.grids import Mask
-from ibisagent.training.requests.words import verb_of
+from ibisagent.tools.vocabulary.words import verb_of
 
 __all__ = ["RationaleKind", "RationaleStyle", "click_kind", "describe_position", "write_answer", "write_rationale"]
 

@@ -8,6 +8,7 @@ import torch
 from transformers import TrainerCallback
 
 from ibisagent.tools.datasets import Case, read_dataset
+from ibisagent.tools.datasets.sampling import ALL_CASES, CaseFilter
 from ibisagent.tools.files import hash_files, make_folder
 from ibisagent.training.grpo.config import GRPOTraining
 from ibisagent.training.grpo.start_tasks import add_starts, describe_starts
@@ -28,6 +29,7 @@ def train_grpo(
     validation: Sequence[Path] = (),
     starts: Path | None = None,
     roots: Sequence[Path] = (),
+    part: CaseFilter = ALL_CASES,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> Path:
     """Train on the cases of the data sets ``data``; return the model folder ``out``/model.
@@ -36,7 +38,7 @@ def train_grpo(
     out of the data. The model that is written is the best by validation, which may be the base itself. ``starts``: a
     file of recorded states (`ibisagent.training.starts`) at which ``rollouts.starts`` of the episodes begin; those of
     pictures that are validated on are left out. ``roots``: folders with their pictures, beside that of the file and the
-    data sets.
+    data sets. ``part``: which cases of ``data``; data sets to validate on are taken whole.
 
     Checkpoints lie in ``out``/checkpoints, and the same call resumes from the last of them, with equal episodes; with
     other data or settings it is an `InputError`. ``out``/log.jsonl and log.csv hold the logged metrics, those of the
@@ -48,7 +50,7 @@ def train_grpo(
     make_folder(out)
     start = find_start(base, config.base, config.folder, config.prompts)
     settings = build_grpo_config(config, out / "checkpoints", start.max_tokens)
-    tasks, unseen = _read_tasks(config, data, validation, settings.seed)
+    tasks, unseen = _read_tasks(config, data, part, validation, settings.seed)
     recorded = {
         "data": _hash_tasks([*tasks.cases, *unseen.cases]),
         "prompt_file": hash_files([start.prompt_file]),
@@ -75,10 +77,10 @@ def train_grpo(
 
 
 def _read_tasks(
-    config: GRPOTraining, data: Sequence[Path], validation: Sequence[Path], seed: int
+    config: GRPOTraining, data: Sequence[Path], part: CaseFilter, validation: Sequence[Path], seed: int
 ) -> tuple[TaskSet, TaskSet]:
     """Return the tasks that are trained on, and those that are validated on."""
-    cases = [case for folder in data for case in read_dataset(folder)]
+    cases = part.select(case for folder in data for case in read_dataset(folder))
     unseen = [case for folder in validation for case in read_dataset(folder)]
     if config.validation.every and not validation:
         cases, unseen = hold_out(cases, config.validation.pictures, seed)

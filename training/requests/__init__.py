@@ -4,8 +4,8 @@ from string import Template
 
 import numpy as np
 
+from ibisagent.tools.vocabulary.words import REQUEST_TEMPLATES, VOCABULARY, verb_of
 from ibisagent.training.requests.questions import ReasoningRequest, build_reasoning_requests
-from ibisagent.training.requests.words import REQUEST_TEMPLATES, VOCABULARY, verb_of
 
 __all__ = ["ReasoningRequest", "build_reasoning_requests", "write_initial_request", "write_refinement_request"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from ibisagent.tools.imaging.grids import Mask
-from ibisagent.training.requests.words import VOCABULARY, verb_of
+from ibisagent.tools.vocabulary.words import VOCABULARY, verb_of
 
 __all__ = ["ABNORMALITY", "ReasoningRequest", "build_reasoning_requests"]
 

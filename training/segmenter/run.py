@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ibisagent.tools.datasets.sampling import ALL_CASES, CaseFilter
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import atomic_write, make_folder, printable_text
 from ibisagent.tools.jobs import jsonl
@@ -56,22 +57,22 @@ def train_segmenter(
     data: Sequence[Path],
     out: Path,
     *,
-    without: Sequence[str] = (),
+    part: CaseFilter = ALL_CASES,
     on_round: OnRound | None = None,
 ) -> Path:
     """Train on the data sets' targets of split train, and return the file of weights, ``out``/geonet.safetensors.
 
-    ``without``: sources that are left out. ``on_round`` gets the figures of each round, which ``out``/log.jsonl holds
+    ``part``: which of them. ``on_round`` gets the figures of each round, which ``out``/log.jsonl holds
     too, its number and how many there are. The same call resumes after the last whole round, with equal draws; with
     other data or settings it is an `InputError`.
     """
-    source = SampleSource(data, without)
+    source = SampleSource(data, part)
     if out.is_dir() and any(out.iterdir()) and not (out / "settings.json").is_file():
         got = "got a folder that holds something else, expected a new one or that of a training"
         raise InputError(f"{printable_text(out)}: {got}; choose another --out")
     make_folder(out)
     digest = hashlib.sha256(repr([(c.id, c.image.name, c.target) for c in source.cases]).encode()).hexdigest()[:16]
-    keep_settings(out, {"data": digest, "without": sorted(without), "settings": asdict(settings)})
+    keep_settings(out, {"data": digest, "part": str(part), "settings": asdict(settings)})
     if (out / _FINISHED).is_file():
         return out / WEIGHTS
     trainer = _Trainer(settings)

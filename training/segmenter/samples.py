@@ -9,6 +9,7 @@ from scipy import ndimage
 from skimage.segmentation import felzenszwalb
 
 from ibisagent.tools.datasets import Case, read_dataset
+from ibisagent.tools.datasets.sampling import ALL_CASES, CaseFilter
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.masks.measure import bounding_box
@@ -36,28 +37,24 @@ class TargetPicture(NamedTuple):
 class SampleSource:
     """Draws samples: a folder with even chances, a source within it by the root of its number of targets."""
 
-    def __init__(self, folders: Sequence[Path], without: Sequence[str] = ()) -> None:
-        """Read the data sets' rows of split train or of none; ``without``: sources that are left out.
+    def __init__(self, folders: Sequence[Path], part: CaseFilter = ALL_CASES) -> None:
+        """Read the data sets' rows of split train or of none, of these those of ``part``.
 
-        `InputError` for a folder without such a row, and for a source in no folder.
+        `InputError` for a folder without such a row, and for a source or a modality in no folder.
         """
         self._groups: list[tuple[list[list[Case]], list[float]]] = []
-        seen: set[str] = set()
+        every: list[Case] = []
         for folder in folders:
             rows = [case for case in read_dataset(folder) if case.present and case.split in ("", "train")]
-            seen |= {case.source for case in rows}
+            every += rows
             by_source: dict[str, list[Case]] = {}
-            for case in rows:
-                if case.source not in without:
-                    by_source.setdefault(case.source, []).append(case)
+            for case in filter(part.takes, rows):
+                by_source.setdefault(case.source, []).append(case)
             if not by_source:
                 raise InputError(f"{folder}: got no target to train on, expected rows of split train; check the folder")
             roots = [len(cases) ** 0.5 for cases in by_source.values()]
             self._groups.append((list(by_source.values()), [root / sum(roots) for root in roots]))
-        for name in without:
-            if name not in seen:
-                known = ", ".join(sorted(seen))
-                raise InputError(f"got --without {name!r}, expected a source of the data: {known}; correct it")
+        part.require_known(every)
 
     @property
     def cases(self) -> list[Case]:

@@ -46,9 +46,9 @@ def run_clicks(
     ``clicks.csv``, ``clicks.json`` and ``clicks.png``, and prints the tables. ``out`` is by default a new folder in
     runs/, ``workers`` the number of cores.
     """
-    if clicks < 1 or seed < 0 or (workers is not None and workers < 1):
+    if clicks < 1 or seed < 0 or (workers is not None and workers < 0):
         got = f"clicks={clicks}, seed={seed}, workers={workers}"
-        raise InputError(f"got {got}, expected clicks and workers of 1 or more and a seed of 0 or more; correct them")
+        raise InputError(f"got {got}, expected clicks of 1 or more, workers and a seed of 0 or more; correct them")
     MissingExtra.require("eval", "matplotlib")
     cases = read_dataset(dataset, kind=kind, split=split)
     jobs = list_jobs(cases, dataset, segmenters, modes)

@@ -14,7 +14,7 @@ from ibisagent.agent.privacy import restrict_to_local
 from ibisagent.agent.prompting import load_prompts
 from ibisagent.evals.runner import run_eval
 from ibisagent.tools.datasets import read_dataset
-from ibisagent.tools.datasets.sampling import sample_evenly
+from ibisagent.tools.datasets.sampling import ALL_CASES, CaseFilter, sample_evenly
 from ibisagent.tools.errors import MissingExtra, RunFailed
 from ibisagent.ui.cli.eval_tables import cost_table, evaluator_table
 from ibisagent.ui.cli.progress import progress_bar
@@ -48,15 +48,17 @@ def evaluate(
     prompts: Path | None = None,
     limit: int | None = None,
     evaluators: Sequence[str] = (),
+    part: CaseFilter = ALL_CASES,
 ) -> None:
     """Run policies, and by default the `BASELINES`, with every segmenter; write tables and a report.
 
-    ``evaluators``: names of those that judge every run; ``limit``: number of cases, sampled evenly from the data set.
-    The same call resumes an earlier one and retries failed runs. `RunFailed`: every run of a policy failed.
+    ``part``: which cases of the data set; ``limit``: how many of them, sampled evenly; ``evaluators``: names of those
+    that judge every run. The same call resumes an earlier one and retries failed runs. `RunFailed`: every run of a
+    policy failed.
     """
     MissingExtra.require("eval", "jinja2", "matplotlib")
     names = [*policies, *(name for name in BASELINES if baselines and name not in policies)]
-    cases = sample_evenly(read_dataset(dataset, kind=kind, split=split), limit)
+    cases = sample_evenly(part.select(read_dataset(dataset, kind=kind, split=split)), limit)
     words = load_prompts(prompts) if prompts is not None else None
     with restrict_to_local(local_only), progress_bar(out, "figures") as tell:
         run_eval(
@@ -84,6 +86,8 @@ def evaluate(
     console.print(cost_table(summary))
     if evaluators:
         console.print(evaluator_table(summary))
+    if any(run["gap"] for run in summary["runs"]):
+        console.print(_source_table(summary))
     for run in summary["runs"]:
         console.print(escape(_stops_line(run)), soft_wrap=True)
         if mode == "similar":
@@ -141,6 +145,23 @@ def _table(summary: dict[str, Any]) -> Table:
             *(_value_text(iou), _interval_text(iou), *map(_value_text, others)),
             *(f"{each['mean']:.2f}" if each else "-" for each in spent),
         )
+    return table
+
+
+def _source_table(summary: dict[str, Any]) -> Table:
+    """Return the mean IoU of each source, a column a policy, and below the gap between the best and the worst."""
+    runs = [run for run in summary["runs"] if run["gap"]]
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title="IoU by source", title_justify="left")
+    table.add_column("source", overflow="fold")
+    table.add_column("cases", justify="right")
+    for run in runs:
+        table.add_column(escape(f"{run['policy']} with {run['segmenter']}"), justify="right")
+    for source in sorted({name for run in runs for name in run["source"]}):
+        found = [run["source"][source]["iou_per_case"] if source in run["source"] else None for run in runs]
+        cells = ["-" if each is None else f"{_value_text(each)} {_interval_text(each)}".strip() for each in found]
+        table.add_row(escape(source or "none given"), str(max(each["n"] for each in found if each)), *cells)
+    table.add_section()
+    table.add_row("best - worst", "", *(f"{run['gap']['gap']:.3f}" for run in runs))
     return table
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ibisagent.tools.datasets import read_dataset
-from ibisagent.tools.datasets.sampling import sample_evenly
+from ibisagent.tools.datasets.sampling import ALL_CASES, CaseFilter, sample_evenly
 from ibisagent.training.trajectories import make_trajectories
 from ibisagent.ui.cli.progress import progress_bar
 
@@ -21,13 +21,14 @@ def run_make_trajectories(
     kind: str | None = None,
     split: str | None = None,
     limit: int | None = None,
+    part: CaseFilter = ALL_CASES,
     **settings: Any,
 ) -> None:
     """Generate trajectories of a data set's cases with the ``settings`` of `make_trajectories`, and print counts.
 
-    ``limit``: number of cases, sampled evenly from the data set. The same call resumes an earlier one.
+    ``part``: which cases; ``limit``: how many of them, sampled evenly. The same call resumes an earlier one.
     """
-    cases = sample_evenly(read_dataset(dataset, kind=kind, split=split), limit)
+    cases = sample_evenly(part.select(read_dataset(dataset, kind=kind, split=split)), limit)
     with progress_bar(out, "writing") as tell:
         made = make_trajectories(cases, out, on_row=tell, **settings)
     counts = ", ".join(f"{made[name]} {name}" for name in ("kept", "dropped", "broken"))

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ibisagent.tools.datasets.sampling import ALL_CASES, CaseFilter
 from ibisagent.tools.errors import MissingExtra
 from ibisagent.ui.cli.trajectory_files import readable_roots
 
@@ -81,10 +82,12 @@ def run_grpo(
     overrides: Sequence[str],
     starts: Path | None = None,
     roots: Sequence[Path] = (),
+    part: CaseFilter = ALL_CASES,
 ) -> None:
     """Train on episodes by a training config with ``overrides``; the same call resumes an earlier one.
 
-    The pictures of ``starts`` are found beside the file, below ``data``, the current folder or ``roots``.
+    ``part``: which cases of ``data``. The pictures of ``starts`` are found beside the file, below ``data``, the current
+    folder or ``roots``.
     """
     from ibisagent.training.grpo.config import read_grpo_training
     from ibisagent.training.grpo.run import train_grpo
@@ -99,6 +102,7 @@ def run_grpo(
             validation=validation,
             starts=starts,
             roots=readable_roots(roots),
+            part=part,
             callbacks=[bar],
         )
     _print_folder(folder)

@@ -106,8 +106,8 @@ def test_other_settings_are_refused_and_nothing_is_run(tmp_path):
     assert path.read_bytes() == before
     run(path, settings={"factor": 10, "models": {"b": 3}})
     assert json.loads((tmp_path / "settings.json").read_text())["models"] == {"a": 1, "b": 3}
-    with pytest.raises(InputError, match="got 0 workers, expected 1 or more"):
-        run(tmp_path / "new" / "rows.jsonl", workers=0)
+    with pytest.raises(InputError, match="got -1 workers, expected 0 or more"):
+        run(tmp_path / "new" / "rows.jsonl", workers=-1)
     assert not (tmp_path / "new").exists()
     with pytest.raises(InputError, match=r"rows.jsonl: cannot be made \(File exists\); choose another --out"):
         run(path / "rows.jsonl")

@@ -55,5 +55,21 @@ def test_equal_seeds_give_equal_masks(kind):
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(InputError, match="got start 'odd', expected none, perturbed_mask or foreign_mask"):
+    with pytest.raises(InputError, match="got start 'odd', expected one of none, perturbed_mask, shifted_mask"):
         made("odd", ellipse())
+
+
+def test_a_shifted_mask_is_the_truth_elsewhere():
+    truth = ellipse(radii=(12, 15))
+    masks = [made("shifted_mask", truth, seed=seed) for seed in range(20)]
+    assert {int(mask.sum()) for mask in masks} == {int(truth.sum())}
+    assert all(0.3 <= iou(mask, truth) <= 0.8 for mask in masks)
+
+
+def test_another_target_or_a_disc_can_be_asked_for_alone():
+    truth, other = ellipse(centre=(30, 40)), ellipse(centre=(75, 100), radii=(12, 15))
+    assert all((made("other_target_mask", truth, [truth, other], seed) == other).all() for seed in range(5))
+    assert made("other_target_mask", truth, [truth]) is None
+    discs = [made("disc_mask", truth, [other], seed) for seed in range(10)]
+    assert not any((disc == other).all() for disc in discs)
+    assert max(iou(disc, truth) for disc in discs) < 0.1

@@ -8,6 +8,7 @@ from conftest import ellipse
 from support.dataset_fixtures import write_organ_dataset
 
 from ibisagent.tools.clicks import Box, click_to_pixel
+from ibisagent.tools.datasets.sampling import CaseFilter
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.segmenters.geonet.network import load_network
 from ibisagent.training.segmenter import run as training
@@ -66,11 +67,11 @@ def test_drawn_targets_are_no_specks(data):
 
 
 def test_sources_can_be_left_out(data):
-    assert {case.source for case in SampleSource([data], ["two"]).cases} == {"one"}
+    assert {case.source for case in SampleSource([data], CaseFilter(without=["two"])).cases} == {"one"}
     with pytest.raises(InputError, match=r"got --without 'three', expected a source of the data: one, two"):
-        SampleSource([data], ["three"])
+        SampleSource([data], CaseFilter(without=["three"]))
     with pytest.raises(InputError, match="got no target to train on"):
-        SampleSource([data], ["one", "two"])
+        SampleSource([data], CaseFilter(without=["one", "two"]))
 
 
 def test_a_run_clicks_where_its_mask_is_wrong_until_it_ends():
@@ -121,7 +122,10 @@ def test_other_settings_or_data_in_the_same_folder_are_refused(data, tmp_path):
         train_segmenter(SegmenterTraining(rounds=1, steps=1, batch=3, pool=2), [data], tmp_path / "out")
     with pytest.raises(InputError, match="other data than before"):
         train_segmenter(
-            SegmenterTraining(rounds=1, steps=1, batch=2, pool=2), [data], tmp_path / "out", without=["one"]
+            SegmenterTraining(rounds=1, steps=1, batch=2, pool=2),
+            [data],
+            tmp_path / "out",
+            part=CaseFilter(without=["one"]),
         )
 
 
@@ -131,5 +135,5 @@ def test_a_folder_of_something_else_and_wrong_data_leave_nothing_behind(data, tm
     with pytest.raises(InputError, match="got a folder that holds something else"):
         train_segmenter(TINY, [data], tmp_path / "run")
     with pytest.raises(InputError, match="got --without"):
-        train_segmenter(TINY, [data], tmp_path / "new", without=["three"])
+        train_segmenter(TINY, [data], tmp_path / "new", part=CaseFilter(without=["three"]))
     assert not (tmp_path / "new").exists()

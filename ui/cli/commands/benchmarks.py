@@ -1,4 +1,4 @@
-"""Commands that measure over a data set: clicks, eval."""
+"""Commands that measure over a data set: clicks, eval, suite."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,17 +9,27 @@ from ibisagent.ui.cli.commands.options import (
     DataSet,
     Kind,
     MaxSteps,
+    Only,
+    OnlyModality,
     Out,
     Preset,
     Propose,
     Seed,
     Segmenters,
     Split,
+    Without,
+    WithoutModality,
     Workers,
+    case_filter,
 )
 from ibisagent.ui.cli.named_help import AUTONOMOUS, EVALUATORS
 
-__all__ = ["clicks", "evaluate"]
+__all__ = ["clicks", "evaluate", "suite"]
+
+
+Limit = Annotated[int | None, typer.Option(min=1, help="Only so many cases, spread over the data set.")]
+LocalOnly = Annotated[bool, typer.Option(help="Send nothing to any other machine.")]
+Prompts = Annotated[Path | None, typer.Option(help="Prompt file in place of ours.")]
 
 
 def clicks(
@@ -61,7 +71,11 @@ def evaluate(
     baselines: Annotated[bool, typer.Option(help="Also run oracle, centre and random.")] = True,
     max_steps: MaxSteps = 20,
     start: Annotated[
-        str, typer.Option(help="Initial condition of runs: none, perturbed_mask, foreign_mask or distractor_click.")
+        str,
+        typer.Option(
+            help="Initial condition of runs: none, perturbed_mask, shifted_mask, foreign_mask, other_target_mask, "
+            "disc_mask or distractor_click."
+        ),
     ] = "none",
     preset: Preset = "default",
     mode: Annotated[
@@ -70,13 +84,17 @@ def evaluate(
     seed: Seed = 0,
     kind: Kind = None,
     split: Split = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many cases, spread over the data set.")] = None,
+    limit: Limit = None,
     workers: Workers = None,
-    local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
-    prompts: Annotated[Path | None, typer.Option(help="Prompt file in place of ours.")] = None,
     evaluator: Annotated[
         list[str] | None, typer.Option(help=f"Judge every run: {EVALUATORS}. Repeatable; none against references.")
     ] = None,
+    local_only: LocalOnly = False,
+    prompts: Prompts = None,
+    without: Without = None,
+    only: Only = None,
+    without_modality: WithoutModality = None,
+    only_modality: OnlyModality = None,
 ) -> None:
     """Evaluate policies with segmenters on DATASET; write a report. The same command resumes a killed run."""
     import time
@@ -102,4 +120,61 @@ def evaluate(
         prompts=prompts,
         limit=limit,
         evaluators=evaluator or (),
+        part=case_filter(without, only, without_modality, only_modality),
+    )
+
+
+def suite(
+    name: Annotated[
+        str, typer.Argument(help="segmenter, jitter, paraphrase, absent, initial-mask, shift or seeds.", metavar="NAME")
+    ],
+    dataset: DataSet,
+    policy: Annotated[str, typer.Option(help=f"{AUTONOMOUS}.")],
+    out: Annotated[Path, typer.Option(help="Folder of the runs and tables; several suites can share one.")],
+    propose: Propose = None,
+    segmenter: Segmenters = ["geocut"],  # noqa: B006
+    condition: Annotated[
+        list[str] | None, typer.Option(help="Kind of condition to run, such as noise; repeatable; default: all.")
+    ] = None,
+    severity: Annotated[
+        list[int] | None, typer.Option(min=1, help="Severity to run; repeatable; default: all.")
+    ] = None,
+    max_steps: MaxSteps = 20,
+    preset: Preset = "default",
+    seed: Annotated[list[int], typer.Option(min=0, help="Random seed; repeatable in the suite seeds.")] = [0],  # noqa: B006
+    kind: Kind = None,
+    split: Split = None,
+    limit: Limit = None,
+    worst: Annotated[int, typer.Option(min=0, help="Number of worst cases to draw for each kind.")] = 4,
+    workers: Workers = None,
+    local_only: LocalOnly = False,
+    prompts: Prompts = None,
+    without: Without = None,
+    only: Only = None,
+    without_modality: WithoutModality = None,
+    only_modality: OnlyModality = None,
+) -> None:
+    """Measure what POLICY loses on DATASET under changed conditions. The same command resumes a killed run."""
+    from ibisagent.ui.cli.suite import run_suite_command
+
+    run_suite_command(
+        name,
+        dataset,
+        policy,
+        segmenter,
+        out,
+        kinds=condition or (),
+        severities=severity or (),
+        seeds=seed,
+        max_steps=max_steps,
+        propose=propose,
+        preset=preset,
+        workers=workers,
+        kind=kind,
+        split=split,
+        local_only=local_only,
+        prompts=prompts,
+        limit=limit,
+        worst=worst,
+        part=case_filter(without, only, without_modality, only_modality),
     )

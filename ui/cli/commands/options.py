@@ -1,11 +1,15 @@
 """Options that several commands share."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ibisagent.ui.cli.named_help import PROPOSERS, SEGMENTERS
+
+if TYPE_CHECKING:
+    from ibisagent.tools.datasets.sampling import CaseFilter
 
 __all__ = [
     "DataSet",
@@ -14,6 +18,8 @@ __all__ = [
     "ImageRoots",
     "Kind",
     "MaxSteps",
+    "Only",
+    "OnlyModality",
     "Out",
     "Preset",
     "Propose",
@@ -23,7 +29,10 @@ __all__ = [
     "Slice",
     "Split",
     "Window",
+    "Without",
+    "WithoutModality",
     "Workers",
+    "case_filter",
 ]
 
 ImageArgument = Annotated[
@@ -44,7 +53,13 @@ DataSet = Annotated[
 ]
 Kind = Annotated[str | None, typer.Option(help="native, nnunet, biomedparse, coco or cvpr; default: detected.")]
 Split = Annotated[str | None, typer.Option(help="Only the rows of this split.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")]
+Workers = Annotated[
+    int | None, typer.Option(min=0, help="Processes; default: one per core; 0: none but this one, which a crash ends.")
+]
+Without = Annotated[list[str] | None, typer.Option(help="Source of the data to leave out; repeatable.")]
+Only = Annotated[list[str] | None, typer.Option(help="Source of the data to take, and no other; repeatable.")]
+WithoutModality = Annotated[list[str] | None, typer.Option(help="Modality to leave out; repeatable.")]
+OnlyModality = Annotated[list[str] | None, typer.Option(help="Modality to take, and no other; repeatable.")]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 ImageRoots = Annotated[
     list[Path] | None,
@@ -61,3 +76,15 @@ Propose = Annotated[
 Preset = Annotated[
     str, typer.Option(help="Loop settings: default, self-check, or ibis for the paper's released weights.")
 ]
+
+
+def case_filter(
+    without: Sequence[str] | None,
+    only: Sequence[str] | None,
+    without_modality: Sequence[str] | None,
+    only_modality: Sequence[str] | None,
+) -> "CaseFilter":
+    """Return what the four options above say together."""
+    from ibisagent.tools.datasets.sampling import CaseFilter
+
+    return CaseFilter(*(tuple(each or ()) for each in (without, only, without_modality, only_modality)))

@@ -5,7 +5,14 @@ from typing import Annotated
 
 import typer
 
-from ibisagent.ui.cli.commands.options import ImageRoots
+from ibisagent.ui.cli.commands.options import (
+    ImageRoots,
+    Only,
+    OnlyModality,
+    Without,
+    WithoutModality,
+    case_filter,
+)
 
 __all__ = ["training"]
 
@@ -67,6 +74,10 @@ def train_grpo(
         Path | None, typer.Option(help="Recorded states where a share of the episodes begins, of `starts mine`.")
     ] = None,
     root: ImageRoots = None,
+    without: Without = None,
+    only: Only = None,
+    without_modality: WithoutModality = None,
+    only_modality: OnlyModality = None,
 ) -> None:
     """Train a model on its own episodes of the loop (GRPO, TRL). The same command resumes a killed run."""
     from ibisagent.ui.cli.train import run_grpo
@@ -80,6 +91,7 @@ def train_grpo(
         overrides=overrides or (),
         starts=starts,
         roots=root or (),
+        part=case_filter(without, only, without_modality, only_modality),
     )
 
 
@@ -88,10 +100,14 @@ def train_segmenter(
     data: Annotated[list[Path], typer.Option(help="Data set whose targets are clicked; repeatable, with even shares.")],
     out: Annotated[Path, typer.Option(help="Folder for weights, checkpoint, log; an unfinished run is resumed.")],
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of 200 steps, each about three minutes on one core.")] = 22,
-    without: Annotated[list[str] | None, typer.Option(help="Source of the data to leave out; repeatable.")] = None,
+    without: Without = None,
+    only: Only = None,
+    without_modality: WithoutModality = None,
+    only_modality: OnlyModality = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
 ) -> None:
     """Train geonet's network by simulated clicks on masks. The same command resumes a killed run."""
     from ibisagent.ui.cli.train_segmenter import run_train_segmenter
 
-    run_train_segmenter(data, out, rounds=rounds, without=without or (), seed=seed)
+    part = case_filter(without, only, without_modality, only_modality)
+    run_train_segmenter(data, out, rounds=rounds, part=part, seed=seed)

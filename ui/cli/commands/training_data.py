@@ -5,7 +5,21 @@ from typing import Annotated
 
 import typer
 
-from ibisagent.ui.cli.commands.options import DataSet, ImageRoots, Kind, MaxSteps, Propose, Segmenter, Split, Workers
+from ibisagent.ui.cli.commands.options import (
+    DataSet,
+    ImageRoots,
+    Kind,
+    MaxSteps,
+    Only,
+    OnlyModality,
+    Propose,
+    Segmenter,
+    Split,
+    Without,
+    WithoutModality,
+    Workers,
+    case_filter,
+)
 from ibisagent.ui.cli.named_help import AUTONOMOUS, EVALUATORS, NamedHelpCommand
 
 __all__ = ["phantoms", "trajectories"]
@@ -87,6 +101,10 @@ def make_trajectories(
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many cases, spread over the data set.")] = None,
     kind: Kind = None,
     split: Split = None,
+    without: Without = None,
+    only: Only = None,
+    without_modality: WithoutModality = None,
+    only_modality: OnlyModality = None,
 ) -> None:
     """Generate trajectories on DATASET with a noisy expert that knows the masks, or with a policy that it labels."""
     from ibisagent.training import trajectories as made
@@ -114,6 +132,7 @@ def make_trajectories(
         limit=limit,
         kind=kind,
         split=split,
+        part=case_filter(without, only, without_modality, only_modality),
     )
 
 

@@ -21,7 +21,7 @@ class TargetVocabulary:
 
 
 def _read(name: str) -> Any:
-    return tomllib.loads(files("ibisagent.training.requests").joinpath(name).read_text(encoding="utf-8"))
+    return tomllib.loads(files("ibisagent.tools.vocabulary").joinpath(name).read_text(encoding="utf-8"))
 
 
 def _frozen(table: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:

@@ -1,0 +1,1 @@
+"""Words for targets and requests, in several languages."""
