@@ -166,3 +166,27 @@ def show(
     from ibisagent.ui.cli import show_trajectories as pictures
 
     pictures.show_sheets(path, out, root or ())
+
+
+@trajectories.command()
+def thresholds(
+    runs: Annotated[list[Path], typer.Argument(help="Trajectory files or folders: those of each policy.")],
+    out: Annotated[Path, typer.Option(help="Folder for thresholds.csv, thresholds.md and thresholds.png.")],
+    tiers: Annotated[
+        list[str] | None, typer.Option(help="IoU tiers of the answer term, such as 0.5,0.7,0.8; repeatable.")
+    ] = None,
+    click_rule: Annotated[
+        list[str] | None, typer.Option(help="Which click is right: error, deep, side or gain; repeatable.")
+    ] = None,
+    t_opt: Annotated[
+        list[int] | None, typer.Option("--t-opt", min=1, help="Steps without a penalty of length; repeatable.")
+    ] = None,
+    dataset: Annotated[Path | None, typer.Option(help="Data set with each case's modality by its id.")] = None,
+) -> None:
+    """Compare rewards of RUNS, the order of policies and the best stop under other thresholds of the paper's reward."""
+    from ibisagent.evals.thresholds import list_settings
+    from ibisagent.ui.cli.thresholds import parse_tiers, run_thresholds
+
+    chosen = {"tiers": [parse_tiers(each) for each in tiers or ()], "clicks": click_rule, "steps": t_opt}
+    settings = list_settings(**{name: value for name, value in chosen.items() if value})  # type: ignore[arg-type]
+    run_thresholds(runs, out, settings, dataset=dataset)
