@@ -24,7 +24,8 @@ from ibisagent.evals.worker_state import MODES, EvalSettings, WorkerState, build
 from ibisagent.tools.clicks import Similar
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.jobs.job_runner import OnRow, RowFile, run_jobs
+from ibisagent.tools.jobs.job_runner import Engine, OnRow, RowFile, run_jobs
+from ibisagent.tools.jobs.process_pool import map_unordered
 from ibisagent.tools.jobs.run_settings import find_common_folder, hash_cases, hash_json, to_relative_path
 from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.tools.segmenters.prompt_kinds import require_taken
@@ -49,6 +50,7 @@ def run_eval(
     prompts: PromptSet | None = None,
     local_only: bool = False,
     on_row: OnRow | None = None,
+    engine: Engine = map_unordered,
 ) -> None:
     """Run every policy with every segmenter on every case and write the folder ``out``.
 
@@ -59,7 +61,8 @@ def run_eval(
     Equal settings give equal rows except for `VOLATILE`, whatever ``workers`` (processes, by default one per core).
     Finished rows in ``out`` are not run again: settings other than those of ``out`` are an `InputError`, further
     policies and segmenters are added to the earlier ones. A broken case, or one that kills its process, is a row with
-    the reason. ``on_row`` is called with each new row. Policies that are not strings are pickled.
+    the reason. ``on_row`` is called with each new row. ``engine``: what runs the processes
+    (`ibisagent.tools.jobs.engines`). Policies that are not strings are pickled.
     The processes import the script that calls this, which therefore needs ``if __name__ == "__main__":``.
     """
     settings = EvalSettings(
@@ -87,6 +90,7 @@ def run_eval(
         group_by=lambda run: run.case.id,
         workers=workers,
         on_row=on_row,
+        engine=engine,
     )
     for torn in settings.out.glob("trajectories/*/*/.*.json"):  # what a killed process was writing
         torn.unlink(missing_ok=True)

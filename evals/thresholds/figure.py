@@ -17,7 +17,7 @@ __all__ = ["write_figure"]
 
 _KNOBS = (TIERS, CLICKS, STEPS)
 _SPREAD = 0.5  # of a category's width, over which its policies are spread
-_PER_GROUP = 0.75  # inches
+_PER_GROUP = 0.5  # inches
 
 
 def write_figure(path: Path, summary: ThresholdSummary) -> None:

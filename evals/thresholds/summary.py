@@ -163,11 +163,20 @@ def _find_reversals(
                 continue
             found = [mean_interval(sign * differences[each], images, _BOOTSTRAP) for each in (base, number)]
             yield Reversal(
-                *(group.by, group.name, setting.knob, setting.value, above, below, *found),
-                is_clear=all(
-                    each.low is not None and each.high is not None and each.low * each.high > 0 for each in found
-                ),
+                group_by=group.by,
+                group=group.name,
+                knob=setting.knob,
+                value=setting.value,
+                above=above,
+                below=below,
+                base=found[0],
+                changed=found[1],
+                is_clear=all(map(_is_clear, found)),
             )
+
+
+def _is_clear(found: Interval) -> bool:
+    return found.low is not None and found.high is not None and found.low * found.high > 0
 
 
 def _differences(

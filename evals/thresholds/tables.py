@@ -1,8 +1,9 @@
-"""The files of a comparison of thresholds: every row as CSV, and what changes as Markdown."""
+"""The files of a comparison of thresholds: every row and every change of order as CSV, what counts as Markdown."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from ibisagent.evals.stats import Interval
 from ibisagent.evals.thresholds.settings import ThresholdSetting
@@ -14,16 +15,24 @@ __all__ = ["write_csv", "write_markdown"]
 _HEAD = "| knob | value | policy | reward | 95 % | rank | prompts | best stop | one stop for all | lost |"
 
 
-def write_csv(path: Path, summary: ThresholdSummary) -> None:
-    """Write every row: by group of cases, setting and policy."""
+def write_csv(folder: Path, summary: ThresholdSummary) -> None:
+    """Write ``thresholds.csv``, a row by group of cases, setting and policy, and ``reversals.csv``."""
+    _write_rows(folder / "thresholds.csv", ThresholdRow._fields, summary.rows)
+    names = [f"{side}_{end}" for side in ("base", "changed") for end in ("difference", "low", "high")]
+    first, last = Reversal._fields[:6], Reversal._fields[8:]
+    rows = [(*each[:6], *each.base[:3], *each.changed[:3], *each[8:]) for each in summary.reversals]
+    _write_rows(folder / "reversals.csv", (*first, *names, *last), rows)
+
+
+def _write_rows(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(ThresholdRow._fields)
-        writer.writerows(summary.rows)
+        writer.writerow(names)
+        writer.writerows(rows)
 
 
 def write_markdown(path: Path, summary: ThresholdSummary, settings: list[ThresholdSetting]) -> None:
-    """Write the table over all cases, and every change of the order of policies with its intervals."""
+    """Write the table over all cases, and the changes of the order of policies: over all cases, and the clear ones."""
     with atomic_write(path) as temporary:
         temporary.write_text("\n".join([*_lines(summary, settings), ""]), encoding="utf-8")
 
@@ -35,10 +44,14 @@ def _lines(summary: ThresholdSummary, settings: list[ThresholdSetting]) -> Itera
     changed = len({(each.knob, each.value) for each in summary.reversals if each.group_by == "all"})
     others = len(settings) - sum(each.is_base for each in settings)
     yield from ("", f"Over all cases {changed} of {others} other settings change the order of policies.")
-    if summary.reversals:
+    told = [each for each in summary.reversals if each.is_clear or each.group_by == "all"]
+    more = len(summary.reversals) - len(told)
+    if more:
+        yield f"Of sizes and modalities only clear changes are told below; {more} others are in reversals.csv."
+    if told:
         yield from ("", "| cases | setting | puts | above | paper's reward: difference | with the setting | clear |")
         yield "|---|---|---|---|---|---|---|"
-        yield from map(_reversal, summary.reversals)
+        yield from map(_reversal, told)
 
 
 def _row(row: ThresholdRow) -> str:

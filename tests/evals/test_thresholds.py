@@ -195,7 +195,13 @@ def test_the_command_writes_a_table_a_figure_and_every_row(tmp_path):
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "2 cases that every policy has; 1 left out." in ended.stdout
     assert "| all | IoU tiers .8 | scripted, thorough | scripted, quick | +0.100" in ended.stdout
-    assert ended.stdout.replace("\n", "").endswith("wrote thresholds.csv, thresholds.md and thresholds.png in made")
+    wrote = "wrote thresholds.csv, reversals.csv, thresholds.md and thresholds.png in made"
+    assert ended.stdout.endswith(f"{wrote}\n")
+    with (tmp_path / "made" / "reversals.csv").open(newline="") as file:
+        found = [each for each in csv.DictReader(file) if (each["group"], each["knob"]) == ("all", "IoU tiers")]
+    assert [(each["value"], each["above"], float(each["base_difference"])) for each in found] == [
+        (".8", "scripted, quick", pytest.approx(0.1))
+    ]
     with (tmp_path / "made" / "thresholds.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["policy"] for row in rows} == {"scripted, quick", "scripted, thorough"}

@@ -82,7 +82,8 @@ def run_jobs(
     ``settings``: what the rows depend on, recorded in ``settings.json`` beside them; `InputError` names what differs
     from the recorded ones (`record_settings`). ``group_by``: jobs for which it is equal share something, such as a
     picture, and go to one process, up to ``group_size`` at a time; None: each job alone. ``on_crash`` makes the row of
-    a job that killed its process. ``workers``: processes, by default one a core.
+    a job that killed its process. ``workers``: processes, by default one a core. ``engine``: of
+    `ibisagent.tools.jobs.engines`, or another.
     """
     if workers is not None and workers < 1:
         raise InputError(f"got {workers} workers, expected 1 or more; leave them out for one a core")

@@ -16,6 +16,7 @@ from ibisagent.evals.runner import run_eval
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.datasets.sampling import sample_evenly
 from ibisagent.tools.errors import MissingExtra, RunFailed
+from ibisagent.ui.cli.engines import open_engine
 from ibisagent.ui.cli.progress import progress_bar
 
 __all__ = ["BASELINES", "evaluate"]
@@ -41,6 +42,8 @@ def evaluate(
     mode: str = "point",
     seed: int = 0,
     workers: int | None = None,
+    engine: str = "processes",
+    ray_address: str | None = None,
     kind: str | None = None,
     split: str | None = None,
     local_only: bool = False,
@@ -56,7 +59,11 @@ def evaluate(
     names = [*policies, *(name for name in BASELINES if baselines and name not in policies)]
     cases = sample_evenly(read_dataset(dataset, kind=kind, split=split), limit)
     words = load_prompts(prompts) if prompts is not None else None
-    with restrict_to_local(local_only), progress_bar(out, "figures") as tell:
+    with (
+        restrict_to_local(local_only),
+        open_engine(engine, ray_address) as runs_on,
+        progress_bar(out, "figures") as tell,
+    ):
         run_eval(
             cases,
             names,
@@ -72,6 +79,7 @@ def evaluate(
             prompts=words,
             local_only=local_only,
             on_row=tell,
+            engine=runs_on,
         )
     console = Console()
     if not console.is_terminal:

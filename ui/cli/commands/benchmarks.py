@@ -7,11 +7,13 @@ import typer
 
 from ibisagent.ui.cli.commands.options import (
     DataSet,
+    EngineName,
     Kind,
     MaxSteps,
     Out,
     Preset,
     Propose,
+    RayAddress,
     Seed,
     Segmenters,
     Split,
@@ -34,6 +36,8 @@ def clicks(
     kind: Kind = None,
     split: Split = None,
     workers: Workers = None,
+    engine: EngineName = "processes",
+    ray_address: RayAddress = None,
 ) -> None:
     """Count the simulated clicks that segmenters need on DATASET (RITM's protocol)."""
     from ibisagent.evals.clicks import DEFAULT_MODES
@@ -49,6 +53,8 @@ def clicks(
         kind=kind,
         split=split,
         workers=workers,
+        engine=engine,
+        ray_address=ray_address,
     )
 
 
@@ -72,6 +78,8 @@ def evaluate(
     split: Split = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many cases, spread over the data set.")] = None,
     workers: Workers = None,
+    engine: EngineName = "processes",
+    ray_address: RayAddress = None,
     local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
     prompts: Annotated[Path | None, typer.Option(help="Prompt file in place of ours.")] = None,
 ) -> None:
@@ -93,6 +101,8 @@ def evaluate(
         mode=mode,
         seed=seed,
         workers=workers,
+        engine=engine,
+        ray_address=ray_address,
         kind=kind,
         split=split,
         local_only=local_only,

@@ -10,6 +10,7 @@ from ibisagent.ui.cli.named_help import PROPOSERS, SEGMENTERS
 __all__ = [
     "DataSet",
     "DefaultSegmenter",
+    "EngineName",
     "ImageArgument",
     "ImageRoots",
     "Kind",
@@ -17,6 +18,7 @@ __all__ = [
     "Out",
     "Preset",
     "Propose",
+    "RayAddress",
     "Seed",
     "Segmenter",
     "Segmenters",
@@ -45,6 +47,11 @@ DataSet = Annotated[
 Kind = Annotated[str | None, typer.Option(help="native, nnunet, biomedparse, coco or cvpr; default: detected.")]
 Split = Annotated[str | None, typer.Option(help="Only the rows of this split.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")]
+EngineName = Annotated[str, typer.Option("--engine", help="What runs the workers: processes, or ray.")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(help="A running Ray cluster, host:port; default: Ray on this machine alone.", show_default=False),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 ImageRoots = Annotated[
     list[Path] | None,

@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from ibisagent.ui.cli.commands.options import DataSet, ImageRoots, Kind, MaxSteps, Propose, Segmenter, Split, Workers
+from ibisagent.ui.cli.commands.options import (
+    DataSet,
+    EngineName,
+    ImageRoots,
+    Kind,
+    MaxSteps,
+    Propose,
+    RayAddress,
+    Segmenter,
+    Split,
+    Workers,
+)
 from ibisagent.ui.cli.named_help import AUTONOMOUS, NamedHelpCommand
 
 __all__ = ["phantoms", "trajectories"]
@@ -26,6 +37,8 @@ def phantoms(
     ] = None,
     single_row: Annotated[bool, typer.Option("--single-row", help="One row per picture, drawn at random.")] = False,
     workers: Workers = None,
+    engine: EngineName = "processes",
+    ray_address: RayAddress = None,
     sheet: Annotated[Path | None, typer.Option(help="PNG contact sheet of the first pictures, masks tinted.")] = None,
 ) -> None:
     """Draw a data set of phantoms: medical-looking pictures with exact masks, for training and tests."""
@@ -45,6 +58,8 @@ def phantoms(
         ),
         out,
         workers=workers,
+        engine=engine,
+        ray_address=ray_address,
         sheet=sheet,
     )
 
@@ -59,6 +74,8 @@ def make_trajectories(
     segmenter: Segmenter = "geocut",
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     workers: Workers = None,
+    engine: EngineName = "processes",
+    ray_address: RayAddress = None,
     max_steps: MaxSteps = 6,
     policy: Annotated[
         str | None, typer.Option(help=f"Policy that acts, while the expert labels its replies: {AUTONOMOUS}.")
@@ -100,6 +117,8 @@ def make_trajectories(
         segmenter=segmenter,
         seed=seed,
         workers=workers,
+        engine=engine,
+        ray_address=ray_address,
         max_steps=max_steps,
         policy=policy,
         propose=propose,
@@ -171,7 +190,7 @@ def show(
 @trajectories.command()
 def thresholds(
     runs: Annotated[list[Path], typer.Argument(help="Trajectory files or folders: those of each policy.")],
-    out: Annotated[Path, typer.Option(help="Folder for thresholds.csv, thresholds.md and thresholds.png.")],
+    out: Annotated[Path, typer.Option(help="Folder for the tables and the figure.")],
     tiers: Annotated[
         list[str] | None, typer.Option(help="IoU tiers of the answer term, such as 0.5,0.7,0.8; repeatable.")
     ] = None,
