@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from support.command_line import call
@@ -127,15 +129,19 @@ evaluate(Path(sys.argv[1]), ["centre", "random"], ["geocut"], Path(sys.argv[2]),
 """
 
 
+@pytest.fixture
+def heads():
+    """A folder for Ray heads, with a path that is short enough for their sockets."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="h") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
-def test_a_run_with_a_head_of_its_own_is_stopped_without_a_trace_and_resumed(dataset, plain, tmp_path_factory, how):
-    folder = tmp_path_factory.mktemp("s")  # Ray's sockets lie below it, whose paths have to be short
-    out, heads = folder / "out", folder / "h"
-    heads.mkdir()
-    script = write_slow_script(folder / "script.py", BODY, seconds=0.5)
+def test_a_run_with_a_head_of_its_own_is_stopped_without_a_trace_and_resumed(dataset, plain, tmp_path, heads, how):
+    out, script = tmp_path, write_slow_script(heads / "script.py", BODY, seconds=0.5)
     rows, command = out / "rows.jsonl", [sys.executable, script, dataset, out, heads]
-    own = {"start_new_session": True, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    own = {"process_group": 0, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **own) as running:
         while not rows.exists() or rows.read_bytes().count(b"\n") < 4:
             assert running.poll() is None, running.stderr.read()

@@ -223,7 +223,7 @@ def _connect(address: str | None, workers: int | None) -> Iterator[Any]:
     with _environment(_SETTINGS if address else _SETTINGS | _OWN_HEAD):
         import ray
 
-        folder = None if address else tempfile.mkdtemp(prefix="ray-")
+        folder = None if address else tempfile.mkdtemp(prefix="ray-", dir=_short_folder())
         own: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": _OBJECT_STORE}
         given = {} if address else own | {"_temp_dir": folder}
         try:
@@ -233,6 +233,12 @@ def _connect(address: str | None, workers: int | None) -> Iterator[Any]:
             ray.shutdown()
             if folder:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _short_folder() -> str | None:
+    """Return where Ray's folder is made: a socket's path has 107 bytes at most, of which Ray takes 78 below it."""
+    usual = tempfile.gettempdir()
+    return usual if len(os.fsencode(usual)) < 29 or not os.path.isdir("/tmp") else "/tmp"
 
 
 def _init(ray: Any, address: str | None, given: Mapping[str, Any]) -> None:
