@@ -2,10 +2,10 @@
 
 from ibisagent.evals.thresholds.measure import RunScores, measure_run
 from ibisagent.evals.thresholds.settings import ThresholdSetting, list_settings
-from ibisagent.evals.thresholds.summary import Reversal, ThresholdRow, ThresholdSummary, summarize_thresholds
+from ibisagent.evals.thresholds.summary import OrderChange, ThresholdRow, ThresholdSummary, summarize_thresholds
 
 __all__ = [
-    "Reversal",
+    "OrderChange",
     "RunScores",
     "ThresholdRow",
     "ThresholdSetting",

@@ -35,7 +35,7 @@ def write_figure(path: Path, summary: ThresholdSummary) -> None:
         _draw_own_prompts(right, _rows(summary, knob), policies)
         left.set(xlabel=knob, ylabel="mean reward, 95 % interval")
         right.set(xlabel=knob, ylabel="best stop, prompts (mean)")
-    _draw_groups(panels[-1][0], summary, policies, lambda row: row.reward, reversals=True)
+    _draw_groups(panels[-1][0], summary, policies, lambda row: row.reward, order_changes=True)
     _draw_groups(panels[-1][1], summary, policies, lambda row: row.best_stop)
     panels[-1][0].set_ylabel("reward: paper's (mark),\nall settings (line)")
     panels[-1][1].set_ylabel("best stop: paper's (mark),\nall settings (line)")
@@ -103,11 +103,11 @@ def _draw_groups(
     summary: ThresholdSummary,
     policies: Sequence[str],
     read: Callable[[ThresholdRow], float],
-    reversals: bool = False,
+    order_changes: bool = False,
 ) -> None:
     """Draw by group of cases a value under the paper's reward, and its range over all settings of that reward.
 
-    ``reversals``: write above each group how many settings change the order of policies.
+    ``order_changes``: write above each group how many settings change the order of policies.
     """
     groups = list(dict.fromkeys((row.group_by, row.group) for row in summary.rows))
     for place, key in enumerate(groups):
@@ -119,13 +119,13 @@ def _draw_groups(
             axes.plot([at, at], [min(values), max(values)], color=colour, linewidth=1.6)
             base = next(read(row) for row in mine if row.is_base)
             axes.plot([at], [base], color=colour, marker=MARKERS[index % len(MARKERS)], markersize=4.5)
-        changed = {(each.knob, each.value) for each in summary.reversals if (each.group_by, each.group) == key}
+        changed = {(each.knob, each.value) for each in summary.order_changes if (each.group_by, each.group) == key}
         changed = {(knob, value) for knob, value in changed if knob != REWARD}
-        if reversals and len(policies) > 1:
+        if order_changes and len(policies) > 1:
             settings = len({(row.knob, row.value) for row in rows if not row.is_base})
             axes.annotate(
                 f"{len(changed)}/{settings}", (place, 1.0), xycoords=("data", "axes fraction"), ha="center", fontsize=8
             )
     axes.set_xticks(range(len(groups)), [shorten(name, 16) for _, name in groups], rotation=35, ha="right", fontsize=8)
-    if reversals and len(policies) > 1:
+    if order_changes and len(policies) > 1:
         axes.set_title("above: settings that change the order of policies\n", fontsize=8, loc="right")

@@ -12,7 +12,7 @@ from ibisagent.evals.thresholds.measure import SIZES, RunScores
 from ibisagent.evals.thresholds.settings import ThresholdSetting
 from ibisagent.tools.errors import InputError
 
-__all__ = ["Reversal", "ThresholdRow", "ThresholdSummary", "summarize_thresholds"]
+__all__ = ["OrderChange", "ThresholdRow", "ThresholdSummary", "summarize_thresholds"]
 
 _BOOTSTRAP = Bootstrap(resamples=1000)
 _TIE = 1e-9
@@ -44,7 +44,7 @@ class ThresholdRow(NamedTuple):
     lost: float
 
 
-class Reversal(NamedTuple):
+class OrderChange(NamedTuple):
     """A setting that puts policy ``below`` above policy ``above``, which the paper's reward puts above it.
 
     ``base`` and ``changed``: the mean reward of ``above`` minus that of ``below`` over their common cases, paired;
@@ -66,7 +66,7 @@ class ThresholdSummary(NamedTuple):
     """``rows``: by group, setting and policy; ``left_out``: cases that not every policy has a reward of."""
 
     rows: tuple[ThresholdRow, ...]
-    reversals: tuple[Reversal, ...]
+    order_changes: tuple[OrderChange, ...]
     cases: int
     left_out: int
 
@@ -94,11 +94,11 @@ def summarize_thresholds(
             f"got {got}, expected runs of the same cases with their true masks; name folders of one data set"
         )
     groups = list(_list_groups(next(iter(runs.values())), common, modalities))
-    rows, reversals = list[ThresholdRow](), list[Reversal]()
+    rows, order_changes = list[ThresholdRow](), list[OrderChange]()
     for group in groups:
         rows += _group_rows(group, runs, settings)
-        reversals += _find_reversals(group, runs, settings)
-    return ThresholdSummary(tuple(rows), tuple(reversals), len(common), len(every) - len(common))
+        order_changes += _find_order_changes(group, runs, settings)
+    return ThresholdSummary(tuple(rows), tuple(order_changes), len(common), len(every) - len(common))
 
 
 def _list_groups(
@@ -149,9 +149,9 @@ def _best_stops(table: Sequence[Sequence[float]]) -> dict[str, Any]:
     }
 
 
-def _find_reversals(
+def _find_order_changes(
     group: _Group, runs: Mapping[str, Mapping[str, RunScores]], settings: Sequence[ThresholdSetting]
-) -> Iterator[Reversal]:
+) -> Iterator[OrderChange]:
     images = [next(iter(runs.values()))[case].image for case in group.cases]
     base = next(number for number, setting in enumerate(settings) if setting.is_base)
     for one, other in combinations(runs, 2):
@@ -162,7 +162,7 @@ def _find_reversals(
             if sign * np.sign(_mean(differences[number])) >= 0:
                 continue
             found = [mean_interval(sign * differences[each], images, _BOOTSTRAP) for each in (base, number)]
-            yield Reversal(
+            yield OrderChange(
                 group_by=group.by,
                 group=group.name,
                 knob=setting.knob,

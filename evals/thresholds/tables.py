@@ -7,7 +7,7 @@ from typing import Any
 
 from ibisagent.evals.stats import Interval
 from ibisagent.evals.thresholds.settings import ThresholdSetting
-from ibisagent.evals.thresholds.summary import Reversal, ThresholdRow, ThresholdSummary
+from ibisagent.evals.thresholds.summary import OrderChange, ThresholdRow, ThresholdSummary
 from ibisagent.tools.files import atomic_write, printable_text
 
 __all__ = ["write_csv", "write_markdown"]
@@ -16,12 +16,12 @@ _HEAD = "| knob | value | policy | reward | 95 % | rank | prompts | best stop | 
 
 
 def write_csv(folder: Path, summary: ThresholdSummary) -> None:
-    """Write ``thresholds.csv``, a row by group of cases, setting and policy, and ``reversals.csv``."""
+    """Write ``thresholds.csv``, a row by group of cases, setting and policy, and ``order_changes.csv``."""
     _write_rows(folder / "thresholds.csv", ThresholdRow._fields, summary.rows)
     names = [f"{side}_{end}" for side in ("base", "changed") for end in ("difference", "low", "high")]
-    first, last = Reversal._fields[:6], Reversal._fields[8:]
-    rows = [(*each[:6], *each.base[:3], *each.changed[:3], *each[8:]) for each in summary.reversals]
-    _write_rows(folder / "reversals.csv", (*first, *names, *last), rows)
+    first, last = OrderChange._fields[:6], OrderChange._fields[8:]
+    rows = [(*each[:6], *each.base[:3], *each.changed[:3], *each[8:]) for each in summary.order_changes]
+    _write_rows(folder / "order_changes.csv", (*first, *names, *last), rows)
 
 
 def _write_rows(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -41,17 +41,17 @@ def _lines(summary: ThresholdSummary, settings: list[ThresholdSetting]) -> Itera
     yield f"{summary.cases} cases that every policy has; {summary.left_out} left out. Stops are counted in prompts."
     yield from ("", _HEAD, "|---|---|---|---|---|---|---|---|---|---|")
     yield from (_row(row) for row in summary.rows if row.group_by == "all")
-    changed = len({(each.knob, each.value) for each in summary.reversals if each.group_by == "all"})
+    changed = len({(each.knob, each.value) for each in summary.order_changes if each.group_by == "all"})
     others = len(settings) - sum(each.is_base for each in settings)
     yield from ("", f"Over all cases {changed} of {others} other settings change the order of policies.")
-    told = [each for each in summary.reversals if each.is_clear or each.group_by == "all"]
-    more = len(summary.reversals) - len(told)
+    told = [each for each in summary.order_changes if each.is_clear or each.group_by == "all"]
+    more = len(summary.order_changes) - len(told)
     if more:
-        yield f"Of sizes and modalities only clear changes are told below; {more} others are in reversals.csv."
+        yield f"Of sizes and modalities only clear changes are told below; {more} others are in order_changes.csv."
     if told:
         yield from ("", "| cases | setting | puts | above | paper's reward: difference | with the setting | clear |")
         yield "|---|---|---|---|---|---|---|"
-        yield from map(_reversal, told)
+        yield from map(_order_change, told)
 
 
 def _row(row: ThresholdRow) -> str:
@@ -61,7 +61,7 @@ def _row(row: ThresholdRow) -> str:
     return f"| {' | '.join((*cells, *more))} |"
 
 
-def _reversal(found: Reversal) -> str:
+def _order_change(found: OrderChange) -> str:
     group = "all" if found.group_by == "all" else f"{found.group_by} {_cell(found.group)}"
     cells = (group, f"{found.knob} {found.value}", _cell(found.below), _cell(found.above))
     more = (_interval(found.base), _interval(found.changed), "yes" if found.is_clear else "no")

@@ -72,12 +72,12 @@ def test_two_policies_change_their_order_where_a_tier_lies_between_them():
         ]
         assert [each.reward for each in row] == pytest.approx(expected)
         assert [each.rank for each in row] == ([1, 2] if expected[0] > expected[1] else [2, 1])
-    (found,) = [each for each in summary.reversals if (each.knob, each.group) == ("IoU tiers", "all")]
+    (found,) = [each for each in summary.order_changes if (each.knob, each.group) == ("IoU tiers", "all")]
     assert (found.value, found.above, found.below) == (".8", "quick", "thorough")
     assert found.base.value == pytest.approx(0.1)
     assert found.changed.value == pytest.approx(-0.3)
     assert not found.is_clear  # one case has no interval
-    assert not [each for each in summary.reversals if each.value in (".5 .7", ".5 .7 .8")]
+    assert not [each for each in summary.order_changes if each.value in (".5 .7", ".5 .7 .8")]
 
 
 def test_the_interval_of_a_change_of_order_says_whether_it_is_clear():
@@ -85,12 +85,12 @@ def test_the_interval_of_a_change_of_order_says_whether_it_is_clear():
     pictures = [np.full((20, 20), shade, np.uint8) for shade in range(4)]
     quick = [run(box(8), STOP, pixels=each) for each in pictures]
     thorough = [run(at(1, 1), UNDO, box(9), STOP, pixels=each) for each in pictures]
-    clear = summarize(settings, quick=quick, thorough=thorough).reversals
+    clear = summarize(settings, quick=quick, thorough=thorough).order_changes
     assert {(each.value, each.is_clear) for each in clear if (each.group, each.knob) == ("all", "IoU tiers")} == {
         (".8", True)
     }
     mixed = [*thorough[:2], *(run(box(5), STOP, pixels=each) for each in pictures[2:])]
-    unclear = summarize(settings, quick=quick, thorough=mixed).reversals
+    unclear = summarize(settings, quick=quick, thorough=mixed).order_changes
     assert not any(each.is_clear for each in unclear)
 
 
@@ -195,9 +195,9 @@ def test_the_command_writes_a_table_a_figure_and_every_row(tmp_path):
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "2 cases that every policy has; 1 left out." in ended.stdout
     assert "| all | IoU tiers .8 | scripted, thorough | scripted, quick | +0.100" in ended.stdout
-    wrote = "wrote thresholds.csv, reversals.csv, thresholds.md and thresholds.png in made"
+    wrote = "wrote thresholds.csv, order_changes.csv, thresholds.md and thresholds.png in made"
     assert ended.stdout.endswith(f"{wrote}\n")
-    with (tmp_path / "made" / "reversals.csv").open(newline="") as file:
+    with (tmp_path / "made" / "order_changes.csv").open(newline="") as file:
         found = [each for each in csv.DictReader(file) if (each["group"], each["knob"]) == ("all", "IoU tiers")]
     assert [(each["value"], each["above"], float(each["base_difference"])) for each in found] == [
         (".8", "scripted, quick", pytest.approx(0.1))

@@ -47,9 +47,9 @@ def run_thresholds(
 ) -> None:
     """Score the records of files and folders under every setting; write and print what depends on it.
 
-    Writes ``thresholds.csv``, ``reversals.csv``, ``thresholds.md`` and ``thresholds.png`` into ``out``. Runs are told
-    apart by policy and segmenter, and where these are the same by the path that they lie in; those of one case have
-    files of one name.
+    Writes ``thresholds.csv``, ``order_changes.csv``, ``thresholds.md`` and ``thresholds.png`` into ``out``. Runs are
+    told apart by policy and segmenter, and where these are the same by the path that they lie in; those of one case
+    have files of one name.
     ``dataset``: has each case's modality. One record at a time is in memory.
     """
     MissingExtra.require("eval", "matplotlib")
@@ -74,7 +74,7 @@ def run_thresholds(
     write_figure(out / "thresholds.png", summary)
     printed = Console()
     printed.print((out / "thresholds.md").read_text(encoding="utf-8"), markup=False, highlight=False, soft_wrap=True)
-    print_line(printed, f"wrote thresholds.csv, reversals.csv, thresholds.md and thresholds.png in {out}")
+    print_line(printed, f"wrote thresholds.csv, order_changes.csv, thresholds.md and thresholds.png in {out}")
 
 
 def _measure(settings: Sequence[ThresholdSetting], _place: RecordLocation, record: Trajectory) -> RunScores | None:

@@ -56,7 +56,7 @@ def test_what_the_work_raises_ends_the_run_as_it_is(cluster):
     await_no_workers()
 
 
-class Stillborn:
+class Unloadable:
     """Cannot be loaded in another process."""
 
     def __reduce__(self):
@@ -66,7 +66,7 @@ class Stillborn:
 @pytest.mark.slow
 def test_work_that_cannot_be_loaded_is_told(cluster):
     with pytest.raises(InputError, match=r"cannot load its work \(ValueError: invalid literal.*install them on every"):
-        list(RayEngine(cluster)(Stillborn(), [[0]], 1, failed_row))
+        list(RayEngine(cluster)(Unloadable(), [[0]], 1, failed_row))
 
 
 @pytest.mark.slow
