@@ -56,6 +56,27 @@ def test_what_the_work_raises_ends_the_run_as_it_is(cluster):
     await_no_workers()
 
 
+class Loads:
+    """Loads something at its first call, and counts how often it did."""
+
+    def __init__(self):
+        self.count, self.loaded = 0, False
+
+    def __call__(self, numbers):
+        self.count += not self.loaded
+        self.loaded = True
+        return [{"number": number, "value": self.count, "reason": os.getpid()} for number in numbers]
+
+
+@pytest.mark.slow
+def test_a_worker_keeps_what_it_loaded(cluster):
+    rows = [
+        row for some in RayEngine(cluster)(Loads(), ([number] for number in range(40)), 2, failed_row) for row in some
+    ]
+    assert {row["value"] for row in rows} == {1}
+    assert len({row["reason"] for row in rows}) <= 2
+
+
 class Unloadable:
     """Cannot be loaded in another process."""
 
