@@ -71,8 +71,8 @@ def run_eval(
     whatever ``workers`` (processes, by default one per core).
     Finished rows in ``out`` are not run again: settings other than those of ``out`` are an `InputError`, further
     policies and segmenters are added to the earlier ones. A broken case, or one that kills its process, is a row with
-    the reason. ``on_row`` is called with each new row, ``engine`` runs the cases. Policies that are not strings are
-    pickled.
+    the reason. ``on_row`` is called with each new row. ``engine``: what runs the processes
+    (`ibisagent.tools.jobs.engines`). Policies that are not strings are pickled.
     The processes import the script that calls this, which therefore needs ``if __name__ == "__main__":``.
     """
     settings = EvalSettings(

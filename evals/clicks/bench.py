@@ -18,7 +18,8 @@ from ibisagent.tools.cache import OnceCache
 from ibisagent.tools.clicks import Similar
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError, describe_error
-from ibisagent.tools.jobs.job_runner import OnRow, RowFile, run_jobs
+from ibisagent.tools.jobs.job_runner import Engine, OnRow, RowFile, run_jobs
+from ibisagent.tools.jobs.process_pool import map_unordered
 from ibisagent.tools.jobs.run_settings import to_relative_path
 from ibisagent.tools.segmenters import Segmenter, get_segmenter
 from ibisagent.tools.segmenters.prompt_kinds import require_taken, taken_by
@@ -92,6 +93,7 @@ def run_click_jobs(
     *,
     workers: int | None = None,
     on_row: OnRow | None = None,
+    engine: Engine = map_unordered,
 ) -> dict[str, Any]:
     """Run the jobs without a row in ``path`` or with a broken one, a few targets of a picture in one process.
 
@@ -108,6 +110,7 @@ def run_click_jobs(
         group_size=_TARGETS_PER_GROUP * per_target,
         workers=workers,
         on_row=on_row,
+        engine=engine,
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 
 from ibisagent.agent.stop_reasons import FAILURES
 from ibisagent.agent.trajectory import Trajectory
+from ibisagent.evals.rewards.judging import PAPER_RULES, JudgingRules, MaskJudgement
 from ibisagent.evals.rewards.settings import REWARD_PRESETS, RewardConfig
 from ibisagent.evals.rewards.terms import RunTerms, TurnTerms, compute_terms
 from ibisagent.tools.masks.rle import area
@@ -50,16 +51,19 @@ def score_trajectory(
     *,
     target: str | None = None,
     answer: str | None = None,
+    rules: JudgingRules = PAPER_RULES,
+    judgement: MaskJudgement | None = None,
 ) -> Reward | None:
     """Score a recorded run, from a policy's first turn on; a proposal or an initial mask counts as the mask that it is.
 
     None, which is no reward of 0, for a run without a truth, one that has not ended, and one that a failure of the
     policy, the segmenter or the store ended, or the caller. ``target``: the target's name; ``answer``: the right one to
-    a closed question. `InputError` for masks of another size than the truth's.
+    a closed question; ``rules``: the tiers and the click rule, by default the paper's; ``judgement``: of the record's
+    masks by that rule, where it is known already. `InputError` for masks of another size than the truth's.
     """
     if record.truth is None or record.stop in _UNSCORED:
         return None
-    terms, turns = compute_terms(record, config, target=target, answer=answer)
+    terms, turns = compute_terms(record, config, target=target, answer=answer, rules=rules, judgement=judgement)
     weights = asdict(config.weights)
     total = sum(weight * getattr(terms, name) for name, weight in weights.items())
     by_mask = config.answer == "iou" and area(record.truth) > 0 and record.stop != "declined" and answer is None

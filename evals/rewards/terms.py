@@ -1,19 +1,18 @@
 """The terms of a run's reward, before they are weighted, and what each of the policy's turns did."""
 
 import re
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from ibisagent.agent.answer_assertion import read_assertion
 from ibisagent.agent.trajectory import Step, Trajectory
+from ibisagent.evals.rewards.judging import PAPER_RULES, JudgingRules, MaskJudgement, judge_masks
 from ibisagent.evals.rewards.settings import RewardConfig
 from ibisagent.evals.trajectories.step_kinds import has_action, indexed_prompts, is_policy_step
-from ibisagent.evals.trajectories.truth_fit import compare_masks
-from ibisagent.tools.errors import InputError
-from ibisagent.tools.masks.rle import area, decode
+from ibisagent.tools.masks.rle import area
 
 __all__ = ["RunTerms", "TurnTerms", "compute_terms", "contains_words"]
 
-_TIERS = (0.5, 0.7, 0.8)
 _OWN_STOPS = ("terminated", "target_absent", "declined", "answered")
 _LENGTH_PENALTY = 0.2
 
@@ -37,9 +36,9 @@ class TurnTerms:
 class RunTerms:
     """The terms of a run's reward; IoU of two empty masks is 1.
 
-    * ``answer`` in [0, 1]. Target present: the final IoU, or 1/3, 2/3, 1 for one above .5, .7, .8. Absent: 1 for a
-      refusal; an empty mask alone asserts nothing. 0 for a run that declined. Of a closed question, whose answer is
-      known: 1 for the same words.
+    * ``answer`` in [0, 1]. Target present: the final IoU, or 1/3, 2/3, 1 for one above .5, .7, .8, the tiers of
+      `ibisagent.evals.rewards.judging.JudgingRules`. Absent: 1 for a refusal; an empty mask alone asserts nothing. 0
+      for a run that declined. Of a closed question, whose answer is known: 1 for the same words.
     * ``format``: 1 if every turn is exact and the policy ended the run with an answer, else 0.
     * ``click``, ``progress``: those of the prompts, undone ones included, folded; a `Backtrack` earns neither. Without
       a prompt 0, but -1 as ``click`` if nothing is marked on a present target, so that refusing it never beats a miss.
@@ -66,26 +65,30 @@ class RunTerms:
 
 
 def compute_terms(
-    record: Trajectory, config: RewardConfig, *, target: str | None = None, answer: str | None = None
+    record: Trajectory,
+    config: RewardConfig,
+    *,
+    target: str | None = None,
+    answer: str | None = None,
+    rules: JudgingRules = PAPER_RULES,
+    judgement: MaskJudgement | None = None,
 ) -> tuple[RunTerms, tuple[TurnTerms, ...]]:
     """Compute the terms of a run with its truth and of its turns; `InputError` for a record without a truth.
 
-    ``target``: its name; ``answer``: the right one to a closed question.
+    ``target``: its name; ``answer``: the right one to a closed question. ``judgement``: of the record's masks by the
+    rule of ``rules``, where it is known already.
     """
-    if record.truth is None:
-        raise InputError("record: got no truth, expected one; rewards need the true mask")
-    truth = decode(record.truth)
-    prompts = {index: prompt for index, prompt in indexed_prompts(record) if is_policy_step(record.steps[index])}
-    ious, correct = compare_masks(record, truth, prompts)
-    present, declined = bool(truth.any()), record.stop == "declined"
+    judged = judgement or judge_masks(record, (rules.clicks,))
+    prompts = {index for index, _ in indexed_prompts(record) if is_policy_step(record.steps[index])}
+    present, declined = judged.present, record.stop == "declined"
     marked, refused = bool(record.target.prompts) or area(record.mask) > 0, record.stop in _OWN_STOPS
-    turns = _turn_terms(record, ious, correct, set(prompts))
+    turns = _turn_terms(record, judged.ious, judged.right[rules.clicks], prompts)
     folded = [_fold([turn.click for turn in turns], config), _fold([turn.progress for turn in turns], config)]
     if not prompts and present and not area(record.mask) and config.fold != "off":
         folded[0] = -1.0
     steps = max(len(turns) - 1, 0)
     terms = RunTerms(
-        answer=_answer_term(record, present, ious[-1], config, answer),
+        answer=_answer_term(record, judged, config, rules, answer),
         format=float(_is_exact(record)),
         click=folded[0],
         progress=folded[1],
@@ -100,7 +103,9 @@ def compute_terms(
     return terms, turns
 
 
-def _turn_terms(record: Trajectory, ious: list[float], correct: set[int], prompts: set[int]) -> tuple[TurnTerms, ...]:
+def _turn_terms(
+    record: Trajectory, ious: Sequence[float], correct: Set[int], prompts: Set[int]
+) -> tuple[TurnTerms, ...]:
     own = [index for index, step in enumerate(record.steps) if is_policy_step(step)]
     return tuple(
         TurnTerms(
@@ -120,15 +125,18 @@ def _fold(values: list[float | None], config: RewardConfig) -> float:
     return sum(known) / (len(known) if config.fold == "mean" else 1)
 
 
-def _answer_term(record: Trajectory, present: bool, iou: float, config: RewardConfig, answer: str | None) -> float:
+def _answer_term(
+    record: Trajectory, judged: MaskJudgement, config: RewardConfig, rules: JudgingRules, answer: str | None
+) -> float:
     if answer is not None and record.kind == "question":
         return float(_words(record.answer) == _words(answer))
     if record.stop == "declined":
         return 0.0
-    if not present:
+    if not judged.present:
         said = record.stop == "answered" and read_assertion(record.answer) == "absent"
         return float(said or record.stop == "target_absent")
-    return iou if config.answer == "iou" else sum(iou > tier for tier in _TIERS) / len(_TIERS)
+    iou = judged.ious[-1]
+    return iou if config.answer == "iou" else sum(iou > tier for tier in rules.tiers) / len(rules.tiers)
 
 
 def _is_exact(record: Trajectory) -> bool:

@@ -1,5 +1,6 @@
 """A run against the true mask: the IoU after each step, and which clicks were right."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ibisagent.agent.trajectory import Trajectory
@@ -86,11 +87,16 @@ def compute_truth_fit(record: Trajectory) -> TruthFit | None:
     )
 
 
-def compare_masks(record: Trajectory, truth: Mask, own: dict[int, Prompt]) -> tuple[list[float], set[int]]:
+def compare_masks(
+    record: Trajectory,
+    truth: Mask,
+    own: dict[int, Prompt],
+    is_right: Callable[[Prompt, Mask, Mask], bool] = is_correct_prompt,
+) -> tuple[list[float], set[int]]:
     """Return the IoU of the first mask, after each step and of the last mask, and which of ``own`` prompts hit.
 
-    ``own``: prompts by their position in the record's steps. Each distinct mask is decoded once. `InputError` for masks
-    of another size than the truth's.
+    ``own``: prompts by their position in the record's steps; ``is_right``: judges one by the mask before it and the
+    truth. Each distinct mask is decoded once. `InputError` for masks of another size than the truth's.
     """
     masks = (record.start, *(step.mask for step in record.steps), record.mask)  # the n-th is what step n meets
     places: dict[str, list[int]] = {}
@@ -105,7 +111,7 @@ def compare_masks(record: Trajectory, truth: Mask, own: dict[int, Prompt]) -> tu
         value = iou(mask, truth)
         for index in indices:
             ious[index] = value
-            if index in own and is_correct_prompt(own[index], mask, truth):
+            if index in own and is_right(own[index], mask, truth):
                 right.add(index)
     return ious, right
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -19,6 +20,12 @@ def number_rows(numbers: Sequence[int]) -> list[dict[str, Any]]:
     if {17, 19} & set(numbers):
         os.kill(os.getpid(), signal.SIGKILL)
     return [{"number": number, "value": number * 10, "reason": None} for number in numbers]
+
+
+def slow_rows(numbers: Sequence[int]) -> list[dict[str, Any]]:
+    """Return a row for each number after a tenth of a second: the process that made it."""
+    time.sleep(0.1)
+    return [{"number": number, "value": os.getpid(), "reason": None} for number in numbers]
 
 
 def map_in_threads(

@@ -83,6 +83,7 @@ def run_jobs(
     from the recorded ones (`record_settings`). ``group_by``: jobs for which it is equal share something, such as a
     picture, and go to one process, up to ``group_size`` at a time; None: each job alone. ``on_crash`` makes the row of
     a job that killed its process. ``workers``: processes, by default one a core, 0 for none but this one.
+    ``engine``: of `ibisagent.tools.jobs.engines`, or another.
     """
     if workers is not None and workers < 0:
         raise InputError(f"got {workers} workers, expected 0 or more; leave them out for one a core")

@@ -17,14 +17,14 @@ from typing import Any, TypeVar
 
 from ibisagent.tools.errors import InputError
 
-__all__ = ["map_unordered"]
+__all__ = ["ONE_THREAD", "map_unordered"]
 
 Job = TypeVar("Job")
 Row = TypeVar("Row")
 Unit = Sequence[Job]
 Work = Callable[[Unit[Job]], list[Row]]
 
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _CRASHED = "its process died (out of memory, or a crash in native code)"
 _CRASH_AT_START = (
     "got processes that end as they start, expected them to run; put your script's own code under "
@@ -87,8 +87,8 @@ def _open_pool(work: Work[Job, Row], workers: int) -> Iterator[ProcessPoolExecut
     """Yield a pool whose processes end when the context is left, whatever they do, and when this process is killed."""
     context = get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(_ONE_THREAD)
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
     pool = ProcessPoolExecutor(workers, context, _init_worker, (work, theirs))
     try:
         yield pool

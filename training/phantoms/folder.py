@@ -17,7 +17,8 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import describe_os_error, printable_text
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.jobs import jsonl
-from ibisagent.tools.jobs.job_runner import OnRow, RowFile, run_jobs
+from ibisagent.tools.jobs.job_runner import Engine, OnRow, RowFile, run_jobs
+from ibisagent.tools.jobs.process_pool import map_unordered
 from ibisagent.training.phantoms.request_rows import build_request_rows, choose_row
 from ibisagent.training.phantoms.spec import REQUEST_KINDS, PhantomDatasetSpec
 
@@ -33,14 +34,15 @@ def write_phantoms(
     *,
     workers: int | None = None,
     on_row: OnRow | None = None,
+    engine: Engine = map_unordered,
 ) -> Path:
     """Draw phantoms into the folder ``out`` and return its manifest, the last file that is written.
 
     ``images/`` and ``masks/`` hold a PNG each per picture, the mask a label map in which a target is one label or
     several (`Case.label`). Equal specs give equal files, whatever ``workers`` (processes, by default one a core); a
     stopped call is resumed, a finished folder is left alone, one of another spec is an `InputError`.
-    ``on_row`` is called after each picture. The processes import the calling script, which therefore needs
-    ``if __name__ == "__main__":``.
+    ``on_row`` is called after each picture; ``engine``: see `run_jobs`. The processes import the calling script, which
+    therefore needs ``if __name__ == "__main__":``.
     """
     folder = Path(os.path.abspath(out))
     manifest, rows = folder / "manifest.csv", folder / ".rows.jsonl"
@@ -57,6 +59,7 @@ def write_phantoms(
         on_crash=_raise_killed,
         workers=workers,
         on_row=on_row,
+        engine=engine,
     )
     if not finished:
         write_manifest(folder, _read_cases(spec, folder, rows))

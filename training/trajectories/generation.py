@@ -18,7 +18,8 @@ from ibisagent.agent.policies.registry import find_policy, require_autonomous
 from ibisagent.agent.proposers import get_proposer
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.jobs.job_runner import OnRow, RowFile, run_jobs
+from ibisagent.tools.jobs.job_runner import Engine, OnRow, RowFile, run_jobs
+from ibisagent.tools.jobs.process_pool import map_unordered
 from ibisagent.tools.jobs.run_settings import find_common_folder, hash_cases
 from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.training.experts.expert import ExpertConfig
@@ -56,6 +57,7 @@ def make_trajectories(
     propose: str | None = None,
     workers: int | None = None,
     on_row: OnRow | None = None,
+    engine: Engine = map_unordered,
 ) -> dict[str, Any]:
     """Run every case with an expert, or with ``mistakes`` a noisy one; write the folder ``out``, return its summary.
 
@@ -65,8 +67,8 @@ def make_trajectories(
     end. ``propose``: the name of a proposer, whose mask begins the runs that ``initial_masks`` gives none; None is the
     policy's own, "none" none. Equal settings give equal files but for the seconds in them, whatever ``workers``
     (processes, by default one a core); with others than those of ``out`` it is an `InputError`. A broken case is a row
-    with its reason. ``on_row`` is called with each new row. A policy that is no string is pickled.
-    The processes import the script that calls this, which therefore needs ``if __name__ == "__main__":``.
+    with its reason. ``on_row`` is called with each new row; ``engine``: see `run_jobs`. A policy that is no string is
+    pickled. The processes import the script that calls this, which therefore needs ``if __name__ == "__main__":``.
     """
     settings = GenerationSettings(
         out=Path(os.path.abspath(out)),
@@ -95,6 +97,7 @@ def make_trajectories(
         group_size=_CASES_PER_GROUP,
         workers=workers,
         on_row=on_row,
+        engine=engine,
     )
     if not finished:
         write_shards(settings.out, rows, cases)

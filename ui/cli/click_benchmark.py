@@ -19,6 +19,7 @@ from ibisagent.evals.clicks.summary import INSTANCE_COLUMNS, NOC_TARGETS, RANKS,
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.jobs.run_settings import hash_cases
+from ibisagent.ui.cli.engines import open_engine
 from ibisagent.ui.cli.progress import progress_bar
 from ibisagent.ui.run_folder import make_folder
 
@@ -39,6 +40,8 @@ def run_clicks(
     kind: str | None = None,
     split: str | None = None,
     workers: int | None = None,
+    engine: str = "processes",
+    ray_address: str | None = None,
 ) -> None:
     """Simulate clicks on every target of a data set with every segmenter in every mode of `MODES`.
 
@@ -58,8 +61,8 @@ def run_clicks(
     models = {job.segmenter: job.fingerprint for job in jobs}
     depends_on = {"data": hash_cases(cases, dataset), "clicks": clicks, "seed": seed, "segmenters": models}
     simulate = partial(simulate_jobs, clicks=clicks, seed=seed)
-    with progress_bar(folder, "tables") as tell:
-        settings = run_click_jobs(jobs, kept, simulate, depends_on, workers=workers, on_row=tell)
+    with open_engine(engine, ray_address) as runs_on, progress_bar(folder, "tables") as tell:
+        settings = run_click_jobs(jobs, kept, simulate, depends_on, workers=workers, on_row=tell, engine=runs_on)
     done = read_rows(kept)
     rows = [done[job.key] for job in jobs]
     summary = summarize_clicks(rows, settings, sum(not case.present for case in cases))

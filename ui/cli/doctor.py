@@ -36,6 +36,7 @@ _EXTRAS = {
     "postgres": ("psycopg", "threads kept on a Postgres server"),
     "eval": ("matplotlib", "plots and reports of clicks and eval"),
     "serve": ("mcp", "the MCP server"),
+    "ray": ("ray", "data-set runs on a cluster"),
     "medical": ("highdicom", "DICOM-SEG and compressed DICOM"),
     "sam2": ("sam2", "MedSAM2 and SAM2 checkpoints"),
 }

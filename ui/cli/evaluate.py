@@ -16,6 +16,7 @@ from ibisagent.evals.runner import run_eval
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.datasets.sampling import ALL_CASES, CaseFilter, sample_evenly
 from ibisagent.tools.errors import MissingExtra, RunFailed
+from ibisagent.ui.cli.engines import open_engine
 from ibisagent.ui.cli.eval_tables import cost_table, evaluator_table
 from ibisagent.ui.cli.progress import progress_bar
 
@@ -42,6 +43,8 @@ def evaluate(
     mode: str = "point",
     seed: int = 0,
     workers: int | None = None,
+    engine: str = "processes",
+    ray_address: str | None = None,
     kind: str | None = None,
     split: str | None = None,
     local_only: bool = False,
@@ -60,7 +63,11 @@ def evaluate(
     names = [*policies, *(name for name in BASELINES if baselines and name not in policies)]
     cases = sample_evenly(part.select(read_dataset(dataset, kind=kind, split=split)), limit)
     words = load_prompts(prompts) if prompts is not None else None
-    with restrict_to_local(local_only), progress_bar(out, "figures") as tell:
+    with (
+        restrict_to_local(local_only),
+        open_engine(engine, ray_address) as runs_on,
+        progress_bar(out, "figures") as tell,
+    ):
         run_eval(
             cases,
             names,
@@ -77,6 +84,7 @@ def evaluate(
             local_only=local_only,
             evaluators=evaluators,
             on_row=tell,
+            engine=runs_on,
         )
     console = Console()
     if not console.is_terminal:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.datasets.sampling import ALL_CASES, CaseFilter, sample_evenly
 from ibisagent.training.trajectories import make_trajectories
+from ibisagent.ui.cli.engines import open_engine
 from ibisagent.ui.cli.progress import progress_bar
 
 __all__ = ["run_make_trajectories"]
@@ -22,6 +23,8 @@ def run_make_trajectories(
     split: str | None = None,
     limit: int | None = None,
     part: CaseFilter = ALL_CASES,
+    engine: str = "processes",
+    ray_address: str | None = None,
     **settings: Any,
 ) -> None:
     """Generate trajectories of a data set's cases with the ``settings`` of `make_trajectories`, and print counts.
@@ -29,8 +32,8 @@ def run_make_trajectories(
     ``part``: which cases; ``limit``: how many of them, sampled evenly. The same call resumes an earlier one.
     """
     cases = sample_evenly(part.select(read_dataset(dataset, kind=kind, split=split)), limit)
-    with progress_bar(out, "writing") as tell:
-        made = make_trajectories(cases, out, on_row=tell, **settings)
+    with open_engine(engine, ray_address) as runs_on, progress_bar(out, "writing") as tell:
+        made = make_trajectories(cases, out, on_row=tell, engine=runs_on, **settings)
     counts = ", ".join(f"{made[name]} {name}" for name in ("kept", "dropped", "broken"))
     replies = ", ".join(f"{count} by {name}" for name, count in made["replies"].items())
     console = Console()

@@ -14,6 +14,7 @@ from ibisagent.tools.datasets import Case, read_dataset
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import atomic_write, printable_text, require_writable_folder
 from ibisagent.training.phantoms.folder import PhantomDatasetSpec, write_phantoms
+from ibisagent.ui.cli.engines import open_engine
 from ibisagent.ui.cli.phantom_sheet import draw_phantom_sheet
 from ibisagent.ui.cli.progress import progress_bar
 
@@ -40,15 +41,23 @@ def parse_range(option: str, text: str, number: Callable[[str], Number]) -> Numb
     raise InputError(f"got {option} {printable_text(text[:40])!r}, expected such as {example}; correct it")
 
 
-def run_phantoms(spec: PhantomDatasetSpec, out: Path, *, workers: int | None = None, sheet: Path | None = None) -> None:
+def run_phantoms(
+    spec: PhantomDatasetSpec,
+    out: Path,
+    *,
+    workers: int | None = None,
+    engine: str = "processes",
+    ray_address: str | None = None,
+    sheet: Path | None = None,
+) -> None:
     """Write or resume the folder of phantoms ``out``, and print a count of its rows; ``sheet``: PNG of the first ones.
 
     `InputError`, before anything is drawn, when a file cannot be written.
     """
     if sheet is not None:
         _require_sheet(sheet, out)
-    with progress_bar(out, "manifest") as tell:
-        write_phantoms(spec, out, workers=workers, on_row=tell)
+    with open_engine(engine, ray_address) as runs_on, progress_bar(out, "manifest") as tell:
+        write_phantoms(spec, out, workers=workers, on_row=tell, engine=runs_on)
     console = Console()
     console.print(_table(read_dataset(out, kind="native"), spec))
     console.print(f"wrote manifest.csv, images/ and masks/ in {escape(str(out))}", soft_wrap=True)

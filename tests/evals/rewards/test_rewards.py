@@ -19,8 +19,9 @@ from ibisagent.agent.episode import run_episode
 from ibisagent.agent.policies.local import open_named
 from ibisagent.agent.proposers import Proposal
 from ibisagent.agent.trajectory import Trajectory
-from ibisagent.evals.benchmarks.early_stopping import stop_after, tabulate_early_stops
+from ibisagent.evals.benchmarks.early_stopping import tabulate_early_stops
 from ibisagent.evals.rewards import REWARD_PRESETS, RewardConfig, RewardWeights, compute_terms, score_trajectory
+from ibisagent.evals.trajectories.early_stop import stop_after
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.masks.rle import area, encode
 from ibisagent.training.phantoms import MODALITIES, draw

@@ -7,6 +7,7 @@ import typer
 
 from ibisagent.ui.cli.commands.options import (
     DataSet,
+    EngineName,
     Kind,
     MaxSteps,
     Only,
@@ -14,6 +15,7 @@ from ibisagent.ui.cli.commands.options import (
     Out,
     Preset,
     Propose,
+    RayAddress,
     Seed,
     Segmenters,
     Split,
@@ -44,6 +46,8 @@ def clicks(
     kind: Kind = None,
     split: Split = None,
     workers: Workers = None,
+    engine: EngineName = "processes",
+    ray_address: RayAddress = None,
 ) -> None:
     """Count the simulated clicks that segmenters need on DATASET (RITM's protocol)."""
     from ibisagent.evals.clicks import DEFAULT_MODES
@@ -59,6 +63,8 @@ def clicks(
         kind=kind,
         split=split,
         workers=workers,
+        engine=engine,
+        ray_address=ray_address,
     )
 
 
@@ -95,6 +101,8 @@ def evaluate(
     only: Only = None,
     without_modality: WithoutModality = None,
     only_modality: OnlyModality = None,
+    engine: EngineName = "processes",
+    ray_address: RayAddress = None,
 ) -> None:
     """Evaluate policies with segmenters on DATASET; write a report. The same command resumes a killed run."""
     import time
@@ -114,6 +122,8 @@ def evaluate(
         mode=mode,
         seed=seed,
         workers=workers,
+        engine=engine,
+        ray_address=ray_address,
         kind=kind,
         split=split,
         local_only=local_only,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DataSet",
     "DefaultSegmenter",
+    "EngineName",
     "ImageArgument",
     "ImageRoots",
     "Kind",
@@ -23,6 +24,7 @@ __all__ = [
     "Out",
     "Preset",
     "Propose",
+    "RayAddress",
     "Seed",
     "Segmenter",
     "Segmenters",
@@ -60,6 +62,11 @@ Without = Annotated[list[str] | None, typer.Option(help="Source of the data to l
 Only = Annotated[list[str] | None, typer.Option(help="Source of the data to take, and no other; repeatable.")]
 WithoutModality = Annotated[list[str] | None, typer.Option(help="Modality to leave out; repeatable.")]
 OnlyModality = Annotated[list[str] | None, typer.Option(help="Modality to take, and no other; repeatable.")]
+EngineName = Annotated[str, typer.Option("--engine", help="What runs the workers: processes, or ray.")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(help="A running Ray cluster, host:port; default: Ray on this machine alone.", show_default=False),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 ImageRoots = Annotated[
     list[Path] | None,

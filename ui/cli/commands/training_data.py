@@ -7,12 +7,14 @@ import typer
 
 from ibisagent.ui.cli.commands.options import (
     DataSet,
+    EngineName,
     ImageRoots,
     Kind,
     MaxSteps,
     Only,
     OnlyModality,
     Propose,
+    RayAddress,
     Segmenter,
     Split,
     Without,
@@ -40,6 +42,8 @@ def phantoms(
     ] = None,
     single_row: Annotated[bool, typer.Option("--single-row", help="One row per picture, drawn at random.")] = False,
     workers: Workers = None,
+    engine: EngineName = "processes",
+    ray_address: RayAddress = None,
     sheet: Annotated[Path | None, typer.Option(help="PNG contact sheet of the first pictures, masks tinted.")] = None,
 ) -> None:
     """Draw a data set of phantoms: medical-looking pictures with exact masks, for training and tests."""
@@ -59,6 +63,8 @@ def phantoms(
         ),
         out,
         workers=workers,
+        engine=engine,
+        ray_address=ray_address,
         sheet=sheet,
     )
 
@@ -73,6 +79,8 @@ def make_trajectories(
     segmenter: Segmenter = "geocut",
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     workers: Workers = None,
+    engine: EngineName = "processes",
+    ray_address: RayAddress = None,
     max_steps: MaxSteps = 6,
     policy: Annotated[
         str | None, typer.Option(help=f"Policy that acts, while the expert labels its replies: {AUTONOMOUS}.")
@@ -118,6 +126,8 @@ def make_trajectories(
         segmenter=segmenter,
         seed=seed,
         workers=workers,
+        engine=engine,
+        ray_address=ray_address,
         max_steps=max_steps,
         policy=policy,
         propose=propose,
@@ -204,3 +214,27 @@ def show(
     from ibisagent.ui.cli import show_trajectories as pictures
 
     pictures.show_sheets(path, out, root or ())
+
+
+@trajectories.command()
+def thresholds(
+    runs: Annotated[list[Path], typer.Argument(help="Trajectory files or folders: those of each policy.")],
+    out: Annotated[Path, typer.Option(help="Folder for the tables and the figure.")],
+    tiers: Annotated[
+        list[str] | None, typer.Option(help="IoU tiers of the answer term, such as 0.5,0.7,0.8; repeatable.")
+    ] = None,
+    click_rule: Annotated[
+        list[str] | None, typer.Option(help="Which click is right: error, deep, side or gain; repeatable.")
+    ] = None,
+    t_opt: Annotated[
+        list[int] | None, typer.Option("--t-opt", min=1, help="Steps without a penalty of length; repeatable.")
+    ] = None,
+    dataset: Annotated[Path | None, typer.Option(help="Data set with each case's modality by its id.")] = None,
+) -> None:
+    """Compare rewards of RUNS, the order of policies and the best stop under other thresholds of the paper's reward."""
+    from ibisagent.evals.thresholds import list_settings
+    from ibisagent.ui.cli.thresholds import parse_tiers, run_thresholds
+
+    chosen = {"tiers": [parse_tiers(each) for each in tiers or ()], "clicks": click_rule, "steps": t_opt}
+    settings = list_settings(**{name: value for name, value in chosen.items() if value})  # type: ignore[arg-type]
+    run_thresholds(runs, out, settings, dataset=dataset)
