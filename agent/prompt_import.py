@@ -1,4 +1,4 @@
-"""The words of the paper's released weights, read out of a user's own copy of their repository; nothing of it is run."""
+"""The words of the paper's released weights, read out of a user's copy of their repository; nothing of it is run."""
 
 import ast
 import json
@@ -80,7 +80,8 @@ def _parse(path: Path) -> ast.Module:
             return ast.parse(content)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = getattr(error, "msg", None) or type(error).__name__
-        raise InputError(f"{printable_text(path)}: got no Python source ({reason}), expected the official file") from error
+        what = f"got no Python source ({reason}), expected the official file"
+        raise InputError(f"{printable_text(path)}: {what}") from error
 
 
 def _only(found: Iterable[str], name: str, wanted: str) -> str:
@@ -143,4 +144,5 @@ def _escaped(text: str) -> str:
 
 def _rows(table: dict[str, str]) -> list[str]:
     """Write TOML's basic strings: JSON's, with DEL escaped as well."""
-    return [f"{key} = " + json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f") for key, text in table.items()]
+    quoted = {key: json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f") for key, text in table.items()}
+    return [f"{key} = {text}" for key, text in quoted.items()]

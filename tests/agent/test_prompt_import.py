@@ -13,7 +13,7 @@ from ibisagent.agent.config import preset
 from ibisagent.agent.prompt_import import LOOP_FILE, MODEL_FILE, import_prompts
 from ibisagent.agent.prompting import load_prompts
 
-LOOP = '''
+LOOP = """
 import torch_that_is_not_installed
 from mllm_engine import MLLMEngine
 
@@ -29,8 +29,8 @@ def main(args):
     for turn in range(9):
         words = f"<image>{args.prompt}" if turn == 0 else args.prompt
         print(f"[turn {turn}]", words)
-'''
-MODEL = '''
+"""
+MODEL = """
 open("ran", "w")
 
 class MLLMEngine:
@@ -42,7 +42,7 @@ class MLLMEngine:
         later = f"<image>Better: \\"{user_prompt}\\"? Costs {{$2}}. Point, or Terminate: {user_prompt}"
         print(f"Terminate? {answer}")
         return later
-'''
+"""
 FIRST, REFINE = "<image>a cyst", '<image>Better: "a cyst"? Costs {$2}. Point, or Terminate: a cyst'
 SYSTEM = "Mark the thing for $5.\nThink in <think>, then act in <action>, with Positive Point (x, y) or Terminate."
 
