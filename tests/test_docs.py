@@ -26,6 +26,25 @@ def test_a_block_parses_and_names_what_exists(block: Block) -> None:
     check(block)
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("sh", "ibisagent segment a.png b --no-such-option"),
+        ("sh", "ibisagent no-such-command"),
+        ("sh", "ibisagent train sft --config"),
+        ("sh", "accelerate launch -m ibisagent.ui train grpo --no-such-option"),
+        ("sh", "make no-such-target"),
+        ("sh", "pip install '.[no_such_extra]'"),
+        ("sh", "python -m ibisagent.no.such.module"),
+        ("python", "x = ("),
+        ("toml", "x = "),
+    ],
+)
+def test_a_wrong_block_is_found(language: str, text: str) -> None:
+    with pytest.raises((AssertionError, ImportError, SyntaxError, ValueError)):
+        check(Block("page.md", 1, language, text))
+
+
 def test_few_blocks_are_not_run() -> None:
     """Those that need a GPU, weights or a network say so in their first line, and stand where that is the subject."""
     left_out = {block.where: block.needs for block in BLOCKS if block.needs is not None}

@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -135,9 +136,14 @@ def _check_other(words: list[str], block: Block) -> None:
             assert set(extra.split(",")) <= extras.keys(), f"{block.where}: {word}"
 
 
+@cache
+def _command_line() -> Any:
+    return typer.main.get_command(app)
+
+
 def _parse(arguments: list[str], block: Block) -> None:
     """Have the command line's own parser read arguments, without running the command."""
-    command: Any = typer.main.get_command(app)
+    command = _command_line()
     parent: Any = None
     try:
         while True:
