@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.doc_blocks import PAGES, ROOT, Block, check, read_blocks, run_page
+from support.third_party import forget
 
 from ibisagent.ui.example_folder import write_example
 
@@ -87,4 +88,5 @@ def test_a_page_runs_from_top_to_bottom(page: str, tmp_path: Path, monkeypatch: 
     folder = tmp_path / "page"
     write_example(folder)
     monkeypatch.chdir(folder)
+    forget(monkeypatch)  # what a page imports from its folder
     run_page(page, folder)

@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -212,6 +213,8 @@ def _serve(block: Block, folder: Path, environment: dict[str, str]) -> None:
     )
     assert served.stdout is not None
     said = ""
+    late = threading.Timer(600, served.kill)
+    late.start()
     try:
         for line in served.stdout:
             said += line
@@ -220,6 +223,7 @@ def _serve(block: Block, folder: Path, environment: dict[str, str]) -> None:
         else:
             raise AssertionError(f"{block.where}: it ended by itself, without an address\n{said}")
     finally:
+        late.cancel()
         served.send_signal(signal.SIGINT)
         rest = served.communicate(timeout=60)[0]
     assert served.returncode in (0, 130, -signal.SIGINT), f"{block.where}: {said}{rest}"
