@@ -210,11 +210,12 @@ def _serve(block: Block, folder: Path, environment: dict[str, str]) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     assert served.stdout is not None
-    said = ""
     late = threading.Timer(600, served.kill)
     late.start()
+    said = ""
     try:
         for line in served.stdout:
             said += line
@@ -223,10 +224,10 @@ def _serve(block: Block, folder: Path, environment: dict[str, str]) -> None:
         else:
             raise AssertionError(f"{block.where}: it ended by itself, without an address\n{said}")
     finally:
-        late.cancel()
         served.send_signal(signal.SIGINT)
-        rest = served.communicate(timeout=60)[0]
-    assert served.returncode in (0, 130, -signal.SIGINT), f"{block.where}: {said}{rest}"
+        said += served.communicate()[0]
+        late.cancel()
+    assert served.returncode in (0, 130, -signal.SIGINT), f"{block.where}: {served.returncode}\n{said}"
 
 
 def _environment(folder: Path) -> dict[str, str]:
