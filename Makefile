@@ -10,7 +10,7 @@ PINNED := --constraint constraints.txt --build-constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo web screenshots test test-slow test-newest test-oldest constraints lint types bench picture clean
+.PHONY: demo web screenshots test test-slow test-newest test-oldest constraints lint types bench picture docs clean
 .DEFAULT_GOAL := demo
 
 # pip with the environment of folder $(1); what a package's own setup warns of is not ours to tell.
@@ -99,9 +99,14 @@ bench: $(DEV)
 screenshots: $(DEV)
 	PYTHONPATH=tests $(BIN)/python -m support.screenshots runs/screenshots
 
+# The README's contact sheet.
 picture: $(READY)
 	$(BIN)/python -m ibisagent.ui.example_image
 
+# The site, in site/: offline, every warning is an error.
+docs: $(DEV)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 clean:
-	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis runs
+	rm -rf .venv .venv-* build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis runs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -235,27 +235,3 @@ def test_a_hint_to_install_an_extra_names_one_and_the_clone():
         named |= set(re.findall(told, text))
     assert {"models", "medical", "serve"} <= named <= extras.keys()
     assert install_hint("models") == "pip install '.[models]'"
-
-
-def test_the_readme_s_python_runs(tmp_path, monkeypatch):
-    """Every Python block, in order, in one namespace, in a folder of the example's pictures."""
-    from ibisagent.ui.example_folder import write_example
-
-    write_example(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) >= 4
-    scope = {}
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), scope)
-
-
-@pytest.mark.slow
-def test_the_readme_s_commands_run(tmp_path):
-    """Every command, in order, in an empty folder: the first one makes what the others speak of."""
-    lines = re.findall(r"^ibisagent .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert len(lines) >= 5
-    for line in lines:
-        command = line.replace("ibisagent ", f"{sys.executable} -m ibisagent.ui ", 1)
-        ran = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
-        assert ran.returncode == 0, f"{line}\n{ran.stderr}"

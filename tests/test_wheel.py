@@ -63,3 +63,43 @@ def test_a_user_s_type_checker_sees_the_types_of_the_wheel(wheel, tmp_path):
     assert 'Revealed type is "float"' in ran.stdout.replace("builtins.", ""), ran.stdout
     assert 'Argument 1 to "Click" has incompatible type "str"; expected "float"' in ran.stdout
     assert "py.typed" not in ran.stdout
+
+
+@pytest.fixture(scope="module")
+def distributions(wheel, tmp_path_factory):
+    """An sdist, and the wheel that is built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    told = ["--no-isolation", "--outdir", folder, wheel[1]]
+    subprocess.run([sys.executable, "-m", "build", *told], check=True, capture_output=True)
+    (sdist,), (built,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    return sdist, built
+
+
+def test_the_index_would_take_sdist_and_wheel_which_hold_the_same(distributions, wheel):
+    check = [sys.executable, "-m", "twine", "check", "--strict", *distributions]
+    ran = subprocess.run(check, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    held = [set(zipfile.ZipFile(path).namelist()) for path in (distributions[1], wheel[0])]
+    assert held[0] == held[1]
+
+
+def test_the_wheel_installs_in_a_bare_environment_and_runs(distributions, tmp_path):
+    """Installed by pip without an index; what it needs is borrowed from this environment, by path."""
+    environment = tmp_path / "env"
+    venv.create(environment, with_pip=True)
+    python, program = environment / "bin/python", environment / "bin/ibisagent"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", distributions[1]], check=True)
+    (packages,) = environment.rglob("site-packages")
+    (packages / "borrowed.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+    for words in (
+        ["--version"],
+        ["example", "."],
+        ["segment", "scan.png", "The lesion.", "--click", "+0.285,0.415", "--segmenter", "geocut", "--out", "run"],
+        ["segment", "spleen.png", "Segment the spleen.", "--out", "nano"],
+    ):
+        ran = subprocess.run([program, *words], cwd=tmp_path, env={"PATH": ""}, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "nano/mask.png").is_file()
+    code = "import ibisagent.agent as a; print(a.__file__)"
+    where = subprocess.run([python, "-c", code], cwd=tmp_path, env={"PATH": ""}, capture_output=True, text=True)
+    assert Path(where.stdout.strip()).is_relative_to(packages)

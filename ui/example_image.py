@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 
 from ibisagent.agent import Backtrack, Click, ScriptedPolicy, Terminate, build_graph
@@ -73,12 +74,15 @@ def draw_example_image(size: int = 256, seed: int = 0) -> ExampleImage:
 
 
 def main() -> None:
-    """Draw the README's picture: a scripted run with a wrong first click that is undone."""
+    """Draw the README's contact sheet, docs/steps.png: a scripted run with a wrong first click that is undone."""
     pixels, truth = draw_example_image()
     image = open_image(pixels)
     graph = build_graph(ScriptedPolicy(_SCRIPT), "geocut")
     record = run_episode(graph, {"image": image, "request": "Segment the liver lesion."}, truth=truth)
-    contact_sheet_of(record, image).save(Path(__file__).with_name("example_image.png"), optimize=True)
+    sheet = contact_sheet_of(record, image)
+    smaller = sheet.resize((sheet.width * 3 // 5, sheet.height * 3 // 5), Image.Resampling.LANCZOS)
+    flat = smaller.quantize(255, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    flat.save(Path("docs/steps.png"), optimize=True)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ CASES = 32
 def test_the_drawing_is_the_committed_one_and_the_readme_s():
     drawing = build_graph("centre", "disk").get_graph().draw_mermaid()
     assert drawing == (ROOT / "tests/snapshots/graph.mmd").read_text()
-    assert drawing.strip() in (ROOT / "README.md").read_text()
+    assert drawing.strip() in (ROOT / "docs/concepts.md").read_text()
 
 
 def cases():

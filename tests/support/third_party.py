@@ -62,8 +62,8 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_policy(folder: Path) -> None:
-    """Write ``my_policy.py``: the README's policy."""
-    blocks = re.findall(r"```python\n(.*?)```", (_ROOT / "README.md").read_text(), re.DOTALL)
+    """Write ``my_policy.py``: the policy of docs/extending.md."""
+    blocks = re.findall(r"```python\n(.*?)```", (_ROOT / "docs/extending.md").read_text(), re.DOTALL)
     [text] = [block for block in blocks if "class Brightest" in block]
     (folder / "my_policy.py").write_text(text)
 

@@ -1,4 +1,4 @@
-"""The example's pictures: written whole or not at all, and the README's first commands do on them what it says."""
+"""The example's pictures: written whole or not at all, and the quickstart's commands do on them what it says."""
 
 import json
 
@@ -50,7 +50,7 @@ def test_it_is_written_again_but_over_no_other_file(folder, tmp_path):
         ("scan.png", "Segment the liver lesion.", ("--click", "+0.285,0.415"), "terminated", 0.95),
     ],
 )
-def test_the_lead_examples_do_what_the_readme_says(folder, tmp_path, image, request_, options, stop, least):
+def test_the_lead_examples_do_what_the_quickstart_says(folder, tmp_path, image, request_, options, stop, least):
     given = ["segment", str(folder / image), request_, *options, "--out", str(tmp_path / "o")]
     assert CliRunner().invoke(app, given).exit_code == 0
     record = json.loads((tmp_path / "o/trajectory.json").read_text())

@@ -38,7 +38,7 @@ class RolloutSettings:
     that begin at recorded states, where a file of them is given; ``replay_starts``: those of another segmenter are
     repeated by this one, and taken as they come out. ``workers``: episodes at once; draws do not depend on it.
     ``server``: address of a vLLM server that draws the replies, in place of the training's own processes
-    (docs/GRPO-SCALE.md).
+    (docs/grpo-scale.md).
     """
 
     segmenter: str = "geocut"

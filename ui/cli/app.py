@@ -9,6 +9,7 @@ import typer
 from ibisagent.tools.errors import IbisError
 from ibisagent.ui.cli.commands import (
     benchmarks,
+    prompts,
     reviews,
     runs,
     servers,
@@ -62,6 +63,7 @@ app.command()(setup.doctor)
 app.add_typer(training_data.trajectories, name="trajectories")
 app.add_typer(starts.starts, name="starts")
 app.add_typer(training.training, name="train")
+app.add_typer(prompts.prompts, name="prompts")
 app.add_typer(stored_sessions.stored_sessions, name="sessions")
 
 
