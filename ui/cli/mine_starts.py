@@ -69,8 +69,8 @@ def run_mine(
     print_line(Console(), f"{runs} runs: {len(found)} starts ({each}); left out: {listed}")
     used = {start.record.segmenter_name for start in found.values()}
     # a thread of a checkpointer does not tell its segmenter's name
-    known = "" if len(used) > 1 or "unknown" in used else f" --set \"rollouts.segmenter='{min(used)}'\""
-    print_line(Console(), f"wrote {out}; train on them: train grpo --starts {out}{known}")
+    option = "" if len(used) > 1 or "unknown" in used else f" --set \"rollouts.segmenter='{min(used)}'\""
+    print_line(Console(), f"wrote {out}; train on them: train grpo --starts {out}{option}")
 
 
 def _mine(run: SourcedRun, rules: MiningRules) -> list[Start]:

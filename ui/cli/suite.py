@@ -17,6 +17,7 @@ from ibisagent.evals.suites.worst_cases import write_worst_sheets
 from ibisagent.tools.datasets import Case, read_dataset
 from ibisagent.tools.datasets.sampling import ALL_CASES, CaseFilter, sample_evenly
 from ibisagent.tools.errors import InputError, RunFailed
+from ibisagent.ui.cli.engines import open_engine
 from ibisagent.ui.cli.progress import progress_bar
 
 __all__ = ["run_suite_command"]
@@ -38,6 +39,8 @@ def run_suite_command(
     local_only: bool = False,
     prompts: Path | None = None,
     worst: int = 4,
+    engine: str = "processes",
+    ray_address: str | None = None,
     **settings: Any,
 ) -> None:
     """Run a suite with the ``settings`` of `run_suite`; print and write its tables, draw the worst cases of each kind.
@@ -47,10 +50,13 @@ def run_suite_command(
     suite = _find(name)
     cases = sample_evenly(part.select(read_dataset(dataset, kind=kind, split=split)), limit)
     words = load_prompts(prompts) if prompts is not None else None
-    with restrict_to_local(local_only), progress_bar(out, "figures") as tell:
-        results = run_suite(
-            suite, cases, policy, segmenters, out, local_only=local_only, prompts=words, on_row=tell, **settings
-        )
+    with (
+        restrict_to_local(local_only),
+        open_engine(engine, ray_address) as runs_on,
+        progress_bar(out, "figures") as tell,
+    ):
+        shared = {"local_only": local_only, "prompts": words, "on_row": tell, "engine": runs_on}
+        results = run_suite(suite, cases, policy, segmenters, out, **shared, **settings)
     _require_any(results)
     written = write_tables(results, out, _headline(policy, segmenters, cases, settings))
     written += write_worst_sheets(results, out, count=worst, roots=_roots(cases)) if worst else []
