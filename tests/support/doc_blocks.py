@@ -202,15 +202,15 @@ def _run_shell(block: Block, folder: Path) -> None:
 def _serve(block: Block, folder: Path, environment: dict[str, str]) -> None:
     """Start what serves, wait for the address that it prints, and stop it as Ctrl-C does."""
     (words,) = commands(block)
+    heard = ["env", "--default-signal=INT"]  # the background jobs of a shell ignore it
     served = subprocess.Popen(
-        [sys.executable, "-u", "-m", "ibisagent.ui", *words[1:]],
+        [*heard, sys.executable, "-u", "-m", "ibisagent.ui", *words[1:]],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     assert served.stdout is not None
     late = threading.Timer(600, served.kill)
