@@ -120,7 +120,7 @@ class Gambler(_Clicker):
 
 
 class AlwaysRefuses(_Clicker):
-    """Says of everything that it is not there."""
+    """Calls everything absent."""
 
     name = "refuses"
 
