@@ -47,6 +47,6 @@ def _end(record: Trajectory, path: Sequence[str]) -> Iterator[str]:
         return
     if record.stop in _WITHOUT_STEP and record.error and path[-1] != "parse":
         yield "reason"
-    if record.config.get("review") and record.stop != "cancelled":
+    if record.config.get("review") and record.stop != "cancelled" and path[-1] != "review":
         yield "review"
     yield "terminate"
