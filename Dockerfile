@@ -9,14 +9,14 @@ COPY agent agent
 COPY evals evals
 COPY training training
 COPY ui ui
-RUN python -m venv /opt/ibisagent \
-    && /opt/ibisagent/bin/pip install --no-cache-dir --constraint constraints.txt \
+RUN python -m venv /venv \
+    && /venv/bin/pip install --no-cache-dir --constraint constraints.txt \
         --extra-index-url "$TORCH_INDEX" ".[${EXTRAS}]"
 
 FROM python:3.11.14-slim-bookworm
 RUN useradd --create-home --uid 10001 ibisagent && install --directory --owner=ibisagent /data
-COPY --from=build /opt/ibisagent /opt/ibisagent
-ENV PATH=/opt/ibisagent/bin:$PATH PORT=7860 HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
+COPY --from=build /venv /venv
+ENV PATH=/venv/bin:$PATH PORT=7860 HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /data
 USER 10001
 EXPOSE 7860 8000

@@ -1,5 +1,6 @@
 """The training loop: rounds of steps, each round with its own pool of runs, and a checkpoint after it."""
 
+import copy
 import hashlib
 import math
 import time
@@ -17,7 +18,7 @@ from ibisagent.tools.datasets.sampling import ALL_CASES, CaseFilter
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import atomic_write, make_folder, printable_text
 from ibisagent.tools.jobs import jsonl
-from ibisagent.tools.segmenters.geonet.network import GeonetNetwork, save_network
+from ibisagent.tools.segmenters.geonet.network import GeonetNetwork, load_network, save_network
 from ibisagent.training.run_folder import keep_settings, write_json
 from ibisagent.training.segmenter.interactive_runs import ClickState, InteractiveRun, UncutGeocut, begin_run, stack
 from ibisagent.training.segmenter.samples import SampleSource
@@ -58,24 +59,26 @@ def train_segmenter(
     out: Path,
     *,
     part: CaseFilter = ALL_CASES,
+    start: Path | None = None,
     on_round: OnRound | None = None,
 ) -> Path:
     """Train on the data sets' targets of split train, and return the file of weights, ``out``/geonet.safetensors.
 
-    ``part``: which of them. ``on_round`` gets the figures of each round, which ``out``/log.jsonl holds
-    too, its number and how many there are. The same call resumes after the last whole round, with equal draws; with
-    other data or settings it is an `InputError`.
+    ``part``: which of them. ``start``: weights to begin from, else they are drawn. ``on_round`` gets the figures of
+    each round, which ``out``/log.jsonl holds too, its number and how many there are. The same call resumes after the
+    last whole round, with equal draws; with other data, start or settings it is an `InputError`.
     """
-    source = SampleSource(data, part)
+    source, opened = SampleSource(data, part), None if start is None else load_network(start)
     if out.is_dir() and any(out.iterdir()) and not (out / "settings.json").is_file():
         got = "got a folder that holds something else, expected a new one or that of a training"
         raise InputError(f"{printable_text(out)}: {got}; choose another --out")
     make_folder(out)
     digest = hashlib.sha256(repr([(c.id, c.image.name, c.target) for c in source.cases]).encode()).hexdigest()[:16]
-    keep_settings(out, {"data": digest, "part": str(part), "settings": asdict(settings)})
+    begun = {} if opened is None else {"start": opened.digest}
+    keep_settings(out, {"data": digest, "part": str(part), **begun, "settings": asdict(settings)})
     if (out / _FINISHED).is_file():
         return out / WEIGHTS
-    trainer = _Trainer(settings)
+    trainer = _Trainer(settings, None if opened is None else opened.network)
     done = trainer.load(out / _CHECKPOINT) if (out / _CHECKPOINT).is_file() else []
     with atomic_write(out / _LOG) as temporary:
         temporary.touch()
@@ -95,10 +98,10 @@ def train_segmenter(
 class _Trainer:
     """Network, optimizer and averaged weights."""
 
-    def __init__(self, settings: SegmenterTraining) -> None:
+    def __init__(self, settings: SegmenterTraining, start: GeonetNetwork | None) -> None:
         self.settings = settings
         torch.manual_seed(settings.seed)
-        self.network = GeonetNetwork()
+        self.network = GeonetNetwork() if start is None else copy.deepcopy(start).requires_grad_()
         average = get_ema_multi_avg_fn(settings.average)  # type: ignore[no-untyped-call]
         self.averaged: Any = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
         decayed = [value for value in self.network.parameters() if value.ndim > 1]

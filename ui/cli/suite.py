@@ -55,7 +55,7 @@ def run_suite_command(
         open_engine(engine, ray_address) as runs_on,
         progress_bar(out, "figures") as tell,
     ):
-        shared = {"local_only": local_only, "prompts": words, "on_row": tell, "engine": runs_on}
+        shared: dict[str, Any] = {"local_only": local_only, "prompts": words, "on_row": tell, "engine": runs_on}
         results = run_suite(suite, cases, policy, segmenters, out, **shared, **settings)
     _require_any(results)
     written = write_tables(results, out, _headline(policy, segmenters, cases, settings))

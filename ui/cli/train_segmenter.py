@@ -17,10 +17,12 @@ from ibisagent.training.segmenter.run import SegmenterTraining, train_segmenter 
 __all__ = ["run_train_segmenter"]
 
 
-def run_train_segmenter(data: Sequence[Path], out: Path, *, rounds: int, part: CaseFilter, seed: int) -> None:
+def run_train_segmenter(
+    data: Sequence[Path], out: Path, *, rounds: int, part: CaseFilter, seed: int, start: Path | None
+) -> None:
     """Train on data sets, print the last round's figures and how to use the weights."""
     settings, console = SegmenterTraining(rounds=rounds, seed=seed), Console(highlight=False)
     with progress_bar(out, "writing") as tell:
-        weights = train_segmenter(settings, data, out, part=part, on_round=tell)
+        weights = train_segmenter(settings, data, out, part=part, start=start, on_round=tell)
     path = escape(str(weights))
     console.print(f"wrote {path}; try it: --segmenter geonet:{path}", soft_wrap=True)

@@ -10,7 +10,7 @@ from support.dataset_fixtures import write_organ_dataset
 from ibisagent.tools.clicks import Box, click_to_pixel
 from ibisagent.tools.datasets.sampling import CaseFilter
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.segmenters.geonet.network import load_network
+from ibisagent.tools.segmenters.geonet.network import WEIGHTS, load_network
 from ibisagent.training.segmenter import run as training
 from ibisagent.training.segmenter.interactive_runs import UncutGeocut, begin_run, stack
 from ibisagent.training.segmenter.picture_changes import change_colours, fill_with_texture, resize, turn
@@ -137,3 +137,12 @@ def test_a_folder_of_something_else_and_wrong_data_leave_nothing_behind(data, tm
     with pytest.raises(InputError, match="got --without"):
         train_segmenter(TINY, [data], tmp_path / "new", part=CaseFilter(without=["three"]))
     assert not (tmp_path / "new").exists()
+
+
+def test_a_training_begins_from_given_weights_and_says_so_in_its_settings(data, tmp_path):
+    still = SegmenterTraining(rounds=1, steps=1, batch=2, pool=2, learning_rate=0.0)
+    begun = load_network(train_segmenter(still, [data], tmp_path / "begun", start=WEIGHTS)).network
+    for name, value in load_network(WEIGHTS).network.named_parameters():
+        assert np.array_equal(begun.get_parameter(name).numpy(), value.numpy()), name
+    with pytest.raises(InputError, match="start"):
+        train_segmenter(still, [data], tmp_path / "begun")

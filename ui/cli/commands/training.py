@@ -105,9 +105,10 @@ def train_segmenter(
     without_modality: WithoutModality = None,
     only_modality: OnlyModality = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    start: Annotated[Path | None, typer.Option(help="Weights to begin from, of an earlier training.")] = None,
 ) -> None:
     """Train geonet's network by simulated clicks on masks. The same command resumes a killed run."""
     from ibisagent.ui.cli.train_segmenter import run_train_segmenter
 
     part = case_filter(without, only, without_modality, only_modality)
-    run_train_segmenter(data, out, rounds=rounds, part=part, seed=seed)
+    run_train_segmenter(data, out, rounds=rounds, part=part, seed=seed, start=start)
