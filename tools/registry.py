@@ -90,8 +90,6 @@ class Table(Generic[EntryT]):
         """Return the entry of a name; `InputError` for any other name, a dotted one included. Nothing is imported."""
         for entry in self.entries:
             if entry.matches(name):
-                if entry.needs_source and not split_options(name)[0].partition(":")[2]:
-                    raise InputError(f"{self.kind} {name!r}: expected {entry.form}; name what it is to open")
                 return entry
         if is_dotted(name):
             got = f"got {name[:80]!r}, which names code; expected one of {', '.join(self.forms)}"

@@ -83,6 +83,7 @@ def test_a_perturbed_mask_is_refined_and_an_absent_target_has_none(dataset, tmp_
     assert (oracle["improved"], oracle["refusal_rate"]) == (1.0, 1.0)
 
 
+@pytest.mark.slow
 def test_a_foreign_mask_is_to_be_dropped_however_the_run_is_made(dataset, tmp_path):
     out, again = tmp_path / "out", tmp_path / "again"
     rows = evaluated(dataset, out, "foreign_mask")

@@ -55,6 +55,7 @@ def drop(results: SuiteResults, condition: str, metric: str = "iou") -> tuple[fl
     return found.value, found.low, found.high
 
 
+@pytest.mark.slow
 def test_jitter_finds_a_policy_that_clicks_ten_pixels_beside_the_middle(kidneys: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"kinds": ["pixels"], "severities": [3]}
     sound, shifted = (run("jitter", kidneys, policy, tmp_path, **options) for policy in ("Sound", "Shifted"))
@@ -99,6 +100,7 @@ def test_paraphrases_find_a_policy_that_knows_one_wording(kidneys: Path, tmp_pat
     assert {row["request"][:14] for row in fault.runs[2].rows.values()} == {"Bitte markiere"}
 
 
+@pytest.mark.slow
 def test_absent_requests_find_who_always_refuses_and_who_always_segments(kidneys: Path, tmp_path: Path) -> None:
     much = write_kidneys(tmp_path / "much", pictures=1, absent=6)
     refusing, sound = (
@@ -124,6 +126,7 @@ def test_initial_masks_find_a_policy_that_trusts_them(kidneys: Path, tmp_path: P
     assert {row["start"] for row in trusting.runs[3].rows.values()} == {"other_target_mask"}
 
 
+@pytest.mark.slow
 def test_a_flip_finds_a_policy_that_knows_left_and_right_by_their_looks(kidneys: Path, tmp_path: Path) -> None:
     sound, fault = (run("shift", kidneys, policy, tmp_path, kinds=["flip"]) for policy in ("Sound", "ByLook"))
     assert abs(value(sound) - value(fault)) < 0.02
@@ -167,6 +170,7 @@ def files_of(out: Path) -> dict[str, Any]:
     return {"rows": rows, "summary": summary, "records": records, "settings": (out / "settings.json").read_bytes()}
 
 
+@pytest.mark.slow
 def test_the_clean_run_is_a_plain_evaluation(kidneys: Path, tmp_path: Path) -> None:
     results = run("jitter", kidneys, "Sound", tmp_path, kinds=["share"], severities=[4])
     cases, plain = read_dataset(kidneys), tmp_path / "plain/eval"  # as deep as the other, for the pictures' paths

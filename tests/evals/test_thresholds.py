@@ -183,6 +183,7 @@ def test_settings_that_cannot_be_are_refused():
         summarize_thresholds({"nano": {}}, list_settings())
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_table_a_figure_and_every_row(tmp_path):
     Image.fromarray(PIXELS).save(tmp_path / "scan.png")
     for folder, *replies in (("quick", box(8), STOP), ("thorough", at(1, 1), UNDO, box(9), STOP)):

@@ -49,12 +49,6 @@ def test_a_recorded_name_opens_what_ships_alone(name, said, here, monkeypatch):
     assert not trace.exists()
 
 
-@pytest.mark.parametrize(("name", "form"), [("geonet:", "geonet:FILE"), ("sam2:?device=cpu", "sam2:FILE_OR_ID")])
-def test_a_name_without_its_source_is_refused(name, form):
-    with pytest.raises(InputError, match=f"expected {form}; name what it is to open"):
-        get_segmenter(name)
-
-
 def test_a_class_in_the_current_folder_is_found_behind_all_that_is_installed(here):
     write_segmenter(here)
     (here / "colorsys.py").write_text("raise SystemExit('the one of the current folder')")

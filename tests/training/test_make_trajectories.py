@@ -166,7 +166,7 @@ def test_a_finished_folder_is_left_alone_and_other_settings_are_refused(dataset,
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"workers": 0}, "got 0 workers"),
+        ({"workers": -1}, "got -1 workers"),
         ({"segmenter": "nothing"}, "segmenter 'nothing': expected one of"),
         ({"max_steps": 0}, "max_steps=0"),
         ({"policy": "person"}, "expected one that acts alone"),

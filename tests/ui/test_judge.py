@@ -92,6 +92,7 @@ def test_an_error_is_one_line_and_nothing_is_written(
     assert not Path("o.csv").exists()
 
 
+@pytest.mark.slow
 def test_eval_judges_every_run_and_prints_cost_beside_quality(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -208,6 +208,7 @@ def test_a_wrong_argument_is_told_in_a_line(runs, capsys, paths, options, said):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_records_are_held_one_at_a_time(runs):
     (runs / "many.jsonl").write_text(8 * line_of(runs / "a.json"))
 

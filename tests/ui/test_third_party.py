@@ -36,6 +36,7 @@ def command(*arguments, cwd, begin=BEGIN):
     return subprocess.run(called, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_segment_and_replay_take_them(folder, pixels):
     named = ("--policy", POLICY_NAME, "--segmenter", f"{SEGMENTER_NAME}?tolerance=45")
     ran = command("segment", "scan.png", "x", *named, "--out", "o", cwd=folder)
@@ -116,6 +117,7 @@ def test_no_message_names_code(folder, monkeypatch):
     assert not trace.exists()
 
 
+@pytest.mark.slow
 def test_no_record_no_manifest_and_no_settings_name_code(folder):
     trace = write_spy(folder)
     plainly = ("-m", "ibisagent.ui")  # the current folder is on the module path

@@ -191,6 +191,7 @@ def differs(first: Sequence[float | None], second: Sequence[float | None]) -> bo
     return found.low > 1e-9 or found.high < -1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("evaluator", "fault"), FOUND, ids=name_of)
 def test_it_finds_what_the_mean_iou_does_not(evaluator: str | Evaluator, fault: Fault) -> None:
     clean, faulty = judge(fault)

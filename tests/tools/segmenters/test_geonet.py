@@ -137,6 +137,8 @@ def test_files_that_hold_no_such_weights_are_refused(tmp_path):
     (tmp_path / "text.safetensors").write_text("no weights")
     with pytest.raises(InputError, match=r"could not be read .* expected weights of geonet"):
         GeonetSegmenter(weights=tmp_path / "text.safetensors")
+    with pytest.raises(InputError, match="got no file, expected geonet:FILE; name the weights"):
+        get_segmenter("geonet:")
     with pytest.raises(InputError, match="could not be read"):
         get_segmenter(f"geonet:{tmp_path / 'missing.safetensors'}")
     from safetensors.torch import save_file

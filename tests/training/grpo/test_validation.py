@@ -88,6 +88,7 @@ def test_pictures_are_held_out_whole(data):
         hold_out(some, 2, 0)
 
 
+@pytest.mark.slow
 def test_validation_is_greedy_kept_once_and_leaves_the_best_weights(data, tmp_path):
     trainer, config = build_small_trainer(data, tmp_path / "checkpoints")
     policy = trainer._runner.policy

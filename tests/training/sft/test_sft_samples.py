@@ -244,6 +244,7 @@ def test_samples_of_one_picture_share_a_row(bench):
     assert bench.samples.groups(3) == bench.samples.groups(3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", [tiny_vlm.qwen25, tiny_vlm.pointer], ids=["qwen", "pointer"])
 def test_a_packed_row_has_the_loss_of_its_samples_alone(folder, tmp_path):
     bench = Bench(tmp_path, folder())
@@ -339,6 +340,7 @@ def test_a_pointer_learns_to_draw_target_and_mask(tmp_path):
 # Pictures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", [0, 5])
 def test_each_sample_s_own_picture_reaches_its_loss_and_no_other(pack, bench):
     trainer = bench.trainer(pack)

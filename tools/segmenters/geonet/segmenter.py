@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ibisagent.tools.errors import InputError
 from ibisagent.tools.segmenters.click_evidence import measure_reach
 from ibisagent.tools.segmenters.features import Features, Field
 from ibisagent.tools.segmenters.geocut import GeocutSegmenter
@@ -74,5 +75,8 @@ def join_energies(energy: Field, seen: Field, view: SquareView, share: float) ->
 
 
 def open_geonet(name: str) -> GeonetSegmenter:
-    """Open ``geonet:FILE`` with the weights of a file."""
-    return GeonetSegmenter(weights=Path(name.partition(":")[2]))
+    """Open ``geonet:FILE`` with the weights of a file; `InputError` where it cannot be read."""
+    file = name.partition(":")[2]
+    if not file:
+        raise InputError(f"segmenter {name!r}: got no file, expected geonet:FILE; name the weights")
+    return GeonetSegmenter(weights=Path(file))
