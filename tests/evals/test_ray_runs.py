@@ -28,7 +28,7 @@ POLICIES = ["centre", "random"]
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    with open_cluster(tmp_path_factory.mktemp("r", numbered=False)) as address:
+    with open_cluster(tmp_path_factory.mktemp("r")) as address:
         yield address
 
 

@@ -17,6 +17,7 @@ from langsmith.evaluation import evaluate
 from langsmith.schemas import Example
 from support.fakes import STOP, UNDO, positive, script
 from support.parents import open_entry_point
+from urllib3 import Retry
 
 from ibisagent.agent import build_graph
 from ibisagent.agent.episode import run_episode
@@ -113,7 +114,7 @@ def test_langsmith_s_evaluate_runs_our_evaluators_without_a_network() -> None:
         graph = build_graph(script(*REPLIES), "disk")
         return {"trajectory": run_episode(graph, {"image": PIXELS, **inputs}).to_json()}
 
-    client = Client(api_url="http://127.0.0.1:9", api_key="none", auto_batch_tracing=False)
+    client = Client(api_url="http://127.0.0.1:9", api_key="none", auto_batch_tracing=False, retry_config=Retry(0))
     found = evaluate(
         target,
         data=[example],

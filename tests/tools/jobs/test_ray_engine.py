@@ -17,7 +17,7 @@ DIED = "its worker died 3 times (out of memory, a crash in native code, or lost 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    with open_cluster(tmp_path_factory.mktemp("r", numbered=False)) as address:
+    with open_cluster(tmp_path_factory.mktemp("r")) as address:
         yield address
 
 
