@@ -23,9 +23,10 @@ from ibisagent.agent.trajectory import Trajectory, build_trajectory
 from ibisagent.tools.errors import InputError, StoreError
 from ibisagent.tools.files import require_file
 
-__all__ = ["open_read_only", "read_threads"]
+__all__ = ["UNKNOWN", "open_read_only", "read_threads"]
 
-_UNKNOWN = "unknown"
+UNKNOWN = "unknown"
+"""Name of a policy or a segmenter that no checkpoint tells."""
 
 
 @contextmanager
@@ -115,5 +116,5 @@ def _read_request(graph: SegmentationGraph, state: State) -> Trajectory | InputE
         return InputError(f"its masks and replies are not there ({error})")
     except InputError as error:
         return error
-    named = next((name for step in record.steps if (name := step.completion.get("model"))), _UNKNOWN)
-    return replace(record, policy=named, segmenter_name=_UNKNOWN)
+    named = next((name for step in record.steps if (name := step.completion.get("model"))), UNKNOWN)
+    return replace(record, policy=named, segmenter_name=UNKNOWN)

@@ -5,17 +5,15 @@ does not name its target cannot be reworded without giving the target away.
 """
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from importlib.resources import files
 from string import Template
 
 import numpy as np
 
 from ibisagent.tools.datasets import Case
-from ibisagent.tools.vocabulary.words import REQUEST_TEMPLATES, VOCABULARY, verb_of
+from ibisagent.tools.vocabulary.words import REQUEST_TEMPLATES, VOCABULARY, read_words, verb_of
 
 __all__ = [
     "CONTRADICTIONS",
@@ -123,8 +121,7 @@ def ask_in(language: str) -> RequestChange:
 
 @cache
 def _read_languages() -> tuple[Mapping[str, str], Mapping[str, Sequence[str]]]:
-    text = files("ibisagent.tools.vocabulary").joinpath("languages.toml").read_text(encoding="utf-8")
-    data = tomllib.loads(text)
+    data = read_words("languages.toml")
     return data["templates"], data["targets"]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-__all__ = ["REQUEST_TEMPLATES", "VOCABULARY", "TargetVocabulary", "verb_of"]
+__all__ = ["REQUEST_TEMPLATES", "VOCABULARY", "TargetVocabulary", "read_words", "verb_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class TargetVocabulary:
     image_names: Mapping[str, str]
 
 
-def _read(name: str) -> Any:
+def read_words(name: str) -> Any:
+    """Return a TOML file of this package."""
     return tomllib.loads(files("ibisagent.tools.vocabulary").joinpath(name).read_text(encoding="utf-8"))
 
 
@@ -29,13 +30,13 @@ def _frozen(table: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
 
 
 def _read_vocabulary() -> TargetVocabulary:
-    data = _read("target_names.toml")
+    data = read_words("target_names.toml")
     synonyms, descriptions, templates = (_frozen(data[name]) for name in ("synonyms", "descriptions", "templates"))
     return TargetVocabulary(tuple(data["plural"]), synonyms, descriptions, templates, data["image_names"])
 
 
 REQUEST_TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
-    stage: _frozen(table) for stage, table in _read("requests.toml").items()
+    stage: _frozen(table) for stage, table in read_words("requests.toml").items()
 }
 """Templates by stage ("initial", "refining") and category."""
 

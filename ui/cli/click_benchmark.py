@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -20,7 +19,7 @@ from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.jobs.run_settings import hash_cases
 from ibisagent.ui.cli.engines import open_engine
-from ibisagent.ui.cli.progress import progress_bar
+from ibisagent.ui.cli.progress import progress_bar, wide_console
 from ibisagent.ui.run_folder import make_folder
 
 __all__ = ["run_clicks"]
@@ -77,9 +76,7 @@ def _write(folder: Path, rows: Sequence[ClickRow], summary: dict[str, Any]) -> N
 
 
 def _print_summary(summary: dict[str, Any], rows: Sequence[ClickRow], folder: Path) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=max(_WIDE, console.width))
+    console = wide_console(_WIDE)
     clicks = summary["settings"]["clicks"]
     console.print(_clicks_table(summary, clicks), _quality_table(summary, clicks))
     if summary["differences"]:

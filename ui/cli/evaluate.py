@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -18,7 +17,7 @@ from ibisagent.tools.datasets.sampling import ALL_CASES, CaseFilter, sample_even
 from ibisagent.tools.errors import MissingExtra, RunFailed
 from ibisagent.ui.cli.engines import open_engine
 from ibisagent.ui.cli.eval_tables import cost_table, evaluator_table
-from ibisagent.ui.cli.progress import progress_bar
+from ibisagent.ui.cli.progress import progress_bar, wide_console
 
 __all__ = ["BASELINES", "evaluate"]
 
@@ -86,9 +85,7 @@ def evaluate(
             on_row=tell,
             engine=runs_on,
         )
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=max(_WIDE, console.width))
+    console = wide_console(_WIDE)
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     console.print(_table(summary))
     console.print(cost_table(summary))

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from ibisagent.agent.record_images import find_recorded_image
+from ibisagent.agent.recorded_threads import UNKNOWN
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import make_folder, printable_text
 from ibisagent.tools.imaging.decoding import decode_guard
@@ -68,8 +69,7 @@ def run_mine(
     each = ", ".join(f"{counts[why]} {why}" for why in rules.where)
     print_line(Console(), f"{runs} runs: {len(found)} starts ({each}); left out: {listed}")
     used = {start.record.segmenter_name for start in found.values()}
-    # a thread of a checkpointer does not tell its segmenter's name
-    option = "" if len(used) > 1 or "unknown" in used else f" --set \"rollouts.segmenter='{min(used)}'\""
+    option = "" if len(used) > 1 or UNKNOWN in used else f" --set \"rollouts.segmenter='{min(used)}'\""
     print_line(Console(), f"wrote {out}; train on them: train grpo --starts {out}{option}")
 
 

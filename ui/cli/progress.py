@@ -1,4 +1,4 @@
-"""The progress bar of the commands over a data set."""
+"""The progress bar and the console of the commands over a data set."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-__all__ = ["progress_bar"]
+__all__ = ["progress_bar", "wide_console"]
+
+
+def wide_console(columns: int) -> Console:
+    """Return the console for tables on stdout, at least ``columns`` wide where that is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=max(columns, console.width))
 
 
 @contextmanager

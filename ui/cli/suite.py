@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -18,7 +17,7 @@ from ibisagent.tools.datasets import Case, read_dataset
 from ibisagent.tools.datasets.sampling import ALL_CASES, CaseFilter, sample_evenly
 from ibisagent.tools.errors import InputError, RunFailed
 from ibisagent.ui.cli.engines import open_engine
-from ibisagent.ui.cli.progress import progress_bar
+from ibisagent.ui.cli.progress import progress_bar, wide_console
 
 __all__ = ["run_suite_command"]
 
@@ -86,9 +85,7 @@ def _require_any(results: SuiteResults) -> None:
 
 
 def _print(results: SuiteResults, written: Sequence[Path]) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=max(_WIDE, console.width))
+    console = wide_console(_WIDE)
     head, rows = table_rows(results)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column(head[0], overflow="fold")

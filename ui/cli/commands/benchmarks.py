@@ -9,11 +9,14 @@ from ibisagent.ui.cli.commands.options import (
     DataSet,
     EngineName,
     Kind,
+    Limit,
+    LocalOnly,
     MaxSteps,
     Only,
     OnlyModality,
     Out,
     Preset,
+    Prompts,
     Propose,
     RayAddress,
     Seed,
@@ -27,11 +30,6 @@ from ibisagent.ui.cli.commands.options import (
 from ibisagent.ui.cli.named_help import AUTONOMOUS, EVALUATORS
 
 __all__ = ["clicks", "evaluate", "suite"]
-
-
-Limit = Annotated[int | None, typer.Option(min=1, help="Only so many cases, spread over the data set.")]
-LocalOnly = Annotated[bool, typer.Option(help="Send nothing to any other machine.")]
-Prompts = Annotated[Path | None, typer.Option(help="Prompt file in place of ours.")]
 
 
 def clicks(

@@ -18,11 +18,14 @@ __all__ = [
     "ImageArgument",
     "ImageRoots",
     "Kind",
+    "Limit",
+    "LocalOnly",
     "MaxSteps",
     "Only",
     "OnlyModality",
     "Out",
     "Preset",
+    "Prompts",
     "Propose",
     "RayAddress",
     "Seed",
@@ -62,6 +65,9 @@ Without = Annotated[list[str] | None, typer.Option(help="Source of the data to l
 Only = Annotated[list[str] | None, typer.Option(help="Source of the data to take, and no other; repeatable.")]
 WithoutModality = Annotated[list[str] | None, typer.Option(help="Modality to leave out; repeatable.")]
 OnlyModality = Annotated[list[str] | None, typer.Option(help="Modality to take, and no other; repeatable.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only so many cases, spread over the data set.")]
+LocalOnly = Annotated[bool, typer.Option(help="Send nothing to any other machine.")]
+Prompts = Annotated[Path | None, typer.Option(help="Prompt file in place of ours.")]
 EngineName = Annotated[str, typer.Option("--engine", help="What runs the workers: processes, or ray.")]
 RayAddress = Annotated[
     str | None,

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from ibisagent.ui.cli.commands.options import MaxSteps, Preset, Propose, Seed, Segmenter
+from ibisagent.ui.cli.commands.options import (
+    LocalOnly,
+    MaxSteps,
+    Preset,
+    Prompts,
+    Propose,
+    Seed,
+    Segmenter,
+)
 from ibisagent.ui.cli.named_help import SERVED
 
 __all__ = ["mcp", "web"]
@@ -22,7 +30,7 @@ def mcp(
     preset: Preset = "default",
     max_steps: MaxSteps = 20,
     seed: Seed = 0,
-    prompts: Annotated[Path | None, typer.Option(help="Prompt file in place of ours.")] = None,
+    prompts: Prompts = None,
     http: Annotated[bool, typer.Option(help="Streamable HTTP at /mcp instead of stdio.")] = False,
     host: Annotated[
         str, typer.Option(help="Address to listen on; any but loopback lets other machines connect.")
@@ -32,7 +40,7 @@ def mcp(
         int, typer.Option(min=1, help="Maximum number of sessions; the least recently used ends first.")
     ] = 32,
     file_mib: Annotated[int, typer.Option(min=1, help="Maximum size of a file or folder, in MiB.")] = 512,
-    local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
+    local_only: LocalOnly = False,
 ) -> None:
     """Serve segmentation over MCP (stdio or HTTP): tools segment, refine, measure, export."""
     from ibisagent.ui.cli.mcp import ServerOptions, run_mcp
@@ -83,7 +91,7 @@ def web(
     auth: Annotated[
         Path | None, typer.Option(help="File with lines user:password, or user:scrypt:SALT:HASH in hex.")
     ] = None,
-    local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
+    local_only: LocalOnly = False,
     keep: Annotated[
         Path | None, typer.Option(help="Folder for cases that people keep as training data; default: not offered.")
     ] = None,

@@ -10,6 +10,8 @@ from ibisagent.ui.cli.commands.options import (
     EngineName,
     ImageRoots,
     Kind,
+    Limit,
+    LocalOnly,
     MaxSteps,
     Only,
     OnlyModality,
@@ -106,7 +108,7 @@ def make_trajectories(
     rationale_model: Annotated[
         str | None, typer.Option(help="Chat model, provider:model, that writes the rationales.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many cases, spread over the data set.")] = None,
+    limit: Limit = None,
     kind: Kind = None,
     split: Split = None,
     without: Without = None,
@@ -196,7 +198,7 @@ def judge(
     ] = None,
     dataset: Annotated[Path | None, typer.Option(help="Data set with each record's target by its id.")] = None,
     out: Annotated[Path | None, typer.Option(help="CSV of every run's scores and reasons.")] = None,
-    local_only: Annotated[bool, typer.Option(help="Send nothing to any other machine.")] = False,
+    local_only: LocalOnly = False,
 ) -> None:
     """Judge recorded runs by evaluators: structure against reference runs, budgets, clinical checks, a chat model."""
     from ibisagent.ui.cli.judge import run_judge
