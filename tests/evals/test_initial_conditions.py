@@ -62,6 +62,7 @@ def records(out, policy):
     return {path.stem: next(read_trajectories(path)) for path in out.glob(f"trajectories/{policy}/geodesic/*.json")}
 
 
+@pytest.mark.slow
 def test_a_perturbed_mask_is_refined_and_an_absent_target_has_none(dataset, tmp_path):
     rows = evaluated(dataset, tmp_path, "perturbed_mask")
     for (policy, id), row in rows.items():

@@ -348,6 +348,7 @@ class Moody(SyncPolicy):
         return CentrePolicy().act(observation)
 
 
+@pytest.mark.slow
 def test_a_policy_that_fails_or_kills_its_process_costs_its_own_row_alone(dataset, tmp_path):
     asked = {"a1": "", "a2": "refuse", "absent": "leave", "b": "fail", "c": "", "d": "die"}
     lines = [line.split(",") for line in (dataset / "manifest.csv").read_text().splitlines()[1:]]

@@ -137,6 +137,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(dataset, unbroken, tmp_path):
     out = tmp_path / "out"
     rows = out / ".rows.jsonl"

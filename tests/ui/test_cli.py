@@ -132,6 +132,7 @@ def test_a_person_clicks_at_the_terminal(case):
     ]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_run_with_the_mask_in_force(case):
     command = [sys.executable, "-m", "ibisagent.ui", "segment", "scan.png", "x", "--policy", "person", "--out", "o"]
     command += ["--click", "+0.55,0.42"]
@@ -308,6 +309,7 @@ def test_help_needs_none_of_the_heavy_imports(tmp_path):
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_killed_command_goes_on_where_it_was(case):
     command = ["segment", "scan.png", "Segment it.", "--policy", "person", "--thread", "t", "--db", "runs.db"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": case}
@@ -342,6 +344,7 @@ def test_a_run_that_cannot_be_kept_is_refused_in_a_line(case, options):
     assert not (case / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_under_the_checkpoints_is_told_and_the_run_goes_on_later(case):
     code = """
 import resource, sys

@@ -79,6 +79,7 @@ def test_eval_spreads_them_over_processes_and_goes_on(folder):
     assert "threshold-2" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_server_starts_with_them_and_prints_nothing_among_its_messages(folder, pixels, monkeypatch):
     monkeypatch.chdir(folder)
     named = ("--policy", POLICY_NAME, "--segmenter", SEGMENTER_NAME, "--root", folder)

@@ -153,6 +153,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_the_middle_is_resumed(tmp_path, monkeypatch):
     path = tmp_path / "out" / "rows.jsonl"
     script = write_slow_script(tmp_path / "script.py", BODY)

@@ -352,6 +352,7 @@ def test_the_mask_of_a_question_is_not_called_its_answer(png):
     assert segment.startswith("The model is content with this mask")
 
 
+@pytest.mark.slow
 def test_forget_leaves_no_file_and_no_row(tmp_path, png):
     store = tmp_path / "server"
     store.mkdir()
