@@ -23,8 +23,8 @@ _HEADER = f"""\
 """
 
 
-def write_imported_prompts(folder: Path, out: Path) -> None:
-    """Write the prompt file of ``folder``, a copy of the official repository, to ``out``.
+def write_imported_prompts(folder: Path, out: Path) -> str:
+    """Write the prompt file of ``folder``, a copy of the official repository, to ``out``; return its first message.
 
     `InputError` where a sentence is not found, or where ``out`` is there with other content.
     """
@@ -33,19 +33,21 @@ def write_imported_prompts(folder: Path, out: Path) -> None:
         raise InputError(f"{printable_text(out)}: got another file of this name, expected none; choose another --out")
     with atomic_write(out) as temporary:
         temporary.write_bytes(text.encode())
+    return str(tomllib.loads(text)["first"])
 
 
 def import_prompts(folder: Path) -> str:
     """Return a prompt file (TOML) with the sentences that the official inference sends.
 
     They are found by their shape in the syntax trees of two files, in ``folder`` or its ``infer``: an assigned string
-    with the reply's tags; an f-string around the request alone; an f-string that holds a parameter of its function and
+    with the reply's tags; an f-string of a tag and the request, or of more words with <image> (without one the request
+    is sent as it is); an f-string that holds a parameter of its function and
     names the stop. Raises `InputError`, naming the file and what was looked for.
     """
     loop, model = _parse(_find(folder, LOOP_FILE)), _parse(_find(folder, MODEL_FILE))
     system = _only(_tagged_constants(loop), LOOP_FILE, "an assigned string that holds <think> and <action>")
     firsts = set(_wrapped_requests(loop)) or {"${request}"}
-    first = _only(firsts, LOOP_FILE, "an f-string of a tag and the request")
+    first = _only(firsts, LOOP_FILE, "an f-string of a tag and the request, or with <image>")
     refine = _only(_refinements(model), MODEL_FILE, "an f-string with a parameter of its function that names Terminate")
     default = tomllib.loads(files("ibisagent.agent").joinpath("prompts/default.toml").read_text(encoding="utf-8"))
     actions = {kind: text for kind, text in default["actions"].items() if kind not in OPTIONAL}
@@ -102,9 +104,9 @@ def _tagged_constants(tree: ast.Module) -> Iterator[str]:
 
 
 def _wrapped_requests(tree: ast.Module) -> Iterator[str]:
-    """Yield the templates of f-strings such as a tag and one field."""
+    """Yield the templates of f-strings of a tag and one field, and of those with the tag of a picture."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr) and re.fullmatch(r"\s*<\w+>\s*", _constants(node)):
+        if isinstance(node, ast.JoinedStr) and re.fullmatch(r"\s*<\w+>\s*|.*<image>.*", _constants(node), re.S):
             yield _template(node, LOOP_FILE)
 
 

@@ -234,4 +234,4 @@ def test_a_hint_to_install_an_extra_names_one_and_the_clone():
         assert "pip install ibisagent" not in text, path.relative_to(ROOT)
         named |= set(re.findall(told, text))
     assert {"models", "medical", "serve"} <= named <= extras.keys()
-    assert install_hint("models") == "pip install '.[models]'"
+    assert install_hint("models") == "pip install -e '.[models]' -c constraints.txt"

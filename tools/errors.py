@@ -24,12 +24,12 @@ def describe_error(error: BaseException, limit: int = 500) -> str:
     text = "".join(each if each.isprintable() else "\ufffd" for each in " ".join(str(error).split()))
     if not isinstance(error, IbisError) or not text:
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return text[:limit]
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def install_hint(extra: str) -> str:
     """Return the command that installs an extra, for a shell in a clone: no package index has the project."""
-    return f"pip install '.[{extra}]'"
+    return f"pip install -e '.[{extra}]' -c constraints.txt"
 
 
 class IbisError(Exception):

@@ -14,6 +14,7 @@ import logging
 import os
 from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 from typing import Annotated, Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
@@ -31,7 +32,8 @@ from ibisagent.agent.integrations.image_blocks import block_source, find_image_b
 from ibisagent.agent.integrations.image_catalog import ServerImageCatalog, client_reference
 from ibisagent.agent.integrations.nested_run import arun_nested, to_plain_segmentation
 from ibisagent.agent.integrations.summary import summarize
-from ibisagent.agent.policies import PolicyOptions, get_policy
+from ibisagent.agent.policies import get_policy
+from ibisagent.agent.policies.options import read_policy_options
 from ibisagent.agent.privacy import disable_tracing, restrict_to_local
 from ibisagent.agent.proposers import open_proposer
 from ibisagent.tools.errors import InputError
@@ -109,13 +111,14 @@ async def loop() -> SegmentationGraph:
 @cache
 def loop_from_environment() -> SegmentationGraph:
     """Open the loop that the environment names."""
-    policy = get_policy(os.environ.get("IBISAGENT_POLICY", "nano"), PolicyOptions(local_only=_LOCAL_ONLY))
+    prompts = Path(os.environ["IBISAGENT_PROMPTS"]) if "IBISAGENT_PROMPTS" in os.environ else None
+    options = read_policy_options(prompt_file=prompts, local_only=_LOCAL_ONLY)
+    policy = get_policy(os.environ.get("IBISAGENT_POLICY", "nano"), options)
     try:
         steps = int(os.environ.get("IBISAGENT_MAX_STEPS", "20"))
     except ValueError:
         raise InputError("got an IBISAGENT_MAX_STEPS that is no number, expected one from 1 up; correct it") from None
     config = preset(os.environ.get("IBISAGENT_PRESET", "default"), max_steps=steps)
-    options = PolicyOptions(local_only=_LOCAL_ONLY)
     proposer = open_proposer(os.environ.get("IBISAGENT_PROPOSE"), policy, options)
     images = ServerImageCatalog(os.environ.get("IBISAGENT_ROOT"))
     segmenter = os.environ.get("IBISAGENT_SEGMENTER", "geocut")

@@ -64,7 +64,8 @@ def test_the_sentences_are_taken_and_nothing_is_run(tmp_path: Path) -> None:
     written(tmp_path / "theirs")
     said = call("prompts", "import", "theirs", "--out", "p.toml", cwd=tmp_path)
     assert (said.returncode, said.stderr) == (0, "")
-    assert said.stdout == "wrote p.toml: for --prompts, beside --preset ibis\n"
+    sent = "a request is sent as '<image>${request}'"
+    assert said.stdout == f"wrote p.toml: for --prompts, beside --preset ibis; {sent}\n"
     assert sentences(tmp_path / "p.toml") == {"system": SYSTEM, "first": FIRST, "refine": REFINE, "question": FIRST}
     assert not list(tmp_path.rglob("ran"))
     assert call("prompts", "import", "theirs/infer", "--out", "p.toml", cwd=tmp_path).returncode == 0  # the same again
@@ -87,6 +88,12 @@ def test_other_names_and_shapes_do_as_well(tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_text(import_prompts(written(tmp_path, loop, model)))
     found = sentences(tmp_path / "p.toml")
     assert (found["system"], found["first"], found["refine"]) == ("<think> and <action>", "a cyst", "terminate a cyst")
+
+
+def test_more_words_around_the_first_request_are_taken(tmp_path: Path) -> None:
+    loop = LOOP.replace('f"<image>{args.prompt}"', 'f"<image>\\nOne click for: {args.prompt}. Go."')
+    (tmp_path / "p.toml").write_text(import_prompts(written(tmp_path, loop)))
+    assert sentences(tmp_path / "p.toml")["first"] == "<image>\nOne click for: a cyst. Go."
 
 
 @pytest.mark.parametrize(

@@ -317,7 +317,7 @@ def test_an_unfinished_evaluation_keeps_its_old_report(copy, file, text):
 def test_a_missing_extra_is_named(out, monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(
-        MissingExtra, match=rf"{module} is not installed; run in a clone of ibisagent: pip install '.\[eval\]'"
+        MissingExtra, match=rf"{module} is not installed; run in a clone of ibisagent: pip install -e '.\[eval\]' -c"
     ):
         write_report(out)
 

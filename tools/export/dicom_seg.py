@@ -96,6 +96,8 @@ def _build_segmentation(
         )
         for measures in made.SharedFunctionalGroupsSequence[0].get("PixelMeasuresSequence", []):
             measures.SliceThickness = measures.get("SliceThickness")  # readers expect it, known or not
+            if len(views) == 1 and "SpacingBetweenSlices" not in first:  # highdicom makes one up
+                measures.pop("SpacingBetweenSlices", None)
         if "FrameOfReferenceUID" not in made:
             made.PatientOrientation = first.get("PatientOrientation")
         set_references(made, views)

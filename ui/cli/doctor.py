@@ -40,6 +40,7 @@ _EXTRAS = {
     "medical": ("highdicom", "DICOM-SEG and compressed DICOM"),
     "sam2": ("sam2", "MedSAM2 and SAM2 checkpoints"),
 }
+_INSTALL = {"sam2": "docs/install.md: by itself it would bring torchvision"}
 
 
 _UNSEEN_SEED, _TARGET = 10_000_003, "skin lesion"  # training uses lower seeds
@@ -82,7 +83,7 @@ def _version(name: str) -> str:
 def _extras() -> Table:
     table = Table("extra", "state", "what for", title="Extras, to be installed in a clone of ibisagent")
     for extra, (module, purpose) in _EXTRAS.items():
-        state = "installed" if find_spec(module) is not None else escape(install_hint(extra))
+        state = "installed" if find_spec(module) is not None else _INSTALL.get(extra, escape(install_hint(extra)))
         table.add_row(extra, state, purpose)
     return table
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ibisagent.agent.config import preset as loop_settings
 from ibisagent.agent.policies import find_policy, get_policy
-from ibisagent.agent.policies.options import read_policy_options
+from ibisagent.agent.policies.options import PolicyOptions, read_policy_options
 from ibisagent.agent.privacy import restrict_to_local
 from ibisagent.agent.proposers import PROPOSERS, open_proposer, require_local_proposer
 from ibisagent.agent.thread_lock import lock_file
@@ -48,6 +48,7 @@ class PageOptions:
     propose: str | None = None
     preset: str = "default"
     max_steps: int = 20
+    prompts: Path | None = None
     roots: tuple[Path, ...] = ()
     database: Path | None = None
     auth: Path | None = None
@@ -113,6 +114,7 @@ def _serve(options: PageOptions) -> None:
 
     passwords: Passwords | None = read_passwords(options.auth) if options.auth is not None else None
     require_free_port(options.host, options.port)
+    given = read_policy_options(prompt_file=options.prompts, local_only=options.local_only)
     roots = require_roots(options.roots)
     runs = list_runs(options.runs, options.roots) if options.runs is not None else None
     made = WebOptions(
@@ -131,7 +133,7 @@ def _serve(options: PageOptions) -> None:
         failures.append(error)
         server.should_exit = True
 
-    sessions = WebSessions(made, lambda: _load(options, roots))
+    sessions = WebSessions(made, lambda: _load(options, given, roots))
     app: Any = make_app(sessions, passwords=passwords, loopback=options.host in LOOPBACK, on_failure=fail)
     config = uvicorn.Config(
         app,
@@ -157,8 +159,7 @@ def list_runs(runs: Path, roots: Sequence[Path]) -> RecordList:
     return records
 
 
-def _load(options: PageOptions, roots: tuple[Path, ...]) -> SessionService:
-    given = read_policy_options(local_only=options.local_only)
+def _load(options: PageOptions, given: PolicyOptions, roots: tuple[Path, ...]) -> SessionService:
     policy = get_policy(options.policy, given)
     sys.stderr.write("ibisagent: the model is awake\n")
     return SessionService(

@@ -155,3 +155,9 @@ def test_a_file_that_is_not_there_is_told_by_its_name_alone(opened, root):
             opened().invoke({"request": REQUEST, **asked}, THREAD)
         assert str(told.value).startswith("none.png: got a path with no file")
         assert str(root) not in str(told.value)
+
+
+def test_a_prompt_file_that_is_not_there_is_told(opened, monkeypatch):
+    monkeypatch.setenv("IBISAGENT_PROMPTS", "none.toml")
+    with pytest.raises(InputError, match=r"none\.toml"):
+        opened()

@@ -122,7 +122,7 @@ def test_a_run_that_waits_is_measured_as_it_is_now(pixels):
         (InputError("image 7 DOE.png: got an empty file, expected one"), "the file: got an empty file"),
         (InputError("request: got nothing, expected words"), "request: got nothing, expected words"),
         (InputError("policy 'hf:/data/DOE': got no folder"), "policy 'hf:...': got no folder"),
-        (MissingExtra.of("torch", "models"), "pip install '.[models]'"),
+        (MissingExtra.of("torch", "models"), "pip install -e '.[models]'"),
         (StoreError("run store: /data/DOE"), "could not be stored"),
         (TimeoutError("/data/DOE"), "did not answer in time"),
         (ConnectionRefusedError("/data/DOE"), "cannot be reached"),

@@ -144,7 +144,7 @@ def test_wrong_calls_come_back_as_a_line(asked, words, root):
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (MissingExtra.of("torch", "models"), "pip install '.[models]'"),
+        (MissingExtra.of("torch", "models"), "pip install -e '.[models]'"),
         (StoreError("run store: no space on /data/DOE"), "could not be stored"),
         (OSError(28, "No space left on device", "/data/DOE"), "No space left on device"),
         (KeyError("/data/DOE"), "something inside failed (KeyError)"),

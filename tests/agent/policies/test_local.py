@@ -315,7 +315,7 @@ def test_a_load_leaves_transformers_as_loud_as_it_was(monkeypatch):
 def test_without_the_extra_it_is_named(name, module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(
-        MissingExtra, match=rf"{module} is not installed; run in a clone of ibisagent: pip install '.\[models\]'"
+        MissingExtra, match=rf"{module} is not installed; run in a clone of ibisagent: pip install -e '.\[models\]' -c"
     ):
         get_policy(name)
 

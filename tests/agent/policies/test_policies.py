@@ -134,7 +134,7 @@ def test_none_stops_with_the_prompts_and_asserts_nothing_without(pixels, truth):
 
 def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "langchain.chat_models", None)
-    with pytest.raises(MissingExtra, match=r"pip install '\.\[chat\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install -e '\.\[chat\]'"):
         get_policy("openai:gpt-4o")
 
 

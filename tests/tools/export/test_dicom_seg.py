@@ -164,6 +164,18 @@ def test_an_empty_mask_is_one_empty_frame_of_what_was_shown(tmp_path):
     assert references(saved) == [(uids[1], None)]
 
 
+@pytest.mark.parametrize("spacing", [None, 2.5])
+def test_a_distance_between_slices_is_the_source_s_or_none(tmp_path, spacing):
+    source = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    del source.SpacingBetweenSlices
+    if spacing is not None:
+        source.SpacingBetweenSlices = spacing
+    source.save_as(tmp_path / "scan.dcm")
+    saved = segment(tmp_path / "m.dcm", open_image(tmp_path / "scan.dcm"))
+    measures = saved.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert measures.get("SpacingBetweenSlices") == spacing
+
+
 # Whose it is, and what it says
 
 

@@ -231,6 +231,6 @@ def test_without_torch_the_name_says_what_to_install(tmp_path):
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert (ran.stdout, ran.stderr) == (
-        "torch is not installed; run in a clone of ibisagent: pip install '.[models]'\n",
+        "torch is not installed; run in a clone of ibisagent: pip install -e '.[models]' -c constraints.txt\n",
         "",
     )

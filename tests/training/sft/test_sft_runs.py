@@ -362,7 +362,9 @@ def test_without_the_extra_it_is_named(data, tmp_path, monkeypatch):
     command = ["train", "sft", "--config", "nano", "--data", str(data), "--out", str(tmp_path / "out")]
     error = CliRunner().invoke(app, command).exception
     assert isinstance(error, MissingExtra)
-    assert str(error) == "trl is not installed; run in a clone of ibisagent: pip install '.[train]'"
+    assert (
+        str(error) == "trl is not installed; run in a clone of ibisagent: pip install -e '.[train]' -c constraints.txt"
+    )
 
 
 # What ships

@@ -21,6 +21,7 @@ def test_it_does_not_let_other_machines_in_without_a_password(tmp_path):
         (("--propose", "nobody"), "nobody"),
         (("--root", "missing"), "existing one"),
         (("--auth", "missing"), "missing"),
+        (("--prompts", "missing.toml"), "missing.toml"),
         (("--local-only", "--host", "0.0.0.0"), "this machine alone"),
         (("--db", "missing/web.db"), "writable folder"),
         (("--propose", "command:look", "--local-only"), "local-command:"),

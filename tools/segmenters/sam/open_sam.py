@@ -45,7 +45,11 @@ def _choose_device(spec: SamSpec) -> torch.device:
     try:
         return torch.empty(0, device=spec.device).device
     except (RuntimeError, AssertionError) as error:  # the latter from a build of torch without that device
-        raise spec.build_error(f"device={spec.device}", "a device that torch has here, such as cpu or cuda") from error
+        raise spec.build_error(f"device={spec.device}", f"a device that torch has here: {_devices()}") from error
+
+
+def _devices() -> str:
+    return "cpu or cuda" if torch.cuda.is_available() else "cpu, as it finds no GPU"
 
 
 def _load_checkpoint(spec: SamSpec) -> tuple[SamNetwork, tuple[Path, ...]]:

@@ -22,5 +22,5 @@ def import_(
     """Write the prompt file of the paper's released weights, from the sentences in FOLDER."""
     from ibisagent.agent.prompt_import import write_imported_prompts
 
-    write_imported_prompts(folder, out)
-    typer.echo(f"wrote {out}: for --prompts, beside --preset ibis")
+    first = write_imported_prompts(folder, out)
+    typer.echo(f"wrote {out}: for --prompts, beside --preset ibis; a request is sent as {first!r}")

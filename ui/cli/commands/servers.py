@@ -82,6 +82,7 @@ def web(
     segmenter: Segmenter = "geocut",
     preset: Preset = "default",
     max_steps: MaxSteps = 20,
+    prompts: Prompts = None,
     root: Annotated[
         list[Path] | None, typer.Option(help="Folder in which a recorded run's picture may lie; repeatable.")
     ] = None,
@@ -112,6 +113,7 @@ def web(
             segmenter=segmenter,
             preset=preset,
             max_steps=max_steps,
+            prompts=prompts,
             roots=tuple(root or ()),
             database=db,
             auth=auth,
