@@ -232,7 +232,7 @@ def test_a_broken_image_is_one_line_and_exit_code_2(name, tmp_path, pixels):
         (["--policy", "centre", "--save", "mask.nii.gz"], "NIfTI"),
         (["--policy", "centre", "--prompts", "none.toml"], "none.toml"),
         (["--policy", "centre", "--window", "soft"], "abdomen"),
-        (["--policy", "centre", "--slice", "99"], "slice"),
+        (["--policy", "centre", "--slice", "99"], "of a single picture, expected none"),
         (["--click", "312,200"], "+0.41,0.52"),
         (["--click", "+312,200"], "0 to 1"),
         (["--click", "+nan,0.5"], "0 to 1"),
@@ -256,7 +256,9 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(arguments, said, case, capsy
 
 
 @pytest.mark.parametrize("words", ["", "   "])
-@pytest.mark.parametrize("command", [["segment", "scan.png"], ["simulate", "scan.png", "truth.png", "--request"]])
+@pytest.mark.parametrize(
+    "command", [["segment", "--policy=nobody", "scan.png"], ["simulate", "scan.png", "truth.png", "--request"]]
+)
 def test_an_empty_request_is_refused_before_anything_is_shown(command, words, case):
     ran = call(*command, words, "--out", "o", cwd=case)
     assert (ran.returncode, ran.stdout) == (2, "")

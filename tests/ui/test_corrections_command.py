@@ -73,7 +73,7 @@ def test_a_kept_case_gives_samples_and_pairs_and_its_mask_is_the_truth(server, t
         command = ["trajectories", "corrections", str(server / "kept"), "--as", kind, "--out", str(out)]
         done = CliRunner().invoke(app, command)
         assert done.exit_code == 0, done.exception
-        assert "1 runs, 1 with corrections, 1 accepted by the person" in done.output
+        assert "runs: 1, with corrections 1, accepted by the person 1" in done.output
         ((record,), summary) = read(out)
         assert (summary["as"], summary["kept"], sum(summary["learned"].values())) == (kind, 1, count)
         assert summary["left_out_runs"] == {}

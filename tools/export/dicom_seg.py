@@ -34,7 +34,9 @@ _LONGEST = 64  # characters of a name (LO)
 def require(name: str, image: MedicalImage) -> None:
     """Refuse with `InputError` what is not a DICOM image, or one that lacks what a segmentation needs."""
     if not image.grid.sources:
-        raise InputError(f"{name}: got an image that is no DICOM, expected one for .dcm; save .png, .json or .nii.gz")
+        raise InputError(
+            f"{name}: got an image that is no DICOM, expected one for .dcm; save .png, .json, or of a volume .nii.gz"
+        )
     MissingExtra.require("medical", "highdicom")
     planes = np.zeros((1, *_source_planes(np.zeros(image.shape, np.bool_), image.grid).shape[1:]), np.bool_)
     _build_segmentation(planes, _find_displayed_planes(image)[:1], image.grid, Provenance(), find_code(""), name)

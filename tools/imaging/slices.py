@@ -38,8 +38,10 @@ def choose_frame(wanted: str | None, count: int, name: str, default: int | None 
     index = _parse_index(wanted.strip().lower(), count)
     if index is not None:
         return index
-    expected = f"expected a number from 0 to {count - 1}, or middle"
-    raise InputError(f"{name}: got slice={wanted[:40]!r}, {expected}; choose one of them")
+    got = f"{name}: got slice={wanted[:40]!r}"
+    if count == 1:
+        raise InputError(f"{got} of a single picture, expected none; leave it out")
+    raise InputError(f"{got}, expected a number from 0 to {count - 1}, or middle; choose one of them")
 
 
 def choose_plane(

@@ -185,8 +185,10 @@ def _describe(counter: Counter[str]) -> str:
 
 def _print_counts(console: Console, kind: str, out: Path, counts: _Counts) -> None:
     noun = "samples" if kind == "sft" else "pairs"
-    print_line(console, f"{counts.runs} runs, {counts.kept} with corrections, {counts.accepted} accepted by the person")
-    print_line(console, f"{counts.learned.total()} {noun}: {_describe(counts.learned)}")
+    print_line(
+        console, f"runs: {counts.runs}, with corrections {counts.kept}, accepted by the person {counts.accepted}"
+    )
+    print_line(console, f"{noun}: {counts.learned.total()} ({_describe(counts.learned)})")
     if counts.left_out_runs:
         print_line(console, f"runs left out: {_describe(counts.left_out_runs)}")
     if counts.left_out:

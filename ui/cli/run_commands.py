@@ -91,6 +91,7 @@ def run_segment(
 
     ``marks``: "click" or "similar" with its value, in order. The default policy is ``nano``, with prompts ``none``.
     """
+    require_request(options.request)
     given: list[Prompt] = [] if box is None else [read_box(box)]
     given += [read_click(text) if option == "click" else read_similar(text) for option, text in marks]
     require_taken(given, find_segmenter(options.segmenter).prompts, options.segmenter)

@@ -146,7 +146,7 @@ WRONG = [
     (
         "export",
         {"session": None, "formats": [".dcm"]},
-        "mask.dcm: got an image that is no DICOM, expected one for .dcm; save .png, .json or .nii.gz.",
+        "mask.dcm: got an image that is no DICOM, expected one for .dcm; save .png, .json, or of a volume .nii.gz.",
     ),
     ("repair", {}, "tool: got 'repair', expected one of segment, refine, measure, export; call one of them"),
 ]

@@ -41,7 +41,8 @@ __all__ = [
 ]
 
 ImageArgument = Annotated[
-    Path, typer.Argument(help="PNG, JPEG, TIFF, WebP, BMP, DICOM (file, folder or zip), NIfTI, NRRD, MetaImage or NPZ.")
+    Path,
+    typer.Argument(help="PNG, JPEG, TIFF, WebP, BMP, GIF, DICOM (file, folder or zip), NIfTI, NRRD, MetaImage or NPZ."),
 ]
 Segmenter = Annotated[str, typer.Option(help=f"{SEGMENTERS}.")]
 DefaultSegmenter = Annotated[
