@@ -22,7 +22,11 @@ __all__ = ["ExamplePhantom", "draw_unseen_phantom", "load_scan_with_lesion", "wr
 SCAN = "examples_overlay.dcm"
 # The overlay plane also holds text and a scale; the outline of the lesion lies in these rows and columns.
 _OUTLINE = np.s_[139:174, 46:81]
-_UNSEEN = {"spleen": ("ct_abdomen", 10_000_000), "polyp": ("endoscopy", 10_000_001)}  # training's seeds are lower
+_UNSEEN = {  # training's seeds are lower
+    "spleen": ("ct_abdomen", 10_000_000),
+    "polyp": ("endoscopy", 10_000_001),
+    "nuclei": ("fluorescence", 10_000_008),
+}
 
 _MANIFEST = "id,target,modality,present\nscan,liver lesion,MR,1\nspleen,spleen,CT,1\npolyp,polyp,endoscopy,0\n"
 
@@ -35,7 +39,7 @@ class ExamplePhantom(NamedTuple):
 
 
 def draw_unseen_phantom(target: str) -> ExamplePhantom:
-    """Draw the picture for "spleen", in which it is present, or for "polyp", in which it is absent."""
+    """Draw the picture for "spleen" or "nuclei", in which they are present, or for "polyp", in which it is absent."""
     phantom = draw(*_UNSEEN[target])
     return ExamplePhantom(phantom.image, phantom.masks.get(target, np.zeros(phantom.image.shape[:2], np.bool_)))
 
@@ -54,7 +58,9 @@ def load_scan_with_lesion() -> tuple[Path, NDArray[np.bool_]]:
 def write_example(folder: Path) -> list[Path]:
     """Write all of it into ``folder``, and return the paths; `InputError` rather than replace another file."""
     scan, circled = load_scan_with_lesion()
+    nuclei = draw_unseen_phantom("nuclei")
     files: dict[str, bytes] = {"mri.dcm": scan.read_bytes(), "mri-truth.png": _png(circled)}
+    files |= {"nuclei.png": _png(nuclei.pixels), "nuclei-truth.png": _png(nuclei.truth)}
     for name, picture in (
         ("scan", ExamplePhantom(*draw_example_image())),
         ("spleen", draw_unseen_phantom("spleen")),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from ibisagent.agent.cautions import list_cautions
 from ibisagent.agent.graph import SegmentationGraph
 from ibisagent.agent.state import State, active_target, current_mask, current_score
 from ibisagent.agent.steps import has_examples
@@ -69,13 +70,17 @@ _MOST_NOTES = 3
 def summarize(graph: SegmentationGraph, result: Mapping[str, Any]) -> RunSummary:
     """Summarize a run of ``graph``: the result of `invoke`, or the values of a thread's state."""
     image = graph.components.images.open(result["image"])
-    return summarize_result(result, image, calibrated=graph.components.memo.segmenter.calibrated)
+    known, policy = graph.components.memo.segmenter.calibrated, graph.components.policy.name
+    return summarize_result(result, image, calibrated=known, policy=policy)
 
 
-def summarize_result(result: Mapping[str, Any], image: MedicalImage, *, calibrated: bool = False) -> RunSummary:
+def summarize_result(
+    result: Mapping[str, Any], image: MedicalImage, *, calibrated: bool = False, policy: str = ""
+) -> RunSummary:
     """Summarize the result of a run on ``image``; without any path, name or value of a patient's header.
 
-    ``calibrated``: the segmenter's score is calibrated (`Segmenter.calibrated`); only then is it reported.
+    ``calibrated``: the segmenter's score is calibrated (`Segmenter.calibrated`); only then is it reported. ``policy``:
+    the name of the run's.
     """
     state = cast(State, result)
     rle, stop = current_mask(state), state.get("stop") or ""
@@ -95,7 +100,7 @@ def summarize_result(result: Mapping[str, Any], image: MedicalImage, *, calibrat
     )
     notes = _proposal_notes(state)
     said = result["image"].get("notes", ()) if "image" in result else image.notes  # what this run's caller left open
-    notes += [f"Note: {note}." for note in said[:_MOST_NOTES]]
+    notes += [f"Note: {note}." for note in (*said[:_MOST_NOTES], *list_cautions(state, policy))]
     return replace(summary, text=" ".join(_sentences(summary, image, result.get("error"), notes)))
 
 

@@ -25,6 +25,7 @@ class PolicyEntry(Entry):
     ``factory``: a function of the name and the `PolicyOptions`, or a class. ``needs_truth``: it cannot act without the
     true mask. ``per_case``: each case has its own, with the case's truth and seed. ``uses_prompts``: it is shown a
     `PromptSet`. ``is_person``: it waits for a person. ``adds_prompts``: it acts by itself beyond the prompts given.
+    ``caution``: what a person is told beside its results.
     """
 
     needs_truth: bool = False
@@ -32,6 +33,7 @@ class PolicyEntry(Entry):
     uses_prompts: bool = False
     is_person: bool = False
     adds_prompts: bool = True
+    caution: str = ""
 
     def open(self, name: str, options: PolicyOptions) -> Policy:
         """Open the policy of a name that is this entry's."""
@@ -66,7 +68,15 @@ _PROVIDERS = {
 POLICIES = Table(
     "policy",
     (
-        PolicyEntry("nano", _LOCAL, "the small model that ships", "models", _MODELS, uses_prompts=True),
+        PolicyEntry(
+            "nano",
+            _LOCAL,
+            "the small model that ships",
+            "models",
+            _MODELS,
+            uses_prompts=True,
+            caution="nano learned from synthetic pictures alone; on a scan, check what it says",
+        ),
         PolicyEntry(
             "hf:FOLDER_OR_ID", _LOCAL, "a vision-language model in this process", "models", _MODELS, uses_prompts=True
         ),

@@ -16,6 +16,7 @@ from ibisagent.ui.cli.app import app
 from ibisagent.ui.example_folder import write_example
 
 PICTURES = {"scan.png": "truth.png", "spleen.png": "spleen-truth.png", "mri.dcm": "mri-truth.png"}
+PICTURES |= {"nuclei.png": "nuclei-truth.png"}
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ibisagent.agent import SegmentationGraph
+from ibisagent.agent.cautions import list_cautions
 from ibisagent.agent.reply_parser import parse_completion
 from ibisagent.agent.state import RunContext, State, StepRecord, active_target
 from ibisagent.agent.steps import steps_of_request
@@ -51,6 +52,8 @@ def run_live(
         console.print(f"[bold]{state['stop'] or 'failed'}[/bold]  {escape(state['answer'] or state['error'] or '')}")
         if state["measurements"]:
             console.print(describe_measurements(state["measurements"]))
+        for caution in list_cautions(state, graph.components.policy.name):
+            console.print(f"Note: {caution}.", style="yellow", markup=False)
     return LiveResult(state, bug)
 
 

@@ -123,7 +123,7 @@ def _serve(options: PageOptions) -> None:
         roots=roots,
         runs=runs,
         limits=options.limits,
-        weak_on_scans=options.policy.partition("?")[0] in ("nano", "none"),
+        weak_on_scans=options.policy == "none" or bool(find_policy(options.policy).caution),
         takes_examples="similar" in find_segmenter(options.segmenter).prompts,
         cookie=f"ibisagent-{options.port}",
     )

@@ -20,6 +20,7 @@ async function droppedFiles(transfer) {
 
 /** Send files one after another; null, or a line that says what is wrong with them. */
 async function sendFiles(handle, kind, files, progress) {
+  if (!handle) return 'upload: the page is still opening; try again in a moment';
   for (const [number, file] of files.entries()) {
     progress(number + 1, files.length);
     const more = number + 1 < files.length ? '&more=1' : '';
