@@ -1,6 +1,7 @@
 """Storage of a run's large data: images under their content hash, replies and step masks under their keys."""
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -19,7 +20,7 @@ from ibisagent.tools.json_values import to_builtin
 from ibisagent.tools.masks.reading import read_mask
 from ibisagent.tools.masks.rle import Rle, decode, encode
 
-__all__ = ["ImageStore", "RunStore", "reference_of", "restore_reference"]
+__all__ = ["ImageStore", "RunStore", "kept_png", "reference_of", "restore_reference"]
 
 _BYTES = 1024 * 2**20
 _RECORDS = 64 * 2**20  # characters
@@ -139,12 +140,19 @@ class ImageStore:
 
     @staticmethod
     def _write(path: Path, image: MedicalImage) -> None:
-        from PIL import Image
-
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(path) as temporary:
-                Image.fromarray(image.pixels).save(temporary, format="PNG")
+                temporary.write_bytes(kept_png(image))
+
+
+def kept_png(image: MedicalImage) -> bytes:
+    """Return the PNG in which a picture without a file is kept, beside its records as ``SHA.png``."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(image.pixels).save(file, format="PNG")
+    return file.getvalue()
 
 
 def reference_of(image: MedicalImage) -> dict[str, Any]:

@@ -9,13 +9,18 @@ from ibisagent.agent.trajectory import Trajectory
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import atomic_write, describe_os_error
 
-__all__ = ["read_trajectories", "write_trajectory"]
+__all__ = ["format_trajectory", "read_trajectories", "write_trajectory"]
+
+
+def format_trajectory(record: Trajectory) -> str:
+    """Return one record as the text of its ``.json`` file."""
+    return json.dumps(record.to_json(), indent=1)
 
 
 def write_trajectory(path: str | os.PathLike[str], record: Trajectory) -> None:
     """Write one record as ``.json``, whole or not at all."""
     with atomic_write(Path(path)) as temporary:
-        temporary.write_text(json.dumps(record.to_json(), indent=1), encoding="utf-8")
+        temporary.write_text(format_trajectory(record), encoding="utf-8")
 
 
 def _describe_read_error(error: Exception) -> str:

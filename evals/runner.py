@@ -26,10 +26,12 @@ from ibisagent.tools.clicks import Similar
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.jobs.job_runner import Engine, OnRow, RowFile, run_jobs
+from ibisagent.tools.jobs.outputs import Output
 from ibisagent.tools.jobs.process_pool import map_unordered
 from ibisagent.tools.jobs.run_settings import find_common_folder, hash_cases, hash_json, to_relative_path
 from ibisagent.tools.perturbations.click_jitter import ClickJitter
 from ibisagent.tools.perturbations.picture_shifts import PictureShift
+from ibisagent.tools.remote_folder import require_no_address
 from ibisagent.tools.segmenters import get_segmenter
 from ibisagent.tools.segmenters.prompt_kinds import require_taken
 from ibisagent.tools.segmenters.registry import find_segmenter, require_local_segmenter
@@ -100,14 +102,12 @@ def run_eval(
         partial(evaluate_case, WorkerState(settings)),
         rows,
         {"data": hash_cases(cases, settings.root), **_row_settings(settings, dict.fromkeys(segmenters))},
-        on_crash=partial(broken_row, evaluators=settings.evaluators),
+        on_crash=lambda run, reason: Output(broken_row(run, reason, settings.evaluators), {}),
         group_by=lambda run: run.case.id,
         workers=workers,
         on_row=on_row,
         engine=engine,
     )
-    for torn in settings.out.glob("trajectories/*/*/.*.json"):  # what a killed process was writing
-        torn.unlink(missing_ok=True)
     names = list(known["policies"]), list(known["segmenters"])
     write_results(settings.out, rows.path, cases, *names, evaluators=settings.evaluators)
 
@@ -119,6 +119,9 @@ def _require_valid(settings: EvalSettings, cases: Sequence[Case], pairs: Sequenc
         raise InputError(f"got {got}, expected one of each or more; name them")
     if len({case.id for case in cases}) < len(cases):
         raise InputError("got cases of equal ids, expected each id once; name them anew")
+    for case in cases:
+        if case.remote is not None:
+            require_no_address(case.remote.address, settings.local_only)
     if settings.start not in STARTS:
         raise InputError(f"got start {settings.start[:40]!r}, expected one of {', '.join(STARTS)}; choose one")
     if settings.shift is not None and settings.start != "none":

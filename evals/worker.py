@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -12,19 +11,20 @@ from ibisagent.agent import ImageStore, RunStore, build_graph
 from ibisagent.agent.episode import run_episode
 from ibisagent.agent.privacy import restrict_to_local
 from ibisagent.agent.state import Input
+from ibisagent.agent.stores import kept_png
 from ibisagent.agent.trajectory import Trajectory
-from ibisagent.agent.trajectory_files import write_trajectory
+from ibisagent.agent.trajectory_files import format_trajectory
 from ibisagent.evals.evaluators import JudgedRun, judge_with
 from ibisagent.evals.initial_conditions import build_initial_input
 from ibisagent.evals.metrics import case_metrics, instance_metrics
-from ibisagent.evals.rows import EvalRun, Row, broken_row, done_row, evaluator_values
+from ibisagent.evals.rows import EvalRun, broken_row, done_row, evaluator_values
 from ibisagent.evals.trajectories import trajectory_metrics
 from ibisagent.evals.worker_state import UnsharedMemo, WorkerState
 from ibisagent.tools.datasets.names import is_safe_id
-from ibisagent.tools.errors import InputError, describe_error
-from ibisagent.tools.files import describe_os_error, printable_text
+from ibisagent.tools.errors import describe_error
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.jobs.outputs import Output
 from ibisagent.tools.jobs.run_settings import case_seed
 from ibisagent.tools.masks.instances import instances
 from ibisagent.tools.masks.rle import decode
@@ -34,8 +34,11 @@ from ibisagent.tools.segmenters.memo import Memo
 __all__ = ["evaluate_case", "safe_name"]
 
 
-def evaluate_case(state: WorkerState, runs: Sequence[EvalRun]) -> list[Row]:
-    """Run one case; any fault of it, a policy or a segmenter is a row, a full disk is an `InputError`."""
+def evaluate_case(state: WorkerState, runs: Sequence[EvalRun]) -> list[Output]:
+    """Run one case: a row for each run with its record, and the picture where it has no file of its own.
+
+    Any fault of the case, a policy or a segmenter is a row without files.
+    """
     case = runs[0].case
     with restrict_to_local(state.settings.local_only):
         try:
@@ -50,13 +53,13 @@ def evaluate_case(state: WorkerState, runs: Sequence[EvalRun]) -> list[Row]:
         return [_evaluate(state, run, image, truth, initial) for run in runs]
 
 
-def _evaluate(state: WorkerState, run: EvalRun, image: MedicalImage, truth: Mask, initial: Input) -> Row:
-    path = f"trajectories/{safe_name(run.policy)}/{safe_name(run.segmenter)}/{safe_name(run.case.id)}.json"
-    target = state.settings.out / path
+def _evaluate(state: WorkerState, run: EvalRun, image: MedicalImage, truth: Mask, initial: Input) -> Output:
+    folder = f"trajectories/{safe_name(run.policy)}/{safe_name(run.segmenter)}"
+    path = f"{folder}/{safe_name(run.case.id)}.json"
     try:
         loaded = state.segmenter(run.segmenter)
         encoding = loaded.encoding_seconds(image)
-        record = _run_graph(state, run, image, truth, initial, UnsharedMemo(loaded), target.parent)
+        record = _run_graph(state, run, image, truth, initial, UnsharedMemo(loaded), folder)
         mask = decode(record.mask)
         metrics = case_metrics(mask, truth, image.spacing)
         found = instance_metrics(instances(mask), instances(truth))
@@ -72,23 +75,12 @@ def _evaluate(state: WorkerState, run: EvalRun, image: MedicalImage, truth: Mask
         ) | evaluator_values(judge_with(JudgedRun(record, target=run.case.target), state.evaluators))
     except (Exception, SystemExit) as error:
         return _broken_row(state, run, error)
-    _write_record(target, record)
-    return row
-
-
-def _write_record(path: Path, record: Trajectory) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        remedy = "free disk space or choose another --out"
-        raise InputError(
-            f"{printable_text(path.parent)}: cannot be created ({describe_os_error(error)}); {remedy}"
-        ) from error
-    write_trajectory(path, record)
+    picture = {} if image.uri is not None else {f"{folder}/{image.sha}.png": kept_png(image)}
+    return Output(row, picture | {path: format_trajectory(record).encode()})
 
 
 def _run_graph(
-    state: WorkerState, run: EvalRun, image: MedicalImage, truth: Mask, initial: Input, memo: Memo, folder: Path
+    state: WorkerState, run: EvalRun, image: MedicalImage, truth: Mask, initial: Input, memo: Memo, folder: str
 ) -> Trajectory:
     policy = state.policy(run.policy, run.case, truth)
     graph = build_graph(
@@ -96,15 +88,16 @@ def _run_graph(
         memo,
         state.settings.loop_config,
         proposer=state.proposer(policy),
-        images=ImageStore(folder),
+        images=ImageStore(),
         store=RunStore(),
     )
-    return run_episode(graph, initial | Input(image=image, request=run.case.request), truth=truth, folder=folder)
+    given = initial | Input(image=image, request=run.case.request)
+    return run_episode(graph, given, truth=truth, folder=state.settings.out / folder)
 
 
-def _broken_row(state: WorkerState, run: EvalRun, error: BaseException) -> Row:
+def _broken_row(state: WorkerState, run: EvalRun, error: BaseException) -> Output:
     reason = describe_error(error).replace(f"{state.settings.root}{os.sep}", "")
-    return broken_row(run, reason, state.settings.evaluators)
+    return Output(broken_row(run, reason, state.settings.evaluators), {})
 
 
 def safe_name(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -53,11 +53,19 @@ def select_ranked(values: Sequence[float], count: int) -> list[tuple[str, int]]:
 
 
 def draw_cases(
-    results: EvalResults, policy: str, segmenter: str, count: int, roots: Sequence[Path]
+    results: EvalResults,
+    policy: str,
+    segmenter: str,
+    count: int,
+    roots: Sequence[Path],
+    fetch: Callable[[str], None] | None = None,
 ) -> Iterator[ReportedCase]:
-    """Draw a run's worst, median and best cases by IoU, one at a time; ``roots``: folders of their pictures."""
+    """Draw a run's worst, median and best cases by IoU, one at a time; ``roots``: folders of their
+    pictures, to which ``fetch`` brings one, given its id."""
     done = results.done_rows(policy, segmenter)
     for rank, index in select_ranked([row.iou for row in done], count):
+        if fetch is not None:
+            fetch(done[index].id)
         yield _draw_case(results.folder, rank, done[index], roots)
 
 

@@ -1,7 +1,7 @@
 """The whole report: its content, in order, and its file."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +20,23 @@ __all__ = ["write_report"]
 _MAX_NAMES = 12  # names that are still listed one by one
 
 
-def write_report(out: Path, *, cases: int = 3, roots: Sequence[Path] = ()) -> Path:
+def write_report(
+    out: Path, *, cases: int = 3, roots: Sequence[Path] = (), fetch: Callable[[str], None] | None = None
+) -> Path:
     """Write ``report.html`` into an evaluation's folder, whole or not at all, and return its path.
 
     It shows ``cases`` worst, median and best step sheets per policy and segmenter, on the pictures that lie below
-    ``roots`` (the data set's folder) or beside the trajectories, else on grey. Equal results give equal bytes except
+    ``roots`` (the data set's folder) or beside the trajectories, else on grey; ``fetch``: brings a case's picture
+    there, given its id. Equal results give equal bytes except
     for the section ``timing``. Raises `InputError` for a folder without a finished evaluation, `MissingExtra` without
     jinja2 or matplotlib.
     """
     template, results = _template(), read_results(out)
     path = out / "report.html"
     with atomic_write(path) as temporary:
-        template.stream(**_content(results, cases, roots)).dump(str(temporary), encoding="utf-8", errors="replace")
+        template.stream(**_content(results, cases, roots, fetch)).dump(
+            str(temporary), encoding="utf-8", errors="replace"
+        )
     return path
 
 
@@ -44,7 +49,9 @@ def _template() -> "Template":
     return place.get_template("page.html.j2")
 
 
-def _content(results: EvalResults, cases: int, roots: Sequence[Path]) -> dict[str, Any]:
+def _content(
+    results: EvalResults, cases: int, roots: Sequence[Path], fetch: Callable[[str], None] | None
+) -> dict[str, Any]:
     """Return the template's variables; step sheets are drawn lazily, so that one at a time is in memory."""
     return {
         "settings": results.settings,
@@ -67,7 +74,7 @@ def _content(results: EvalResults, cases: int, roots: Sequence[Path]) -> dict[st
             (
                 run["policy"],
                 run["segmenter"],
-                case_sheets.draw_cases(results, run["policy"], run["segmenter"], cases, roots),
+                case_sheets.draw_cases(results, run["policy"], run["segmenter"], cases, roots, fetch),
             )
             for run in results.summary["runs"]
         ],

@@ -1,6 +1,6 @@
 """Contact sheets of the cases that lose most: the clean run and the run under the condition, side by side."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,10 +23,17 @@ class _Worst(NamedTuple):
     after: Row
 
 
-def write_worst_sheets(results: SuiteResults, out: Path, *, count: int = 4, roots: Sequence[Path] = ()) -> list[Path]:
+def write_worst_sheets(
+    results: SuiteResults,
+    out: Path,
+    *,
+    count: int = 4,
+    roots: Sequence[Path] = (),
+    fetch: Callable[[str], None] | None = None,
+) -> list[Path]:
     """Write ``SUITE-worst/KIND.png`` for every kind under which a case loses, with up to ``count`` cases.
 
-    ``roots``: folders of the data set's pictures.
+    ``roots``: folders of the data set's pictures; ``fetch``: brings a case's picture there, given its id.
     """
     folder, metric = out / f"{results.suite.name}-worst", results.suite.metrics[0]
     written = []
@@ -34,6 +41,9 @@ def write_worst_sheets(results: SuiteResults, out: Path, *, count: int = 4, root
         worst = find_worst(results, kind, count)
         if not worst:
             continue
+        if fetch is not None:
+            for each in worst:
+                fetch(each.before["id"])
         pairs = [_pair(results, each, metric) for each in worst]
         subtitle = f"The {len(worst)} cases that lose most {metric}; left: clean, right: under the condition"
         sheet = draw_case_pairs(f"{results.suite.name}: {kind}", subtitle, pairs, roots)

@@ -13,13 +13,16 @@ from pathlib import Path
 
 import pytest
 from support.command_line import call
+from support.http_folders import serve_folder
 from support.killed_jobs import write_slow_script
 from support.ray_clusters import open_cluster, processes_below, worker_pids
 
 from ibisagent.evals.rows import VOLATILE
 from ibisagent.evals.runner import run_eval
 from ibisagent.tools.datasets import read_dataset
+from ibisagent.tools.errors import InputError
 from ibisagent.tools.jobs.ray_engine import RayEngine
+from ibisagent.tools.perturbations.picture_shifts import PictureShift
 from ibisagent.training.phantoms.folder import PhantomDatasetSpec, write_phantoms
 
 pytestmark = pytest.mark.slow
@@ -116,6 +119,35 @@ def _without(value, names):
     if isinstance(value, dict):
         return {key: _without(each, names) for key, each in value.items() if key not in names}
     return [_without(each, names) for each in value] if isinstance(value, list) else value
+
+
+def test_nodes_need_to_see_nothing_of_the_caller_s(dataset, tmp_path, heads, monkeypatch):
+    """Each node fetches each file once over http into a place of its own, and the caller alone writes."""
+    pytest.importorskip("aiohttp")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    settings = {"max_steps": 2, "shift": PictureShift("noise", 2)}
+    with open_cluster(heads, hidden=tmp_path) as address, serve_folder(dataset) as served:
+        cases = read_dataset(served.address)[:6]
+        run_eval(cases, ["centre"], ["geocut"], Path("ray"), workers=2, engine=RayEngine(address, False), **settings)
+        pictures = {f"/images/{case.image.name}" for case in cases}
+        assert {path: count for path, count in served.gets.items() if "/images/" in path} == dict.fromkeys(pictures, 1)
+        kept = [path.name for path in (tmp_path / "cache").rglob("*.*") if not path.name.startswith(".")]
+        assert kept == ["manifest.csv"]
+        run_eval(cases, ["centre"], ["geocut"], Path("plain"), workers=1, **settings)
+        with pytest.raises(InputError, match=r"here: got a Ray node without this folder, .*name the data set by"):
+            run_eval(cases, ["centre"], ["geocut"], Path("shared"), workers=1, engine=RayEngine(address), **settings)
+    assert outcome(Path("ray")) == outcome(Path("plain"))
+    one, other = (files(Path(name) / "trajectories") for name in ("ray", "plain"))
+    assert {path: one[path] for path in one if path.suffix == ".png"} == {
+        path: other[path] for path in other if path.suffix == ".png"
+    }
+    assert len(one) == 12
+    local = read_dataset(dataset)[:6]
+    run_eval(local, ["centre"], ["geocut"], Path("local"), workers=1, **settings)
+    assert (Path("local") / "settings.json").read_bytes() == (Path("ray") / "settings.json").read_bytes()
+    assert outcome(Path("local"))[0] == outcome(Path("ray"))[0]
 
 
 BODY = """

@@ -302,7 +302,7 @@ def test_other_settings_than_those_of_the_rows_are_refused(dataset, unbroken):
 
 def test_a_folder_that_cannot_be_written_ends_the_run_and_costs_no_case(dataset, tmp_path):
     (tmp_path / "trajectories").write_text("a file")
-    with pytest.raises(InputError, match=r"cannot be created .*; free disk space or choose another --out"):
+    with pytest.raises(InputError, match=r"could not be written .*; free disk space or choose another --out"):
         run_eval(read_dataset(dataset)[:1], ["centre"], ["disk"], tmp_path, workers=1)
     assert not (tmp_path / "rows.jsonl").exists()
 

@@ -29,14 +29,30 @@ ray.shutdown()
 
 
 @contextmanager
-def open_cluster(folder: Path) -> Iterator[str]:
-    """Yield the address of a cluster of two processors on loopback, which this process can connect to."""
+def open_cluster(folder: Path, hidden: Path | None = None) -> Iterator[str]:
+    """Yield the address of a cluster of two processors on loopback, which this process can connect to.
+
+    ``hidden``: a folder in which its processes see files of their own alone, as those of another machine would.
+    """
     if find_spec("ray") is None:
         pytest.skip("Ray is not installed")
     if os.environ.get("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER") != "0":
         assert "ray" not in sys.modules  # it reads this as it is imported
     os.environ.update(_ONE_MACHINE)
     command = [sys.executable, "-c", _HEAD, str(folder)]
+    if hidden is not None:
+        apart = [
+            "unshare",
+            "--mount",
+            "--map-root-user",
+            "sh",
+            "-c",
+            'mount -t tmpfs none "$0" && exec "$@"',
+            str(hidden),
+        ]
+        if subprocess.run([*apart, "true"], capture_output=True).returncode:
+            pytest.skip("a folder cannot be hidden from other processes here")
+        command = apart + command
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as head:
         assert head.stdin is not None
         assert head.stdout is not None

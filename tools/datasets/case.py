@@ -13,6 +13,7 @@ from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 from ibisagent.tools.masks.label_values import Label
 from ibisagent.tools.masks.reading import read_mask
+from ibisagent.tools.remote_folder import RemoteFolder
 
 __all__ = ["Case", "resolve_in_folder"]
 
@@ -23,7 +24,8 @@ class Case:
 
     ``id`` is unique in its data set and a valid file name. ``label`` is the target's value in ``mask``, or several
     that are joined, or the category in a COCO file; None: its one value but 0. ``mask`` is None where the target is
-    absent, or where its outline is unknown. ``fault`` says in one line why this row cannot be used.
+    absent, or where its outline is unknown. ``fault`` says in one line why this row cannot be used. ``remote``: where
+    the files are fetched from when they are needed, None for local ones.
     """
 
     id: str
@@ -39,6 +41,7 @@ class Case:
     window: str | None = None
     present: bool = True
     fault: str | None = None
+    remote: RemoteFolder | None = None
 
     def __post_init__(self) -> None:
         """Word the request after the target where none was given."""
@@ -52,8 +55,14 @@ class Case:
 
     def open(self) -> MedicalImage:
         """Open the picture; `InputError` for a faulty row or whatever `open_image` refuses."""
-        self._require_valid()
+        self.fetch_image()
         return open_image(self.image, slice=self.slice, window=self.window)
+
+    def fetch_image(self) -> None:
+        """Bring the picture from a remote data set; `InputError` for a faulty row or what `RemoteFolder` refuses."""
+        self._require_valid()
+        if self.remote is not None:
+            self.remote.fetch(self.image)
 
     def read_truth(self, image: MedicalImage) -> Mask:
         """Read the target's mask, (H, W) bool, read-only, on the picture that `open` gave; empty when it is absent.
@@ -66,6 +75,8 @@ class Case:
             return make_read_only(np.zeros(image.shape, dtype=np.bool_))
         if self.mask is None:
             raise InputError(f"{self.id}: got no mask, expected one for a target that is present; name it or its split")
+        if self.remote is not None:
+            self.remote.fetch(self.mask)
         mask = read_mask(self.mask, image, values=self.label)
         if not mask.any():
             got = "an empty mask" if self.label is None else f"a mask without label {shown(self.label)}"

@@ -31,14 +31,15 @@ def is_match(folder: Path) -> bool:
     return (folder / LAYOUT).is_file()
 
 
-def read(folder: Path) -> Iterator[Case]:
+def read(folder: Path, *, listed: bool = True) -> Iterator[Case]:
     """Yield a case for every row. Only ``id`` and ``target`` are needed; other columns are ignored.
 
-    An empty ``image`` or ``mask`` is looked for in ``images/`` and ``masks/`` by the id. A row that is wrong in itself
-    is a case with a fault; missing columns, and ids that are repeated or no file names, are an `InputError`.
+    An empty ``image`` or ``mask`` is looked for in ``images/`` and ``masks/`` by the id, where these are ``listed``. A
+    row that is wrong in itself is a case with a fault; missing columns, and ids that are repeated or no file names, are
+    an `InputError`.
     """
     found = {
-        kind: {strip_extension(name): name for name in reversed(list_files(folder / kind))}
+        kind: {strip_extension(name): name for name in reversed(list_files(folder / kind) if listed else [])}
         for kind in ("images", "masks")
     }
     lines: dict[str, int] = {}

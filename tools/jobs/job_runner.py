@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.jobs import jsonl
+from ibisagent.tools.jobs.outputs import Output, write_files
 from ibisagent.tools.jobs.process_pool import map_unordered
 from ibisagent.tools.jobs.run_settings import record_settings
 
@@ -22,6 +23,8 @@ Key = TypeVar("Key", bound=Hashable)
 Row = dict[str, Any]
 """Plain JSON."""
 
+Result = TypeVar("Result", bound=Row | Output)
+
 OnRow = Callable[[Row, int, int], None]
 """Called with a new row, the number of finished rows, and the total."""
 
@@ -29,19 +32,19 @@ OnRow = Callable[[Row, int, int], None]
 class Engine(Protocol):
     """Runs work on units of jobs, in any order and anywhere: `map_unordered` over processes, or another.
 
-    Yields each unit's rows as they come; closing the generator ends the work. ``work`` is picklable, and keeps what it
-    loaded from call to call. ``workers``: how many at a time, None: as the engine sees fit. ``on_crash`` makes the row
-    of a job that killed its process, given the reason.
+    Yields each unit's results as they come; closing the generator ends the work. ``work`` is picklable, and keeps what
+    it loaded from call to call. ``workers``: how many at a time, None: as the engine sees fit. ``on_crash`` makes the
+    result of a job that killed its process, given the reason.
     """
 
     def __call__(
         self,
-        work: Callable[[Sequence[Job]], list[Row]],
+        work: Callable[[Sequence[Job]], list[Result]],
         units: Iterable[Sequence[Job]],
         workers: int | None,
-        on_crash: Callable[[Job, str], Row],
-    ) -> Generator[list[Row], None, None]:
-        """Yield the rows of each unit."""
+        on_crash: Callable[[Job, str], Result],
+    ) -> Generator[list[Result], None, None]:
+        """Yield the results of each unit."""
         ...
 
 
@@ -65,11 +68,11 @@ class RowFile:
 
 def run_jobs(
     jobs: Mapping[Key, Job],
-    work: Callable[[Sequence[Job]], list[Row]],
+    work: Callable[[Sequence[Job]], list[Result]],
     rows: RowFile,
     settings: Mapping[str, Any],
     *,
-    on_crash: Callable[[Job, str], Row],
+    on_crash: Callable[[Job, str], Result],
     group_by: Callable[[Job], Hashable] | None = None,
     group_size: int | None = None,
     workers: int | None = None,
@@ -78,12 +81,12 @@ def run_jobs(
 ) -> dict[str, Any]:
     """Run the jobs, given by key, that have no row yet, append their rows to the file, and return the run's settings.
 
-    ``work`` returns a row for each job of a group; what it raises ends the run, with the finished rows kept.
-    ``settings``: what the rows depend on, recorded in ``settings.json`` beside them; `InputError` names what differs
-    from the recorded ones (`record_settings`). ``group_by``: jobs for which it is equal share something, such as a
-    picture, and go to one process, up to ``group_size`` at a time; None: each job alone. ``on_crash`` makes the row of
-    a job that killed its process. ``workers``: processes, by default one a core, 0 for none but this one.
-    ``engine``: of `ibisagent.tools.jobs.engines`, or another.
+    ``work`` returns a row for each job of a group, or an `Output` with the files beside it; what it raises ends the
+    run, with the finished rows kept. ``settings``: what the rows depend on, recorded in ``settings.json`` beside them;
+    `InputError` names what differs from the recorded ones (`record_settings`). ``group_by``: jobs for which it is equal
+    share something, such as a picture, and go to one process, up to ``group_size`` at a time; None: each job alone.
+    ``on_crash`` makes the row of a job that killed its process. ``workers``: processes, by default one a core, 0 for
+    none but this one. ``engine``: of `ibisagent.tools.jobs.engines`, or another.
     """
     if workers is not None and workers < 0:
         raise InputError(f"got {workers} workers, expected 0 or more; leave them out for one a core")
@@ -94,8 +97,11 @@ def run_jobs(
     done = len(jobs) - len(left)
     with closing(engine(work, _group(left, group_by, group_size), workers, on_crash)) as groups:
         for group in groups:
-            jsonl.append_rows(rows.path, group)
-            for row in group:
+            made = [each if isinstance(each, Output) else Output(each, {}) for each in group]
+            for output in made:
+                write_files(rows.path.parent, output.files)
+            jsonl.append_rows(rows.path, (output.row for output in made))
+            for row, _ in made:
                 done += 1
                 if on_row is not None:
                     on_row(row, done, len(jobs))

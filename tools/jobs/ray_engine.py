@@ -1,8 +1,8 @@
 """An engine of the runner on Ray: the same work in worker processes of one machine or of a cluster.
 
 Each worker is a Ray actor that gets the work once and keeps what it loads, as a process of `map_unordered` does. Rows
-come back to the caller, which alone writes them; what the work itself reads and writes lies in a file system that all
-nodes see under the same paths.
+and files come back to the caller, which alone writes them; local files that the work reads lie in a file system that
+all nodes see under the same paths.
 """
 
 import os
@@ -54,10 +54,12 @@ class RayEngine:
 
     ``address``: of a running cluster (`ray start --head`), None: a head of this call's own, on loopback, without
     dashboard and usage statistics, which ends with it. A worker asks for one CPU. The jobs of a worker that died are
-    run again, each alone, until three workers died of it; ``deaths`` counts the workers.
+    run again, each alone, until three workers died of it; ``deaths`` counts the workers. ``shared``: whether the work
+    reads local files, so that every node must have the caller's folder.
     """
 
     address: str | None = None
+    shared: bool = True
     deaths: int = field(default=0, init=False)
 
     def __call__(
@@ -77,7 +79,7 @@ class RayEngine:
         if first is None:
             return
         MissingExtra.require("ray", "ray")
-        with _connect(self.address, workers) as ray, closing(_Workers(ray, work)) as pool:
+        with _connect(self.address, workers) as ray, closing(_Workers(ray, work, self.shared)) as pool:
             count = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
             waiting = deque(_Unit(jobs) for jobs in chain([first], islice(queue, count - 1)))
             pool.start(len(waiting))
@@ -103,11 +105,11 @@ def _retry_or_give_up(
 class _Workers:
     """Actors, each with one unit at a time, so that a death costs one unit and is counted against that one."""
 
-    def __init__(self, ray: Any, work: Callable[[Any], list[Any]]) -> None:
-        """Start none yet; each will get the work and the caller's folder."""
+    def __init__(self, ray: Any, work: Callable[[Any], list[Any]], shared: bool) -> None:
+        """Start none yet; each will get the work and the caller's folder, which it must have if ``shared``."""
         self.running: dict[Any, tuple[Any, _Unit]] = {}
         self._ray, self._failed_starts, self._deaths = ray, 0, 0
-        self._given = (ray.put(ray.cloudpickle.dumps(work)), os.getcwd(), list(sys.path))
+        self._given = (ray.put(ray.cloudpickle.dumps(work)), os.getcwd(), list(sys.path), shared)
         self._actor = ray.remote(num_cpus=1, max_restarts=0)(_Worker)
         self._idle: list[Any] = []
         self._starting: dict[Any, Any] = {}
@@ -188,17 +190,22 @@ class _Workers:
 class _Worker:
     """An actor: the work, called in its own process with one unit at a time."""
 
-    def __init__(self, work: bytes, folder: str, modules: Sequence[str]) -> None:
-        """Load the pickled work as the caller would: in its folder, with its places of modules."""
+    def __init__(self, work: bytes, folder: str, modules: Sequence[str], shared: bool) -> None:
+        """Load the pickled work as the caller would: in its folder, with its places of modules.
+
+        Without that folder it stays in Ray's own, unless local files are ``shared``.
+        """
         self._work: Callable[[Any], list[Any]]
         self._error: Exception | None = None
         sys.path += [place for place in modules if place not in sys.path]
         try:
             os.chdir(folder)
         except OSError:
-            got = f"{printable_text(folder)}: got a Ray node without this folder, expected the caller's"
-            self._error = InputError(f"{got}; mount one file system on every node under the same path")
-            return
+            if shared:
+                got = f"{printable_text(folder)}: got a Ray node without this folder, expected the caller's"
+                remedy = "mount one file system on every node under the same path, or name the data set by an address"
+                self._error = InputError(f"{got}; {remedy}")
+                return
         try:
             self._work = pickle.loads(work)
         except Exception as error:

@@ -1,5 +1,6 @@
 """Phantoms as a data-set folder: pictures, label maps, and rows with the requests for each picture."""
 
+import io
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,11 +15,13 @@ from PIL import Image
 
 from ibisagent.tools.datasets import Case, write_manifest
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import describe_os_error, printable_text
+from ibisagent.tools.files import printable_text
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.jobs import jsonl
 from ibisagent.tools.jobs.job_runner import Engine, OnRow, RowFile, run_jobs
+from ibisagent.tools.jobs.outputs import Output
 from ibisagent.tools.jobs.process_pool import map_unordered
+from ibisagent.training.phantoms import Phantom
 from ibisagent.training.phantoms.request_rows import build_request_rows, choose_row
 from ibisagent.training.phantoms.spec import REQUEST_KINDS, PhantomDatasetSpec
 
@@ -53,7 +56,7 @@ def write_phantoms(
     finished = manifest.exists()
     run_jobs(
         {} if finished else {index: index for index in range(spec.count)},
-        partial(_write_pictures, spec, folder),
+        partial(_draw_pictures, spec),
         RowFile(rows, _ROW, itemgetter("index")),
         spec.to_json(),
         on_crash=_raise_killed,
@@ -67,19 +70,25 @@ def write_phantoms(
     return manifest
 
 
-def _raise_killed(index: int, reason: str) -> dict[str, Any]:
+def _raise_killed(index: int, reason: str) -> Output:
     raise InputError(f"phantom {index}: {reason}; free memory and run the same command again")
 
 
-def _write_pictures(spec: PhantomDatasetSpec, folder: Path, indices: Sequence[int]) -> list[dict[str, Any]]:
-    return [{"index": index, "cases": list(_write_picture(spec, folder, index))} for index in indices]
+def _draw_pictures(spec: PhantomDatasetSpec, indices: Sequence[int]) -> list[Output]:
+    return [_draw_picture(spec, index) for index in indices]
 
 
-def _write_picture(spec: PhantomDatasetSpec, folder: Path, index: int) -> Iterator[dict[str, Any]]:
+def _draw_picture(spec: PhantomDatasetSpec, index: int) -> Output:
     phantom, rng = spec.draw_phantom(index)
     name, (labels, values) = spec.file_name(index), _build_label_map(phantom.masks)
-    for part, pixels in zip(_PARTS, (phantom.image, labels), strict=True):
-        _save_png(folder / part / f"{name}.png", pixels)
+    pictures = zip(_PARTS, (phantom.image, labels), strict=True)
+    files = {f"{part}/{name}.png": _encode_png(pixels) for part, pixels in pictures}
+    return Output({"index": index, "cases": list(_list_rows(spec, phantom, name, values, rng))}, files)
+
+
+def _list_rows(
+    spec: PhantomDatasetSpec, phantom: Phantom, name: str, values: Mapping[str, list[int]], rng: np.random.Generator
+) -> Iterator[dict[str, Any]]:
     rows = [row for row in build_request_rows(phantom, rng) if row["kind"] in spec.request_kinds]
     if spec.single_row and rows:
         rows = [choose_row(rows, phantom)]
@@ -108,16 +117,10 @@ def _build_label_map(masks: Mapping[str, Mask]) -> tuple[NDArray[np.uint8], dict
     return labels, members
 
 
-def _save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    part = path.with_name(f".{path.name}")
-    try:
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(pixels).save(part, format="PNG", compress_level=4)
-        os.replace(part, path)
-    except OSError as error:
-        raise InputError(
-            f"{printable_text(path)}: could not be written ({describe_os_error(error)}); free some space"
-        ) from error
+def _encode_png(pixels: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG", compress_level=4)
+    return file.getvalue()
 
 
 def _read_cases(spec: PhantomDatasetSpec, folder: Path, rows: Path) -> list[Case]:

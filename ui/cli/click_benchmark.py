@@ -1,5 +1,6 @@
 """`ibisagent clicks`: the click benchmark on a data set, with its progress, tables, files and plot."""
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -17,6 +18,8 @@ from ibisagent.evals.clicks.rows import ClickRow, read_rows
 from ibisagent.evals.clicks.summary import INSTANCE_COLUMNS, NOC_TARGETS, RANKS, summarize_clicks, write_csv, write_json
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.errors import InputError, MissingExtra
+from ibisagent.tools.files import local_path
+from ibisagent.tools.jobs.remote_out import open_out
 from ibisagent.tools.jobs.run_settings import hash_cases
 from ibisagent.ui.cli.engines import open_engine
 from ibisagent.ui.cli.progress import progress_bar, wide_console
@@ -29,13 +32,13 @@ _MAX_BROKEN_SHOWN = 3
 
 
 def run_clicks(
-    dataset: Path,
+    dataset: str | os.PathLike[str],
     segmenters: Sequence[str],
     *,
     modes: Sequence[str] = DEFAULT_MODES,
     clicks: int = 20,
     seed: int = 0,
-    out: Path | None = None,
+    out: str | os.PathLike[str] | None = None,
     kind: str | None = None,
     split: str | None = None,
     workers: int | None = None,
@@ -53,20 +56,24 @@ def run_clicks(
         raise InputError(f"got {got}, expected clicks of 1 or more, workers and a seed of 0 or more; correct them")
     MissingExtra.require("eval", "matplotlib")
     cases = read_dataset(dataset, kind=kind, split=split)
-    jobs = list_jobs(cases, dataset, segmenters, modes)
-    folder = out if out is not None else Path("runs") / time.strftime("clicks-%Y%m%d-%H%M%S")
-    make_folder(folder)
-    kept = folder / "clicks.jsonl"
+    root = local_path(dataset) if cases[0].remote is None else cases[0].remote.folder
+    jobs = list_jobs(cases, root, segmenters, modes)
     models = {job.segmenter: job.fingerprint for job in jobs}
-    depends_on = {"data": hash_cases(cases, dataset), "clicks": clicks, "seed": seed, "segmenters": models}
+    depends_on = {"data": hash_cases(cases, root), "clicks": clicks, "seed": seed, "segmenters": models}
     simulate = partial(simulate_jobs, clicks=clicks, seed=seed)
-    with open_engine(engine, ray_address) as runs_on, progress_bar(folder, "tables") as tell:
-        settings = run_click_jobs(jobs, kept, simulate, depends_on, workers=workers, on_row=tell, engine=runs_on)
-    done = read_rows(kept)
-    rows = [done[job.key] for job in jobs]
-    summary = summarize_clicks(rows, settings, sum(not case.present for case in cases))
-    _write(folder, rows, summary)
-    _print_summary(summary, rows, folder)
+    with open_out(out if out is not None else Path("runs") / time.strftime("clicks-%Y%m%d-%H%M%S")) as (folder, place):
+        make_folder(folder)
+        kept = folder / "clicks.jsonl"
+        with (
+            open_engine(engine, ray_address, shared=cases[0].remote is None) as runs_on,
+            progress_bar(place, "tables") as tell,
+        ):
+            settings = run_click_jobs(jobs, kept, simulate, depends_on, workers=workers, on_row=tell, engine=runs_on)
+        done = read_rows(kept)
+        rows = [done[job.key] for job in jobs]
+        summary = summarize_clicks(rows, settings, sum(not case.present for case in cases))
+        _write(folder, rows, summary)
+    _print_summary(summary, rows, place)
 
 
 def _write(folder: Path, rows: Sequence[ClickRow], summary: dict[str, Any]) -> None:
@@ -75,7 +82,7 @@ def _write(folder: Path, rows: Sequence[ClickRow], summary: dict[str, Any]) -> N
     write_plot(folder / "clicks.png", summary)
 
 
-def _print_summary(summary: dict[str, Any], rows: Sequence[ClickRow], folder: Path) -> None:
+def _print_summary(summary: dict[str, Any], rows: Sequence[ClickRow], place: str) -> None:
     console = wide_console(_WIDE)
     clicks = summary["settings"]["clicks"]
     console.print(_clicks_table(summary, clicks), _quality_table(summary, clicks))
@@ -91,7 +98,7 @@ def _print_summary(summary: dict[str, Any], rows: Sequence[ClickRow], folder: Pa
     ]:
         console.print(f"broken: {id}: {reason}", markup=False, highlight=False, soft_wrap=True)
     names = ("clicks.csv", "clicks.json", "clicks.png")
-    console.print("wrote", ", ".join(str(folder / name) for name in names), markup=False, soft_wrap=True)
+    console.print("wrote", ", ".join(f"{place}/{name}" for name in names), markup=False, soft_wrap=True)
 
 
 def _clicks_table(summary: dict[str, Any], clicks: int) -> Table:

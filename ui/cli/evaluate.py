@@ -1,6 +1,7 @@
 """`ibisagent eval`: an evaluation with a progress bar, a table and a report."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from ibisagent.evals.runner import run_eval
 from ibisagent.tools.datasets import read_dataset
 from ibisagent.tools.datasets.sampling import ALL_CASES, CaseFilter, sample_evenly
 from ibisagent.tools.errors import MissingExtra, RunFailed
-from ibisagent.ui.cli.engines import open_engine
+from ibisagent.tools.jobs.remote_out import open_out
+from ibisagent.ui.cli.engines import open_engine, picture_fetcher
 from ibisagent.ui.cli.eval_tables import cost_table, evaluator_table
 from ibisagent.ui.cli.progress import progress_bar, wide_console
 
@@ -29,10 +31,10 @@ _FIGURES = ("iou_per_case", "dice_per_case", "f1", "first_click_hit_rate", "vali
 
 
 def evaluate(
-    dataset: Path,
+    dataset: str | os.PathLike[str],
     policies: Sequence[str],
     segmenters: Sequence[str],
-    out: Path,
+    out: str | os.PathLike[str],
     *,
     baselines: bool = True,
     max_steps: int = 20,
@@ -60,53 +62,55 @@ def evaluate(
     """
     MissingExtra.require("eval", "jinja2", "matplotlib")
     names = [*policies, *(name for name in BASELINES if baselines and name not in policies)]
-    cases = sample_evenly(part.select(read_dataset(dataset, kind=kind, split=split)), limit)
+    cases = sample_evenly(part.select(read_dataset(dataset, kind=kind, split=split, local_only=local_only)), limit)
     words = load_prompts(prompts) if prompts is not None else None
-    with (
-        restrict_to_local(local_only),
-        open_engine(engine, ray_address) as runs_on,
-        progress_bar(out, "figures") as tell,
-    ):
-        run_eval(
-            cases,
-            names,
-            segmenters,
-            out,
-            max_steps=max_steps,
-            start=start,
-            propose=propose,
-            preset=preset,
-            mode=mode,
-            seed=seed,
-            workers=workers,
-            prompts=words,
-            local_only=local_only,
-            evaluators=evaluators,
-            on_row=tell,
-            engine=runs_on,
-        )
-    console = wide_console(_WIDE)
-    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    console.print(_table(summary))
-    console.print(cost_table(summary))
-    if evaluators:
-        console.print(evaluator_table(summary))
-    if any(run["gap"] for run in summary["runs"]):
-        console.print(_source_table(summary))
-    for run in summary["runs"]:
-        console.print(escape(_stops_line(run)), soft_wrap=True)
-        if mode == "similar":
-            console.print(escape(_instances_line(run)), soft_wrap=True)
-        if run["failed"]:
-            console.print(escape(_failures_line(run)), style="red", soft_wrap=True)
-    console.print(f"wrote results.csv, summary.json and trajectories/ in {escape(str(out))}", soft_wrap=True)
     from ibisagent.evals.report import write_report
 
-    report = write_report(out, roots=sorted({case.image.resolve().parent for case in cases}))
-    console.print(f"wrote {escape(str(report))}", soft_wrap=True)
-    dead = [run for run in summary["runs"] if run["failed"] == run["done"] + run["broken"]]
-    if dead:
-        raise RunFailed(f"{'; '.join(map(_failures_line, dead))}; fix that, and the same command retries them")
+    with open_out(out, local_only=local_only) as (folder, place):
+        with (
+            restrict_to_local(local_only),
+            open_engine(engine, ray_address, shared=cases[0].remote is None) as runs_on,
+            progress_bar(place, "figures") as tell,
+        ):
+            run_eval(
+                cases,
+                names,
+                segmenters,
+                folder,
+                max_steps=max_steps,
+                start=start,
+                propose=propose,
+                preset=preset,
+                mode=mode,
+                seed=seed,
+                workers=workers,
+                prompts=words,
+                local_only=local_only,
+                evaluators=evaluators,
+                on_row=tell,
+                engine=runs_on,
+            )
+        console = wide_console(_WIDE)
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        console.print(_table(summary))
+        console.print(cost_table(summary))
+        if evaluators:
+            console.print(evaluator_table(summary))
+        if any(run["gap"] for run in summary["runs"]):
+            console.print(_source_table(summary))
+        for run in summary["runs"]:
+            console.print(escape(_stops_line(run)), soft_wrap=True)
+            if mode == "similar":
+                console.print(escape(_instances_line(run)), soft_wrap=True)
+            if run["failed"]:
+                console.print(escape(_failures_line(run)), style="red", soft_wrap=True)
+        console.print(f"wrote results.csv, summary.json and trajectories/ in {escape(place)}", soft_wrap=True)
+        roots = sorted({case.image.resolve().parent for case in cases})
+        report = write_report(folder, roots=roots, fetch=picture_fetcher(cases))
+        console.print(f"wrote {escape(str(report))}", soft_wrap=True)
+        dead = [run for run in summary["runs"] if run["failed"] == run["done"] + run["broken"]]
+        if dead:
+            raise RunFailed(f"{'; '.join(map(_failures_line, dead))}; fix that, and the same command retries them")
 
 
 def _stops_line(run: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """`ibisagent phantoms`: a synthetic data set, with a progress bar, a count of its rows, and a contact sheet."""
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.table import Table
 from ibisagent.tools.datasets import Case, read_dataset
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import atomic_write, printable_text, require_writable_folder
+from ibisagent.tools.jobs.remote_out import open_out
 from ibisagent.training.phantoms.folder import PhantomDatasetSpec, write_phantoms
 from ibisagent.ui.cli.engines import open_engine
 from ibisagent.ui.cli.phantom_sheet import draw_phantom_sheet
@@ -43,7 +45,7 @@ def parse_range(option: str, text: str, number: Callable[[str], Number]) -> Numb
 
 def run_phantoms(
     spec: PhantomDatasetSpec,
-    out: Path,
+    out: str | os.PathLike[str],
     *,
     workers: int | None = None,
     engine: str = "processes",
@@ -54,13 +56,14 @@ def run_phantoms(
 
     `InputError`, before anything is drawn, when a file cannot be written.
     """
-    if sheet is not None:
-        _require_sheet(sheet, out)
-    with open_engine(engine, ray_address) as runs_on, progress_bar(out, "manifest") as tell:
-        write_phantoms(spec, out, workers=workers, on_row=tell, engine=runs_on)
     console = Console()
-    console.print(_table(read_dataset(out, kind="native"), spec))
-    console.print(f"wrote manifest.csv, images/ and masks/ in {escape(str(out))}", soft_wrap=True)
+    with open_out(out) as (folder, place):
+        if sheet is not None:
+            _require_sheet(sheet, folder)
+        with open_engine(engine, ray_address, shared=False) as runs_on, progress_bar(place, "manifest") as tell:
+            write_phantoms(spec, folder, workers=workers, on_row=tell, engine=runs_on)
+        console.print(_table(read_dataset(folder, kind="native"), spec))
+    console.print(f"wrote manifest.csv, images/ and masks/ in {escape(place)}", soft_wrap=True)
     if sheet is not None:
         with atomic_write(sheet) as temporary:
             draw_phantom_sheet(spec).save(temporary, format="PNG")

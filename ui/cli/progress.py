@@ -19,7 +19,7 @@ def wide_console(columns: int) -> Console:
 
 
 @contextmanager
-def progress_bar(out: Path, at_the_end: str) -> Iterator[Callable[[dict[str, Any], int, int], None]]:
+def progress_bar(out: Path | str, at_the_end: str) -> Iterator[Callable[[dict[str, Any], int, int], None]]:
     """Yield a callback of each new row, the number of finished rows and the total; Ctrl-C prints how to resume.
 
     ``at_the_end``: the description once all rows are finished.

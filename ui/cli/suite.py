@@ -1,5 +1,6 @@
 """`ibisagent suite`: a robustness suite with a progress bar, tables and contact sheets of its worst cases."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from ibisagent.evals.suites.worst_cases import write_worst_sheets
 from ibisagent.tools.datasets import Case, read_dataset
 from ibisagent.tools.datasets.sampling import ALL_CASES, CaseFilter, sample_evenly
 from ibisagent.tools.errors import InputError, RunFailed
-from ibisagent.ui.cli.engines import open_engine
+from ibisagent.tools.jobs.remote_out import open_out
+from ibisagent.ui.cli.engines import open_engine, picture_fetcher
 from ibisagent.ui.cli.progress import progress_bar, wide_console
 
 __all__ = ["run_suite_command"]
@@ -26,10 +28,10 @@ _WIDE = 150  # columns of the table when the output is not a terminal
 
 def run_suite_command(
     name: str,
-    dataset: Path,
+    dataset: str | os.PathLike[str],
     policy: str,
     segmenters: Sequence[str],
-    out: Path,
+    out: str | os.PathLike[str],
     *,
     kind: str | None = None,
     split: str | None = None,
@@ -47,19 +49,23 @@ def run_suite_command(
     `RunFailed`: every clean run failed.
     """
     suite = _find(name)
-    cases = sample_evenly(part.select(read_dataset(dataset, kind=kind, split=split)), limit)
+    cases = sample_evenly(part.select(read_dataset(dataset, kind=kind, split=split, local_only=local_only)), limit)
     words = load_prompts(prompts) if prompts is not None else None
-    with (
-        restrict_to_local(local_only),
-        open_engine(engine, ray_address) as runs_on,
-        progress_bar(out, "figures") as tell,
-    ):
-        shared: dict[str, Any] = {"local_only": local_only, "prompts": words, "on_row": tell, "engine": runs_on}
-        results = run_suite(suite, cases, policy, segmenters, out, **shared, **settings)
-    _require_any(results)
-    written = write_tables(results, out, _headline(policy, segmenters, cases, settings))
-    written += write_worst_sheets(results, out, count=worst, roots=_roots(cases)) if worst else []
-    _print(results, written)
+    with open_out(out, local_only=local_only) as (folder, place):
+        with (
+            restrict_to_local(local_only),
+            open_engine(engine, ray_address, shared=cases[0].remote is None) as runs_on,
+            progress_bar(place, "figures") as tell,
+        ):
+            shared: dict[str, Any] = {"local_only": local_only, "prompts": words, "on_row": tell, "engine": runs_on}
+            results = run_suite(suite, cases, policy, segmenters, folder, **shared, **settings)
+        _require_any(results)
+        written = write_tables(results, folder, _headline(policy, segmenters, cases, settings))
+        if worst:
+            written += write_worst_sheets(
+                results, folder, count=worst, roots=_roots(cases), fetch=picture_fetcher(cases)
+            )
+    _print(results, [f"{place}/{path.relative_to(folder).as_posix()}" for path in written])
 
 
 def _find(name: str) -> Suite:
@@ -84,7 +90,7 @@ def _require_any(results: SuiteResults) -> None:
         raise RunFailed(f"all {len(rows)} clean runs failed, one with {rows[0]['reason']}; fix that, and run it again")
 
 
-def _print(results: SuiteResults, written: Sequence[Path]) -> None:
+def _print(results: SuiteResults, written: Sequence[str]) -> None:
     console = wide_console(_WIDE)
     head, rows = table_rows(results)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -96,4 +102,4 @@ def _print(results: SuiteResults, written: Sequence[Path]) -> None:
     console.print(table)
     for line in (*results.notes, *gap_lines(results)):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print("wrote", ", ".join(map(str, written)), markup=False, soft_wrap=True)
+    console.print("wrote", ", ".join(written), markup=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """The engine on Ray: a local cluster, some of whose workers die."""
 
 import os
+import pickle
 import signal
 
 import pytest
@@ -105,7 +106,9 @@ def test_a_worker_works_in_the_caller_s_folder_and_tells_of_a_missing_one(tmp_pa
     monkeypatch.chdir(tmp_path)
     gone = tmp_path / "gone"
     got = f"{gone}: got a Ray node without this folder, expected the caller's; mount one file system on every node"
-    none, error = _Worker(b"", str(gone), []).ready()
+    work = pickle.dumps(killed_work.number_rows)
+    assert _Worker(work, str(gone), [], False).ready() == (None, None)
+    none, error = _Worker(work, str(gone), [], True).ready()
     assert none is None
     assert isinstance(error, InputError)
     assert str(error).startswith(got)

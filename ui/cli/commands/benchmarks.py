@@ -14,11 +14,11 @@ from ibisagent.ui.cli.commands.options import (
     MaxSteps,
     Only,
     OnlyModality,
-    Out,
     Preset,
     Prompts,
     Propose,
     RayAddress,
+    RunOut,
     Seed,
     Segmenters,
     Split,
@@ -40,7 +40,7 @@ def clicks(
     ] = None,
     number: Annotated[int, typer.Option("--clicks", min=1, help="Maximum number of prompts per target.")] = 20,
     seed: Seed = 0,
-    out: Out = None,
+    out: RunOut = None,
     kind: Kind = None,
     split: Split = None,
     workers: Workers = None,
@@ -71,7 +71,7 @@ def evaluate(
     policy: Annotated[list[str] | None, typer.Option(help=f"{AUTONOMOUS}. Repeatable.")] = None,
     propose: Propose = None,
     segmenter: Segmenters = ["geocut"],  # noqa: B006
-    out: Out = None,
+    out: RunOut = None,
     baselines: Annotated[bool, typer.Option(help="Also run oracle, centre and random.")] = True,
     max_steps: MaxSteps = 20,
     start: Annotated[
@@ -138,7 +138,7 @@ def suite(
     ],
     dataset: DataSet,
     policy: Annotated[str, typer.Option(help=f"{AUTONOMOUS}.")],
-    out: Annotated[Path, typer.Option(help="Folder of the runs and tables; several suites can share one.")],
+    out: Annotated[str, typer.Option(help="Folder of the runs and tables, or an address; suites can share one.")],
     propose: Propose = None,
     segmenter: Segmenters = ["geocut"],  # noqa: B006
     condition: Annotated[

@@ -28,6 +28,7 @@ __all__ = [
     "Prompts",
     "Propose",
     "RayAddress",
+    "RunOut",
     "Seed",
     "Segmenter",
     "Segmenters",
@@ -54,8 +55,13 @@ Slice = Annotated[str | None, typer.Option("--slice", help="Slice or page, such 
 Window = Annotated[str | None, typer.Option(help="CT window by name, 'centre,width', or percentiles 'p1,p99'.")]
 Out = Annotated[Path | None, typer.Option(help="Run folder; default: a new one in runs/.")]
 MaxSteps = Annotated[int, typer.Option(min=1, help="Maximum number of the policy's actions.")]
+RunOut = Annotated[str | None, typer.Option(help="Run folder, or an address; default: a new folder in runs/.")]
 DataSet = Annotated[
-    Path, typer.Argument(help="Data-set folder: manifest.csv, nnU-Net raw, BiomedParse naming, COCO or CVPR NPZ.")
+    str,
+    typer.Argument(
+        help="Data-set folder: manifest.csv (also at an address, such as s3://...), nnU-Net raw, BiomedParse naming, "
+        "COCO or CVPR NPZ."
+    ),
 ]
 Kind = Annotated[str | None, typer.Option(help="native, nnunet, biomedparse, coco or cvpr; default: detected.")]
 Split = Annotated[str | None, typer.Option(help="Only the rows of this split.")]

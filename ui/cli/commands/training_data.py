@@ -31,7 +31,7 @@ __all__ = ["phantoms", "trajectories"]
 
 def phantoms(
     number: Annotated[int, typer.Option("--n", min=1, help="Number of pictures, the modalities in turn.")],
-    out: Annotated[Path, typer.Option(help="Folder for the data set; an unfinished one is resumed.")],
+    out: Annotated[str, typer.Option(help="Folder or address for the data set; an unfinished one is resumed.")],
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first picture; the next has the next.")] = 0,
     size: Annotated[str, typer.Option(help="Side in pixels, or a range to draw each from, such as 112-176.")] = "256",
     difficulty: Annotated[str, typer.Option(help="0 to 1, or a range to draw each from, such as 0.1-0.7.")] = "0.5",
@@ -77,7 +77,7 @@ trajectories = typer.Typer(help="Recorded runs: generate, judge, tabulate and dr
 @trajectories.command("make", cls=NamedHelpCommand)
 def make_trajectories(
     dataset: DataSet,
-    out: Annotated[Path, typer.Option(help="Folder for the records; an unfinished one is resumed.")],
+    out: Annotated[str, typer.Option(help="Folder or address for the records; an unfinished one is resumed.")],
     segmenter: Segmenter = "geocut",
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     workers: Workers = None,
