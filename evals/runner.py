@@ -25,8 +25,8 @@ from ibisagent.evals.worker_state import MODES, EvalSettings, WorkerState, build
 from ibisagent.tools.clicks import Similar
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.jobs.job_output import JobOutput
 from ibisagent.tools.jobs.job_runner import Engine, OnRow, RowFile, run_jobs
-from ibisagent.tools.jobs.outputs import Output
 from ibisagent.tools.jobs.process_pool import map_unordered
 from ibisagent.tools.jobs.run_settings import find_common_folder, hash_cases, hash_json, to_relative_path
 from ibisagent.tools.perturbations.click_jitter import ClickJitter
@@ -102,7 +102,7 @@ def run_eval(
         partial(evaluate_case, WorkerState(settings)),
         rows,
         {"data": hash_cases(cases, settings.root), **_row_settings(settings, dict.fromkeys(segmenters))},
-        on_crash=lambda run, reason: Output(broken_row(run, reason, settings.evaluators), {}),
+        on_crash=lambda run, reason: JobOutput(broken_row(run, reason, settings.evaluators), {}),
         group_by=lambda run: run.case.id,
         workers=workers,
         on_row=on_row,

@@ -24,7 +24,7 @@ from ibisagent.tools.datasets.names import is_safe_id
 from ibisagent.tools.errors import describe_error
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.imaging.medical_image import MedicalImage
-from ibisagent.tools.jobs.outputs import Output
+from ibisagent.tools.jobs.job_output import JobOutput
 from ibisagent.tools.jobs.run_settings import case_seed
 from ibisagent.tools.masks.instances import instances
 from ibisagent.tools.masks.rle import decode
@@ -34,7 +34,7 @@ from ibisagent.tools.segmenters.memo import Memo
 __all__ = ["evaluate_case", "safe_name"]
 
 
-def evaluate_case(state: WorkerState, runs: Sequence[EvalRun]) -> list[Output]:
+def evaluate_case(state: WorkerState, runs: Sequence[EvalRun]) -> list[JobOutput]:
     """Run one case: a row for each run with its record, and the picture where it has no file of its own.
 
     Any fault of the case, a policy or a segmenter is a row without files.
@@ -53,7 +53,7 @@ def evaluate_case(state: WorkerState, runs: Sequence[EvalRun]) -> list[Output]:
         return [_evaluate(state, run, image, truth, initial) for run in runs]
 
 
-def _evaluate(state: WorkerState, run: EvalRun, image: MedicalImage, truth: Mask, initial: Input) -> Output:
+def _evaluate(state: WorkerState, run: EvalRun, image: MedicalImage, truth: Mask, initial: Input) -> JobOutput:
     folder = f"trajectories/{safe_name(run.policy)}/{safe_name(run.segmenter)}"
     path = f"{folder}/{safe_name(run.case.id)}.json"
     try:
@@ -76,7 +76,7 @@ def _evaluate(state: WorkerState, run: EvalRun, image: MedicalImage, truth: Mask
     except (Exception, SystemExit) as error:
         return _broken_row(state, run, error)
     picture = {} if image.uri is not None else {f"{folder}/{image.sha}.png": kept_png(image)}
-    return Output(row, picture | {path: format_trajectory(record).encode()})
+    return JobOutput(row, picture | {path: format_trajectory(record).encode()})
 
 
 def _run_graph(
@@ -95,9 +95,9 @@ def _run_graph(
     return run_episode(graph, given, truth=truth, folder=state.settings.out / folder)
 
 
-def _broken_row(state: WorkerState, run: EvalRun, error: BaseException) -> Output:
+def _broken_row(state: WorkerState, run: EvalRun, error: BaseException) -> JobOutput:
     reason = describe_error(error).replace(f"{state.settings.root}{os.sep}", "")
-    return Output(broken_row(run, reason, state.settings.evaluators), {})
+    return JobOutput(broken_row(run, reason, state.settings.evaluators), {})
 
 
 def safe_name(name: str) -> str:

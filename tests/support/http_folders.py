@@ -27,7 +27,7 @@ class _Handler(SimpleHTTPRequestHandler):
         super().do_GET()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Write nothing."""
 
 
 @contextmanager

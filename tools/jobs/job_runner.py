@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.jobs import jsonl
-from ibisagent.tools.jobs.outputs import Output, write_files
+from ibisagent.tools.jobs.job_output import JobOutput, write_files
 from ibisagent.tools.jobs.process_pool import map_unordered
 from ibisagent.tools.jobs.run_settings import record_settings
 
@@ -23,7 +23,7 @@ Key = TypeVar("Key", bound=Hashable)
 Row = dict[str, Any]
 """Plain JSON."""
 
-Result = TypeVar("Result", bound=Row | Output)
+Result = TypeVar("Result", bound=Row | JobOutput)
 
 OnRow = Callable[[Row, int, int], None]
 """Called with a new row, the number of finished rows, and the total."""
@@ -81,7 +81,7 @@ def run_jobs(
 ) -> dict[str, Any]:
     """Run the jobs, given by key, that have no row yet, append their rows to the file, and return the run's settings.
 
-    ``work`` returns a row for each job of a group, or an `Output` with the files beside it; what it raises ends the
+    ``work`` returns a row for each job of a group, or a `JobOutput` with the files beside it; what it raises ends the
     run, with the finished rows kept. ``settings``: what the rows depend on, recorded in ``settings.json`` beside them;
     `InputError` names what differs from the recorded ones (`record_settings`). ``group_by``: jobs for which it is equal
     share something, such as a picture, and go to one process, up to ``group_size`` at a time; None: each job alone.
@@ -97,7 +97,7 @@ def run_jobs(
     done = len(jobs) - len(left)
     with closing(engine(work, _group(left, group_by, group_size), workers, on_crash)) as groups:
         for group in groups:
-            made = [each if isinstance(each, Output) else Output(each, {}) for each in group]
+            made = [each if isinstance(each, JobOutput) else JobOutput(each, {}) for each in group]
             for output in made:
                 write_files(rows.path.parent, output.files)
             jsonl.append_rows(rows.path, (output.row for output in made))

@@ -18,8 +18,8 @@ from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import printable_text
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.jobs import jsonl
+from ibisagent.tools.jobs.job_output import JobOutput
 from ibisagent.tools.jobs.job_runner import Engine, OnRow, RowFile, run_jobs
-from ibisagent.tools.jobs.outputs import Output
 from ibisagent.tools.jobs.process_pool import map_unordered
 from ibisagent.training.phantoms import Phantom
 from ibisagent.training.phantoms.request_rows import build_request_rows, choose_row
@@ -70,20 +70,20 @@ def write_phantoms(
     return manifest
 
 
-def _raise_killed(index: int, reason: str) -> Output:
+def _raise_killed(index: int, reason: str) -> JobOutput:
     raise InputError(f"phantom {index}: {reason}; free memory and run the same command again")
 
 
-def _draw_pictures(spec: PhantomDatasetSpec, indices: Sequence[int]) -> list[Output]:
+def _draw_pictures(spec: PhantomDatasetSpec, indices: Sequence[int]) -> list[JobOutput]:
     return [_draw_picture(spec, index) for index in indices]
 
 
-def _draw_picture(spec: PhantomDatasetSpec, index: int) -> Output:
+def _draw_picture(spec: PhantomDatasetSpec, index: int) -> JobOutput:
     phantom, rng = spec.draw_phantom(index)
     name, (labels, values) = spec.file_name(index), _build_label_map(phantom.masks)
     pictures = zip(_PARTS, (phantom.image, labels), strict=True)
     files = {f"{part}/{name}.png": _encode_png(pixels) for part, pixels in pictures}
-    return Output({"index": index, "cases": list(_list_rows(spec, phantom, name, values, rng))}, files)
+    return JobOutput({"index": index, "cases": list(_list_rows(spec, phantom, name, values, rng))}, files)
 
 
 def _list_rows(

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.jobs.job_output import JobOutput
 from ibisagent.tools.jobs.job_runner import RowFile, run_jobs
-from ibisagent.tools.jobs.outputs import Output
 from ibisagent.tools.jobs.remote_out import open_out
 
 pytest.importorskip("fsspec")
@@ -31,7 +31,7 @@ def address(there):
 
 
 def make(numbers):
-    return [Output({"number": number}, {f"records/{number}.txt": b"%d" % number}) for number in numbers]
+    return [JobOutput({"number": number}, {f"records/{number}.txt": b"%d" % number}) for number in numbers]
 
 
 def run(folder, numbers, on_row=None):

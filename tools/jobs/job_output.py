@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import describe_os_error, printable_text
 
-__all__ = ["Output", "write_files"]
+__all__ = ["JobOutput", "write_files"]
 
 
-class Output(NamedTuple):
+class JobOutput(NamedTuple):
     """A row, and the contents of its files by their paths from the run's folder, with forward slashes."""
 
     row: dict[str, Any]
