@@ -13,7 +13,7 @@ __all__ = ["Chest", "draw_diaphragm", "draw_middle"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chest:
-    """``lungs``: their level, both sides; ``middle``: the x that parts right from left; ``blood``: in Hounsfield units."""
+    """``lungs``: their level, both sides; ``middle``: the x that parts them; ``blood``: in Hounsfield units."""
 
     lungs: Field
     middle: float

@@ -30,8 +30,8 @@ def generate(rng: np.random.Generator, size: int, difficulty: float) -> Generate
         trunk_wall.draw_shoulder_blades(k, trunk)
     contrast = u(110, 330) if u() < 0.6 else u(36, 48)
     chest = chest_middle.draw_middle(k, trunk, z, contrast)
-    lungs = _draw_lungs(k, chest, z)
-    _draw_disease(k, trunk, chest, lungs, difficulty)
+    lungs = _draw_lungs(k, chest)
+    _draw_disease(k, chest, lungs, difficulty)
     chest_middle.draw_diaphragm(k, chest, z)
     k.occlude(trunk_wall.draw_spine(k, trunk, u(0.82, 0.98)), keep=("vertebra",))
     both = k.masks.pop("lungs")
@@ -56,7 +56,7 @@ def _lay_view(rng: np.random.Generator, size: int, wide: float, deep: float) -> 
     return Scene(rng, size, field, middle=middle, background=-1000, warp=u(0.1, 0.5), turn=0.04)
 
 
-def _draw_lungs(k: Scene, chest: chest_middle.Chest, z: float) -> Field:
+def _draw_lungs(k: Scene, chest: chest_middle.Chest) -> Field:
     """Fill the lungs with air, vessels that branch out of the hila, bronchi with walls, fissures, some emphysema."""
     u, rng = k.rng.uniform, k.rng
     value = u(-890, -790) + 18 * k.bumps(2.5) + 14 * np.clip(k.Y / 8, -1, 1) * u(0.5, 2.5) + 8 * k.bumps(0.6)
@@ -92,7 +92,7 @@ def _draw_lungs(k: Scene, chest: chest_middle.Chest, z: float) -> Field:
 
 
 def _draw_disease(
-    k: Scene, trunk: trunk_wall.Trunk, chest: chest_middle.Chest, lungs: Field, difficulty: float
+    k: Scene, chest: chest_middle.Chest, lungs: Field, difficulty: float
 ) -> None:
     """Draw infection, then nodules, then fluid behind; what is consolidated is lung still, fluid is not."""
     u, rng = k.rng.uniform, k.rng
