@@ -38,6 +38,7 @@ def receive_mr(k: PhantomCanvas, noise: float, bias: float, *, white: float = 1.
     image = blur(k.image, rng.uniform(0.35, 0.9) * k.px)
     if rng.random() < 0.5:
         image = image + np.float32(rng.uniform(0.1, 0.5)) * (image - blur(image, 1.3 * k.px))
-    image = image * np.exp(np.float32(bias) * (k.smooth_field(1) + 0.5 * k.smooth_field(2)))
+    coil = k.smooth_field(2) + 0.5 * k.smooth_field(3)
+    image = image * np.exp(np.float32(bias) * np.clip(coil - coil.mean(), -2.5, 2.5))
     real, imaginary = (np.float32(noise * white) * gaussian_noise(rng, size, matrix, matrix) for _ in range(2))
     return np.asarray(np.hypot(np.clip(image, 0, None) + real, imaginary) * np.float32(255 / white), np.float32)

@@ -55,9 +55,13 @@ class Scene(PhantomCanvas):
         return spline_field(self.rng, self.size, int(np.clip(round(self.field / length), 1, 160)))
 
     def ellipse(
-        self, x: float, y: float, rx: float, ry: float, angle: float = 0.0, rough: float = 0.1, power: float = 2.0
+        self, x: float, y: float, rx: float, ry: float, angle: float = 0.0, rough: float = 0.1, power: float = 2.0, *,
+        margin: float = 0.0,
     ) -> Field:
-        """Return the level of an ellipse whose outline is bent by ``rough`` of its smaller half axis."""
+        """Return the level of an ellipse whose outline is bent by ``rough`` of its smaller half axis.
+
+        Further out than ``margin``, and a little more, it is not evaluated.
+        """
         small, c, s = min(rx, ry), np.float32(np.cos(angle)), np.float32(np.sin(angle))
         bent: Field | None = None
         if rough:
@@ -69,7 +73,7 @@ class Scene(PhantomCanvas):
             radius = np.hypot(u, v) if power == 2 else (np.abs(u) ** power + np.abs(v) ** power) ** (1 / power)
             return np.asarray((1 - radius) * np.float32(small), np.float32)
 
-        out = self.evaluate_near(x, y, max(rx, ry) * (1.25 + 2.5 * rough) + 0.02 * self.field, level)
+        out = self.evaluate_near(x, y, (max(rx, ry) + margin) * (1.25 + 2.5 * rough) + 0.02 * self.field, level)
         return out if bent is None else np.asarray(out + np.float32(rough * small) * bent, np.float32)
 
     def path(self, points: Sequence[Point], radii: Sequence[float], rough: float = 0.1) -> Field:
@@ -99,10 +103,17 @@ class Scene(PhantomCanvas):
 
     def pick_inside(self, level: Field, margin: float, tries: int = 60) -> Point | None:
         """Draw a point in view whose level is over ``margin``; None where none of the tries is."""
-        at = self.rng.random((tries, 2))
-        rows, columns = (at * self.size).astype(np.int32).T
+        at, inside = self.rng.random((tries, 2)), level > margin
+        low, high = [], []
+        for axis in (1, 0):
+            found = np.flatnonzero(inside.any(axis=axis))
+            if not found.size:
+                return None
+            low.append(found[0])
+            high.append(found[-1] + 1)
+        rows, columns = (np.array(low) + at * (np.array(high) - np.array(low))).astype(np.int32).T
         for row, column in zip(rows, columns, strict=True):
-            if level[row, column] > margin:
+            if inside[row, column]:
                 return float(self.X[row, column]), float(self.Y[row, column])
         return None
 

@@ -12,6 +12,8 @@ SEEDS = range(14)
 SIDES = {
     "ct_trunk": [("right kidney", "left kidney"), ("liver", "spleen"), ("inferior vena cava", "aorta")],
     "ct_lung": [("right lung", "left lung"), ("right lung", "heart")],
+    "heart_mr": [("right ventricle", "left ventricle")],
+    "heart_ct": [("right atrium", "left ventricle"), ("right ventricle", "left ventricle")],
 }
 """What lies on the picture's left, and what on its right, as a radiologist reads it."""
 INSIDE = {"ct_trunk": [("liver tumour", "liver")], "ct_lung": [("lung nodule", "lungs"), ("lung infection", "lungs")]}

@@ -8,7 +8,7 @@ from ibisagent.training.phantoms.canvas import Field
 from ibisagent.training.phantoms.generators.trunk_wall import Trunk
 from ibisagent.training.phantoms.scene import Scene, smooth_max, smooth_min
 
-__all__ = ["Chest", "draw_diaphragm", "draw_middle"]
+__all__ = ["Chest", "draw_behind_heart", "draw_diaphragm", "draw_fat", "draw_lung_vessels", "draw_middle"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,3 +111,40 @@ def draw_diaphragm(k: Scene, chest: Chest, z: float) -> None:
             r = u(2.0, 6.0) * (1.2 if side < 0 else 0.8)
             dome = k.ellipse(side * u(6, 8), u(-2, 3), r, r * u(0.7, 1), u(0, 3), 0.05)
             k.occlude(k.fill(smooth_min(dome, chest.lungs, 0.5), value + 3 * k.bumps(2), soft=1.5))
+
+
+def draw_lung_vessels(k: Scene, middle: float, lungs: Field, value: float) -> None:
+    """Draw the vessels that branch out of both hila into the lungs."""
+    u, rng, trees = k.rng.uniform, k.rng, []
+    for side in (-1, 1):
+        root = (middle + side * u(2.6, 3.8), u(-1.2, 2.4))
+        for turn in np.linspace(-1.4, 1.4, 5) + rng.normal(0, 0.2, 5):
+            way = turn if side > 0 else np.pi - turn
+            trees.append(k.grow_tree(root, way, u(0.16, 0.3), u(1.9, 3.4), 5, 0.55))
+    x, y, r = np.concatenate(trees, axis=1)
+    k.paint(k.stamp(x, y, 0.85 * r, 0.8) * lungs * np.clip(0.75 + 0.35 * k.bumps(3), 0, 1), value)
+
+
+def draw_fat(k: Scene, trunk: Trunk, fat: float) -> Field:
+    """Fill the cage with fat, and return the level of both lungs around a middle that a heart is drawn on."""
+    u, y = k.rng.uniform, trunk.spine
+    cage = trunk.inner - np.float32(0.15)
+    k.fill(cage, fat + 6 * k.bumps(2), soft=0.9)
+    strap = np.asarray(u(0.5, 1.3) - np.abs(k.X - u(0, 1.5)) + 0.2 * k.bumps(4), np.float32)
+    middle = smooth_max(strap, np.asarray(2.4 - np.hypot(k.X, k.Y - y), np.float32), 1.0)
+    return smooth_min(cage, -middle, 0.8)
+
+
+def draw_behind_heart(
+    k: Scene, trunk: Trunk, blood: float, fat: float, *, soft_tissue: float = 50.0, air: float = -900.0
+) -> None:
+    """Draw the aorta that descends beside the spine, and the gullet, sometimes with ``air`` in it."""
+    u, y = k.rng.uniform, trunk.spine
+    r, share = u(1.0, 1.4), 1 + 0.1 * k.bumps(2)
+    aorta = k.ellipse(u(1.9, 2.8), y - u(0.6, 1.5), r, r * u(0.93, 1.05), 0, 0.03)
+    k.fill(aorta + np.float32(0.2), fat, soft=1.2)
+    k.occlude(k.fill(aorta, blood * share, soft=1.0))
+    gullet = k.ellipse(u(0.2, 1.0), y - u(2.3, 2.9), u(0.6, 0.9), u(0.4, 0.7), 0, 0.12)
+    k.occlude(k.fill(gullet, soft_tissue, soft=1.0))
+    if u() < 0.3:
+        k.fill(gullet - np.float32(0.35), air, soft=0.9)

@@ -128,7 +128,7 @@ def _draw_polyp(
     side = ((k.X - x) * np.float32(np.cos(way)) + (k.Y - y) * np.float32(np.sin(way))) / np.float32(r)
     body = 1 + strength * (u(0.2, 0.5) * round_ - u(0.35, 0.6) * (1 - round_) + u(0.1, 0.35) * np.clip(side, -1, 1))
     shadow = np.exp(np.clip(level, -9, 0) / np.float32(0.16 * r)) * np.clip(0.55 - 0.6 * side, 0, 1) * (1 - here)
-    base = light * (1 - here) + np.maximum(light, blur(light, 0.25 * r * k.size / 2)) * here
+    base = light * (1 - here) + np.maximum(blur(light, 0.12 * r * k.size), blur(light, 0.3 * r * k.size)) * here
     lit = base * (1 - here) * (1 - u(0.3, 0.7) * strength * shadow) + base * here * body
     tone = rng.choice([-0.25, 0.25, 0.45]) * u(0.4, 1.2) * (1 - 0.7 * difficulty)
     pits = 0.06 * np.abs(k.bumps(0.06)) + 0.05 * k.bumps(0.15)
@@ -141,7 +141,7 @@ def _colour(rng: np.random.Generator, light: Field, red: Field) -> Field:
     """Return the wall's colour by light and redness, 0..255, in white or, rarely, narrow-band light."""
     u = rng.uniform
     base, taken, fall = np.array([u(0.8, 0.98), u(0.42, 0.68), u(0.28, 0.56)]), (0.12, 1.0, 0.9), (0.85, 1.15, 1.25)
-    if rng.random() < 0.1:
+    if rng.random() < 0.07:
         base, taken, fall = np.array([u(0.45, 0.6), u(0.5, 0.62), u(0.42, 0.6)]), (0.5, 1.0, 0.8), (1.1, 1.0, 1.05)
     lit = np.clip(light, 0.004, 1.35)
     channels = [255 * base[i] * lit ** fall[i] * np.exp(-taken[i] * red) for i in range(3)]

@@ -64,14 +64,7 @@ def _draw_lungs(k: Scene, chest: chest_middle.Chest) -> Field:
     if u() < 0.18:
         holes = np.clip(k.bumps(u(0.6, 1.4)) - u(0.3, 1.2), 0, 1) * np.clip(0.5 + k.bumps(6), 0, 1)
         k.paint(holes * lungs, -965)
-    trees = []
-    for side in (-1, 1):
-        root = (chest.middle + side * u(2.6, 3.8), u(-1.2, 2.4))
-        for turn in np.linspace(-1.4, 1.4, 5) + rng.normal(0, 0.2, 5):
-            way = turn if side > 0 else np.pi - turn
-            trees.append(k.grow_tree(root, way, u(0.16, 0.3), u(1.9, 3.4), 5, 0.55))
-    x, y, r = np.concatenate(trees, axis=1)
-    k.paint(k.stamp(x, y, 0.85 * r, 0.8) * lungs * np.clip(0.75 + 0.35 * k.bumps(3), 0, 1), u(-160, 40))
+    chest_middle.draw_lung_vessels(k, chest.middle, lungs, u(-160, 40))
     spots = int(rng.integers(120, 320))
     at = rng.uniform(-0.52, 0.52, (2, spots)).astype(np.float32) * np.float32(k.field)
     dots = k.stamp(
