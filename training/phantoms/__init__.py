@@ -34,7 +34,7 @@ MODALITIES = (
 )
 """The default mix, in turn: each is drawn by the generator of its name; a seed's picture depends on the order."""
 
-SCANS = ("ct_trunk", "ct_lung", "colonoscopy", "heart_mr", "heart_ct", "prostate_mr", "glioma_mr")
+SCANS = ("ct_trunk", "ct_lung", "colonoscopy", "heart_mr", "heart_ct", "prostate_mr", "glioma_mr", "retina_oct")
 """Nearer to scans than the default mix, drawn when named; a seed's picture depends on the order."""
 
 KINDS = (*MODALITIES, *SCANS)

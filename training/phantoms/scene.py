@@ -55,7 +55,15 @@ class Scene(PhantomCanvas):
         return spline_field(self.rng, self.size, int(np.clip(round(self.field / length), 1, 160)))
 
     def ellipse(
-        self, x: float, y: float, rx: float, ry: float, angle: float = 0.0, rough: float = 0.1, power: float = 2.0, *,
+        self,
+        x: float,
+        y: float,
+        rx: float,
+        ry: float,
+        angle: float = 0.0,
+        rough: float = 0.1,
+        power: float = 2.0,
+        *,
         margin: float = 0.0,
     ) -> Field:
         """Return the level of an ellipse whose outline is bent by ``rough`` of its smaller half axis.

@@ -7,8 +7,9 @@ from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.vocabulary.words import VOCABULARY
 from ibisagent.training.phantoms import KINDS, MODALITIES, SCANS, draw
 from ibisagent.training.phantoms.request_rows import build_request_rows
+from ibisagent.training.phantoms.visible_targets import tell_lesions
 
-SEEDS = range(14)
+SEEDS = range(12)
 SIDES = {
     "ct_trunk": [("right kidney", "left kidney"), ("liver", "spleen"), ("inferior vena cava", "aorta")],
     "ct_lung": [("right lung", "left lung"), ("right lung", "heart")],
@@ -16,16 +17,28 @@ SIDES = {
     "heart_ct": [("right atrium", "left ventricle"), ("right ventricle", "left ventricle")],
 }
 """What lies on the picture's left, and what on its right, as a radiologist reads it."""
-INSIDE = {"ct_trunk": [("liver tumour", "liver")], "ct_lung": [("lung nodule", "lungs"), ("lung infection", "lungs")]}
+INSIDE = {
+    "ct_trunk": [("liver tumour", "liver")],
+    "ct_lung": [("lung nodule", "lungs"), ("lung infection", "lungs")],
+    "prostate_mr": [("prostate lesion", "prostate"), ("peripheral zone", "prostate"), ("transition zone", "prostate")],
+    "glioma_mr": [("enhancing tumour", "brain tumour"), ("tumour core", "brain tumour"), ("brain tumour", "brain")],
+    "retina_oct": [("intraretinal fluid", "retina")],
+}
 APART = {
-    "ct_trunk": [("liver", "stomach"), ("liver", "right kidney"), ("aorta", "vertebra"), ("spleen", "left kidney")]
+    "ct_trunk": [("liver", "stomach"), ("liver", "right kidney"), ("aorta", "vertebra"), ("spleen", "left kidney")],
+    "ct_lung": [("lungs", "heart"), ("lungs", "pleural effusion"), ("aorta", "vertebra")],
+    "heart_mr": [("left ventricle", "myocardium"), ("right ventricle", "myocardium")],
+    "heart_ct": [("left atrium", "left ventricle"), ("left ventricle", "myocardium")],
+    "prostate_mr": [("peripheral zone", "transition zone"), ("prostate", "rectum")],
+    "glioma_mr": [("brain tumour", "ventricles")],
+    "retina_oct": [("retina", "subretinal fluid"), ("retina", "pigment epithelial detachment")],
 }
 
 
 @pytest.fixture(scope="module")
 def sample():
     """Small phantoms of every kind."""
-    return {kind: [draw(kind, seed, 96, 0.3) for seed in SEEDS] for kind in SCANS}
+    return {kind: [draw(kind, seed, 80, 0.3) for seed in SEEDS] for kind in SCANS}
 
 
 def pairs(sample, table):
@@ -67,10 +80,10 @@ def test_masks_are_inside_large_enough_and_in_the_vocabulary(sample):
     for kind, phantoms in sample.items():
         assert {name for one in phantoms for name in one.masks}, kind
         for one in phantoms:
-            assert one.image.shape[:2] == (96, 96)
+            assert one.image.shape[:2] == (80, 80)
             assert one.image.std() > 5
             for mask in one.masks.values():
-                assert (mask.shape, mask.dtype) == ((96, 96), np.bool_)
+                assert (mask.shape, mask.dtype) == ((80, 80), np.bool_)
                 assert 0.0012 <= mask.mean() < 1
             assert {*one.masks, *one.absent} <= set(VOCABULARY.names)
 
@@ -93,8 +106,22 @@ def test_lesions_lie_in_their_organs(sample):
 
 
 def test_neighbours_share_no_pixel(sample):
+    """But for a pixel here and there where a frame was put around the picture."""
     for kind, first, second, one, other in pairs(sample, APART):
-        assert not (one & other).any(), (kind, first, second)
+        assert (one & other).sum() <= 0.03 * min(one.sum(), other.sum()), (kind, first, second)
+
+
+@pytest.mark.parametrize(
+    ("masks", "absent", "other", "told"),
+    [
+        ({"cyst": None}, ("mass",), False, ("cyst", "mass")),
+        ({}, ("cyst", "mass"), False, ("cyst", "mass")),
+        ({}, ("mass",), False, ()),  # a cyst too small to be seen
+        ({}, ("cyst", "mass"), True, ()),
+    ],
+)
+def test_lesions_are_told_only_where_nothing_else_is_abnormal(masks, absent, other, told):
+    assert tell_lesions(("cyst", "mass"), masks, absent, other=other) == told
 
 
 def test_foreign_requests_ask_for_what_no_such_picture_shows(sample):

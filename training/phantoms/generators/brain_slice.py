@@ -1,4 +1,4 @@
-"""An axial slice of the head in MR, in centimetres: scalp, skull, folded cortex, white matter, deep grey, ventricles."""
+"""An axial slice of the head in MR, in centimetres: scalp, skull, folded cortex, white and grey matter, ventricles."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -103,7 +103,11 @@ def _draw_deep(k: Scene, tissue: Tissue, grey: Field, z: float, inside: Field) -
     u = k.rng.uniform
     if z < 0.38:
         for side in (-1, 1):
-            for x, y, rx, ry, turn in ((1.3, -2.2, 0.55, 1.0, 0.35), (2.7, -0.5, 0.75, 1.6, -0.25), (1.1, 1.0, 0.85, 1.35, -0.3)):
+            for x, y, rx, ry, turn in (
+                (1.3, -2.2, 0.55, 1.0, 0.35),
+                (2.7, -0.5, 0.75, 1.6, -0.25),
+                (1.1, 1.0, 0.85, 1.35, -0.3),
+            ):
                 shape = k.ellipse(side * x * u(0.93, 1.07), y + u(-0.2, 0.2), rx, ry, side * turn, 0.08)
                 k.fill(shape, 0.75 * grey + 0.25 * tissue["white"], soft=2.5, clip=inside)
     elif z < 0.65:
@@ -121,12 +125,18 @@ def _ventricles(k: Scene, z: float, wide: float) -> Field:
     for side in (-1, 1):
         w = wide * u(0.85, 1.15)
         if z < 0.38:
-            horn = k.path([(side * 1.1, -3.0), (side * 0.75, -2.0), (side * 0.35, -1.2)], [0.24 * w, 0.34 * w, 0.14 * w], 0.15)
-            back = k.path([(side * 1.6, 1.9), (side * 2.3, 2.7), (side * u(2.2, 2.7), u(3.6, 5.0))], [0.2 * w, 0.42 * w, 0.2 * w], 0.15)
+            horn = k.path(
+                [(side * 1.1, -3.0), (side * 0.75, -2.0), (side * 0.35, -1.2)], [0.24 * w, 0.34 * w, 0.14 * w], 0.15
+            )
+            back = k.path(
+                [(side * 1.6, 1.9), (side * 2.3, 2.7), (side * u(2.2, 2.7), u(3.6, 5.0))],
+                [0.2 * w, 0.42 * w, 0.2 * w],
+                0.15,
+            )
             out = np.maximum(np.maximum(out, horn), back)
         else:
-            arc = k.path([(side * 0.9, -2.8), (side * 0.75, -0.8), (side * 1.1, 1.2), (side * u(1.7, 2.3), u(2.4, 4.0))],
-                         [0.22 * w, 0.36 * w, 0.36 * w, 0.28 * w], 0.12)  # fmt: skip
+            points = [(side * 0.9, -2.8), (side * 0.75, -0.8), (side * 1.1, 1.2), (side * u(1.7, 2.3), u(2.4, 4.0))]
+            arc = k.path(points, [0.22 * w, 0.36 * w, 0.36 * w, 0.28 * w], 0.12)
             out = np.maximum(out, arc)
     if z < 0.38:
         third = k.path([(0, -0.9), (0.02, 1.5)], [0.12 * wide, 0.17 * wide], 0.1)

@@ -1,4 +1,4 @@
-"""Colonoscopy: wet mucosa lit by the scope, half-moon folds, lumen, vessels, polyps with shading, tools, black corners."""
+"""Colonoscopy: wet mucosa lit by the scope, half-moon folds, lumen, vessels, shaded polyps, tools, black corners."""
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -9,7 +9,7 @@ from ibisagent.training.phantoms.noise import gaussian_noise
 from ibisagent.training.phantoms.phantom import GeneratedImage
 from ibisagent.training.phantoms.scatter import pixel_grid, weight_channels
 from ibisagent.training.phantoms.scene import Scene
-from ibisagent.training.phantoms.visible_targets import keep_visible
+from ibisagent.training.phantoms.visible_targets import find_absent, keep_visible, tell_lesions
 
 __all__ = ["generate"]
 
@@ -40,9 +40,8 @@ def generate(rng: np.random.Generator, size: int, difficulty: float) -> Generate
     k.occlude(1 - frame)
     if u() < 0.18:
         image = _paint_inset(k, image)
-    masks = keep_visible(k.masks)
-    absent = tuple(name for name in ("polyp", "instrument") if name not in masks)
-    return GeneratedImage(image, masks, absent, ("polyp",))
+    masks, absent = keep_visible(k.masks), find_absent(("polyp", "instrument"), k.masks)
+    return GeneratedImage(image, masks, absent, tell_lesions(("polyp",), masks, absent))
 
 
 def _light_wall(k: Scene) -> tuple[Field, Field]:
@@ -51,12 +50,14 @@ def _light_wall(k: Scene) -> tuple[Field, Field]:
     if u() < 0.3:
         slope = rng.normal(0, 0.25, 2)
         light = 0.72 + slope[0] * k.X + slope[1] * k.Y - 0.18 * (k.X**2 + k.Y**2) + 0.1 * k.bumps(1.0)
-        return _folds(k, np.asarray(light, np.float32), 0.8 * k.bumps(1.2) + k.X * u(-2, 2) + k.Y * u(-2, 2), 2), np.full_like(
-            k.X, 9
-        )
+        return _folds(
+            k, np.asarray(light, np.float32), 0.8 * k.bumps(1.2) + k.X * u(-2, 2) + k.Y * u(-2, 2), 2
+        ), np.full_like(k.X, 9)
     cx, cy = rng.uniform(-0.65, 0.65, 2)
     angle = np.arctan2(k.Y - np.float32(cy), k.X - np.float32(cx))
-    three = 1 + u(0, 0.16) * np.cos(3 * angle + u(0, 6)) + u(0, 0.15) * np.cos(2 * angle + u(0, 6)) + 0.08 * k.bumps(0.8)
+    three = (
+        1 + u(0, 0.16) * np.cos(3 * angle + u(0, 6)) + u(0, 0.15) * np.cos(2 * angle + u(0, 6)) + 0.08 * k.bumps(0.8)
+    )
     far = np.asarray(np.hypot(k.X - np.float32(cx), k.Y - np.float32(cy)) / three, np.float32)
     near = far / (far + np.float32(u(0.25, 0.6)))
     light = np.clip(u(1.15, 1.5) * near ** u(1.0, 1.7) - 0.05, 0.015, 1.2)
@@ -67,7 +68,9 @@ def _light_wall(k: Scene) -> tuple[Field, Field]:
         around = np.abs((angle - where + np.pi) % (2 * np.pi) - np.pi)
         part = np.clip(1.3 - around / wide, 0, 1)
         edge = level - np.float32(at) + 0.35 * (1 - part) + 0.05 * k.bumps(0.5)
-        light = _shade_fold(k, np.asarray(light, np.float32), np.asarray(edge, np.float32), np.asarray(part, np.float32))
+        light = _shade_fold(
+            k, np.asarray(light, np.float32), np.asarray(edge, np.float32), np.asarray(part, np.float32)
+        )
     return blur(light, 0.8 * k.px), far
 
 
@@ -92,7 +95,9 @@ def _vessels(k: Scene) -> Field:
     rng, trees = k.rng, []
     for _ in range(int(rng.integers(1, 6))):
         start = (float(rng.uniform(-1, 1)), float(rng.uniform(-1, 1)))
-        trees.append(k.grow_tree(start, rng.uniform(0, 6.3), rng.uniform(0.008, 0.017), rng.uniform(0.25, 0.5), 5, 0.75))
+        trees.append(
+            k.grow_tree(start, rng.uniform(0, 6.3), rng.uniform(0.008, 0.017), rng.uniform(0.25, 0.5), 5, 0.75)
+        )
     x, y, r = np.concatenate(trees, axis=1)
     return np.asarray(k.stamp(x, y, r, 1.6) * np.clip(0.5 + 0.5 * k.bumps(0.7), 0, 1), np.float32)
 
@@ -117,7 +122,9 @@ def _draw_polyp(
     head = here > 0.5
     if not flat and r < 0.35 and u() < 0.25:
         way, long = u(0, 6.3), r * u(1.3, 2.2)
-        stalk = k.path([(x, y), (x + long * np.cos(way), y + long * np.sin(way))], [r * u(0.25, 0.4), r * u(0.3, 0.6)], 0.1)
+        stalk = k.path(
+            [(x, y), (x + long * np.cos(way), y + long * np.sin(way))], [r * u(0.25, 0.4), r * u(0.3, 0.6)], 0.1
+        )
         stem = k.covered(stalk, soft)
         light = np.asarray(light * (1 - 0.3 * stem * (1 - np.clip(stalk / (0.3 * r), 0, 1))), np.float32)
     k.masks["polyp"] = head | k.masks.get("polyp", np.zeros_like(head))
@@ -181,7 +188,9 @@ def _paint_inset(k: Scene, image: Field) -> Field:
         covered = (x < -1 + wide) & (y > 1 - tall)
         box = (0, round(size * (1 - tall / 2)), round(size * wide / 2), size)
         pen.rectangle(box, fill=tuple(int(each) for each in rng.choice([[10, 70, 60], [0, 0, 0], [20, 90, 40]])))
-        pen.arc((box[0] + 3, box[1] + 3, box[2] - 4, size - 4), 30, 300, fill=(150, 220, 200), width=max(1, round(2 * k.px)))
+        pen.arc(
+            (box[0] + 3, box[1] + 3, box[2] - 4, size - 4), 30, 300, fill=(150, 220, 200), width=max(1, round(2 * k.px))
+        )
     for line in range(int(rng.integers(1, 4))):
         pen.text((0.02 * size, (0.03 + 0.05 * line) * size), f"{rng.integers(10**5)}", fill=(235, 235, 235),
                  font_size=max(7, size * 0.035))  # fmt: skip

@@ -7,7 +7,7 @@ from ibisagent.training.phantoms.generators import chest_middle, trunk_wall
 from ibisagent.training.phantoms.phantom import GeneratedImage
 from ibisagent.training.phantoms.scanners import scan_ct
 from ibisagent.training.phantoms.scene import Scene, smooth_min
-from ibisagent.training.phantoms.visible_targets import find_absent, keep_visible
+from ibisagent.training.phantoms.visible_targets import find_absent, keep_visible, tell_lesions
 
 __all__ = ["generate"]
 
@@ -30,14 +30,15 @@ def generate(rng: np.random.Generator, size: int, difficulty: float) -> Generate
         trunk_wall.draw_shoulder_blades(k, trunk)
     contrast = u(110, 330) if u() < 0.6 else u(36, 48)
     chest = chest_middle.draw_middle(k, trunk, z, contrast)
-    lungs = _draw_lungs(k, chest)
+    emphysema = u() < 0.18
+    lungs = _draw_lungs(k, chest, emphysema)
     _draw_disease(k, chest, lungs, difficulty)
     chest_middle.draw_diaphragm(k, chest, z)
     k.occlude(trunk_wall.draw_spine(k, trunk, u(0.82, 0.98)), keep=("vertebra",))
     both = k.masks.pop("lungs")
-    k.masks |= {"lungs": both, "right lung": both & (k.X < chest.middle), "left lung": both & (k.X >= chest.middle)}
+    k.masks |= {"lungs": both, "right lung": both & (chest.middle > k.X), "left lung": both & (chest.middle <= k.X)}
     masks, absent = keep_visible(k.masks, crumb=1), find_absent(_ORGANS + _LESIONS, k.masks)
-    lesions = tuple(name for name in _LESIONS if name in masks or name in absent)
+    lesions = tell_lesions(_LESIONS, masks, absent, other=emphysema)
     lung_window = u() < 0.72
     window = (u(-650, -480), u(1200, 1700)) if lung_window else (u(20, 70), u(320, 520))
     noise = (u(14, 40) if lung_window else u(6, 14)) + 26 * difficulty**2 * u()
@@ -56,12 +57,12 @@ def _lay_view(rng: np.random.Generator, size: int, wide: float, deep: float) -> 
     return Scene(rng, size, field, middle=middle, background=-1000, warp=u(0.1, 0.5), turn=0.04)
 
 
-def _draw_lungs(k: Scene, chest: chest_middle.Chest) -> Field:
+def _draw_lungs(k: Scene, chest: chest_middle.Chest, emphysema: bool) -> Field:
     """Fill the lungs with air, vessels that branch out of the hila, bronchi with walls, fissures, some emphysema."""
     u, rng = k.rng.uniform, k.rng
     value = u(-890, -790) + 18 * k.bumps(2.5) + 14 * np.clip(k.Y / 8, -1, 1) * u(0.5, 2.5) + 8 * k.bumps(0.6)
     lungs = k.fill(chest.lungs, value, soft=0.8, name="lungs")
-    if u() < 0.18:
+    if emphysema:
         holes = np.clip(k.bumps(u(0.6, 1.4)) - u(0.3, 1.2), 0, 1) * np.clip(0.5 + k.bumps(6), 0, 1)
         k.paint(holes * lungs, -965)
     chest_middle.draw_lung_vessels(k, chest.middle, lungs, u(-160, 40))
@@ -84,9 +85,7 @@ def _draw_lungs(k: Scene, chest: chest_middle.Chest) -> Field:
     return lungs
 
 
-def _draw_disease(
-    k: Scene, chest: chest_middle.Chest, lungs: Field, difficulty: float
-) -> None:
+def _draw_disease(k: Scene, chest: chest_middle.Chest, lungs: Field, difficulty: float) -> None:
     """Draw infection, then nodules, then fluid behind; what is consolidated is lung still, fluid is not."""
     u, rng = k.rng.uniform, k.rng
     if u() < 0.4:

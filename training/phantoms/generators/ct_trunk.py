@@ -7,7 +7,7 @@ from ibisagent.training.phantoms.generators import trunk_bowel, trunk_organs, tr
 from ibisagent.training.phantoms.phantom import GeneratedImage
 from ibisagent.training.phantoms.scanners import scan_ct
 from ibisagent.training.phantoms.scene import Scene
-from ibisagent.training.phantoms.visible_targets import find_absent, keep_visible
+from ibisagent.training.phantoms.visible_targets import find_absent, keep_visible, tell_lesions
 
 __all__ = ["generate"]
 
@@ -57,12 +57,11 @@ def generate(rng: np.random.Generator, size: int, difficulty: float) -> Generate
     if u() < 0.35:
         _cut_circle(k)
     masks, absent = keep_visible(k.masks, crumb=1), find_absent(_ORGANS + _LESIONS, k.masks)
-    lesions = tuple(name for name in _LESIONS if name in masks or name in absent)
     window = (
         (u(30, 70), u(300, 460)) if u() < 0.8 else (u(40, 110), u(180, 300)) if u() < 0.6 else (u(20, 60), u(500, 900))
     )
     image = scan_ct(k, window, u(4, 10) + 22 * difficulty**2 * u() ** 1.5, k.covered(trunk.outer, 30))
-    return GeneratedImage(image, masks, absent, lesions)
+    return GeneratedImage(image, masks, absent, tell_lesions(_LESIONS, masks, absent))
 
 
 def _lay_view(rng: np.random.Generator, size: int, wide: float, deep: float) -> Scene:

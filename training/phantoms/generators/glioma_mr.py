@@ -7,7 +7,7 @@ from ibisagent.training.phantoms.generators.brain_slice import BrainSlice, draw_
 from ibisagent.training.phantoms.phantom import GeneratedImage
 from ibisagent.training.phantoms.scanners import receive_mr
 from ibisagent.training.phantoms.scene import Point, Scene, smooth_min
-from ibisagent.training.phantoms.visible_targets import find_absent, keep_visible
+from ibisagent.training.phantoms.visible_targets import find_absent, keep_visible, tell_lesions
 
 __all__ = ["generate"]
 
@@ -26,7 +26,9 @@ def generate(rng: np.random.Generator, size: int, difficulty: float) -> Generate
     k = Scene(rng, size, field, middle=middle, warp=0.1, turn=0.07)
     tissue = {name: max(value + rng.normal(0, 0.03), 0.02) for name, value in SEQUENCES[sequence].items()}
     apart = 1 - 0.45 * difficulty * u()
-    tissue |= {name: tissue["white"] + (tissue[name] - tissue["white"]) * apart for name in ("grey", "core", "rim", "oedema")}
+    tissue |= {
+        name: tissue["white"] + (tissue[name] - tissue["white"]) * apart for name in ("grey", "core", "rim", "oedema")
+    }
     there = u() < 0.75
     at, r = (float(rng.choice([-1, 1])) * u(1.8, 4.6), u(-4.8, 5.0)), float(np.exp(u(np.log(0.8), np.log(2.7))))
     plain = k.X, k.Y
@@ -44,7 +46,7 @@ def generate(rng: np.random.Generator, size: int, difficulty: float) -> Generate
     image = receive_mr(k, noise, u(0.02, 0.1), white=u(0.75, 1.05) * (1 if stripped else 1.1))
     if stripped:
         image = np.where(air, 0, image).astype(np.float32)
-    return GeneratedImage(image, masks, absent, ("brain tumour",))
+    return GeneratedImage(image, masks, absent, tell_lesions(("brain tumour",), masks, absent))
 
 
 def _push(k: Scene, at: Point, r: float) -> None:
@@ -56,12 +58,14 @@ def _push(k: Scene, at: Point, r: float) -> None:
 
 
 def _draw_glioma(k: Scene, brain: BrainSlice, at: Point, r: float, tissue: dict[str, float], sequence: str) -> None:
-    """Draw swelling that fingers through white matter, a ragged mass, its enhancing rim, a dead core; name the parts."""
+    """Draw swelling that fingers through white matter, a ragged mass, its rim and its dead core; name the parts."""
     u = k.rng.uniform
     low = u() < 0.25
     mass = k.ellipse(*at, r, r * u(0.65, 1.0), u(0, 3), u(0.12, 0.28), margin=4)
     if u() < 0.35:
-        mass = np.maximum(mass, k.ellipse(at[0] + u(-1.2, 1.2) * r, at[1] + u(-1.2, 1.2) * r, 0.5 * r, 0.45 * r, 0, 0.2, margin=4))
+        mass = np.maximum(
+            mass, k.ellipse(at[0] + u(-1.2, 1.2) * r, at[1] + u(-1.2, 1.2) * r, 0.5 * r, 0.45 * r, 0, 0.2, margin=4)
+        )
     mass = smooth_min(smooth_min(mass, brain.brain - 0.05, 0.3), -brain.ventricles, 0.2)
     same = np.asarray(np.sign(at[0]) * k.X + u(-0.3, 0.6), np.float32)
     reach = u(0.3, 3.2) * (0.4 if low else 1)
@@ -102,4 +106,3 @@ def _draw_glioma(k: Scene, brain: BrainSlice, at: Point, r: float, tissue: dict[
         k.masks["enhancing tumour"] = (lit > 0.5) & seen
     if "ventricles" in k.masks:
         k.masks["ventricles"] &= ~seen
-

@@ -1,4 +1,4 @@
-"""CT of the heart, axial, after contrast medium: four chambers, muscle, great vessels; right is on the picture's left."""
+"""CT of the heart, axial, after contrast medium: chambers, muscle, great vessels; right is on the left."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""MR of the heart, balanced or black-blood: short-axis and axial slices in the chest; right is on the picture's left."""
+"""MR of the heart, balanced or black-blood: short-axis and axial slices in the chest; right is on the left."""
 
 import numpy as np
 
@@ -40,7 +40,9 @@ def generate(rng: np.random.Generator, size: int, difficulty: float) -> Generate
     k.paint(np.clip(k.bumps(0.9) - 1.5, 0, 1) * k.covered(lungs), -300)
     if short or z < 0.2:
         slope, height = u(-0.25, 0.1), at[1] + (u(2.4, 4.5) if short else u(4, 8))
-        belly = smooth_min(np.asarray(k.Y - height - slope * k.X + 0.8 * k.bumps(8), np.float32), trunk.inner - 0.4, 0.8)
+        belly = smooth_min(
+            np.asarray(k.Y - height - slope * k.X + 0.8 * k.bumps(8), np.float32), trunk.inner - 0.4, 0.8
+        )
         k.fill(belly, -100, soft=1.0)
         k.fill(np.minimum(belly - 0.2, 3.0 - k.X + 2 * k.bumps(7)), 50 + 6 * k.bumps(1.5), soft=1.0)
         gut = k.ellipse(u(4, 7), height + u(2, 4), u(1.5, 3.0), u(1.2, 2.4), u(-0.5, 0.5), 0.12)

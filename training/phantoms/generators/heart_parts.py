@@ -59,7 +59,9 @@ def draw_axial_heart(k: Scene, at: Point, z: float, tissue: HeartTissue) -> Fiel
     back = k.ellipse(lx, ly, u(2.4, 3.4) * s, u(1.4, 2.1) * s, u(-0.1, 0.35), 0.08, 2.3)
     for side in (-1, 1):
         if u() < 0.6:
-            vein = k.path([(lx + side * 1.8 * s, ly + 0.3), (lx + side * u(3.6, 4.6) * s, ly + u(-0.4, 1.2))], [0.75, 0.5], 0.1)
+            vein = k.path(
+                [(lx + side * 1.8 * s, ly + 0.3), (lx + side * u(3.6, 4.6) * s, ly + u(-0.4, 1.2))], [0.75, 0.5], 0.1
+            )
             back = smooth_max(back, vein, 0.6)
     chambers["left atrium"] = back
     if "left ventricle" in chambers and muscle is not None:
@@ -106,7 +108,7 @@ def _paint(k: Scene, chambers: dict[str, Field], muscle: Field | None, tissue: H
 
 
 def draw_short_axis_heart(k: Scene, at: Point, z: float, tissue: HeartTissue) -> Field:
-    """Draw the ventricles cut across, from the base (z 0) to the apex (z 1); return the level of the heart in its fat."""
+    """Draw the ventricles cut across, from base (z 0) to apex (z 1); return the level of the heart in its fat."""
     u, (cx, cy) = k.rng.uniform, at
     full = u(0.45, 1.15)
     r = float(np.interp(z, (0, 0.5, 1), (2.7, 2.6, 1.2))) * full * u(0.9, 1.15)
@@ -115,7 +117,9 @@ def draw_short_axis_heart(k: Scene, at: Point, z: float, tissue: HeartTissue) ->
     outer = left + np.float32(wall) * (1 + 0.1 * k.bumps(2.5))
     muscle = outer
     if z < 0.08 and u() < 0.6:
-        muscle = smooth_min(outer, np.asarray((k.X - cx) * np.float32(u(-0.8, 0.2)) + cy + 0.8 * r - k.Y, np.float32), 0.4)
+        muscle = smooth_min(
+            outer, np.asarray((k.X - cx) * np.float32(u(-0.8, 0.2)) + cy + 0.8 * r - k.Y, np.float32), 0.4
+        )
     size = float(np.interp(z, (0, 0.5, 0.9, 1), (1.15, 1.0, 0.55, 0.0))) * u(0.8, 1.2)
     total = r + wall
     chambers = {"left ventricle": left}

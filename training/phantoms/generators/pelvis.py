@@ -28,7 +28,9 @@ def draw_pelvis(k: Scene, tissue: Tissue, z: float) -> None:
     if z < 0.7:
         low = u(-5.2, -4.2)
         for side in (-1, 1):
-            bone = k.path([(side * u(0.5, 0.8), low), (side * u(3.5, 4.5), low - u(0.2, 1.2))], [u(0.9, 1.4), u(0.6, 0.9)], 0.12)
+            bone = k.path(
+                [(side * u(0.5, 0.8), low), (side * u(3.5, 4.5), low - u(0.2, 1.2))], [u(0.9, 1.4), u(0.6, 0.9)], 0.12
+            )
             _fill_bone(k, bone, tissue)
         k.fill(k.ellipse(0, low, 0.4, 1.2, 0, 0.1), tissue["cartilage"], soft=1.2)
     k.fill(k.path([(-3.5, u(6.2, 7.0)), (0, u(6.6, 8.0)), (3.5, u(6.2, 7.0))], [0.3, 0.5, 0.3], 0.3), meat, soft=1.4)
@@ -42,19 +44,27 @@ def _draw_side(k: Scene, side: int, tissue: Tissue, meat: Field, z: float) -> No
     buttock = k.ellipse(side * u(6.5, 8.5), u(6.5, 8.0), u(5.0, 6.5), u(1.9, 2.8), side * -u(0.4, 0.7), 0.08)
     streaks = np.clip(0.75 + 0.5 * np.abs(k.bumps(0.9)) - 0.35 * np.abs(k.bumps(1.8)), 0, 1)
     k.fill(buttock, tissue["fat"] + (meat - tissue["fat"]) * streaks, soft=1.2)
-    for x, y, rx, ry in ((9.5, -4.5, 2.9, 1.8), (6.6, -6.2, 2.3, 1.3), (12.5, -3.0, 1.9, 2.8), (4.2, -6.0, 2.4, 1.2), (12.0, 2.5, 2.0, 3.2),
-                          (9.5, 4.0, 2.6, 1.3)):
+    for x, y, rx, ry in (
+        (9.5, -4.5, 2.9, 1.8),
+        (6.6, -6.2, 2.3, 1.3),
+        (12.5, -3.0, 1.9, 2.8),
+        (4.2, -6.0, 2.4, 1.2),
+        (12.0, 2.5, 2.0, 3.2),
+        (9.5, 4.0, 2.6, 1.3),
+    ):
         front = k.ellipse(side * x * u(0.92, 1.08), y + u(-0.6, 0.6), rx, ry * u(0.8, 1.2), side * u(0, 0.7), 0.12)
         k.fill(front, meat, soft=1.2)
-    socket = k.path([(side * u(5.4, 6.2), u(-3.4, -2.4)), (side * u(6.0, 6.6), u(-0.3, 0.6)), (side * u(6.2, 7.4), u(2.6, 3.8))],
-                    [u(1.1, 1.6), u(0.7, 1.1), u(1.2, 1.8)], 0.2)  # fmt: skip
+    high, low = (side * u(5.4, 6.2), u(-3.4, -2.4)), (side * u(6.2, 7.4), u(2.6, 3.8))
+    middle = (side * u(6.0, 6.6), u(-0.3, 0.6))
+    socket = k.path([high, middle, low], [u(1.1, 1.6), u(0.7, 1.1), u(1.2, 1.8)], 0.2)
     _fill_bone(k, socket, tissue)
     if z > 0.25:
         r = u(2.1, 2.6)
         head = k.ellipse(side * u(8.6, 9.4), u(-0.8, 0.6), r, r, 0, 0.03)
         _fill_bone(k, head, tissue)
-    inner = k.path([(side * u(3.8, 4.6), u(-3.6, -2.4)), (side * u(4.5, 5.0), u(-0.5, 0.5)), (side * u(4.2, 5.4), u(2.4, 3.8))],
-                   [u(0.5, 0.9), u(0.9, 1.3), u(0.4, 0.9)], 0.22)  # fmt: skip
+    high, low = (side * u(3.8, 4.6), u(-3.6, -2.4)), (side * u(4.2, 5.4), u(2.4, 3.8))
+    middle = (side * u(4.5, 5.0), u(-0.5, 0.5))
+    inner = k.path([high, middle, low], [u(0.5, 0.9), u(0.9, 1.3), u(0.4, 0.9)], 0.22)
     k.fill(inner, meat, soft=1.2)
     for _ in range(2):
         r = u(0.4, 0.65)

@@ -9,7 +9,7 @@ from ibisagent.training.phantoms.generators.pelvis import draw_bladder, draw_pel
 from ibisagent.training.phantoms.phantom import GeneratedImage
 from ibisagent.training.phantoms.scanners import receive_mr
 from ibisagent.training.phantoms.scene import Scene, smooth_min
-from ibisagent.training.phantoms.visible_targets import find_absent, keep_visible
+from ibisagent.training.phantoms.visible_targets import find_absent, keep_visible, tell_lesions
 
 __all__ = ["generate"]
 
@@ -60,21 +60,25 @@ def generate(rng: np.random.Generator, size: int, difficulty: float) -> Generate
     if sequence == "adc":
         k.image = blur(k.image, 1.6 * k.px)
     image = receive_mr(k, u(0.012, 0.03) + 0.04 * difficulty**2 * u(), u(0.03, 0.18), white=u(0.85, 1.1))
-    return GeneratedImage(image, masks, absent, ("prostate lesion",))
+    return GeneratedImage(image, masks, absent, tell_lesions(("prostate lesion",), masks, absent))
 
 
 def _draw_around(k: Scene, tissue: Mapping[str, float], rx: float, ry: float) -> None:
     """Draw the veins in front and beside, and the thin muscle that holds the gland on both sides."""
     u = k.rng.uniform
     veins = k.ellipse(0, -ry * 0.9, rx * u(0.9, 1.2), ry * u(0.5, 0.8), 0, 0.12)
-    tone = 0.5 * (tissue["fat"] + tissue["muscle"]) + 0.5 * (tissue["fluid"] - tissue["muscle"]) * np.clip(k.bumps(0.45), -1, 1) * 0.6
+    tone = (
+        0.5 * (tissue["fat"] + tissue["muscle"])
+        + 0.5 * (tissue["fluid"] - tissue["muscle"]) * np.clip(k.bumps(0.45), -1, 1) * 0.6
+    )
     k.fill(veins, tone, soft=1.6)
     for side in (-1, 1):
         bundle = k.ellipse(side * rx * 0.85, ry * 0.75, u(0.5, 0.8), u(0.4, 0.7), 0, 0.2)
         k.fill(bundle, tissue["fat"] * 0.8 + 0.25 * k.bumps(0.25), soft=1.2)
         clear = 1 - k.covered(k.ellipse(0, ry + 1.4, 1.2, 1.2, 0, 0))
-        sling = k.path([(side * (rx + u(0.1, 0.5)), -ry), (side * (rx + u(0.3, 0.7)), 0.2 * ry), (side * u(1.2, 2.0), ry + u(1.5, 2.5))],
-                       [0.15, u(0.18, 0.32), u(0.15, 0.3)], 0.2)  # fmt: skip
+        high, low = (side * (rx + u(0.1, 0.5)), -ry), (side * u(1.2, 2.0), ry + u(1.5, 2.5))
+        middle = (side * (rx + u(0.3, 0.7)), 0.2 * ry)
+        sling = k.path([high, middle, low], [0.15, u(0.18, 0.32), u(0.15, 0.3)], 0.2)
         k.fill(sling, tissue["muscle"], soft=1.2, clip=clear)
 
 
@@ -82,10 +86,14 @@ def _draw_gland(k: Scene, level: Field, rx: float, ry: float, tissue: Mapping[st
     """Draw capsule, the bright zone behind and beside, the inner zone with its nodules and the urethra; name them."""
     u = k.rng.uniform
     whole = k.fill(level, tissue["capsule"], soft=1.2)
-    bright = tissue["peripheral"] * (1 + 0.08 * k.bumps(0.9) + 0.07 * k.bumps(0.3) - 0.25 * np.clip(k.bumps(1.2) - 1, 0, 1))
+    bright = tissue["peripheral"] * (
+        1 + 0.08 * k.bumps(0.9) + 0.07 * k.bumps(0.3) - 0.25 * np.clip(k.bumps(1.2) - 1, 0, 1)
+    )
     k.fill(level - np.float32(0.1), bright, soft=1.2)
     share = u(0.5, 0.82)
-    inner = k.ellipse(0, -ry * (1 - share) * u(0.6, 1.0), rx * min(share * u(0.95, 1.15), 0.9), ry * share, 0, 0.08, 2.2)
+    inner = k.ellipse(
+        0, -ry * (1 - share) * u(0.6, 1.0), rx * min(share * u(0.95, 1.15), 0.9), ry * share, 0, 0.08, 2.2
+    )
     inner = smooth_min(inner, level - np.float32(0.12), 0.3)
     middle = k.fill(inner + np.float32(0.07), tissue["capsule"], soft=1.2, clip=whole)
     k.fill(inner, tissue["transition"] * (1 + 0.12 * k.bumps(0.6) + 0.08 * k.bumps(0.25)), soft=1.3, clip=whole)
