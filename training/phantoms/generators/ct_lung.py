@@ -21,7 +21,7 @@ def generate(rng: np.random.Generator, size: int, difficulty: float) -> Generate
     z, wide = u(0, 1), u(14, 19.5)
     deep, fat = wide * u(0.58, 0.74), 0.3 + 2.6 * u() ** 2
     k = _lay_view(rng, size, wide, deep)
-    trunk = trunk_wall.draw_wall(k, wide, deep, min(fat, 0.14 * deep), u(45, 62), chest=True)
+    trunk = trunk_wall.draw_wall(k, wide, deep, min(fat, 0.11 * deep), u(45, 62), chest=True)
     trunk_wall.draw_table(k, trunk)
     if u() < 0.08:
         trunk_wall.draw_arms(k, trunk)

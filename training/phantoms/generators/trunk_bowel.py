@@ -37,7 +37,8 @@ def draw_stomach(k: Scene, trunk: Trunk, space: Field, z: float, hu: Values, sof
     """Draw the stomach on the patient's left: folded wall, fluid, food or contrast medium, gas in front."""
     u, a, b = k.rng.uniform, trunk.wide, trunk.deep
     x, y = u(0.25, 0.5) * a, u(-0.5, -0.15) * b
-    level = k.ellipse(x, y, u(2.4, 5.2), u(2.0, 4.0), u(-0.7, 0.7), 0.13)
+    large = 1.3 if z < 0.36 else 1.0
+    level = k.ellipse(x, y, large * u(2.4, 5.0), large * u(2.0, 4.0), u(-0.7, 0.7), 0.13)
     if z > 0.35 and u() < 0.6:
         bend = k.path([(x, y), (u(-0.05, 0.1) * a, u(-0.5, -0.3) * b)], [2.0, u(1.0, 1.7)], 0.12)
         level = np.maximum(level, bend)
@@ -90,7 +91,7 @@ def draw_colon(k: Scene, trunk: Trunk, space: Field, z: float, hu: Values) -> No
     if z > 0.3 and u() < 0.75:
         y = u(-0.72, -0.52) * b
         places += [(x * a, y + u(-0.8, 1.0), 1) for x in np.arange(u(-0.5, 0.0), 0.62, u(0.13, 0.22))]
-    if z < 0.45 and u() < 0.5:
+    if z < 0.45 and u() < 0.65:
         places.append((u(0.35, 0.6) * a, u(-0.65, -0.3) * b, 1))
     stool, gassy, oral = u(-20, 70), u(), u() < 0.12
     for x, y, _ in places:

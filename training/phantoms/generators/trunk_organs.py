@@ -16,7 +16,7 @@ def draw_lung_bases(k: Scene, trunk: Trunk, z: float) -> Field:
     """Fill the rim of the cavity with lung; return the level of the domes under the diaphragm."""
     u = k.rng.uniform
     low = np.clip(z / 0.34, 0, 1)
-    rim = np.float32(u(2.2, 3.4) * (1 - low)) * (0.45 + 0.85 * np.clip((k.Y + 2) / 6, 0, 1.4))
+    rim = np.float32(u(2.2, 3.4) * (1 - low)) * (0.12 + 1.1 * np.clip((k.Y + 4) / 7, 0, 1.3))
     dome = trunk.inner - rim - np.float32(0.3) * k.bumps(6)
     middle = np.asarray(u(2.6, 3.6) - np.abs(k.X - 0.6), np.float32)
     dome = smooth_max(dome, smooth_min(middle, trunk.inner - 0.3, 1.0), 1.0)
@@ -114,7 +114,7 @@ def draw_tumours(k: Scene, liver: Field, step: float, soft: float) -> None:
 def draw_spleen(k: Scene, trunk: Trunk, space: Field, z: float, hu: Values, soft: float) -> None:
     """Draw the spleen, a crescent along the left wall."""
     u, a, b = k.rng.uniform, trunk.wide, trunk.deep
-    s = float(np.interp(z, (0, 0.3, 0.6, 0.95), (0.7, 1.0, 0.95, 0.45))) * u(0.8, 1.25)
+    s = float(np.interp(z, (0, 0.15, 0.3, 0.6, 0.95), (0.7, 1.1, 1.12, 0.95, 0.45))) * u(0.8, 1.25)
     x, y = u(0.66, 0.74) * a, u(0.0, 0.25) * b
     outer = k.ellipse(x, y, 4.2 * s, 5.4 * s, u(-0.5, 0.1), 0.06)
     hollow = k.ellipse(x - 4.4 * s, y - u(0, 1.5), 3.4 * s, u(3.5, 5.0) * s, u(-0.4, 0.4), 0.12)

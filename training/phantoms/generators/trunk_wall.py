@@ -42,7 +42,7 @@ def draw_wall(k: Scene, wide: float, deep: float, fat: float, muscle: float, *, 
     layer = np.float32(fat) * (1 + 0.25 * k.bumps(18) + 0.35 * np.clip(np.sin(around), 0, 1))
     wall = outer - np.float32(0.3) - np.maximum(layer, 0.15)
     k.fill(wall, muscle + 6 * k.bumps(1.2), soft=0.9)
-    thick = u(0.75, 1.6)
+    thick = u(0.6, 1.05) if chest else u(0.65, 1.4)
     plane = np.exp(-(((wall - np.float32(thick * u(0.3, 0.45))) / 0.09) ** 2))
     plane += 0.8 * np.exp(-(((wall - np.float32(thick * u(0.6, 0.75))) / 0.07) ** 2))
     k.paint(np.clip(plane, 0, 1) * np.float32(u(0, 0.7)) * np.clip(0.5 + k.bumps(5), 0, 1) * k.covered(wall), -80)
