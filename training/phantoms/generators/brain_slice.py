@@ -135,8 +135,9 @@ def _ventricles(k: Scene, z: float, wide: float) -> Field:
             )
             out = np.maximum(np.maximum(out, horn), back)
         else:
-            points = [(side * 0.9, -2.8), (side * 0.75, -0.8), (side * 1.1, 1.2), (side * u(1.7, 2.3), u(2.4, 4.0))]
-            arc = k.path(points, [0.22 * w, 0.36 * w, 0.36 * w, 0.28 * w], 0.12)
+            points = [(side * u(0.9, 1.3), -2.8), (side * 0.7, -1.4), (side * 0.75, 0.0), (side * 1.1, 1.3)]
+            points.append((side * u(1.7, 2.3), u(2.4, 4.0)))
+            arc = k.path(points, [0.16 * w, 0.36 * w, 0.32 * w, 0.4 * w, 0.24 * w], 0.3)
             out = np.maximum(out, arc)
     if z < 0.38:
         third = k.path([(0, -0.9), (0.02, 1.5)], [0.12 * wide, 0.17 * wide], 0.1)

@@ -108,8 +108,8 @@ def draw_diaphragm(k: Scene, chest: Chest, z: float) -> None:
         return
     for side, value in ((-1, u(60, 115)), (1, u(-60, 60))):
         if u() < 0.75:
-            r = u(2.0, 6.0) * (1.2 if side < 0 else 0.8)
-            dome = k.ellipse(side * u(6, 8), u(-2, 3), r, r * u(0.7, 1), u(0, 3), 0.05)
+            r = u(2.0, 7.0) * (1.2 if side < 0 else 0.8)
+            dome = k.ellipse(side * u(5, 7.5), u(-3, 2), r, r * u(0.7, 1.1), u(0, 3), 0.1)
             k.occlude(k.fill(smooth_min(dome, chest.lungs, 0.5), value + 3 * k.bumps(2), soft=1.5))
 
 

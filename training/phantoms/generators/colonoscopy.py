@@ -141,7 +141,7 @@ def _draw_polyp(
     pits = 0.06 * np.abs(k.bumps(0.06)) + 0.05 * k.bumps(0.15)
     redder = red * (1 - 0.7 * here) + here * (tone + pits)
     bumpy = relief + here * u(0.002, 0.012) * k.bumps(0.12)
-    return (np.asarray(each, np.float32) for each in (lit, redder, bumpy))  # type: ignore[return-value]
+    return np.asarray(lit, np.float32), np.asarray(redder, np.float32), np.asarray(bumpy, np.float32)
 
 
 def _colour(rng: np.random.Generator, light: Field, red: Field) -> Field:

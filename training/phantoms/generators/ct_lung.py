@@ -117,9 +117,8 @@ def _draw_nodule(k: Scene, place: tuple[float, float], lungs: Field, difficulty:
     level = k.ellipse(*place, r, r * u(0.75, 1), u(0, 3), u(0.04, 0.22))
     if r > 0.7 and u() < 0.45:
         angle = np.arctan2(k.Y - place[1], k.X - place[0])
-        level = (
-            level + np.float32(u(0.1, 0.3)) * np.float32(r) * np.clip(np.sin(angle * k.rng.integers(7, 14)), 0, 1) ** 4
-        )
+        beams = np.sin(angle * k.rng.integers(5, 9) + u(0, 6)) * np.sin(angle * k.rng.integers(9, 16) + u(0, 6))
+        level = level + np.float32(u(0.15, 0.5) * r) * np.clip(beams, 0, 1) ** 2 * (1 + 0.5 * k.bumps(0.6 * r))
     here = k.covered(np.asarray(level, np.float32), 1.2) * lungs
     kind = u()
     if kind < 0.7:

@@ -16,9 +16,9 @@ def generate(rng: np.random.Generator, size: int, difficulty: float) -> Generate
     """Draw a slice from the four chambers (z 0) to the great vessels (z 1); a field that holds heart or chest."""
     u = rng.uniform
     z, wide = u(0, 1), u(14.5, 18.5)
-    deep = wide * u(0.62, 0.74)
+    deep = wide * u(0.68, 0.8)
     fat = u(0.3, 0.12 * deep)
-    at = (u(-0.5, 1.2), deep - 1.2 * fat - u(12.6, 13.8))
+    at = (u(-0.5, 1.2), max(deep - 1.2 * fat - u(12.6, 13.8), fat + 6.3 - deep))
     whole = u() < 0.3
     field, middle = (2 * wide * u(0.9, 1.1), (0.0, 0.0)) if whole else (u(15, 24), (at[0] + u(0, 2), at[1] + u(-1, 2)))
     k = Scene(rng, size, field, middle=middle, background=-1000, warp=u(0.1, 0.4), turn=0.05)

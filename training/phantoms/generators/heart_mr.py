@@ -27,9 +27,13 @@ def generate(rng: np.random.Generator, size: int, difficulty: float) -> Generate
     u = rng.uniform
     short, z = u() < 0.68, u(0, 1)
     wide = u(14, 18.5)
-    deep = wide * u(0.62, 0.78)
+    deep = wide * u(0.68, 0.82)
     fat = u(0.4, 0.16 * deep)
-    at = (u(1.0, 3.5), u(-0.4, -0.05) * deep) if short else (u(0, 1.5), deep - 1.2 * fat - u(12.6, 13.8))
+    at = (
+        (u(1.0, 3.5), u(-0.4, -0.05) * deep)
+        if short
+        else (u(0, 1.5), max(deep - 1.2 * fat - u(12.6, 13.8), fat + 6.3 - deep))
+    )
     field = 2 * wide * u(0.85, 1.1) if u() < 0.45 else u(14, 26)
     middle = (at[0] * u(0.2, 1) + u(-2, 2), at[1] * u(0, 1) + u(-2, 3)) if field < 27 else (0.0, 0.0)
     k = Scene(rng, size, field, middle=middle, background=-1000, warp=u(0.2, 0.6), turn=0.12 if short else 0.05)
@@ -56,9 +60,9 @@ def generate(rng: np.random.Generator, size: int, difficulty: float) -> Generate
     if u() < 0.1:
         blood, muscle = u(0.05, 0.14), u(0.4, 0.55)
     tissue = HeartTissue(blood, blood * u(0.9, 1.08), muscle, fat, u(0.02, 0.08), u(1.0, 1.8))
+    chest_middle.draw_behind_heart(k, trunk, blood, fat, soft_tissue=muscle, air=0.03)
     draw = draw_short_axis_heart if short else draw_axial_heart
     draw(k, at, z, tissue)
-    chest_middle.draw_behind_heart(k, trunk, blood, fat, soft_tissue=muscle, air=0.03)
     masks, absent = keep_visible(k.masks), find_absent(SHORT if short else AXIAL, k.masks)
     image = receive_mr(k, u(0.008, 0.025) + 0.035 * difficulty**2 * u(), u(0.05, 0.25), white=u(0.8, 1.1))
     return GeneratedImage(image, masks, absent)

@@ -31,7 +31,7 @@ class HeartTissue:
 def draw_axial_heart(k: Scene, at: Point, z: float, tissue: HeartTissue) -> Field:
     """Draw the heart in its fat around ``at``, four chambers (z 0) up to the great vessels (z 1); return its level."""
     u, (cx, cy) = k.rng.uniform, at
-    s = u(0.85, 1.15)
+    s = u(0.9, 1.2)
     chambers: dict[str, Field] = {}
     muscle: Field | None = None
     if z < 0.62:

@@ -22,7 +22,7 @@ def draw_pelvis(k: Scene, tissue: Tissue, z: float) -> None:
     strands = np.exp(-((k.bumps(2.2) / 0.1) ** 2)) * np.clip(k.bumps(5), 0, 1) * k.covered(body - 0.5)
     k.paint(strands * np.float32(0.5), tissue["muscle"])
     k.paint(np.clip(k.bumps(0.6) - 1.7, 0, 1) * k.covered(4.5 - np.hypot(k.X, k.Y - 1.0)), tissue["muscle"])
-    meat = tissue["muscle"] * (1 + 0.12 * k.bumps(0.8) + 0.1 * k.bumps(0.3))
+    meat = np.asarray(tissue["muscle"] * (1 + 0.12 * k.bumps(0.8) + 0.1 * k.bumps(0.3)), np.float32)
     for side in (-1, 1):
         _draw_side(k, side, tissue, meat, z)
     if z < 0.7:

@@ -36,7 +36,9 @@ def generate(rng: np.random.Generator, size: int, difficulty: float) -> Generate
     pigment = floor - detached
     bottom = pigment - lifted
     swelling = 1 + (u(0.1, 0.7) * np.exp(-(((x - pit) / u(0.3, 0.7)) ** 2)) if inner else 0)
-    edges = _layers(k, x, pit, wide, thick * swelling, bottom, 0.35 if inner and u() < 0.6 else 1.0)
+    edges = _layers(
+        k, x, pit, wide, np.asarray(thick * swelling + 0 * x, np.float32), bottom, 0.35 if inner and u() < 0.6 else 1.0
+    )
     apart = 1 - 0.35 * difficulty * u()
     _paint_layers(k, edges, apart)
     _paint_choroid(k, floor, thick)
@@ -109,7 +111,7 @@ def _paint_layers(k: Scene, edges: list[Field], apart: float) -> None:
     k.image[:] = u(0.04, 0.12)
     if u() < 0.3:
         skin = edges[0] - np.float32(u(0.02, 0.15)) * (1 + 0.5 * _wave(k, 1.2)) - 0.01
-        _band(k, skin - np.float32(0.008), skin, u(0.2, 0.4))
+        _band(k, np.asarray(skin - 0.008, np.float32), np.asarray(skin, np.float32), u(0.2, 0.4))
     for (_, value), top, base in zip((*_INNER, *_OUTER), edges[:-1], edges[1:], strict=True):
         tone = 0.45 + (value * u(0.88, 1.12) - 0.45) * apart
         _band(k, top, base, tone * (1 + 0.06 * k.bumps(0.3)))

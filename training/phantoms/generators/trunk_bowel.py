@@ -36,8 +36,9 @@ def _fill_hollow(
 def draw_stomach(k: Scene, trunk: Trunk, space: Field, z: float, hu: Values, soft: float) -> None:
     """Draw the stomach on the patient's left: folded wall, fluid, food or contrast medium, gas in front."""
     u, a, b = k.rng.uniform, trunk.wide, trunk.deep
-    x, y = u(0.25, 0.5) * a, u(-0.5, -0.15) * b
-    large = 1.3 if z < 0.36 else 1.0
+    high = z < 0.36
+    x, y = (u(0.42, 0.6) * a, u(-0.3, 0.05) * b) if high else (u(0.25, 0.5) * a, u(-0.5, -0.15) * b)
+    large = 1.3 if high else 1.0
     level = k.ellipse(x, y, large * u(2.4, 5.0), large * u(2.0, 4.0), u(-0.7, 0.7), 0.13)
     if z > 0.35 and u() < 0.6:
         bend = k.path([(x, y), (u(-0.05, 0.1) * a, u(-0.5, -0.3) * b)], [2.0, u(1.0, 1.7)], 0.12)
@@ -54,7 +55,7 @@ def draw_stomach(k: Scene, trunk: Trunk, space: Field, z: float, hu: Values, sof
     clip = k.covered(trunk.inner)
     whole = k.fill(level, hu["wall"] + 10, soft=soft, name="stomach", clip=clip)
     k.occlude(whole, keep=("stomach",))
-    lumen = level - thick
+    lumen = np.asarray(level - thick, np.float32)
     k.fill(lumen, food, soft=1.0, clip=clip)
     if surface is not None:
         k.fill(np.minimum(lumen, surface), -960, soft=0.8, clip=clip)
