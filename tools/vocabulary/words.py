@@ -11,8 +11,11 @@ __all__ = ["REQUEST_TEMPLATES", "VOCABULARY", "TargetVocabulary", "read_words", 
 
 @dataclass(frozen=True, slots=True)
 class TargetVocabulary:
-    """The words for targets; ``templates``: around a description; ``image_names``: by modality."""
+    """The words for targets; ``names``: all that are drawn; ``templates``: around a description; ``image_names``: by
+    modality.
+    """
 
+    names: tuple[str, ...]
     plural: tuple[str, ...]
     synonyms: Mapping[str, tuple[str, ...]]
     descriptions: Mapping[str, tuple[str, ...]]
@@ -32,7 +35,9 @@ def _frozen(table: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
 def _read_vocabulary() -> TargetVocabulary:
     data = read_words("target_names.toml")
     synonyms, descriptions, templates = (_frozen(data[name]) for name in ("synonyms", "descriptions", "templates"))
-    return TargetVocabulary(tuple(data["plural"]), synonyms, descriptions, templates, data["image_names"])
+    return TargetVocabulary(
+        tuple(data["names"]), tuple(data["plural"]), synonyms, descriptions, templates, data["image_names"]
+    )
 
 
 REQUEST_TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {

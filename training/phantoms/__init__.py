@@ -5,11 +5,21 @@ from importlib import import_module
 import numpy as np
 
 from ibisagent.tools.errors import InputError
-from ibisagent.training.phantoms.acquisition import simulate
+from ibisagent.training.phantoms.acquisition import export_picture, simulate
 from ibisagent.training.phantoms.phantom import GeneratedImage, Phantom
 from ibisagent.training.phantoms.visible_targets import MIN_AREA_SHARE
 
-__all__ = ["DIFFICULTY", "MODALITIES", "SIZE", "GeneratedImage", "Phantom", "draw", "require_drawable"]
+__all__ = [
+    "DIFFICULTY",
+    "KINDS",
+    "MODALITIES",
+    "SCANS",
+    "SIZE",
+    "GeneratedImage",
+    "Phantom",
+    "draw",
+    "require_drawable",
+]
 
 MODALITIES = (
     "ct_abdomen",
@@ -22,7 +32,13 @@ MODALITIES = (
     "fluorescence",
     "histology",
 )
-"""Each is drawn by the generator of its name."""
+"""The default mix, in turn: each is drawn by the generator of its name; a seed's picture depends on the order."""
+
+SCANS = ("ct_trunk", "ct_lung", "colonoscopy", "heart_mr", "heart_ct", "prostate_mr", "glioma_mr", "retina_oct")
+"""Nearer to scans than the default mix, drawn when named; a seed's picture depends on the order."""
+
+KINDS = (*MODALITIES, *SCANS)
+"""Everything that can be drawn."""
 
 SIZE = 256
 DIFFICULTY = 0.5
@@ -37,10 +53,11 @@ def draw(modality: str, seed: int, size: int = SIZE, difficulty: float = DIFFICU
     modality, a size outside 32 to 4096, a difficulty outside [0, 1] or a negative seed.
     """
     require_drawable(modality, seed, size, difficulty)
-    root, scaled = (seed, MODALITIES.index(modality)), _scale_difficulty(difficulty)
+    root, scaled = (seed, KINDS.index(modality)), _scale_difficulty(difficulty)
     generator = import_module(f"{__name__}.generators.{modality}")
     generated: GeneratedImage = generator.generate(np.random.default_rng([*root, _GENERATION_STREAM]), size, scaled)
-    picture, masks = simulate(
+    acquire = simulate if modality in MODALITIES else export_picture
+    picture, masks = acquire(
         np.random.default_rng([*root, _ACQUISITION_STREAM]), generated.image, generated.masks, scaled
     )
     return Phantom(
@@ -56,8 +73,8 @@ def draw(modality: str, seed: int, size: int = SIZE, difficulty: float = DIFFICU
 
 def require_drawable(modality: str, seed: int, size: int, difficulty: float) -> None:
     """Refuse with `InputError` what `draw` cannot draw."""
-    if modality not in MODALITIES:
-        raise InputError(f"got modality {modality[:40]!r}, expected one of {', '.join(MODALITIES)}; name one")
+    if modality not in KINDS:
+        raise InputError(f"got modality {modality[:40]!r}, expected one of {', '.join(KINDS)}; name one")
     if not _SIZES[0] <= size <= _SIZES[1]:
         raise InputError(f"got size={size}, expected {_SIZES[0]} to {_SIZES[1]} pixels; change it")
     if not 0 <= difficulty <= 1:

@@ -11,13 +11,14 @@ from PIL import Image, ImageDraw
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.training.phantoms.canvas import Field, blur, smooth_field
 
-__all__ = ["AcquiredImage", "simulate"]
+__all__ = ["AcquiredImage", "export_picture", "simulate"]
 
 _INVERSION_RATE = 0.03
 _LETTERBOX_RATE = 0.12
 _JPEG_RATE = 0.4
 _LOW_RESOLUTION_RATE = 0.15
 _TEXT_RATE = 0.2
+_EXPORT_TEXT_RATE = 0.08
 _WORDS = ("R", "L", "AP", "SUPINE", "12 cm", "1.5T", "W400", "IM 42", "A", "GAIN 60", "x20", "FR 31")
 
 
@@ -43,17 +44,34 @@ def simulate(
         grain = grains.standard_normal((size, size) if rng.random() < 0.5 else seen.shape, np.float32)
         grain = grain if grain.ndim == seen.ndim else grain[..., None]
         seen = seen + grain * np.float32(rng.uniform(0, 3 + 12 * difficulty))
+    return _export(rng, seen, dict(masks), text_rate=_TEXT_RATE, inversion_rate=_INVERSION_RATE)
+
+
+def _export(
+    rng: np.random.Generator, seen: Field, shown: dict[str, Mask], *, text_rate: float, inversion_rate: float
+) -> AcquiredImage:
+    """Round to bytes, and sometimes burn words in, put a frame around, invert, compress."""
     picture = np.clip(np.round(seen), 0, 255).astype(np.uint8)
-    shown = dict(masks)
-    if picture.ndim == 2 and rng.random() < _TEXT_RATE:
+    if picture.ndim == 2 and rng.random() < text_rate:
         picture = _burn_in_text(rng, picture)
     if rng.random() < _LETTERBOX_RATE:
         picture, shown = _letterbox(rng, picture, shown)
-    if picture.ndim == 2 and rng.random() < _INVERSION_RATE:
+    if picture.ndim == 2 and rng.random() < inversion_rate:
         picture = 255 - picture
     if rng.random() < _JPEG_RATE:
         picture = _compress_jpeg(rng, picture)
     return AcquiredImage(picture, shown)
+
+
+def export_picture(
+    rng: np.random.Generator, image: NDArray[np.floating], masks: Mapping[str, Mask], difficulty: float
+) -> AcquiredImage:
+    """Export an image, 0 to 255, that already shows its scanner's faults: tone, resolution, text, borders, JPEG."""
+    share = np.clip(np.asarray(image, np.float32) / 255, 0, 1) ** np.float32(np.exp(rng.normal(0, 0.1)))
+    seen = np.asarray(255 * ((share - 0.5) * rng.uniform(0.92, 1.06) + 0.5 + rng.normal(0, 0.015)), np.float32)
+    if rng.random() < 0.35:
+        seen = _vary_sharpness(rng, seen, 0.4 * difficulty, image.shape[0] / 256)
+    return _export(rng, seen, dict(masks), text_rate=_EXPORT_TEXT_RATE, inversion_rate=0.0)
 
 
 def _illuminate(rng: np.random.Generator, image: Field, difficulty: float) -> Field:

@@ -9,12 +9,16 @@ from scipy import ndimage
 
 from ibisagent.tools.imaging.grids import Mask
 
-__all__ = ["FAR", "Field", "PhantomCanvas", "blur", "coverage", "fractal_field", "smooth_field"]
+__all__ = ["FAR", "Field", "PhantomCanvas", "blur", "coverage", "fractal_field", "smooth_field", "spline_field"]
 
 Field = NDArray[np.float32]
 
 FAR = -1e3
 """What a level is where it was not evaluated: far outside."""
+
+
+_SPLINE_VARIANCE = 0.4794
+"""Mean of the sum of a spline's squared weights, over a cell: a field's deviation by standard normal coefficients."""
 
 
 @lru_cache(maxsize=256)
@@ -38,6 +42,13 @@ def smooth_field(rng: np.random.Generator, size: int, cells: int) -> Field:
     matrix = _spline_matrix(cells, size)
     field = matrix @ rng.standard_normal((cells + 3, cells + 3), np.float32) @ matrix.T
     return np.asarray(field / (field.std() + 1e-6), np.float32)
+
+
+def spline_field(rng: np.random.Generator, size: int, cells: int) -> Field:
+    """Draw a field like `smooth_field`, in half its time: its deviation is 1 over many fields, not in each."""
+    matrix = _spline_matrix(cells, size)
+    coefficients = rng.standard_normal((cells + 3, cells + 3), np.float32) * np.float32(1 / _SPLINE_VARIANCE)
+    return np.asarray(matrix @ coefficients @ matrix.T, np.float32)
 
 
 def fractal_field(rng: np.random.Generator, size: int, cells: int = 4, octaves: int = 4, gain: float = 0.55) -> Field:

@@ -29,7 +29,7 @@ class GeneratedImage:
 class Phantom:
     """A picture, (H, W) or (H, W, 3) uint8, with its exact masks; the same arguments give the same one.
 
-    ``masks``, ``absent``, ``lesions``: as in `Drawing`; a target too small to be seen is in neither.
+    ``masks``, ``absent``, ``lesions``: as in `GeneratedImage`; a target too small to be seen is in neither.
     """
 
     modality: str

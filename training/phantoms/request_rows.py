@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ibisagent.training.phantoms import MODALITIES, Phantom
+from ibisagent.training.phantoms import KINDS, Phantom
 from ibisagent.training.requests import build_reasoning_requests
 
 __all__ = ["Row", "build_request_rows", "choose_row"]
@@ -26,6 +26,17 @@ _FOREIGN = {
     "histology": ("gland", "tumour nest"),
 }
 _SIMILAR = ({"fluorescence", "histology"}, {"ct_abdomen", "ultrasound"})  # what one shows may be seen in the other
+_SHOWN_BY_SCANS = {
+    "ct_trunk": {"ct_abdomen", "chest_xray", "ultrasound"},
+    "ct_lung": {"ct_abdomen", "chest_xray", "ultrasound"},
+    "colonoscopy": {"endoscopy"},
+    "heart_mr": {"ct_abdomen", "chest_xray", "ultrasound"},
+    "heart_ct": {"ct_abdomen", "chest_xray", "ultrasound"},
+    "prostate_mr": {"ct_abdomen", "ultrasound", "histology"},
+    "glioma_mr": {"brain_mr", "ultrasound"},
+    "retina_oct": {"fundus", "ultrasound"},
+}
+"""The kinds of the default mix whose targets such a scan may show, or hold unnamed."""
 _ALSO_VISIBLE = {
     "ct_abdomen": {"left lung", "right lung", "lungs", "heart"},
     "chest_xray": {"aorta", "liver", "stomach", "spleen"},
@@ -46,7 +57,8 @@ def build_request_rows(phantom: Phantom, rng: np.random.Generator) -> Iterator[R
 
 
 def _foreign_targets(phantom: Phantom) -> list[str]:
-    similar = {phantom.modality}.union(*(pair for pair in _SIMILAR if phantom.modality in pair))
+    paired = (pair for pair in _SIMILAR if phantom.modality in pair)
+    similar = {phantom.modality}.union(_SHOWN_BY_SCANS.get(phantom.modality, ()), *paired)
     names = {name for each, names in _FOREIGN.items() if each not in similar for name in names}
     return sorted(names - phantom.masks.keys() - _ALSO_VISIBLE.get(phantom.modality, set()))
 
@@ -57,7 +69,7 @@ def _row(kind: str, target: str, present: bool, request: str = "") -> Row:
 
 def choose_row(rows: list[Row], phantom: Phantom) -> Row:
     """Draw a kind of row, then one of it, so that many of one kind do not crowd out the others."""
-    rng = np.random.default_rng([phantom.seed, MODALITIES.index(phantom.modality), _ROW_STREAM])
+    rng = np.random.default_rng([phantom.seed, KINDS.index(phantom.modality), _ROW_STREAM])
     kind = rng.choice(sorted({row["kind"] for row in rows}))
     same = [row for row in rows if row["kind"] == kind]
     return same[rng.integers(len(same))]

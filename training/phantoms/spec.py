@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ibisagent.tools.errors import InputError
-from ibisagent.training.phantoms import DIFFICULTY, MODALITIES, SIZE, Phantom, draw, require_drawable
+from ibisagent.training.phantoms import DIFFICULTY, KINDS, MODALITIES, SIZE, Phantom, draw, require_drawable
 
 __all__ = ["REQUEST_KINDS", "PhantomDatasetSpec"]
 
@@ -37,7 +37,7 @@ class PhantomDatasetSpec:
         """Refuse with `InputError` what cannot be drawn."""
         if self.count < 1:
             raise InputError(f"got count={self.count}, expected 1 picture or more; raise it")
-        for name, known in (("modalities", MODALITIES), ("request_kinds", REQUEST_KINDS)):
+        for name, known in (("modalities", KINDS), ("request_kinds", REQUEST_KINDS)):
             given = getattr(self, name)
             unknown = [each for each in given if each not in known]
             if unknown or not given:
@@ -54,7 +54,7 @@ class PhantomDatasetSpec:
     def draw_phantom(self, index: int) -> tuple[Phantom, np.random.Generator]:
         """Draw a picture, 0 to count - 1, with the random generator that its requests are drawn from."""
         modality, seed = self.modalities[index % len(self.modalities)], self.seed + index
-        rng = np.random.default_rng([seed, MODALITIES.index(modality), _REQUEST_STREAM])
+        rng = np.random.default_rng([seed, KINDS.index(modality), _REQUEST_STREAM])
         size = int(rng.integers(self.size[0], self.size[1] + 1)) if isinstance(self.size, tuple) else self.size
         hard = float(rng.uniform(*self.difficulty)) if isinstance(self.difficulty, tuple) else self.difficulty
         return draw(modality, seed, size, hard), rng

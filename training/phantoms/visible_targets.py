@@ -8,7 +8,7 @@ from scipy import ndimage
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.training.phantoms.scatter import Disc
 
-__all__ = ["MIN_AREA_SHARE", "find_absent", "keep_visible", "name_by_quadrant"]
+__all__ = ["MIN_AREA_SHARE", "find_absent", "keep_visible", "name_by_quadrant", "tell_lesions"]
 
 MIN_AREA_SHARE = 0.0012
 """Share of the picture under which a target is too small to be requested."""
@@ -37,6 +37,18 @@ def find_absent(names: Iterable[str], masks: Mapping[str, Mask], view: Mask | No
     return tuple(
         name for name in names if name not in masks or not (masks[name] if view is None else masks[name] & view).any()
     )
+
+
+def tell_lesions(
+    names: Iterable[str], masks: Mapping[str, Mask], absent: Iterable[str], *, other: bool = False
+) -> tuple[str, ...]:
+    """Return ``names`` where each is either visible or absent, else none: what is abnormal could not be told truly.
+
+    ``other``: whether the picture shows something abnormal besides, which no name stands for.
+    """
+    known = {*masks, *absent}
+    lesions = tuple(names)
+    return () if other or not known.issuperset(lesions) else lesions
 
 
 def name_by_quadrant(masks: Sequence[Mask], discs: Sequence[Disc], noun: str) -> dict[str, Mask]:

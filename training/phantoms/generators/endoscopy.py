@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ibisagent.training.phantoms.canvas import Field, PhantomCanvas, blur, coverage
-from ibisagent.training.phantoms.generators.endoscopy_tools import paint_instrument, paint_residue
+from ibisagent.training.phantoms.generators.endoscopy_tools import field_of_view, paint_instrument, paint_residue
 from ibisagent.training.phantoms.noise import gaussian_noise
 from ibisagent.training.phantoms.phantom import GeneratedImage
 from ibisagent.training.phantoms.scatter import pixel_grid, stamp_strokes, weight_channels
@@ -45,7 +45,7 @@ def generate(rng: np.random.Generator, size: int, difficulty: float) -> Generate
     if rng.random() < 0.25:
         k.occlude(paint_instrument(k, light), keep=("instrument",))
     image = blur(k.image, rng.uniform(0.2, 0.7 + 0.5 * difficulty) * k.px)
-    field = _field_of_view(k)
+    field = field_of_view(k)
     noise = weight_channels(gaussian_noise(rng, size, 150, 150), rng.uniform(0.6, 1.2, 3)) * rng.uniform(
         1, 2 + 5 * difficulty
     )
@@ -125,18 +125,3 @@ def _rotate(k: PhantomCanvas, cx: float, cy: float, along: Line, across: Line, a
     near = np.argmin((k.X - cx) ** 2 + (k.Y - cy) ** 2)
     x, y = (float(axis.flat[near]) for axis in pixel_grid(k.size))
     return x + along * np.cos(angle) - across * np.sin(angle), y + along * np.sin(angle) + across * np.cos(angle)
-
-
-def _field_of_view(k: PhantomCanvas) -> Field:
-    """Return what the endoscope's frame lets through: all, an octagon, a circle or a circle cut by the picture."""
-    rng, (x, y) = k.rng, pixel_grid(k.size)
-    kind, wide, tall = rng.random(), rng.uniform(0.9, 1.02), rng.uniform(0.82, 1.02)
-    if kind < 0.3:
-        return np.ones_like(x)
-    if kind < 0.7:
-        level = np.minimum(
-            np.minimum(wide - np.abs(x), tall - np.abs(y)), rng.uniform(1.3, 1.7) - np.abs(x) - np.abs(y)
-        )
-    else:
-        level = np.minimum(rng.uniform(0.93, 1.25) - np.hypot(x, y), tall - np.abs(y))
-    return coverage(np.asarray(level * (k.size / 2), np.float32), rng.uniform(0.7, 2.5) * k.px)

@@ -1,4 +1,4 @@
-"""What lies before the gut's wall: tools that reach in from the border, stool, bile and foam."""
+"""What lies before the gut's wall: tools that reach in from the border, stool, bile and foam; and the frame around."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from ibisagent.training.phantoms.canvas import Field, PhantomCanvas, coverage
 from ibisagent.training.phantoms.scatter import pixel_grid, stamp_ellipses, stamp_strokes
 
-__all__ = ["paint_instrument", "paint_residue"]
+__all__ = ["field_of_view", "paint_instrument", "paint_residue"]
 
 Line = NDArray[np.floating]
 
@@ -68,3 +68,18 @@ def paint_instrument(k: PhantomCanvas, light: Field) -> Field:
 
 def _from(tip: Line, u: float, v: float, along: Line, across: Line) -> tuple[Line, Line]:
     return tip[0] + along * u - across * v, tip[1] + along * v + across * u
+
+
+def field_of_view(k: PhantomCanvas) -> Field:
+    """Return what the endoscope's frame lets through: all, an octagon, a circle or a circle cut by the picture."""
+    rng, (x, y) = k.rng, pixel_grid(k.size)
+    kind, wide, tall = rng.random(), rng.uniform(0.9, 1.02), rng.uniform(0.82, 1.02)
+    if kind < 0.3:
+        return np.ones_like(x)
+    if kind < 0.7:
+        level = np.minimum(
+            np.minimum(wide - np.abs(x), tall - np.abs(y)), rng.uniform(1.3, 1.7) - np.abs(x) - np.abs(y)
+        )
+    else:
+        level = np.minimum(rng.uniform(0.93, 1.25) - np.hypot(x, y), tall - np.abs(y))
+    return coverage(np.asarray(level * (k.size / 2), np.float32), rng.uniform(0.7, 2.5) * k.px)

@@ -36,7 +36,7 @@ def phantoms(
     size: Annotated[str, typer.Option(help="Side in pixels, or a range to draw each from, such as 112-176.")] = "256",
     difficulty: Annotated[str, typer.Option(help="0 to 1, or a range to draw each from, such as 0.1-0.7.")] = "0.5",
     modality: Annotated[
-        list[str] | None, typer.Option(help="Modality, such as ct_abdomen; repeatable; default: all.")
+        list[str] | None, typer.Option(help="Kind, such as ct_trunk; repeatable; default: a mix of nine.")
     ] = None,
     request_kind: Annotated[
         list[str] | None,
