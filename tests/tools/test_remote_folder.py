@@ -14,9 +14,6 @@ from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.jobs.run_settings import find_common_folder, hash_cases
 from ibisagent.tools.remote_folder import RemoteFolder, open_folder
 
-pytest.importorskip("fsspec")
-pytest.importorskip("aiohttp")
-
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):

@@ -21,7 +21,6 @@ from ibisagent.ui.cli.make_trajectories import run_make_trajectories
 from ibisagent.ui.cli.phantoms import run_phantoms
 from ibisagent.ui.cli.suite import run_suite_command
 
-pytest.importorskip("aiohttp")
 SPEC = PhantomDatasetSpec(count=4, seed=9_970_200, size=64, single_row=True, request_kinds=("present",))
 GREY = "the masks are drawn on grey"
 

@@ -12,8 +12,6 @@ from ibisagent.tools.jobs.job_output import JobOutput
 from ibisagent.tools.jobs.job_runner import RowFile, run_jobs
 from ibisagent.tools.jobs.remote_out import open_out
 
-pytest.importorskip("fsspec")
-
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
