@@ -128,7 +128,8 @@ def test_the_largest_nucleus_stands_out_from_all_others_or_is_not_asked_for(othe
 
 def test_every_list_is_sound_toml_of_plain_texts():
     data = tomllib.loads(WORDS[1].read_text())
-    assert set(data) == {"plural", "synonyms", "descriptions", "image_names", "templates"}
+    assert set(data) == {"names", "plural", "synonyms", "descriptions", "image_names", "templates"}
+    assert len(set(data["names"])) == len(data["names"]) > 70
     for names in (*data["synonyms"].values(), *data["descriptions"].values()):
         assert names
         assert len(set(names)) == len(names)

@@ -8,11 +8,11 @@ from ibisagent.training.phantoms.canvas import Field
 from ibisagent.training.phantoms.generators.trunk_wall import Trunk
 from ibisagent.training.phantoms.scene import Scene, smooth_max, smooth_min
 
-__all__ = ["Chest", "draw_behind_heart", "draw_diaphragm", "draw_fat", "draw_lung_vessels", "draw_middle"]
+__all__ = ["ChestMiddle", "draw_behind_heart", "draw_diaphragm", "draw_fat", "draw_lung_vessels", "draw_middle"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Chest:
+class ChestMiddle:
     """``lungs``: their level, both sides; ``middle``: the x that parts them; ``blood``: in Hounsfield units."""
 
     lungs: Field
@@ -20,7 +20,7 @@ class Chest:
     blood: float
 
 
-def draw_middle(k: Scene, trunk: Trunk, z: float, blood: float) -> Chest:
+def draw_middle(k: Scene, trunk: Trunk, z: float, blood: float) -> ChestMiddle:
     """Draw what lies between the lungs at the height ``z`` (0 apices, 1 domes); blood as bright as ``blood``."""
     u, y = k.rng.uniform, trunk.spine
     fat = u(-110, -70)
@@ -48,7 +48,7 @@ def draw_middle(k: Scene, trunk: Trunk, z: float, blood: float) -> Chest:
         rooms = k.covered(level - np.float32(u(0.5, 0.9))) * np.clip(0.8 + k.bumps(4), 0, 1)
         k.paint(rooms * inside, share * blood + 8 * k.bumps(2))
     _draw_vessels(k, trunk, z, blood, fat)
-    return Chest(np.asarray(lungs, np.float32), 0.3, blood)
+    return ChestMiddle(np.asarray(lungs, np.float32), 0.3, blood)
 
 
 def _heart_level(k: Scene, trunk: Trunk, z: float) -> Field:
@@ -101,7 +101,7 @@ def _draw_vessels(k: Scene, trunk: Trunk, z: float, blood: float, fat: float) ->
         k.fill(tube, -985, soft=0.8, name="trachea" if len(airways) == 1 else None)
 
 
-def draw_diaphragm(k: Scene, chest: Chest, z: float) -> None:
+def draw_diaphragm(k: Scene, chest: ChestMiddle, z: float) -> None:
     """Draw the domes of liver and stomach that rise into the lungs in the lowest slices."""
     u = k.rng.uniform
     if z < 0.86:

@@ -57,7 +57,7 @@ def _lay_view(rng: np.random.Generator, size: int, wide: float, deep: float) -> 
     return Scene(rng, size, field, middle=middle, background=-1000, warp=u(0.1, 0.5), turn=0.04)
 
 
-def _draw_lungs(k: Scene, chest: chest_middle.Chest, emphysema: bool) -> Field:
+def _draw_lungs(k: Scene, chest: chest_middle.ChestMiddle, emphysema: bool) -> Field:
     """Fill the lungs with air, vessels that branch out of the hila, bronchi with walls, fissures, some emphysema."""
     u, rng = k.rng.uniform, k.rng
     value = u(-890, -790) + 18 * k.bumps(2.5) + 14 * np.clip(k.Y / 8, -1, 1) * u(0.5, 2.5) + 8 * k.bumps(0.6)
@@ -85,7 +85,7 @@ def _draw_lungs(k: Scene, chest: chest_middle.Chest, emphysema: bool) -> Field:
     return lungs
 
 
-def _draw_disease(k: Scene, chest: chest_middle.Chest, lungs: Field, difficulty: float) -> None:
+def _draw_disease(k: Scene, chest: chest_middle.ChestMiddle, lungs: Field, difficulty: float) -> None:
     """Draw infection, then nodules, then fluid behind; what is consolidated is lung still, fluid is not."""
     u, rng = k.rng.uniform, k.rng
     if u() < 0.4:
@@ -132,7 +132,7 @@ def _draw_nodule(k: Scene, place: tuple[float, float], lungs: Field, difficulty:
     return here
 
 
-def _draw_infection(k: Scene, chest: chest_middle.Chest, lungs: Field, difficulty: float) -> None:
+def _draw_infection(k: Scene, chest: chest_middle.ChestMiddle, lungs: Field, difficulty: float) -> None:
     """Draw ground glass in patches under the pleura, mostly behind, with consolidated parts and open bronchi."""
     u = k.rng.uniform
     near = np.exp(-np.clip(chest.lungs, 0, 9) / np.float32(u(0.8, 3.5)))
