@@ -63,7 +63,9 @@ def check(runner, durability, seeds):
     return killed
 
 
-@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+@pytest.mark.parametrize(
+    "durability", ["sync", *(pytest.param(each, marks=pytest.mark.slow) for each in ("async", "exit"))]
+)
 def test_a_killed_run_ends_as_the_unbroken_one(runner, durability):
     assert check(runner, durability, range(3)) >= 2
 

@@ -383,6 +383,7 @@ def plain_sequence(segmenter, pixels, truth, clicks, box):
     return marks, ious
 
 
+@pytest.mark.slow
 def test_whole_sequences_equal_a_plain_implementation(dataset, unbroken):
     cases = {case.id: case for case in read_dataset(dataset)}
     checked = 0
@@ -426,6 +427,7 @@ def test_the_table_and_its_foot_are_printed(dataset, unbroken, capsys):
     ]
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(dataset, unbroken, tmp_path):
     run_clicks(dataset, SEGMENTERS, out=tmp_path, workers=1, **OPTIONS)
     assert lasting(tmp_path) == lasting(unbroken)

@@ -234,6 +234,7 @@ def test_a_run_stopped_in_any_way_goes_on_where_it_was(dataset, unbroken, tmp_pa
     assert [done_of for _, *done_of in told] == [[done, 40] for done in range(len(kept) + 1, 41)]
 
 
+@pytest.mark.slow
 def test_the_command_adds_the_baselines_and_tells_where_everything_is(dataset, tmp_path, capsys):
     evaluate(dataset, ["random"], ["disk"], tmp_path, limit=4, max_steps=2, workers=1)
     rows = rows_of(tmp_path)
@@ -257,6 +258,7 @@ def test_no_process_outlives_one_that_is_killed(dataset, tmp_path):
     assert code == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_a_further_policy_and_a_mended_case_do_only_their_own_work(dataset, unbroken, tmp_path):
     out, data = tmp_path / "out", tmp_path / "moved"
     shutil.copytree(unbroken, out)

@@ -118,6 +118,7 @@ def test_requests_are_worded_anew_but_for_those_of_the_data_set(dataset, unbroke
     ]
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_does_not_matter(dataset, unbroken, tmp_path):
     reported, out = [], tmp_path / "out"
     make_trajectories(read_dataset(dataset), out, workers=2, on_row=lambda *row: reported.append(row[1:]), **SETTINGS)

@@ -71,6 +71,7 @@ def test_a_remote_model_is_refused_before_any_socket(tmp_path, pixels, policy, v
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["openai:tiny", "vllm:{url}"])
 def test_a_server_on_this_machine_is_all_that_is_reached(tmp_path, pixels, name):
     proxies = {"HTTP_PROXY": "http://192.0.2.9:3128", "http_proxy": "http://192.0.2.9:3128"}

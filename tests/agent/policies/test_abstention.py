@@ -203,6 +203,7 @@ NAMELESS = [
 ]
 
 
+@pytest.mark.slow
 def test_the_list_is_what_the_phantoms_have():
     drawn = set()
     for modality in MODALITIES:
@@ -433,6 +434,7 @@ def test_a_model_without_a_list_is_left_alone(tmp_path):
             read_targets(tmp_path)
 
 
+@pytest.mark.slow
 def test_nano_tells_of_what_was_asked_alone():
     """In the states of `states`, with every request; the model is the one whose replies are recorded."""
     local = PolicyOptions(local_only=True)

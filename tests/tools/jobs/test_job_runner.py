@@ -59,6 +59,7 @@ def in_sequence(work, units, workers, on_crash):
         yield work(unit)
 
 
+@pytest.mark.slow
 def test_the_rows_are_the_same_whatever_runs_the_jobs(tmp_path):
     listing = Listing()
     for name, options in {

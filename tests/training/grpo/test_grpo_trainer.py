@@ -65,7 +65,10 @@ def gradient(trainer):
     return found
 
 
-@pytest.mark.parametrize(("estimator", "credit"), [("dr_grpo", "path"), ("paper", "path"), ("dr_grpo", "turn")])
+@pytest.mark.parametrize(
+    ("estimator", "credit"),
+    [("dr_grpo", "turn"), *(pytest.param(name, "path", marks=pytest.mark.slow) for name in ("dr_grpo", "paper"))],
+)
 def test_trl_s_loss_over_chunks_of_rows_is_the_objective_over_paths(data, tmp_path, estimator, credit):
     changes = [f'estimator="{estimator}"', f'credit="{credit}"', "freeze=[]"]
     trainer, chunks, rollouts = update_of(data, tmp_path, changes)

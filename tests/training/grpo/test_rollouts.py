@@ -83,6 +83,7 @@ def test_rows_are_what_the_policy_was_shown_and_drew(data, policy, monkeypatch):
     assert rollout.path.tokens == tuple(len(row.completion_ids) for row in rollout.rows)
 
 
+@pytest.mark.slow
 def test_draws_depend_on_neither_the_batch_nor_the_workers_but_on_update_task_and_rollout(data, policy):
     def replies(rollouts):
         return [[step.reply for step in rollout.record.steps] for rollout in rollouts]

@@ -209,6 +209,7 @@ def test_the_command_ends_with_code_2_and_one_line(tmp_path):
     assert ran.stderr.strip() == f"ibisagent: {tmp_path}/file: cannot be made (File exists); choose another --out"
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     options = ["--n", "500", "--size", "64", "--out", "out", "--workers", "1"]
     ran = subprocess.Popen(

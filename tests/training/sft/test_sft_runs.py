@@ -380,6 +380,7 @@ def test_the_paper_s_settings():
     assert train["lr_scheduler_type"] == "cosine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_shipped_configs("sft"))
 def test_a_training_that_ships_runs_on_a_tiny_model(name, data, tmp_path):
     tiny = ["train.max_steps=1", "train.per_device_train_batch_size=2", "train.gradient_accumulation_steps=2"]

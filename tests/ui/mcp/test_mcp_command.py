@@ -134,6 +134,7 @@ def test_ctrl_c_ends_it_over_stdio():
         process.wait(5)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_over_http_with_a_client_there(tmp_path):
     async def ask(url, process):
         async with over_http(url) as client:

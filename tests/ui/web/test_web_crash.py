@@ -87,7 +87,9 @@ def scans(tmp_path, pixels):
 
 
 @pytest.mark.parametrize("forks", [False, True], ids=["first request", "after a click"])
-@pytest.mark.parametrize("killed_at", [0, 2, 3])
+@pytest.mark.parametrize(
+    "killed_at", [pytest.param(0, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)]
+)
 def test_a_killed_server_goes_on_to_the_same_mask(tmp_path, pixels, killed_at, forks):
     undisturbed, killed = scans(tmp_path, pixels)
     expected = asyncio.run(story(undisturbed, None, forks))
@@ -95,6 +97,7 @@ def test_a_killed_server_goes_on_to_the_same_mask(tmp_path, pixels, killed_at, f
     assert_same(asyncio.run(resume(killed)), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_at", [0, 1, 2], ids=["nothing written", "its input written", "loaded"])
 def test_a_second_request_that_was_killed_before_its_first_step_is_asked_again(tmp_path, pixels, killed_at):
     undisturbed, killed = scans(tmp_path, pixels)
