@@ -37,6 +37,7 @@ _EXTRAS = {
     "eval": ("matplotlib", "plots and reports of clicks and eval"),
     "serve": ("mcp", "the MCP server"),
     "ray": ("ray", "data-set runs on a cluster"),
+    "remote": ("aiohttp", "data sets and results at an address"),
     "medical": ("highdicom", "DICOM-SEG and compressed DICOM"),
     "sam2": ("sam2", "MedSAM2 and SAM2 checkpoints"),
 }
