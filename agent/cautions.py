@@ -1,6 +1,6 @@
 """What a person is told beside a run's result: that its policy or its prompts may not carry it."""
 
-from ibisagent.agent.policies.registry import POLICIES, PolicyEntry
+from ibisagent.agent.policies.registry import POLICIES
 from ibisagent.agent.state import State, active_target, current_mask
 from ibisagent.agent.steps import has_examples
 from ibisagent.tools.masks.rle import decode
@@ -15,11 +15,10 @@ def list_cautions(state: State, policy: str) -> list[str]:
 
     One for a policy that is known to be weak on scans, one for examples that mark most of the picture.
     """
-    entries = {entry.form: entry for entry in POLICIES.entries if isinstance(entry, PolicyEntry)}
-    said = [entries[policy].caution] if policy in entries else []
+    said = [entry.caution for entry in POLICIES.entries if entry.form == policy and entry.caution]
     if state.get("target_states") and has_examples(active_target(state)["prompts"]):
         share = float(decode(current_mask(state)).mean())
         if share > _MOST:
             remedy = "add an example of what is not meant (a negative one), or click instead"
             said.append(f"the examples' look covers {share:.0%} of the picture: {remedy}")
-    return [each for each in said if each]
+    return said

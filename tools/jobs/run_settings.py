@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,6 @@ def _list_differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[s
 
 def _case_row(case: Case, root: Path) -> dict[str, Any]:
     paths = {name: getattr(case, name) for name in ("image", "mask")}
-    row = asdict(replace(case, remote=None)) | {
-        name: to_relative_path(root, path) if path else None for name, path in paths.items()
-    }
+    row = asdict(case) | {name: to_relative_path(root, path) if path else None for name, path in paths.items()}
     del row["remote"]  # a data set that was downloaded is the same one
     return row
