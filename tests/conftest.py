@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -60,3 +61,10 @@ def truth() -> NDArray[np.bool_]:
 def pixels(truth: NDArray[np.bool_]) -> NDArray[np.uint8]:
     noise = np.random.default_rng(0).normal(0, 6, truth.shape)
     return np.clip(70 + 90 * truth + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def cache_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return where this test keeps what it fetches."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"

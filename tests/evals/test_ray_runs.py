@@ -121,10 +121,8 @@ def _without(value, names):
     return [_without(each, names) for each in value] if isinstance(value, list) else value
 
 
-def test_nodes_need_to_see_nothing_of_the_caller_s(dataset, tmp_path, heads, monkeypatch):
+def test_nodes_need_to_see_nothing_of_the_caller_s(dataset, tmp_path, heads, cache_home, monkeypatch):
     """Each node fetches each file once over http into a place of its own, and the caller alone writes."""
-    pytest.importorskip("aiohttp")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     settings = {"max_steps": 2, "shift": PictureShift("noise", 2)}
@@ -133,7 +131,7 @@ def test_nodes_need_to_see_nothing_of_the_caller_s(dataset, tmp_path, heads, mon
         run_eval(cases, ["centre"], ["geocut"], Path("ray"), workers=2, engine=RayEngine(address, False), **settings)
         pictures = {f"/images/{case.image.name}" for case in cases}
         assert {path: count for path, count in served.gets.items() if "/images/" in path} == dict.fromkeys(pictures, 1)
-        kept = [path.name for path in (tmp_path / "cache").rglob("*.*") if not path.name.startswith(".")]
+        kept = [path.name for path in cache_home.rglob("*.*") if not path.name.startswith(".")]
         assert kept == ["manifest.csv"]
         run_eval(cases, ["centre"], ["geocut"], Path("plain"), workers=1, **settings)
         with pytest.raises(InputError, match=r"here: got a Ray node without this folder, .*name the data set by"):

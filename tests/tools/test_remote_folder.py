@@ -14,11 +14,7 @@ from ibisagent.tools.errors import InputError, MissingExtra
 from ibisagent.tools.jobs.run_settings import find_common_folder, hash_cases
 from ibisagent.tools.remote_folder import RemoteFolder, open_folder
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache_home")
 
 
 @pytest.fixture
@@ -133,13 +129,13 @@ def test_a_password_is_not_told(monkeypatch):
     assert "secret" not in str(told.value)
 
 
-def test_a_cache_that_cannot_be_made_is_told(dataset, cache):
-    cache.write_text("a file")
+def test_a_cache_that_cannot_be_made_is_told(dataset, cache_home):
+    cache_home.write_text("a file")
     with pytest.raises(InputError, match=r"manifest.csv: could not be written \(.*\); free space, or set XDG_"):
         read_dataset(f"local://{dataset}")
 
 
-def test_a_folder_named_twice_is_one(cache):
+def test_a_folder_named_twice_is_one(cache_home):
     assert open_folder("local:///data/set/") == open_folder("local:///data/set")
     assert isinstance(open_folder("local:///data/set"), RemoteFolder)
-    assert open_folder("local:///data/set").folder.parent == cache / "ibisagent"
+    assert open_folder("local:///data/set").folder.parent == cache_home / "ibisagent"

@@ -25,9 +25,7 @@ SPEC = PhantomDatasetSpec(count=4, seed=9_970_200, size=64, single_row=True, req
 GREY = "the masks are drawn on grey"
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("cache_home")
 
 
 @pytest.fixture

@@ -12,11 +12,7 @@ from ibisagent.tools.jobs.job_output import JobOutput
 from ibisagent.tools.jobs.job_runner import RowFile, run_jobs
 from ibisagent.tools.jobs.remote_out import open_out
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache_home")
 
 
 @pytest.fixture
@@ -49,13 +45,13 @@ def test_a_local_folder_is_itself(tmp_path):
     assert not folder.exists()
 
 
-def test_a_run_is_uploaded_and_goes_on_from_another_machine(there, cache):
+def test_a_run_is_uploaded_and_goes_on_from_another_machine(there, cache_home):
     with open_out(address(there)) as (folder, place):
         run(folder, range(3))
     assert place == address(there)
     assert files(there) == files(folder)
     assert len(files(there)) == 5
-    shutil.rmtree(cache)
+    shutil.rmtree(cache_home)
     told = []
     with open_out(address(there)) as (folder, _):
         run(folder, range(5), lambda row, done, total: told.append((row["number"], done, total)))
@@ -126,7 +122,7 @@ def test_rows_are_not_uploaded_before_their_records(there):
                 assert (there / "records" / f"{json.loads(row)['number']}.txt").exists()
 
 
-def test_where_nothing_can_be_written_nothing_begins(tmp_path, cache):
+def test_where_nothing_can_be_written_nothing_begins(tmp_path, cache_home):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"/file/out: could not be written \(.*\); check the address"):
         open_out(f"local://{tmp_path}/file/out").__enter__()
