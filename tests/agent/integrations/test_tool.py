@@ -15,6 +15,7 @@ from support.parents import ScriptedChatModel, tool_calls
 from ibisagent.agent import LoopConfig, RunStore, build_graph
 from ibisagent.agent.checkpoints import open_checkpointer
 from ibisagent.agent.integrations import ImageCatalog, segmentation_tool
+from ibisagent.agent.policies import Completion
 from ibisagent.agent.replay import replay
 from ibisagent.agent.trajectory_files import read_trajectories
 from ibisagent.tools.errors import InputError, MissingExtra, StoreError
@@ -75,7 +76,11 @@ def test_nothing_of_a_place_or_a_name_reaches_the_parent(root):
             None,
             "There is no mask. The clicking model failed (ZeroDivisionError); try again later",
         ),
-        ("random", LoopConfig(max_seconds=1e-9), "budget of time, tokens or steps is spent; refine the mask, or allow"),
+        (
+            FunctionPolicy(lambda _: Completion(positive(0.3, 0.5), seconds=90.0)),
+            LoopConfig(max_seconds=60.0),
+            "budget of time, tokens or steps is spent; refine the mask, or allow",
+        ),
         ("random", LoopConfig(max_steps=1), "used up its steps; refine the mask, or give a region. The mask may be"),
         (script("?", "?", "?"), None, "There is no mask. The run ended because the clicking model's replies could not"),
     ],
