@@ -8,15 +8,19 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import printable_text
-from ibisagent.tools.jobs.run_settings import hash_json
+from ibisagent.tools.jobs.run_settings import find_common_folder, hash_cases, hash_json
 from ibisagent.tools.suggestions import describe_unknown_name
+from ibisagent.training.arms.folders import FolderSettings
 from ibisagent.training.config_files import build_settings
+from ibisagent.training.experts.expert import ExpertConfig, parse_style
 from ibisagent.training.phantoms.spec import PhantomDatasetSpec
 
 __all__ = [
     "Experiment",
+    "MeasureKind",
     "Stage",
     "StageKind",
     "StageTable",
@@ -29,24 +33,50 @@ NANO = "nano"
 """The start that needs no training: the policy that ships."""
 
 StageKind = Literal["reset", "sft", "grpo", "imitation"]
-_PARTS = ("phantoms", "trajectories", "sets", "stages", "tables")
+MeasureKind = Literal["clicks", "both", "proposal"]
+_SHIPPED = Path(str(files("ibisagent.training") / "configs" / "arms"))
+_PARTS = ("phantoms", "folders", "trajectories", "sets", "stages", "tables")
 
 
 @dataclass(frozen=True, slots=True)
 class TrajectorySettings:
-    """How an expert's trajectories on ``phantoms``, by name, are made; see `ibisagent.training.trajectories`.
+    """How trajectories on ``data``, the name of phantoms or of a folder, are made (`ibisagent.training.trajectories`).
 
-    ``limit``: at most so many cases, spread over the data set; 0: all.
+    ``policy``: a stage, or "nano", that drives the loop and whose replies the expert labels; empty: the expert itself,
+    with ``mistakes`` a noisy one. ``propose``: a stage, or "nano", whose drawing begins the runs; "none": nothing does;
+    empty: what the policy draws. ``stop_iou``, ``style``: of the expert. ``limit``: at most so many cases, spread over
+    the data set; 0: all.
     """
 
-    phantoms: str
+    data: str
     segmenter: str = "geocut"
     max_steps: int = 6
     mistakes: float = 0.0
     perturbed: float = 0.0
     foreign: float = 0.0
+    policy: str = ""
+    propose: str = ""
+    reword: bool = True
+    stop_iou: float = 0.85
+    style: str = "short"
     limit: int = 0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for mistakes of a policy, which errs by itself; `InputError` for an unfit expert."""
+        if self.policy and self.mistakes:
+            raise ValueError("got mistakes and a policy, expected one of them: a policy errs by itself")
+        _ = self.expert
+
+    @property
+    def expert(self) -> ExpertConfig:
+        """The settings of the expert."""
+        return ExpertConfig(stop_iou=self.stop_iou, style=parse_style(self.style))
+
+    @property
+    def models(self) -> list[str]:
+        """The names of the models that it needs, each once."""
+        return [name for name in dict.fromkeys((self.policy, self.propose)) if name not in ("", "none")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +116,59 @@ class Stage:
 class StageTable:
     """Stages that are compared with the first of them; ``STAGE@last`` is its last weights, not the best by validation.
 
-    ``samples``: also measured by so many draws of each case at temperature 1.
+    ``sets``: on which sets of cases, by default "choose". ``measure``: ``clicks``, the bare model without a proposal;
+    ``both``, the loop as the product runs it, begun from the model's own proposal; ``proposal``, that alone.
+    ``samples``: clicks are also measured by so many draws of each case at temperature 1.
     """
 
     stages: tuple[str, ...]
+    sets: tuple[str, ...] = ()
+    measure: tuple[MeasureKind, ...] = ("clicks",)
     samples: int = 1
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for a measurement that there is not."""
+        for each in self.measure:
+            if each not in get_args(MeasureKind):
+                raise ValueError(f"measure is {each!r}, expected some of {', '.join(get_args(MeasureKind))}")
 
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """All parts by name. ``segmenter``, ``max_steps``: of the measurements."""
+    """All parts by name. ``segmenter``, ``max_steps``: of the measurements; ``paths``: where the ``folders`` lie."""
 
     phantoms: dict[str, PhantomDatasetSpec]
     trajectories: dict[str, TrajectorySettings]
     sets: dict[str, tuple[str, ...]]
     stages: dict[str, Stage]
     tables: dict[str, StageTable]
+    folders: dict[str, FolderSettings] = field(default_factory=dict)
     segmenter: str = "geocut"
     max_steps: int = 6
     validation: str = "validate"
+    paths: dict[str, Path] = field(default_factory=dict, compare=False, repr=False)
     keys: dict[tuple[str, int], str] = field(default_factory=dict, compare=False, repr=False)
+    cases: dict[str, list[Case]] = field(default_factory=dict, compare=False, repr=False)
+    contents: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def read_folder(self, name: str) -> list[Case]:
+        """Return the cases of a folder, read once; `InputError` where it was not said where the folder lies."""
+        if name not in self.cases:
+            if name not in self.paths:
+                raise InputError(f"[folders.{name}]: got no path, expected --folder {name}=PATH; add it")
+            self.cases[name] = self.folders[name].read(name, self.paths[name])
+        return self.cases[name]
+
+    def hash_folder(self, name: str) -> str:
+        """Return the hash of what is taken of a folder, wherever it lies."""
+        if name not in self.contents:
+            cases = self.read_folder(name)
+            self.contents[name] = hash_cases(cases, find_common_folder(cases))
+        return self.contents[name]
+
+    def trajectories_key(self, name: str, seed: int) -> str:
+        """Return the folder name of trajectories for a stage of a seed."""
+        return f"{name}-{hash_json(self._describe_trajectories(name, seed))[:8]}"
 
     def stage_key(self, name: str, seed: int) -> str:
         """Return the folder name of a stage's training, which changes with whatever the training depends on."""
@@ -118,45 +181,68 @@ class Experiment:
                 "stage": asdict(stage),
                 "base": self.stage_key(stage.base, own_seed),
                 "seed": own_seed,
-                "data": [self._describe_data(stage, each) for each in stage.data],
+                "data": [
+                    self._describe_trajectories(each, own_seed) if stage.kind == "sft" else self._describe_set(each)
+                    for each in stage.data
+                ],
                 "validation": self._describe_set(self.validation) if stage.kind == "grpo" else None,
             }
             self.keys[name, seed] = f"{name}-s{own_seed}-{hash_json(depends_on)[:8]}"
         return self.keys[name, seed]
 
-    def _describe_data(self, stage: Stage, name: str) -> Any:
-        if stage.kind != "sft":
-            return self._describe_set(name)
+    def _describe_trajectories(self, name: str, seed: int) -> Any:
         settings = self.trajectories[name]
-        return [asdict(settings), self.phantoms[settings.phantoms].to_json()]
+        return [
+            asdict(settings),
+            self._describe_data(settings.data),
+            [self.stage_key(each, seed) for each in settings.models],
+        ]
 
     def _describe_set(self, name: str) -> Any:
-        return [self.phantoms[each].to_json() for each in self.sets[name]]
+        return [self._describe_data(each) for each in self.sets[name]]
+
+    def _describe_data(self, name: str) -> Any:
+        return self.phantoms[name].to_json() if name in self.phantoms else self.hash_folder(name)
 
 
-def shipped_experiment() -> Path:
-    """Return the file of the experiment that EXPERIMENTS.md reports."""
-    return Path(str(files("ibisagent.training") / "configs" / "arms" / "proof.toml"))
+def shipped_experiment(name: str = "proof") -> Path:
+    """Return the file of an experiment that ships; EXPERIMENTS.md reports "proof"."""
+    return _SHIPPED / f"{name}.toml"
 
 
-def read_experiment(source: str | os.PathLike[str]) -> Experiment:
-    """Read the file of an experiment; `InputError` names what is wrong with it."""
-    path = Path(source)
+def read_experiment(source: str | os.PathLike[str], paths: Mapping[str, Path] | None = None) -> Experiment:
+    """Read the file of an experiment, or one that ships by its name; ``paths``: where its folders lie, by their names.
+
+    `InputError` names what is wrong with it.
+    """
+    shipped = sorted(path.stem for path in _SHIPPED.glob("*.toml"))
+    path = shipped_experiment(str(source)) if str(source) in shipped else Path(source)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{printable_text(path)}: not a readable TOML file ({reason}); check its syntax") from error
+        remedy = f"check the path and its syntax, or name one that ships: {', '.join(shipped)}"
+        raise InputError(f"{printable_text(path)}: not a readable TOML file ({reason}); {remedy}") from error
     parts: dict[str, dict[str, Any]] = {name: table.pop(name, {}) for name in _PARTS}
-    kinds = {"phantoms": PhantomDatasetSpec, "trajectories": TrajectorySettings, "stages": Stage, "tables": StageTable}
+    kinds: dict[str, type[Any]] = {
+        "phantoms": PhantomDatasetSpec,
+        "folders": FolderSettings,
+        "trajectories": TrajectorySettings,
+        "stages": Stage,
+        "tables": StageTable,
+    }
     parts["stages"] = _merge_likes(parts["stages"])
     built: dict[str, Any] = {
         part: {name: _build(kind, settings, f"{part}.{name}") for name, settings in parts[part].items()}
         for part, kind in kinds.items()
     }
     sets = {name: tuple(some) for name, some in parts["sets"].items()}
-    experiment = build_settings(Experiment, table, path.name, sets=sets, **built)
+    experiment = build_settings(Experiment, table, path.name, sets=sets, paths=dict(paths or {}), **built)
     _require_known_names(experiment)
+    for name in experiment.paths:
+        if name not in experiment.folders:
+            known = sorted(experiment.folders) or ["none: the experiment has no folders"]
+            raise InputError(f"--folder {describe_unknown_name(name, known)}; correct it")
     return experiment
 
 
@@ -186,21 +272,31 @@ def _build(kind: type[Any], settings: Mapping[str, Any], name: str) -> Any:
 
 
 def _require_known_names(experiment: Experiment) -> None:
+    for name in experiment.folders:
+        if name in experiment.phantoms:
+            raise InputError(f"[folders.{name}]: got the name of phantoms, expected another; rename one of them")
+    data = {*experiment.phantoms, *experiment.folders}
+    for name, trajectories in experiment.trajectories.items():
+        _require(f"trajectories.{name}.data", trajectories.data, data)
+        for each in trajectories.models:
+            _require(f"trajectories.{name}", each, [NANO, *experiment.stages])
+    for name, some in experiment.sets.items():
+        for each in some:
+            _require(f"sets.{name}", each, data)
     before = [NANO]
     for name, stage in experiment.stages.items():
         _require(f"stages.{name}.base", stage.base, before)
         known = experiment.trajectories if stage.kind == "sft" else experiment.sets
         for each in stage.data:
             _require(f"stages.{name}.data", each, known)
+            for model in experiment.trajectories[each].models if stage.kind == "sft" else ():
+                _require(f"stages.{name}.data, {each}: a stage before", model, before)
         before.append(name)
-    for name, trajectories in experiment.trajectories.items():
-        _require(f"trajectories.{name}.phantoms", trajectories.phantoms, experiment.phantoms)
-    for name, some in experiment.sets.items():
-        for each in some:
-            _require(f"sets.{name}", each, experiment.phantoms)
     for name, table in experiment.tables.items():
         for each in table.stages:
             _require(f"tables.{name}.stages", each.removesuffix("@last"), before)
+        for each in table.sets:
+            _require(f"tables.{name}.sets", each, experiment.sets)
     if any(stage.kind == "grpo" for stage in experiment.stages.values()):
         _require("validation", experiment.validation, experiment.sets)
 

@@ -16,16 +16,23 @@ NAMES = ("iou", "accuracy", "refused_present", "refused_absent", "actions", "was
 
 _BOOTSTRAP = Bootstrap(resamples=2000)
 _BY_PRESENCE = {"refused_present": 1.0, "refused_absent": 0.0}
+_SHARES = ("refused", "declined", "empty")
 Rows = Sequence[dict[str, Any]]
 
 
 def level_figures(rows: Rows) -> dict[str, float]:
-    """Return the figures of a measurement; those over nothing are left out. Actions and clicks: of present targets."""
+    """Return the figures of a measurement; those over nothing are left out. Actions and clicks: of present targets.
+
+    Beside `NAMES` the shares of present and of absent targets that were declined, and whose mask is empty.
+    """
     levels = {name: [row[name] for row in rows if row[name] is not None] for name in ("iou", "default", "paper")}
     for name in ("actions", "wasted"):
         levels[name] = [row[name] for row in rows if row["present"] and row[name] is not None]
-    for name, present in _BY_PRESENCE.items():
-        levels[name] = [row["refused"] for row in rows if row["present"] == present and row["refused"] is not None]
+    for share in _SHARES:
+        for word, present in (("present", 1.0), ("absent", 0.0)):
+            levels[f"{share}_{word}"] = [
+                row[share] for row in rows if row["present"] == present and row[share] is not None
+            ]
     figures = {name: fmean(values) for name, values in levels.items() if values}
     if _BY_PRESENCE.keys() <= figures.keys():
         figures["accuracy"] = (figures["refused_absent"] + 1 - figures["refused_present"]) / 2

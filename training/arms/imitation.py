@@ -46,12 +46,14 @@ def imitate_best(
     rounds: int,
     tasks: int,
     seed: int,
+    roots: Sequence[Path] = (),
 ) -> Path:
     """Imitate the best of the model's rollouts ``rounds`` times; return the last model's folder.
 
     Each round rolls out the last round's model on ``tasks`` cases of the data sets ``data``, drawn by ``seed``,
-    ``rollouts.group_size`` times each, and trains it by ``config`` on the best ones. A killed call is resumed;
-    ``out``/cpu.json holds the CPU seconds of rollouts and trainings.
+    ``rollouts.group_size`` times each, and trains it by ``config`` on the best ones. ``roots``: folders with the
+    cases' pictures, beside ``data``. A killed call is resumed; ``out``/cpu.json holds the CPU seconds of rollouts and
+    trainings.
     """
     cases = [case for folder in data for case in read_dataset(folder)]
     task_set = TaskSet(balance_cases(cases, rollouts.rollouts.absent, seed))
@@ -63,7 +65,7 @@ def imitate_best(
         if not (folder / _ROLLED).is_file():
             _roll_out(folder, rollouts, task_set, chosen, base, seed, number)
         clock = CPUClock(folder / "cpu.json")
-        base = train_sft(config, [folder], folder / "sft", base=str(base), roots=data, callbacks=[clock])
+        base = train_sft(config, [folder], folder / "sft", base=str(base), roots=[*data, *roots], callbacks=[clock])
         rolled = json.loads((folder / _ROLLED).read_text(encoding="utf-8"))["cpu_seconds"]
         spent += rolled + read_cpu_seconds(folder / "cpu.json")
     write_json(out / "cpu.json", {str(rounds): spent})

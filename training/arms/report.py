@@ -1,21 +1,30 @@
-"""The tables of an experiment, from whatever is measured so far."""
+"""The tables of an experiment, and their lines by source and modality, from whatever is measured so far."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ibisagent.evals.stats import Interval
+from ibisagent.tools.datasets import Case
 from ibisagent.training.arms.cpu_clock import read_cpu_seconds
 from ibisagent.training.arms.data import find_cases
-from ibisagent.training.arms.experiment import NANO, Experiment, StageTable
+from ibisagent.training.arms.experiment import NANO, Experiment, MeasureKind, StageTable
 from ibisagent.training.arms.figures import change_figures, level_figures
 from ibisagent.training.arms.measuring import Measurement, read_rows
 from ibisagent.training.arms.stages import LAST, stage_folder
 
-__all__ = ["cell_folder", "list_measurements", "write_table"]
+__all__ = ["cell_folder", "list_measurements", "write_source_table", "write_table"]
 
-_HEADS = ("stage", "seeds", "IoU", "change", "accuracy", "change", "refused: absent", "present", "actions", "wasted")
-_HEADS_REWARD = ("default", "paper", "CPU s")
+_STAGE = ("stage", "seeds", "IoU", "change", "accuracy", "change")
+_REFUSALS = ("refused: absent", "present")
+_NO_MASK = ("declined: absent", "present", "empty: absent", "present")
+_COSTS = ("actions", "wasted", "default", "paper", "CPU s")
+_SOURCES = ("stage", "by", "", "cases", "IoU", *_REFUSALS, *_NO_MASK, "actions")
+_KINDS: dict[MeasureKind, str] = {
+    "clicks": "greedy",
+    "both": "begun from the model's own proposal",
+    "proposal": "the proposal alone",
+}
 
 
 def cell_folder(experiment: Experiment, stage: str, seed: int, out: Path) -> Path:
@@ -26,12 +35,15 @@ def cell_folder(experiment: Experiment, stage: str, seed: int, out: Path) -> Pat
 
 def list_measurements(experiment: Experiment, table: StageTable, case_set: str) -> list[Measurement]:
     """Return how the stages of a table are measured on a set."""
-    draws = [0, table.samples] if table.samples else [0]
-    return [Measurement(case_set, each, experiment.segmenter, experiment.max_steps) for each in draws]
+    return [
+        Measurement(case_set, draws, experiment.segmenter, experiment.max_steps, kind)
+        for kind in table.measure
+        for draws in ([0, table.samples] if table.samples and kind == "clicks" else [0])
+    ]
 
 
 def write_table(experiment: Experiment, name: str, case_set: str, seeds: Sequence[int], out: Path) -> str:
-    """Return a table as Markdown: greedy replies, then draws, each stage compared with the first, paired by case.
+    """Return a table as Markdown: a part for each measurement, each stage compared with the first, paired by case.
 
     A stage that is not measured yet is a row without figures. Seeds are pooled: each case is there once for each, and
     all of its rows are one unit of the bootstrap.
@@ -39,15 +51,50 @@ def write_table(experiment: Experiment, name: str, case_set: str, seeds: Sequenc
     table, cases = experiment.tables[name], find_cases(experiment, case_set, out)
     parts = []
     for measurement in list_measurements(experiment, table, case_set):
-        lines = [
-            f"{name}, {case_set}, {'drawn at temperature 1' if measurement.draws else 'greedy'}, {len(cases)} cases"
-        ]
-        lines += ["", _line((*_HEADS, *_HEADS_REWARD)), _line(["---"] * (len(_HEADS) + len(_HEADS_REWARD)))]
+        heads = (*_STAGE, *_REFUSALS, *(_NO_MASK if measurement.kind != "clicks" else ()), *_COSTS)
+        lines = [f"{name}, {case_set}, {_describe(measurement)}, {len(cases)} cases"]
+        lines += ["", _line(heads), _line(["---"] * len(heads))]
         found = {stage: _read_seeds(experiment, stage, seeds, out, measurement, cases) for stage in table.stages}
         start = found[table.stages[0]]
-        lines += [_stage_line(experiment, stage, found[stage], start, out) for stage in table.stages]
+        lines += [_stage_line(experiment, stage, found[stage], start, out, heads) for stage in table.stages]
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
+
+
+def write_source_table(experiment: Experiment, name: str, case_set: str, seeds: Sequence[int], out: Path) -> str:
+    """Return the levels of a table's measured stages by the cases' source and by their modality, as Markdown."""
+    table, cases = experiment.tables[name], find_cases(experiment, case_set, out)
+    parts = []
+    for measurement in list_measurements(experiment, table, case_set):
+        lines = [f"{name}, {case_set}, {_describe(measurement)}, by source and modality"]
+        lines += ["", _line(_SOURCES), _line(["---"] * len(_SOURCES))]
+        for stage in table.stages:
+            found = _read_seeds(experiment, stage, seeds, out, measurement, cases)
+            lines += _source_lines(stage, [row for rows in found.values() for row in rows], cases)
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _describe(measurement: Measurement) -> str:
+    return "drawn at temperature 1" if measurement.draws else _KINDS[measurement.kind]
+
+
+def _source_lines(stage: str, rows: list[dict[str, Any]], cases: Sequence[Case]) -> list[str]:
+    lines = []
+    for by in ("source", "modality"):
+        names = {case.id: str(getattr(case, by)) for case in cases}
+        for name in sorted(set(names.values())):
+            some = [row for row in rows if names[row["case"]] == name]
+            if some:
+                levels, count = level_figures(some), len({row["case"] for row in some})
+                cells = [_number(levels.get("iou")), *_share_cells(levels, ("refused", "declined", "empty"))]
+                said = name.replace("|", "/") or "none given"
+                lines.append(_line([stage, by, said, str(count), *cells, _number(levels.get("actions"), 2)]))
+    return lines
+
+
+def _share_cells(levels: dict[str, float], shares: Sequence[str]) -> list[str]:
+    return [_number(levels.get(f"{share}_{word}")) for share in shares for word in ("absent", "present")]
 
 
 def _read_seeds(
@@ -66,9 +113,10 @@ def _stage_line(
     found: dict[int, list[dict[str, Any]]],
     start: dict[int, list[dict[str, Any]]],
     out: Path,
+    heads: Sequence[str],
 ) -> str:
     if not found:
-        return _line([stage, "not measured yet", *[""] * (len(_HEADS) + len(_HEADS_REWARD) - 2)])
+        return _line([stage, "not measured yet", *[""] * (len(heads) - 2)])
     rows = [row for some in found.values() for row in some]
     levels = level_figures(rows)
     changes: dict[str, Interval] = {}
@@ -78,7 +126,7 @@ def _stage_line(
     cells = [stage, ", ".join(map(str, found))]
     for name in ("iou", "accuracy"):
         cells += [_number(levels.get(name)), _change(changes.get(name))]
-    cells += [_number(levels.get(name)) for name in ("refused_absent", "refused_present")]
+    cells += _share_cells(levels, ("refused", "declined", "empty") if _NO_MASK[0] in heads else ("refused",))
     cells += [
         f"{_number(levels.get(name), 2)}{_share(levels.get(name), changes.get(name))}" for name in ("actions", "wasted")
     ]

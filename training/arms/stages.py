@@ -2,7 +2,8 @@
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from transformers import TrainerCallback
 from ibisagent.agent.policies.local import NANO as NANO_FOLDER
 from ibisagent.tools.errors import InputError
 from ibisagent.training.arms.cpu_clock import CPUClock
-from ibisagent.training.arms.data import find_set, find_trajectories
+from ibisagent.training.arms.data import find_roots, find_set, find_trajectories
 from ibisagent.training.arms.experiment import NANO, Experiment, Stage
 from ibisagent.training.arms.imitation import imitate_best
+from ibisagent.training.arms.rollouts import policy_name
 from ibisagent.training.grpo.config import read_grpo_training
 from ibisagent.training.grpo.run import train_grpo
 from ibisagent.training.model_folder import open_trainable
@@ -34,9 +36,19 @@ def stage_folder(experiment: Experiment, name: str, seed: int, out: Path) -> Pat
 
 
 def make_stage(
-    experiment: Experiment, name: str, seed: int, out: Path, callbacks: Sequence[TrainerCallback] = ()
+    experiment: Experiment,
+    name: str,
+    seed: int,
+    out: Path,
+    callbacks: Sequence[TrainerCallback] = (),
+    *,
+    workers: int = 1,
 ) -> Path:
-    """Return the model folder of a stage, with ``@last`` that of its last weights; trained if it is not there."""
+    """Return the model folder of a stage, with ``@last`` that of its last weights; trained if it is not there.
+
+    The stages that it begins from, and those by whose models its data are made, are made before. ``workers``:
+    processes that make data.
+    """
     name, last = name.removesuffix(LAST), name.endswith(LAST)
     if name == NANO:
         return NANO_FOLDER
@@ -44,13 +56,29 @@ def make_stage(
     seed = seed if stage.seeded else 0
     model = folder / "model"
     if not (folder / "done").is_file():
-        base = make_stage(experiment, stage.base, seed, out, callbacks)
+        find_model = partial(make_stage, experiment, seed=seed, out=out, callbacks=callbacks, workers=workers)
+        base = find_model(stage.base)
+        data = _make_data(experiment, stage, seed, out, find_model, workers)
         _logger.info("%s", folder.name)
-        made = _train(experiment, stage, seed, base, folder, out, callbacks)
+        made = _train(experiment, stage, seed, base, data, folder, out, callbacks)
         if made != model:
             shutil.copytree(made, model, dirs_exist_ok=True)
         (folder / "done").touch()
     return _find_last(folder) if last else model
+
+
+def _make_data(
+    experiment: Experiment, stage: Stage, seed: int, out: Path, find_model: Callable[[str], Path], workers: int
+) -> list[Path]:
+    """Return the folders of a stage's data: trajectories of SFT, cases of the others."""
+    if stage.kind != "sft":
+        return [folder for each in stage.data for folder in find_set(experiment, each, out, workers)]
+    folders = []
+    for each in stage.data:
+        models = {name: policy_name(find_model(name)) for name in experiment.trajectories[each].models}
+        key = experiment.trajectories_key(each, seed)
+        folders.append(find_trajectories(experiment, each, out, key, models, workers))
+    return folders
 
 
 def _train(
@@ -58,6 +86,7 @@ def _train(
     stage: Stage,
     seed: int,
     base: Path,
+    data: list[Path],
     folder: Path,
     out: Path,
     callbacks: Sequence[TrainerCallback],
@@ -66,24 +95,23 @@ def _train(
         return reset_modules(base, stage.reset, seed, folder / "model")
     clocked = [*callbacks, CPUClock(folder / "cpu.json")]
     if stage.kind == "sft":
-        data = [find_trajectories(experiment, each, out) for each in stage.data]
         plan = read_training_config(stage.config, [*stage.set, f"train.seed={seed}"])
-        return train_sft(plan, data, folder, base=str(base), roots=[out / "data"], callbacks=clocked)
-    cases = [each for name in stage.data for each in find_set(experiment, name, out)]
+        return train_sft(plan, data, folder, base=str(base), roots=find_roots(out), callbacks=clocked)
     if stage.kind == "imitation":
         return imitate_best(
             read_training_config(stage.config, [*stage.set, f"train.seed={seed}"]),
             read_grpo_training("nano-grpo", stage.rollouts),
-            cases,
+            data,
             folder,
             base=base,
             rounds=stage.rounds,
             tasks=stage.tasks,
             seed=seed,
+            roots=find_roots(out),
         )
     unseen = find_set(experiment, experiment.validation, out)
     changed = read_grpo_training(stage.config, [*stage.set, f"train.seed={seed}"])
-    return train_grpo(changed, cases, folder, base=str(base), validation=unseen, callbacks=clocked)
+    return train_grpo(changed, data, folder, base=str(base), validation=unseen, callbacks=clocked)
 
 
 def reset_modules(base: Path, names: Sequence[str], seed: int, out: Path) -> Path:

@@ -44,7 +44,7 @@ samples = 0
 """
 MORE = """
 [trajectories.shown]
-phantoms = "few"
+data = "few"
 segmenter = "disk"
 max_steps = 1
 
