@@ -15,6 +15,7 @@ from ibisagent.training.requests.same_targets import canonical_target
 __all__ = ["list_taught_targets", "plan_absent_targets"]
 
 _NEAR = 0.5  # of the requests, where there are near misses
+_EXCESS = 2  # times as often as a far one a near miss is asked for, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,17 @@ def plan_absent_targets(
     """Return, for each picture by name and each variant, the absent targets to ask for.
 
     ``share``: absent requests for each present target; what a data set itself calls absent counts. Half of them are
-    near misses, targets of other regions in pictures like this one, where there are any. Of those that fit, the target
-    that was asked for least so far is taken, so that all are asked for about equally often.
+    near misses, targets of other regions in pictures like this one, where there are any that were not asked for twice
+    as often as others. Of those that fit, the target that was asked for least so far is taken, so that all are asked
+    for about equally often; the pictures are gone through in an order drawn by ``seed``.
     """
     taught = list_taught_targets((case for cases in pictures.values() for case in cases), regions)
     asked: Counter[str] = Counter()
     plan: dict[str, list[list[str]]] = {}
-    for name, cases in pictures.items():
+    names = list(pictures)
+    for place in np.random.default_rng(seed).permutation(len(names)):
+        name = names[place]
+        cases = pictures[name]
         choice = _list_choice(cases, regions, taught)
         rng = np.random.default_rng(case_seed(seed, f"absent {name}"))
         drawn = [_draw(choice, _count(cases, share, rng), asked, rng) for _ in range(variants)]
@@ -79,12 +84,22 @@ def _count(cases: Sequence[Case], share: float, rng: np.random.Generator) -> int
 def _draw(choice: _Choice, count: int, asked: Counter[str], rng: np.random.Generator) -> list[str]:
     drawn: list[str] = []
     for _ in range(count):
-        near, far = ([target for target in some if target not in drawn] for some in (choice.near, choice.far))
-        some = (near or far) if rng.random() < _NEAR else (far or near)
+        near, far = (_find_rarest(some, drawn, asked) for some in (choice.near, choice.far))
+        is_near = rng.random() < _NEAR
+        if near and far:
+            is_often = asked[near[0]] > _EXCESS * (asked[far[0]] + 1)
+            some = near if is_near and not is_often else far
+        else:
+            some = near or far
         if not some:
             break
-        least = min(asked[target] for target in some)
-        rarest = [target for target in some if asked[target] == least]
-        drawn.append(rarest[int(rng.integers(len(rarest)))])
+        drawn.append(some[int(rng.integers(len(some)))])
         asked[drawn[-1]] += 1
     return drawn
+
+
+def _find_rarest(targets: Sequence[str], drawn: Sequence[str], asked: Mapping[str, int]) -> list[str]:
+    """Return those of the targets, without the drawn ones, that were asked for least."""
+    left = [target for target in targets if target not in drawn]
+    least = min((asked[target] for target in left), default=0)
+    return [target for target in left if asked[target] == least]

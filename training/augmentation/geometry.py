@@ -18,20 +18,22 @@ MIN_KEPT = 0.5
 """The share of a target's area that a turn and a crop together leave in the picture."""
 
 _DRAWS = 8  # of a crop, before there is none
+_BRIGHT = 128
 _MARGIN = 0.15  # of the longer side: what a turn by 12 degrees brings in from outside
 
 
 def turn_by(picture: Picture, degrees: float, rng: np.random.Generator) -> Picture:
-    """Turn to a side that is drawn; what comes in from outside has the middle value of the picture's edge.
+    """Turn to a side that is drawn, unless that loses over half of a target.
 
-    A turn that loses over half of a target is not made.
+    What comes in from outside is black, in a picture with a bright edge of the edge's middle colour.
     """
     pixels, masks = picture
     height, width = pixels.shape[:2]
     margin = int(np.ceil(_MARGIN * max(height, width)))
-    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    padded = np.empty((height + 2 * margin, width + 2 * margin, *pixels.shape[2:]), np.uint8)
-    padded[:] = np.median(edge, axis=0).astype(np.uint8)
+    edge = np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]), axis=0)
+    padded = np.zeros((height + 2 * margin, width + 2 * margin, *pixels.shape[2:]), np.uint8)
+    if edge.mean() >= _BRIGHT:
+        padded[:] = edge.astype(np.uint8)
     inside = slice(margin, margin + height), slice(margin, margin + width)
     padded[inside] = pixels
     turned, moved = apply_shift("rotation", degrees, padded, [np.pad(mask, margin) for mask in masks], rng)
