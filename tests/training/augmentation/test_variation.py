@@ -26,12 +26,12 @@ def bright_target(shape=(96, 128), centre=(40, 70), radii=(20, 30)):
 
 @given(st.integers(0, 2**32), st.floats(0, 12))
 def test_the_mask_turns_and_is_cropped_with_the_picture(seed, degrees):
-    picture = crop(turn_by(bright_target(), degrees, rng(seed)), (0.7, 1), bright_target()[1], rng(seed))
-    pixels, (mask,) = fit(picture, 64)
+    whole = bright_target(centre=(30, 95), radii=(16, 22))
+    pixels, (mask,) = fit(crop(turn_by(whole, degrees, rng(seed)), (0.7, 1), whole[1], rng(seed)), 64)
     assert max(pixels.shape) <= 64
     assert pixels.shape == mask.shape
     seen = pixels > 110
-    assert (seen & mask).sum() >= 0.93 * (seen | mask).sum()
+    assert (seen & mask).sum() >= 0.88 * (seen | mask).sum()
 
 
 @pytest.mark.parametrize("colour", [False, True])
