@@ -19,7 +19,7 @@ from ibisagent.tools.imaging.grids import Mask, make_read_only
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
 
-__all__ = ["SHIFTS", "PictureShift", "shift_picture"]
+__all__ = ["SHIFTS", "PictureShift", "apply_shift", "shift_picture"]
 
 Pixels = NDArray[np.uint8]
 _Change = Callable[[Pixels, float, np.random.Generator], Pixels]
@@ -71,20 +71,28 @@ def shift_picture(
 
     Size, spacing and modality stay. Values before windowing and the patient's axes are not kept.
     """
-    kind, level = SHIFTS[shift.kind], SHIFTS[shift.kind].levels[shift.severity - 1]
-    seed = int(rng.integers(2**63))
-
-    def moved(mask: Mask) -> Mask:
-        return mask if kind.move is None else kind.move(mask, level, np.random.default_rng(seed))
-
-    pixels = kind.change(image.pixels, level, np.random.default_rng(seed))
-    there = moved(truth)
+    level = SHIFTS[shift.kind].levels[shift.severity - 1]
+    masks = [truth] if image.padding is None else [truth, image.padding]
+    pixels, (there, *padding) = apply_shift(shift.kind, level, image.pixels, masks, rng)
     if truth.any() and not there.any():
         raise InputError(f"shift {shift}: got nothing of the target left in the picture, expected some of it")
-    padding = None if image.padding is None else moved(image.padding)
     shown = open_image(np.ascontiguousarray(pixels))
-    shifted = replace(shown, spacing=image.spacing, modality=image.modality, padding=padding)
+    shifted = replace(shown, spacing=image.spacing, modality=image.modality, padding=padding[0] if padding else None)
     return shifted, make_read_only(np.ascontiguousarray(there))
+
+
+def apply_shift(
+    kind: str, level: float, pixels: Pixels, masks: Sequence[Mask], rng: np.random.Generator
+) -> tuple[Pixels, list[Mask]]:
+    """Return pixels, (H, W) or (H, W, 3) uint8, shifted by a kind of `SHIFTS` at any level, and masks, (H, W) bool.
+
+    What turns or flips the picture takes the masks along. One number is drawn from ``rng``.
+    """
+    shift, seed = SHIFTS[kind], int(rng.integers(2**63))
+    changed = shift.change(pixels, level, np.random.default_rng(seed))
+    if shift.move is None:
+        return changed, list(masks)
+    return changed, [shift.move(mask, level, np.random.default_rng(seed)) for mask in masks]
 
 
 def _to_pixels(values: NDArray[np.floating]) -> Pixels:

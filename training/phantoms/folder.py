@@ -1,6 +1,5 @@
 """Phantoms as a data-set folder: pictures, label maps, and rows with the requests for each picture."""
 
-import io
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,12 +10,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ibisagent.tools.datasets import Case, write_manifest
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import printable_text
 from ibisagent.tools.imaging.grids import Mask
+from ibisagent.tools.imaging.png import encode_png
 from ibisagent.tools.jobs import jsonl
 from ibisagent.tools.jobs.job_output import JobOutput
 from ibisagent.tools.jobs.job_runner import Engine, OnRow, RowFile, run_jobs
@@ -82,7 +81,7 @@ def _draw_picture(spec: PhantomDatasetSpec, index: int) -> JobOutput:
     phantom, rng = spec.draw_phantom(index)
     name, (labels, values) = spec.file_name(index), _build_label_map(phantom.masks)
     pictures = zip(_PARTS, (phantom.image, labels), strict=True)
-    files = {f"{part}/{name}.png": _encode_png(pixels) for part, pixels in pictures}
+    files = {f"{part}/{name}.png": encode_png(pixels) for part, pixels in pictures}
     return JobOutput({"index": index, "cases": list(_list_rows(spec, phantom, name, values, rng))}, files)
 
 
@@ -115,12 +114,6 @@ def _build_label_map(masks: Mapping[str, Mask]) -> tuple[NDArray[np.uint8], dict
         name: [number for number, value in enumerate(found, 1) if value >> bit & 1] for bit, name in enumerate(masks)
     }
     return labels, members
-
-
-def _encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format="PNG", compress_level=4)
-    return file.getvalue()
 
 
 def _read_cases(spec: PhantomDatasetSpec, folder: Path, rows: Path) -> list[Case]:

@@ -1,4 +1,4 @@
-"""Commands that make training data and show it: phantoms, trajectories."""
+"""Commands that make training data and show it: phantoms, augment, trajectories."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +17,7 @@ from ibisagent.ui.cli.commands.options import (
     OnlyModality,
     Propose,
     RayAddress,
+    Seed,
     Segmenter,
     Split,
     Without,
@@ -26,7 +27,7 @@ from ibisagent.ui.cli.commands.options import (
 )
 from ibisagent.ui.cli.named_help import AUTONOMOUS, EVALUATORS, NamedHelpCommand
 
-__all__ = ["phantoms", "trajectories"]
+__all__ = ["augment", "phantoms", "trajectories"]
 
 
 def phantoms(
@@ -69,6 +70,30 @@ def phantoms(
         ray_address=ray_address,
         sheet=sheet,
     )
+
+
+def augment(
+    dataset: DataSet,
+    out: Annotated[str, typer.Option(help="Folder or address for the data set; an unfinished one is resumed.")],
+    variants: Annotated[int, typer.Option(min=1, help="Variants of each picture, the first as it is.")] = 6,
+    size: Annotated[int, typer.Option(min=32, help="Pixels of the longer side, at most.")] = 256,
+    seed: Seed = 0,
+    split: Split = None,
+    limit: Limit = None,
+    workers: Workers = None,
+    absent: Annotated[
+        float, typer.Option(min=0, help="Requests for targets that are not there, for each one that is.")
+    ] = 1.0,
+    regions: Annotated[
+        Path | None, typer.Option(help="TOML that adds to ours: what body region a source or a target shows.")
+    ] = None,
+) -> None:
+    """Make a data set of varied pictures from DATASET's real ones, with requests for targets that are not there."""
+    from ibisagent.training.augmentation.picture_variants import AugmentationSettings
+    from ibisagent.ui.cli.augment import run_augment
+
+    settings = AugmentationSettings(variants=variants, size=size, seed=seed, absent=absent)
+    run_augment(dataset, out, settings, split=split, limit=limit, workers=workers, regions=regions)
 
 
 trajectories = typer.Typer(help="Recorded runs: generate, judge, tabulate and draw them.", no_args_is_help=True)
