@@ -67,9 +67,10 @@ def rolled(*rewards: float | None) -> list[Any]:
 
 
 def test_the_best_of_each_group_is_chosen_and_none_of_equal_ones() -> None:
-    best = choose_best(rolled(0.1, 0.7, 0.7, None, 0.2, 0.2, 0.2, None, None, None, 0.9, None), group_size=4)
+    best: list[Any] = choose_best(rolled(0.1, 0.7, 0.7, None, 0.2, 0.2, 0.2, None, None, None, 0.9, None), group_size=4)
     assert [each.number for each in best] == [1]
-    assert choose_best(rolled(0.1, 0.4, -0.5, -0.9), group_size=2)[1].number == 2
+    best = choose_best(rolled(0.1, 0.4, -0.5, -0.9), group_size=2)
+    assert best[1].number == 2
 
 
 def test_a_key_changes_with_what_a_training_depends_on_and_with_nothing_else(tmp_path: Path) -> None:
