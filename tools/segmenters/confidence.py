@@ -1,7 +1,7 @@
 """An estimate of a mask's IoU: a fitted logistic rule over numbers, and their products, that need no truth.
 
 ``confidence.json`` holds the rule, fitted on states that policies reach: ``python -m
-ibisagent.training.segmenter_score``. Edge strength and contrast say whether the mask is an object; the last
+ibisagent.training.segmenter.score_fit``. Edge strength and contrast say whether the mask is an object; the last
 correction's size and sign say how wrong the mask before was.
 """
 

@@ -1,1 +1,1 @@
-"""Training of geonet, the embedded segmenter's learned term, on data sets of masks by simulated clicks."""
+"""Training of the embedded segmenters: geonet by simulated clicks on data sets of masks, and the fit of their score."""

@@ -7,7 +7,7 @@ import pytest
 from support.dataset_fixtures import write_organ_dataset
 
 from ibisagent.tools.segmenters.confidence import NAMES, ScoreRule
-from ibisagent.training.segmenter_score import MeasuredState, fit_rule, main
+from ibisagent.training.segmenter.score_fit import MeasuredState, fit_rule, main
 
 
 def draw_states(count, seed=0):

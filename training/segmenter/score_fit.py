@@ -1,4 +1,4 @@
-"""Fit geocut's and geonet's score on the states that policies reach: ``python -m ibisagent.training.segmenter_score``.
+"""Fit geocut's and geonet's score on states that policies reach: ``python -m ibisagent.training.segmenter.score_fit``.
 
 Policies run on the targets of data-set folders (nano with and without its proposal, random, an expert with faults from
 nothing and from a perturbed mask); every mask on the way is a state, its numbers and its IoU. ``--states FILE`` keeps
@@ -193,7 +193,7 @@ def _read_states(options: argparse.Namespace) -> list[MeasuredState]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Collect, fit, print and write."""
-    parser = argparse.ArgumentParser(prog="python -m ibisagent.training.segmenter_score", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m ibisagent.training.segmenter.score_fit", description=__doc__)
     parser.add_argument("folders", nargs="*", type=Path, help="data-set folders")
     parser.add_argument("--split", help="only the rows of this split")
     parser.add_argument("--per-source", type=int, default=30, help="targets of a source, at most")
