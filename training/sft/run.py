@@ -18,6 +18,7 @@ from ibisagent.training.from_scratch import MODEL_KINDS, PointerSizes, QwenSizes
 from ibisagent.training.model_folder import find_base, find_prompt_file, open_trainable
 from ibisagent.training.samples import Samples, find_shards
 from ibisagent.training.sft.config import TrainingConfig
+from ibisagent.training.sft.grafting import graft_modules
 from ibisagent.training.sft.trainer_factory import build_sft_config, build_trainer
 from ibisagent.training.training_run import (
     StartModel,
@@ -76,6 +77,7 @@ def train_sft(
         max_pixels=config.max_pixels,
         freeze_vision=config.freeze_vision,
     )
+    graft_modules(model, config.graft, settings.seed)
     trainer = build_trainer(config, model, inputs, samples, settings)
     seconds = run_trainer(trainer, out, callbacks)
     if hasattr(model, "auxiliary_heads"):
