@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from ibisagent.agent.policies.abstention.known_targets import read_targets
 from ibisagent.agent.policies.local import PROFILE, read_profile
 from ibisagent.agent.prompting import load_prompts
 from ibisagent.tools.errors import InputError
@@ -20,6 +21,7 @@ from ibisagent.training.samples import Samples, find_shards
 from ibisagent.training.sft.config import TrainingConfig
 from ibisagent.training.sft.grafting import graft_modules
 from ibisagent.training.sft.trainer_factory import build_sft_config, build_trainer
+from ibisagent.training.taught_names import find_taught_names
 from ibisagent.training.training_run import (
     StartModel,
     begin_training,
@@ -84,8 +86,10 @@ def train_sft(
         del model.auxiliary_heads
     named = base or config.base or str(start)
     began = StartModel(named, start, read_profile(start), prompt_file, describe_origin(named, start, config.folder))
-    figures = recorded | {"samples": len(samples), "seconds": seconds}
-    return finish_training(trainer, inputs, began, out, figures, save_fp16=config.save_fp16)
+    known = read_targets(start)
+    taught = find_taught_names(samples.records(), known) if known is not None else {}
+    figures = recorded | {"samples": len(samples), "seconds": seconds, "taught": taught}
+    return finish_training(trainer, inputs, began, out, figures, save_fp16=config.save_fp16, taught=taught)
 
 
 def _read_sizes(table: dict[str, Any]) -> QwenSizes | PointerSizes:
