@@ -61,6 +61,7 @@ class PointerSizes:
     depths: tuple[int, ...] = (1, 2, 2)
     feature_channels: int = 64
     num_maps: int = 8
+    fine_channels: int = 0
     vocab_size: int = 1200
     rope_theta: float = 1000.0
     initializer_range: float = 0.05
@@ -82,6 +83,7 @@ class PointerSizes:
             depths=self.depths,
             feature_channels=self.feature_channels,
             num_maps=self.num_maps,
+            fine_channels=self.fine_channels,
             num_reader_layers=self.num_reader_layers,
             image_token_id=of("<|image_pad|>"),
             turn_token_id=of("assistant\n"),

@@ -131,6 +131,11 @@ class Samples:
             frame=observation.frame,
         )
 
+    def records(self) -> Iterator[Trajectory]:
+        """Yield the records that have samples, each once."""
+        for ref in {(ref.file, ref.offset): ref for ref in self.refs}.values():
+            yield self._read_record(ref)
+
     def texts_of(self, index: int) -> Iterator[str]:
         """Yield a sample's prompt and reply as text, from which a tokenizer is trained."""
         sample = self[index]

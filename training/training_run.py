@@ -1,8 +1,7 @@
 """What every kind of training does around its trainer: where it starts, whether it is done, its run, what it leaves."""
 
-import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from ibisagent.agent.policies.local.policy import MAX_TOKENS
 from ibisagent.training.csv_log import CSVLogCallback
 from ibisagent.training.model_folder import compose_profile, find_base, find_prompt_file, write_model
 from ibisagent.training.run_folder import LogCallback, keep_settings, last_checkpoint, write_json
+from ibisagent.training.taught_names import extend_target_list
 
 __all__ = ["StartModel", "begin_training", "describe_origin", "find_start", "finish_training", "run_trainer"]
 
@@ -83,10 +83,12 @@ def finish_training(
     figures: dict[str, Any],
     *,
     save_fp16: bool,
+    taught: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
     """Write the model folder ``out``/model, and last ``out``/training.json: ``figures`` with the log.
 
-    A base's list of learned targets goes along: the new model, too, declines every other.
+    A base's list of learned targets goes along, with the names ``taught`` since and their synonyms: the new model, too,
+    declines every other.
     """
     model: Any = trainer.model
     if save_fp16:
@@ -95,6 +97,7 @@ def finish_training(
     write_model(trainer, inputs, start.origin, compose_profile(start.prompt_file, start.profile), folder)
     if trainer.is_world_process_zero():
         if (start.folder / TARGETS_FILE).is_file():
-            shutil.copyfile(start.folder / TARGETS_FILE, folder / TARGETS_FILE)
+            text = (start.folder / TARGETS_FILE).read_text(encoding="utf-8")
+            (folder / TARGETS_FILE).write_text(extend_target_list(text, taught or {}), encoding="utf-8")
         write_json(out / _FINISHED, figures | {"log": trainer.state.log_history})
     return folder

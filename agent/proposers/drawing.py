@@ -28,6 +28,7 @@ __all__ = ["DrawingProposer"]
 # Chosen on phantoms of seeds from 20,000,000 (EXPERIMENTS.md).
 _OFFSET = 0.5  # added to the drawn logits: thin drawings are a little too small
 _FAINT = 2.0  # a drawing whose highest logit lies below is that of an absent target more often than not
+_REACHES = 40  # the cut may move the contour by the longer side divided by it; no less where a drawing is finer
 _CUT = GeocutSegmenter(Parameters(weight_colour=1.0))
 
 
@@ -67,7 +68,7 @@ class DrawingProposer:
             return self._nothing("the model sees no such target in the picture")
         embedding = get_memo(_CUT.name).embed(image)
         log_odds = _resize(drawn, embedding.grid.work) + np.float32(_OFFSET)
-        mask = _CUT.cut_near_contour(embedding, log_odds, max(embedding.grid.work) / max(drawn.shape))
+        mask = _CUT.cut_near_contour(embedding, log_odds, max(embedding.grid.work) / _REACHES)
         if image.padding is not None:
             mask = mask & ~image.padding
         if not mask.any():

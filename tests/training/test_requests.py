@@ -12,6 +12,7 @@ from ibisagent.tools.vocabulary.words import REQUEST_TEMPLATES, VOCABULARY
 from ibisagent.training.requests import (
     ReasoningRequest,
     build_reasoning_requests,
+    read_target_name,
     write_initial_request,
     write_refinement_request,
 )
@@ -53,6 +54,36 @@ def test_a_request_names_its_target_by_one_of_its_names(word):
 
 def test_an_unknown_target_goes_by_its_own_name():
     assert all("mitral valve" in write_initial_request("mitral valve", rng(seed)) for seed in range(50))
+
+
+@pytest.mark.parametrize("word", [write_initial_request, write_refinement_request])
+def test_the_target_is_read_off_a_request(word):
+    for seed, name in enumerate((*VOCABULARY.names, *VOCABULARY.names)):
+        request = word(name, rng(seed))
+        target, said = read_target_name(request)
+        assert target == name, request
+        assert said in (name, *VOCABULARY.synonyms.get(name, ()))
+    read = [read_target_name(word("mitral valve", rng(seed))) for seed in range(100)]
+    assert set(read) <= {("mitral valve", "mitral valve"), None}  # None: a name alone, which may be any words
+    assert read.count(None) < 10
+
+
+def test_no_target_is_read_off_a_description():
+    said = [
+        ask.request
+        for seed in range(200)
+        for ask in build_reasoning_requests(
+            "heart_mr", {name: square(4, 4, 4 + seed % 9) for name in VOCABULARY.names}, [], ["mass"], rng(seed)
+        )
+    ]
+    said += [
+        ask.request
+        for ask in build_reasoning_requests(
+            "heart_ct", {"left atrium": square(2, 2, 9), "right atrium": square(30, 30, 20)}, [], [], rng()
+        )
+    ]
+    assert len(said) > 1000
+    assert {request for request in said if read_target_name(request) is not None} == set()
 
 
 def test_the_verb_agrees_with_the_target():

@@ -1,5 +1,6 @@
 """Reasoning requests: the target has to be inferred, as its name is not given."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import Template
@@ -10,7 +11,7 @@ from scipy import ndimage
 from ibisagent.tools.imaging.grids import Mask
 from ibisagent.tools.vocabulary.words import VOCABULARY, verb_of
 
-__all__ = ["ABNORMALITY", "ReasoningRequest", "build_reasoning_requests"]
+__all__ = ["ABNORMALITY", "ReasoningRequest", "build_reasoning_requests", "is_description"]
 
 ABNORMALITY = "abnormality"
 """The target of a request for anything abnormal, where nothing is."""
@@ -18,6 +19,7 @@ ABNORMALITY = "abnormality"
 _SIZE_RATIO = 1.25
 _TOUCHING = np.ones((3, 3), dtype=np.bool_)
 _SIDES = ("left", "right")
+_COMPARISON = re.compile("(?:larger|smaller) of the two .+|nucleus that is larger than all others")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,11 @@ def build_reasoning_requests(
             for what, target in _compare_sizes(masks)
         ),
     ]
+
+
+def is_description(phrase: str) -> bool:
+    """Whether a phrase is one of those here that describe a target without its name."""
+    return any(phrase in some for some in VOCABULARY.descriptions.values()) or bool(_COMPARISON.fullmatch(phrase))
 
 
 def _build_abnormality_requests(

@@ -32,7 +32,7 @@ class Collator:
     ) -> None:
         """Take the samples; with the model's ``rope`` a group becomes one row with one picture, else a row for each.
 
-        ``map_side``: side of the maps that the model draws, to be given target and mask on.
+        ``map_side``: side of the finest maps that the model draws, to be given target and mask on.
         """
         self._samples, self._inputs, self._groups, self._rope, self._map_side = samples, inputs, groups, rope, map_side
 

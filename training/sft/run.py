@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from ibisagent.agent.policies.abstention.known_targets import read_targets
 from ibisagent.agent.policies.local import PROFILE, read_profile
 from ibisagent.agent.prompting import load_prompts
 from ibisagent.tools.errors import InputError
@@ -18,7 +19,9 @@ from ibisagent.training.from_scratch import MODEL_KINDS, PointerSizes, QwenSizes
 from ibisagent.training.model_folder import find_base, find_prompt_file, open_trainable
 from ibisagent.training.samples import Samples, find_shards
 from ibisagent.training.sft.config import TrainingConfig
+from ibisagent.training.sft.grafting import graft_modules
 from ibisagent.training.sft.trainer_factory import build_sft_config, build_trainer
+from ibisagent.training.taught_names import find_taught_names
 from ibisagent.training.training_run import (
     StartModel,
     begin_training,
@@ -76,14 +79,17 @@ def train_sft(
         max_pixels=config.max_pixels,
         freeze_vision=config.freeze_vision,
     )
+    graft_modules(model, config.graft, settings.seed)
     trainer = build_trainer(config, model, inputs, samples, settings)
     seconds = run_trainer(trainer, out, callbacks)
     if hasattr(model, "auxiliary_heads"):
         del model.auxiliary_heads
     named = base or config.base or str(start)
     began = StartModel(named, start, read_profile(start), prompt_file, describe_origin(named, start, config.folder))
-    figures = recorded | {"samples": len(samples), "seconds": seconds}
-    return finish_training(trainer, inputs, began, out, figures, save_fp16=config.save_fp16)
+    known = read_targets(start)
+    taught = find_taught_names(samples.records(), known) if known is not None else {}
+    figures = recorded | {"samples": len(samples), "seconds": seconds, "taught": taught}
+    return finish_training(trainer, inputs, began, out, figures, save_fp16=config.save_fp16, taught=taught)
 
 
 def _read_sizes(table: dict[str, Any]) -> QwenSizes | PointerSizes:

@@ -144,6 +144,7 @@ class PointerTrainer(PackedTrainer):
             attention_mask=_attention_bias(inputs["segments"]),
             segments=inputs["segments"],
             keep=functional.pad(is_labeled, (0, 1)),
+            draw_fine=True,
             use_cache=False,
         )
         return out.logits, out
@@ -152,20 +153,43 @@ class PointerTrainer(PackedTrainer):
         self, core: Any, out: Any, inputs: dict[str, Any], is_labeled: torch.Tensor, target_ids: torch.Tensor
     ) -> torch.Tensor | float:
         del core, is_labeled, target_ids
-        truths, masks = inputs["masks"].unbind(dim=1)
-        known = ~torch.isnan(truths[:, 0, 0])
-        target, truth = out.pointer_state.maps.target_logits[known], truths[known]
-        there = truth.flatten(1).amax(dim=1) > 0
-        bce = functional.binary_cross_entropy_with_logits(target, truth, reduction="none").mean(dim=(1, 2))
-        shown, sums = torch.sigmoid(target[there]), (1, 2)
-        both, either = (shown * truth[there]).sum(sums), (shown + truth[there]).sum(sums)
-        dice = (1 - (2 * both + 1) / (either + 1)).sum() / max(len(truth), 1)
-        covered = functional.binary_cross_entropy_with_logits(out.pointer_state.maps.mask_logits, masks)
-        hard, real = target[there] > 0, truth[there] > 0.5
-        overlap = (hard & real).sum(sums) / (hard | real).sum(sums).clamp(min=1)
-        self._log_metric("mask_iou", overlap.mean() if there.any() else overlap.sum())
-        weighted: torch.Tensor = self._loss.mask * (_TARGET_BCE_WEIGHT * bce.mean() + dice + _MASK_BCE_WEIGHT * covered)
+        maps, masks = out.pointer_state.maps, inputs["masks"]
+        pooled = _pool(masks, maps.target_logits.shape[-1])
+        covered = functional.binary_cross_entropy_with_logits(maps.mask_logits, pooled[:, 1])
+        loss = _target_loss(maps.target_logits, pooled[:, 0]) + _MASK_BCE_WEIGHT * covered
+        finest = maps.target_logits
+        if maps.fine_logits is not None:
+            finest = maps.fine_logits
+            loss = loss + _target_loss(finest, masks[:, 0])
+        self._log_metric("mask_iou", _mean_overlap(finest, masks[:, 0]))
+        weighted: torch.Tensor = self._loss.mask * loss
         return weighted
+
+
+def _pool(maps: torch.Tensor, side: int) -> torch.Tensor:
+    """Return maps, (n, 2, h, w), at the ``side`` that divides theirs; nan stays nan."""
+    times = maps.shape[-1] // side
+    return maps if times == 1 else functional.avg_pool2d(maps, times)
+
+
+def _target_loss(logits: torch.Tensor, truths: torch.Tensor) -> torch.Tensor:
+    """Return cross entropy and Dice loss of drawings, (n, h, w), where the truth is known, which is not nan."""
+    known = ~torch.isnan(truths[:, 0, 0])
+    target, truth, sums = logits[known], truths[known], (1, 2)
+    bce = functional.binary_cross_entropy_with_logits(target, truth, reduction="none").mean(dim=sums)
+    there = truth.flatten(1).amax(dim=1) > 0
+    shown = torch.sigmoid(target[there])
+    both, either = (shown * truth[there]).sum(sums), (shown + truth[there]).sum(sums)
+    dice = (1 - (2 * both + 1) / (either + 1)).sum() / max(len(truth), 1)
+    return _TARGET_BCE_WEIGHT * bce.mean() + dice
+
+
+def _mean_overlap(logits: torch.Tensor, truths: torch.Tensor) -> torch.Tensor:
+    """Return the mean IoU of the drawings of targets that are there, 0 if there are none."""
+    there = truths.flatten(1).amax(dim=1) > 0  # nan is not
+    hard, real = logits[there] > 0, truths[there] > 0.5
+    overlap = (hard & real).sum((1, 2)) / (hard | real).sum((1, 2)).clamp(min=1)
+    return overlap.mean() if there.any() else overlap.sum()
 
 
 def _attention_bias(segments: torch.Tensor) -> torch.Tensor:

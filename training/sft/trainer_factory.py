@@ -114,7 +114,7 @@ def _build_packed_trainer(
             inputs,
             groups,
             rope=lambda ids, kinds, grid: rope(ids, kinds, image_grid_thw=grid)[0],
-            map_side=model.config.image_size // 4 if pointer else None,
+            map_side=model.config.image_size // (2 if model.config.fine_channels else 4) if pointer else None,
         ),
         **trainer_kwargs,
     )

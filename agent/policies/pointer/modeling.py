@@ -19,6 +19,7 @@ from transformers.masking_utils import create_causal_mask
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
 
 from ibisagent.agent.policies.pointer.configuration import PointerConfig
+from ibisagent.agent.policies.pointer.fine_drawing import FineDrawing
 from ibisagent.agent.policies.pointer.outputs import PointerOutput, PointerState
 from ibisagent.agent.policies.pointer.pointer_head import PointerHead, PointerMaps
 from ibisagent.agent.policies.pointer.vision_encoder import VisionEncoder
@@ -57,6 +58,7 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         self.norm = LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.pointer_head = PointerHead(config)
         self.lm_head: nn.Module = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.fine_drawing = FineDrawing(config) if config.fine_channels else None
         self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -65,6 +67,15 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module is self.pointer_head.heatmap:  # at first a click may go anywhere
             nn.init.zeros_(self.pointer_head.heatmap.weight)
+        if self.fine_drawing is not None and module is self.fine_drawing.last:  # at first it changes nothing
+            nn.init.zeros_(self.fine_drawing.last.weight)
+
+    def add_fine_drawing(self, channels: int) -> None:
+        """Add the branch of the fine drawing to a model without it; its weights are drawn by torch's generator."""
+        self.config.fine_channels = channels
+        self.fine_drawing = FineDrawing(self.config)
+        self.fine_drawing.apply(self._init_weights)
+        self.fine_drawing.to(self.device, self.dtype)
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the embedding of tokens."""
@@ -99,6 +110,7 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         labels: torch.Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int = 0,
+        draw_fine: bool = False,
         **_: Any,
     ) -> PointerOutput:
         """Predict tokens.
@@ -106,7 +118,8 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         ``cache``, or ``past_key_values`` by its name before transformers 5.24: what the calls before left; with it and
         no new picture, ``pointer_state`` is that of the output before. ``segments``: (B, L), in a packed row the number
         of each token's sample, 0 for what they share. ``keep``: (B, L) bool, where logits are wanted. A row's reply
-        begins after the config's turn token. The pictures' grid and the tokens' types are not needed.
+        begins after the config's turn token. ``draw_fine``: the maps of new pictures are to hold the fine drawing, if
+        the model has that branch; nothing else depends on it. The pictures' grid and the tokens' types are not needed.
         """
         del image_grid_thw, mm_token_type_ids
         held = cache if cache is not None else past_key_values
@@ -117,7 +130,7 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         here = input_ids == self.config.image_token_id
         features = None
         if pixel_values is not None:
-            features, tokens = self.visual(pixel_values)
+            features, tokens, seen_first = self.visual(pixel_values)
             if int(here.sum()) != len(tokens) * tokens.shape[1]:
                 got = f"{int(here.sum())} picture tokens and {len(tokens)} pictures"
                 raise ValueError(f"got {got}, expected {tokens.shape[1]} tokens for each")
@@ -158,6 +171,9 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
                     (maps.click_logprobs - revisit_penalty).flatten(2), dim=2
                 ).view_as(revisit_penalty)
             )
+            if draw_fine and self.fine_drawing is not None:
+                fine = self.fine_drawing(seen_first[shown], features[shown], query, maps.target_logits)
+                maps = maps._replace(fine_logits=fine)
             reply_of = _reply_of(ids.shape, turns, segments)
         elif pointer_state is not None:
             maps, before = pointer_state.maps, pointer_state.last_tokens
@@ -186,10 +202,12 @@ class PointerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
     def predict_target(self, **inputs: Any) -> torch.Tensor:
         """Draw the target of each row's reply in one pass, (B, h, w) logits over the whole of its last picture.
 
-        ``inputs``: of `forward`, up to where the model replies.
+        Its side is half of the picture's by the fine drawing, a quarter without that branch. ``inputs``: of `forward`,
+        up to where the model replies.
         """
-        state = self(**inputs, use_cache=False, logits_to_keep=1).pointer_state
-        return state.maps.target_logits[state.reply_of]  # type: ignore[no-any-return]
+        state = self(**inputs, use_cache=False, logits_to_keep=1, draw_fine=True).pointer_state
+        maps = state.maps
+        return (maps.target_logits if maps.fine_logits is None else maps.fine_logits)[state.reply_of]  # type: ignore[no-any-return]
 
     def prepare_inputs_for_generation(self, input_ids: torch.Tensor, **kwargs: Any) -> dict[str, Any]:
         """Pass on the pointer state with the tokens before the new ones: beam search changes the rows."""

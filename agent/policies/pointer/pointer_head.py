@@ -23,12 +23,14 @@ class PointerMaps(NamedTuple):
 
     ``target_logits``, ``mask_logits``: (n, h, w), of the target and of the mask that the picture shows.
     ``click_logprobs``: (n, 2, bins, bins) of a positive and a negative click, rows first. ``summary``: (n, hidden).
+    ``fine_logits``: (n, 2 h, 2 w), the target by the fine drawing, None where it was not asked for.
     """
 
     target_logits: torch.Tensor
     mask_logits: torch.Tensor
     click_logprobs: torch.Tensor
     summary: torch.Tensor
+    fine_logits: torch.Tensor | None = None
 
 
 class PointerHead(nn.Module):

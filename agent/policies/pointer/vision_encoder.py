@@ -37,12 +37,16 @@ class VisionEncoder(nn.Module):
         self.feature_norm, self.token_norm = nn.GroupNorm(widths[0] // _GROUP, widths[0]), nn.LayerNorm(last)
         self.feature_proj = nn.Conv2d(widths[0], config.feature_channels, 1)
 
-    def forward(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return features (B, features, side / 4, side / 4) and tokens (B, tokens, hidden) of Qwen-VL's patches."""
+    def forward(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Encode Qwen-VL's patches.
+
+        Return features (B, features, side / 4, side / 4), tokens (B, tokens, hidden), and what the first layer saw, at
+        half of the side (B, first of the widths, side / 2, side / 2).
+        """
         shown = self._unpatchify(patches)
         held = []
         now = self.stem(torch.cat([shown, coord_channels(shown)], dim=1))
-        now = functional.silu(now)
+        first = now = functional.silu(now)
         for level in self.stages:
             now = level(now)
             held.append(now)
@@ -58,9 +62,8 @@ class VisionEncoder(nn.Module):
         pooled = functional.adaptive_avg_pool2d(
             flat.transpose(1, 2).reshape(batch, width, rows, columns), self.grid_size
         )
-        return self.feature_proj(self.feature_norm(now)), self.token_proj(
-            self.token_norm(pooled.flatten(2).transpose(1, 2))
-        )
+        tokens = self.token_proj(self.token_norm(pooled.flatten(2).transpose(1, 2)))
+        return self.feature_proj(self.feature_norm(now)), tokens, first
 
     def _unpatchify(self, patches: torch.Tensor) -> torch.Tensor:
         """Assemble patches, (B x patches, 3 x 2 x patch x patch), to pictures, (B, 3, side, side)."""

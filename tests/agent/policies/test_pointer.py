@@ -1,5 +1,6 @@
 """The pointer model: its picture, its clicks, its cache, its rows, and what it is as a transformers model."""
 
+import copy
 import logging
 from dataclasses import fields
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from support import tiny_vlm
 from support.fakes import positive
+from torch.nn import functional
 from transformers import AutoModelForImageTextToText
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
@@ -184,6 +186,70 @@ def test_a_row_without_a_picture_is_refused(opened):
     behind = torch.cat([ids, torch.full((1, 4), inputs.image_token_id)], dim=1)
     with pytest.raises(ValueError, match="without a picture before its reply"):
         model(behind, pixel_values=shown)
+
+
+# The fine drawing
+
+
+@pytest.fixture(scope="module")
+def grafted(opened):
+    """The tiny model with an untrained branch, and with one whose last layer is random, too."""
+    torch.manual_seed(0)
+    models = copy.deepcopy(opened[0]), copy.deepcopy(opened[0])
+    for model in models:
+        model.add_fine_drawing(8)
+    torch.nn.init.normal_(models[1].fine_drawing.last.weight, std=3.0)
+    return models
+
+
+def test_untrained_it_is_the_coarse_drawing_at_twice_its_side(opened, grafted):
+    model, inputs = opened
+    batch = inputs.batch(encoded(inputs, "Segment it.", CLICKED))
+    with torch.inference_mode():
+        coarse, fine = (each.predict_target(**batch) for each in (model, grafted[0]))
+    assert coarse.shape == (2, SIDE, SIDE)
+    doubled = functional.interpolate(coarse[:, None], scale_factor=2.0, mode="bilinear", align_corners=False)[:, 0]
+    torch.testing.assert_close(fine, doubled, atol=1e-5, rtol=0)
+
+
+def test_it_changes_the_drawing_by_picture_and_request_and_nothing_else(opened, grafted):
+    model, inputs = opened
+    texts = ["Segment it.", "Look: Segment the liver lesion, please.", CLICKED]
+    batch = inputs.batch([inputs.encode([Message("user", text, picture(0))]) for text in texts])
+    with torch.inference_mode():
+        before, after = (each(**batch, draw_fine=True) for each in (model, grafted[1]))
+        replies = [each.generate(**batch, max_new_tokens=16, num_beams=2) for each in (model, grafted[1])]
+    assert torch.equal(before.logits, after.logits)
+    assert torch.equal(*replies)
+    assert before.pointer_state.maps.fine_logits is None
+    for name in ("target_logits", "mask_logits", "click_logprobs", "summary"):
+        assert torch.equal(*(getattr(each.pointer_state.maps, name) for each in (before, after)))
+    maps = after.pointer_state.maps
+    doubled = functional.interpolate(maps.target_logits[:, None], scale_factor=2.0, mode="bilinear")[:, 0]
+    added = maps.fine_logits - doubled
+    assert added.std() > 0.1
+    assert (added[0] - added[1]).abs().max() > 0.1
+
+
+def test_rows_of_several_lengths_are_drawn_as_each_alone(opened, grafted):
+    inputs, model = opened[1], grafted[1]
+    several = encoded(inputs, "Segment it.", CLICKED)
+    with torch.inference_mode():
+        together = model.predict_target(**inputs.batch(several))
+        alone = [model.predict_target(**inputs.batch([each]))[0] for each in several]
+    torch.testing.assert_close(together, torch.stack(alone), atol=1e-4, rtol=0)
+
+
+def test_saved_the_fine_drawing_is_opened_again(opened, grafted, tmp_path):
+    inputs, model = opened[1], grafted[1]
+    model.save_pretrained(tmp_path)
+    again = AutoModelForImageTextToText.from_pretrained(tmp_path)
+    batch = inputs.batch(encoded(inputs, "Segment it."))
+    with torch.inference_mode():
+        torch.testing.assert_close(again.predict_target(**batch), model.predict_target(**batch), atol=1e-4, rtol=1e-5)
+
+
+# As a transformers model
 
 
 def test_saved_it_is_opened_by_transformers_own_classes(opened, tmp_path):

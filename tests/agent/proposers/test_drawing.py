@@ -86,6 +86,20 @@ def test_it_is_the_map_of_the_reply_to_come():
     assert np.array_equal(drawn, out.pointer_state.maps.target_logits[0].numpy())
 
 
+def test_a_fine_drawing_is_the_one_that_is_proposed(monkeypatch):
+    """A bar as wide as one place of the fine drawing is kept, though the cut could move its contour away."""
+    policy = open_local(tiny_vlm.pointer())
+    torch.manual_seed(0)
+    policy.model.add_fine_drawing(4)
+    drawn = torch.full((1, 32, 32), -6.0)
+    drawn[0, 4:28, 15] = 6.0
+    monkeypatch.setattr(policy.model.fine_drawing, "forward", lambda *_: drawn)
+    pixels = np.full((128, 128), 40, np.uint8)
+    pixels[16:112, 60:64] = 220
+    found = DrawingProposer(policy).propose(image_of(pixels), "Segment it.").mask
+    assert iou(found, pixels > 100) > 0.7
+
+
 # What it is worth
 
 

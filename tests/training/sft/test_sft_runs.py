@@ -8,6 +8,7 @@ import sys
 import time
 import tomllib
 
+import numpy as np
 import pytest
 import torch
 from conftest import ellipse
@@ -15,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from support import scripted_local, tiny_vlm
 from support.command_line import call
 from support.fakes import NOT_THERE, STOP, UNDO, RecordingPolicy, negative, positive
+from support.observations import make_observation
 from transformers import TrainerCallback
 from typer.testing import CliRunner
 
@@ -152,6 +154,49 @@ def test_an_adapter_whose_base_is_gone_or_wrong_is_refused_in_a_line(data, tmp_p
     base.rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match=r"model: got an adapter of '.*base', which is not here"):
         open_local(second)
+
+
+# What is grafted
+
+
+GRAFT = PACKED + "[graft]\nfine_channels = 4\n"
+
+
+@pytest.mark.slow
+def test_a_grafted_drawing_learns_and_goes_on(data, tmp_path):
+    path, begun = plan_of(tmp_path, tiny_vlm.pointer(), GRAFT, rate=3e-3, steps=30, batch=8), []
+    unbroken = train_sft(read_training_config(path), [data], tmp_path / "unbroken")
+    with pytest.raises(KeyboardInterrupt):
+        train_sft(read_training_config(path), [data], tmp_path / "out", callbacks=[Watching(begun, 5)])
+    resumed = train_sft(read_training_config(path), [data], tmp_path / "out", callbacks=[Watching(begun)])
+    assert begun == [0, 4]
+    assert weights(resumed) == weights(unbroken)
+    figures = log_of(tmp_path / "unbroken")
+    assert figures[-2]["loss"] < 0.7 * figures[0]["loss"]
+    assert figures[-2]["mask_iou"] > figures[0]["mask_iou"] + 0.2
+    policy = open_local(unbroken)
+    assert policy.model.config.fine_channels == 4
+    assert policy.draw_target(make_observation("Segment it.", np.zeros((64, 64, 3), np.uint8))).shape == (32, 32)
+    assert any(value.abs().sum() > 0 for value in policy.model.fine_drawing.last.parameters())
+    again = train_sft(read_training_config(path), [data], tmp_path / "again", base=str(unbroken))
+    assert open_local(again).model.config.fine_channels == 4
+
+
+def test_a_graft_that_does_not_fit_is_refused_in_a_line(data, tmp_path):
+    base = train_sft(
+        read_training_config(plan_of(tmp_path, tiny_vlm.pointer(), GRAFT, steps=1)), [data], tmp_path / "one"
+    )
+    other = read_training_config(tmp_path / "plan.toml", ["graft.fine_channels=8"])
+    with pytest.raises(
+        InputError, match=r"\[graft\]: got fine_channels=8 for a base with 4, expected as many; correct"
+    ):
+        train_sft(other, [data], tmp_path / "two", base=str(base))
+    with pytest.raises(InputError, match=r"\[graft\]: got a base of type 'qwen2_5_vl', expected a pointer model"):
+        train_sft(other, [data], tmp_path / "three", base=str(tiny_vlm.qwen25()))
+    with pytest.raises(InputError, match="got 'graft', expected it beside 'base' and a 'pack' from 1 up"):
+        read_training_config(tmp_path / "plan.toml", ["pack=0"])
+    with pytest.raises(InputError, match=r"\[graft\]: .*fine_channels=0, expected a whole number from 1 up"):
+        read_training_config(tmp_path / "plan.toml", ["graft.fine_channels=0"])
 
 
 # The same again

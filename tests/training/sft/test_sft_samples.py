@@ -21,6 +21,7 @@ from ibisagent.tools.errors import InputError
 from ibisagent.training.samples import Samples
 from ibisagent.training.sft.collator import Collator
 from ibisagent.training.sft.config import TrainingConfig
+from ibisagent.training.sft.grafting import graft_modules
 from ibisagent.training.sft.trainer_factory import build_sft_config, build_trainer
 from ibisagent.training.tokenized_samples import IGNORED, tokenize_sample
 
@@ -335,6 +336,34 @@ def test_a_pointer_learns_to_draw_target_and_mask(tmp_path):
     targets, masks = batch["masks"].unbind(dim=1)
     assert cost(targets, masks) < 0.01
     assert cost(masks, targets) > 1
+
+
+def test_a_fine_drawing_is_compared_with_the_truth_at_its_own_resolution(tmp_path):
+    """A stripe as wide as one fine place is drawn by the fine map alone; the coarse one learns its share of a place."""
+    bench = Bench(tmp_path, tiny_vlm.pointer())
+    graft_modules(bench.model, {"fine_channels": 4}, seed=0)
+    bench.model.train()
+    plan = TrainingConfig(pack=5)
+    trainer = build_trainer(plan, bench.model, bench.inputs, bench.samples, build_sft_config(plan, bench.out))
+    batch = trainer.data_collator([{"group": 0}])
+    assert batch["masks"].shape[2:] == (32, 32)
+    count = len(batch["masks"])
+    batch["masks"] = torch.zeros(count, 2, 32, 32)
+    batch["masks"][:, 0, 8:24, 11] = 1.0
+    stripe, halves = batch["masks"][:, 0], torch.zeros(count, 16, 16)
+    halves[:, 4:12, 5] = 20.0  # of which half is covered: a logit of 0
+    nothing = torch.full((count, 16, 16), -20.0)
+
+    def cost(coarse, fine):
+        drawing = PointerMaps(coarse, nothing, None, None, fine)
+        trainer._metrics["train"].clear()
+        given = PointerOutput(pointer_state=PointerState(drawing, None, None))
+        return trainer._auxiliary_loss(None, given, batch, None, None), list(trainer._metrics["train"]["mask_iou"])
+
+    (exact, overlap), (missed, none) = (cost(halves - 20, fine) for fine in (stripe * 40 - 20, stripe * 0 - 20))
+    assert (overlap, none) == ([1.0], [0.0])
+    assert missed - exact > 1
+    assert cost(nothing, stripe * 40 - 20)[0] - exact > 0.3  # the coarse map is still compared
 
 
 # Pictures
