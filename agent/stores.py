@@ -1,7 +1,6 @@
 """Storage of a run's large data: images under their content hash, replies and step masks under their keys."""
 
 import hashlib
-import io
 import json
 import math
 import os
@@ -16,6 +15,7 @@ from ibisagent.tools.files import atomic_write, printable_text
 from ibisagent.tools.imaging.grids import Mask, Spacing
 from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.imaging.open_image import open_image
+from ibisagent.tools.imaging.png import encode_png
 from ibisagent.tools.json_values import to_builtin
 from ibisagent.tools.masks.reading import read_mask
 from ibisagent.tools.masks.rle import Rle, decode, encode
@@ -148,11 +148,7 @@ class ImageStore:
 
 def kept_png(image: MedicalImage) -> bytes:
     """Return the PNG in which a picture without a file is kept, beside its records as ``SHA.png``."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(image.pixels).save(file, format="PNG")
-    return file.getvalue()
+    return encode_png(image.pixels, level=6)
 
 
 def reference_of(image: MedicalImage) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """A policy over any LangChain chat model that accepts images."""
 
 import base64
-import io
 import os
 import time
 from collections.abc import Callable
@@ -11,7 +10,6 @@ from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import Runnable
 from numpy.typing import NDArray
-from PIL import Image
 
 from ibisagent.agent.coordinates import model_profile
 from ibisagent.agent.model_resize import SmartResize
@@ -22,6 +20,7 @@ from ibisagent.agent.policies.retries import Retries
 from ibisagent.agent.privacy import is_loopback
 from ibisagent.agent.prompting import Message, PromptSet, load_prompts
 from ibisagent.tools.errors import InputError, MissingExtra, describe_error
+from ibisagent.tools.imaging.png import encode_png
 from ibisagent.tools.registry import parse_options
 
 __all__ = [
@@ -157,9 +156,7 @@ def _to_langchain(message: Message) -> BaseMessage:
 
 def image_block(picture: NDArray[Any]) -> dict[str, Any]:
     """Return a picture, (H, W, 3) uint8, as a standard LangChain image block (PNG)."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG", compress_level=1)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    data = base64.b64encode(encode_png(picture, level=1)).decode("ascii")
     return {"type": "image", "base64": data, "mime_type": "image/png"}
 
 

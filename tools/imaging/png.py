@@ -9,8 +9,11 @@ from PIL import Image
 __all__ = ["encode_png"]
 
 
-def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """Return the PNG file of a picture, (H, W) or (H, W, 3) uint8; equal pictures give equal bytes."""
+def encode_png(pixels: NDArray[np.uint8], level: int = 4) -> bytes:
+    """Return the PNG file of a picture, (H, W) or (H, W, 3) uint8; equal pictures give equal bytes.
+
+    ``level``: of compression, 1 where speed counts, 6 where the file is kept.
+    """
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format="PNG", compress_level=4)
+    Image.fromarray(pixels).save(file, format="PNG", compress_level=level)
     return file.getvalue()

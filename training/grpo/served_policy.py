@@ -8,13 +8,11 @@ have to be ours.
 
 import base64
 import hashlib
-import io
 import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
 import httpx
-from PIL import Image
 
 from ibisagent.agent.model_resize import SmartResize
 from ibisagent.agent.policies.base import Completion, Observation, SyncPolicy
@@ -23,6 +21,7 @@ from ibisagent.agent.policies.local.qwen_inputs import escape_control_tokens
 from ibisagent.agent.policies.retries import Retries
 from ibisagent.agent.prompting import Message, PromptSet
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.imaging.png import encode_png
 
 __all__ = ["ServedPolicy", "find_served_model"]
 
@@ -119,9 +118,8 @@ class ServedPolicy(SyncPolicy):
     def _to_openai(self, message: Message) -> dict[str, Any]:
         content: list[dict[str, Any]] = []
         if message.picture is not None:
-            buffer = io.BytesIO()
-            Image.fromarray(self.inputs.resize(message.picture)).save(buffer, format="PNG", compress_level=1)
-            url = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+            data = encode_png(self.inputs.resize(message.picture), level=1)
+            url = f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
             content.append({"type": "image_url", "image_url": {"url": url}})
         if message.text:
             content.append({"type": "text", "text": escape_control_tokens(message.text)})

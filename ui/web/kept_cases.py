@@ -1,14 +1,12 @@
 """Cases that a person keeps as training data: run folders with a consent, the form that training reads."""
 
-import io
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from ibisagent.tools.files import make_folder
 from ibisagent.tools.imaging.medical_image import MedicalImage
+from ibisagent.tools.imaging.png import encode_png
 from ibisagent.ui.sessions.consent import CONSENT_FILE, case_name_prefix, describe_consent
 from ibisagent.ui.sessions.export import write_file
 from ibisagent.ui.sessions.service import SessionService
@@ -38,9 +36,7 @@ async def write_case(
     files = {
         "trajectory.json": await service.render(handle, owner, "trajectory.json", live.case.truth_of(live.view.slice))
     }
-    buffer = io.BytesIO()
-    Image.fromarray(image.pixels).save(buffer, "PNG")
-    files[f"{image.sha}.png"] = buffer.getvalue()
+    files[f"{image.sha}.png"] = encode_png(image.pixels, level=6)
     if accepted:
         files["mask.png"] = await service.render(handle, owner, "mask.png")
     files[CONSENT_FILE] = describe_consent(accepted)

@@ -11,16 +11,15 @@ but the seconds that he has looked at a case.
   ``{"error": LINE}`` with 422
 """
 
-import io
 import json
 from html import escape
 from urllib.parse import parse_qs, quote
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from PIL import Image
 
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.imaging.png import encode_png
 from ibisagent.ui.sessions.reviews import FAILURES, VERDICTS, ReviewBook, Verdict
 from ibisagent.ui.sessions.session_errors import UnknownSession
 from ibisagent.ui.web.http_checks import (
@@ -74,9 +73,8 @@ def make_review_app(book: ReviewBook, *, names_open: bool, loopback: bool) -> Ap
 
     @app.get("/r/{handle}/picture/{number}")
     async def picture(handle: str, number: int) -> Response:
-        buffer = io.BytesIO()
-        Image.fromarray(book.picture(handle, number).image.pixels).save(buffer, "PNG", compress_level=1)
-        return Response(buffer.getvalue(), 200, _PRIVATE, "image/png")
+        png = encode_png(book.picture(handle, number).image.pixels, level=1)
+        return Response(png, 200, _PRIVATE, "image/png")
 
     @app.post("/r/{handle}/verdict")
     async def verdict(handle: str, request: Request) -> Response:

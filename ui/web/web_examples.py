@@ -1,6 +1,5 @@
 """The examples of the page: phantoms and a real scan, among them the paper's three error stories."""
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -8,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ibisagent.tools.errors import InputError
+from ibisagent.tools.imaging.png import encode_png
 from ibisagent.tools.masks.rle import Rle, encode
 from ibisagent.ui.example_folder import draw_unseen_phantom, load_scan_with_lesion
 from ibisagent.ui.sessions.snapshots import ExampleView
@@ -33,22 +32,22 @@ class ExampleContent:
 
 def _spleen() -> ExampleContent:
     pixels, truth = draw_unseen_phantom("spleen")
-    return ExampleContent(_png(pixels), ".png", encode(truth))
+    return ExampleContent(encode_png(pixels), ".png", encode(truth))
 
 
 def _polyp() -> ExampleContent:
     pixels, truth = draw_unseen_phantom("polyp")
-    return ExampleContent(_png(pixels), ".png", encode(truth))
+    return ExampleContent(encode_png(pixels), ".png", encode(truth))
 
 
 def _wrong_mask() -> ExampleContent:
     pixels, truth = draw_unseen_phantom("spleen")
-    return ExampleContent(_png(pixels), ".png", encode(truth), mask=encode(_mirror(truth)))
+    return ExampleContent(encode_png(pixels), ".png", encode(truth), mask=encode(_mirror(truth)))
 
 
 def _wrong_click() -> ExampleContent:
     pixels, truth = draw_unseen_phantom("spleen")
-    return ExampleContent(_png(pixels), ".png", encode(truth), prompts=(_WRONG_CLICK,))
+    return ExampleContent(encode_png(pixels), ".png", encode(truth), prompts=(_WRONG_CLICK,))
 
 
 def _scan() -> ExampleContent:
@@ -108,9 +107,3 @@ def open_content(name: str) -> ExampleContent:
 
 def _mirror(truth: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.ascontiguousarray(truth[:, ::-1])
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
