@@ -18,7 +18,7 @@ _SPLEEN = "A synthetic abdominal CT with exact masks, from a seed that nano neve
 _POLYP = "A synthetic endoscopy without a polyp: the right answer is that there is none."
 _SCAN = (
     "A real scan: the abdominal MR in pydicom's examples_overlay.dcm, with a liver lesion that a person circled, "
-    "loosely. nano learned from synthetic pictures alone: expect little of it here."
+    "loosely. nano never learned real abdominal MR: expect little of it here."
 )
 _ORACLE = "The same scan, clicked by the oracle, which knows the circle: what clicks can reach."
 

@@ -75,7 +75,7 @@ POLICIES = Table(
             "models",
             _MODELS,
             uses_prompts=True,
-            caution="nano learned from synthetic pictures alone; on a scan, check what it says",
+            caution="nano learned from synthetic pictures and a few kinds of real ones; on a scan, check what it says",
         ),
         PolicyEntry(
             "hf:FOLDER_OR_ID", _LOCAL, "a vision-language model in this process", "models", _MODELS, uses_prompts=True

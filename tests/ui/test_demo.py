@@ -22,5 +22,5 @@ def test_every_show_is_a_run_folder_with_its_truth(tmp_path, capsys):
     }
     assert records["scan-oracle"]["stop"] == "terminated"
     assert [path.parent.name for path in sorted(tmp_path.glob("*/picture.png"))] == ["polyp", "spleen"]
-    assert "synthetic pictures alone" in " ".join(shown.out.split())
+    assert "never learned real abdominal MR" in " ".join(shown.out.split())
     assert shown.err == ""

@@ -18,7 +18,7 @@ class WebOptions:
 
     ``database``: of the sessions, None for a temporary one; ``keep``: folder of kept cases, None for none; ``roots``:
     further folders in which a record's picture may lie; ``runs``: recorded runs that every new session begins with;
-    ``weak_on_scans``: the policy knows synthetic pictures alone, so that a real one is to be begun by hand;
+    ``weak_on_scans``: the policy knows few kinds of real pictures, so that a scan is to be begun by hand;
     ``takes_examples``: so does the segmenter; ``cookie``: name of the owner's; ``expiry``: in seconds.
     """
 

@@ -127,7 +127,7 @@ def test_nano_proposes_what_it_is_asked_for(nano):
 @pytest.mark.parametrize(
     ("request_text", "reason"),
     [
-        ("Segment the gallbladder.", "never learned"),
+        ("Segment the appendix.", "never learned"),
         ("Segment the liver and the spleen.", "several targets"),
         ("Segment the polyp.", "no such target"),
     ],
