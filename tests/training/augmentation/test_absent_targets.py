@@ -51,7 +51,7 @@ MAY_SHOW = {
 }
 
 
-@pytest.mark.parametrize(("shown", "visible"), MAY_SHOW.items(), ids=" ".join)
+@pytest.mark.parametrize(("shown", "visible"), MAY_SHOW.items(), ids=map(" ".join, MAY_SHOW))
 def test_nothing_is_asked_for_that_the_picture_may_show(shown, visible):
     names = asked([case(*shown)])
     assert names
