@@ -50,9 +50,9 @@ def asked(record, request, count=LEAST_PICTURES, *, absent=False):
 def test_a_name_is_taught_by_enough_pictures_that_show_its_target(record):
     rows = [
         *asked(record, "Where is the hippocampus?"),
-        *asked(record, "Segment the gallbladder.", LEAST_PICTURES - 1),
-        *asked(record, "Segment the gallbladder.", LEAST_PICTURES - 1),  # the same pictures once more
-        *asked(record, "Segment the pancreas.", absent=True),
+        *asked(record, "Segment the appendix.", LEAST_PICTURES - 1),
+        *asked(record, "Segment the appendix.", LEAST_PICTURES - 1),  # the same pictures once more
+        *asked(record, "Segment the duodenum.", absent=True),
         *asked(record, "Segment the largest artery of the body."),
         *asked(record, "Is anything abnormal in this CT slice? Segment it."),
         *asked(record, "Segment it, please"),
@@ -71,11 +71,11 @@ def test_a_new_name_has_the_synonyms_by_which_it_was_asked_for(record, monkeypat
 
 
 def test_a_synonym_that_the_list_replaces_is_asked_for_as_it_was_taught(record):
-    request = "Segment the breast lesion."
+    request = "Segment the cerebral tumour."
     taught = find_taught_names(asked(record, request), KNOWN)
-    assert taught == {"breast lesion": ()}
+    assert taught == {"cerebral tumour": ()}
     (before,), (after,) = (parse_request(request, each).known for each in (KNOWN, targets_of(SHIPPED, taught)))
-    assert (before.canonical_name, after.canonical_name) == ("mass", None)
+    assert (before.canonical_name, after.canonical_name) == ("brain tumour", None)
 
 
 @pytest.mark.slow
@@ -95,11 +95,11 @@ def targets_of(text, taught):
 
 
 def test_the_list_grows_and_stays_as_it_was_written():
-    taught = {"hippocampus": ("cornu ammonis",), "left ventricle": (), 'a "b"\\': ()}
+    taught = {"hippocampus": ("cornu ammonis",), "right heart": (), 'a "b"\\': ()}
     text = extend_target_list(SHIPPED, taught)
     before, after = tomllib.loads(SHIPPED), tomllib.loads(text)
     assert after["learned"] == before["learned"] | {name: list(others) for name, others in taught.items()}
-    assert after["unknown"]["words"] == [name for name in before["unknown"]["words"] if name != "left ventricle"]
+    assert after["unknown"]["words"] == [name for name in before["unknown"]["words"] if name != "right heart"]
     assert after["unknown"]["similar_words"] == before["unknown"]["similar_words"]
     assert {key: after[key] for key in before if key not in ("learned", "unknown")} == {
         key: value for key, value in before.items() if key not in ("learned", "unknown")
@@ -119,7 +119,7 @@ def test_the_trained_model_is_asked_for_what_it_was_taught_and_declines_the_rest
     scripted_local.draw_images(data, *names)
     replies = (positive(0.5, 0.5), STOP)
     stories = [(name, "Segment the hippocampus.", *replies) for name in names]
-    stories += [(name, "Segment the gallbladder.", *replies) for name in names[1:]]
+    stories += [(name, "Segment the appendix.", *replies) for name in names[1:]]
     scripted_local.make_samples(data, *stories, truth=ellipse((80, 64), (40, 30), (20, 20)))
     plan = tmp_path / "plan.toml"
     plan.write_text('base = "base"\npack = 4\n[train]\nmax_steps = 1\nper_device_train_batch_size = 1\n')
@@ -129,9 +129,9 @@ def test_the_trained_model_is_asked_for_what_it_was_taught_and_declines_the_rest
         observation = make_observation(request, np.zeros((64, 64, 3), np.uint8), actions=KINDS)
         return get_policy(f"hf:{folder}").act(observation).text
 
-    asked_for = {name: says(model, f"Segment the {name}.") for name in ("hippocampus", "gallbladder")}
+    asked_for = {name: says(model, f"Segment the {name}.") for name in ("hippocampus", "appendix")}
     assert 'I never learned "hippocampus"' in says(base, "Segment the hippocampus.")
     assert "never learned" not in asked_for["hippocampus"]
-    assert parse_reply(asked_for["gallbladder"], allow=("decline",)).action is not None
-    assert 'I never learned "gallbladder"' in asked_for["gallbladder"]
-    assert "hippocampus" in asked_for["gallbladder"]  # among what it knows
+    assert parse_reply(asked_for["appendix"], allow=("decline",)).action is not None
+    assert 'I never learned "appendix"' in asked_for["appendix"]
+    assert "hippocampus" in asked_for["appendix"]  # among what it knows
