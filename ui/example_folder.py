@@ -1,6 +1,7 @@
 """`ibisagent example`: the pictures of the documentation, with their true masks, and a small data set."""
 
 import io
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,9 +18,10 @@ from ibisagent.training.phantoms import draw
 from ibisagent.ui.example_image import draw_example_image
 from ibisagent.ui.run_folder import make_folder
 
-__all__ = ["ExamplePhantom", "draw_unseen_phantom", "load_scan_with_lesion", "write_example"]
+__all__ = ["ExamplePhantom", "draw_unseen_phantom", "find_fundus_photograph", "load_scan_with_lesion", "write_example"]
 
 SCAN = "examples_overlay.dcm"
+PHOTOGRAPH = "retina.jpg"
 # The overlay plane also holds text and a scale; the outline of the lesion lies in these rows and columns.
 _OUTLINE = np.s_[139:174, 46:81]
 _UNSEEN = {  # training's seeds are lower
@@ -44,6 +46,14 @@ def draw_unseen_phantom(target: str) -> ExamplePhantom:
     return ExamplePhantom(phantom.image, phantom.masks.get(target, np.zeros(phantom.image.shape[:2], np.bool_)))
 
 
+def find_fundus_photograph() -> Path:
+    """Return the path of a real photograph of a retina, 1411 x 1411 in colour, that scikit-image ships."""
+    path = Path(str(files("skimage.data"))) / PHOTOGRAPH
+    if not path.is_file():
+        raise InputError(f"{PHOTOGRAPH}: this scikit-image does not ship it; install 0.25 from the package index")
+    return path
+
+
 def load_scan_with_lesion() -> tuple[Path, NDArray[np.bool_]]:
     """Return the path of a real MR scan and its liver lesion, (H, W) bool: the circle drawn by a person, filled."""
     path = get_testdata_file(SCAN, download=False)
@@ -59,26 +69,26 @@ def write_example(folder: Path) -> list[Path]:
     """Write all of it into ``folder``, and return the paths; `InputError` rather than replace another file."""
     scan, circled = load_scan_with_lesion()
     nuclei = draw_unseen_phantom("nuclei")
-    files: dict[str, bytes] = {"mri.dcm": scan.read_bytes(), "mri-truth.png": _png(circled)}
-    files |= {"nuclei.png": _png(nuclei.pixels), "nuclei-truth.png": _png(nuclei.truth)}
+    contents: dict[str, bytes] = {"mri.dcm": scan.read_bytes(), "mri-truth.png": _png(circled)}
+    contents |= {"nuclei.png": _png(nuclei.pixels), "nuclei-truth.png": _png(nuclei.truth)}
     for name, picture in (
         ("scan", ExamplePhantom(*draw_example_image())),
         ("spleen", draw_unseen_phantom("spleen")),
         ("polyp", draw_unseen_phantom("polyp")),
     ):
-        files[f"{name}.png"] = files[f"dataset/images/{name}.png"] = _png(picture.pixels)
+        contents[f"{name}.png"] = contents[f"dataset/images/{name}.png"] = _png(picture.pixels)
         if picture.truth.any():
             truth = "truth.png" if name == "scan" else f"{name}-truth.png"
-            files[truth] = files[f"dataset/masks/{name}.png"] = _png(picture.truth)
-    files["dataset/manifest.csv"] = _MANIFEST.encode()
-    for name, content in files.items():
+            contents[truth] = contents[f"dataset/masks/{name}.png"] = _png(picture.truth)
+    contents["dataset/manifest.csv"] = _MANIFEST.encode()
+    for name, content in contents.items():
         _require_free(folder / name, content)
     for part in (".", "dataset/images", "dataset/masks"):
         make_folder(folder / part)
-    for name, content in files.items():
+    for name, content in contents.items():
         with atomic_write(folder / name) as temporary:
             temporary.write_bytes(content)
-    return [folder / name for name in files]
+    return [folder / name for name in contents]
 
 
 def _require_free(path: Path, content: bytes) -> None:

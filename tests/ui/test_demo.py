@@ -13,10 +13,12 @@ def test_every_show_is_a_run_folder_with_its_truth(tmp_path, capsys):
     shown = capsys.readouterr()
     records = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("*/trajectory.json")}
     kinds = {name: record["policy"].partition(":")[0] for name, record in records.items()}
-    held = {name: (kinds[name], area(record["targets"][0]["truth"]) > 0) for name, record in records.items()}
+    truths = {name: record["targets"][0]["truth"] for name, record in records.items()}
+    held = {name: (kinds[name], truth and area(truth) > 0) for name, truth in truths.items()}
     assert held == {
         "spleen": ("hf", True),
         "polyp": ("hf", False),
+        "fundus": ("hf", None),
         "scan": ("hf", True),
         "scan-oracle": ("oracle", True),
     }
