@@ -18,7 +18,14 @@ from ibisagent.training.phantoms import draw
 from ibisagent.ui.example_image import draw_example_image
 from ibisagent.ui.run_folder import make_folder
 
-__all__ = ["ExamplePhantom", "draw_unseen_phantom", "find_fundus_photograph", "load_scan_with_lesion", "write_example"]
+__all__ = [
+    "ExamplePhantom",
+    "draw_corrected_phantom",
+    "draw_unseen_phantom",
+    "find_fundus_photograph",
+    "load_scan_with_lesion",
+    "write_example",
+]
 
 SCAN = "examples_overlay.dcm"
 PHOTOGRAPH = "retina.jpg"
@@ -29,6 +36,7 @@ _UNSEEN = {  # training's seeds are lower
     "polyp": ("endoscopy", 10_000_001),
     "nuclei": ("fluorescence", 10_000_008),
 }
+_CORRECTED = ("ct_abdomen", 10_000_028)
 
 _MANIFEST = "id,target,modality,present\nscan,liver lesion,MR,1\nspleen,spleen,CT,1\npolyp,polyp,endoscopy,0\n"
 
@@ -44,6 +52,12 @@ def draw_unseen_phantom(target: str) -> ExamplePhantom:
     """Draw the picture for "spleen" or "nuclei", in which they are present, or for "polyp", in which it is absent."""
     phantom = draw(*_UNSEEN[target])
     return ExamplePhantom(phantom.image, phantom.masks.get(target, np.zeros(phantom.image.shape[:2], np.bool_)))
+
+
+def draw_corrected_phantom() -> ExamplePhantom:
+    """Draw a spleen that nano finds from a wrong mask and from a wrong click; from the latter it mostly does not."""
+    phantom = draw(*_CORRECTED)
+    return ExamplePhantom(phantom.image, phantom.masks["spleen"])
 
 
 def find_fundus_photograph() -> Path:
