@@ -1,26 +1,24 @@
 """`ibisagent example`: the pictures of the documentation, with their true masks, and a small data set."""
 
-import io
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from scipy import ndimage
 
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.files import atomic_write, printable_text
+from ibisagent.tools.imaging.png import encode_png
 from ibisagent.training.phantoms import draw
 from ibisagent.ui.example_image import draw_example_image
 from ibisagent.ui.run_folder import make_folder
 
 __all__ = [
     "ExamplePhantom",
-    "draw_corrected_phantom",
     "draw_unseen_phantom",
     "find_fundus_photograph",
     "load_scan_with_lesion",
@@ -31,12 +29,12 @@ SCAN = "examples_overlay.dcm"
 PHOTOGRAPH = "retina.jpg"
 # The overlay plane also holds text and a scale; the outline of the lesion lies in these rows and columns.
 _OUTLINE = np.s_[139:174, 46:81]
-_UNSEEN = {  # training's seeds are lower
-    "spleen": ("ct_abdomen", 10_000_000),
-    "polyp": ("endoscopy", 10_000_001),
-    "nuclei": ("fluorescence", 10_000_008),
+_UNSEEN = {  # modality, seed, target; training's seeds are lower
+    "spleen": ("ct_abdomen", 10_000_000, "spleen"),
+    "corrected": ("ct_abdomen", 10_000_028, "spleen"),
+    "polyp": ("endoscopy", 10_000_001, "polyp"),
+    "nuclei": ("fluorescence", 10_000_008, "nuclei"),
 }
-_CORRECTED = ("ct_abdomen", 10_000_028)
 
 _MANIFEST = "id,target,modality,present\nscan,liver lesion,MR,1\nspleen,spleen,CT,1\npolyp,polyp,endoscopy,0\n"
 
@@ -48,16 +46,14 @@ class ExamplePhantom(NamedTuple):
     truth: NDArray[np.bool_]
 
 
-def draw_unseen_phantom(target: str) -> ExamplePhantom:
-    """Draw the picture for "spleen" or "nuclei", in which they are present, or for "polyp", in which it is absent."""
-    phantom = draw(*_UNSEEN[target])
+def draw_unseen_phantom(name: str) -> ExamplePhantom:
+    """Draw the picture for "spleen" or "nuclei", in which they are present, or for "polyp", in which it is absent.
+
+    "corrected": a spleen that nano finds from a wrong mask and from a wrong click; from the latter it mostly does not.
+    """
+    modality, seed, target = _UNSEEN[name]
+    phantom = draw(modality, seed)
     return ExamplePhantom(phantom.image, phantom.masks.get(target, np.zeros(phantom.image.shape[:2], np.bool_)))
-
-
-def draw_corrected_phantom() -> ExamplePhantom:
-    """Draw a spleen that nano finds from a wrong mask and from a wrong click; from the latter it mostly does not."""
-    phantom = draw(*_CORRECTED)
-    return ExamplePhantom(phantom.image, phantom.masks["spleen"])
 
 
 def find_fundus_photograph() -> Path:
@@ -83,17 +79,20 @@ def write_example(folder: Path) -> list[Path]:
     """Write all of it into ``folder``, and return the paths; `InputError` rather than replace another file."""
     scan, circled = load_scan_with_lesion()
     nuclei = draw_unseen_phantom("nuclei")
-    contents: dict[str, bytes] = {"mri.dcm": scan.read_bytes(), "mri-truth.png": _png(circled)}
-    contents |= {"nuclei.png": _png(nuclei.pixels), "nuclei-truth.png": _png(nuclei.truth)}
+    contents: dict[str, bytes] = {"mri.dcm": scan.read_bytes(), "mri-truth.png": encode_png(circled, level=6)}
+    contents |= {
+        "nuclei.png": encode_png(nuclei.pixels, level=6),
+        "nuclei-truth.png": encode_png(nuclei.truth, level=6),
+    }
     for name, picture in (
         ("scan", ExamplePhantom(*draw_example_image())),
         ("spleen", draw_unseen_phantom("spleen")),
         ("polyp", draw_unseen_phantom("polyp")),
     ):
-        contents[f"{name}.png"] = contents[f"dataset/images/{name}.png"] = _png(picture.pixels)
+        contents[f"{name}.png"] = contents[f"dataset/images/{name}.png"] = encode_png(picture.pixels, level=6)
         if picture.truth.any():
             truth = "truth.png" if name == "scan" else f"{name}-truth.png"
-            contents[truth] = contents[f"dataset/masks/{name}.png"] = _png(picture.truth)
+            contents[truth] = contents[f"dataset/masks/{name}.png"] = encode_png(picture.truth, level=6)
     contents["dataset/manifest.csv"] = _MANIFEST.encode()
     for name, content in contents.items():
         _require_free(folder / name, content)
@@ -108,9 +107,3 @@ def write_example(folder: Path) -> list[Path]:
 def _require_free(path: Path, content: bytes) -> None:
     if path.exists() and not (path.is_file() and path.read_bytes() == content):
         raise InputError(f"{printable_text(path)}: got another file of this name, expected none; name another folder")
-
-
-def _png(array: NDArray[np.generic]) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(array.astype(np.uint8) * 255 if array.dtype == np.bool_ else array).save(file, "PNG")
-    return file.getvalue()

@@ -84,7 +84,7 @@ def _augment(settings: AugmentationSettings, job: AugmentationJob) -> JobOutput:
         rows += _list_rows(read, variant)
         files[f"images/{job.name}_v{variant}.png"] = encode_png(pixels)
         files |= {
-            f"masks/{case.id}_v{variant}.png": encode_png(mask.astype(np.uint8) * np.uint8(255))
+            f"masks/{case.id}_v{variant}.png": encode_png(mask)
             for case, mask in zip(read.cases, varied, strict=True)
             if case.present
         }

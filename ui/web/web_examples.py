@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ibisagent.tools.errors import InputError
 from ibisagent.tools.imaging.png import encode_png
 from ibisagent.tools.masks.rle import Rle, encode
-from ibisagent.ui.example_folder import draw_corrected_phantom, draw_unseen_phantom, load_scan_with_lesion
+from ibisagent.ui.example_folder import draw_unseen_phantom, load_scan_with_lesion
 from ibisagent.ui.sessions.snapshots import ExampleView
 
 _WRONG_CLICK = {"type": "point", "x": 0.1, "y": 0.8, "positive": True}
@@ -41,12 +41,12 @@ def _polyp() -> ExampleContent:
 
 
 def _wrong_mask() -> ExampleContent:
-    pixels, truth = draw_corrected_phantom()
+    pixels, truth = draw_unseen_phantom("corrected")
     return ExampleContent(encode_png(pixels), ".png", encode(truth), mask=encode(_mirror(truth)))
 
 
 def _wrong_click() -> ExampleContent:
-    pixels, truth = draw_corrected_phantom()
+    pixels, truth = draw_unseen_phantom("corrected")
     return ExampleContent(encode_png(pixels), ".png", encode(truth), prompts=(_WRONG_CLICK,))
 
 
