@@ -76,7 +76,8 @@ def check(count: int, steps: int, size: int, group: int, folder: Path, left_afte
     assert run(given, 5, steps) == alone
     assert run(given, 16, steps) == alone
     for number, after in left_after.items():
-        assert resumed(given[number], steps, after, folder / str(number)) == alone[number]
+        inside = min(after, len(alone[number]["masks"]))  # a run has more super-steps than steps
+        assert resumed(given[number], steps, inside, folder / str(number)) == alone[number]
     first = [each["replies"] for each in alone[:group]]
     assert all(each != first[0] for each in first[1:]), "runs of one request with other seeds drew the same"
 

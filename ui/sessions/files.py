@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ __all__ = [
     "Upload",
     "file_ending",
     "find_image",
+    "new_handle",
     "open_image_file",
     "read_given_mask",
     "resolve_allowed",
@@ -71,6 +73,11 @@ class ImageFile:
         """Delete the uploads, if it is of some."""
         if self.upload_folder is not None:
             shutil.rmtree(self.upload_folder, ignore_errors=True)
+
+
+def new_handle() -> str:
+    """Return a new secret name of a session or a reader: 32 hexadecimal digits, so that no command reads an option."""
+    return secrets.token_hex(16)
 
 
 def find_image(given: ImageSource, roots: Sequence[Path], limits: Limits) -> ImageFile:

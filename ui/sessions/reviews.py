@@ -20,6 +20,7 @@ from ibisagent.agent.record_images import find_recorded_image
 from ibisagent.tools.errors import InputError, describe_error
 from ibisagent.tools.files import atomic_write, printable_text
 from ibisagent.tools.masks.rle import Rle, area
+from ibisagent.ui.sessions.files import new_handle
 from ibisagent.ui.sessions.recorded_runs import RecordedRun, RecordList
 from ibisagent.ui.sessions.session_errors import UnknownSession
 
@@ -127,7 +128,7 @@ class ReviewBook:
         if name not in self._handles:
             if len(self._handles) >= _MOST_READERS:
                 raise InputError(f"reader: got one more than {_MOST_READERS}; write a name that is known")
-            handles = {**self._handles, name: secrets.token_urlsafe(24)}
+            handles = {**self._handles, name: new_handle()}
             with atomic_write(self._readers_file) as temporary:
                 temporary.touch(mode=0o600)
                 temporary.write_text(json.dumps(handles, indent=1), encoding="utf-8")

@@ -6,7 +6,6 @@ client's requests from another's, such as a hash of a header or a cookie; None w
 
 import asyncio
 import hashlib
-import secrets
 import threading
 import time
 import weakref
@@ -19,7 +18,7 @@ from langchain_core.runnables import RunnableConfig
 
 from ibisagent.agent import SegmentationGraph
 from ibisagent.tools.imaging.medical_image import MedicalImage
-from ibisagent.ui.sessions.files import ImageFile
+from ibisagent.ui.sessions.files import ImageFile, new_handle
 from ibisagent.ui.sessions.limits import Limits
 from ibisagent.ui.sessions.session_errors import UnknownSession
 
@@ -47,7 +46,7 @@ class Session:
     image: MedicalImage
     file: ImageFile | None = None
     durability: Durability = "exit"
-    handle: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    handle: str = field(default_factory=new_handle)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     cancels: set[threading.Event] = field(default_factory=set)
     steps: int = 0

@@ -3,7 +3,6 @@
 import asyncio
 import hmac
 import logging
-import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 from ibisagent.agent.integrations.error_messages import user_message
 from ibisagent.tools.errors import IbisError
 from ibisagent.tools.imaging.medical_image import MedicalImage
-from ibisagent.ui.sessions.files import ImageFile, open_image_file
+from ibisagent.ui.sessions.files import ImageFile, new_handle, open_image_file
 from ibisagent.ui.sessions.recorded_runs import RecordList, list_records
 from ibisagent.ui.sessions.running import OnStep
 from ibisagent.ui.sessions.service import SessionService
@@ -90,7 +89,7 @@ class SessionJobs:
 
     async def create(self, owner: str) -> str:
         """Create a session for an owner, and return its handle."""
-        handle = secrets.token_urlsafe(24)
+        handle = new_handle()
         await self.storage.ledger.add(hash_secret(handle), hash_secret(owner))
         return handle
 

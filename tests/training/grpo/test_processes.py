@@ -1,12 +1,16 @@
 """Two processes of one training (gloo, on the CPU): the same rows, rewards and weights as in one."""
 
+import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from safetensors.torch import load_file
 from support import grpo_runs
 
@@ -38,9 +42,26 @@ def log_of(out):
     return [{name: value for name, value in row.items() if not name.startswith(OWN)} for row in rows]
 
 
-def train_in_two_processes(data, out, settings):
+@pytest.fixture(scope="module")
+def one_of_two_fails(data):
+    """Leave two requests: one on a picture that fails `FailingGeocut`, one on a picture that does not."""
+    folder, first = data.parent / "two", {}
+    shutil.copytree(data, folder)
+    with open(data / "manifest.csv", newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        for row in rows:
+            first.setdefault(int(np.asarray(Image.open(data / row["image"])).sum(dtype=int)) % 2, row)
+    with open(folder / "manifest.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows.fieldnames)
+        writer.writeheader()
+        writer.writerows(first[odd] for odd in (0, 1))
+    return folder
+
+
+def train_in_two_processes(data, validation, out, settings):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command += ["-m", "ibisagent.ui", "train", "grpo", "--config", "nano-grpo", "--data", str(data), "--out", str(out)]
+    command += [part for folder in validation for part in ("--validation", str(folder))]
     command += [part for change in settings for part in ("--set", change)]
     tests = str(Path(__file__).parents[2])
     paths = os.pathsep.join([tests, *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -48,25 +69,14 @@ def train_in_two_processes(data, out, settings):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "own",
-    [
-        ("rollouts.tasks=4",),
-        ("rollouts.tasks=2", "rollouts.chunks=3", "rollouts.segmenter='support.grpo_runs:FailingGeocut'"),
-    ],
-    ids=["whole", "a-process-without-rows"],
-)
-def test_two_processes_train_as_one(data, tmp_path, own):
-    """In the second case pictures fail the segmenter, and with them all episodes of the one task of a process."""
-    settings, one, two = (*SETTINGS, *own), tmp_path / "one", tmp_path / "two"
-    train_grpo(read_grpo_training("nano-grpo", settings), [data], one)
-    done = train_in_two_processes(data, two, settings)
+def check_two_processes(data, validation, folder, settings):
+    """Train in one process and in two; return the log after finding them equal."""
+    one, two = folder / "one", folder / "two"
+    train_grpo(read_grpo_training("nano-grpo", settings), [data], one, validation=validation)
+    done = train_in_two_processes(data, validation, two, settings)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("wrote ") == 1
     logs = log_of(one), log_of(two)
-    if len(own) > 1:
-        assert 5 in [row.get("dropped") for row in logs[0]], "of six: at least one process has none"
     for row, other in zip(*logs, strict=True):
         assert row.keys() == other.keys()
         for name in row:
@@ -77,6 +87,20 @@ def test_two_processes_train_as_one(data, tmp_path, own):
     moved = max((weights[name] - start[name].float()).abs().max().item() for name in weights)
     assert moved > 1e-5
     assert max((weights[name] - other[name]).abs().max().item() for name in weights) < 0.05 * moved
+    return logs[0]
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(data, tmp_path):
+    check_two_processes(data, [], tmp_path, (*SETTINGS, "rollouts.tasks=4"))
+
+
+@pytest.mark.slow
+def test_a_process_without_rows_trains_with_the_other(data, one_of_two_fails, tmp_path):
+    """All episodes of one task fail that do not refuse at once, and with them, in one of the updates, a process."""
+    failing = ("rollouts.tasks=2", "rollouts.chunks=3", "rollouts.absent=0", f"rollouts.segmenter='{FAILING}'")
+    log = check_two_processes(one_of_two_fails, [data], tmp_path, (*SETTINGS, *failing))
+    assert 3 in [row.get("dropped") for row in log], "three of the failing picture: all of one process"
 
 
 def test_tasks_are_shared_by_all_processes(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -379,6 +380,7 @@ def test_forget_leaves_no_file_and_no_row(tmp_path, png):
             return handle, other
 
     handle, other = asyncio.run(story())
+    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in (handle, other)), "it is typed as a command's argument"
     gone = hash_secret(handle).encode()
     assert traces(store, gone) == []
     assert [path.name for path in store.rglob("*") if gone.decode()[:16] in path.name] == []
