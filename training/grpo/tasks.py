@@ -21,7 +21,16 @@ from ibisagent.tools.imaging.medical_image import MedicalImage
 from ibisagent.tools.masks.rle import decode
 from ibisagent.training.starts import Start
 
-__all__ = ["OpenedCase", "RecordedStarts", "TaskSet", "balance_cases", "choose_cases", "hold_out", "mix_starts"]
+__all__ = [
+    "OpenedCase",
+    "RecordedStarts",
+    "TaskSet",
+    "balance_cases",
+    "choose_cases",
+    "hold_out",
+    "mix_starts",
+    "order_tasks",
+]
 
 _Task = TypeVar("_Task")
 
@@ -77,6 +86,23 @@ class TaskSet:
             return self._opened.get(number, lambda: self.recorded.open(number - len(self.cases)))
         case = self.cases[number]
         return self._opened.get((case.image, case.id), lambda: _open(case))
+
+
+def order_tasks(tasks: TaskSet, seed: int) -> list[int]:
+    """Return the numbers of all tasks in a random order, in which any few in a row have about the shares of the whole.
+
+    The shares of present and of absent targets, and of starts: what is worth refusing depends on them, so that updates
+    with other shares would pull to and fro.
+    """
+    rng, kinds = np.random.default_rng([seed, 1]), dict[str, list[int]]()
+    for number in range(len(tasks)):
+        kind = "start" if number >= len(tasks.cases) else "present" if tasks.cases[number].present else "absent"
+        kinds.setdefault(kind, []).append(number)
+    placed = list[tuple[float, int]]()
+    for numbers in kinds.values():
+        places = (np.arange(len(numbers)) + rng.random()) / len(numbers)
+        placed += zip(places.tolist(), rng.permutation(numbers).tolist(), strict=True)
+    return [number for _, number in sorted(placed)]
 
 
 def _open(case: Case) -> OpenedCase:

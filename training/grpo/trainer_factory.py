@@ -21,7 +21,7 @@ from ibisagent.training.grpo.episodes import EpisodeRunner
 from ibisagent.training.grpo.launched_processes import count_processes, refuse_parted_weights
 from ibisagent.training.grpo.log_prob_gate import LogProbGate
 from ibisagent.training.grpo.served_policy import ServedPolicy
-from ibisagent.training.grpo.tasks import TaskSet
+from ibisagent.training.grpo.tasks import TaskSet, order_tasks
 from ibisagent.training.grpo.trainer import GraphGRPOTrainer
 from ibisagent.training.model_folder import build_lora_config, freeze_modules, open_trainable
 from ibisagent.training.training_run import StartModel
@@ -37,12 +37,13 @@ _DEFAULTS = {
     "logging_steps": 1,
     "remove_unused_columns": False,
     "report_to": "none",
+    "shuffle_dataset": False,  # `order_tasks` does
 }
 _FIXED = (
     *("output_dir", "remove_unused_columns", "loss_type", "beta", "temperature", "top_p", "top_k", "min_p"),
     *("per_device_train_batch_size", "steps_per_generation", "gradient_accumulation_steps", "generation_batch_size"),
     *("num_generations", "max_completion_length", "repetition_penalty", "gradient_checkpointing"),
-    *("use_vllm", "vllm_mode", "vllm_server_base_url", "vllm_importance_sampling_mode"),
+    *("shuffle_dataset", "use_vllm", "vllm_mode", "vllm_server_base_url", "vllm_importance_sampling_mode"),
 )
 _SERVED = {
     "use_vllm": True,
@@ -170,7 +171,9 @@ def build_grpo_trainer(
             return GraphGRPOTrainer(
                 model=trained.model,
                 args=settings,
-                train_dataset=Dataset.from_dict({"prompt": [""] * len(tasks), "task": list(range(len(tasks)))}),
+                train_dataset=Dataset.from_dict(
+                    {"prompt": [""] * len(tasks), "task": order_tasks(tasks, settings.seed)}
+                ),
                 processing_class=inputs.tokenizer,
                 peft_config=build_lora_config(config.lora),
                 runner=trained.build_runner(config, tasks, config.rollouts.temperature),

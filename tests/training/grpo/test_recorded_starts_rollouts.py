@@ -20,7 +20,7 @@ from ibisagent.training.grpo.episodes import EpisodeRunner
 from ibisagent.training.grpo.metrics import rollout_facts, rollout_metrics
 from ibisagent.training.grpo.recorded_replies import ReplySource, first_learned_step, why_not_learned
 from ibisagent.training.grpo.start_tasks import add_starts, describe_starts
-from ibisagent.training.grpo.tasks import RecordedStarts, TaskSet, mix_starts
+from ibisagent.training.grpo.tasks import RecordedStarts, TaskSet, balance_cases, mix_starts, order_tasks
 from ibisagent.training.starts import Start, write_starts
 
 REPLIES = (positive(0.2, 0.2), "rubbish", positive(0.8, 0.8), UNDO)
@@ -168,6 +168,21 @@ def test_the_policy_s_own_recorded_turns_are_rows_where_its_weights_are_named(da
         (rollout,) = learned.run([len(learned.tasks) - 1], seed=0, update=0)
         assert [row.step for row in rollout.rows] == list(range(first, len(rollout.record.steps)))
         assert len(rollout.reward.turns) == len(rollout.rows)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_any_tasks_in_a_row_have_the_shares_of_all(data, seed):
+    cases = read_dataset(data)
+    tasks = TaskSet(balance_cases(cases, 0.3, 0), RecordedStarts([start_of(cases[0])] * 9))
+    order, count = order_tasks(tasks, seed), len(tasks.cases)
+    assert sorted(order) == list(range(len(tasks)))
+    assert order == order_tasks(tasks, seed)
+    assert order != order_tasks(tasks, seed + 1)
+    absent = np.array([number < count and not tasks.cases[number].present for number in order])
+    for kind in (absent, np.array(order) >= count):
+        inside = np.convolve(kind, np.ones(6), "valid")
+        assert np.abs(inside - 6 * kind.mean()).max() < 2
+        assert np.abs(inside - 6 * kind.mean()).mean() < 0.6
 
 
 def test_cases_and_starts_are_mixed_by_share_and_each_occurs(data):
