@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from statistics import fmean
 
@@ -16,6 +17,7 @@ from PIL import Image
 
 from ibisagent.evals.report import write_report
 from ibisagent.evals.report.case_sheets import select_ranked
+from ibisagent.evals.report.good_and_bad import choose_good_and_bad, draw_good_and_bad
 from ibisagent.evals.report.read_results import read_results
 from ibisagent.evals.report.svg import render_plot
 from ibisagent.evals.results import write_results
@@ -374,3 +376,20 @@ def test_a_browser_fits_it_into_any_width_and_fetches_nothing(out, tmp_path, wid
     ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
     found = json.loads(re.search(r"<pre>(.*?)</pre>", ran.stdout)[1])
     assert found == {"width": width, "needed": width, "pictures": 36, "fetched": []}
+
+
+def test_one_good_and_one_bad_case_of_each_modality_are_drawn(out, data):
+    results = read_results(out)
+    chosen = choose_good_and_bad(results)
+    assert set(chosen) == set(MODALITIES)
+    done = results.done_rows("oracle", "geodesic")
+    for kind, (count, good, bad) in chosen.items():
+        ious = sorted(row.iou for row in done if row.modality == kind and not math.isnan(row.iou))
+        assert count == len(ious)
+        assert sum(iou > good.iou for iou in ious) <= count / 2
+        assert bad.iou <= good.iou
+    sheet, grey = draw_good_and_bad(results, [data]), draw_good_and_bad(results)
+    assert sheet.size == grey.size
+    assert sheet.tobytes() != grey.tobytes()
+    with pytest.raises(InputError, match="got no case with an IoU and a record"):
+        choose_good_and_bad(replace(results, rows=()))

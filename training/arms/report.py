@@ -9,7 +9,7 @@ from ibisagent.tools.datasets import Case
 from ibisagent.training.arms.cpu_clock import read_cpu_seconds
 from ibisagent.training.arms.data import find_cases
 from ibisagent.training.arms.experiment import NANO, Experiment, MeasureKind, StageTable
-from ibisagent.training.arms.figures import change_figures, level_figures
+from ibisagent.training.arms.figures import change_figures, level_figures, mean_figure
 from ibisagent.training.arms.measuring import Measurement, read_rows
 from ibisagent.training.arms.stages import LAST, stage_folder
 
@@ -62,7 +62,10 @@ def write_table(experiment: Experiment, name: str, case_set: str, seeds: Sequenc
 
 
 def write_source_table(experiment: Experiment, name: str, case_set: str, seeds: Sequence[int], out: Path) -> str:
-    """Return the levels of a table's measured stages by the cases' source and by their modality, as Markdown."""
+    """Return the levels of a table's measured stages by the cases' source and by their modality, as Markdown.
+
+    IoU has its interval of 95 %, by a bootstrap that draws whole pictures.
+    """
     table, cases = experiment.tables[name], find_cases(experiment, case_set, out)
     parts = []
     for measurement in list_measurements(experiment, table, case_set):
@@ -87,7 +90,7 @@ def _source_lines(stage: str, rows: list[dict[str, Any]], cases: Sequence[Case])
             some = [row for row in rows if names[row["case"]] == name]
             if some:
                 levels, count = level_figures(some), len({row["case"] for row in some})
-                cells = [_number(levels.get("iou")), *_share_cells(levels, ("refused", "declined", "empty"))]
+                cells = [_level(mean_figure(some, "iou")), *_share_cells(levels, ("refused", "declined", "empty"))]
                 said = name.replace("|", "/") or "none given"
                 lines.append(_line([stage, by, said, str(count), *cells, _number(levels.get("actions"), 2)]))
     return lines
@@ -150,6 +153,11 @@ def _number(value: float | None, digits: int = 3) -> str:
         if abs(value) < 1
         else f"{value:.{digits}f}"
     )
+
+
+def _level(level: Interval) -> str:
+    ends = f" ({_number(level.low)} to {_number(level.high)})" if level.low is not None else ""
+    return f"{_number(level.value)}{ends}"
 
 
 def _change(change: Interval | None) -> str:
