@@ -4,13 +4,15 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from ibisagent.agent.policies.local import NANO as NANO_FOLDER
 from ibisagent.tools.datasets import Case
 from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import printable_text
+from ibisagent.tools.files import hash_files, printable_text
 from ibisagent.tools.jobs.run_settings import find_common_folder, hash_cases, hash_json
 from ibisagent.tools.suggestions import describe_unknown_name
 from ibisagent.training.arms.folders import FolderSettings
@@ -173,7 +175,7 @@ class Experiment:
     def stage_key(self, name: str, seed: int) -> str:
         """Return the folder name of a stage's training, which changes with whatever the training depends on."""
         if name == NANO:
-            return NANO
+            return f"{NANO}-{_hash_model(NANO_FOLDER)[:8]}"
         if (name, seed) not in self.keys:
             stage = self.stages[name]
             own_seed = seed if stage.seeded else 0
@@ -203,6 +205,12 @@ class Experiment:
 
     def _describe_data(self, name: str) -> Any:
         return self.phantoms[name].to_json() if name in self.phantoms else self.hash_folder(name)
+
+
+@cache
+def _hash_model(folder: Path) -> str:
+    """Hash the files of a model without its card: another version of the one that ships makes other trainings."""
+    return hash_files(sorted(path for path in folder.iterdir() if path.is_file() and path.suffix != ".md"))
 
 
 def shipped_experiment(name: str = "proof") -> Path:

@@ -1,6 +1,7 @@
 """What is compared, chosen and drawn, on fixed figures: no model is opened."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -78,7 +79,9 @@ def test_a_key_changes_with_what_a_training_depends_on_and_with_nothing_else(tmp
     key = experiment.stage_key("again", 0)
     assert key.startswith("again-s0-")
     assert experiment.stage_key("again", 1) != key
-    assert experiment.stage_key("nano", 1) == "nano"
+    shipped = experiment.stage_key("nano", 1)
+    assert re.fullmatch("nano-[0-9a-f]{8}", shipped)
+    assert shipped == experiment.stage_key("nano", 0)
     for old, new in (("seed = 3", "seed = 4"), ('base = "nano"', 'base = "nano"\nset = ["credit=\'turn\'"]')):
         changed = read_experiment(write_experiment(tmp_path, (old, new)))
         assert changed.stage_key("again", 0) != key, new
@@ -87,6 +90,20 @@ def test_a_key_changes_with_what_a_training_depends_on_and_with_nothing_else(tmp
     once = replace(experiment.stages["again"], seeded=False)
     unseeded = replace(experiment, stages=experiment.stages | {"again": once}, keys={})
     assert unseeded.stage_key("again", 1) == unseeded.stage_key("again", 0)
+
+
+def test_another_version_of_the_policy_that_ships_makes_other_trainings(tmp_path, monkeypatch) -> None:
+    keys = []
+    for words in ("card", "other card", "weights"):
+        folder = tmp_path / words
+        folder.mkdir()
+        (folder / "README.md").write_text(words)
+        (folder / "model.safetensors").write_text("other" if words == "weights" else "same")
+        monkeypatch.setattr("ibisagent.training.arms.experiment.NANO_FOLDER", folder)
+        experiment = read_experiment(write_experiment(tmp_path))
+        keys.append([experiment.stage_key(name, 0) for name in ("nano", "rl", "again")])
+    assert keys[0] == keys[1]
+    assert all(one != other for one, other in zip(keys[1], keys[2], strict=True))
 
 
 @pytest.mark.parametrize(
