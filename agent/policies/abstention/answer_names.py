@@ -2,21 +2,41 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import takewhile
+from string import Template
 
 from ibisagent.agent.policies.abstention.known_targets import KnownTargets
-from ibisagent.agent.policies.abstention.lexicon import words_of_kind
+from ibisagent.agent.policies.abstention.lexicon import reserved_words, words_of_kind
 from ibisagent.agent.policies.abstention.requested_target import ParsedRequest
+from ibisagent.tools.vocabulary.words import REQUEST_TEMPLATES
 
-__all__ = ["canonicalize_request", "restore_names"]
+__all__ = ["canonicalize_names", "canonicalize_request", "restore_names"]
 
 _UNNAMED, _ABNORMAL = "target", "abnormality"
+_PLACE, _PLAIN = "$target", "Segment the $target."
+_LEAST_CUT = 4  # letters of a name that the model broke off
 _ACTION = re.compile(r"(<action>.*?</action>)", re.DOTALL)
 _SINGULAR, _PLURAL = ("ss", "us", "is"), ("i", "ae")
 
 
 def canonicalize_request(request: str, parsed: ParsedRequest) -> str:
+    """Return the request for one learned target in a wording that the models learned, with the learned name.
+
+    A wording of the vocabulary's templates keeps its words, any other becomes "Segment the $target.": a small model draws
+    worse when it is asked in words that it has not seen. A request that names no learned target, or several, keeps its
+    wording.
+    """
+    named = canonicalize_names(request, parsed)
+    if len({found.target for found in parsed.known}) != 1:
+        return named
+    found = parsed.known[0]
+    name = found.canonical_name or request[found.start : found.end].lower()
+    around = (*_words(request[: found.start]), _PLACE, *_words(request[found.end :]))
+    return Template(_templates().get(around, _PLAIN)).substitute(target=" ".join(name.split()))
+
+
+def canonicalize_names(request: str, parsed: ParsedRequest) -> str:
     """Return the request with the learned names in place of synonyms, misspellings and capitals."""
     if request.isupper() and len(request.lower()) == len(request):
         request = request[0] + request[1:].lower()
@@ -25,6 +45,18 @@ def canonicalize_request(request: str, parsed: ParsedRequest) -> str:
             said = found.canonical_name or request[found.start : found.end].lower()
             request = request[: found.start] + said + request[found.end :]
     return request
+
+
+@cache
+def _templates() -> dict[tuple[str, ...], str]:
+    """Return the vocabulary's wordings by their words, without punctuation and capitals."""
+    every = [template for stage in REQUEST_TEMPLATES.values() for some in stage.values() for template in some]
+    spoken = [each.replace("$is", verb) for each in every for verb in ("is", "are")]
+    return {_words(each): each for each in spoken}
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"[\w$]+", text.lower()))
 
 
 def restore_names(reply: str, request: str, parsed: ParsedRequest, targets: KnownTargets) -> str:
