@@ -1,7 +1,7 @@
 """Names in requests and replies: the user's words in place of the model's learned names, and the other way round."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from functools import cache, lru_cache
 from itertools import takewhile
 from string import Template
@@ -9,13 +9,13 @@ from string import Template
 from ibisagent.agent.policies.abstention.known_targets import KnownTargets
 from ibisagent.agent.policies.abstention.lexicon import reserved_words, words_of_kind
 from ibisagent.agent.policies.abstention.requested_target import ParsedRequest
-from ibisagent.tools.vocabulary.words import REQUEST_TEMPLATES
+from ibisagent.tools.vocabulary.words import REQUEST_TEMPLATES, VOCABULARY
 
 __all__ = ["canonicalize_names", "canonicalize_request", "restore_names"]
 
 _UNNAMED, _ABNORMAL = "target", "abnormality"
 _PLACE, _PLAIN = "$target", "Segment the $target."
-_LEAST_CUT = 4  # letters of a name that the model broke off
+_LEAST_CUT = 5  # letters of a name that the model broke off
 _ACTION = re.compile(r"(<action>.*?</action>)", re.DOTALL)
 _SINGULAR, _PLURAL = ("ss", "us", "is"), ("i", "ae")
 
@@ -28,7 +28,7 @@ def canonicalize_request(request: str, parsed: ParsedRequest) -> str:
     wording.
     """
     named = canonicalize_names(request, parsed)
-    if len({found.target for found in parsed.known}) != 1:
+    if len({found.target for found in parsed.known}) != 1 or _words(request) in _questions():
         return named
     found = parsed.known[0]
     name = found.canonical_name or request[found.start : found.end].lower()
@@ -55,6 +55,15 @@ def _templates() -> dict[tuple[str, ...], str]:
     return {_words(each): each for each in spoken}
 
 
+@cache
+def _questions() -> frozenset[tuple[str, ...]]:
+    """Return the vocabulary's questions for anything abnormal, by their words."""
+    pictures = VOCABULARY.image_names.values()
+    return frozenset(
+        _words(each.replace("$picture", name)) for each in VOCABULARY.templates["abnormal"] for name in pictures
+    )
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(re.findall(r"[\w$]+", text.lower()))
 
@@ -72,7 +81,7 @@ def restore_names(reply: str, request: str, parsed: ParsedRequest, targets: Know
     shared = _shared_name(parsed.described) if len(parsed.described) > 1 else None
 
     def replacement(match: re.Match[str]) -> str:
-        target = names.get(match[1].lower())
+        target = names.get(match[1].lower())  # None for a name that the model broke off
         name = (shared or match[1]) if target in parsed.described else words.get(target, default)
         return name + _verb(name, match[2])
 
@@ -105,11 +114,21 @@ def _names(targets: KnownTargets) -> dict[str, str | None]:
 
 @lru_cache(maxsize=16)
 def _pattern(targets: KnownTargets, named: bool) -> re.Pattern[str]:
-    """Match any name, the longest first; where a target was named, "abnormality" as well."""
+    """Match any name, whole or broken off, the longest first; where a target was named, "abnormality" as well."""
     names = [re.escape(name) for name in _by_length(targets)] + (["abnormality"] if named else [])
     return re.compile(rf"\b({'|'.join(names)})\b( is| are)?", re.IGNORECASE)
 
 
 def _by_length(targets: KnownTargets) -> Iterator[str]:
-    learned = {" ".join(name.words) for name in targets.names if name.target is not None}
-    yield from sorted(learned, key=lambda name: (-len(name), name))
+    asked = {" ".join(name.words) for name in targets.names if name.target is not None}
+    learned = {name for target, others in targets.learned for name in (target, *others)}
+    yield from sorted(asked | set(_broken_off(learned)), key=lambda name: (-len(name), name))
+
+
+def _broken_off(names: Set[str]) -> Iterator[str]:
+    """Yield the beginnings of names that end within a word, as a small model may write one: breas."""
+    whole = {word for name in names for word in name.split()} | reserved_words()
+    for name in names:
+        for end in range(_LEAST_CUT, len(name)):
+            if name[end - 1 : end + 1].isalpha() and name[:end].split()[-1] not in whole:
+                yield name[:end]
