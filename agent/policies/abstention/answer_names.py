@@ -23,9 +23,9 @@ _SINGULAR, _PLURAL = ("ss", "us", "is"), ("i", "ae")
 def canonicalize_request(request: str, parsed: ParsedRequest) -> str:
     """Return the request for one learned target in a wording that the models learned, with the learned name.
 
-    A wording of the vocabulary's templates keeps its words, any other becomes "Segment the $target.": a small model draws
-    worse when it is asked in words that it has not seen. A request that names no learned target, or several, keeps its
-    wording.
+    A wording of the vocabulary's templates keeps its words, any other becomes "Segment the $target.", as a small model
+    draws worse when it is asked in words that it has not seen. A request that names no learned target, or several,
+    keeps its wording.
     """
     named = canonicalize_names(request, parsed)
     if len({found.target for found in parsed.known}) != 1 or _words(request) in _questions():
