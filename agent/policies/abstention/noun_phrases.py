@@ -11,8 +11,6 @@ __all__ = ["NounPhrase", "find_noun_phrases"]
 
 
 _VERB_ENDINGS = ("ing", "ed", "s")
-_DASHES = "-\u2013\u2014"  # between words: one within a word is part of it
-_STOPS = ",/" + _DASHES
 
 
 @dataclass(slots=True)
@@ -54,7 +52,7 @@ def find_noun_phrases(chunks: Iterable[Chunk]) -> list[NounPhrase]:
             between.append(chunk)
             continue
         before = None if parts or not found else found[-1]
-        stops = any(sign in token.gap for sign in _STOPS)
+        stops = any(sign in token.gap for sign in ",/")
         if before and not between and not stops and ("(" not in token.gap or ")" in token.gap):
             before.chunks.append(chunk)
             continue
@@ -111,7 +109,7 @@ def _gap(chunk: Chunk) -> str:
 def _start_phrase(chunk: Chunk, between: list[Chunk], before: NounPhrase | None) -> NounPhrase:
     kinds = [_kind(each) for each in between]
     plain = [kind for kind in kinds if kind != "determiner"]
-    comma = any(sign in _gap(each) for each in (*between, chunk) for sign in ("," + _DASHES))
+    comma = any("," in _gap(each) for each in (*between, chunk))
     if before is not None and not comma and (preposition := _attaching_preposition(plain, between, before)):
         return NounPhrase([chunk], attached_by=preposition)
     if before is not None and not between and "(" in _gap(chunk):
