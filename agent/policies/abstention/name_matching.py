@@ -39,12 +39,20 @@ def chunk_tokens(found: Sequence[Token], targets: KnownTargets) -> Iterator[Chun
 def _longest_chunk(found: Sequence[Token], at: int, targets: KnownTargets) -> Chunk:
     for count in range(min(_MAX_WORDS, len(found) - at), 0, -1):
         some = tuple(found[at : at + count])
-        if any(token.starts_sentence or "," in token.gap for token in some[1:]):
+        inside = some[1:-1] if _is_side_after_comma(found, at + count - 1) else some[1:]
+        if any(token.starts_sentence or "," in token.gap for token in inside):
             continue
         near = match_name([token.text for token in some], targets)
         if near is not None:
             return Chunk(some, *near)
     return Chunk((found[at],))
+
+
+def _is_side_after_comma(found: Sequence[Token], at: int) -> bool:
+    """Whether a token is a side said after its name: kidney, left; not in kidney, left lung."""
+    following = found[at + 1] if at + 1 < len(found) else None
+    ends = following is None or bool(following.kind) or bool(following.gap.strip())
+    return found[at].text in ("left", "right") and found[at].gap.strip() == "," and ends
 
 
 def match_name(typed: Sequence[str], targets: KnownTargets) -> tuple[TargetName, int] | None:

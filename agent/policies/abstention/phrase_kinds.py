@@ -138,7 +138,7 @@ def classify_phrase(phrase: NounPhrase, targets: KnownTargets, *, as_target: boo
         return PhraseReading("attribute")
     if bare[-1].text in words_of_kind("person"):
         return PhraseReading("person", bare[0])
-    if len(bare) == 1 and bare[0].name is not None:
+    if bare[0].name is not None and all(chunk.name == bare[0].name for chunk in bare):  # once, or typed again and again
         name = bare[0].name
         return PhraseReading("known", bare[0], name) if name.target is not None else PhraseReading("unknown", bare[0])
     texts = {chunk.text for chunk in bare if chunk.name is None}

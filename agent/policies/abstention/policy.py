@@ -5,7 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ibisagent.agent.actions import POLICY_KINDS, Decline, write_reply
-from ibisagent.agent.policies.abstention.answer_names import canonicalize_request, restore_names
+from ibisagent.agent.policies.abstention.answer_names import (
+    canonicalize_names,
+    canonicalize_request,
+    restore_names,
+)
 from ibisagent.agent.policies.abstention.known_targets import KnownTargets
 from ibisagent.agent.policies.abstention.requested_target import ParsedRequest, TargetMention, parse_request
 from ibisagent.agent.policies.base import Completion, Observation, Policy
@@ -19,8 +23,8 @@ _LONGEST = 80  # characters of a name
 class AbstainingPolicy:
     """Asks ``model`` for learned targets and puts the user's words into its replies; declines whatever else is named.
 
-    The model is asked by the learned name, also where the request has a synonym, a plural or a misspelling. Where the
-    loop does not allow `Decline`, the model is asked for everything.
+    The model is asked by the learned name, also where the request has a synonym, a plural or a misspelling, and in a
+    wording that it learned. Where the loop does not allow `Decline`, the model is asked for everything.
     """
 
     model: Policy
@@ -66,7 +70,8 @@ class AbstainingPolicy:
         return Completion(text, seconds=0.0, model=self.name)
 
     def _canonicalize(self, observation: Observation, parsed: ParsedRequest) -> Observation:
-        return replace(observation, request=canonicalize_request(observation.request, parsed))
+        canonicalize = canonicalize_names if observation.kind == "question" else canonicalize_request
+        return replace(observation, request=canonicalize(observation.request, parsed))
 
     def _restore_names(self, completion: Completion, observation: Observation, parsed: ParsedRequest) -> Completion:
         if parsed.unknown is not None:  # declining was not allowed

@@ -148,6 +148,11 @@ UNDERSTOOD = {
     "In the mask of the liver there is a gap; close it.": "liver",
     "Behind the duodenum there is the left kidney; segment it.": "left kidney",
     "The spleen is large. The radiologist was worried. Segment it.": "spleen",
+    "liver liver": "liver",
+    "kidney, left": "left kidney",
+    "lung, right, please": "right lung",
+    "Mark the liver plaese": "liver",
+    "any hepatic metastases?": "liver tumour",
 }
 UNKNOWN = [
     *("Segment the scaphoid.", "Where is the epiglottis?", "parotid gland", "Achilles tendon, please", "the cochlea"),
@@ -193,6 +198,7 @@ UNKNOWN = [
     "Do the same for the duodenum.",
     "Segment what lies behind the stomach, the duodenum.",
     *("Segment the lead.", "Mark the leads on this film.", "Segment the arrow in this picture.", "arrow", "label"),
+    *("duodenum duodenum", "liver - abscess", "the palate"),
     *("Segment the label.", "Segment the labels in the image.", "Segment the tube.", "Segment the red arrow."),
 ]
 NAMELESS = [
@@ -369,6 +375,8 @@ def told(request, said):
         ("Segment the kidney.", "The left kidney is at the upper left.", "The kidney is at the upper left."),
         ("Segment the liver and the spleen.", "The spleen is segmented.", "The spleen is segmented."),
         ("Segment the macula.", "I see no abnormality here.", "I see no macula here."),
+        ("Mark the lesion", "The breas is not visible.", "The lesion is not visible."),
+        ("Segment it.", "The liver tumo is segmented.", "The target is segmented."),
         ("Segment it.", "The spleen is segmented.", "The target is segmented."),
         ("Is anything abnormal?", "The cyst is segmented.", "The abnormality is segmented."),
         ("Mark the organ that thinks.", "The brain is segmented.", "The brain is segmented."),
@@ -406,6 +414,31 @@ def test_the_model_is_asked_by_the_name_that_it_learned(pixels):
     ended = build_graph(AbstainingPolicy(model, NANOS), "disk").invoke({"image": pixels, "request": "Mark the NEVI."})
     assert [seen.request for seen in model.seen] == ["Mark the skin lesion."] * 2
     assert (ended["stop"], ended["answer"]) == ("terminated", "The NEVI are not visible.")
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ("nuclei pls", "Segment the nuclei."),
+        ("any moles in view?", "Segment the mole."),
+        ("WHERE IS THE SPLEEN", "Where is the spleen?"),
+        ("liver - please", "liver, please"),
+        ("Make the mask fit the Livers better", "Make the mask fit the liver better."),
+        ("kidney, left lung", "kidney, left lung"),
+        ("the liver and the spleen pls", "the liver and the spleen pls"),
+    ],
+)
+def test_one_target_is_asked_for_in_a_wording_that_was_learned(request_, said):
+    assert canonicalize_request(request_, parse_request(request_, NANOS)) == said
+
+
+def test_a_question_keeps_its_wording(pixels):
+    model = RecordingPolicy(
+        script("<think>x</think>\n<action>Terminate</action>\n<answer>The polyp is there.</answer>")
+    )
+    graph = build_graph(AbstainingPolicy(model, NANOS), "disk")
+    graph.invoke({"image": pixels, "request": "Any POLYPS in view?", "kind": "question"})
+    assert [seen.request for seen in model.seen] == ["Any polyp in view?"]
 
 
 def test_where_declining_is_switched_off_the_model_is_asked(pixels):
