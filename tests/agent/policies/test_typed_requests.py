@@ -23,7 +23,7 @@ from ibisagent.tools.masks.measure import iou
 from ibisagent.tools.masks.rle import decode
 from ibisagent.training.phantoms import draw
 
-FIRST_SEED, PICTURES = 9_400_000, 4
+FIRST_SEED, PICTURES = 9_400_000, 1
 LEAST_IOU, LEAST_SHARE = 0.5, 0.9
 AMBIGUOUS = {"lesion", "tumor"}  # asked for as typed
 NANOS = read_targets(NANO)
