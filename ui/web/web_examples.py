@@ -14,7 +14,7 @@ from ibisagent.tools.masks.rle import Rle, encode
 from ibisagent.ui.example_folder import draw_unseen_phantom, load_scan_with_lesion
 from ibisagent.ui.sessions.snapshots import ExampleView
 
-_WRONG_CLICK = {"type": "point", "x": 0.1, "y": 0.8, "positive": True}
+_WRONG_CLICK = {"type": "point", "x": 0.5, "y": 0.65, "positive": True}
 __all__ = ["EXAMPLES", "ExampleContent", "open_content", "view_examples"]
 
 
@@ -78,7 +78,7 @@ EXAMPLES = {
         _wrong_mask,
     ),
     "wrong-click": _Example(
-        "A wrong click", "It begins with a click beside the body.", "Segment the spleen.", _wrong_click
+        "A wrong click", "It begins with a click on something else.", "Segment the spleen.", _wrong_click
     ),
     "scan": _Example(
         "A real MR scan",

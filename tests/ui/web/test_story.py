@@ -182,7 +182,7 @@ def test_a_proposal_is_step_0_and_can_be_undone(opened):
     chat = page.inner_text("#chat")
     assert "0. Proposed by nano" in chat
     proposed, count = shown_mask(page), steps_of(page)
-    assert f"score 0.78, {proposed.sum():,} px, " in chat
+    assert f"score 0.79, {proposed.sum():,} px, " in chat
     assert page.locator(".id-plot title", has_text="at the start").count() == 3, "score, area and IoU"
     page.locator(".iv-stage").focus()
     while page.get_attribute(".iv", "data-shown") != "0":
