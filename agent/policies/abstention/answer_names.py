@@ -27,9 +27,8 @@ def canonicalize_request(request: str, parsed: ParsedRequest) -> str:
     draws worse when it is asked in words that it has not seen. A request that names no learned target, or several,
     keeps its wording.
     """
-    named = canonicalize_names(request, parsed)
     if len({found.target for found in parsed.known}) != 1 or _words(request) in _questions():
-        return named
+        return canonicalize_names(request, parsed)
     found = parsed.known[0]
     name = found.canonical_name or request[found.start : found.end].lower()
     around = (*_words(request[: found.start]), _PLACE, *_words(request[found.end :]))

@@ -123,12 +123,11 @@ def _tag_in_context(found: list[Token], at: int) -> Token:
     if locative and before is not None and following is not None:
         near = second if following.text == "just" or following.text.endswith("ly") else following
         return token._replace(kind="locative_verb") if near is not None and near.kind == "preposition" else token
-    if token.kind or token.text in reserved_words():
-        return token._replace(kind="filler") if not token.kind and _is_adverb(token, before, following) else token
-    if is_misspelling(token.text, "please"):
+    is_known = bool(token.kind) or token.text in reserved_words()
+    if not is_known and is_misspelling(token.text, "please"):
         return token._replace(kind="filler")
-    if following is None:
-        return token._replace(kind="filler") if _is_adverb(token, before, following) else token
+    if is_known or following is None:
+        return token._replace(kind="filler") if not token.kind and _is_adverb(token, before, following) else token
     after_noun = before is not None and not before.kind
     if is_short_misspelling(token.text, "of") and following.kind == "determiner" and after_noun:
         return token._replace(text="of", kind="preposition")
