@@ -1,8 +1,6 @@
-"""A picture of an evaluation: for each modality a case that is better than most, beside one that is worse.
+"""A picture of an evaluation: for each modality a case that is better than most, beside one that is worse."""
 
-``python -m ibisagent.evals.report.good_and_bad EVALUATION PICTURE [ROOT ...]``; ROOT: folders of the cases' pictures.
-"""
-
+import argparse
 import math
 import sys
 from collections.abc import Sequence
@@ -13,13 +11,14 @@ from PIL import Image
 from ibisagent.agent.trajectory_files import read_trajectories
 from ibisagent.evals.contact_sheets.case_pairs import PairedRun, draw_case_pairs
 from ibisagent.evals.report.read_results import EvalResults, ResultRow, read_results
-from ibisagent.tools.errors import InputError
-from ibisagent.tools.files import printable_text
+from ibisagent.tools.errors import InputError, describe_error
+from ibisagent.tools.files import atomic_write, printable_text
 
 __all__ = ["choose_good_and_bad", "draw_good_and_bad", "main"]
 
 _GOOD, _BAD = 0.75, 0.1  # of the cases of a modality are worse
 _WIDTH = 1000  # pixels, of the written picture
+_ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def choose_good_and_bad(results: EvalResults) -> dict[str, tuple[int, ResultRow, ResultRow]]:
@@ -58,13 +57,27 @@ def _read(evaluation: Path, row: ResultRow) -> PairedRun:
     return PairedRun(f"IoU {row.iou:.2f}, {row.stop.replace('_', ' ')}", next(read_trajectories(path)), path.parent)
 
 
-def main() -> None:
-    """Write the picture, reduced, in the format that its name ends with."""
-    evaluation, picture, *roots = map(Path, sys.argv[1:])
-    sheet = draw_good_and_bad(read_results(evaluation), roots)
-    small = sheet.resize((_WIDTH, sheet.height * _WIDTH // sheet.width), Image.Resampling.LANCZOS)
-    small.save(picture, quality=80)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the picture, reduced; return 0, or 1 for what a user has to correct."""
+    parser = argparse.ArgumentParser(prog="python -m ibisagent.evals.report.good_and_bad", description=__doc__)
+    parser.add_argument("evaluation", type=Path, help="folder of `ibisagent eval`")
+    parser.add_argument("picture", type=Path, help="file to write, such as cases.jpg")
+    parser.add_argument("roots", nargs="*", type=Path, help="folders of the cases' pictures")
+    options = parser.parse_args(arguments)
+    if options.picture.suffix.lower() not in _ENDINGS:
+        parser.error(
+            f"picture: got {printable_text(options.picture)}, expected a name that ends with {', '.join(_ENDINGS)}"
+        )
+    try:
+        sheet = draw_good_and_bad(read_results(options.evaluation), options.roots)
+        small = sheet.resize((_WIDTH, sheet.height * _WIDTH // sheet.width), Image.Resampling.LANCZOS)
+        with atomic_write(options.picture) as temporary:
+            small.save(temporary, quality=80)
+    except (InputError, OSError) as error:
+        sys.stderr.write(f"{describe_error(error)}\n")
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -18,6 +18,7 @@ from PIL import Image
 from ibisagent.evals.report import write_report
 from ibisagent.evals.report.case_sheets import select_ranked
 from ibisagent.evals.report.good_and_bad import choose_good_and_bad, draw_good_and_bad
+from ibisagent.evals.report.good_and_bad import main as write_good_and_bad
 from ibisagent.evals.report.read_results import read_results
 from ibisagent.evals.report.svg import render_plot
 from ibisagent.evals.results import write_results
@@ -393,3 +394,16 @@ def test_one_good_and_one_bad_case_of_each_modality_are_drawn(out, data):
     assert sheet.tobytes() != grey.tobytes()
     with pytest.raises(InputError, match="got no case with an IoU and a record"):
         choose_good_and_bad(replace(results, rows=()))
+
+
+def test_the_picture_of_good_and_bad_cases_is_written_whole_or_not_at_all(out, data, tmp_path, capsys):
+    picture = tmp_path / "cases.jpg"
+    assert write_good_and_bad([str(out), str(picture), str(data)]) == 0
+    with Image.open(picture) as written:
+        assert written.size[0] == 1000
+    assert write_good_and_bad([str(tmp_path), str(tmp_path / "other.png")]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    with pytest.raises(SystemExit):
+        write_good_and_bad([str(out), str(tmp_path / "cases.txt")])
+    assert "expected a name that ends with .jpg" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [picture]
